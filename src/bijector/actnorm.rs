@@ -1,0 +1,188 @@
+//! ActNorm: scale and shift per channel, started so that a first batch has zero mean and unit
+//! variance.
+//!
+//! forward   z = x * exp(s) + t           s, t per feature or channel
+//! log-det   (height * width) * sum of s
+//! inverse   x = (z - t) * exp(-s)
+//!
+//! Paper: Kingma, Dhariwal (2018), Glow, section 3.1, arXiv:1807.03039.
+//! Same numbers as nflows 0.14 `ActNorm`; normflows 1.7 `ActNorm` is its [`Inverse`](super::Inverse).
+
+use burn::config::Config;
+use burn::module::{Module, Param};
+use burn::tensor::{Bool, Device, Tensor, TensorData};
+
+use super::{Bijector, check_width};
+use crate::error::{Result, at_least, expect_valid};
+use crate::math::{event_len, repeat_batch};
+
+/// Added to the standard deviation of the first batch. Without it a constant channel divides by
+/// zero. Value from Glow and normflows.
+const STD_FLOOR: f64 = 1e-6;
+
+/// Configuration of an [`ActNorm`].
+///
+/// ```
+/// use burn_flows::bijector::ActNormConfig;
+///
+/// assert!(ActNormConfig::new(3).validate().is_ok());
+/// assert!(ActNormConfig::new(0).validate().is_err());
+/// ```
+#[derive(Config, Debug)]
+pub struct ActNormConfig {
+    /// Features, or channels of an image.
+    pub features: usize,
+}
+
+/// Scale and shift per feature or channel.
+///
+/// The data-dependent start is explicit: [`Bijector::init_from_data`], which `fit` calls on its
+/// first batch. Whether it has happened is part of the saved record, so a loaded layer keeps its
+/// weights.
+///
+/// # Shapes
+///
+/// - `[batch, features]`, or `[batch, channels, height, width]`; the same on both sides
+///
+/// # Numerics
+///
+/// The start divides by `standard deviation + 1e-6`.
+///
+/// # Panics
+///
+/// If the event has another width than the layer was built for.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::bijector::{ActNormConfig, Bijector};
+///
+/// let device = Device::flex();
+/// let x = Tensor::<2>::from_data([[1.0, 10.0], [3.0, 30.0]], &device);
+/// let (layer, z) = ActNormConfig::new(2).init(&device).init_from_data(x, None);
+/// assert!(layer.is_initialized());
+/// assert!(z.clone().mean().into_scalar::<f32>().abs() < 1e-5);
+/// ```
+#[derive(Module, Debug)]
+pub struct ActNorm {
+    log_scale: Param<Tensor<1>>,
+    shift: Param<Tensor<1>>,
+    initialized: Param<Tensor<1, Bool>>,
+}
+
+impl ActNormConfig {
+    /// Says which field cannot be, and why.
+    pub fn validate(&self) -> Result<()> {
+        at_least("ActNormConfig", "features", 1, self.features)
+    }
+
+    /// The layer, an identity until it is initialised.
+    ///
+    /// # Panics
+    ///
+    /// With the text of [`validate`](Self::validate).
+    pub fn init(&self, device: &Device) -> ActNorm {
+        expect_valid(self.validate());
+        let zeros = || Tensor::zeros([self.features], device);
+        ActNorm {
+            log_scale: Param::from_tensor(zeros()),
+            shift: Param::from_tensor(zeros()),
+            initialized: flag(false, device),
+        }
+    }
+}
+
+fn flag(value: bool, device: &Device) -> Param<Tensor<1, Bool>> {
+    let data = TensorData::from([value]);
+    Param::initialized(
+        burn::module::ParamId::new(),
+        Tensor::from_data(data, &device.clone().without_autodiff()),
+    )
+}
+
+/// A new value for a parameter, with its identity and its place in or outside a graph kept.
+pub(crate) fn replaced<const D: usize>(
+    param: Param<Tensor<D>>,
+    value: Tensor<D>,
+) -> Param<Tensor<D>> {
+    param.map(|old| {
+        let value = value.without_autodiff().cast(old.dtype());
+        let value = if old.is_autodiff() { value.autodiff() } else { value };
+        if old.is_require_grad() { value.require_grad() } else { value }
+    })
+}
+
+impl ActNorm {
+    /// The layer with these weights, as initialised.
+    pub fn from_weights(log_scale: Tensor<1>, shift: Tensor<1>) -> Self {
+        let device = log_scale.device();
+        Self {
+            log_scale: Param::from_tensor(log_scale),
+            shift: Param::from_tensor(shift),
+            initialized: flag(true, &device),
+        }
+    }
+
+    /// Whether the scale and shift come from data, from training or from a file.
+    pub fn is_initialized(&self) -> bool {
+        self.initialized.val().into_scalar::<u8>() != 0
+    }
+
+    fn shaped<const D: usize>(&self) -> (Tensor<D>, Tensor<D>) {
+        let log_scale = self.log_scale.val();
+        let mut dims = [1; D];
+        dims[1] = log_scale.dims()[0];
+        (log_scale.reshape(dims), self.shift.val().reshape(dims))
+    }
+
+    fn log_det<const D: usize>(&self, x: &Tensor<D>) -> Tensor<1> {
+        let pixels = event_len(x) / x.dims()[1];
+        repeat_batch(self.log_scale.val().sum() * pixels as f64, x)
+    }
+
+    fn check<const D: usize>(&self, x: &Tensor<D>) {
+        check_width("ActNorm", self.log_scale.lazy_shape()[0], x);
+    }
+}
+
+impl<const D: usize> Bijector<D> for ActNorm {
+    fn forward(&self, x: Tensor<D>, _context: Option<&Tensor<2>>) -> (Tensor<D>, Tensor<1>) {
+        self.check(&x);
+        let log_det = self.log_det(&x);
+        let (log_scale, shift) = self.shaped();
+        (x * log_scale.exp() + shift, log_det)
+    }
+
+    fn inverse(&self, z: Tensor<D>, _context: Option<&Tensor<2>>) -> Tensor<D> {
+        self.check(&z);
+        let (log_scale, shift) = self.shaped();
+        (z - shift) * log_scale.neg().exp()
+    }
+
+    fn log_det_jacobian(&self, x: Tensor<D>, _context: Option<&Tensor<2>>) -> Tensor<1> {
+        self.check(&x);
+        self.log_det(&x)
+    }
+
+    fn init_from_data(self, x: Tensor<D>, context: Option<&Tensor<2>>) -> (Self, Tensor<D>) {
+        self.check(&x);
+        if self.is_initialized() {
+            let (z, _) = self.valid().forward(x, context);
+            return (self, z);
+        }
+        let features = x.dims()[1];
+        let columns = x.clone().without_autodiff().swap_dims(0, 1);
+        let columns: Tensor<2> = columns.reshape([features as i64, -1]);
+        let mean = columns.clone().mean_dim(1);
+        let std = (columns - mean.clone()).square().mean_dim(1).sqrt() + STD_FLOOR;
+        let shift = (mean / std.clone()).neg().reshape([features]);
+        let log_scale = std.log().neg().reshape([features]);
+        let device = self.shift.lazy_device();
+        let layer = Self {
+            log_scale: replaced(self.log_scale, log_scale),
+            shift: replaced(self.shift, shift),
+            initialized: self.initialized.map(|_| flag(true, &device).val()),
+        };
+        let (z, _) = layer.valid().forward(x.without_autodiff(), context);
+        (layer, z)
+    }
+}

@@ -1,0 +1,242 @@
+//! A bijector of vectors chosen at run time.
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    ActNorm, ActNormConfig, BatchNorm, BatchNormConfig, Bijector, Coupling, CouplingConfig,
+    Elementwise, Exp, Inverse, LeakyRelu, Logit, LuLinear, LuLinearConfig, Permutation, Softplus,
+    Standardize, Tanh, Trace,
+};
+use crate::conditioner::Mlp;
+use crate::error::{Result, at_least};
+use crate::univariate::{AnyUnivariate, AnyUnivariateConfig};
+
+/// The vector layers of this crate behind one type, for stacks known only at run time: from a
+/// configuration file, or from another library's checkpoint. Where the stack is known at compile
+/// time, `Vec`, tuples and generics say the same without a match per call.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::bijector::{AnyBijectorConfig, Bijector};
+///
+/// let text = r#"{"Stack": [{"ActNorm": {"features": 3}}, {"Reverse": {"features": 3}}, "Exp"]}"#;
+/// let config: AnyBijectorConfig = serde_json::from_str(text)?;
+/// let flow = config.init(&Device::flex())?;
+/// let (z, _) = flow.forward(Tensor::<2>::zeros([2, 3], &Device::flex()), None);
+/// assert_eq!(z.dims(), [2, 3]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Module, Debug)]
+#[non_exhaustive]
+pub enum AnyBijector {
+    /// [`ActNorm`].
+    ActNorm(ActNorm),
+    /// [`BatchNorm`].
+    BatchNorm(BatchNorm),
+    /// [`Coupling`] with a dense network.
+    Coupling(Coupling<AnyUnivariate, Mlp>),
+    /// [`Elementwise`].
+    Elementwise(Elementwise<AnyUnivariate>),
+    /// [`Exp`].
+    Exp(Exp),
+    /// [`Inverse`] of a stack.
+    Inverse(Inverse<Vec<AnyBijector>>),
+    /// [`LeakyRelu`].
+    LeakyRelu(LeakyRelu),
+    /// [`Logit`].
+    Logit(Logit),
+    /// [`LuLinear`].
+    LuLinear(LuLinear),
+    /// [`Permutation`].
+    Permutation(Permutation),
+    /// [`Softplus`].
+    Softplus(Softplus),
+    /// One after the other.
+    Stack(Vec<AnyBijector>),
+    /// [`Standardize`].
+    Standardize(Standardize<2>),
+    /// [`Tanh`].
+    Tanh(Tanh),
+}
+
+/// Which [`AnyBijector`], with its configuration.
+///
+/// There is none for [`Standardize`], which is made from data.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum AnyBijectorConfig {
+    /// [`ActNorm`].
+    ActNorm(ActNormConfig),
+    /// [`BatchNorm`].
+    BatchNorm(BatchNormConfig),
+    /// [`Coupling`] with a dense network.
+    Coupling {
+        /// The scalar map.
+        univariate: AnyUnivariateConfig,
+        /// Mask and network.
+        coupling: CouplingConfig,
+    },
+    /// [`Elementwise`].
+    Elementwise {
+        /// The scalar map.
+        univariate: AnyUnivariateConfig,
+        /// Elements of an event.
+        features: usize,
+    },
+    /// [`Exp`].
+    Exp,
+    /// [`Inverse`] of a stack.
+    Inverse(Vec<AnyBijectorConfig>),
+    /// [`LeakyRelu`].
+    LeakyRelu {
+        /// The slope below zero.
+        slope: f64,
+    },
+    /// [`Logit`].
+    Logit {
+        /// Distance kept from 0 and 1.
+        alpha: f64,
+    },
+    /// [`LuLinear`].
+    LuLinear(LuLinearConfig),
+    /// [`Permutation::given`].
+    Permutation {
+        /// `z_i = x_{order[i]}`.
+        order: Vec<usize>,
+    },
+    /// [`Permutation::reverse`].
+    Reverse {
+        /// Features of an event.
+        features: usize,
+    },
+    /// [`Permutation::random`].
+    Shuffle {
+        /// Features of an event.
+        features: usize,
+        /// Fixes the order.
+        seed: u64,
+    },
+    /// [`Softplus`].
+    Softplus,
+    /// One after the other.
+    Stack(Vec<AnyBijectorConfig>),
+    /// [`Tanh`].
+    Tanh,
+}
+
+impl AnyBijectorConfig {
+    /// The layer, or the stack.
+    ///
+    /// # Errors
+    ///
+    /// If a configuration in it is impossible.
+    pub fn init(&self, device: &Device) -> Result<AnyBijector> {
+        let all =
+            |configs: &[Self]| configs.iter().map(|c| c.init(device)).collect::<Result<Vec<_>>>();
+        Ok(match self {
+            Self::ActNorm(config) => {
+                config.validate()?;
+                AnyBijector::ActNorm(config.init(device))
+            }
+            Self::BatchNorm(config) => {
+                config.validate()?;
+                AnyBijector::BatchNorm(config.init(device))
+            }
+            Self::Coupling { univariate, coupling } => {
+                coupling.validate()?;
+                AnyBijector::Coupling(coupling.init(univariate.init(), device))
+            }
+            Self::Elementwise { univariate, features } => {
+                at_least("Elementwise", "features", 1, *features)?;
+                AnyBijector::Elementwise(Elementwise::new(univariate.init(), *features, device))
+            }
+            Self::Exp => AnyBijector::Exp(Exp {}),
+            Self::Inverse(inner) => AnyBijector::Inverse(Inverse::new(all(inner)?)),
+            Self::LeakyRelu { slope } => AnyBijector::LeakyRelu(LeakyRelu::new(*slope)?),
+            Self::Logit { alpha } => AnyBijector::Logit(Logit::new(*alpha)?),
+            Self::LuLinear(config) => {
+                config.validate()?;
+                AnyBijector::LuLinear(config.init(device))
+            }
+            Self::Permutation { order } => {
+                AnyBijector::Permutation(Permutation::given(order, device)?)
+            }
+            Self::Reverse { features } => {
+                at_least("Reverse", "features", 1, *features)?;
+                AnyBijector::Permutation(Permutation::reverse(*features, device))
+            }
+            Self::Shuffle { features, seed } => {
+                at_least("Shuffle", "features", 1, *features)?;
+                AnyBijector::Permutation(Permutation::random(*features, *seed, device))
+            }
+            Self::Softplus => AnyBijector::Softplus(Softplus {}),
+            Self::Stack(inner) => AnyBijector::Stack(all(inner)?),
+            Self::Tanh => AnyBijector::Tanh(Tanh {}),
+        })
+    }
+}
+
+macro_rules! each {
+    ($self:expr, $layer:ident => $body:expr) => {
+        each!(@ $self, $layer => $body; ActNorm BatchNorm Coupling Elementwise Exp Inverse LeakyRelu
+            Logit LuLinear Permutation Softplus Stack Standardize Tanh)
+    };
+    (@ $self:expr, $layer:ident => $body:expr; $($variant:ident)+) => {
+        match $self { $(AnyBijector::$variant($layer) => $body,)+ }
+    };
+    // The layer itself changes: put it back into its variant.
+    (rebuild $self:expr, $layer:ident => $body:expr) => {
+        each!(@rebuild $self, $layer => $body; ActNorm BatchNorm Coupling Elementwise Exp Inverse
+            LeakyRelu Logit LuLinear Permutation Softplus Stack Standardize Tanh)
+    };
+    (@rebuild $self:expr, $layer:ident => $body:expr; $($variant:ident)+) => {
+        match $self {
+            $(AnyBijector::$variant($layer) => {
+                let (layer, z) = $body;
+                (AnyBijector::$variant(layer), z)
+            })+
+        }
+    };
+}
+
+impl Bijector<2> for AnyBijector {
+    fn forward(&self, x: Tensor<2>, context: Option<&Tensor<2>>) -> (Tensor<2>, Tensor<1>) {
+        each!(self, layer => layer.forward(x, context))
+    }
+
+    fn inverse(&self, z: Tensor<2>, context: Option<&Tensor<2>>) -> Tensor<2> {
+        each!(self, layer => layer.inverse(z, context))
+    }
+
+    fn inverse_with_log_det(
+        &self,
+        z: Tensor<2>,
+        context: Option<&Tensor<2>>,
+    ) -> (Tensor<2>, Tensor<1>) {
+        each!(self, layer => layer.inverse_with_log_det(z, context))
+    }
+
+    fn log_det_jacobian(&self, x: Tensor<2>, context: Option<&Tensor<2>>) -> Tensor<1> {
+        each!(self, layer => layer.log_det_jacobian(x, context))
+    }
+
+    fn init_from_data(self, x: Tensor<2>, context: Option<&Tensor<2>>) -> (Self, Tensor<2>) {
+        each!(rebuild self, layer => layer.init_from_data(x, context))
+    }
+
+    fn mixes_rows(&self) -> bool {
+        each!(self, layer => Bijector::<2>::mixes_rows(layer))
+    }
+
+    fn trace(
+        &self,
+        x: Tensor<2>,
+        context: Option<&Tensor<2>>,
+        path: &str,
+        visit: &mut dyn FnMut(&Trace<'_, 2>),
+    ) -> Tensor<2> {
+        each!(self, layer => layer.trace(x, context, path, visit))
+    }
+}

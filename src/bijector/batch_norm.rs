@@ -1,0 +1,188 @@
+//! Batch normalization as a bijector.
+//!
+//! forward   z = (x - m) / sqrt(v + eps) * w + b      m, v of the batch in training, running after
+//! log-det   sum of ln w - ln(v + eps) / 2
+//! inverse   x = (z - b) / w * sqrt(v + eps) + m       always with the running m, v
+//!
+//! Paper: Dinh, Sohl-Dickstein, Bengio (2017), Real NVP, section 3.7, arXiv:1605.08803.
+//! Same numbers as nflows 0.14 `BatchNorm`.
+
+use burn::config::Config;
+use burn::module::{Flag, Module, Param, RunningState};
+use burn::tensor::{Device, Tensor};
+
+use super::{Bijector, check_width};
+use crate::error::{Error, Result, at_least, expect_valid};
+use crate::math::{repeat_batch, softplus, softplus_inverse};
+
+/// Configuration of a [`BatchNorm`].
+///
+/// ```
+/// use burn_flows::bijector::BatchNormConfig;
+///
+/// assert!(BatchNormConfig::new(3).validate().is_ok());
+/// assert!(BatchNormConfig::new(3).with_momentum(1.5).validate().is_err());
+/// ```
+#[derive(Config, Debug)]
+pub struct BatchNormConfig {
+    /// Features of an event.
+    pub features: usize,
+    /// Added to the variance, and the least weight. Without it a constant feature divides by
+    /// zero. Value from nflows.
+    #[config(default = 1e-5)]
+    pub epsilon: f64,
+    /// Share of a new batch in the running statistics.
+    #[config(default = 0.1)]
+    pub momentum: f64,
+}
+
+/// Normalizes every feature by the batch while training, by running statistics afterwards.
+///
+/// While training, a row's latent depends on the other rows ([`Bijector::mixes_rows`]), and the
+/// log-determinant is that of the map with the batch statistics held fixed, as in the paper.
+/// Training here means: the layer's parameters are on an autodiff device and it is not frozen.
+///
+/// # Shapes
+///
+/// - `[batch, features]`; the same on both sides. A training batch needs two rows.
+///
+/// # Panics
+///
+/// If the event has another width than the layer was built for, or a training batch has one row.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::bijector::{BatchNormConfig, Bijector};
+///
+/// let device = Device::flex();
+/// let layer = BatchNormConfig::new(2).init(&device.clone().autodiff());
+/// let x = Tensor::<2>::from_data([[1.0, 10.0], [3.0, 30.0]], &device);
+/// let (z, _) = layer.forward(x, None);
+/// assert!(z.mean().into_scalar::<f32>().abs() < 1e-5);
+/// ```
+#[derive(Module, Debug)]
+pub struct BatchNorm {
+    weight: Param<Tensor<1>>,
+    bias: Param<Tensor<1>>,
+    running_mean: RunningState<Tensor<1>>,
+    running_var: RunningState<Tensor<1>>,
+    training: Param<Flag>,
+    epsilon: f64,
+    momentum: f64,
+}
+
+impl BatchNormConfig {
+    /// Says which field cannot be, and why.
+    pub fn validate(&self) -> Result<()> {
+        at_least("BatchNormConfig", "features", 1, self.features)?;
+        for (field, value) in [("epsilon", self.epsilon), ("momentum", self.momentum)] {
+            if !(value > 0.0 && value <= 1.0) {
+                let reason = format!("must be in (0, 1], found {value}");
+                return Err(Error::config("BatchNormConfig", field, reason));
+            }
+        }
+        Ok(())
+    }
+
+    /// The layer, with weight 1, bias 0 and the running statistics of a standard normal.
+    ///
+    /// # Panics
+    ///
+    /// With the text of [`validate`](Self::validate).
+    pub fn init(&self, device: &Device) -> BatchNorm {
+        expect_valid(self.validate());
+        let ones = || Tensor::ones([self.features], device);
+        let zeros = || Tensor::zeros([self.features], device);
+        let raw_one = softplus_inverse(ones().without_autodiff() - self.epsilon);
+        let raw_one = if device.is_autodiff() { raw_one.autodiff() } else { raw_one };
+        self.with_weights(raw_one, zeros(), zeros(), ones())
+    }
+
+    /// The layer with these weights (before their softplus) and running statistics.
+    pub fn with_weights(
+        &self,
+        weight: Tensor<1>,
+        bias: Tensor<1>,
+        running_mean: Tensor<1>,
+        running_var: Tensor<1>,
+    ) -> BatchNorm {
+        BatchNorm {
+            weight: Param::from_tensor(weight),
+            bias: Param::from_tensor(bias),
+            running_mean: RunningState::new(running_mean.without_autodiff()),
+            running_var: RunningState::new(running_var.without_autodiff()),
+            training: Param::from_bool(true),
+            epsilon: self.epsilon,
+            momentum: self.momentum,
+        }
+    }
+}
+
+impl BatchNorm {
+    fn weight(&self) -> Tensor<1> {
+        softplus(self.weight.val()) + self.epsilon
+    }
+
+    fn running(&self) -> (Tensor<1>, Tensor<1>) {
+        let plain = |state: &RunningState<Tensor<1>>| state.value().without_autodiff();
+        (plain(&self.running_mean), plain(&self.running_var))
+    }
+
+    fn statistics(&self, x: &Tensor<2>) -> (Tensor<1>, Tensor<1>) {
+        let (mean, var) = self.running();
+        if !(self.training.is_enabled() && self.bias.val().is_autodiff()) {
+            return (mean, var);
+        }
+        let [batch, features] = x.dims();
+        assert!(
+            batch > 1,
+            "BatchNorm: expected at least 2 rows in a training batch, found {batch}"
+        );
+        let batch_mean = x.clone().mean_dim(0).reshape([features]);
+        let batch_var = x.clone().var(0).reshape([features]);
+        let mix =
+            |old: Tensor<1>, new: Tensor<1>| old * (1.0 - self.momentum) + new * self.momentum;
+        self.running_mean.update(mix(mean, batch_mean.clone().without_autodiff()));
+        self.running_var.update(mix(var, batch_var.clone().without_autodiff()));
+        (batch_mean, batch_var)
+    }
+
+    fn check(&self, x: &Tensor<2>) {
+        check_width("BatchNorm", self.bias.lazy_shape()[0], x);
+    }
+}
+
+impl Bijector<2> for BatchNorm {
+    fn forward(&self, x: Tensor<2>, _context: Option<&Tensor<2>>) -> (Tensor<2>, Tensor<1>) {
+        self.check(&x);
+        let (mean, var) = self.statistics(&x);
+        let var = var + self.epsilon;
+        let weight = self.weight();
+        let log_slope = weight.clone().log() - var.clone().log() / 2.0;
+        let log_det = repeat_batch(log_slope.sum(), &x);
+        let scale = weight / var.sqrt();
+        ((x - mean.unsqueeze()) * scale.unsqueeze() + self.bias.val().unsqueeze(), log_det)
+    }
+
+    fn inverse(&self, z: Tensor<2>, _context: Option<&Tensor<2>>) -> Tensor<2> {
+        self.check(&z);
+        let (mean, var) = self.running();
+        let scale = (var + self.epsilon).sqrt() / self.weight();
+        (z - self.bias.val().unsqueeze()) * scale.unsqueeze() + mean.unsqueeze()
+    }
+
+    fn inverse_with_log_det(
+        &self,
+        z: Tensor<2>,
+        context: Option<&Tensor<2>>,
+    ) -> (Tensor<2>, Tensor<1>) {
+        let (_, var) = self.running();
+        let log_slope = (var + self.epsilon).log() / 2.0 - self.weight().log();
+        let log_det = repeat_batch(log_slope.sum(), &z);
+        (self.inverse(z, context), log_det)
+    }
+
+    fn mixes_rows(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,124 @@
+//! One bijector after the other: `Vec` for equal ones, tuples up to 8 for different ones.
+//!
+//! forward   z = f_n(.. f_1(x))
+//! log-det   sum of the layers' log-dets, each at its own input
+//! inverse   x = f_1^-1(.. f_n^-1(z))
+
+use burn::tensor::Tensor;
+
+use super::{Bijector, Trace};
+use crate::math::zeros_batch;
+
+impl<const D: usize, B: Bijector<D>> Bijector<D> for Vec<B> {
+    fn forward(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> (Tensor<D>, Tensor<1>) {
+        let zeros = zeros_batch(&x);
+        self.iter().fold((x, zeros), |(x, total), layer| {
+            let (z, log_det) = layer.forward(x, context);
+            (z, total + log_det)
+        })
+    }
+
+    fn inverse(&self, z: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<D> {
+        self.iter().rev().fold(z, |z, layer| layer.inverse(z, context))
+    }
+
+    fn inverse_with_log_det(
+        &self,
+        z: Tensor<D>,
+        context: Option<&Tensor<2>>,
+    ) -> (Tensor<D>, Tensor<1>) {
+        let zeros = zeros_batch(&z);
+        self.iter().rev().fold((z, zeros), |(z, total), layer| {
+            let (x, log_det) = layer.inverse_with_log_det(z, context);
+            (x, total + log_det)
+        })
+    }
+
+    fn init_from_data(self, x: Tensor<D>, context: Option<&Tensor<2>>) -> (Self, Tensor<D>) {
+        let mut layers = Vec::with_capacity(self.len());
+        let z = self.into_iter().fold(x, |x, layer| {
+            let (layer, z) = layer.init_from_data(x, context);
+            layers.push(layer);
+            z
+        });
+        (layers, z)
+    }
+
+    fn mixes_rows(&self) -> bool {
+        self.iter().any(Bijector::mixes_rows)
+    }
+
+    fn trace(
+        &self,
+        x: Tensor<D>,
+        context: Option<&Tensor<2>>,
+        path: &str,
+        visit: &mut dyn FnMut(&Trace<'_, D>),
+    ) -> Tensor<D> {
+        self.iter()
+            .enumerate()
+            .fold(x, |x, (index, layer)| layer.trace(x, context, &format!("{path}.{index}"), visit))
+    }
+}
+
+macro_rules! tuple {
+    ($($layer:ident $index:tt),+; $($reversed:tt),+) => {
+        impl<const D: usize, $($layer: Bijector<D>),+> Bijector<D> for ($($layer,)+) {
+            fn forward(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> (Tensor<D>, Tensor<1>) {
+                let total = zeros_batch(&x);
+                $(let (x, log_det) = self.$index.forward(x, context);
+                let total = total + log_det;)+
+                (x, total)
+            }
+
+            fn inverse(&self, z: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<D> {
+                $(let z = self.$reversed.inverse(z, context);)+
+                z
+            }
+
+            fn inverse_with_log_det(
+                &self,
+                z: Tensor<D>,
+                context: Option<&Tensor<2>>,
+            ) -> (Tensor<D>, Tensor<1>) {
+                let total = zeros_batch(&z);
+                $(let (z, log_det) = self.$reversed.inverse_with_log_det(z, context);
+                let total = total + log_det;)+
+                (z, total)
+            }
+
+            fn init_from_data(self, x: Tensor<D>, context: Option<&Tensor<2>>) -> (Self, Tensor<D>) {
+                let mut z = x;
+                let layers = ($({
+                    let (layer, next) = self.$index.init_from_data(z, context);
+                    z = next;
+                    layer
+                },)+);
+                (layers, z)
+            }
+
+            fn mixes_rows(&self) -> bool {
+                $(self.$index.mixes_rows())||+
+            }
+
+            fn trace(
+                &self,
+                x: Tensor<D>,
+                context: Option<&Tensor<2>>,
+                path: &str,
+                visit: &mut dyn FnMut(&Trace<'_, D>),
+            ) -> Tensor<D> {
+                $(let x = self.$index.trace(x, context, &format!("{path}.{}", $index), visit);)+
+                x
+            }
+        }
+    };
+}
+
+tuple!(A 0, B 1; 1, 0);
+tuple!(A 0, B 1, C 2; 2, 1, 0);
+tuple!(A 0, B 1, C 2, E 3; 3, 2, 1, 0);
+tuple!(A 0, B 1, C 2, E 3, F 4; 4, 3, 2, 1, 0);
+tuple!(A 0, B 1, C 2, E 3, F 4, G 5; 5, 4, 3, 2, 1, 0);
+tuple!(A 0, B 1, C 2, E 3, F 4, G 5, H 6; 6, 5, 4, 3, 2, 1, 0);
+tuple!(A 0, B 1, C 2, E 3, F 4, G 5, H 6, I 7; 7, 6, 5, 4, 3, 2, 1, 0);

@@ -1,0 +1,160 @@
+//! Coupling: one part of the event decides a scalar map of the rest.
+//!
+//! forward   z_a = x_a,  z_b = f(x_b; h(x_a, c))     f monotone in every element, h any network
+//! log-det   sum of ln |f'(x_b; h(x_a, c))|
+//! inverse   x_a = z_a,  x_b = f^-1(z_b; h(z_a, c))
+//!
+//! Papers: Dinh, Krueger, Bengio (2015), NICE, section 3.2, arXiv:1410.8516; Dinh, Sohl-Dickstein,
+//! Bengio (2017), Real NVP, equations 4 to 8, arXiv:1605.08803.
+//! Same numbers as zuko 1.6 `GeneralCouplingTransform`, nflows 0.14 `CouplingTransform`, normflows
+//! 1.7 `AffineCouplingBlock`, FlowJAX 19 `Coupling`.
+
+use burn::config::Config;
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+
+use super::{Bijector, Mask, Split};
+use crate::conditioner::{Conditioner, Mlp, MlpConfig};
+use crate::error::{Result, at_least, expect_valid};
+use crate::univariate::Univariate;
+
+/// Configuration of a [`Coupling`] of vectors with an [`Mlp`].
+///
+/// ```
+/// use burn_flows::bijector::{CouplingConfig, Mask};
+///
+/// assert!(CouplingConfig::new(4).with_mask(Mask::Random(7)).validate().is_ok());
+/// let error = CouplingConfig::new(1).validate().unwrap_err();
+/// assert_eq!(error.to_string(), "Coupling.mask: leaves nothing to move of event [1]");
+/// ```
+#[derive(Config, Debug)]
+pub struct CouplingConfig {
+    /// Features of an event.
+    pub features: usize,
+    /// What is kept.
+    #[config(default = "Mask::Alternating")]
+    pub mask: Mask,
+    /// The conditioner.
+    #[config(default = "MlpConfig::new(vec![128, 128])")]
+    pub mlp: MlpConfig,
+    /// Width of the context; 0 for none.
+    #[config(default = 0)]
+    pub context: usize,
+}
+
+/// A coupling layer of any scalar map `U`, network `N` and rank.
+///
+/// # Shapes
+///
+/// - `[batch, features]`, or `[batch, channels, height, width]`; the same on both sides
+/// - context `[batch, context]`, where the conditioner was built for one
+///
+/// # Panics
+///
+/// If the event or the context has another width than the layer was built for.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::{bijector::{Bijector, CouplingConfig}, univariate::Affine};
+///
+/// let device = Device::flex();
+/// let layer = CouplingConfig::new(4).init(Affine::default(), &device);
+/// let x = Tensor::<2>::from_data([[0.1, -0.2, 0.3, 0.4]], &device);
+/// let (z, log_det) = layer.forward(x.clone(), None);
+/// assert_eq!(log_det.dims(), [1]);
+/// layer.inverse(z, None).into_data().assert_approx_eq::<f32>(&x.into_data(), Default::default());
+/// ```
+#[derive(Module, Debug)]
+pub struct Coupling<U, N> {
+    split: Split,
+    univariate: U,
+    conditioner: N,
+}
+
+impl CouplingConfig {
+    /// Says which field cannot be, and why.
+    pub fn validate(&self) -> Result<()> {
+        at_least("CouplingConfig", "features", 1, self.features)?;
+        self.mask.kept(&[self.features])?;
+        self.mlp.validate()
+    }
+
+    /// The layer.
+    ///
+    /// # Panics
+    ///
+    /// With the text of [`validate`](Self::validate).
+    pub fn init<U: Univariate>(&self, univariate: U, device: &Device) -> Coupling<U, Mlp> {
+        expect_valid(self.validate());
+        let network = |d_in, d_out| self.mlp.init(d_in, d_out, self.context, device);
+        Coupling::new(&self.mask, &[self.features], univariate, network, device).expect("validated")
+    }
+}
+
+impl<U: Univariate, N> Coupling<U, N> {
+    /// A coupling with a conditioner of your own. `network` gets the widths of its ends on axis 1:
+    /// what it sees, and how many parameters it has to give.
+    ///
+    /// # Errors
+    ///
+    /// If the mask does not fit the event.
+    ///
+    /// ```
+    /// use burn::tensor::{Device, Tensor};
+    /// use burn_flows::{bijector::{Bijector, Coupling, Mask}, conditioner::ConvNetConfig, univariate::Affine};
+    ///
+    /// let device = Device::flex();
+    /// let network = |c_in, c_out| ConvNetConfig::new(16).init(c_in, c_out, 0, &device);
+    /// let layer = Coupling::new(&Mask::Checkerboard, &[1, 8, 8], Affine::default(), network, &device)?;
+    /// let (z, _) = layer.forward(Tensor::<4>::ones([2, 1, 8, 8], &device), None);
+    /// assert_eq!(z.dims(), [2, 1, 8, 8]);
+    /// # Ok::<(), burn_flows::Error>(())
+    /// ```
+    pub fn new(
+        mask: &Mask,
+        event: &[usize],
+        univariate: U,
+        network: impl FnOnce(usize, usize) -> N,
+        device: &Device,
+    ) -> Result<Self> {
+        let split = Split::new(mask, event, device)?;
+        let (d_in, served) = split.conditioner_widths(event[0]);
+        let conditioner = network(d_in, served * univariate.params_per_element());
+        Ok(Self { split, univariate, conditioner })
+    }
+
+    fn params<const D: usize>(&self, kept: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<3>
+    where
+        N: Conditioner<D>,
+    {
+        let raw = self.conditioner.forward(kept, context);
+        self.split.params(raw, self.univariate.params_per_element())
+    }
+}
+
+impl<const D: usize, U: Univariate, N: Conditioner<D>> Bijector<D> for Coupling<U, N> {
+    fn forward(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> (Tensor<D>, Tensor<1>) {
+        let (kept, moved) = self.split.take(x);
+        let params = self.params(kept.clone(), context);
+        let (moved, log_det) = self.univariate.forward(moved, params);
+        (self.split.merge(kept, moved), log_det)
+    }
+
+    fn inverse(&self, z: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<D> {
+        let (kept, moved) = self.split.take(z);
+        let params = self.params(kept.clone(), context);
+        let moved = self.univariate.inverse(moved, params);
+        self.split.merge(kept, moved)
+    }
+
+    fn inverse_with_log_det(
+        &self,
+        z: Tensor<D>,
+        context: Option<&Tensor<2>>,
+    ) -> (Tensor<D>, Tensor<1>) {
+        let (kept, moved) = self.split.take(z);
+        let params = self.params(kept.clone(), context);
+        let (moved, log_det) = self.univariate.inverse_with_log_det(moved, params);
+        (self.split.merge(kept, moved), log_det)
+    }
+}

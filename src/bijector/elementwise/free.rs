@@ -1,0 +1,108 @@
+//! A scalar map with free parameters for every element.
+//!
+//! forward   z_i = f(x_i; theta_i)        theta learned
+//! log-det   sum of ln |f'(x_i; theta_i)|
+//! inverse   x_i = f^-1(z_i; theta_i)
+//!
+//! Same numbers as zuko 1.6 `ElementWiseTransform`.
+
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Tensor};
+
+use crate::bijector::Bijector;
+use crate::math::event_len;
+use crate::univariate::Univariate;
+
+/// A univariate map of every element, with parameters of its own, started as the identity.
+///
+/// # Shapes
+///
+/// - `[batch, event..]`; the same on both sides
+///
+/// # Panics
+///
+/// If the event has another number of elements than the layer was built for.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::{bijector::{Bijector, Elementwise}, univariate::Affine};
+///
+/// let device = Device::flex();
+/// let layer = Elementwise::new(Affine::default(), 3, &device);
+/// let x = Tensor::<2>::from_data([[1.0, 2.0, 3.0]], &device);
+/// let (z, _) = layer.forward(x.clone(), None);
+/// assert_eq!(z.into_data(), x.into_data());
+/// ```
+#[derive(Module, Debug)]
+pub struct Elementwise<U> {
+    univariate: U,
+    params: Param<Tensor<2>>,
+}
+
+impl<U: Univariate> Elementwise<U> {
+    /// The map of `elements` elements with parameters of zero, the identity.
+    ///
+    /// # Panics
+    ///
+    /// If `elements` is 0.
+    pub fn new(univariate: U, elements: usize, device: &Device) -> Self {
+        assert!(elements > 0, "Elementwise: expected at least 1 element, found 0");
+        let params = Tensor::zeros([univariate.params_per_element(), elements], device);
+        Self::from_weights(univariate, params)
+    }
+
+    /// The map with these parameters, `[P, elements]`.
+    ///
+    /// # Panics
+    ///
+    /// If the first axis is not what the map needs.
+    pub fn from_weights(univariate: U, params: Tensor<2>) -> Self {
+        let (expected, found) = (univariate.params_per_element(), params.dims());
+        assert_eq!(
+            found[0], expected,
+            "Elementwise: expected parameters [{expected}, elements], found {found:?}"
+        );
+        Self { univariate, params: Param::from_tensor(params) }
+    }
+
+    /// The parameters of every row, and the rows flattened.
+    fn spread<const D: usize>(&self, x: Tensor<D>) -> (Tensor<2>, Tensor<3>) {
+        let params = self.params.val();
+        let [per_element, elements] = params.dims();
+        let (batch, found) = (x.dims()[0], event_len(&x));
+        assert_eq!(
+            found,
+            elements,
+            "Elementwise: expected an event of {elements} elements, found shape {:?}",
+            x.dims()
+        );
+        let params = params.reshape([1, per_element, elements]);
+        (x.reshape([batch, elements]), params.expand([batch, per_element, elements]))
+    }
+}
+
+impl<const D: usize, U: Univariate> Bijector<D> for Elementwise<U> {
+    fn forward(&self, x: Tensor<D>, _context: Option<&Tensor<2>>) -> (Tensor<D>, Tensor<1>) {
+        let dims = x.dims();
+        let (x, params) = self.spread(x);
+        let (z, log_det) = self.univariate.forward(x, params);
+        (z.reshape(dims), log_det)
+    }
+
+    fn inverse(&self, z: Tensor<D>, _context: Option<&Tensor<2>>) -> Tensor<D> {
+        let dims = z.dims();
+        let (z, params) = self.spread(z);
+        self.univariate.inverse(z, params).reshape(dims)
+    }
+
+    fn inverse_with_log_det(
+        &self,
+        z: Tensor<D>,
+        _context: Option<&Tensor<2>>,
+    ) -> (Tensor<D>, Tensor<1>) {
+        let dims = z.dims();
+        let (z, params) = self.spread(z);
+        let (x, log_det) = self.univariate.inverse_with_log_det(z, params);
+        (x.reshape(dims), log_det)
+    }
+}

@@ -1,0 +1,66 @@
+//! Leaky rectifier: two half lines of different slope.
+//!
+//! forward   z = x for x >= 0, a x for x < 0
+//! log-det   sum of ln a over the negative elements
+//! inverse   x = z for z >= 0, z / a for z < 0
+//!
+//! Same numbers as nflows 0.14 `LeakyReLU`.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+
+use super::{Pointwise, pointwise_bijector};
+use crate::error::{Error, Result};
+
+/// `z = x` above zero and `slope * x` below.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::bijector::{Bijector, LeakyRelu};
+///
+/// let layer = LeakyRelu::new(0.5)?;
+/// let x = Tensor::<2>::from_data([[-2.0, 2.0]], &Device::flex());
+/// let (z, log_det) = layer.forward(x, None);
+/// assert_eq!(z.into_data().try_to_vec_as::<f32>().unwrap(), [-1.0, 2.0]);
+/// assert!((log_det.into_scalar::<f32>() - 0.5f32.ln()).abs() < 1e-6);
+/// assert!(LeakyRelu::new(0.0).is_err());
+/// # Ok::<(), burn_flows::Error>(())
+/// ```
+#[derive(Module, Debug)]
+pub struct LeakyRelu {
+    slope: f64,
+}
+
+impl LeakyRelu {
+    /// The map with this slope below zero.
+    ///
+    /// # Errors
+    ///
+    /// If the slope is not a positive finite number.
+    pub fn new(slope: f64) -> Result<Self> {
+        if slope > 0.0 && slope.is_finite() {
+            return Ok(Self { slope });
+        }
+        let reason = format!("must be positive and finite, found {slope}");
+        Err(Error::config("LeakyRelu", "slope", reason))
+    }
+}
+
+/// `x` above zero and `slope * x` below, with the log-slope.
+fn kinked<const D: usize>(x: Tensor<D>, slope: f64) -> (Tensor<D>, Tensor<D>) {
+    let negative = x.clone().lower_elem(0.0);
+    let log_slope = x.zeros_like().detach().mask_fill(negative.clone(), slope.ln());
+    (x.clone().mask_where(negative, x * slope), log_slope)
+}
+
+impl Pointwise for LeakyRelu {
+    fn apply<const D: usize>(&self, x: Tensor<D>) -> (Tensor<D>, Tensor<D>) {
+        kinked(x, self.slope)
+    }
+
+    fn unapply<const D: usize>(&self, z: Tensor<D>) -> (Tensor<D>, Tensor<D>) {
+        kinked(z, self.slope.recip())
+    }
+}
+
+pointwise_bijector!(LeakyRelu);

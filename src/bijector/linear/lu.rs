@@ -1,0 +1,186 @@
+//! A full linear map by its LU factors.
+//!
+//! forward   z = L U x + b         L unit lower triangular, U upper triangular
+//! log-det   sum of ln |U_ii|
+//! inverse   x = U^-1 L^-1 (z - b)
+//!
+//! Papers: Kingma, Dhariwal (2018), Glow, section 3.2, equation 10, arXiv:1807.03039; Oliva et al.
+//! (2018), Transformation Autoregressive Networks, arXiv:1801.09819.
+//! Same numbers as nflows 0.14 `LULinear`, normflows 1.7 `InvertibleAffine`.
+
+use burn::config::Config;
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Tensor};
+
+use crate::bijector::{Bijector, check_width};
+use crate::error::{Result, at_least, expect_valid};
+use crate::math::{invert_lower, invert_upper, repeat_batch, softplus, softplus_inverse};
+
+/// The least diagonal entry of U. Without it training can make the map singular. Value from nflows.
+const DIAGONAL_FLOOR: f64 = 1e-3;
+
+/// Configuration of a [`LuLinear`].
+///
+/// ```
+/// use burn_flows::bijector::LuLinearConfig;
+///
+/// assert!(LuLinearConfig::new(3).validate().is_ok());
+/// assert!(LuLinearConfig::new(0).validate().is_err());
+/// ```
+#[derive(Config, Debug)]
+pub struct LuLinearConfig {
+    /// Features of an event.
+    pub features: usize,
+}
+
+/// A square matrix `L U` by its factors, without ever forming an inverse or a determinant of it.
+///
+/// `factors` holds L strictly below and U strictly above the diagonal; the diagonal of U is
+/// `softplus(diagonal) + 1e-3`, or `sign * exp(diagonal)` where signs are given.
+#[derive(Module, Debug)]
+pub struct LuFactors {
+    factors: Param<Tensor<2>>,
+    diagonal: Param<Tensor<1>>,
+    sign: Option<Param<Tensor<1>>>,
+}
+
+impl LuFactors {
+    /// The identity matrix.
+    pub fn identity(size: usize, device: &Device) -> Self {
+        let one = Tensor::ones([size], &device.clone().without_autodiff());
+        let raw = softplus_inverse(one - DIAGONAL_FLOOR);
+        let raw = if device.is_autodiff() { raw.autodiff() } else { raw };
+        Self::from_weights(Tensor::zeros([size, size], device), raw, None)
+    }
+
+    /// The matrix with these factors; with signs, `diagonal` is the logarithm of its absolute.
+    pub fn from_weights(factors: Tensor<2>, diagonal: Tensor<1>, sign: Option<Tensor<1>>) -> Self {
+        let fixed = |t: Tensor<1>| Param::from_tensor(t).set_require_grad(false);
+        Self {
+            factors: Param::from_tensor(factors),
+            diagonal: Param::from_tensor(diagonal),
+            sign: sign.map(fixed),
+        }
+    }
+
+    /// Rows and columns of the matrix.
+    pub fn size(&self) -> usize {
+        self.diagonal.lazy_shape()[0]
+    }
+
+    /// The diagonal of U and the logarithm of its absolute.
+    fn diagonal(&self) -> (Tensor<1>, Tensor<1>) {
+        let raw = self.diagonal.val();
+        match &self.sign {
+            Some(sign) => (raw.clone().exp() * sign.val(), raw),
+            None => {
+                let diagonal = softplus(raw) + DIAGONAL_FLOOR;
+                (diagonal.clone(), diagonal.log())
+            }
+        }
+    }
+
+    fn triangles(&self) -> (Tensor<2>, Tensor<2>) {
+        let factors = self.factors.val();
+        let options = (&factors.device().without_autodiff(), factors.dtype());
+        let eye = Tensor::<2>::eye(self.size(), options.0).cast(options.1);
+        let lower = factors.clone().tril(-1) + eye.clone();
+        let upper = factors.triu(1) + eye * self.diagonal().0.unsqueeze();
+        (lower, upper)
+    }
+
+    /// `L U`.
+    pub fn matrix(&self) -> Tensor<2> {
+        let (lower, upper) = self.triangles();
+        lower.matmul(upper)
+    }
+
+    /// `(L U)^-1`, by the inverses of the triangles.
+    pub fn inverse_matrix(&self) -> Tensor<2> {
+        let (lower, upper) = self.triangles();
+        invert_upper(upper).matmul(invert_lower(lower))
+    }
+
+    /// `ln |det L U|`, shape `[1]`.
+    pub fn log_abs_det(&self) -> Tensor<1> {
+        self.diagonal().1.sum()
+    }
+}
+
+/// `z = L U x + b`, started as the identity.
+///
+/// # Shapes
+///
+/// - `[batch, features]`; the same on both sides
+///
+/// # Numerics
+///
+/// The diagonal of U is at least 1e-3; the log-determinant is a sum of its logarithms.
+///
+/// # Panics
+///
+/// If the event has another width than the layer was built for.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::bijector::{Bijector, LuLinearConfig};
+///
+/// let device = Device::flex();
+/// let x = Tensor::<2>::from_data([[1.0, -2.0, 0.5]], &device);
+/// let (z, log_det) = LuLinearConfig::new(3).init(&device).forward(x.clone(), None);
+/// z.into_data().assert_approx_eq::<f32>(&x.into_data(), Default::default());
+/// assert!(log_det.into_scalar::<f32>().abs() < 1e-5);
+/// ```
+#[derive(Module, Debug)]
+pub struct LuLinear {
+    matrix: LuFactors,
+    bias: Param<Tensor<1>>,
+}
+
+impl LuLinearConfig {
+    /// Says which field cannot be, and why.
+    pub fn validate(&self) -> Result<()> {
+        at_least("LuLinearConfig", "features", 1, self.features)
+    }
+
+    /// The layer.
+    ///
+    /// # Panics
+    ///
+    /// With the text of [`validate`](Self::validate).
+    pub fn init(&self, device: &Device) -> LuLinear {
+        expect_valid(self.validate());
+        let bias = Tensor::zeros([self.features], device);
+        LuLinear::from_weights(LuFactors::identity(self.features, device), bias)
+    }
+}
+
+impl LuLinear {
+    /// The layer with this matrix and bias.
+    pub fn from_weights(matrix: LuFactors, bias: Tensor<1>) -> Self {
+        Self { matrix, bias: Param::from_tensor(bias) }
+    }
+
+    fn check(&self, x: &Tensor<2>) {
+        check_width("LuLinear", self.matrix.size(), x);
+    }
+}
+
+impl Bijector<2> for LuLinear {
+    fn forward(&self, x: Tensor<2>, _context: Option<&Tensor<2>>) -> (Tensor<2>, Tensor<1>) {
+        self.check(&x);
+        let log_det = repeat_batch(self.matrix.log_abs_det(), &x);
+        (x.matmul(self.matrix.matrix().transpose()) + self.bias.val().unsqueeze(), log_det)
+    }
+
+    fn inverse(&self, z: Tensor<2>, _context: Option<&Tensor<2>>) -> Tensor<2> {
+        self.check(&z);
+        let centred = z - self.bias.val().unsqueeze();
+        centred.matmul(self.matrix.inverse_matrix().transpose())
+    }
+
+    fn log_det_jacobian(&self, x: Tensor<2>, _context: Option<&Tensor<2>>) -> Tensor<1> {
+        self.check(&x);
+        repeat_batch(self.matrix.log_abs_det(), &x)
+    }
+}

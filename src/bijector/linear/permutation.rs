@@ -1,0 +1,104 @@
+//! Permutation: another order of the features or channels.
+//!
+//! forward   z_i = x_{p(i)}
+//! log-det   0
+//! inverse   x_{p(i)} = z_i
+//!
+//! Paper: Dinh, Krueger, Bengio (2015), NICE, section 3.3, arXiv:1410.8516.
+
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Int, Tensor};
+
+use crate::bijector::mask::index_param;
+use crate::bijector::{Bijector, check_width};
+use crate::error::{Error, Result};
+use crate::math::zeros_batch;
+use crate::noise::Noise;
+
+/// Reorders axis 1. The order is saved with the model and never trained.
+///
+/// # Shapes
+///
+/// - `[batch, features]`, or `[batch, channels, height, width]`; the same on both sides
+///
+/// # Panics
+///
+/// If the event has another width than the order.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::bijector::{Bijector, Permutation};
+///
+/// let device = Device::flex();
+/// let x = Tensor::<2>::from_data([[1.0, 2.0, 3.0]], &device);
+/// let layer = Permutation::given(&[2, 0, 1], &device)?;
+/// let (z, _) = layer.forward(x, None);
+/// assert_eq!(z.to_data().try_to_vec_as::<f32>().unwrap(), [3.0, 1.0, 2.0]);
+/// assert_eq!(layer.inverse(z, None).into_data().try_to_vec_as::<f32>().unwrap(), [1.0, 2.0, 3.0]);
+/// # Ok::<(), burn_flows::Error>(())
+/// ```
+#[derive(Module, Debug)]
+pub struct Permutation {
+    order: Param<Tensor<1, Int>>,
+    back: Param<Tensor<1, Int>>,
+}
+
+impl Permutation {
+    /// `z_i = x_{order[i]}`.
+    ///
+    /// # Errors
+    ///
+    /// If `order` does not hold every index once.
+    pub fn given(order: &[usize], device: &Device) -> Result<Self> {
+        let mut back = vec![usize::MAX; order.len()];
+        for (to, &from) in order.iter().enumerate() {
+            if from >= order.len() || back[from] != usize::MAX {
+                let reason =
+                    format!("{order:?} does not hold every index below {} once", order.len());
+                return Err(Error::config("Permutation", "order", reason));
+            }
+            back[from] = to;
+        }
+        if order.is_empty() {
+            return Err(Error::config("Permutation", "order", "is empty".into()));
+        }
+        Ok(Self { order: index_param(order, device), back: index_param(&back, device) })
+    }
+
+    /// The last feature first.
+    ///
+    /// # Panics
+    ///
+    /// If `features` is 0.
+    pub fn reverse(features: usize, device: &Device) -> Self {
+        let order: Vec<usize> = (0..features).rev().collect();
+        Self::given(&order, device).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// A random order, fixed by the seed.
+    ///
+    /// # Panics
+    ///
+    /// If `features` is 0.
+    pub fn random(features: usize, seed: u64, device: &Device) -> Self {
+        let order = Noise::seeded(seed).permutation(features);
+        Self::given(&order, device).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn check<const D: usize>(&self, x: &Tensor<D>) {
+        check_width("Permutation", self.order.lazy_shape()[0], x);
+    }
+}
+
+impl<const D: usize> Bijector<D> for Permutation {
+    fn forward(&self, x: Tensor<D>, _context: Option<&Tensor<2>>) -> (Tensor<D>, Tensor<1>) {
+        self.check(&x);
+        let log_det = zeros_batch(&x);
+        (x.select(1, self.order.val()), log_det)
+    }
+
+    fn inverse(&self, z: Tensor<D>, _context: Option<&Tensor<2>>) -> Tensor<D> {
+        self.check(&z);
+        z.select(1, self.back.val())
+    }
+}

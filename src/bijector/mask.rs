@@ -1,0 +1,265 @@
+//! Which part of an event a coupling keeps, and which it moves.
+//!
+//! Papers: Dinh et al. (2015), arXiv:1410.8516, section 3.2 (halves, alternating); Dinh et al.
+//! (2017), arXiv:1605.08803, section 3.4 (checkerboard, channels).
+
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use serde::{Deserialize, Serialize};
+
+use super::check_width;
+use crate::error::{Error, Result};
+use crate::math::event_len;
+use crate::noise::Noise;
+
+/// The kept part of an event; the rest is moved. Libraries disagree on what a 1 in a mask means,
+/// so no bare booleans here.
+///
+/// On vectors the parts are features; on images they are channels, except for
+/// [`Checkerboard`](Self::Checkerboard). [`flipped`](Self::flipped) keeps the other part.
+///
+/// ```
+/// use burn_flows::bijector::Mask;
+///
+/// assert_eq!(Mask::Halves.kept(&[5]).unwrap(), [0, 1]);
+/// assert_eq!(Mask::Alternating.kept(&[5]).unwrap(), [0, 2, 4]);
+/// assert_eq!(Mask::Alternating.flipped().kept(&[5]).unwrap(), [1, 3]);
+/// assert_eq!(Mask::Kept(vec![4, 1]).kept(&[5]).unwrap(), [1, 4]);
+/// assert_eq!(Mask::Checkerboard.kept(&[1, 2, 2]).unwrap(), [0, 3]);
+/// assert!(Mask::Kept(vec![0]).kept(&[1]).is_err()); // nothing left to move
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Mask {
+    /// The first half, rounded down.
+    Halves,
+    /// Every second one, from the first.
+    Alternating,
+    /// A random half, rounded up, fixed by the seed.
+    Random(u64),
+    /// This list of features or channels.
+    Kept(Vec<usize>),
+    /// Pixels whose row and column add up to an even number, in every channel (images only).
+    Checkerboard,
+    /// What the other mask moves.
+    Flipped(Box<Mask>),
+}
+
+impl Mask {
+    /// Keeps what this mask moves.
+    pub fn flipped(self) -> Self {
+        match self {
+            Self::Flipped(inner) => *inner,
+            mask => Self::Flipped(Box::new(mask)),
+        }
+    }
+
+    /// Whether the mask cuts through pixels rather than channels.
+    fn is_spatial(&self) -> bool {
+        match self {
+            Self::Flipped(inner) => inner.is_spatial(),
+            mask => *mask == Self::Checkerboard,
+        }
+    }
+
+    /// The kept indices, ascending: into axis 1 of `event`, or into the flattened event where the
+    /// mask cuts through pixels.
+    ///
+    /// # Errors
+    ///
+    /// If the mask does not fit the event, or leaves nothing to keep or nothing to move.
+    pub fn kept(&self, event: &[usize]) -> Result<Vec<usize>> {
+        let total = if self.is_spatial() { event.iter().product() } else { event[0] };
+        let kept: Vec<usize> = match self {
+            Self::Halves => (0..total / 2).collect(),
+            Self::Alternating => (0..total).step_by(2).collect(),
+            Self::Random(seed) => Noise::seeded(*seed)
+                .permutation(total)
+                .into_iter()
+                .take(total.div_ceil(2))
+                .collect(),
+            Self::Kept(list) => list.clone(),
+            Self::Checkerboard => {
+                let &[_, height, width] = event else {
+                    return Err(wrong(format!(
+                        "a checkerboard needs images, found event {event:?}"
+                    )));
+                };
+                let even = |i: usize| ((i / width) % height + i % width).is_multiple_of(2);
+                (0..total).filter(|&i| even(i)).collect()
+            }
+            Self::Flipped(inner) => {
+                let moved = inner.kept(event)?;
+                (0..total).filter(|i| !moved.contains(i)).collect()
+            }
+        };
+        let mut sorted = kept;
+        sorted.sort_unstable();
+        if sorted.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Err(wrong(format!("index listed twice in {sorted:?}")));
+        }
+        match sorted.last() {
+            None => Err(wrong(format!("keeps nothing of event {event:?}"))),
+            Some(&last) if last >= total => {
+                Err(wrong(format!("index {last} is outside an axis of length {total}")))
+            }
+            Some(_) if sorted.len() == total => {
+                Err(wrong(format!("leaves nothing to move of event {event:?}")))
+            }
+            Some(_) => Ok(sorted),
+        }
+    }
+}
+
+fn wrong(reason: String) -> Error {
+    Error::config("Coupling", "mask", reason)
+}
+
+/// A [`Mask`] at work on tensors: takes an event apart and puts it together again.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::bijector::{Mask, Split};
+///
+/// let device = Device::flex();
+/// let split = Split::new(&Mask::Alternating, &[4], &device).unwrap();
+/// let x = Tensor::<2>::from_data([[1.0, 2.0, 3.0, 4.0]], &device);
+/// let (kept, moved) = split.take(x);
+/// assert_eq!(kept.to_data().try_to_vec_as::<f32>().unwrap(), [1.0, 3.0]);
+/// let back = split.merge(kept, moved * 10.0);
+/// assert_eq!(back.into_data().try_to_vec_as::<f32>().unwrap(), [1.0, 20.0, 3.0, 40.0]);
+/// ```
+#[derive(Module, Debug)]
+pub struct Split {
+    indices: Option<Indices>,
+    width: usize,
+    kept: usize,
+    spatial: bool,
+    kept_first: bool,
+}
+
+/// The parts as indices, saved with the model and never trained.
+#[derive(Module, Debug)]
+struct Indices {
+    kept: Param<Tensor<1, Int>>,
+    moved: Param<Tensor<1, Int>>,
+    merge: Param<Tensor<1, Int>>,
+}
+
+/// Indices as a parameter: saved and moved with the model, never trained.
+pub(crate) fn index_param(indices: &[usize], device: &Device) -> Param<Tensor<1, Int>> {
+    let values: Vec<i64> = indices.iter().map(|&i| i as i64).collect();
+    let count = values.len();
+    let data = TensorData::new(values, [count]);
+    Param::initialized(
+        burn::module::ParamId::new(),
+        Tensor::from_data(data, &device.clone().without_autodiff()),
+    )
+}
+
+impl Split {
+    /// The split of events of this shape.
+    ///
+    /// # Errors
+    ///
+    /// As [`Mask::kept`].
+    pub fn new(mask: &Mask, event: &[usize], device: &Device) -> Result<Self> {
+        let kept = mask.kept(event)?;
+        let spatial = mask.is_spatial();
+        let width: usize = if spatial { event.iter().product() } else { event[0] };
+        let moved: Vec<usize> = (0..width).filter(|i| kept.binary_search(i).is_err()).collect();
+        let contiguous = !spatial
+            && [&kept, &moved].iter().all(|part| part[0] + part.len() - 1 == part[part.len() - 1]);
+        let indices = (!contiguous).then(|| {
+            let order: Vec<usize> = kept.iter().chain(&moved).copied().collect();
+            let mut merge = vec![0; width];
+            order.iter().enumerate().for_each(|(at, &from)| merge[from] = at);
+            Indices {
+                kept: index_param(&kept, device),
+                moved: index_param(&moved, device),
+                merge: index_param(&merge, device),
+            }
+        });
+        Ok(Self { indices, width, kept: kept.len(), spatial, kept_first: kept[0] < moved[0] })
+    }
+
+    /// How many channels the conditioner sees, and how many elements of axis 1 it serves, for an
+    /// event of `channels` on axis 1.
+    pub(crate) fn conditioner_widths(&self, channels: usize) -> (usize, usize) {
+        if self.spatial { (channels, channels) } else { (self.kept, self.width - self.kept) }
+    }
+
+    /// What a conditioner may see, and the moved elements `[batch, n]`. The first is the kept part
+    /// alone, or the image with zeros in place of the moved pixels.
+    ///
+    /// # Panics
+    ///
+    /// If `x` has another width than the split was made for.
+    pub fn take<const D: usize>(&self, x: Tensor<D>) -> (Tensor<D>, Tensor<2>) {
+        let batch = x.dims()[0];
+        if self.spatial {
+            let dims = x.dims();
+            assert_eq!(
+                event_len(&x),
+                self.width,
+                "Coupling: expected an event of {} elements, found shape {dims:?}",
+                self.width
+            );
+            let indices = self.indices.as_ref().expect("a spatial split has indices");
+            let flat = x.reshape([batch, self.width]);
+            let moved = flat.clone().select(1, indices.moved.val());
+            let kept = flat.select(1, indices.kept.val());
+            let merged = self.join(kept, moved.zeros_like().detach());
+            return (merged.reshape(dims), moved);
+        }
+        check_width("Coupling", self.width, &x);
+        let moved_count = self.width - self.kept;
+        let (kept, moved) = match &self.indices {
+            Some(indices) => {
+                (x.clone().select(1, indices.kept.val()), x.select(1, indices.moved.val()))
+            }
+            None if self.kept_first => {
+                (x.clone().narrow(1, 0, self.kept), x.narrow(1, self.kept, moved_count))
+            }
+            None => (x.clone().narrow(1, moved_count, self.kept), x.narrow(1, 0, moved_count)),
+        };
+        let event = event_len(&moved);
+        (kept, moved.reshape([batch, event]))
+    }
+
+    /// Puts the kept part of [`take`](Self::take) and new moved elements together.
+    pub fn merge<const D: usize>(&self, kept: Tensor<D>, moved: Tensor<2>) -> Tensor<D> {
+        let mut dims = kept.dims();
+        if self.spatial {
+            let indices = self.indices.as_ref().expect("a spatial split has indices");
+            let kept = kept.reshape([dims[0], self.width]).select(1, indices.kept.val());
+            return self.join(kept, moved).reshape(dims);
+        }
+        dims[1] = self.width - self.kept;
+        self.join(kept, moved.reshape(dims))
+    }
+
+    /// Parameters on axis 1 of a conditioner's output, as [`Univariate`](crate::univariate::Univariate)
+    /// wants them: `[batch, P, n]`.
+    pub(crate) fn params<const D: usize>(&self, raw: Tensor<D>, per_element: usize) -> Tensor<3> {
+        let dims = raw.dims();
+        let found = dims[1];
+        assert!(
+            found.is_multiple_of(per_element),
+            "Coupling: expected {per_element} parameters per element from the conditioner, found {found} on axis 1"
+        );
+        let elements = event_len(&raw) / per_element;
+        let params = raw.reshape([dims[0], per_element, elements]);
+        match &self.indices {
+            Some(indices) if self.spatial => params.select(2, indices.moved.val()),
+            _ => params,
+        }
+    }
+
+    fn join<const D: usize>(&self, kept: Tensor<D>, moved: Tensor<D>) -> Tensor<D> {
+        match &self.indices {
+            Some(indices) => Tensor::cat(vec![kept, moved], 1).select(1, indices.merge.val()),
+            None if self.kept_first => Tensor::cat(vec![kept, moved], 1),
+            None => Tensor::cat(vec![moved, kept], 1),
+        }
+    }
+}

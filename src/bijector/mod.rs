@@ -1,0 +1,164 @@
+//! Invertible layers with a tractable log-determinant.
+//!
+//! **Direction**: `forward` maps data to latent, `x -> z` (the normalizing direction, as in nflows,
+//! zuko and Glow; normflows, FlowJAX, distrax and TFP call the other way forward).
+//!
+//! | layer | what it does |
+//! | --- | --- |
+//! | [`Coupling`] | one part of the event decides a scalar map of the rest |
+//! | [`Elementwise`] | a scalar map with free parameters for every element |
+//! | [`ActNorm`] | scale and shift per channel, started from data |
+//! | [`BatchNorm`] | batch normalization as a bijector |
+//! | [`LuLinear`] | a full linear map by its LU factors |
+//! | [`Permutation`] | another order of the features or channels |
+//! | [`Standardize`] | fixed zero mean and unit variance |
+//! | [`Logit`], [`Exp`], [`Softplus`], [`Tanh`], [`LeakyRelu`] | between the line and intervals |
+//! | [`Inverse`] | any of them, the other way round |
+//! | `Vec<B>`, tuples up to 8 | one after the other |
+//! | [`AnyBijector`] | any of them, chosen at run time |
+
+mod actnorm;
+mod any;
+mod batch_norm;
+mod compose;
+mod coupling;
+mod elementwise;
+mod inverse;
+mod linear;
+mod mask;
+
+pub use actnorm::{ActNorm, ActNormConfig};
+pub use any::{AnyBijector, AnyBijectorConfig};
+pub use batch_norm::{BatchNorm, BatchNormConfig};
+pub use coupling::{Coupling, CouplingConfig};
+pub use elementwise::{Elementwise, Exp, LeakyRelu, Logit, Sigmoid, Softplus, Standardize, Tanh};
+pub use inverse::Inverse;
+pub use linear::{LuFactors, LuLinear, LuLinearConfig, Permutation};
+pub use mask::{Mask, Split};
+
+use burn::module::{Module, ModuleDisplay};
+use burn::tensor::Tensor;
+
+/// A bijection between data `x` and latent `z`, both `[batch, event..]` of rank `D`.
+///
+/// `forward` is data to latent; [`inverse`](Self::inverse) generates. A layer of your own is this
+/// trait on a burn module; [`testing::check`](crate::testing::check) then tells whether its
+/// inverse and its log-determinant are right.
+///
+/// # Panics
+///
+/// Every method panics if a tensor's shape, or the context, does not fit the layer; the message
+/// names the layer, the expected and the found shape.
+///
+/// ```
+/// use burn::{module::Module, tensor::{Device, Tensor}};
+/// use burn_flows::bijector::Bijector;
+///
+/// /// `z = 2 x`.
+/// #[derive(Module, Debug)]
+/// struct Double {}
+///
+/// impl<const D: usize> Bijector<D> for Double {
+///     fn forward(&self, x: Tensor<D>, _context: Option<&Tensor<2>>) -> (Tensor<D>, Tensor<1>) {
+///         let [batch, event] = [x.dims()[0], x.dims()[1..].iter().product()];
+///         let log_det = Tensor::full([batch], event as f64 * 2f64.ln(), (&x.device(), x.dtype()));
+///         (x * 2.0, log_det)
+///     }
+///     fn inverse(&self, z: Tensor<D>, _context: Option<&Tensor<2>>) -> Tensor<D> {
+///         z / 2.0
+///     }
+/// }
+///
+/// let x = Tensor::<2>::ones([3, 4], &Device::flex());
+/// let (z, log_det) = vec![Double {}, Double {}].forward(x, None);
+/// assert_eq!(z.max().into_scalar::<f32>(), 4.0);
+/// assert!((log_det.max().into_scalar::<f32>() - 8.0 * 2f32.ln()).abs() < 1e-5);
+/// ```
+pub trait Bijector<const D: usize>: Module + ModuleDisplay + Sync {
+    /// Data to latent: `z = f(x)` and `ln |det df/dx|`, shape `[batch]`.
+    fn forward(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> (Tensor<D>, Tensor<1>);
+
+    /// Latent to data: `x = f^-1(z)`; computes no log-determinant, so sampling does not pay for one.
+    fn inverse(&self, z: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<D>;
+
+    /// Latent to data with `ln |det df^-1/dz|`. Default: [`inverse`](Self::inverse), then minus
+    /// the forward log-determinant.
+    fn inverse_with_log_det(
+        &self,
+        z: Tensor<D>,
+        context: Option<&Tensor<2>>,
+    ) -> (Tensor<D>, Tensor<1>) {
+        let x = self.inverse(z, context);
+        let log_det = self.log_det_jacobian(x.clone(), context);
+        (x, log_det.neg())
+    }
+
+    /// The forward log-determinant alone. Default: the second half of [`forward`](Self::forward).
+    fn log_det_jacobian(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<1> {
+        self.forward(x, context).1
+    }
+
+    /// Data-dependent initialisation from a first batch; returns the layer and the batch's latents.
+    /// A layer that is already initialised, or has nothing to initialise, stays as it is.
+    fn init_from_data(self, x: Tensor<D>, context: Option<&Tensor<2>>) -> (Self, Tensor<D>) {
+        let (z, _) = self.valid().forward(x, context);
+        (self, z)
+    }
+
+    /// Whether a row's latent depends on the other rows while training, as in batch normalization.
+    fn mixes_rows(&self) -> bool {
+        false
+    }
+
+    /// Forward, reporting to `visit` what every single layer did. A composition passes the call
+    /// on to its parts; `path` grows as the paths of the parameters do.
+    fn trace(
+        &self,
+        x: Tensor<D>,
+        context: Option<&Tensor<2>>,
+        path: &str,
+        visit: &mut dyn FnMut(&Trace<'_, D>),
+    ) -> Tensor<D> {
+        let (output, log_det) = self.forward(x.clone(), context);
+        let name = layer_name::<Self>();
+        visit(&Trace { path, name, input: &x, output: &output, log_det: &log_det });
+        output
+    }
+}
+
+/// What one layer did to a batch, as [`Bijector::trace`] reports it.
+#[derive(Debug)]
+pub struct Trace<'a, const D: usize> {
+    /// Where the layer stands, as in the names of its parameters: `bijector.1.0`.
+    pub path: &'a str,
+    /// The layer's type, without its parameters.
+    pub name: &'static str,
+    /// What came in.
+    pub input: &'a Tensor<D>,
+    /// What went out.
+    pub output: &'a Tensor<D>,
+    /// `ln |det|` of this layer, `[batch]`.
+    pub log_det: &'a Tensor<1>,
+}
+
+/// `Coupling` for `burn_flows::bijector::coupling::Coupling<..>`.
+fn layer_name<T: ?Sized>() -> &'static str {
+    let full = std::any::type_name::<T>();
+    let bare = full.split('<').next().unwrap_or(full);
+    bare.rsplit("::").next().unwrap_or(bare)
+}
+
+/// Checks axis 1 of an event.
+///
+/// # Panics
+///
+/// If it is not `expected`; the text names the layer and both shapes.
+#[track_caller]
+pub(crate) fn check_width<const D: usize>(layer: &str, expected: usize, x: &Tensor<D>) {
+    let dims = x.dims();
+    let rest = if D > 2 { ", .." } else { "" };
+    assert_eq!(
+        dims[1], expected,
+        "{layer}: expected shape [batch, {expected}{rest}], found {dims:?}"
+    );
+}

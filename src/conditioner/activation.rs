@@ -1,0 +1,62 @@
+//! Activations by name: burn's, and silu, which burn has as a function only.
+
+use burn::module::Module;
+use burn::nn::activation as nn;
+use burn::tensor::{Device, Tensor, activation};
+use serde::{Deserialize, Serialize};
+
+/// Which [`Activation`].
+///
+/// ```
+/// use burn::{nn::activation::ActivationConfig as Burn, tensor::{Device, Tensor}};
+/// use burn_flows::conditioner::ActivationConfig;
+///
+/// let device = Device::flex();
+/// let gelu = ActivationConfig::Burn(Burn::Gelu).init(&device);
+/// assert_eq!(gelu.forward(Tensor::<2>::zeros([1, 3], &device)).dims(), [1, 3]);
+/// ```
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum ActivationConfig {
+    /// `max(x, 0)`.
+    Relu,
+    /// `x * sigmoid(x)`: smooth, and the cheapest smooth one on a CPU.
+    Silu,
+    /// Any activation of burn.
+    Burn(nn::ActivationConfig),
+}
+
+impl ActivationConfig {
+    /// The activation; some of burn's have parameters, hence the device.
+    pub fn init(&self, device: &Device) -> Activation {
+        match self {
+            Self::Relu => Activation::Burn(nn::ActivationConfig::Relu.init(device)),
+            Self::Silu => Activation::Silu(Silu {}),
+            Self::Burn(config) => Activation::Burn(config.init(device)),
+        }
+    }
+}
+
+/// An activation of a conditioner.
+#[derive(Module, Debug)]
+#[non_exhaustive]
+pub enum Activation {
+    /// `x * sigmoid(x)`.
+    Silu(Silu),
+    /// One of burn's.
+    Burn(nn::Activation),
+}
+
+/// `x * sigmoid(x)`, also called swish.
+#[derive(Module, Debug)]
+pub struct Silu {}
+
+impl Activation {
+    /// The activation of every element.
+    pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        match self {
+            Self::Silu(_) => activation::silu(x),
+            Self::Burn(inner) => inner.forward(x),
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Dropout whose masks follow a seed.
+//!
+//! Paper: Srivastava et al. (2014), Dropout: a simple way to prevent neural networks from
+//! overfitting, JMLR 15.
+
+use std::cell::RefCell;
+
+use burn::module::{Flag, Module, Param};
+use burn::tensor::{Tensor, TensorData};
+
+use crate::noise::Noise;
+
+thread_local! {
+    static MASKS: RefCell<Noise> = RefCell::new(Noise::from_entropy());
+}
+
+/// Makes every dropout mask that this thread draws from now on follow `noise`.
+///
+/// Training calls it before each step, so that a resumed run draws the masks that the interrupted
+/// one would have drawn. A device's own generator can be seeded, but its state cannot be saved,
+/// and on CPU it is shared by the whole process.
+pub(crate) fn seed_masks(noise: Noise) {
+    MASKS.with(|masks| *masks.borrow_mut() = noise);
+}
+
+/// Sets elements to zero with probability `prob` while training, and scales the rest by
+/// `1 / (1 - prob)`.
+///
+/// Active where a backward pass is possible and the module is not frozen, as burn's own dropout.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::conditioner::Dropout;
+///
+/// let device = Device::flex();
+/// let dropout = Dropout::new(0.5);
+/// let evaluated = dropout.forward(Tensor::<2>::ones([4, 4], &device));
+/// assert_eq!(evaluated.sum().into_scalar::<f32>(), 16.0);
+/// let trained = dropout.forward(Tensor::<2>::ones([64, 64], &device.autodiff()));
+/// assert_ne!(trained.sum().into_scalar::<f32>(), 4096.0);
+/// ```
+#[derive(Module, Debug)]
+pub struct Dropout {
+    prob: f64,
+    training: Param<Flag>,
+}
+
+impl Dropout {
+    /// Dropout with this probability of a zero, in `[0, 1)`.
+    pub fn new(prob: f64) -> Self {
+        Self { prob, training: Param::from_bool(true) }
+    }
+
+    /// Applies a fresh mask while training; the identity otherwise.
+    pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        if self.prob == 0.0 || !self.training.is_enabled() || !x.device().is_autodiff() {
+            return x;
+        }
+        let threshold = (self.prob * 2f64.powi(32)) as u32;
+        let scale = (1.0 / (1.0 - self.prob)) as f32;
+        let mask = MASKS.with(|masks| {
+            let mut noise = masks.borrow_mut();
+            let mut values = Vec::with_capacity(x.shape().num_elements() + 1);
+            while values.len() < x.shape().num_elements() {
+                let bits = noise.next_u64();
+                for half in [bits as u32, (bits >> 32) as u32] {
+                    values.push(if half < threshold { 0.0 } else { scale });
+                }
+            }
+            values.truncate(x.shape().num_elements());
+            values
+        });
+        let options = (&x.device().without_autodiff(), x.dtype());
+        let mask = Tensor::from_data(TensorData::new(mask, x.dims()), options);
+        x * mask
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Device;
+
+    #[test]
+    fn masks_follow_the_seed_and_keep_the_mean() {
+        let device = Device::flex().autodiff();
+        let draw = || {
+            seed_masks(Noise::seeded(4));
+            Dropout::new(0.25).forward(Tensor::<2>::ones([200, 201], &device)).into_data()
+        };
+        assert_eq!(draw(), draw());
+        let values = draw().try_to_vec_as::<f64>().unwrap();
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        let zeros = values.iter().filter(|v| **v == 0.0).count() as f64 / values.len() as f64;
+        assert!((mean - 1.0).abs() < 0.02 && (zeros - 0.25).abs() < 0.02, "{mean} {zeros}");
+    }
+}

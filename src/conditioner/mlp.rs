@@ -1,0 +1,226 @@
+//! Dense network: plain layers, then residual blocks.
+//!
+//! plain      h = act(W0 [x, c]),  h = act(W h) ..,  out = Wn h
+//! residual   h = W0 [x, c],  h = h + gate(W2 dropout(act(W1 act(h))), c) ..,  out = Wn h
+//!
+//! Paper of the residual variant: Durkan, Bekasov, Murray, Papamakarios (2019), Neural Spline
+//! Flows, section 3.1, arXiv:1906.04032. Same numbers as nflows 0.14 `ResidualNet`.
+
+use burn::config::Config;
+use burn::module::{Module, Param};
+use burn::nn::{Initializer, Linear, LinearConfig};
+use burn::tensor::{Device, Tensor, activation};
+
+use super::{Activation, ActivationConfig, Conditioner, Dropout, check_context};
+use crate::error::{Error, Result, at_least, expect_valid};
+
+/// Configuration of an [`Mlp`]; the widths of its ends come from where it is used.
+///
+/// ```
+/// use burn_flows::conditioner::{ActivationConfig, MlpConfig};
+///
+/// let config = MlpConfig::new(vec![64, 64]).with_activation(ActivationConfig::Silu);
+/// assert!(config.validate().is_ok());
+/// assert!(MlpConfig::new(vec![]).validate().is_err());
+/// ```
+#[derive(Config, Debug)]
+pub struct MlpConfig {
+    /// Widths of the hidden layers. With `residual`, the first is the width of the stream and
+    /// every further one a residual block of that width.
+    pub hidden: Vec<usize>,
+    /// The activation between layers.
+    #[config(default = "ActivationConfig::Relu")]
+    pub activation: ActivationConfig,
+    /// Probability that a hidden unit is dropped while training.
+    #[config(default = 0.0)]
+    pub dropout: f64,
+    /// Residual blocks instead of plain hidden layers.
+    #[config(default = false)]
+    pub residual: bool,
+    /// Starts the last layer at zero, so that the layer it serves starts as the identity (Glow).
+    #[config(default = true)]
+    pub zero_last: bool,
+}
+
+/// A dense conditioner, made by [`MlpConfig::init`].
+///
+/// # Shapes
+///
+/// - input `[batch, d_in]`, context `[batch, context]`
+/// - output `[batch, d_out]`
+///
+/// # Panics
+///
+/// If the input or the context has another width than the network was built for.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::conditioner::{Conditioner, MlpConfig};
+///
+/// let device = Device::flex();
+/// let net = MlpConfig::new(vec![16, 16]).init(3, 4, 2, &device);
+/// let context = Tensor::ones([5, 2], &device);
+/// let out = net.forward(Tensor::ones([5, 3], &device), Some(&context));
+/// assert_eq!(out.dims(), [5, 4]);
+/// ```
+#[derive(Module, Debug)]
+pub struct Mlp {
+    input: Linear,
+    hidden: Vec<Linear>,
+    blocks: Vec<ResidualBlock>,
+    output: Linear,
+    activation: Activation,
+    dropout: Dropout,
+    d_in: usize,
+    context: usize,
+}
+
+/// Two pre-activated layers around a skip; a context gates what they add (GLU).
+#[derive(Module, Debug)]
+pub struct ResidualBlock {
+    first: Linear,
+    second: Linear,
+    gate: Option<Linear>,
+}
+
+/// Builds a linear layer and draws its weights now rather than at first use, so that the order of
+/// construction, not the order of use, decides which numbers a seed gives.
+pub(crate) fn linear(d_in: usize, d_out: usize, zero: bool, device: &Device) -> Linear {
+    let config = LinearConfig::new(d_in, d_out);
+    let config = if zero { config.with_initializer(Initializer::Zeros) } else { config };
+    let linear = config.init(device);
+    linear.weight.val();
+    linear.bias.as_ref().map(Param::val);
+    linear
+}
+
+impl MlpConfig {
+    /// Says which field cannot be, and why.
+    pub fn validate(&self) -> Result<()> {
+        at_least("MlpConfig", "hidden", 1, self.hidden.len())?;
+        for &width in &self.hidden {
+            at_least("MlpConfig", "hidden", 1, width)?;
+        }
+        if self.residual && self.hidden.iter().any(|w| *w != self.hidden[0]) {
+            let reason = format!("residual blocks need equal widths, found {:?}", self.hidden);
+            return Err(Error::config("MlpConfig", "hidden", reason));
+        }
+        if !(0.0..1.0).contains(&self.dropout) {
+            let reason = format!("must be in [0, 1), found {}", self.dropout);
+            return Err(Error::config("MlpConfig", "dropout", reason));
+        }
+        Ok(())
+    }
+
+    /// A network from `d_in` values and a context of width `context` (0: none) to `d_out`.
+    ///
+    /// # Panics
+    ///
+    /// With the text of [`validate`](Self::validate).
+    pub fn init(&self, d_in: usize, d_out: usize, context: usize, device: &Device) -> Mlp {
+        expect_valid(self.validate());
+        let width = self.hidden[0];
+        let pairs = self.hidden.windows(2);
+        let (hidden, blocks) = if self.residual {
+            (vec![], pairs.map(|_| ResidualBlock::new(width, context, device)).collect())
+        } else {
+            (pairs.map(|w| linear(w[0], w[1], false, device)).collect(), vec![])
+        };
+        let last = *self.hidden.last().expect("validated");
+        Mlp {
+            input: linear(d_in + context, width, false, device),
+            hidden,
+            blocks,
+            output: linear(last, d_out, self.zero_last, device),
+            activation: self.activation.init(device),
+            dropout: Dropout::new(self.dropout),
+            d_in,
+            context,
+        }
+    }
+}
+
+impl ResidualBlock {
+    fn new(width: usize, context: usize, device: &Device) -> Self {
+        Self {
+            first: linear(width, width, false, device),
+            second: linear(width, width, false, device),
+            gate: (context > 0).then(|| linear(context, width, false, device)),
+        }
+    }
+
+    fn forward(
+        &self,
+        h: Tensor<2>,
+        context: Option<&Tensor<2>>,
+        activation: &Activation,
+        dropout: &Dropout,
+    ) -> Tensor<2> {
+        let inner = self.first.forward(activation.forward(h.clone()));
+        let inner = self.second.forward(dropout.forward(activation.forward(inner)));
+        match (&self.gate, context) {
+            (Some(gate), Some(c)) => h + inner * activation::sigmoid(gate.forward(c.clone())),
+            _ => h + inner,
+        }
+    }
+}
+
+impl Mlp {
+    /// A network from given layers, for weights that come from elsewhere: `input`, then `hidden`
+    /// with an activation between, then `blocks`, then `output`. The input layer takes the
+    /// context as its last `context` columns.
+    pub fn from_layers(
+        input: Linear,
+        hidden: Vec<Linear>,
+        blocks: Vec<ResidualBlock>,
+        output: Linear,
+        activation: Activation,
+        context: usize,
+    ) -> Self {
+        let d_in = input.weight.lazy_shape()[0] - context;
+        Self {
+            input,
+            hidden,
+            blocks,
+            output,
+            activation,
+            dropout: Dropout::new(0.0),
+            d_in,
+            context,
+        }
+    }
+}
+
+impl ResidualBlock {
+    /// A block from given layers.
+    pub fn from_layers(first: Linear, second: Linear, gate: Option<Linear>) -> Self {
+        Self { first, second, gate }
+    }
+}
+
+impl Conditioner<2> for Mlp {
+    fn forward(&self, kept: Tensor<2>, context: Option<&Tensor<2>>) -> Tensor<2> {
+        check_context("Mlp", self.context, context);
+        let [_, width] = kept.dims();
+        assert_eq!(
+            width, self.d_in,
+            "Mlp: expected an input of width {}, found {width}",
+            self.d_in
+        );
+        let joined = match context {
+            Some(c) => Tensor::cat(vec![kept, c.clone()], 1),
+            None => kept,
+        };
+        let mut h = self.input.forward(joined);
+        if self.blocks.is_empty() {
+            h = self.dropout.forward(self.activation.forward(h));
+        }
+        for layer in &self.hidden {
+            h = self.dropout.forward(self.activation.forward(layer.forward(h)));
+        }
+        for block in &self.blocks {
+            h = block.forward(h, context, &self.activation, &self.dropout);
+        }
+        self.output.forward(h)
+    }
+}

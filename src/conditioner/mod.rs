@@ -1,0 +1,55 @@
+//! Networks that produce the parameters of a map. They do not know what their numbers mean.
+
+mod activation;
+mod conv;
+mod dropout;
+mod mlp;
+
+pub use activation::{Activation, ActivationConfig};
+pub use conv::{ConvNet, ConvNetConfig};
+pub use dropout::Dropout;
+pub use mlp::{Mlp, MlpConfig, ResidualBlock};
+
+use burn::module::{Module, ModuleDisplay};
+use burn::tensor::Tensor;
+
+/// A network from the kept part of an event, and the context, to parameters.
+///
+/// ```
+/// use burn::{module::Module, nn::{Linear, LinearConfig}, tensor::{Device, Tensor}};
+/// use burn_flows::conditioner::Conditioner;
+///
+/// /// One linear layer, without a context.
+/// #[derive(Module, Debug)]
+/// struct Plain { linear: Linear }
+///
+/// impl Conditioner<2> for Plain {
+///     fn forward(&self, kept: Tensor<2>, _context: Option<&Tensor<2>>) -> Tensor<2> {
+///         self.linear.forward(kept)
+///     }
+/// }
+///
+/// let device = Device::flex();
+/// let net = Plain { linear: LinearConfig::new(3, 4).init(&device) };
+/// assert_eq!(net.forward(Tensor::zeros([2, 3], &device), None).dims(), [2, 4]);
+/// ```
+pub trait Conditioner<const D: usize>: Module + ModuleDisplay + Sync {
+    /// Parameters on axis 1, `P` blocks of one value per element: `[batch, P * n]`, or
+    /// `[batch, P * channels, height, width]`.
+    fn forward(&self, kept: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<D>;
+}
+
+/// Checks the width of a context against what a network was built for.
+///
+/// # Panics
+///
+/// If one is given and not expected, expected and not given, or of another width.
+#[track_caller]
+pub(crate) fn check_context(layer: &str, expected: usize, context: Option<&Tensor<2>>) {
+    match context.map(|c| c.dims()[1]) {
+        None if expected == 0 => {}
+        Some(found) if found == expected => {}
+        None => panic!("{layer}: expected a context of width {expected}, found none"),
+        Some(found) => panic!("{layer}: expected a context of width {expected}, found {found}"),
+    }
+}

@@ -1,0 +1,108 @@
+//! Normal with a mean and a scale per element.
+//!
+//! log p(x) = -(|(x - m) / e^s|^2 + n ln 2 pi) / 2 - sum of s
+
+use burn::config::Config;
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Tensor};
+
+use super::{Distribution, batch_shape, check_event};
+use crate::error::{Result, at_least, expect_valid};
+use crate::math::{LN_2PI, event_len, repeat_batch, sum_event};
+use crate::noise::Noise;
+
+/// Configuration of a [`DiagNormal`].
+///
+/// ```
+/// use burn_flows::distribution::DiagNormalConfig;
+///
+/// assert!(DiagNormalConfig::new(vec![3]).validate().is_ok());
+/// assert!(DiagNormalConfig::new(vec![]).validate().is_err());
+/// ```
+#[derive(Config, Debug)]
+pub struct DiagNormalConfig {
+    /// Shape of an event, batch axis left out.
+    pub event: Vec<usize>,
+    /// Whether mean and scale are learned.
+    #[config(default = true)]
+    pub learned: bool,
+}
+
+/// Independent normals with a mean `m` and a log-scale `s` per element, started at 0.
+///
+/// # Panics
+///
+/// If the event has another shape.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::distribution::{Distribution, DiagNormal};
+///
+/// let device = Device::flex();
+/// let mean = Tensor::<2>::from_data([[1.0, 2.0]], &device);
+/// let scale = Tensor::<2>::from_data([[0.5, 0.5]], &device);
+/// let normal = DiagNormal::fixed(mean.clone(), scale);
+/// let at_mean = normal.log_prob(mean, None).into_scalar::<f32>();
+/// assert!((at_mean - (2.0 / std::f32::consts::PI).ln()).abs() < 1e-6);
+/// ```
+#[derive(Module, Debug)]
+pub struct DiagNormal<const D: usize> {
+    mean: Param<Tensor<D>>,
+    log_scale: Param<Tensor<D>>,
+}
+
+impl DiagNormalConfig {
+    /// Says which field cannot be, and why.
+    pub fn validate(&self) -> Result<()> {
+        at_least("DiagNormalConfig", "event", 1, self.event.len())?;
+        self.event.iter().try_for_each(|&n| at_least("DiagNormalConfig", "event", 1, n))
+    }
+
+    /// The distribution.
+    ///
+    /// # Panics
+    ///
+    /// With the text of [`validate`](Self::validate), or if the event has not `D - 1` axes.
+    pub fn init<const D: usize>(&self, device: &Device) -> DiagNormal<D> {
+        expect_valid(self.validate());
+        assert_eq!(self.event.len() + 1, D, "DiagNormalConfig.event: needs {} axes", D - 1);
+        let zeros = || Tensor::zeros(batch_shape::<D>(1, &self.event), device);
+        let param = || Param::from_tensor(zeros()).set_require_grad(self.learned);
+        DiagNormal { mean: param(), log_scale: param() }
+    }
+}
+
+impl<const D: usize> DiagNormal<D> {
+    /// This mean and scale, both `[1, event..]`, never trained.
+    pub fn fixed(mean: Tensor<D>, scale: Tensor<D>) -> Self {
+        let param = |t: Tensor<D>| Param::from_tensor(t.without_autodiff()).set_require_grad(false);
+        Self { mean: param(mean), log_scale: param(scale.log()) }
+    }
+
+    fn event(&self) -> [usize; D] {
+        self.mean.val().dims()
+    }
+}
+
+impl<const D: usize> Distribution<D> for DiagNormal<D> {
+    fn log_prob(&self, x: Tensor<D>, _context: Option<&Tensor<2>>) -> Tensor<1> {
+        check_event("DiagNormal", &self.event()[1..], &x);
+        let log_scale = self.log_scale.val();
+        let standard = (x.clone() - self.mean.val()) * log_scale.clone().neg().exp();
+        let constant = event_len(&x) as f64 * LN_2PI;
+        (sum_event(standard.clone() * standard) + constant) * -0.5
+            - repeat_batch(log_scale.sum(), &x)
+    }
+
+    fn sample(
+        &self,
+        n: usize,
+        _context: Option<&Tensor<2>>,
+        noise: &mut Noise,
+        device: &Device,
+    ) -> Tensor<D> {
+        let mean = self.mean.val();
+        let standard = noise.normal(batch_shape(n, &self.event()[1..]), device).cast(mean.dtype());
+        standard * self.log_scale.val().exp() + mean
+    }
+}

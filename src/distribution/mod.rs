@@ -1,0 +1,82 @@
+//! Densities that can be evaluated and sampled: bases of flows, and targets.
+//!
+//! | distribution | event |
+//! | --- | --- |
+//! | [`StandardNormal`] | any shape |
+//! | [`DiagNormal`] | any shape; fixed or learned mean and scale per element |
+
+mod diag_normal;
+mod standard_normal;
+
+pub use diag_normal::{DiagNormal, DiagNormalConfig};
+pub use standard_normal::StandardNormal;
+
+use burn::module::{Module, ModuleDisplay};
+use burn::tensor::{Device, Tensor};
+
+use crate::noise::Noise;
+
+/// A density over events of rank `D` (batch axis included), perhaps given a context.
+///
+/// A [`Flow`](crate::Flow) is one too, so training and evaluation take any of them.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::{Noise, distribution::{Distribution, StandardNormal}};
+///
+/// let device = Device::flex();
+/// let normal = StandardNormal::<2>::new([2], &device);
+/// let x = normal.sample(3, None, &mut Noise::seeded(1), &device);
+/// assert_eq!(normal.log_prob(x, None).dims(), [3]);
+/// ```
+pub trait Distribution<const D: usize>: Module + ModuleDisplay + Sync {
+    /// `ln p(x | context)` in nats, shape `[batch]`.
+    ///
+    /// # Panics
+    ///
+    /// If the event or the context has another shape than the distribution was built for.
+    fn log_prob(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<1>;
+
+    /// `n` draws; a context has one row for each. The same noise gives the same draws on every
+    /// device.
+    fn sample(
+        &self,
+        n: usize,
+        context: Option<&Tensor<2>>,
+        noise: &mut Noise,
+        device: &Device,
+    ) -> Tensor<D>;
+
+    /// Data-dependent initialisation from a first batch. Default: nothing to initialise.
+    fn init_from_data(self, _x: Tensor<D>, _context: Option<&Tensor<2>>) -> Self {
+        self
+    }
+
+    /// The first part that turns this batch into something non-finite, by name; `None` where
+    /// all is finite or the parts are not known.
+    fn first_non_finite(&self, _x: Tensor<D>, _context: Option<&Tensor<2>>) -> Option<String> {
+        None
+    }
+}
+
+/// Checks the event of a distribution.
+///
+/// # Panics
+///
+/// If it is not `expected`; the text names the distribution and both shapes.
+#[track_caller]
+pub(crate) fn check_event<const D: usize>(name: &str, expected: &[usize], x: &Tensor<D>) {
+    let found = x.dims();
+    assert_eq!(
+        found[1..],
+        *expected,
+        "{name}: expected an event of shape {expected:?} after the batch axis, found shape {found:?}"
+    );
+}
+
+/// `[n, event..]`.
+pub(crate) fn batch_shape<const D: usize>(n: usize, event: &[usize]) -> [usize; D] {
+    let mut shape = [n; D];
+    shape[1..].copy_from_slice(event);
+    shape
+}

@@ -1,0 +1,63 @@
+//! Standard normal of any event shape.
+//!
+//! log p(x) = -(|x|^2 + n ln 2 pi) / 2        n elements in an event
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+
+use super::{Distribution, batch_shape, check_event};
+use crate::math::{LN_2PI, event_len, sum_event};
+use crate::noise::Noise;
+
+/// Independent standard normals, the usual base of a flow.
+///
+/// # Panics
+///
+/// If the event has another shape.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::distribution::{Distribution, StandardNormal};
+///
+/// let device = Device::flex();
+/// let normal = StandardNormal::<2>::new([2], &device);
+/// let at_zero = normal.log_prob(Tensor::zeros([1, 2], &device), None);
+/// assert!((at_zero.into_scalar::<f32>() + (2.0 * std::f32::consts::PI).ln()).abs() < 1e-6);
+/// ```
+#[derive(Module, Debug)]
+pub struct StandardNormal<const D: usize> {
+    /// Holds no number that matters: it carries the device to a flow without parameters.
+    anchor: Tensor<1>,
+    event: Vec<usize>,
+}
+
+impl<const D: usize> StandardNormal<D> {
+    /// The standard normal of events of this shape, batch axis left out.
+    ///
+    /// # Panics
+    ///
+    /// If the event has not `D - 1` axes.
+    pub fn new<const N: usize>(event: [usize; N], device: &Device) -> Self {
+        const { assert!(N + 1 == D, "StandardNormal<D> needs an event of D - 1 axes") };
+        let anchor = Tensor::zeros([1], &device.clone().without_autodiff());
+        Self { anchor, event: event.to_vec() }
+    }
+}
+
+impl<const D: usize> Distribution<D> for StandardNormal<D> {
+    fn log_prob(&self, x: Tensor<D>, _context: Option<&Tensor<2>>) -> Tensor<1> {
+        check_event("StandardNormal", &self.event, &x);
+        let constant = event_len(&x) as f64 * LN_2PI;
+        (sum_event(x.clone() * x) + constant) * -0.5
+    }
+
+    fn sample(
+        &self,
+        n: usize,
+        _context: Option<&Tensor<2>>,
+        noise: &mut Noise,
+        device: &Device,
+    ) -> Tensor<D> {
+        noise.normal(batch_shape(n, &self.event), device)
+    }
+}

@@ -1,0 +1,313 @@
+//! The change of variables: the one place that knows both a bijector and a density.
+//!
+//! log p(x) = log p(z) + ln |det dz/dx|        z = f(x)
+
+use burn::module::{Module, ModuleDisplay, ModuleVisitor, Param};
+use burn::tensor::{DType, Device, Tensor};
+
+use crate::bijector::Bijector;
+use crate::distribution::Distribution;
+use crate::noise::Noise;
+
+/// A bijector and a base: an exact density and an exact sampler.
+///
+/// `log_prob` and `encode` go from data to latent, `sample` and `decode` back. Paper:
+/// Papamakarios et al. (2021), equation 3, arXiv:1912.02762.
+///
+/// [`log_prob`](Self::log_prob), [`encode`](Self::encode), [`decode`](Self::decode) and
+/// [`draw`](Self::draw) keep the graph of a flow that is on an autodiff device; the sampling
+/// shorthands and [`log_prob_batched`](Self::log_prob_batched) evaluate [`Module::valid`], so they
+/// hold no graph. For other evaluations call `flow.valid()` yourself.
+///
+/// A context is `[batch, width]`, or one row for all.
+///
+/// # Panics
+///
+/// If the events or the context have another shape than the layers were built for.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::{Flow, bijector::ActNormConfig, distribution::StandardNormal};
+///
+/// let device = Device::flex();
+/// let flow = Flow::new(ActNormConfig::new(2).init(&device), StandardNormal::<2>::new([2], &device));
+/// let (x, log_prob) = flow.sample_with_log_prob(5);
+/// let again = flow.log_prob(x);
+/// again.into_data().assert_approx_eq::<f32>(&log_prob.into_data(), Default::default());
+/// ```
+#[derive(Module, Debug)]
+pub struct Flow<B, P> {
+    bijector: B,
+    base: P,
+}
+
+impl<B, P> Flow<B, P> {
+    /// The density that `bijector` pulls back from `base`.
+    pub fn new(bijector: B, base: P) -> Self {
+        Self { bijector, base }
+    }
+
+    /// The map between data and latent.
+    pub fn bijector(&self) -> &B {
+        &self.bijector
+    }
+
+    /// The density of the latent.
+    pub fn base(&self) -> &P {
+        &self.base
+    }
+
+    /// The bijector and the base.
+    pub fn into_parts(self) -> (B, P) {
+        (self.bijector, self.base)
+    }
+
+    /// `ln p(x)` in nats, shape `[batch]`.
+    pub fn log_prob<const D: usize>(&self, x: Tensor<D>) -> Tensor<1>
+    where
+        B: Bijector<D>,
+        P: Distribution<D>,
+    {
+        Distribution::log_prob(self, x, None)
+    }
+
+    /// `ln p(x | context)` in nats, shape `[batch]`.
+    pub fn log_prob_given<const D: usize>(&self, x: Tensor<D>, context: &Tensor<2>) -> Tensor<1>
+    where
+        B: Bijector<D>,
+        P: Distribution<D>,
+    {
+        Distribution::log_prob(self, x, Some(context))
+    }
+
+    /// [`log_prob`](Self::log_prob) without a graph, `batch` rows at a time: its memory depends on
+    /// `batch`, not on the number of rows. The result is the same bit for bit.
+    ///
+    /// # Panics
+    ///
+    /// If `batch` is 0.
+    pub fn log_prob_batched<const D: usize>(
+        &self,
+        x: Tensor<D>,
+        context: Option<&Tensor<2>>,
+        batch: usize,
+    ) -> Tensor<1>
+    where
+        B: Bijector<D>,
+        P: Distribution<D>,
+    {
+        assert!(batch > 0, "log_prob_batched: expected a batch of at least 1 row, found 0");
+        let rows = x.dims()[0];
+        let context = context.map(|c| spread(c, rows));
+        let flow = self.valid();
+        let parts = (0..rows.div_ceil(batch).max(1)).map(|k| {
+            let part = k * batch..rows.min((k + 1) * batch);
+            let context = context.as_ref().map(|c| c.clone().slice([part.clone()]));
+            Distribution::log_prob(&flow, x.clone().slice([part]), context.as_ref())
+        });
+        Tensor::cat(parts.collect(), 0)
+    }
+
+    /// The latents of `x`.
+    pub fn encode<const D: usize>(&self, x: Tensor<D>) -> Tensor<D>
+    where
+        B: Bijector<D>,
+        P: Distribution<D>,
+    {
+        self.bijector.forward(x, None).0
+    }
+
+    /// The latents of `x` under a context.
+    pub fn encode_given<const D: usize>(&self, x: Tensor<D>, context: &Tensor<2>) -> Tensor<D>
+    where
+        B: Bijector<D>,
+        P: Distribution<D>,
+    {
+        let context = spread(context, x.dims()[0]);
+        self.bijector.forward(x, Some(&context)).0
+    }
+
+    /// The data of the latents `z`.
+    pub fn decode<const D: usize>(&self, z: Tensor<D>) -> Tensor<D>
+    where
+        B: Bijector<D>,
+        P: Distribution<D>,
+    {
+        self.bijector.inverse(z, None)
+    }
+
+    /// The data of the latents `z` under a context.
+    pub fn decode_given<const D: usize>(&self, z: Tensor<D>, context: &Tensor<2>) -> Tensor<D>
+    where
+        B: Bijector<D>,
+        P: Distribution<D>,
+    {
+        let context = spread(context, z.dims()[0]);
+        self.bijector.inverse(z, Some(&context))
+    }
+
+    /// `n` new events, from the operating system's entropy.
+    pub fn sample<const D: usize>(&self, n: usize) -> Tensor<D>
+    where
+        B: Bijector<D>,
+        P: Distribution<D>,
+    {
+        self.valid().draw(n, None, &mut Noise::from_entropy())
+    }
+
+    /// `n` new events that follow a seed: the same numbers on every backend, up to its rounding.
+    pub fn sample_seeded<const D: usize>(&self, n: usize, seed: u64) -> Tensor<D>
+    where
+        B: Bijector<D>,
+        P: Distribution<D>,
+    {
+        self.valid().draw(n, None, &mut Noise::seeded(seed))
+    }
+
+    /// `n` new events under a context of `n` rows, or of one row for all.
+    pub fn sample_given<const D: usize>(&self, n: usize, context: &Tensor<2>) -> Tensor<D>
+    where
+        B: Bijector<D>,
+        P: Distribution<D>,
+    {
+        self.valid().draw(n, Some(context), &mut Noise::from_entropy())
+    }
+
+    /// `n` new events and their `ln p`, in one pass.
+    pub fn sample_with_log_prob<const D: usize>(&self, n: usize) -> (Tensor<D>, Tensor<1>)
+    where
+        B: Bijector<D>,
+        P: Distribution<D>,
+    {
+        self.valid().draw_with_log_prob(n, None, &mut Noise::from_entropy())
+    }
+
+    /// `n` new events from given noise, with the graph where the flow has one (the
+    /// reparameterisation of variational inference).
+    pub fn draw<const D: usize>(
+        &self,
+        n: usize,
+        context: Option<&Tensor<2>>,
+        noise: &mut Noise,
+    ) -> Tensor<D>
+    where
+        B: Bijector<D>,
+        P: Distribution<D>,
+    {
+        let context = context.map(|c| spread(c, n));
+        let z = self.latents(n, context.as_ref(), noise);
+        self.bijector.inverse(z, context.as_ref())
+    }
+
+    /// [`draw`](Self::draw) together with `ln p` of the events, in one pass.
+    pub fn draw_with_log_prob<const D: usize>(
+        &self,
+        n: usize,
+        context: Option<&Tensor<2>>,
+        noise: &mut Noise,
+    ) -> (Tensor<D>, Tensor<1>)
+    where
+        B: Bijector<D>,
+        P: Distribution<D>,
+    {
+        let context = context.map(|c| spread(c, n));
+        let z = self.latents(n, context.as_ref(), noise);
+        let log_base = self.base.log_prob(z.clone(), context.as_ref());
+        let (x, log_det) = self.bijector.inverse_with_log_det(z, context.as_ref());
+        (x, log_base - log_det)
+    }
+
+    /// Draws of the base, in the precision of the flow's parameters.
+    fn latents<const D: usize>(
+        &self,
+        n: usize,
+        context: Option<&Tensor<2>>,
+        noise: &mut Noise,
+    ) -> Tensor<D>
+    where
+        B: Bijector<D>,
+        P: Distribution<D>,
+    {
+        let device = self.devices().into_iter().next().unwrap_or_default();
+        let z = self.base.sample(n, context, noise, &device);
+        match float_dtype(self) {
+            Some(dtype) => z.cast(dtype),
+            None => z,
+        }
+    }
+}
+
+impl<const D: usize, B: Bijector<D>, P: Distribution<D>> Distribution<D> for Flow<B, P> {
+    fn log_prob(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<1> {
+        let context = context.map(|c| spread(c, x.dims()[0]));
+        let (z, log_det) = self.bijector.forward(x, context.as_ref());
+        self.base.log_prob(z, context.as_ref()) + log_det
+    }
+
+    fn sample(
+        &self,
+        n: usize,
+        context: Option<&Tensor<2>>,
+        noise: &mut Noise,
+        _device: &Device,
+    ) -> Tensor<D> {
+        self.draw(n, context, noise)
+    }
+
+    fn init_from_data(self, x: Tensor<D>, context: Option<&Tensor<2>>) -> Self {
+        let context = context.map(|c| spread(c, x.dims()[0]));
+        let (bijector, z) = self.bijector.init_from_data(x, context.as_ref());
+        let base = self.base.init_from_data(z, context.as_ref());
+        Self { bijector, base }
+    }
+
+    fn first_non_finite(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> Option<String> {
+        let context = context.map(|c| spread(c, x.dims()[0]));
+        let mut first = None;
+        let mut note = |bad: bool, name: String| {
+            if bad && first.is_none() {
+                first = Some(name);
+            }
+        };
+        let z = self.bijector.trace(x, context.as_ref(), "bijector", &mut |layer| {
+            let bad = !all_finite(layer.output) || !all_finite(layer.log_det);
+            note(bad, format!("{} ({})", layer.path, layer.name));
+        });
+        let log_base = self.base.log_prob(z, context.as_ref());
+        note(!all_finite(&log_base), "base".to_string());
+        first
+    }
+}
+
+/// One row of context for each of `rows` events.
+///
+/// # Panics
+///
+/// If the context has another number of rows, and more than one.
+fn spread(context: &Tensor<2>, rows: usize) -> Tensor<2> {
+    let [found, width] = context.dims();
+    match found {
+        _ if found == rows => context.clone(),
+        1 => context.clone().expand([rows, width]),
+        _ => panic!("Flow: expected a context of 1 or {rows} rows, found {found}"),
+    }
+}
+
+fn all_finite<const D: usize>(x: &Tensor<D>) -> bool {
+    x.clone().is_finite().all().into_scalar::<u8>() != 0
+}
+
+/// The precision of a module's first float parameter.
+fn float_dtype<M: Module + ModuleDisplay>(module: &M) -> Option<DType> {
+    struct First(Option<DType>);
+    impl ModuleVisitor for First {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if self.0.is_none() {
+                self.0 = Some(param.val().dtype());
+            }
+        }
+    }
+    let mut first = First(None);
+    module.visit(&mut first);
+    first.0
+}

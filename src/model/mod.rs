@@ -1,0 +1,83 @@
+//! Flows from papers: a type alias, a configuration and a page of docs each.
+//!
+//! | model | paper | structure |
+//! | --- | --- | --- |
+//! | [`Nice`] | Dinh et al. 2015, arXiv:1410.8516 | additive couplings, one diagonal scaling |
+//! | [`RealNvp`] | Dinh et al. 2017, arXiv:1605.08803 | affine couplings |
+
+mod nice;
+mod real_nvp;
+
+pub use nice::{Nice, NiceConfig};
+pub use real_nvp::{RealNvp, RealNvpConfig};
+
+use crate::bijector::{Coupling, CouplingConfig, Mask};
+use crate::conditioner::{Mlp, MlpConfig};
+use crate::error::{Error, Result, at_least};
+use crate::univariate::Univariate;
+use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
+
+/// How the masks of a stack of couplings change from layer to layer.
+///
+/// ```
+/// use burn_flows::model::{Masks, RealNvpConfig};
+///
+/// let config = RealNvpConfig::new(8).with_masks(Masks::Random(1));
+/// assert!(config.validate().is_ok());
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Masks {
+    /// Every second feature, even and odd in turn.
+    Alternating,
+    /// The first half and the second half in turn.
+    Halves,
+    /// A random half, then the other half, then another random half; fixed by the seed.
+    Random(u64),
+}
+
+impl Masks {
+    /// The mask of layer `index`.
+    fn mask(self, index: usize) -> Mask {
+        let mask = match self {
+            Self::Alternating => Mask::Alternating,
+            Self::Halves => Mask::Halves,
+            Self::Random(seed) => Mask::Random(seed.wrapping_add(index as u64 / 2)),
+        };
+        if index.is_multiple_of(2) { mask } else { mask.flipped() }
+    }
+}
+
+/// What every stack of dense couplings shares.
+struct Couplings<'a> {
+    config: &'static str,
+    features: usize,
+    layers: usize,
+    masks: Masks,
+    mlp: &'a MlpConfig,
+    context: usize,
+}
+
+impl Couplings<'_> {
+    fn validate(&self) -> Result<()> {
+        at_least(self.config, "layers", 1, self.layers)?;
+        if self.features < 2 {
+            let reason =
+                format!("a coupling needs at least 2 features to split, found {}", self.features);
+            return Err(Error::config(self.config, "features", reason));
+        }
+        self.mlp.validate()
+    }
+
+    fn init<U: Univariate>(&self, univariate: U, device: &Device) -> Vec<Coupling<U, Mlp>> {
+        let layer = |index| {
+            CouplingConfig::new(self.features)
+                .with_mask(self.masks.mask(index))
+                .with_mlp(self.mlp.clone())
+                .with_context(self.context)
+                .init(univariate.clone(), device)
+        };
+        (0..self.layers).map(layer).collect()
+    }
+}

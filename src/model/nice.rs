@@ -1,0 +1,85 @@
+//! NICE: additive couplings, then one scaling per element.
+//!
+//! Paper: Dinh, Krueger, Bengio (2015), NICE: Non-linear Independent Components Estimation,
+//! sections 3.2 and 3.3, arXiv:1410.8516.
+//! Same numbers as nflows 0.14 `AdditiveCouplingTransform` stacks. (zuko calls an affine stack
+//! `NICE`; that is [`RealNvp`](super::RealNvp) here.)
+
+use burn::config::Config;
+use burn::tensor::Device;
+
+use super::{Couplings, Masks};
+use crate::bijector::{Coupling, Elementwise};
+use crate::conditioner::{Mlp, MlpConfig};
+use crate::distribution::StandardNormal;
+use crate::error::{Result, expect_valid};
+use crate::flow::Flow;
+use crate::univariate::{Additive, Affine};
+
+/// Configuration of a [`Nice`].
+///
+/// ```
+/// use burn_flows::model::NiceConfig;
+///
+/// assert!(NiceConfig::new(6).with_layers(4).validate().is_ok());
+/// assert!(NiceConfig::new(6).with_layers(0).validate().is_err());
+/// ```
+#[derive(Config, Debug)]
+pub struct NiceConfig {
+    /// Features of an event, at least 2.
+    pub features: usize,
+    /// Number of couplings.
+    #[config(default = 4)]
+    pub layers: usize,
+    /// How the masks change from layer to layer.
+    #[config(default = "Masks::Alternating")]
+    pub masks: Masks,
+    /// The conditioner of every coupling.
+    #[config(default = "MlpConfig::new(vec![128, 128])")]
+    pub mlp: MlpConfig,
+    /// Width of the context; 0 for none.
+    #[config(default = 0)]
+    pub context: usize,
+}
+
+/// Volume-preserving couplings and a learned diagonal, on a standard normal.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::model::{Nice, NiceConfig};
+///
+/// let device = Device::flex();
+/// let flow: Nice = NiceConfig::new(4).init(&device);
+/// assert_eq!(flow.log_prob(Tensor::zeros([3, 4], &device)).dims(), [3]);
+/// ```
+pub type Nice = Flow<(Vec<Coupling<Additive, Mlp>>, Elementwise<Affine>), StandardNormal<2>>;
+
+impl NiceConfig {
+    fn couplings(&self) -> Couplings<'_> {
+        Couplings {
+            config: "NiceConfig",
+            features: self.features,
+            layers: self.layers,
+            masks: self.masks,
+            mlp: &self.mlp,
+            context: self.context,
+        }
+    }
+
+    /// Says which field cannot be, and why.
+    pub fn validate(&self) -> Result<()> {
+        self.couplings().validate()
+    }
+
+    /// The flow, an identity until it is trained.
+    ///
+    /// # Panics
+    ///
+    /// With the text of [`validate`](Self::validate).
+    pub fn init(&self, device: &Device) -> Nice {
+        expect_valid(self.validate());
+        let layers = self.couplings().init(Additive::default(), device);
+        let scale = Elementwise::new(Affine::default(), self.features, device);
+        Flow::new((layers, scale), StandardNormal::new([self.features], device))
+    }
+}

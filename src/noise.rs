@@ -1,0 +1,122 @@
+//! Seeded noise that is the same on every backend.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
+
+/// A seeded source of noise, drawn on the host by a counter-based generator (ChaCha8).
+///
+/// The numbers depend on the seed and on nothing else: not on the backend, not on the number of
+/// threads, not on what another part of the process draws. A device's own generator gives none of
+/// the three (BURN: one process-wide generator on CPU, another stream on every GPU backend).
+///
+/// ```
+/// use burn::tensor::Device;
+/// use burn_flows::Noise;
+///
+/// let device = Device::flex();
+/// let a = Noise::seeded(7).normal::<2>([3, 2], &device);
+/// let b = Noise::seeded(7).normal::<2>([3, 2], &device);
+/// assert_eq!(a.into_data(), b.into_data());
+/// ```
+#[derive(Debug, Clone)]
+pub struct Noise(ChaCha8Rng);
+
+impl Noise {
+    /// The stream of this seed.
+    pub fn seeded(seed: u64) -> Self {
+        Self(ChaCha8Rng::seed_from_u64(seed))
+    }
+
+    /// A stream nobody has seen before, from the operating system's entropy.
+    pub fn from_entropy() -> Self {
+        Self(ChaCha8Rng::from_rng(&mut rand::rng()))
+    }
+
+    /// An independent stream of the same seed: what epoch 3 draws does not depend on epoch 2.
+    pub fn stream(seed: u64, stream: u64) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        rng.set_stream(stream);
+        Self(rng)
+    }
+
+    /// The next raw 64 bits.
+    pub fn next_u64(&mut self) -> u64 {
+        self.0.next_u64()
+    }
+
+    /// One number, uniform on `[0, 1)` with 53 random bits.
+    pub fn next_uniform(&mut self) -> f64 {
+        (self.0.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
+    }
+
+    /// One number, standard normal.
+    pub fn next_normal(&mut self) -> f64 {
+        StandardNormal.sample(&mut self.0)
+    }
+
+    /// An integer below `bound`.
+    pub fn next_below(&mut self, bound: usize) -> usize {
+        ((u128::from(self.0.next_u64()) * bound as u128) >> 64) as usize
+    }
+
+    /// A random order of `0..n` (Fisher and Yates).
+    pub fn permutation(&mut self, n: usize) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..n).collect();
+        for last in (1..n).rev() {
+            order.swap(last, self.next_below(last + 1));
+        }
+        order
+    }
+
+    /// A tensor of standard normal numbers.
+    pub fn normal<const D: usize>(&mut self, shape: [usize; D], device: &Device) -> Tensor<D> {
+        self.fill(shape, device, Self::next_normal)
+    }
+
+    /// A tensor of numbers uniform on `[0, 1)`.
+    pub fn uniform<const D: usize>(&mut self, shape: [usize; D], device: &Device) -> Tensor<D> {
+        self.fill(shape, device, Self::next_uniform)
+    }
+
+    fn fill<const D: usize>(
+        &mut self,
+        shape: [usize; D],
+        device: &Device,
+        mut next: impl FnMut(&mut Self) -> f64,
+    ) -> Tensor<D> {
+        let values: Vec<f64> = (0..shape.iter().product()).map(|_| next(self)).collect();
+        Tensor::from_data(TensorData::new(values, shape), &device.clone().without_autodiff())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_of_one_seed_differ_and_repeat() {
+        let draw = |stream| Noise::stream(3, stream).next_u64();
+        assert_eq!(draw(1), draw(1));
+        assert_ne!(draw(1), draw(2));
+    }
+
+    #[test]
+    fn a_permutation_holds_every_index_once() {
+        let mut order = Noise::seeded(1).permutation(100);
+        assert_ne!(order, (0..100).collect::<Vec<_>>());
+        order.sort_unstable();
+        assert_eq!(order, (0..100).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn normal_numbers_have_mean_zero_and_variance_one() {
+        let mut noise = Noise::seeded(5);
+        let n = 100_000;
+        let values: Vec<f64> = (0..n).map(|_| noise.next_normal()).collect();
+        let mean = values.iter().sum::<f64>() / f64::from(n);
+        let variance = values.iter().map(|v| v * v).sum::<f64>() / f64::from(n) - mean * mean;
+        assert!(mean.abs() < 0.02 && (variance - 1.0).abs() < 0.03, "{mean} {variance}");
+    }
+}

@@ -1,0 +1,137 @@
+//! Affine map: scale and shift.
+//!
+//! forward   z = x * exp(s) + t          with (t, a) the parameters and s = log-scale(a)
+//! log-det   sum of s
+//! inverse   x = (z - t) * exp(-s)
+//!
+//! Papers: Dinh, Sohl-Dickstein, Bengio (2017), Density estimation using Real NVP, equations 7
+//! and 8, arXiv:1605.08803; Papamakarios, Pavlakou, Murray (2017), Masked Autoregressive Flow,
+//! equation 3, arXiv:1705.07057.
+//! Same numbers as zuko 1.6 `MonotonicAffineTransform` (default), nflows 0.14
+//! `AffineCouplingTransform`, normflows 1.7 `AffineCoupling`, FlowJAX 19 `Affine`.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::{Univariate, param};
+use crate::math::{log_sigmoid_pair, softplus, sum_event};
+
+/// Bound of the log-scale, `ln 1000`. Without a bound one bad batch drives `exp(s)` to infinity;
+/// a hard clamp would end the gradient there. Value from zuko (`slope = 1e-3`).
+const LOG_SCALE_BOUND: f64 = 6.907_755_278_982_137;
+
+/// How a raw parameter `a` becomes the log-scale `s`.
+///
+/// The default serves training. The others are the maps of other libraries, so that their weights
+/// give the same numbers here.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub enum ScaleMap {
+    /// `s = a / (1 + |a| / bound)`: smooth, `|s| < bound`, no transcendental (zuko).
+    SoftBound {
+        /// The bound of `|s|`, in nats.
+        bound: f64,
+    },
+    /// `s = a`: unbounded, explodes when training is unstable (normflows `scale_map="exp"`).
+    Exp,
+    /// `exp(s) = sigmoid(a + offset) + floor` (Glow; nflows with offset 2 and floor 1e-3). The
+    /// scale cannot exceed `1 + floor`, so no layer can concentrate density.
+    Sigmoid {
+        /// Added to `a`; 2 makes the scale of a raw zero 0.88.
+        offset: f64,
+        /// The smallest scale.
+        floor: f64,
+    },
+    /// `exp(s) = 1 / sigmoid(a + offset)` (normflows `scale_map="sigmoid"`).
+    InverseSigmoid {
+        /// Added to `a`.
+        offset: f64,
+    },
+    /// `exp(s) = softplus(a + offset) + floor` (FlowJAX).
+    Softplus {
+        /// Added to `a`.
+        offset: f64,
+        /// The smallest scale.
+        floor: f64,
+    },
+}
+
+impl Default for ScaleMap {
+    fn default() -> Self {
+        Self::SoftBound { bound: LOG_SCALE_BOUND }
+    }
+}
+
+impl ScaleMap {
+    /// The log-scale of a raw parameter, elementwise.
+    pub fn log_scale<const D: usize>(&self, raw: Tensor<D>) -> Tensor<D> {
+        match *self {
+            Self::SoftBound { bound } => raw.clone() / (raw.abs() / bound + 1.0),
+            Self::Exp => raw,
+            Self::Sigmoid { offset, floor: 0.0 } => log_sigmoid_pair(raw + offset).0,
+            Self::Sigmoid { offset, floor } => {
+                (burn::tensor::activation::sigmoid(raw + offset) + floor).log()
+            }
+            Self::InverseSigmoid { offset } => log_sigmoid_pair(raw + offset).0.neg(),
+            Self::Softplus { offset, floor } => (softplus(raw + offset) + floor).log(),
+        }
+    }
+}
+
+/// `z = x * exp(s) + t`, parameters in the order shift `t`, raw log-scale `a`.
+///
+/// # Numerics
+///
+/// With the default [`ScaleMap`] the scale stays between 1/1000 and 1000 for every finite
+/// parameter, smoothly, and a raw zero is the identity.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::univariate::{Affine, ScaleMap, Univariate};
+///
+/// let device = Device::flex();
+/// let map = Affine::new(ScaleMap::Exp);
+/// let x = Tensor::<2>::from_data([[3.0]], &device);
+/// let params = Tensor::<3>::from_data([[[1.0], [2.0_f32.ln()]]], &device);
+/// let (z, log_det) = map.forward(x, params);
+/// assert!((z.into_scalar::<f32>() - 7.0).abs() < 1e-5);
+/// assert!((log_det.into_scalar::<f32>() - 2.0_f32.ln()).abs() < 1e-6);
+/// ```
+#[derive(Module, Debug, Default)]
+pub struct Affine {
+    #[module(skip)]
+    scale_map: ScaleMap,
+}
+
+impl Affine {
+    /// The affine map with this parametrisation of its scale.
+    pub fn new(scale_map: ScaleMap) -> Self {
+        Self { scale_map }
+    }
+
+    fn shift_and_log_scale(&self, params: &Tensor<3>) -> (Tensor<2>, Tensor<2>) {
+        (param(params, 0), self.scale_map.log_scale(param(params, 1)))
+    }
+}
+
+impl Univariate for Affine {
+    fn params_per_element(&self) -> usize {
+        2
+    }
+
+    fn forward(&self, x: Tensor<2>, params: Tensor<3>) -> (Tensor<2>, Tensor<1>) {
+        let (shift, log_scale) = self.shift_and_log_scale(&params);
+        (x * log_scale.clone().exp() + shift, sum_event(log_scale))
+    }
+
+    fn inverse(&self, z: Tensor<2>, params: Tensor<3>) -> Tensor<2> {
+        let (shift, log_scale) = self.shift_and_log_scale(&params);
+        (z - shift) * log_scale.neg().exp()
+    }
+
+    fn inverse_with_log_det(&self, z: Tensor<2>, params: Tensor<3>) -> (Tensor<2>, Tensor<1>) {
+        let (shift, log_scale) = self.shift_and_log_scale(&params);
+        let minus = log_scale.neg();
+        ((z - shift) * minus.clone().exp(), sum_event(minus))
+    }
+}

@@ -1,0 +1,71 @@
+//! A scalar map chosen at run time.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::{Additive, Affine, ScaleMap, Univariate};
+
+/// The scalar maps of this crate behind one type, for stacks known only at run time.
+///
+/// ```
+/// use burn_flows::univariate::{AnyUnivariate, AnyUnivariateConfig, Univariate};
+///
+/// let config: AnyUnivariateConfig = serde_json::from_str("\"Additive\"").unwrap();
+/// assert_eq!(config.init().params_per_element(), 1);
+/// ```
+#[derive(Module, Debug)]
+#[non_exhaustive]
+pub enum AnyUnivariate {
+    /// [`Additive`].
+    Additive(Additive),
+    /// [`Affine`].
+    Affine(Affine),
+}
+
+/// Which [`AnyUnivariate`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum AnyUnivariateConfig {
+    /// [`Additive`].
+    Additive,
+    /// [`Affine`] with its scale map.
+    Affine(ScaleMap),
+}
+
+impl AnyUnivariateConfig {
+    /// The map.
+    pub fn init(&self) -> AnyUnivariate {
+        match *self {
+            Self::Additive => AnyUnivariate::Additive(Additive::default()),
+            Self::Affine(scale_map) => AnyUnivariate::Affine(Affine::new(scale_map)),
+        }
+    }
+}
+
+macro_rules! each {
+    ($self:ident, $map:ident => $body:expr) => {
+        match $self {
+            AnyUnivariate::Additive($map) => $body,
+            AnyUnivariate::Affine($map) => $body,
+        }
+    };
+}
+
+impl Univariate for AnyUnivariate {
+    fn params_per_element(&self) -> usize {
+        each!(self, map => map.params_per_element())
+    }
+
+    fn forward(&self, x: Tensor<2>, params: Tensor<3>) -> (Tensor<2>, Tensor<1>) {
+        each!(self, map => map.forward(x, params))
+    }
+
+    fn inverse(&self, z: Tensor<2>, params: Tensor<3>) -> Tensor<2> {
+        each!(self, map => map.inverse(z, params))
+    }
+
+    fn inverse_with_log_det(&self, z: Tensor<2>, params: Tensor<3>) -> (Tensor<2>, Tensor<1>) {
+        each!(self, map => map.inverse_with_log_det(z, params))
+    }
+}

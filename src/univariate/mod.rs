@@ -1,0 +1,62 @@
+//! Monotone scalar maps whose parameters come from outside; they own no weights.
+//!
+//! A map says how many parameters one element needs; a structure (coupling, autoregressive,
+//! elementwise) brings them from wherever it has them. So one new map serves every structure.
+
+mod additive;
+mod affine;
+mod any;
+
+pub use additive::Additive;
+pub use affine::{Affine, ScaleMap};
+pub use any::{AnyUnivariate, AnyUnivariateConfig};
+
+use burn::module::{Module, ModuleDisplay};
+use burn::tensor::Tensor;
+
+/// A strictly monotone map of scalars with given parameters.
+///
+/// Values are `[batch, n]`; parameters are `[batch, P, n]`: parameter `p` of element `i` stands at
+/// `[.., p, i]`. This layout is a reshape of a dense network's output `[batch, P * n]` and of a
+/// convolution's `[batch, P * channels, height, width]`, so no structure moves data, and one
+/// parameter of neighbouring elements is contiguous.
+///
+/// Raw parameters of zero mean the identity.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::univariate::{Affine, Univariate};
+///
+/// let device = Device::flex();
+/// let map = Affine::default();
+/// let x = Tensor::<2>::from_data([[1.0, -2.0]], &device);
+/// let params = Tensor::<3>::from_data([[[0.5, 0.0], [0.3, -0.1]]], &device); // shifts, log-scales
+/// let (z, log_det) = map.forward(x.clone(), params.clone());
+/// let back = map.inverse(z, params);
+/// back.into_data().assert_approx_eq::<f32>(&x.into_data(), Default::default());
+/// assert_eq!(log_det.dims(), [1]);
+/// ```
+pub trait Univariate: Module + ModuleDisplay + Sync {
+    /// `P`, the number of parameters one element needs.
+    fn params_per_element(&self) -> usize;
+
+    /// `z = f(x)` and the sum of `ln |f'(x)|` over the `n` elements of each row, shape `[batch]`.
+    fn forward(&self, x: Tensor<2>, params: Tensor<3>) -> (Tensor<2>, Tensor<1>);
+
+    /// `x = f^-1(z)`.
+    fn inverse(&self, z: Tensor<2>, params: Tensor<3>) -> Tensor<2>;
+
+    /// `x = f^-1(z)` and the sum of `ln |(f^-1)'(z)|`. Default: [`inverse`](Self::inverse), then
+    /// minus the log-det of [`forward`](Self::forward).
+    fn inverse_with_log_det(&self, z: Tensor<2>, params: Tensor<3>) -> (Tensor<2>, Tensor<1>) {
+        let x = self.inverse(z, params.clone());
+        let (_, log_det) = self.forward(x.clone(), params);
+        (x, log_det.neg())
+    }
+}
+
+/// Takes parameter `index` of every element: `[batch, P, n] -> [batch, n]`.
+pub(crate) fn param(params: &Tensor<3>, index: usize) -> Tensor<2> {
+    let [batch, _, n] = params.dims();
+    params.clone().narrow(1, index, 1).reshape([batch, n])
+}
