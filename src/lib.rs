@@ -9,6 +9,9 @@ mod math;
 pub mod model;
 mod noise;
 pub mod prelude;
+mod store;
+#[cfg(feature = "train")]
+pub mod train;
 pub mod univariate;
 
 pub use burn;

@@ -19,6 +19,7 @@ thread_local! {
 /// Training calls it before each step, so that a resumed run draws the masks that the interrupted
 /// one would have drawn. A device's own generator can be seeded, but its state cannot be saved,
 /// and on CPU it is shared by the whole process.
+#[cfg(any(feature = "train", test))]
 pub(crate) fn seed_masks(noise: Noise) {
     MASKS.with(|masks| *masks.borrow_mut() = noise);
 }

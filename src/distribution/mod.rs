@@ -11,6 +11,8 @@ mod standard_normal;
 pub use diag_normal::{DiagNormal, DiagNormalConfig};
 pub use standard_normal::StandardNormal;
 
+use std::ops::Range;
+
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{Device, Tensor};
 
@@ -47,6 +49,29 @@ pub trait Distribution<const D: usize>: Module + ModuleDisplay + Sync {
         device: &Device,
     ) -> Tensor<D>;
 
+    /// [`log_prob`](Self::log_prob) without a graph, `batch` rows at a time: its memory depends on
+    /// `batch`, not on the number of rows. The numbers are the same bit for bit.
+    ///
+    /// # Panics
+    ///
+    /// If `batch` is 0.
+    fn log_prob_batched(
+        &self,
+        x: Tensor<D>,
+        context: Option<&Tensor<2>>,
+        batch: usize,
+    ) -> Tensor<1> {
+        assert!(batch > 0, "log_prob_batched: expected a batch of at least 1 row, found 0");
+        let rows = x.dims()[0];
+        let plain = self.valid();
+        let parts = (0..rows.div_ceil(batch).max(1)).map(|k| {
+            let part = k * batch..rows.min((k + 1) * batch);
+            let context = context.map(|c| rows_of(c, &part));
+            plain.log_prob(x.clone().slice([part]), context.as_ref())
+        });
+        Tensor::cat(parts.collect(), 0)
+    }
+
     /// Data-dependent initialisation from a first batch. Default: nothing to initialise.
     fn init_from_data(self, _x: Tensor<D>, _context: Option<&Tensor<2>>) -> Self {
         self
@@ -57,6 +82,11 @@ pub trait Distribution<const D: usize>: Module + ModuleDisplay + Sync {
     fn first_non_finite(&self, _x: Tensor<D>, _context: Option<&Tensor<2>>) -> Option<String> {
         None
     }
+}
+
+/// These rows of a context; a context of one row serves all.
+fn rows_of(context: &Tensor<2>, rows: &Range<usize>) -> Tensor<2> {
+    if context.dims()[0] == 1 { context.clone() } else { context.clone().slice([rows.clone()]) }
 }
 
 /// Checks the event of a distribution.

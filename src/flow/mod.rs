@@ -81,7 +81,7 @@ impl<B, P> Flow<B, P> {
     }
 
     /// [`log_prob`](Self::log_prob) without a graph, `batch` rows at a time: its memory depends on
-    /// `batch`, not on the number of rows. The result is the same bit for bit.
+    /// `batch`, not on the number of rows. The numbers are the same bit for bit.
     ///
     /// # Panics
     ///
@@ -96,16 +96,7 @@ impl<B, P> Flow<B, P> {
         B: Bijector<D>,
         P: Distribution<D>,
     {
-        assert!(batch > 0, "log_prob_batched: expected a batch of at least 1 row, found 0");
-        let rows = x.dims()[0];
-        let context = context.map(|c| spread(c, rows));
-        let flow = self.valid();
-        let parts = (0..rows.div_ceil(batch).max(1)).map(|k| {
-            let part = k * batch..rows.min((k + 1) * batch);
-            let context = context.as_ref().map(|c| c.clone().slice([part.clone()]));
-            Distribution::log_prob(&flow, x.clone().slice([part]), context.as_ref())
-        });
-        Tensor::cat(parts.collect(), 0)
+        Distribution::log_prob_batched(self, x, context, batch)
     }
 
     /// The latents of `x`.

@@ -1,0 +1,248 @@
+//! What a flow learns from: rows, perhaps with a context, a validation set and integer levels.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use burn::data::dataloader::batcher::Batcher;
+use burn::data::dataloader::{DataLoader, DataLoaderBuilder};
+use burn::data::dataset::Dataset;
+use burn::data::dataset::DatasetError;
+use burn::tensor::{Device, Int, Tensor, TensorData};
+
+use super::Dequantize;
+use crate::error::{Error, Result};
+use crate::noise::Noise;
+
+/// Rows of data, each perhaps with a row of context.
+#[derive(Debug, Clone)]
+pub struct Batch<const D: usize> {
+    /// `[rows, event..]`.
+    pub x: Tensor<D>,
+    /// `[rows, width]`.
+    pub context: Option<Tensor<2>>,
+}
+
+/// Training data for [`fit`](super::fit): a tensor of rows becomes one by `into()`.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::train::{Dequantize, FitData};
+///
+/// let device = Device::flex();
+/// let images = Tensor::<2>::from_data([[0.0, 16.0], [3.0, 4.0]], &device);
+/// let labels = Tensor::<2>::from_data([[1.0, 0.0], [0.0, 1.0]], &device);
+/// let data = FitData::new(images).with_context(labels).with_dequantization(Dequantize::new(17)?);
+/// assert!(data.check().is_ok());
+/// let broken = FitData::new(Tensor::<2>::from_data([[1.0, f32::NAN], [0.0, 1.0]], &device));
+/// assert_eq!(broken.check().unwrap_err().to_string(), "training data: row 0 holds NaN");
+/// # Ok::<(), burn_flows::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct FitData<const D: usize> {
+    pub(crate) train: Batch<D>,
+    pub(crate) validation: Option<Batch<D>>,
+    pub(crate) dequantize: Option<Dequantize>,
+}
+
+impl<const D: usize> From<Tensor<D>> for FitData<D> {
+    fn from(x: Tensor<D>) -> Self {
+        Self::new(x)
+    }
+}
+
+impl<const D: usize> FitData<D> {
+    /// These rows, `[n, event..]`.
+    pub fn new(x: Tensor<D>) -> Self {
+        let train = Batch { x: x.without_autodiff(), context: None };
+        Self { train, validation: None, dequantize: None }
+    }
+
+    /// A row of context for every row of data.
+    pub fn with_context(mut self, context: Tensor<2>) -> Self {
+        self.train.context = Some(context.without_autodiff());
+        self
+    }
+
+    /// Validation rows of your own, used as they are: dequantized already where the training rows
+    /// are integers. Without them [`fit`](super::fit) splits some off.
+    pub fn with_validation(mut self, x: Tensor<D>, context: Option<Tensor<2>>) -> Self {
+        let context = context.map(Tensor::without_autodiff);
+        self.validation = Some(Batch { x: x.without_autodiff(), context });
+        self
+    }
+
+    /// The training rows are integers, dequantized anew in every epoch.
+    pub fn with_dequantization(mut self, dequantize: Dequantize) -> Self {
+        self.dequantize = Some(dequantize);
+        self
+    }
+
+    /// Checks that a density can be learned from the rows.
+    ///
+    /// # Errors
+    ///
+    /// If there are fewer than two rows, a value is not finite, a column is constant (its density
+    /// is infinite), integers are outside their levels, or a context has another number of rows.
+    pub fn check(&self) -> Result<()> {
+        check_rows("training data", &self.train, 2)?;
+        match &self.dequantize {
+            Some(dequantize) => dequantize.check(&self.train.x)?,
+            None => check_columns(&self.train.x)?,
+        }
+        match &self.validation {
+            Some(rows) => check_rows("validation data", rows, 1),
+            None => Ok(()),
+        }
+    }
+
+    /// Splits validation rows off where there are none: the last of a seeded order. Integers are
+    /// dequantized once, so that every epoch is judged on the same numbers.
+    pub(crate) fn split(mut self, fraction: f64, seed: u64) -> Self {
+        let rows = self.train.x.dims()[0];
+        let held = (rows as f64 * fraction).round() as usize;
+        if self.validation.is_some() || held == 0 || held + 2 > rows {
+            return self;
+        }
+        let order = Noise::stream(seed, SPLIT).permutation(rows);
+        let mut validation = self.train.select(&order[rows - held..]);
+        if let Some(dequantize) = &self.dequantize {
+            validation.x = dequantize.apply(validation.x, &mut Noise::stream(seed, SPLIT + 1));
+        }
+        self.train = self.train.select(&order[..rows - held]);
+        self.validation = Some(validation);
+        self
+    }
+
+    /// Shuffled training batches of one epoch on burn's data loader, dequantized where the rows are
+    /// integers. The seed decides order and dequantization.
+    ///
+    /// ```
+    /// use burn::tensor::{Device, Tensor};
+    /// use burn_flows::train::FitData;
+    ///
+    /// let device = Device::flex();
+    /// let data = FitData::new(Tensor::<2>::ones([5, 3], &device));
+    /// let sizes: Vec<usize> =
+    ///     data.batches(2, 1, &device).iter().map(|b| b.unwrap().x.dims()[0]).collect();
+    /// assert_eq!(sizes, [2, 2, 1]);
+    /// ```
+    pub fn batches(
+        &self,
+        size: usize,
+        seed: u64,
+        device: &Device,
+    ) -> Arc<dyn DataLoader<Batch<D>>> {
+        let take = TakeRows {
+            rows: self.train.clone(),
+            dequantize: self.dequantize,
+            seed,
+            drawn: AtomicU64::new(0),
+        };
+        DataLoaderBuilder::new(take)
+            .batch_size(size)
+            .shuffle(seed)
+            .set_device(device.clone().without_autodiff())
+            .build(RowNumbers(self.train.len()))
+    }
+}
+
+/// The stream of a seed that decides the split; training batches use those from 0.
+const SPLIT: u64 = u64::MAX - 1;
+
+impl<const D: usize> Batch<D> {
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.x.dims()[0]
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// These rows, in this order.
+    pub(crate) fn select(&self, rows: &[usize]) -> Self {
+        let indices: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
+        let data = TensorData::new(indices, [rows.len()]);
+        let indices = Tensor::<1, Int>::from_data(data, &self.x.device());
+        Self {
+            x: self.x.clone().select(0, indices.clone()),
+            context: self.context.as_ref().map(|c| c.clone().select(0, indices)),
+        }
+    }
+}
+
+/// The data set of row numbers.
+struct RowNumbers(usize);
+
+impl Dataset<usize> for RowNumbers {
+    fn get(&self, index: usize) -> Result<usize, DatasetError> {
+        assert!(index < self.0, "row {index} of {} rows", self.0);
+        Ok(index)
+    }
+
+    fn len(&self) -> usize {
+        self.0
+    }
+}
+
+/// Takes the rows of a batch out of memory, and dequantizes them.
+struct TakeRows<const D: usize> {
+    rows: Batch<D>,
+    dequantize: Option<Dequantize>,
+    seed: u64,
+    drawn: AtomicU64,
+}
+
+impl<const D: usize> Batcher<usize, Batch<D>> for TakeRows<D> {
+    fn batch(&self, rows: Vec<usize>, device: &Device) -> Batch<D> {
+        let Batch { mut x, context } = self.rows.select(&rows);
+        if let Some(dequantize) = &self.dequantize {
+            let stream = self.drawn.fetch_add(1, Ordering::Relaxed);
+            x = dequantize.apply(x, &mut Noise::stream(self.seed, stream));
+        }
+        Batch { x: x.to_device(device), context: context.map(|c| c.to_device(device)) }
+    }
+}
+
+fn check_rows<const D: usize>(what: &str, rows: &Batch<D>, least: usize) -> Result<()> {
+    if rows.len() < least {
+        let reason = format!("needs at least {least} rows, found {}", rows.len());
+        return Err(Error::data(what, reason));
+    }
+    check_finite(what, &rows.x)?;
+    let Some(context) = &rows.context else { return Ok(()) };
+    if context.dims()[0] != rows.len() {
+        let reason = format!("{} rows, but {} rows of context", rows.len(), context.dims()[0]);
+        return Err(Error::data(what, reason));
+    }
+    check_finite(&format!("context of the {what}"), context)
+}
+
+fn check_finite<const D: usize>(what: &str, x: &Tensor<D>) -> Result<()> {
+    let event = x.dims()[1..].iter().product::<usize>().max(1);
+    match x.to_data().iter::<f64>().enumerate().find(|(_, v)| !v.is_finite()) {
+        None => Ok(()),
+        Some((at, value)) => Err(Error::data(what, format!("row {} holds {value}", at / event))),
+    }
+}
+
+fn check_columns<const D: usize>(x: &Tensor<D>) -> Result<()> {
+    let event: usize = x.dims()[1..].iter().product();
+    let values: Vec<f64> = x.to_data().iter::<f64>().collect();
+    let (first, rest) = values.split_at(event.min(values.len()));
+    let mut varies = vec![false; event];
+    for row in rest.chunks(event.max(1)) {
+        varies.iter_mut().zip(row.iter().zip(first)).for_each(|(v, (a, b))| *v |= a != b);
+    }
+    match varies.iter().position(|v| !v) {
+        None => Ok(()),
+        Some(column) => {
+            let reason = format!(
+                "column {column} is constant ({}), its density is infinite; leave it out",
+                first[column]
+            );
+            Err(Error::data("training data", reason))
+        }
+    }
+}

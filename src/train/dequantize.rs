@@ -1,0 +1,91 @@
+//! Uniform dequantization of integer data, and bits per dimension.
+//!
+//! v = (x + u) / levels,  u uniform on [0, 1)
+//! log P(x) >= E log p(v) - n ln levels        n elements in an event
+//!
+//! Paper: Theis, van den Oord, Bethge (2016), A note on the evaluation of generative models,
+//! section 3.1, arXiv:1511.01844.
+
+use burn::tensor::Tensor;
+
+use crate::error::{Error, Result};
+use crate::noise::Noise;
+
+/// Spreads integers `0..levels` over `[0, 1)`.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::{Noise, train::Dequantize};
+///
+/// let dequantize = Dequantize::new(17)?;
+/// let x = Tensor::<2>::from_data([[0.0, 16.0]], &Device::flex());
+/// let v = dequantize.apply(x.clone(), &mut Noise::seeded(1));
+/// let integers = (v * 17.0).floor();
+/// assert_eq!(integers.into_data(), x.into_data());
+/// # Ok::<(), burn_flows::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dequantize {
+    levels: usize,
+}
+
+impl Dequantize {
+    /// For integers below `levels`.
+    ///
+    /// # Errors
+    ///
+    /// If there are fewer than 2 levels, or more than an f32 counts exactly (2^24).
+    pub fn new(levels: usize) -> Result<Self> {
+        if (2..=1 << 24).contains(&levels) {
+            return Ok(Self { levels });
+        }
+        let reason = format!("must be between 2 and 16777216, found {levels}");
+        Err(Error::config("Dequantize", "levels", reason))
+    }
+
+    /// How many different integers there are.
+    pub fn levels(&self) -> usize {
+        self.levels
+    }
+
+    /// Checks that every element is an integer in `0..levels`.
+    ///
+    /// # Errors
+    ///
+    /// Naming the row and the value of the first that is not.
+    pub fn check<const D: usize>(&self, x: &Tensor<D>) -> Result<()> {
+        let event: usize = x.dims()[1..].iter().product();
+        let data = x.to_data();
+        let bad = |v: f64| v.fract() != 0.0 || v < 0.0 || v >= self.levels as f64;
+        match data.iter::<f64>().enumerate().find(|(_, v)| bad(*v)) {
+            None => Ok(()),
+            Some((at, value)) => {
+                let row = at / event;
+                let reason = format!(
+                    "row {row} holds {value}, expected an integer below {} levels",
+                    self.levels
+                );
+                Err(Error::data("integer data", reason))
+            }
+        }
+    }
+
+    /// `(x + u) / levels` with fresh `u`.
+    pub fn apply<const D: usize>(&self, x: Tensor<D>, noise: &mut Noise) -> Tensor<D> {
+        let u = noise.uniform(x.dims(), &x.device()).cast(x.dtype());
+        (x + u) / self.levels as f64
+    }
+}
+
+/// Bits per dimension of integers with `levels` values, from the mean negative log-likelihood
+/// `nll` (nats) of their dequantized values on `[0, 1)^dims`: `(nll + dims ln levels) / (dims ln 2)`.
+///
+/// ```
+/// // The uniform density needs the bits of the integers themselves.
+/// let bits = burn_flows::train::bits_per_dim(0.0, 64, 256);
+/// assert!((bits - 8.0).abs() < 1e-12);
+/// ```
+pub fn bits_per_dim(nll: f64, dims: usize, levels: usize) -> f64 {
+    let dims = dims as f64;
+    (nll + dims * (levels as f64).ln()) / (dims * std::f64::consts::LN_2)
+}

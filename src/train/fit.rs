@@ -1,0 +1,386 @@
+//! The training loop.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use burn::config::Config;
+use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
+use burn::module::Module;
+use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
+use burn::tensor::Device;
+use sha2::{Digest, Sha256};
+
+use super::checkpoint::{self, Checkpoint, State};
+use super::progress::Progress;
+use super::{Batch, Epoch, FitData, Report, Schedule, Stop, average, gradients, nll};
+use crate::conditioner::seed_masks;
+use crate::distribution::Distribution;
+use crate::error::{Error, Result, at_least};
+use crate::noise::Noise;
+
+/// Added to the root of the second moment of Adam. burn's default of 1e-5 slows small gradients;
+/// this is the value of Kingma and Ba (2015), arXiv:1412.6980, and of PyTorch.
+const ADAM_EPSILON: f32 = 1e-8;
+
+/// Configuration of [`fit`].
+///
+/// ```
+/// use burn_flows::train::FitConfig;
+///
+/// let config = FitConfig::new().with_epochs(20).with_average(Some(0.99)).with_seed(7);
+/// assert!(config.validate().is_ok());
+/// let error = FitConfig::new().with_epochs(0).validate().unwrap_err();
+/// assert_eq!(error.to_string(), "FitConfig.epochs: must be at least 1, found 0");
+/// ```
+#[derive(Config, Debug)]
+pub struct FitConfig {
+    /// Passes over the training rows.
+    #[config(default = 100)]
+    pub epochs: usize,
+    /// Rows of a step. A last batch of a single row is left out.
+    #[config(default = 128)]
+    pub batch_size: usize,
+    /// The full learning rate.
+    #[config(default = 1e-3)]
+    pub learning_rate: f64,
+    /// How the learning rate changes.
+    #[config(default = "Schedule::Cosine")]
+    pub schedule: Schedule,
+    /// Steps over which the learning rate rises to what the schedule says.
+    #[config(default = 0)]
+    pub warmup_steps: usize,
+    /// Decoupled weight decay (AdamW).
+    #[config(default = 0.0)]
+    pub weight_decay: f64,
+    /// Limit of the global norm of the gradients.
+    #[config(default = "Some(10.0)")]
+    pub gradient_clip: Option<f64>,
+    /// Decay of an exponential moving average of the weights, which is then what is validated and
+    /// returned.
+    #[config(default = "None")]
+    pub average: Option<f64>,
+    /// Epochs without a better validation NLL before training stops.
+    #[config(default = "None")]
+    pub patience: Option<usize>,
+    /// Share of the rows held out for validation, where the data bring none.
+    #[config(default = 0.1)]
+    pub validation_fraction: f64,
+    /// Decides the split, the order of the rows, dequantization and dropout.
+    #[config(default = 0)]
+    pub seed: u64,
+    /// Steps in a row that may be skipped for not being finite.
+    #[config(default = 20)]
+    pub max_skipped: usize,
+    /// Rows per pass of an evaluation.
+    #[config(default = 1024)]
+    pub evaluation_batch: usize,
+    /// Shows a progress bar where standard error is a terminal.
+    #[config(default = true)]
+    pub progress: bool,
+    /// A folder for checkpoints; where it holds one, training goes on from there.
+    #[config(default = "None")]
+    pub checkpoint: Option<PathBuf>,
+    /// Epochs between checkpoints.
+    #[config(default = 1)]
+    pub checkpoint_every: usize,
+}
+
+impl FitConfig {
+    /// Says which field cannot be, and why.
+    pub fn validate(&self) -> Result<()> {
+        for (field, value) in [
+            ("epochs", self.epochs),
+            ("batch_size", self.batch_size),
+            ("evaluation_batch", self.evaluation_batch),
+            ("checkpoint_every", self.checkpoint_every),
+        ] {
+            at_least("FitConfig", field, 1, value)?;
+        }
+        let within = |field, value: f64, fits: bool, range| {
+            if fits {
+                return Ok(());
+            }
+            Err(Error::config("FitConfig", field, format!("must be {range}, found {value}")))
+        };
+        let rate = self.learning_rate;
+        within("learning_rate", rate, rate > 0.0 && rate <= 1.0, "in (0, 1]")?;
+        let decay = self.weight_decay;
+        within("weight_decay", decay, (0.0..1.0).contains(&decay), "in [0, 1)")?;
+        let clip = self.gradient_clip.unwrap_or(1.0);
+        within("gradient_clip", clip, clip > 0.0, "positive")?;
+        let average = self.average.unwrap_or(0.0);
+        within("average", average, (0.0..1.0).contains(&average), "in [0, 1)")?;
+        let fraction = self.validation_fraction;
+        within("validation_fraction", fraction, (0.0..1.0).contains(&fraction), "in [0, 1)")?;
+        self.schedule.init(self.learning_rate, 1).map(|_| ())
+    }
+
+    /// What decides the numbers of a run: this configuration without its outputs, and the data.
+    fn fingerprint<const D: usize>(&self, data: &FitData<D>) -> String {
+        let same = Self { progress: false, checkpoint: None, checkpoint_every: 1, ..self.clone() };
+        let mut hash = Sha256::new();
+        hash.update(serde_json::to_string(&same).unwrap_or_default());
+        hash.update(data.train.x.to_data().as_bytes());
+        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// Fits a flow, or any other density with parameters, to data by maximum likelihood.
+///
+/// Starts data-dependent layers from a first batch, then minimises the mean negative
+/// log-likelihood with AdamW. Returns the weights of the best validation epoch (of the last where
+/// nothing is validated), on the plain device, and a report. The same seed gives the same weights
+/// on the same backend, also when training was interrupted and resumed from its checkpoint.
+///
+/// A step whose loss or gradient is not finite is skipped and counted.
+///
+/// # Errors
+///
+/// If the configuration is impossible, the data cannot have a density ([`FitData::check`]), a
+/// checkpoint cannot be written, or belongs to another configuration or other data; if more than
+/// `max_skipped` steps in a row were not finite: then the checkpoint holds the last good weights,
+/// and the error names the layer.
+///
+/// ```
+/// use burn::tensor::Device;
+/// use burn_flows::{Noise, model::RealNvpConfig, train::{FitConfig, fit}};
+///
+/// let device = Device::flex();
+/// let x = Noise::seeded(1).normal::<2>([256, 2], &device) * 3.0 + 1.0;
+/// let flow = RealNvpConfig::new(2).with_layers(2).init(&device);
+/// let (flow, report) = fit(flow, x, &FitConfig::new().with_epochs(2))?;
+/// assert_eq!(report.epochs.len(), 2);
+/// assert!(report.epochs[1].train_nll < report.epochs[0].train_nll);
+/// assert_eq!(flow.sample_seeded(3, 1).dims(), [3, 2]);
+/// # Ok::<(), burn_flows::Error>(())
+/// ```
+pub fn fit<F: Distribution<D>, const D: usize>(
+    flow: F,
+    data: impl Into<FitData<D>>,
+    config: &FitConfig,
+) -> Result<(F, Report)> {
+    config.validate()?;
+    let data = data.into();
+    data.check()?;
+    let started = Instant::now();
+    let fingerprint = config.fingerprint(&data);
+    let data = data.split(config.validation_fraction, config.seed);
+    let mut run = Run::start(flow, &data, config, fingerprint)?;
+    let progress =
+        Progress::new(config.epochs * run.steps_per_epoch, run.state.report.steps, config.progress);
+    while !run.is_over() {
+        run.epoch(&data, &progress)?;
+    }
+    progress.finish();
+    run.state.report.seconds = started.elapsed().as_secs_f64();
+    Ok((run.best, run.state.report))
+}
+
+/// A training run between two epochs.
+struct Run<'a, F> {
+    config: &'a FitConfig,
+    device: Device,
+    steps_per_epoch: usize,
+    weights: F,
+    average: Option<F>,
+    best: F,
+    optimizer: ModuleOptimizer,
+    schedule: ModuleLrScheduler,
+    state: State,
+}
+
+impl<'a, F> Run<'a, F> {
+    fn start<const D: usize>(
+        flow: F,
+        data: &FitData<D>,
+        config: &'a FitConfig,
+        fingerprint: String,
+    ) -> Result<Self>
+    where
+        F: Distribution<D>,
+    {
+        let device = flow.devices().into_iter().next().unwrap_or_default().without_autodiff();
+        let rows = data.train.len();
+        let full = rows / config.batch_size;
+        let steps_per_epoch = (full + usize::from(rows % config.batch_size > 1)).max(1);
+        let adam = AdamWConfig::new().with_epsilon(ADAM_EPSILON);
+        let optimizer = adam.with_weight_decay(config.weight_decay as f32).init();
+        let mut schedule =
+            config.schedule.init(config.learning_rate, config.epochs * steps_per_epoch)?;
+        let averaged = config.average.is_some();
+        let resumed = match &config.checkpoint {
+            Some(folder) => Checkpoint::load(folder, &flow, averaged, optimizer.clone())?,
+            None => None,
+        };
+        if let Some(checkpoint) = resumed {
+            let Checkpoint { mut state, weights, average, best, optimizer } = checkpoint;
+            if state.fingerprint != fingerprint {
+                let folder = config.checkpoint.as_deref().expect("loaded from it");
+                let reason = "belongs to another configuration or other data; \
+                              choose another folder or delete it";
+                return Err(Error::format(&checkpoint::file(folder), reason));
+            }
+            (0..state.report.steps).for_each(|_| drop(schedule.step()));
+            state.report.resumed_from = Some(state.report.epochs.len());
+            let weights = weights.train();
+            return Ok(Self {
+                config,
+                device,
+                steps_per_epoch,
+                weights,
+                average,
+                best,
+                optimizer,
+                schedule,
+                state,
+            });
+        }
+        let first = data.batches(config.batch_size.max(LEAST_START), config.seed, &device);
+        let first = first.iter().next().expect("the data were checked to have rows");
+        let Batch { x, context } = first.map_err(unreadable)?;
+        let weights = flow.train().init_from_data(x, context.as_ref());
+        let plain = weights.valid();
+        let state = State { fingerprint, report: Report::default(), streak: 0 };
+        Ok(Self {
+            config,
+            device,
+            steps_per_epoch,
+            average: averaged.then(|| weights.valid()),
+            weights,
+            best: plain,
+            optimizer,
+            schedule,
+            state,
+        })
+    }
+
+    fn is_over(&self) -> bool {
+        let report = &self.state.report;
+        report.epochs.len() >= self.config.epochs || report.stop == Stop::EarlyStopping
+    }
+
+    fn epoch<const D: usize>(&mut self, data: &FitData<D>, progress: &Progress) -> Result<()>
+    where
+        F: Distribution<D>,
+    {
+        let number = self.state.report.epochs.len() + 1;
+        let order = Noise::stream(self.config.seed, number as u64).next_u64();
+        let batches = data.batches(self.config.batch_size, order, &self.device);
+        let (mut total, mut counted, mut rate) = (0.0, 0, 0.0);
+        for batch in batches.iter().take(self.steps_per_epoch) {
+            let batch = batch.map_err(unreadable)?;
+            let rows = batch.len();
+            let loss;
+            (loss, rate) = self.step(batch)?;
+            if let Some(loss) = loss {
+                total += loss * rows as f64;
+                counted += rows;
+            }
+            progress.step();
+        }
+        let validated = self.average.clone().unwrap_or_else(|| self.weights.valid());
+        let validation_nll = data.validation.as_ref().map(|v| {
+            nll(&validated, v.x.clone(), v.context.as_ref(), self.config.evaluation_batch)
+        });
+        let epoch = Epoch {
+            epoch: number,
+            train_nll: total / counted as f64,
+            validation_nll,
+            learning_rate: rate,
+        };
+        self.judge(&epoch, validated);
+        progress.epoch(&epoch, self.state.report.best_validation_nll);
+        self.state.report.epochs.push(epoch);
+        if number.is_multiple_of(self.config.checkpoint_every) || self.is_over() {
+            self.save()?;
+        }
+        Ok(())
+    }
+
+    /// Keeps the weights of the best epoch, and stops when the best is too long ago.
+    fn judge<const D: usize>(&mut self, epoch: &Epoch, weights: F)
+    where
+        F: Distribution<D>,
+    {
+        let report = &mut self.state.report;
+        let better = match (epoch.validation_nll, report.best_validation_nll) {
+            (None, _) => true,
+            (Some(new), None) => new.is_finite(),
+            (Some(new), Some(best)) => new < best,
+        };
+        if better {
+            // A copy of its own: running statistics of clones share their values.
+            self.best = weights.valid();
+            report.best_epoch = epoch.epoch;
+            report.best_validation_nll = epoch.validation_nll;
+        } else if self.config.patience.is_some_and(|p| epoch.epoch - report.best_epoch >= p) {
+            report.stop = Stop::EarlyStopping;
+        }
+    }
+
+    /// One step of the optimizer: its loss in nats, `None` where it was skipped, and its rate.
+    fn step<const D: usize>(&mut self, batch: Batch<D>) -> Result<(Option<f64>, f64)>
+    where
+        F: Distribution<D>,
+    {
+        let step = self.state.report.steps;
+        self.state.report.steps += 1;
+        let warm = ((step + 1) as f64 / self.config.warmup_steps.max(1) as f64).min(1.0);
+        let rate = self.schedule.step().base() * warm;
+        seed_masks(Noise::stream(self.config.seed ^ MASKS, step as u64));
+        let Batch { x, context } = batch;
+        let loss = self.weights.log_prob(x.clone(), context.as_ref()).mean().neg();
+        let value = loss.clone().into_scalar::<f64>();
+        let mut grads = GradientsParams::from_grads(loss.backward(), &self.weights);
+        let norm = gradients::global_norm(&self.weights, &grads);
+        if !(value.is_finite() && norm.is_finite()) {
+            self.state.report.skipped_steps += 1;
+            self.state.streak += 1;
+            if self.state.streak <= self.config.max_skipped {
+                return Ok((None, rate));
+            }
+            let plain = self.weights.valid();
+            let layer = gradients::first_non_finite(&plain, None)
+                .or_else(|| plain.first_non_finite(x, context.as_ref()))
+                .or_else(|| gradients::first_non_finite(&plain, Some(&grads)))
+                .unwrap_or_else(|| "the loss".to_string());
+            return Err(Error::NonFinite { step, skipped: self.state.streak, layer });
+        }
+        self.state.streak = 0;
+        if let Some(limit) = self.config.gradient_clip {
+            gradients::clip(&self.weights, &mut grads, norm, limit);
+        }
+        self.weights = self.optimizer.step(rate, self.weights.clone(), grads);
+        if let Some(decay) = self.config.average {
+            let average = self.average.take().expect("there is an average to update");
+            self.average = Some(average::update(average, &self.weights, decay, step));
+        }
+        Ok((Some(value), rate))
+    }
+
+    fn save(&self) -> Result<()>
+    where
+        F: Module,
+    {
+        let Some(folder) = &self.config.checkpoint else { return Ok(()) };
+        let checkpoint = Checkpoint {
+            state: self.state.clone(),
+            weights: self.weights.clone(),
+            average: self.average.clone(),
+            best: self.best.clone(),
+            optimizer: self.optimizer.clone(),
+        };
+        checkpoint.save(folder)
+    }
+}
+
+/// Separates the streams of dropout from those of epochs.
+const MASKS: u64 = 0x6d61_736b;
+
+/// Rows of the first batch at the least, from which data-dependent layers start; a small batch
+/// gives them poor statistics.
+const LEAST_START: usize = 256;
+
+fn unreadable(error: burn::data::dataset::DatasetError) -> Error {
+    Error::data("training data", error.to_string())
+}

@@ -1,0 +1,52 @@
+//! Training by exact maximum likelihood.
+//!
+//! [`fit`] is the whole loop, small and readable, on burn's optimizers, schedules and data loaders:
+//! validation split, shuffled batches, data-dependent initialisation, clipping by the global norm,
+//! an average of the weights, early stopping at the best weights, whole checkpoints. The
+//! `learner` feature plugs the same flow into burn-train instead.
+
+mod average;
+mod checkpoint;
+mod data;
+mod dequantize;
+mod fit;
+mod gradients;
+#[cfg(feature = "learner")]
+mod learner;
+mod progress;
+mod report;
+mod schedule;
+
+pub use data::{Batch, FitData};
+pub use dequantize::{Dequantize, bits_per_dim};
+pub use fit::{FitConfig, fit};
+#[cfg(feature = "learner")]
+pub use learner::{NllMetric, NllOutput, Trainee};
+pub use report::{Epoch, Report, Stop};
+pub use schedule::Schedule;
+
+use burn::tensor::Tensor;
+
+use crate::distribution::Distribution;
+
+/// The mean negative log-likelihood of these rows, in nats, without a graph.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::{distribution::StandardNormal, train::nll};
+///
+/// let device = Device::flex();
+/// let normal = StandardNormal::<2>::new([2], &device);
+/// let at_zero = nll(&normal, Tensor::zeros([5, 2], &device), None, 2);
+/// assert!((at_zero - (2.0 * std::f64::consts::PI).ln()).abs() < 1e-6);
+/// ```
+pub fn nll<const D: usize, P: Distribution<D>>(
+    density: &P,
+    x: Tensor<D>,
+    context: Option<&Tensor<2>>,
+    batch: usize,
+) -> f64 {
+    let log_prob = density.log_prob_batched(x, context, batch).into_data();
+    let rows = log_prob.num_elements() as f64;
+    -log_prob.iter::<f64>().sum::<f64>() / rows
+}

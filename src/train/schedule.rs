@@ -1,0 +1,55 @@
+//! How the learning rate changes from step to step, by burn's schedulers.
+
+use burn::lr_scheduler::{
+    LrSchedulerConfig,
+    cosine::CosineAnnealingLrSchedulerConfig,
+    exponential::ExponentialLrSchedulerConfig,
+    module_lr_scheduler::{ModuleLrScheduler, ModuleLrSchedulerConfig},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// The learning rate over training.
+///
+/// ```
+/// use burn_flows::train::{FitConfig, Schedule};
+///
+/// assert!(FitConfig::new().with_schedule(Schedule::Constant).validate().is_ok());
+/// let schedule = Schedule::Exponential { gamma: 2.0 };
+/// assert!(FitConfig::new().with_schedule(schedule).validate().is_err());
+/// ```
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Schedule {
+    /// The same rate in every step.
+    Constant,
+    /// Along a cosine from the full rate to 0 over all steps.
+    Cosine,
+    /// Multiplied by `gamma` after every step.
+    Exponential {
+        /// In (0, 1].
+        gamma: f64,
+    },
+    /// One of burn's schedulers, with rates of its own.
+    Burn(LrSchedulerConfig),
+}
+
+impl Schedule {
+    /// burn's scheduler for this many steps.
+    pub(super) fn init(&self, rate: f64, steps: usize) -> Result<ModuleLrScheduler> {
+        let wrong = |reason: String| Error::config("FitConfig", "schedule", reason);
+        match self {
+            Self::Constant => Ok(ModuleLrScheduler::new(rate)),
+            Self::Cosine => {
+                CosineAnnealingLrSchedulerConfig::new(rate, steps.max(1)).init().map_err(wrong)
+            }
+            Self::Exponential { gamma } => {
+                ExponentialLrSchedulerConfig::new(rate, *gamma).init().map_err(wrong)
+            }
+            Self::Burn(config) => {
+                ModuleLrSchedulerConfig::new(config.clone()).init().map_err(wrong)
+            }
+        }
+    }
+}
