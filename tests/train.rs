@@ -32,10 +32,7 @@ fn quick() -> FitConfig {
     FitConfig::new().with_epochs(6).with_batch_size(64).with_progress(false)
 }
 
-fn numbers<M: Module>(module: &M, x: Tensor<2>) -> Vec<f32>
-where
-    M: Distribution<2>,
-{
+fn numbers<M: Distribution<2>>(module: &M, x: Tensor<2>) -> Vec<f32> {
     module.log_prob(x, None).into_data().try_to_vec_as::<f32>().unwrap()
 }
 

@@ -30,6 +30,7 @@ use crate::univariate::{AnyUnivariate, AnyUnivariateConfig};
 /// ```
 #[derive(Module, Debug)]
 #[non_exhaustive]
+#[allow(clippy::large_enum_variant)] // burn has no module in a `Box`
 pub enum AnyBijector {
     /// [`ActNorm`].
     ActNorm(ActNorm),
@@ -62,8 +63,6 @@ pub enum AnyBijector {
 }
 
 /// Which [`AnyBijector`], with its configuration.
-///
-/// There is none for [`Standardize`], which is made from data.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum AnyBijectorConfig {
@@ -122,6 +121,11 @@ pub enum AnyBijectorConfig {
     Softplus,
     /// One after the other.
     Stack(Vec<AnyBijectorConfig>),
+    /// [`Standardize::identity`], to load saved values into.
+    Standardize {
+        /// Features of an event.
+        features: usize,
+    },
     /// [`Tanh`].
     Tanh,
 }
@@ -173,6 +177,10 @@ impl AnyBijectorConfig {
             }
             Self::Softplus => AnyBijector::Softplus(Softplus {}),
             Self::Stack(inner) => AnyBijector::Stack(all(inner)?),
+            Self::Standardize { features } => {
+                at_least("Standardize", "features", 1, *features)?;
+                AnyBijector::Standardize(Standardize::identity(&[*features], device))
+            }
             Self::Tanh => AnyBijector::Tanh(Tanh {}),
         })
     }

@@ -5,7 +5,7 @@
 //! inverse   x = z * std + mean
 
 use burn::module::{Module, Param};
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 
 use crate::bijector::Bijector;
 use crate::error::{Error, Result};
@@ -79,8 +79,25 @@ impl<const D: usize> Standardize<D> {
         if mean.to_data().iter::<f64>().any(|v| !v.is_finite()) {
             return Err(Error::data("Standardize", "a mean is not finite"));
         }
+        Ok(Self::fixed(mean, std))
+    }
+
+    /// Mean 0 and standard deviation 1 for this event, batch axis left out: a place to load saved
+    /// values into.
+    ///
+    /// # Panics
+    ///
+    /// If the event has not `D - 1` axes.
+    pub fn identity(event: &[usize], device: &Device) -> Self {
+        assert_eq!(event.len() + 1, D, "Standardize: expected an event of {} axes", D - 1);
+        let mut shape = [1; D];
+        shape[1..].copy_from_slice(event);
+        Self::fixed(Tensor::zeros(shape, device), Tensor::ones(shape, device))
+    }
+
+    fn fixed(mean: Tensor<D>, std: Tensor<D>) -> Self {
         let fixed = |t: Tensor<D>| Param::from_tensor(t.without_autodiff()).set_require_grad(false);
-        Ok(Self { mean: fixed(mean), std: fixed(std) })
+        Self { mean: fixed(mean), std: fixed(std) }
     }
 
     fn check(&self, x: &Tensor<D>) {
