@@ -113,7 +113,7 @@ impl Adaptor<NllOutput> for NllOutput {
 /// use burn_flows::train::NllMetric;
 ///
 /// assert_eq!(*NllMetric::nats().name(), "NLL");
-/// assert_eq!(*NllMetric::bits_per_dim(256).name(), "Bits/dim");
+/// assert_eq!(*NllMetric::bits_per_dim(256).name(), "Bits per dim");
 /// ```
 #[derive(Clone)]
 pub struct NllMetric {
@@ -131,7 +131,7 @@ impl NllMetric {
 
     /// In bits per dimension, for dequantized integers of this many levels.
     pub fn bits_per_dim(levels: usize) -> Self {
-        Self::new("Bits/dim", "bits", Some(levels))
+        Self::new("Bits per dim", "bits", Some(levels))
     }
 
     fn new(name: &str, unit: &'static str, levels: Option<usize>) -> Self {

@@ -1,0 +1,79 @@
+//! The same flow in burn-train's learner: its terminal interface, metrics and checkpointers.
+//!
+//! Trains a Real NVP on the digits of the `digits` example with burn's own `SupervisedTraining`;
+//! `fit` needs none of this, but a project that lives on burn-train loses nothing.
+//!
+//! `cargo run --release --example learner`
+
+#[path = "common/cli.rs"]
+mod cli;
+#[path = "common/table.rs"]
+mod table;
+
+use std::path::Path;
+
+use burn_flows::bijector::Logit;
+use burn_flows::burn::module::Module;
+use burn_flows::burn::optim::AdamWConfig;
+use burn_flows::burn::train::metric::LossMetric;
+use burn_flows::burn::train::{Learner, SupervisedTraining};
+use burn_flows::prelude::*;
+use burn_flows::train::{Dequantize, FitData, NllMetric, Trainee, bits_per_dim, nll};
+use clap::Parser;
+
+use cli::{Common, Outcome};
+use table::Table;
+
+/// Train a flow with burn-train's learner.
+#[derive(Parser)]
+struct Args {
+    #[command(flatten)]
+    common: Common,
+}
+
+const PIXELS: usize = 64;
+const LEVELS: usize = 17;
+
+fn main() -> Outcome<()> {
+    let args = Args::parse();
+    let device = args.common.start()?;
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/data");
+    let digits = |name: &str| {
+        Ok::<_, Error>(Table::read(&folder.join(format!("digits_{name}_int.csv")))?.tensor(&device))
+    };
+    let dequantize = Dequantize::new(LEVELS)?;
+    let train = FitData::new(digits("train")?).with_dequantization(dequantize);
+    let validation = FitData::new(digits("val")?).with_dequantization(dequantize);
+    train.check()?;
+
+    let logit = Logit::new(0.05)?;
+    let pixels = dequantize.apply(digits("train")?, &mut Noise::seeded(args.common.seed));
+    let standardize = Standardize::from_data(logit.forward(pixels, None).0)?;
+    let mlp =
+        MlpConfig::new(vec![128, 128]).with_activation(ActivationConfig::Silu).with_dropout(0.4);
+    let config =
+        RealNvpConfig::new(PIXELS).with_masks(Masks::Random(args.common.seed)).with_mlp(mlp);
+    let (couplings, base) = config.init(&device).into_parts();
+    let flow = Flow::new((logit, standardize, couplings), base);
+
+    let training = SupervisedTraining::new(
+        args.common.out.join("learner"),
+        train.batches(128, args.common.seed, &device),
+        validation.batches(512, args.common.seed, &device),
+    )
+    .metrics((LossMetric::new(), NllMetric::nats(), NllMetric::bits_per_dim(LEVELS)))
+    .with_default_checkpointers()
+    .num_epochs(args.common.epochs.unwrap_or(20))
+    .summary();
+    let optimizer = AdamWConfig::new().with_epsilon(1e-8).with_weight_decay(0.0).init();
+    let result = training.launch(Learner::new(Trainee::new(flow.train()), optimizer, 1e-3));
+
+    let flow = result.model.into_inner();
+    let test = dequantize.apply(digits("test")?, &mut Noise::seeded(args.common.seed));
+    let test_nll = nll(&flow, test, None, 512);
+    cli::finish(&serde_json::json!({
+        "test_nll": test_nll,
+        "bits_per_dim": bits_per_dim(test_nll, PIXELS, LEVELS),
+    }));
+    Ok(())
+}
