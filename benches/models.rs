@@ -1,0 +1,52 @@
+//! Whole models: `<model>/<operation>/<features>x<batch>`.
+//!
+//! `train` is one step: loss, backward, Adam.
+
+use std::hint::black_box;
+
+use burn_flows::Noise;
+use burn_flows::burn::optim::{AdamConfig, GradientsParams};
+use burn_flows::burn::tensor::Device;
+use burn_flows::distribution::Distribution;
+use burn_flows::model::{NiceConfig, RealNvpConfig};
+use criterion::{Criterion, criterion_group, criterion_main};
+
+fn model<F: Distribution<2>>(
+    criterion: &mut Criterion,
+    name: &str,
+    features: usize,
+    batch: usize,
+    flow: F,
+) {
+    let device = Device::flex();
+    let x = Noise::seeded(1).normal::<2>([batch, features], &device);
+    let id = |operation| format!("{name}/{operation}/{features}x{batch}");
+    let plain = flow.valid();
+    criterion.bench_function(&id("log_prob"), |b| {
+        b.iter(|| black_box(plain.log_prob(x.clone(), None)));
+    });
+    criterion.bench_function(&id("sample"), |b| {
+        b.iter(|| black_box(plain.sample(batch, None, &mut Noise::seeded(1), &device)));
+    });
+    let mut optimizer = AdamConfig::new().init();
+    let mut trained = Some(flow.train());
+    criterion.bench_function(&id("train"), |b| {
+        b.iter(|| {
+            let flow = trained.take().expect("put back below");
+            let loss = flow.log_prob(x.clone(), None).mean().neg();
+            let grads = GradientsParams::from_grads(loss.backward(), &flow);
+            trained = Some(optimizer.step(1e-3, flow, grads));
+        });
+    });
+}
+
+fn models(criterion: &mut Criterion) {
+    let device = Device::flex();
+    for batch in [64, 1024] {
+        model(criterion, "realnvp", 64, batch, RealNvpConfig::new(64).init(&device));
+    }
+    model(criterion, "nice", 64, 1024, NiceConfig::new(64).init(&device));
+}
+
+criterion_group!(benches, models);
+criterion_main!(benches);
