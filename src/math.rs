@@ -36,9 +36,12 @@ pub(crate) fn softplus<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     burn::tensor::activation::softplus_with_threshold(x, 1.0, SOFTPLUS_THRESHOLD)
 }
 
-/// The inverse of [`softplus`] for positive `y`: `y + ln(1 - exp(-y))`.
+/// The inverse of [`softplus`] for positive `y`, `y + ln(1 - exp(-y))`.
+///
+/// Written with `1 - exp(-y) = tanh(y / 2) (1 + exp(-y))`: the difference loses every digit of a
+/// small `y`, the product none.
 pub(crate) fn softplus_inverse<const D: usize>(y: Tensor<D>) -> Tensor<D> {
-    let tail = y.clone().neg().exp().neg().log1p();
+    let tail = (y.clone() * 0.5).tanh().log() + y.clone().neg().exp().log1p();
     y + tail
 }
 
