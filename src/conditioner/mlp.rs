@@ -202,11 +202,7 @@ impl Conditioner<2> for Mlp {
     fn forward(&self, kept: Tensor<2>, context: Option<&Tensor<2>>) -> Tensor<2> {
         check_context("Mlp", self.context, context);
         let [_, width] = kept.dims();
-        assert_eq!(
-            width, self.d_in,
-            "Mlp: expected an input of width {}, found {width}",
-            self.d_in
-        );
+        assert!(width == self.d_in, "Mlp: expected an input of width {}, found {width}", self.d_in);
         let joined = match context {
             Some(c) => Tensor::cat(vec![kept, c.clone()], 1),
             None => kept,
