@@ -145,10 +145,12 @@ impl AnyBijectorConfig {
                 AnyBijector::BatchNorm(config.init(device))
             }
             Self::Coupling { univariate, coupling } => {
+                univariate.validate()?;
                 coupling.validate()?;
                 AnyBijector::Coupling(coupling.init(univariate.init(), device))
             }
             Self::Elementwise { univariate, features } => {
+                univariate.validate()?;
                 at_least("Elementwise", "features", 1, *features)?;
                 AnyBijector::Elementwise(Elementwise::new(univariate.init(), *features, device))
             }
