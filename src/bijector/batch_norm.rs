@@ -75,11 +75,16 @@ impl BatchNormConfig {
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
         at_least("BatchNormConfig", "features", 1, self.features)?;
-        for (field, value) in [("epsilon", self.epsilon), ("momentum", self.momentum)] {
-            if !(value > 0.0 && value <= 1.0) {
-                let reason = format!("must be in (0, 1], found {value}");
-                return Err(Error::config("BatchNormConfig", field, reason));
-            }
+        let wrong = |field, range, value: f64| {
+            let reason = format!("must be in {range}, found {value}");
+            Err(Error::config("BatchNormConfig", field, reason))
+        };
+        // At 1 the weight that starts as the identity would be softplus of minus infinity.
+        if !(self.epsilon > 0.0 && self.epsilon < 1.0) {
+            return wrong("epsilon", "(0, 1)", self.epsilon);
+        }
+        if !(self.momentum > 0.0 && self.momentum <= 1.0) {
+            return wrong("momentum", "(0, 1]", self.momentum);
         }
         Ok(())
     }
