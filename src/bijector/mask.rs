@@ -68,7 +68,10 @@ impl Mask {
     ///
     /// If the mask does not fit the event, or leaves nothing to keep or nothing to move.
     pub fn kept(&self, event: &[usize]) -> Result<Vec<usize>> {
-        let total = if self.is_spatial() { event.iter().product() } else { event[0] };
+        let Some(&axis) = event.first() else {
+            return Err(wrong("needs an event with an axis, found none".into()));
+        };
+        let total = if self.is_spatial() { event.iter().product() } else { axis };
         let kept: Vec<usize> = match self {
             Self::Halves => (0..total / 2).collect(),
             Self::Alternating => (0..total).step_by(2).collect(),
