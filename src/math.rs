@@ -50,10 +50,16 @@ pub(crate) fn log_sigmoid_pair<const D: usize>(x: Tensor<D>) -> (Tensor<D>, Tens
     (log_sigmoid(x.clone()), log_sigmoid(x.neg()))
 }
 
-/// `ln sum exp` over one axis, which is kept with length 1.
+/// `ln sum exp` over one axis, which is kept with length 1. Minus infinity, with a gradient of
+/// zero, where every term is.
 pub(crate) fn log_sum_exp<const D: usize>(x: Tensor<D>, dim: usize) -> Tensor<D> {
     let max = x.clone().detach().max_dim(dim);
-    (x - max.clone()).exp().sum_dim(dim).log() + max
+    let empty = max.clone().equal_elem(f64::NEG_INFINITY);
+    let max = max.mask_fill(empty.clone(), 0.0);
+    let dims = x.dims();
+    let x = x.mask_fill(empty.clone().expand(dims), 0.0);
+    let sum = (x - max.clone()).exp().sum_dim(dim).log() + max;
+    sum.mask_fill(empty, f64::NEG_INFINITY)
 }
 
 /// The inverse of a lower triangular matrix, by halves:
