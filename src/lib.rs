@@ -9,6 +9,8 @@ mod math;
 pub mod model;
 mod noise;
 pub mod prelude;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod univariate;
 
 pub use burn;
