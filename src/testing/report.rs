@@ -149,6 +149,7 @@ impl fmt::Display for Finding {
 /// What [`Suite::check`](super::Suite::check) found; prints as a table of the errors measured, of
 /// those allowed.
 #[derive(Debug, Clone)]
+#[must_use = "a report by itself fails no test: `assert_ok` does"]
 pub struct Report {
     title: String,
     findings: Vec<Finding>,

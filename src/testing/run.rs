@@ -149,7 +149,7 @@ impl<'a, const D: usize> Run<'a, D> {
         let worst = match caught(law) {
             Ok(None) => return true,
             Ok(Some(worst)) => worst,
-            Err(text) => Worst { value: f64::INFINITY, note: format!("panicked: {}", text.trim()) },
+            Err(text) => Worst::failed(format!("panicked: {}", text.trim())),
         };
         let (measured, note, initialized) = (worst.value, worst.note, self.initialized);
         let finding = Finding { check, initialized, measured, allowed, note };
