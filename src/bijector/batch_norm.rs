@@ -11,7 +11,7 @@ use burn::config::Config;
 use burn::module::{Flag, Module, Param, RunningState};
 use burn::tensor::{Device, Tensor};
 
-use super::{Bijector, check_width};
+use super::{Bijector, check_weights, check_width};
 use crate::error::{Error, Result, at_least, expect_valid};
 use crate::math::{repeat_batch, softplus, softplus_inverse};
 
@@ -104,6 +104,10 @@ impl BatchNormConfig {
     }
 
     /// The layer with these weights (before their softplus) and running statistics.
+    ///
+    /// # Panics
+    ///
+    /// If one has another length than the configuration says.
     pub fn with_weights(
         &self,
         weight: Tensor<1>,
@@ -111,6 +115,14 @@ impl BatchNormConfig {
         running_mean: Tensor<1>,
         running_var: Tensor<1>,
     ) -> BatchNorm {
+        for (what, values) in [
+            ("weight", &weight),
+            ("bias", &bias),
+            ("running mean", &running_mean),
+            ("running variance", &running_var),
+        ] {
+            check_weights("BatchNorm", what, [self.features], values);
+        }
         BatchNorm {
             weight: Param::from_tensor(weight),
             bias: Param::from_tensor(bias),

@@ -148,6 +148,22 @@ fn layer_name<T: ?Sized>() -> &'static str {
     bare.rsplit("::").next().unwrap_or(bare)
 }
 
+/// Checks the shape of given weights.
+///
+/// # Panics
+///
+/// If it is not `expected`; the text names the layer, the weights and both shapes.
+#[track_caller]
+pub(crate) fn check_weights<const D: usize>(
+    layer: &str,
+    what: &str,
+    expected: [usize; D],
+    weights: &Tensor<D>,
+) {
+    let found = weights.dims();
+    assert!(found == expected, "{layer}: expected {what} {expected:?}, found {found:?}");
+}
+
 /// Checks axis 1 of an event.
 ///
 /// # Panics
