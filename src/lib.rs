@@ -10,6 +10,8 @@ pub mod model;
 mod noise;
 pub mod prelude;
 mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 #[cfg(feature = "train")]
 pub mod train;
 pub mod univariate;

@@ -36,9 +36,12 @@ pub(crate) fn softplus<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     burn::tensor::activation::softplus_with_threshold(x, 1.0, SOFTPLUS_THRESHOLD)
 }
 
-/// The inverse of [`softplus`] for positive `y`: `y + ln(1 - exp(-y))`.
+/// The inverse of [`softplus`] for positive `y`, `y + ln(1 - exp(-y))`.
+///
+/// Written with `1 - exp(-y) = tanh(y / 2) (1 + exp(-y))`: the difference loses every digit of a
+/// small `y`, the product none.
 pub(crate) fn softplus_inverse<const D: usize>(y: Tensor<D>) -> Tensor<D> {
-    let tail = y.clone().neg().exp().neg().log1p();
+    let tail = (y.clone() * 0.5).tanh().log() + y.clone().neg().exp().log1p();
     y + tail
 }
 
@@ -47,10 +50,16 @@ pub(crate) fn log_sigmoid_pair<const D: usize>(x: Tensor<D>) -> (Tensor<D>, Tens
     (log_sigmoid(x.clone()), log_sigmoid(x.neg()))
 }
 
-/// `ln sum exp` over one axis, which is kept with length 1.
+/// `ln sum exp` over one axis, which is kept with length 1. Minus infinity, with a gradient of
+/// zero, where every term is.
 pub(crate) fn log_sum_exp<const D: usize>(x: Tensor<D>, dim: usize) -> Tensor<D> {
     let max = x.clone().detach().max_dim(dim);
-    (x - max.clone()).exp().sum_dim(dim).log() + max
+    let empty = max.clone().equal_elem(f64::NEG_INFINITY);
+    let max = max.mask_fill(empty.clone(), 0.0);
+    let dims = x.dims();
+    let x = x.mask_fill(empty.clone().expand(dims), 0.0);
+    let sum = (x - max.clone()).exp().sum_dim(dim).log() + max;
+    sum.mask_fill(empty, f64::NEG_INFINITY)
 }
 
 /// The inverse of a lower triangular matrix, by halves:
@@ -73,4 +82,144 @@ pub(crate) fn invert_lower(matrix: Tensor<2>) -> Tensor<2> {
 /// The inverse of an upper triangular matrix.
 pub(crate) fn invert_upper(matrix: Tensor<2>) -> Tensor<2> {
     invert_lower(matrix.transpose()).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::noise::Noise;
+    use burn::tensor::{DType, Device, TensorData};
+
+    fn tensor<const D: usize>(values: &[f64], shape: [usize; D]) -> Tensor<D> {
+        let data = TensorData::new(values.to_vec(), shape);
+        Tensor::from_data(data, (&Device::flex(), DType::F64))
+    }
+
+    fn host<const D: usize>(x: Tensor<D>) -> Vec<f64> {
+        x.into_data().try_to_vec_as().unwrap()
+    }
+
+    /// `map` at every left number against the right one, computed with 60 digits.
+    fn assert_values(map: impl Fn(Tensor<1>) -> Tensor<1>, table: &[(f64, f64)]) {
+        for &(x, expected) in table {
+            let found = host(map(tensor(&[x], [1])))[0];
+            let error = (found - expected).abs() / expected.abs();
+            assert!(error < 4e-15, "at {x}: {found:e}, expected {expected:e}");
+        }
+    }
+
+    #[test]
+    fn softplus_to_the_last_digits() {
+        let table = [
+            (-700.0, 9.859_676_543_759_770e-305),
+            (-45.0, 2.862_518_580_549_394e-20),
+            (-20.0, 2.061_153_620_314_381e-9),
+            (-1.0, 0.313_261_687_518_222_8),
+            (0.0, std::f64::consts::LN_2),
+            (1.0, 1.313_261_687_518_222_8),
+            (19.0, 19.000_000_005_602_796),
+            (21.0, 21.000_000_000_758_26), // where burn's default threshold rounds to 21
+            (39.0, 39.0),
+            (1e4, 1e4),
+        ];
+        assert_values(softplus, &table);
+    }
+
+    #[test]
+    fn softplus_inverse_to_the_last_digits() {
+        let table = [
+            (1e-300, -690.775_527_898_213_7),
+            (1e-20, -46.051_701_859_880_91),
+            (1e-8, -18.420_680_738_952_367),
+            (0.05, -2.970_628_109_057_377),
+            (1.0, 0.541_324_854_612_918_1),
+            (20.0, 19.999_999_997_938_847),
+            (45.0, 45.0),
+            (1e4, 1e4),
+        ];
+        assert_values(softplus_inverse, &table);
+    }
+
+    #[test]
+    fn log_sigmoids_to_the_last_digits() {
+        let table = [
+            (-800.0, -800.0),
+            (-1.0, -1.313_261_687_518_222_8),
+            (0.0, -std::f64::consts::LN_2),
+            (40.0, -4.248_354_255_291_589e-18),
+        ];
+        assert_values(|x| log_sigmoid_pair(x).0, &table);
+        assert_values(|x| log_sigmoid_pair(x.neg()).1, &table);
+    }
+
+    #[test]
+    fn softplus_and_its_inverse_keep_gradients_finite() {
+        let device = Device::flex().autodiff();
+        for (map, at) in [
+            (softplus as fn(Tensor<1>) -> Tensor<1>, [-1e4, -40.0, 40.0, 1e4]),
+            (softplus_inverse, [1e-30, 0.1, 40.0, 1e4]),
+        ] {
+            let x = Tensor::<1>::from_data(at, &device).require_grad();
+            let gradient = host(x.grad(&map(x.clone()).sum().backward()).unwrap());
+            assert!(gradient.iter().all(|g| g.is_finite()), "{gradient:?}");
+            assert!((gradient[3] - 1.0).abs() < 1e-6, "{gradient:?}");
+        }
+    }
+
+    #[test]
+    fn log_sum_exp_of_known_huge_and_impossible_terms() {
+        let infinity = f64::INFINITY;
+        let x = tensor(
+            &[
+                1.0, 2.0, 3.0, 1e4, 1e4, -1e4, -infinity, 0.5, -infinity, -infinity, -infinity,
+                -infinity,
+            ],
+            [4, 3],
+        );
+        let found = log_sum_exp(x, 1);
+        assert_eq!(found.dims(), [4, 1]);
+        let found = host(found);
+        assert!((found[0] - 3.407_605_964_444_380).abs() < 1e-14);
+        assert!((found[1] - (1e4 + std::f64::consts::LN_2)).abs() < 1e-11);
+        assert_eq!(&found[2..], [0.5, -infinity]);
+    }
+
+    #[test]
+    fn log_sum_exp_of_impossible_terms_has_no_nan_in_its_gradient() {
+        let values = [f64::NEG_INFINITY, f64::NEG_INFINITY, 0.0, f64::NEG_INFINITY];
+        let x = tensor(&values, [2, 2]).autodiff().require_grad();
+        let gradient = x.grad(&log_sum_exp(x.clone(), 1).sum().backward()).unwrap();
+        assert_eq!(host(gradient), [0.0, 0.0, 1.0, 0.0]);
+    }
+
+    #[test]
+    fn triangular_inverses_of_every_size() {
+        for n in 1..=9 {
+            let noise = Noise::seeded(n as u64).normal::<2>([n, n], &Device::flex());
+            let eye = Tensor::<2>::eye(n, &Device::flex()).cast(DType::F64);
+            let lower = noise.cast(DType::F64).tril(-1) + eye.clone() * 1.5;
+            let upper = lower.clone().transpose();
+            let products = [
+                lower.clone().matmul(invert_lower(lower.clone())),
+                upper.clone().matmul(invert_upper(upper)),
+            ];
+            for product in products {
+                let error = host((product - eye.clone()).abs().max())[0];
+                assert!(error < 1e-13, "size {n}: {error:e}");
+            }
+            // An inverse of a lower triangle has nothing above the diagonal.
+            assert_eq!(host(invert_lower(lower).triu(1).abs().max()), [0.0]);
+        }
+    }
+
+    #[test]
+    fn sums_over_events_of_any_rank() {
+        let x = tensor(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], [2, 2, 1, 2]);
+        assert_eq!(event_len(&x), 4);
+        assert_eq!(host(sum_event(x.clone())), [10.0, 26.0]);
+        let zeros = zeros_batch(&x.clone().autodiff());
+        assert!(zeros.dtype() == DType::F64 && !zeros.is_autodiff());
+        assert_eq!(host(repeat_batch(tensor(&[3.0], [1]), &x)), [3.0, 3.0]);
+        assert_eq!(host(from_f64(vec![1.0, 2.0], [1, 2], &Device::flex())), [1.0, 2.0]);
+    }
 }

@@ -12,7 +12,7 @@ use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::tensor::{Bool, Device, Tensor, TensorData};
 
-use super::{Bijector, check_width};
+use super::{Bijector, check_weights, check_width};
 use crate::error::{Result, at_least, expect_valid};
 use crate::math::{event_len, repeat_batch};
 
@@ -113,7 +113,12 @@ pub(crate) fn replaced<const D: usize>(
 
 impl ActNorm {
     /// The layer with these weights, as initialised.
+    ///
+    /// # Panics
+    ///
+    /// If the two differ in length.
     pub fn from_weights(log_scale: Tensor<1>, shift: Tensor<1>) -> Self {
+        check_weights("ActNorm", "shift", log_scale.dims(), &shift);
         let device = log_scale.device();
         Self {
             log_scale: Param::from_tensor(log_scale),
@@ -122,7 +127,8 @@ impl ActNorm {
         }
     }
 
-    /// Whether the scale and shift come from data, from training or from a file.
+    /// Whether [`init_from_data`](Bijector::init_from_data) has set the scale and shift, here or
+    /// before they were saved, or they were given. Training alone does not count.
     pub fn is_initialized(&self) -> bool {
         self.initialized.val().into_scalar::<u8>() != 0
     }

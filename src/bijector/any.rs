@@ -149,10 +149,12 @@ impl AnyBijectorConfig {
                 AnyBijector::BatchNorm(config.init(device))
             }
             Self::Coupling { univariate, coupling } => {
+                univariate.validate()?;
                 coupling.validate()?;
                 AnyBijector::Coupling(coupling.init(univariate.init(), device))
             }
             Self::Elementwise { univariate, features } => {
+                univariate.validate()?;
                 at_least("Elementwise", "features", 1, *features)?;
                 AnyBijector::Elementwise(Elementwise::new(univariate.init(), *features, device))
             }
@@ -186,24 +188,20 @@ impl AnyBijectorConfig {
     }
 }
 
+/// The layer inside, whichever it is; with `wrap`, what puts it back, and the variant's `name`.
 macro_rules! each {
     ($self:expr, $layer:ident => $body:expr) => {
-        each!(@ $self, $layer => $body; ActNorm BatchNorm Coupling Elementwise Exp Inverse LeakyRelu
-            Logit LuLinear Permutation Softplus Stack Standardize Tanh)
+        each!($self, ($layer, _wrap, _name) => $body)
     };
-    (@ $self:expr, $layer:ident => $body:expr; $($variant:ident)+) => {
-        match $self { $(AnyBijector::$variant($layer) => $body,)+ }
+    ($self:expr, ($layer:ident, $wrap:ident, $name:ident) => $body:expr) => {
+        each!(@ $self, ($layer, $wrap, $name) => $body; ActNorm BatchNorm Coupling Elementwise Exp
+            Inverse LeakyRelu Logit LuLinear Permutation Softplus Stack Standardize Tanh)
     };
-    // The layer itself changes: put it back into its variant.
-    (rebuild $self:expr, $layer:ident => $body:expr) => {
-        each!(@rebuild $self, $layer => $body; ActNorm BatchNorm Coupling Elementwise Exp Inverse
-            LeakyRelu Logit LuLinear Permutation Softplus Stack Standardize Tanh)
-    };
-    (@rebuild $self:expr, $layer:ident => $body:expr; $($variant:ident)+) => {
+    (@ $self:expr, ($layer:ident, $wrap:ident, $name:ident) => $body:expr; $($variant:ident)+) => {
         match $self {
             $(AnyBijector::$variant($layer) => {
-                let (layer, z) = $body;
-                (AnyBijector::$variant(layer), z)
+                let ($wrap, $name) = (AnyBijector::$variant, stringify!($variant));
+                $body
             })+
         }
     };
@@ -231,7 +229,10 @@ impl Bijector<2> for AnyBijector {
     }
 
     fn init_from_data(self, x: Tensor<2>, context: Option<&Tensor<2>>) -> (Self, Tensor<2>) {
-        each!(rebuild self, layer => layer.init_from_data(x, context))
+        each!(self, (layer, wrap, _name) => {
+            let (layer, z) = layer.init_from_data(x, context);
+            (wrap(layer), z)
+        })
     }
 
     fn mixes_rows(&self) -> bool {
@@ -245,6 +246,9 @@ impl Bijector<2> for AnyBijector {
         path: &str,
         visit: &mut dyn FnMut(&Trace<'_, 2>),
     ) -> Tensor<2> {
-        each!(self, layer => layer.trace(x, context, path, visit))
+        each!(self, (layer, _wrap, name) => {
+            // A parameter's path has the variant's name in it.
+            layer.trace(x, context, &format!("{path}.{name}"), visit)
+        })
     }
 }

@@ -11,7 +11,7 @@ use burn::config::Config;
 use burn::module::{Flag, Module, Param, RunningState};
 use burn::tensor::{Device, Tensor};
 
-use super::{Bijector, check_width};
+use super::{Bijector, check_weights, check_width};
 use crate::error::{Error, Result, at_least, expect_valid};
 use crate::math::{repeat_batch, softplus, softplus_inverse};
 
@@ -75,11 +75,16 @@ impl BatchNormConfig {
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
         at_least("BatchNormConfig", "features", 1, self.features)?;
-        for (field, value) in [("epsilon", self.epsilon), ("momentum", self.momentum)] {
-            if !(value > 0.0 && value <= 1.0) {
-                let reason = format!("must be in (0, 1], found {value}");
-                return Err(Error::config("BatchNormConfig", field, reason));
-            }
+        let wrong = |field, range, value: f64| {
+            let reason = format!("must be in {range}, found {value}");
+            Err(Error::config("BatchNormConfig", field, reason))
+        };
+        // At 1 the weight that starts as the identity would be softplus of minus infinity.
+        if !(self.epsilon > 0.0 && self.epsilon < 1.0) {
+            return wrong("epsilon", "(0, 1)", self.epsilon);
+        }
+        if !(self.momentum > 0.0 && self.momentum <= 1.0) {
+            return wrong("momentum", "(0, 1]", self.momentum);
         }
         Ok(())
     }
@@ -99,6 +104,10 @@ impl BatchNormConfig {
     }
 
     /// The layer with these weights (before their softplus) and running statistics.
+    ///
+    /// # Panics
+    ///
+    /// If one has another length than the configuration says.
     pub fn with_weights(
         &self,
         weight: Tensor<1>,
@@ -106,6 +115,14 @@ impl BatchNormConfig {
         running_mean: Tensor<1>,
         running_var: Tensor<1>,
     ) -> BatchNorm {
+        for (what, values) in [
+            ("weight", &weight),
+            ("bias", &bias),
+            ("running mean", &running_mean),
+            ("running variance", &running_var),
+        ] {
+            check_weights("BatchNorm", what, [self.features], values);
+        }
         BatchNorm {
             weight: Param::from_tensor(weight),
             bias: Param::from_tensor(bias),

@@ -123,26 +123,32 @@ impl<U: Univariate, N> Coupling<U, N> {
         Ok(Self { split, univariate, conditioner })
     }
 
-    fn params<const D: usize>(&self, kept: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<3>
+    /// The parameters of the `moved` elements.
+    fn params<const D: usize>(
+        &self,
+        kept: &Tensor<D>,
+        moved: &Tensor<2>,
+        context: Option<&Tensor<2>>,
+    ) -> Tensor<3>
     where
         N: Conditioner<D>,
     {
-        let raw = self.conditioner.forward(kept, context);
-        self.split.params(raw, self.univariate.params_per_element())
+        let raw = self.conditioner.forward(kept.clone(), context);
+        self.split.params(raw, self.univariate.params_per_element(), moved.dims()[1])
     }
 }
 
 impl<const D: usize, U: Univariate, N: Conditioner<D>> Bijector<D> for Coupling<U, N> {
     fn forward(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> (Tensor<D>, Tensor<1>) {
         let (kept, moved) = self.split.take(x);
-        let params = self.params(kept.clone(), context);
+        let params = self.params(&kept, &moved, context);
         let (moved, log_det) = self.univariate.forward(moved, params);
         (self.split.merge(kept, moved), log_det)
     }
 
     fn inverse(&self, z: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<D> {
         let (kept, moved) = self.split.take(z);
-        let params = self.params(kept.clone(), context);
+        let params = self.params(&kept, &moved, context);
         let moved = self.univariate.inverse(moved, params);
         self.split.merge(kept, moved)
     }
@@ -153,7 +159,7 @@ impl<const D: usize, U: Univariate, N: Conditioner<D>> Bijector<D> for Coupling<
         context: Option<&Tensor<2>>,
     ) -> (Tensor<D>, Tensor<1>) {
         let (kept, moved) = self.split.take(z);
-        let params = self.params(kept.clone(), context);
+        let params = self.params(&kept, &moved, context);
         let (moved, log_det) = self.univariate.inverse_with_log_det(moved, params);
         (self.split.merge(kept, moved), log_det)
     }

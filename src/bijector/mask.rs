@@ -68,7 +68,10 @@ impl Mask {
     ///
     /// If the mask does not fit the event, or leaves nothing to keep or nothing to move.
     pub fn kept(&self, event: &[usize]) -> Result<Vec<usize>> {
-        let total = if self.is_spatial() { event.iter().product() } else { event[0] };
+        let Some(&axis) = event.first() else {
+            return Err(wrong("needs an event with an axis, found none".into()));
+        };
+        let total = if self.is_spatial() { event.iter().product() } else { axis };
         let kept: Vec<usize> = match self {
             Self::Halves => (0..total / 2).collect(),
             Self::Alternating => (0..total).step_by(2).collect(),
@@ -131,6 +134,7 @@ fn wrong(reason: String) -> Error {
 #[derive(Module, Debug)]
 pub struct Split {
     indices: Option<Indices>,
+    event: Vec<usize>,
     width: usize,
     kept: usize,
     spatial: bool,
@@ -179,7 +183,8 @@ impl Split {
                 merge: index_param(&merge, device),
             }
         });
-        Ok(Self { indices, width, kept: kept.len(), spatial, kept_first: kept[0] < moved[0] })
+        let (event, kept_first) = (event.to_vec(), kept[0] < moved[0]);
+        Ok(Self { indices, event, width, kept: kept.len(), spatial, kept_first })
     }
 
     /// How many channels the conditioner sees, and how many elements of axis 1 it serves, for an
@@ -198,11 +203,11 @@ impl Split {
         let batch = x.dims()[0];
         if self.spatial {
             let dims = x.dims();
-            assert_eq!(
-                event_len(&x),
-                self.width,
-                "Coupling: expected an event of {} elements, found shape {dims:?}",
-                self.width
+            let expected: Vec<_> = self.event.iter().map(usize::to_string).collect();
+            assert!(
+                dims[1..] == self.event,
+                "Coupling: expected shape [batch, {}], found {dims:?}",
+                expected.join(", ")
             );
             let indices = self.indices.as_ref().expect("a spatial split has indices");
             let flat = x.reshape([batch, self.width]);
@@ -239,15 +244,24 @@ impl Split {
     }
 
     /// Parameters on axis 1 of a conditioner's output, as [`Univariate`](crate::univariate::Univariate)
-    /// wants them: `[batch, P, n]`.
-    pub(crate) fn params<const D: usize>(&self, raw: Tensor<D>, per_element: usize) -> Tensor<3> {
+    /// wants them for `moved` elements: `[batch, P, n]`.
+    ///
+    /// # Panics
+    ///
+    /// If the conditioner gives another number. One set for all elements would broadcast, and the
+    /// log-determinant would count one element only.
+    pub(crate) fn params<const D: usize>(
+        &self,
+        raw: Tensor<D>,
+        per_element: usize,
+        moved: usize,
+    ) -> Tensor<3> {
         let dims = raw.dims();
-        let found = dims[1];
+        let elements = if self.spatial { self.width } else { moved };
         assert!(
-            found.is_multiple_of(per_element),
-            "Coupling: expected {per_element} parameters per element from the conditioner, found {found} on axis 1"
+            event_len(&raw) == per_element * elements,
+            "Coupling: expected {per_element} parameters for each of {elements} elements from the conditioner, found shape {dims:?}"
         );
-        let elements = event_len(&raw) / per_element;
         let params = raw.reshape([dims[0], per_element, elements]);
         match &self.indices {
             Some(indices) if self.spatial => params.select(2, indices.moved.val()),

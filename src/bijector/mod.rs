@@ -148,6 +148,22 @@ fn layer_name<T: ?Sized>() -> &'static str {
     bare.rsplit("::").next().unwrap_or(bare)
 }
 
+/// Checks the shape of given weights.
+///
+/// # Panics
+///
+/// If it is not `expected`; the text names the layer, the weights and both shapes.
+#[track_caller]
+pub(crate) fn check_weights<const D: usize>(
+    layer: &str,
+    what: &str,
+    expected: [usize; D],
+    weights: &Tensor<D>,
+) {
+    let found = weights.dims();
+    assert!(found == expected, "{layer}: expected {what} {expected:?}, found {found:?}");
+}
+
 /// Checks axis 1 of an event.
 ///
 /// # Panics
@@ -157,8 +173,8 @@ fn layer_name<T: ?Sized>() -> &'static str {
 pub(crate) fn check_width<const D: usize>(layer: &str, expected: usize, x: &Tensor<D>) {
     let dims = x.dims();
     let rest = if D > 2 { ", .." } else { "" };
-    assert_eq!(
-        dims[1], expected,
+    assert!(
+        dims[1] == expected,
         "{layer}: expected shape [batch, {expected}{rest}], found {dims:?}"
     );
 }

@@ -169,6 +169,10 @@ impl Mlp {
     /// A network from given layers, for weights that come from elsewhere: `input`, then `hidden`
     /// with an activation between, then `blocks`, then `output`. The input layer takes the
     /// context as its last `context` columns.
+    ///
+    /// # Panics
+    ///
+    /// If `input` is narrower than the context.
     pub fn from_layers(
         input: Linear,
         hidden: Vec<Linear>,
@@ -177,7 +181,12 @@ impl Mlp {
         activation: Activation,
         context: usize,
     ) -> Self {
-        let d_in = input.weight.lazy_shape()[0] - context;
+        let width = input.weight.lazy_shape()[0];
+        assert!(
+            width >= context,
+            "Mlp: expected an input layer of at least the context's width {context}, found {width}"
+        );
+        let d_in = width - context;
         Self {
             input,
             hidden,
@@ -202,11 +211,7 @@ impl Conditioner<2> for Mlp {
     fn forward(&self, kept: Tensor<2>, context: Option<&Tensor<2>>) -> Tensor<2> {
         check_context("Mlp", self.context, context);
         let [_, width] = kept.dims();
-        assert_eq!(
-            width, self.d_in,
-            "Mlp: expected an input of width {}, found {width}",
-            self.d_in
-        );
+        assert!(width == self.d_in, "Mlp: expected an input of width {}, found {width}", self.d_in);
         let joined = match context {
             Some(c) => Tensor::cat(vec![kept, c.clone()], 1),
             None => kept,

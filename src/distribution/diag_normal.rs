@@ -65,7 +65,7 @@ impl DiagNormalConfig {
     /// With the text of [`validate`](Self::validate), or if the event has not `D - 1` axes.
     pub fn init<const D: usize>(&self, device: &Device) -> DiagNormal<D> {
         expect_valid(self.validate());
-        assert_eq!(self.event.len() + 1, D, "DiagNormalConfig.event: needs {} axes", D - 1);
+        assert!(self.event.len() + 1 == D, "DiagNormalConfig.event: needs {} axes", D - 1);
         let zeros = || Tensor::zeros(batch_shape::<D>(1, &self.event), device);
         let param = || Param::from_tensor(zeros()).set_require_grad(self.learned);
         DiagNormal { mean: param(), log_scale: param() }

@@ -79,7 +79,8 @@ impl RealNvpConfig {
 
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
-        self.couplings().validate()
+        self.couplings().validate()?;
+        self.scale_map.validate()
     }
 
     /// The flow, an identity until it is trained.

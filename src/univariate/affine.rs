@@ -15,6 +15,7 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::{Univariate, param};
+use crate::error::{Error, Result, expect_valid};
 use crate::math::{log_sigmoid_pair, softplus, sum_event};
 
 /// Bound of the log-scale, `ln 1000`. Without a bound one bad batch drives `exp(s)` to infinity;
@@ -63,10 +64,38 @@ impl Default for ScaleMap {
 }
 
 impl ScaleMap {
+    /// Says which field cannot be, and why.
+    ///
+    /// ```
+    /// use burn_flows::univariate::ScaleMap;
+    ///
+    /// let error = ScaleMap::SoftBound { bound: 0.0 }.validate().unwrap_err();
+    /// assert_eq!(error.to_string(), "ScaleMap.bound: must be positive and finite, found 0");
+    /// ```
+    pub fn validate(&self) -> Result<()> {
+        let check = |field, fits: bool, range, value: f64| {
+            if fits && value.is_finite() {
+                return Ok(());
+            }
+            let reason = format!("must be {range}finite, found {value}");
+            Err(Error::config("ScaleMap", field, reason))
+        };
+        match *self {
+            Self::SoftBound { bound } => check("bound", bound > 0.0, "positive and ", bound),
+            Self::Exp => Ok(()),
+            Self::InverseSigmoid { offset } => check("offset", true, "", offset),
+            Self::Sigmoid { offset, floor } | Self::Softplus { offset, floor } => {
+                check("offset", true, "", offset)?;
+                check("floor", floor >= 0.0, "at least 0 and ", floor)
+            }
+        }
+    }
+
     /// The log-scale of a raw parameter, elementwise.
     pub fn log_scale<const D: usize>(&self, raw: Tensor<D>) -> Tensor<D> {
         match *self {
-            Self::SoftBound { bound } => raw.clone() / (raw.abs() / bound + 1.0),
+            // Not `/ bound`: burn 0.22 rounds the gradient of a division by a number to f32.
+            Self::SoftBound { bound } => raw.clone() / (raw.abs() * bound.recip() + 1.0),
             Self::Exp => raw,
             Self::Sigmoid { offset, floor: 0.0 } => log_sigmoid_pair(raw + offset).0,
             Self::Sigmoid { offset, floor } => {
@@ -105,7 +134,12 @@ pub struct Affine {
 
 impl Affine {
     /// The affine map with this parametrisation of its scale.
+    ///
+    /// # Panics
+    ///
+    /// With the text of [`ScaleMap::validate`].
     pub fn new(scale_map: ScaleMap) -> Self {
+        expect_valid(scale_map.validate());
         Self { scale_map }
     }
 

@@ -5,6 +5,7 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::{Additive, Affine, ScaleMap, Univariate};
+use crate::error::Result;
 
 /// The scalar maps of this crate behind one type, for stacks known only at run time.
 ///
@@ -34,7 +35,19 @@ pub enum AnyUnivariateConfig {
 }
 
 impl AnyUnivariateConfig {
+    /// Says which field cannot be, and why.
+    pub fn validate(&self) -> Result<()> {
+        match self {
+            Self::Additive => Ok(()),
+            Self::Affine(scale_map) => scale_map.validate(),
+        }
+    }
+
     /// The map.
+    ///
+    /// # Panics
+    ///
+    /// With the text of [`validate`](Self::validate).
     pub fn init(&self) -> AnyUnivariate {
         match *self {
             Self::Additive => AnyUnivariate::Additive(Additive::default()),

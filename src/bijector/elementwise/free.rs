@@ -58,8 +58,8 @@ impl<U: Univariate> Elementwise<U> {
     /// If the first axis is not what the map needs.
     pub fn from_weights(univariate: U, params: Tensor<2>) -> Self {
         let (expected, found) = (univariate.params_per_element(), params.dims());
-        assert_eq!(
-            found[0], expected,
+        assert!(
+            found[0] == expected,
             "Elementwise: expected parameters [{expected}, elements], found {found:?}"
         );
         Self { univariate, params: Param::from_tensor(params) }
@@ -70,9 +70,8 @@ impl<U: Univariate> Elementwise<U> {
         let params = self.params.val();
         let [per_element, elements] = params.dims();
         let (batch, found) = (x.dims()[0], event_len(&x));
-        assert_eq!(
-            found,
-            elements,
+        assert!(
+            found == elements,
             "Elementwise: expected an event of {elements} elements, found shape {:?}",
             x.dims()
         );

@@ -12,7 +12,7 @@ use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
-use crate::bijector::{Bijector, check_width};
+use crate::bijector::{Bijector, check_weights, check_width};
 use crate::error::{Result, at_least, expect_valid};
 use crate::math::{invert_lower, invert_upper, repeat_batch, softplus, softplus_inverse};
 
@@ -54,7 +54,17 @@ impl LuFactors {
     }
 
     /// The matrix with these factors; with signs, `diagonal` is the logarithm of its absolute.
+    ///
+    /// # Panics
+    ///
+    /// If `factors` is not square, or `diagonal` or `sign` of another length.
     pub fn from_weights(factors: Tensor<2>, diagonal: Tensor<1>, sign: Option<Tensor<1>>) -> Self {
+        let [size, _] = factors.dims();
+        check_weights("LuFactors", "factors", [size, size], &factors);
+        check_weights("LuFactors", "diagonal", [size], &diagonal);
+        if let Some(sign) = &sign {
+            check_weights("LuFactors", "sign", [size], sign);
+        }
         let fixed = |t: Tensor<1>| Param::from_tensor(t).set_require_grad(false);
         Self {
             factors: Param::from_tensor(factors),
@@ -157,7 +167,12 @@ impl LuLinearConfig {
 
 impl LuLinear {
     /// The layer with this matrix and bias.
+    ///
+    /// # Panics
+    ///
+    /// If the bias has another length than the matrix rows.
     pub fn from_weights(matrix: LuFactors, bias: Tensor<1>) -> Self {
+        check_weights("LuLinear", "bias", [matrix.size()], &bias);
         Self { matrix, bias: Param::from_tensor(bias) }
     }
 

@@ -1,0 +1,120 @@
+//! A layer of any type behind one trait object, so that the checks are compiled once per rank
+//! rather than once per layer.
+
+use burn::module::ParamId;
+use burn::store::{ModuleRecord, RecordError};
+use burn::tensor::{DType, Gradients, Tensor};
+
+use super::params::{Seen, cast, scrambled, stepped, walk};
+use crate::bijector::{Bijector, Trace};
+
+/// What the checks ask of a layer: [`Bijector`], and copies in other states.
+pub(super) trait Subject<const D: usize> {
+    fn forward(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> (Tensor<D>, Tensor<1>);
+    fn inverse(&self, z: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<D>;
+    fn inverse_with_log_det(
+        &self,
+        z: Tensor<D>,
+        context: Option<&Tensor<2>>,
+    ) -> (Tensor<D>, Tensor<1>);
+    fn log_det_jacobian(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<1>;
+    fn mixes_rows(&self) -> bool;
+    fn trace(
+        &self,
+        x: Tensor<D>,
+        context: Option<&Tensor<2>>,
+        path: &str,
+        visit: &mut dyn FnMut(&Trace<'_, D>),
+    ) -> Tensor<D>;
+    /// The initialised layer and the latents it returned.
+    fn initialized(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> (Layer<D>, Tensor<D>);
+    /// In evaluation state, with running states of its own: clones share them.
+    fn evaluated(&self) -> Layer<D>;
+    /// In training state, with running states of its own.
+    fn training(&self) -> Layer<D>;
+    /// Every parameter, and its gradient where some are given.
+    fn walk(&self, gradients: Option<&Gradients>) -> Vec<Seen>;
+    /// With `step` added to one parameter.
+    fn stepped(&self, id: ParamId, step: Vec<f64>) -> Layer<D>;
+    /// In evaluation state, in another precision.
+    fn cast(&self, dtype: DType) -> Layer<D>;
+    /// In evaluation state, its record saved and loaded over other numbers.
+    fn reloaded(&self) -> Result<Layer<D>, RecordError>;
+}
+
+/// A layer whose type is forgotten.
+pub(super) type Layer<const D: usize> = Box<dyn Subject<D>>;
+
+/// Forgets a layer's type.
+pub(super) fn forget<const D: usize, B: Bijector<D> + 'static>(layer: B) -> Layer<D> {
+    Box::new(Known(layer))
+}
+
+struct Known<B>(B);
+
+impl<const D: usize, B: Bijector<D> + 'static> Subject<D> for Known<B> {
+    fn forward(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> (Tensor<D>, Tensor<1>) {
+        self.0.forward(x, context)
+    }
+
+    fn inverse(&self, z: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<D> {
+        self.0.inverse(z, context)
+    }
+
+    fn inverse_with_log_det(
+        &self,
+        z: Tensor<D>,
+        context: Option<&Tensor<2>>,
+    ) -> (Tensor<D>, Tensor<1>) {
+        self.0.inverse_with_log_det(z, context)
+    }
+
+    fn log_det_jacobian(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<1> {
+        self.0.log_det_jacobian(x, context)
+    }
+
+    fn mixes_rows(&self) -> bool {
+        self.0.mixes_rows()
+    }
+
+    fn trace(
+        &self,
+        x: Tensor<D>,
+        context: Option<&Tensor<2>>,
+        path: &str,
+        visit: &mut dyn FnMut(&Trace<'_, D>),
+    ) -> Tensor<D> {
+        self.0.trace(x, context, path, visit)
+    }
+
+    fn initialized(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> (Layer<D>, Tensor<D>) {
+        let (layer, z) = self.0.valid().train().init_from_data(x, context);
+        (forget(layer), z)
+    }
+
+    fn evaluated(&self) -> Layer<D> {
+        forget(self.0.valid())
+    }
+
+    fn training(&self) -> Layer<D> {
+        forget(self.0.valid().train())
+    }
+
+    fn walk(&self, gradients: Option<&Gradients>) -> Vec<Seen> {
+        walk(&self.0, gradients)
+    }
+
+    fn stepped(&self, id: ParamId, step: Vec<f64>) -> Layer<D> {
+        forget(stepped(&self.0, id, step))
+    }
+
+    fn cast(&self, dtype: DType) -> Layer<D> {
+        forget(cast(&self.0, dtype))
+    }
+
+    fn reloaded(&self) -> Result<Layer<D>, RecordError> {
+        let bytes = self.0.valid().into_record().into_bytes()?;
+        let loaded = scrambled(&self.0).try_load_record(ModuleRecord::from_bytes(bytes)?)?;
+        Ok(forget(loaded))
+    }
+}

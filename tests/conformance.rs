@@ -1,0 +1,278 @@
+//! One row per layer: `testing::Suite` checks it, in f64, and once more in f32.
+//!
+//! A row is a name, a layer, and the shape of its batches, or a `Suite` that knows more.
+
+use std::collections::HashSet;
+use std::process::Command;
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+use burn::nn::PReluConfig;
+use burn::nn::activation::ActivationConfig as BurnActivation;
+use burn::tensor::{Device, FloatDType, Tensor};
+use burn_flows::Noise;
+use burn_flows::bijector::*;
+use burn_flows::conditioner::{ActivationConfig, ConvNet, ConvNetConfig, Mlp, MlpConfig};
+use burn_flows::model::{Masks, NiceConfig, RealNvpConfig};
+use burn_flows::testing::{Check, Suite};
+use burn_flows::univariate::{Additive, Affine, AnyUnivariateConfig, ScaleMap, Univariate};
+
+/// The environment variable by which [`every_row_in_f32`] tells the process it starts.
+const SINGLE: &str = "BURN_FLOWS_CONFORMANCE_F32";
+
+/// The device, after the precision of the process is set.
+static DEVICE: LazyLock<Device> = LazyLock::new(|| {
+    let single = std::env::var_os(SINGLE).is_some();
+    let mut device = Device::flex();
+    device.configure(if single { FloatDType::F32 } else { FloatDType::F64 }).unwrap();
+    device
+});
+
+/// Builds a layer from a fixed seed. A device has one generator for all threads, hence the lock.
+fn built<B>(make: impl FnOnce() -> B) -> B {
+    static GENERATOR: Mutex<()> = Mutex::new(());
+    let _alone = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
+    DEVICE.seed(0);
+    make()
+}
+
+macro_rules! rows {
+    ($($name:ident: $layer:expr, $suite:expr;)+) => {
+        $(#[test]
+        fn $name() {
+            Suite::from($suite).on(&DEVICE).check(built(|| $layer)).assert_ok();
+        })+
+    };
+}
+
+fn mlp() -> MlpConfig {
+    MlpConfig::new(vec![8, 6]).with_activation(ActivationConfig::Silu)
+}
+
+fn residual() -> MlpConfig {
+    MlpConfig::new(vec![6, 6, 6]).with_residual(true)
+}
+
+fn coupling(features: usize, mask: Mask) -> CouplingConfig {
+    CouplingConfig::new(features).with_mask(mask).with_mlp(mlp())
+}
+
+fn affine(config: CouplingConfig) -> Coupling<Affine, Mlp> {
+    config.init(Affine::default(), &DEVICE)
+}
+
+fn scaled(scale_map: ScaleMap) -> Coupling<Affine, Mlp> {
+    coupling(4, Mask::Alternating).init(Affine::new(scale_map), &DEVICE)
+}
+
+fn activated(activation: BurnActivation) -> Coupling<Affine, Mlp> {
+    let mlp = MlpConfig::new(vec![8]).with_activation(ActivationConfig::Burn(activation));
+    affine(CouplingConfig::new(4).with_mlp(mlp))
+}
+
+fn image<U: Univariate>(
+    univariate: U,
+    mask: Mask,
+    event: [usize; 3],
+    context: usize,
+) -> Coupling<U, ConvNet> {
+    let network = |from, to| ConvNetConfig::new(5).init(from, to, context, &DEVICE);
+    Coupling::new(&mask, &event, univariate, network, &DEVICE).unwrap()
+}
+
+fn actnorm(features: usize) -> ActNorm {
+    ActNormConfig::new(features).init(&DEVICE)
+}
+
+fn lu(features: usize) -> LuLinear {
+    LuLinearConfig::new(features).init(&DEVICE)
+}
+
+/// A linear map whose diagonal has both signs.
+fn signed_lu() -> LuLinear {
+    let tensor = |values: [f64; 3]| Tensor::<1>::from_data(values, &*DEVICE);
+    let factors = Tensor::<2>::from_data([[9., 1., -2.], [0.5, 9., 1.], [-1., 0.3, 9.]], &*DEVICE);
+    let sign = tensor([1.0, -1.0, -1.0]);
+    LuLinear::from_weights(
+        LuFactors::from_weights(factors, tensor([0.1, -0.4, 0.7]), Some(sign)),
+        tensor([1.0, 0.0, -1.0]),
+    )
+}
+
+fn batch_norm(features: usize) -> BatchNorm {
+    let mut noise = Noise::seeded(3);
+    let mut vector = |from: f64| noise.uniform::<1>([features], &DEVICE) + from;
+    BatchNormConfig::new(features).with_weights(vector(0.0), vector(0.0), vector(-1.0), vector(0.5))
+}
+
+fn standardize<const D: usize>(shape: [usize; D]) -> Standardize<D> {
+    Standardize::from_data(Noise::seeded(2).normal(shape, &DEVICE) * 3.0 + 1.0).unwrap()
+}
+
+fn any(text: &str) -> AnyBijector {
+    serde_json::from_str::<AnyBijectorConfig>(text).unwrap().init(&DEVICE).unwrap()
+}
+
+fn any_coupling(context: usize) -> AnyBijector {
+    let univariate = AnyUnivariateConfig::Affine(ScaleMap::default());
+    let coupling = coupling(3, Mask::Halves).with_context(context);
+    AnyBijectorConfig::Coupling { univariate, coupling }.init(&DEVICE).unwrap()
+}
+
+const LOGIT: f64 = 0.05;
+const INFINITY: f64 = f64::INFINITY;
+
+rows! {
+    actnorm_vector: actnorm(4), [4, 4];
+    actnorm_one_feature: actnorm(1), [3, 1];
+    actnorm_image: actnorm(4), [2, 4, 3, 3];
+    actnorm_series: actnorm(2), [3, 2, 3];
+    actnorm_from_weights: ActNorm::from_weights(Tensor::ones([3], &*DEVICE), Tensor::ones([3], &*DEVICE)), [4, 3];
+
+    batch_norm_fresh: BatchNormConfig::new(3).init(&DEVICE), [4, 3];
+    batch_norm_trained: batch_norm(5), [6, 5];
+
+    lu_size_1: lu(1), Suite::new([3, 1]).without(Check::Gradients); // nothing off the diagonal
+    lu_size_2: lu(2), [3, 2];
+    lu_size_3: lu(3), [3, 3];
+    lu_size_8: lu(8), [3, 8];
+    lu_signed: signed_lu(), [4, 3];
+
+    permutation_reverse: Permutation::reverse(5, &DEVICE), [3, 5];
+    permutation_random: Permutation::random(8, 4, &DEVICE), [3, 8];
+    permutation_given: Permutation::given(&[2, 0, 1], &DEVICE).unwrap(), [3, 3];
+    permutation_image: Permutation::given(&[1, 2, 0], &DEVICE).unwrap(), [2, 3, 2, 1];
+
+    elementwise_affine: Elementwise::new(Affine::default(), 4, &DEVICE), [3, 4];
+    elementwise_affine_image: Elementwise::new(Affine::default(), 12, &DEVICE), [2, 3, 2, 2];
+    elementwise_additive: Elementwise::new(Additive::default(), 3, &DEVICE), [3, 3];
+    elementwise_additive_image: Elementwise::new(Additive::default(), 6, &DEVICE), [2, 1, 2, 3];
+    elementwise_any: Elementwise::new(AnyUnivariateConfig::Additive.init(), 3, &DEVICE), [3, 3];
+
+    standardize_vector: standardize([9, 3]), [4, 3];
+    standardize_image: standardize([9, 2, 2, 2]), [3, 2, 2, 2];
+
+    exp: Exp {}, Suite::new([3, 4]).with_domain(-50.0, 50.0).with_range(0.0, INFINITY).with_range_edges(&[0.0, -1.0]);
+    exp_image: Exp {}, Suite::new([2, 1, 2, 2]).with_domain(-50.0, 50.0).with_range(0.0, INFINITY);
+    exp_inverse: Inverse::new(Exp {}), Suite::new([3, 4]).with_range(-50.0, 50.0).with_domain(0.0, INFINITY).with_edges(&[0.0, -1.0]);
+    softplus: Softplus {}, Suite::new([3, 4]).with_domain(-50.0, INFINITY).with_edges(&[-1e4]).with_range(0.0, INFINITY).with_range_edges(&[0.0, -1.0]);
+    softplus_inverse: Inverse::new(Softplus {}), Suite::new([3, 4]).with_range(-50.0, INFINITY).with_domain(0.0, INFINITY).with_edges(&[0.0, -1.0]);
+    tanh: Tanh {}, Suite::new([3, 4]).with_domain(-3.0, 3.0).with_edges(&[-1e4, 1e4, 19.0]).with_range(-1.0, 1.0).with_range_edges(&[-1.0, 1.0, -2.0]);
+    tanh_inverse: Inverse::new(Tanh {}), Suite::new([2, 2, 2, 1]).with_range(-3.0, 3.0).with_domain(-1.0, 1.0).with_edges(&[-1.0, 1.0, -2.0]);
+    leaky_relu: LeakyRelu::new(0.1).unwrap(), [3, 4];
+    leaky_relu_steep: LeakyRelu::new(3.0).unwrap(), [2, 2, 2, 2];
+    leaky_relu_inverse: Inverse::new(LeakyRelu::new(0.2).unwrap()), [3, 3];
+    logit: Logit::new(0.0).unwrap(), Suite::new([3, 4]).with_domain(0.0, 1.0).with_edges(&[0.0, 1.0, -1.0, 2.0]).with_range(-8.0, 8.0).with_range_edges(&[-1e4, 1e4]);
+    logit_alpha: Logit::new(LOGIT).unwrap(), Suite::new([3, 4]).with_domain(0.0, 1.0).with_edges(&[0.0, 1.0, 7.0, -LOGIT / (1.0 - 2.0 * LOGIT), (1.0 - LOGIT) / (1.0 - 2.0 * LOGIT)]).with_range(-8.0, 8.0);
+    logit_image: Logit::new(LOGIT).unwrap(), Suite::new([2, 1, 3, 2]).with_domain(0.0, 1.0).with_edges(&[0.0, 1.0]).with_range(-8.0, 8.0);
+    sigmoid: Sigmoid::new(Logit::new(0.0).unwrap()), Suite::new([3, 4]).with_domain(-8.0, 8.0).with_edges(&[-1e4, 1e4]).with_range(0.0, 1.0).with_range_edges(&[0.0, 1.0, 2.0]);
+
+    coupling_halves: affine(coupling(4, Mask::Halves)), [3, 4];
+    coupling_halves_odd: affine(coupling(5, Mask::Halves)), [3, 5];
+    coupling_halves_flipped: affine(coupling(5, Mask::Halves.flipped())), [3, 5];
+    coupling_alternating: affine(coupling(5, Mask::Alternating)), [3, 5];
+    coupling_alternating_flipped: affine(coupling(5, Mask::Alternating.flipped())), [3, 5];
+    coupling_random: affine(coupling(7, Mask::Random(5))), [3, 7];
+    coupling_random_flipped: affine(coupling(6, Mask::Random(5).flipped())), [3, 6];
+    coupling_kept: affine(coupling(6, Mask::Kept(vec![4, 0]))), [3, 6];
+    coupling_kept_last: affine(coupling(4, Mask::Kept(vec![3]))), [3, 4];
+    coupling_kept_flipped: affine(coupling(6, Mask::Kept(vec![4, 0, 5]).flipped())), [3, 6];
+    coupling_two_features: affine(coupling(2, Mask::Alternating)), [3, 2];
+    coupling_context: affine(coupling(4, Mask::Halves).with_context(2)), Suite::new([3, 4]).with_context(2);
+    coupling_additive: coupling(5, Mask::Alternating).init(Additive::default(), &DEVICE), [3, 5];
+    coupling_additive_context: coupling(4, Mask::Kept(vec![2])).with_context(1).init(Additive::default(), &DEVICE), Suite::new([3, 4]).with_context(1);
+    coupling_any_univariate: coupling(4, Mask::Halves).init(AnyUnivariateConfig::Affine(ScaleMap::Exp).init(), &DEVICE), Suite::new([3, 4]).with_domain(-4.0, 4.0).with_range(-4.0, 4.0);
+
+    scale_soft_bound: scaled(ScaleMap::SoftBound { bound: 2.0 }), [3, 4];
+    scale_exp: scaled(ScaleMap::Exp), Suite::new([3, 4]).with_domain(-4.0, 4.0).with_range(-4.0, 4.0);
+    scale_sigmoid: scaled(ScaleMap::Sigmoid { offset: 2.0, floor: 1e-3 }), [3, 4];
+    scale_sigmoid_no_floor: scaled(ScaleMap::Sigmoid { offset: 2.0, floor: 0.0 }), Suite::new([3, 4]).with_domain(-4.0, 4.0).with_range(-4.0, 4.0);
+    scale_inverse_sigmoid: scaled(ScaleMap::InverseSigmoid { offset: 2.0 }), Suite::new([3, 4]).with_domain(-4.0, 4.0).with_range(-4.0, 4.0);
+    scale_softplus: scaled(ScaleMap::Softplus { offset: 0.5413, floor: 1e-2 }), [3, 4];
+
+    mlp_one_layer: affine(CouplingConfig::new(4).with_mlp(MlpConfig::new(vec![7]))), [3, 4];
+    mlp_random_last: affine(CouplingConfig::new(4).with_mlp(mlp().with_zero_last(false))), [3, 4];
+    mlp_residual: affine(CouplingConfig::new(4).with_mlp(residual())), [3, 4];
+    mlp_residual_context: affine(CouplingConfig::new(4).with_mlp(residual()).with_context(3)), Suite::new([3, 4]).with_context(3);
+    mlp_residual_no_block: affine(CouplingConfig::new(4).with_mlp(MlpConfig::new(vec![7]).with_residual(true))), [3, 4];
+    mlp_tanh: activated(BurnActivation::Tanh), [3, 4];
+    mlp_gelu: activated(BurnActivation::Gelu), [3, 4];
+    mlp_prelu: activated(BurnActivation::PRelu(PReluConfig::new())), [3, 4];
+    mlp_relu: activated(BurnActivation::Relu), [3, 4];
+
+    conv_halves: image(Affine::default(), Mask::Halves, [4, 2, 2], 0), [2, 4, 2, 2];
+    conv_halves_flipped: image(Affine::default(), Mask::Halves.flipped(), [3, 2, 2], 0), [2, 3, 2, 2];
+    conv_alternating: image(Affine::default(), Mask::Alternating, [3, 2, 3], 0), [2, 3, 2, 3];
+    conv_random: image(Affine::default(), Mask::Random(1), [4, 2, 1], 0), [2, 4, 2, 1];
+    conv_kept: image(Affine::default(), Mask::Kept(vec![1]), [3, 2, 2], 0), [2, 3, 2, 2];
+    conv_checkerboard: image(Affine::default(), Mask::Checkerboard, [1, 4, 4], 0), [2, 1, 4, 4];
+    conv_checkerboard_odd: image(Affine::default(), Mask::Checkerboard, [2, 3, 3], 0), [2, 2, 3, 3];
+    conv_checkerboard_flipped: image(Affine::default(), Mask::Checkerboard.flipped(), [1, 3, 2], 0), [2, 1, 3, 2];
+    conv_context: image(Affine::default(), Mask::Halves, [2, 2, 2], 3), Suite::new([2, 2, 2, 2]).with_context(3);
+    conv_checkerboard_context: image(Affine::default(), Mask::Checkerboard, [1, 2, 3], 2), Suite::new([2, 1, 2, 3]).with_context(2);
+    conv_additive: image(Additive::default(), Mask::Checkerboard.flipped(), [2, 2, 2], 0), [2, 2, 2, 2];
+
+    vec_empty: Vec::<ActNorm>::new(), [3, 4];
+    vec_couplings: vec![affine(coupling(4, Mask::Halves)), affine(coupling(4, Mask::Halves.flipped()))], Suite::new([3, 4]).with_domain(-9.0, 9.0).with_range(-9.0, 9.0);
+    vec_of_vecs: vec![vec![actnorm(3), actnorm(3)], vec![actnorm(3)]], [4, 3];
+    tuple_2: (actnorm(4), affine(coupling(4, Mask::Halves).with_context(1))), Suite::new([4, 4]).with_context(1);
+    tuple_3: (actnorm(3), lu(3), LeakyRelu::new(0.3).unwrap()), [4, 3];
+    tuple_image: (actnorm(2), Permutation::reverse(2, &DEVICE), image(Affine::default(), Mask::Halves, [2, 2, 2], 0)), [3, 2, 2, 2];
+    tuple_4: (lu(3), actnorm(3), Permutation::reverse(3, &DEVICE), lu(3)), [4, 3];
+    tuple_5: (lu(3), actnorm(3), lu(3), actnorm(3), Permutation::random(3, 1, &DEVICE)), [4, 3];
+    tuple_6: (Logit::new(LOGIT).unwrap(), actnorm(3), lu(3), actnorm(3), lu(3), actnorm(3)), Suite::new([4, 3]).with_domain(0.0, 1.0).with_range(-2.0, 2.0);
+    tuple_7: (actnorm(3), lu(3), actnorm(3), lu(3), actnorm(3), lu(3), Elementwise::new(Affine::default(), 3, &DEVICE)), [4, 3];
+    tuple_8: (lu(3), actnorm(3), lu(3), LeakyRelu::new(0.5).unwrap(), lu(3), actnorm(3), lu(3), Inverse::new(lu(3))), [4, 3];
+    tuple_with_batch_norm: (batch_norm(3), lu(3)), [4, 3];
+
+    inverse_coupling: Inverse::new(affine(coupling(4, Mask::Halves).with_context(2))), Suite::new([3, 4]).with_context(2);
+    inverse_actnorm: Inverse::new(actnorm(3)), [4, 3];
+    inverse_inverse: Inverse::new(Inverse::new(lu(3))), [4, 3];
+    inverse_stack: Inverse::new((lu(3), vec![actnorm(3)])), [4, 3];
+    inverse_batch_norm: Inverse::new(batch_norm(3)), [4, 3];
+
+    any_stack: any(r#"{"Stack": [{"ActNorm": {"features": 3}}, {"Reverse": {"features": 3}}, {"LuLinear": {"features": 3}}, {"LeakyRelu": {"slope": 0.5}}, {"Shuffle": {"features": 3, "seed": 2}}]}"#), [4, 3];
+    any_nested: any(r#"{"Stack": [{"Inverse": [{"ActNorm": {"features": 3}}, {"LuLinear": {"features": 3}}]}, {"Stack": [{"Permutation": {"order": [1, 2, 0]}}, {"Elementwise": {"univariate": "Additive", "features": 3}}]}]}"#), [4, 3];
+    any_bounded: any(r#"{"Stack": [{"Logit": {"alpha": 0.05}}, "Tanh", {"Inverse": ["Tanh"]}, "Softplus", {"Inverse": ["Softplus"]}, "Exp", {"Inverse": ["Exp"]}]}"#), Suite::new([4, 3]).with_domain(0.0, 1.0).with_range(-3.0, 3.0);
+    any_coupling_context: any_coupling(2), Suite::new([3, 3]).with_context(2);
+    any_batch_norm: any(r#"{"BatchNorm": {"features": 3, "epsilon": 1e-5, "momentum": 0.1}}"#), [4, 3];
+    any_standardize: AnyBijector::Stack(vec![AnyBijector::Standardize(standardize([7, 3])), any_coupling(0)]), [3, 3];
+
+    nice: NiceConfig::new(4).with_mlp(mlp()).init(&DEVICE).into_parts().0, [3, 4];
+    nice_context: NiceConfig::new(3).with_mlp(mlp()).with_masks(Masks::Halves).with_context(2).init(&DEVICE).into_parts().0, Suite::new([3, 3]).with_context(2);
+    real_nvp: RealNvpConfig::new(4).with_layers(3).with_mlp(mlp()).init(&DEVICE).into_parts().0, Suite::new([3, 4]).with_domain(-9.0, 9.0).with_range(-9.0, 9.0);
+    real_nvp_random: RealNvpConfig::new(5).with_layers(4).with_masks(Masks::Random(1)).with_mlp(residual()).with_context(2).init(&DEVICE).into_parts().0, Suite::new([3, 5]).with_context(2).with_domain(-9.0, 9.0).with_range(-9.0, 9.0);
+}
+
+/// The rows in the precision that users have without asking, in a process of their own: the
+/// default precision is one per process.
+#[test]
+fn every_row_in_f32() {
+    let mut tests = Command::new(std::env::current_exe().unwrap());
+    let run = tests.args(["--skip", "every_"]).env(SINGLE, "1").output().unwrap();
+    let text = String::from_utf8_lossy(&run.stdout);
+    assert!(run.status.success(), "{text}");
+    assert!(text.contains("test lu_size_3 ... ok"), "{text}");
+}
+
+/// A new layer, map, network or model without a row is noticed.
+#[test]
+fn every_public_name_has_a_row() {
+    let words = |text: &'static str| text.split(|c: char| !(c.is_alphanumeric() || c == '_'));
+    let (_, rows) = include_str!("conformance.rs").split_once("macro_rules!").unwrap();
+    let rows: HashSet<&str> = words(rows).collect();
+    // Parts of a layer that a row has no need to name.
+    let parts = ["Activation", "AnyUnivariate", "Dropout", "ResidualBlock", "Split"];
+    let exports = [
+        include_str!("../src/bijector/mod.rs"),
+        include_str!("../src/univariate/mod.rs"),
+        include_str!("../src/conditioner/mod.rs"),
+        include_str!("../src/model/mod.rs"),
+    ];
+    let has_row = |name: &str| rows.contains(name) || rows.contains(&*format!("{name}Config"));
+    for text in exports.iter().flat_map(|text| text.split("pub use ").skip(1)) {
+        let (names, _) = text.split_once(';').unwrap();
+        for name in words(names).filter(|name| name.starts_with(char::is_uppercase)) {
+            assert!(parts.contains(&name) || has_row(name), "{name} has no row");
+        }
+    }
+}
