@@ -49,6 +49,8 @@ pub enum AnyBijector {
     Logit(Logit),
     /// [`LuLinear`].
     LuLinear(LuLinear),
+    /// [`Coupling`] with several dense networks that see the same.
+    MultiCoupling(Coupling<AnyUnivariate, Vec<Mlp>>),
     /// [`Permutation`].
     Permutation(Permutation),
     /// [`Softplus`].
@@ -63,7 +65,8 @@ pub enum AnyBijector {
 
 /// Which [`AnyBijector`], with its configuration.
 ///
-/// There is none for [`Standardize`], which is made from data.
+/// There is none for [`Standardize`], which is made from data, and none for
+/// [`MultiCoupling`](AnyBijector::MultiCoupling), which comes from other libraries' weights.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum AnyBijectorConfig {
@@ -181,7 +184,7 @@ impl AnyBijectorConfig {
 macro_rules! each {
     ($self:expr, $layer:ident => $body:expr) => {
         each!(@ $self, $layer => $body; ActNorm BatchNorm Coupling Elementwise Exp Inverse LeakyRelu
-            Logit LuLinear Permutation Softplus Stack Standardize Tanh)
+            Logit LuLinear MultiCoupling Permutation Softplus Stack Standardize Tanh)
     };
     (@ $self:expr, $layer:ident => $body:expr; $($variant:ident)+) => {
         match $self { $(AnyBijector::$variant($layer) => $body,)+ }
@@ -189,7 +192,7 @@ macro_rules! each {
     // The layer itself changes: put it back into its variant.
     (rebuild $self:expr, $layer:ident => $body:expr) => {
         each!(@rebuild $self, $layer => $body; ActNorm BatchNorm Coupling Elementwise Exp Inverse
-            LeakyRelu Logit LuLinear Permutation Softplus Stack Standardize Tanh)
+            LeakyRelu Logit LuLinear MultiCoupling Permutation Softplus Stack Standardize Tanh)
     };
     (@rebuild $self:expr, $layer:ident => $body:expr; $($variant:ident)+) => {
         match $self {
