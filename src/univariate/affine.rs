@@ -66,7 +66,8 @@ impl ScaleMap {
     /// The log-scale of a raw parameter, elementwise.
     pub fn log_scale<const D: usize>(&self, raw: Tensor<D>) -> Tensor<D> {
         match *self {
-            Self::SoftBound { bound } => raw.clone() / (raw.abs() / bound + 1.0),
+            // Times the reciprocal: burn rounds the gradient of a division by a number to f32.
+            Self::SoftBound { bound } => raw.clone() / (raw.abs() * bound.recip() + 1.0),
             Self::Exp => raw,
             Self::Sigmoid { offset, floor: 0.0 } => log_sigmoid_pair(raw + offset).0,
             Self::Sigmoid { offset, floor } => {
