@@ -46,7 +46,8 @@ pub struct ActNormConfig {
 ///
 /// # Numerics
 ///
-/// The start divides by `standard deviation + 1e-6`.
+/// The start divides by `standard deviation + 1e-6`; the variance is the unbiased one, as in nflows
+/// and normflows.
 ///
 /// # Panics
 ///
@@ -179,7 +180,10 @@ impl<const D: usize> Bijector<D> for ActNorm {
         let columns = x.clone().without_autodiff().swap_dims(0, 1);
         let columns: Tensor<2> = columns.reshape([features as i64, -1]);
         let mean = columns.clone().mean_dim(1);
-        let std = (columns - mean.clone()).square().mean_dim(1).sqrt() + STD_FLOOR;
+        // Unbiased, as nflows and normflows; a single value has no spread, and the floor takes over.
+        let degrees = columns.dims()[1].max(2) - 1;
+        let squares = (columns - mean.clone()).square().sum_dim(1);
+        let std = (squares / degrees as f64).sqrt() + STD_FLOOR;
         let shift = (mean / std.clone()).neg().reshape([features]);
         let log_scale = std.log().neg().reshape([features]);
         let device = self.shift.lazy_device();

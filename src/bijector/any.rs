@@ -50,6 +50,8 @@ pub enum AnyBijector {
     Logit(Logit),
     /// [`LuLinear`].
     LuLinear(LuLinear),
+    /// [`Coupling`] with several dense networks that see the same.
+    MultiCoupling(Coupling<AnyUnivariate, Vec<Mlp>>),
     /// [`Permutation`].
     Permutation(Permutation),
     /// [`Softplus`].
@@ -63,6 +65,9 @@ pub enum AnyBijector {
 }
 
 /// Which [`AnyBijector`], with its configuration.
+///
+/// There is none for [`MultiCoupling`](AnyBijector::MultiCoupling), which comes from other
+/// libraries' weights.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum AnyBijectorConfig {
@@ -195,7 +200,7 @@ macro_rules! each {
     };
     ($self:expr, ($layer:ident, $wrap:ident, $name:ident) => $body:expr) => {
         each!(@ $self, ($layer, $wrap, $name) => $body; ActNorm BatchNorm Coupling Elementwise Exp
-            Inverse LeakyRelu Logit LuLinear Permutation Softplus Stack Standardize Tanh)
+            Inverse LeakyRelu Logit LuLinear MultiCoupling Permutation Softplus Stack Standardize Tanh)
     };
     (@ $self:expr, ($layer:ident, $wrap:ident, $name:ident) => $body:expr; $($variant:ident)+) => {
         match $self {

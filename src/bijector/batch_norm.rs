@@ -157,10 +157,14 @@ impl BatchNorm {
         );
         let batch_mean = x.clone().mean_dim(0).reshape([features]);
         let batch_var = x.clone().var(0).reshape([features]);
-        let mix =
-            |old: Tensor<1>, new: Tensor<1>| old * (1.0 - self.momentum) + new * self.momentum;
-        self.running_mean.update(mix(mean, batch_mean.clone().without_autodiff()));
-        self.running_var.update(mix(var, batch_var.clone().without_autodiff()));
+        let mix = |state: &RunningState<Tensor<1>>, old: Tensor<1>, new: &Tensor<1>| {
+            let new = new.clone().without_autodiff();
+            state.update(old * (1.0 - self.momentum) + new * self.momentum);
+            // An update waits until it is asked for; without this every second one would be lost.
+            state.value_sync();
+        };
+        mix(&self.running_mean, mean, &batch_mean);
+        mix(&self.running_var, var, &batch_var);
         (batch_mean, batch_var)
     }
 
@@ -201,5 +205,22 @@ impl Bijector<2> for BatchNorm {
 
     fn mixes_rows(&self) -> bool {
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_training_step_moves_the_running_statistics() {
+        let device = Device::flex();
+        let layer = BatchNormConfig::new(1).with_momentum(0.5).init(&device.clone().autodiff());
+        for batch in [[[0.0], [2.0]], [[6.0], [10.0]], [[1.0], [3.0]]] {
+            layer.forward(Tensor::<2>::from_data(batch, &device), None);
+        }
+        // 0 -> 0.5 -> 4.25 -> 3.125, and 1 -> 1.5 -> 4.75 -> 3.375 with unbiased variances 2, 8, 2.
+        assert_eq!(layer.running().0.into_scalar::<f32>(), 3.125);
+        assert_eq!(layer.running().1.into_scalar::<f32>(), 3.375);
     }
 }

@@ -41,6 +41,30 @@ pub trait Conditioner<const D: usize>: Module + ModuleDisplay + Sync {
     fn forward(&self, kept: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<D>;
 }
 
+/// Several networks that see the same: their outputs one after another on axis 1. A separate network
+/// for every parameter of a map, as in Real NVP's `s` and `t`.
+///
+/// # Panics
+///
+/// If there are no networks.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::conditioner::{Conditioner, MlpConfig};
+///
+/// let device = Device::flex();
+/// let network = || MlpConfig::new(vec![8]).init(3, 2, 0, &device);
+/// let both = vec![network(), network()];
+/// assert_eq!(both.forward(Tensor::<2>::zeros([5, 3], &device), None).dims(), [5, 4]);
+/// ```
+impl<const D: usize, N: Conditioner<D>> Conditioner<D> for Vec<N> {
+    fn forward(&self, kept: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<D> {
+        assert!(!self.is_empty(), "Conditioner: expected at least 1 network, found none");
+        let outputs = self.iter().map(|network| network.forward(kept.clone(), context));
+        Tensor::cat(outputs.collect(), 1)
+    }
+}
+
 /// Checks the width of a context against what a network was built for.
 ///
 /// # Panics

@@ -79,6 +79,29 @@ impl<const D: usize> DiagNormal<D> {
         Self { mean: param(mean), log_scale: param(scale.log()) }
     }
 
+    /// This mean and logarithm of the scale, both `[1, event..]`, to be learned further.
+    ///
+    /// # Panics
+    ///
+    /// If the shapes differ.
+    ///
+    /// ```
+    /// use burn::tensor::{Device, Tensor};
+    /// use burn_flows::distribution::{DiagNormal, Distribution};
+    ///
+    /// let zeros = || Tensor::<2>::zeros([1, 2], &Device::flex());
+    /// let normal = DiagNormal::from_weights(zeros(), zeros());
+    /// assert_eq!(normal.log_prob(zeros(), None).dims(), [1]);
+    /// ```
+    pub fn from_weights(mean: Tensor<D>, log_scale: Tensor<D>) -> Self {
+        let (expected, found) = (mean.dims(), log_scale.dims());
+        assert_eq!(
+            found, expected,
+            "DiagNormal: expected log-scales {expected:?}, found {found:?}"
+        );
+        Self { mean: Param::from_tensor(mean), log_scale: Param::from_tensor(log_scale) }
+    }
+
     fn event(&self) -> [usize; D] {
         self.mean.val().dims()
     }

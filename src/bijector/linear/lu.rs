@@ -6,7 +6,7 @@
 //!
 //! Papers: Kingma, Dhariwal (2018), Glow, section 3.2, equation 10, arXiv:1807.03039; Oliva et al.
 //! (2018), Transformation Autoregressive Networks, arXiv:1801.09819.
-//! Same numbers as nflows 0.14 `LULinear`, normflows 1.7 `InvertibleAffine`.
+//! Same numbers as nflows 0.14 `LULinear`, normflows 1.7 `InvertibleAffine` ([`LuFactors::transposed`]).
 
 use burn::config::Config;
 use burn::module::{Module, Param};
@@ -37,11 +37,26 @@ pub struct LuLinearConfig {
 ///
 /// `factors` holds L strictly below and U strictly above the diagonal; the diagonal of U is
 /// `softplus(diagonal) + 1e-3`, or `sign * exp(diagonal)` where signs are given.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::bijector::LuFactors;
+///
+/// let device = Device::flex();
+/// let factors = Tensor::<2>::from_data([[0.0, 3.0], [2.0, 0.0]], &device);
+/// let (diagonal, sign) = (Tensor::zeros([2], &device), Tensor::ones([2], &device));
+/// let lu = LuFactors::from_weights(factors, diagonal, Some(sign));
+/// let matrix = lu.matrix().into_data().try_to_vec_as::<f32>().unwrap();
+/// assert_eq!(matrix, [1.0, 3.0, 2.0, 7.0]);
+/// let transposed = lu.transposed().matrix().into_data().try_to_vec_as::<f32>().unwrap();
+/// assert_eq!(transposed, [1.0, 2.0, 3.0, 7.0]);
+/// ```
 #[derive(Module, Debug)]
 pub struct LuFactors {
     factors: Param<Tensor<2>>,
     diagonal: Param<Tensor<1>>,
     sign: Option<Param<Tensor<1>>>,
+    transposed: bool,
 }
 
 impl LuFactors {
@@ -70,7 +85,18 @@ impl LuFactors {
             factors: Param::from_tensor(factors),
             diagonal: Param::from_tensor(diagonal),
             sign: sign.map(fixed),
+            transposed: false,
         }
+    }
+
+    /// The transpose, `U^T L^T`, of the same factors: what a library that multiplies rows by `L U`
+    /// applies to columns.
+    pub fn transposed(self) -> Self {
+        Self { transposed: !self.transposed, ..self }
+    }
+
+    fn turned(&self, matrix: Tensor<2>) -> Tensor<2> {
+        if self.transposed { matrix.transpose() } else { matrix }
     }
 
     /// Rows and columns of the matrix.
@@ -99,16 +125,16 @@ impl LuFactors {
         (lower, upper)
     }
 
-    /// `L U`.
+    /// `L U`, or its transpose.
     pub fn matrix(&self) -> Tensor<2> {
         let (lower, upper) = self.triangles();
-        lower.matmul(upper)
+        self.turned(lower.matmul(upper))
     }
 
-    /// `(L U)^-1`, by the inverses of the triangles.
+    /// The inverse of [`matrix`](Self::matrix), by the inverses of the triangles.
     pub fn inverse_matrix(&self) -> Tensor<2> {
         let (lower, upper) = self.triangles();
-        invert_upper(upper).matmul(invert_lower(lower))
+        self.turned(invert_upper(upper).matmul(invert_lower(lower)))
     }
 
     /// `ln |det L U|`, shape `[1]`.
