@@ -9,6 +9,7 @@ mod math;
 pub mod model;
 mod noise;
 pub mod prelude;
+pub mod store;
 pub mod univariate;
 
 pub use burn;
