@@ -12,12 +12,12 @@ use crate::bijector::layer_name;
 use crate::error::{Error, Result};
 
 #[derive(Serialize, Deserialize)]
-struct Document {
+struct Document<C> {
     #[serde(rename = "burn-flows")]
     label: Label,
     #[serde(rename = "type")]
     type_name: String,
-    config: Value,
+    config: C,
 }
 
 /// The file of a configuration, sealed.
@@ -32,7 +32,7 @@ pub(super) fn encode<C: Serialize + DeserializeOwned>(config: &C, path: &Path) -
     let document = Document {
         label: Label::new(BTreeMap::new()),
         type_name: layer_name::<C>().to_string(),
-        config: value.clone(),
+        config,
     };
     let mut file = serde_json::to_vec_pretty(&document).map_err(invalid)?;
     file.push(b'\n');
@@ -49,7 +49,7 @@ pub(super) fn encode<C: Serialize + DeserializeOwned>(config: &C, path: &Path) -
 pub(super) fn decode<C: DeserializeOwned>(file: &[u8], path: &Path) -> Result<C> {
     let invalid = |error: serde_json::Error| Error::format(path, error.to_string());
     verify(file, path)?;
-    let document: Document = serde_json::from_slice(file).map_err(invalid)?;
+    let document: Document<Value> = serde_json::from_slice(file).map_err(invalid)?;
     document.label.check(path)?;
     if document.type_name != layer_name::<C>() {
         let reason = format!("holds a {}, not a {}", document.type_name, layer_name::<C>());

@@ -74,8 +74,7 @@ fn decode_safetensors(file: &[u8], path: &Path) -> Result<Vec<Entry>> {
         let dtype =
             from_safetensors(view.dtype()).ok_or_else(|| unsupported(name, view.dtype()))?;
         let id = label.param_ids.get(name).copied();
-        let bytes = Bytes::from_bytes_vec(view.data().to_vec());
-        entry(name.to_string(), id, bytes, view.shape().to_vec(), dtype)
+        entry(name.to_string(), id, view.data(), view.shape().to_vec(), dtype)
     });
     entries.collect()
 }
@@ -98,20 +97,21 @@ fn decode_burnpack(file: Vec<u8>, path: &Path) -> Result<Vec<Entry>> {
     let entries = tensors.into_iter().map(|tensor| {
         let (name, dtype, shape, id, bytes) =
             tensor.into_parts().map_err(|error| format_error(path, error))?;
-        entry(name, id, bytes, shape.to_vec(), dtype)
+        entry(name, id, &bytes, shape.to_vec(), dtype)
     });
     entries.collect()
 }
 
-/// A parameter without an identity gets a new one.
+/// Copies the bytes, so that no tensor keeps the whole file in memory or stands in it unaligned. A
+/// tensor without an identity gets a new one.
 fn entry(
     name: String,
     id: Option<u64>,
-    bytes: Bytes,
+    bytes: &[u8],
     shape: Vec<usize>,
     dtype: DType,
 ) -> Result<Entry> {
-    let data = TensorData::try_from_bytes(bytes, shape, dtype)
+    let data = TensorData::try_from_bytes_vec(bytes.to_vec(), shape, dtype)
         .map_err(|error| tensor_error(&name, &error.to_string()))?;
     Ok(Entry { name, id: id.map_or_else(ParamId::new, ParamId::from), data })
 }

@@ -77,7 +77,7 @@ fn fit(places: Vec<Place>, entries: Vec<Entry>) -> Result<HashMap<String, Entry>
         }
     }
     if let Some(Place { name, shape: expected, .. }) = missing {
-        return Err(Error::MissingTensor { name, expected, found: list(&file, fitted.len()) });
+        return Err(Error::MissingTensor { name, expected, found: list(&file) });
     }
     match file.into_values().next() {
         Some(Entry { name, data, .. }) => {
@@ -88,9 +88,9 @@ fn fit(places: Vec<Place>, entries: Vec<Entry>) -> Result<HashMap<String, Entry>
 }
 
 /// The tensors of the file that found no place, which is where a renamed one hides.
-fn list(spare: &BTreeMap<String, Entry>, used: usize) -> String {
+fn list(spare: &BTreeMap<String, Entry>) -> String {
     if spare.is_empty() {
-        return format!("{used} tensors, each in its place");
+        return "no tensor without a place in the model".to_string();
     }
     let named = spare.values().take(LISTED);
     let mut parts: Vec<_> =
