@@ -7,7 +7,7 @@ use burn_flows::conditioner::{ActivationConfig, ConvNetConfig, MlpConfig};
 use burn_flows::distribution::DiagNormalConfig;
 use burn_flows::model::{Masks, NiceConfig, RealNvpConfig};
 use burn_flows::univariate::{AnyUnivariateConfig, ScaleMap};
-use burn_flows::{Error, store};
+use burn_flows::{Error, Noise, store};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -145,4 +145,22 @@ fn a_configuration_that_json_cannot_hold() {
     let error = error.unwrap_err().to_string();
     assert!(error.ends_with("Forgetful does not come back from JSON as it was"), "{error}");
     assert!(names_in(folder.path()).is_empty());
+}
+
+/// Every float of a configuration comes back to its last bit.
+#[test]
+fn floats_come_back_bit_for_bit() {
+    let folder = folder();
+    let mut noise = Noise::seeded(1);
+    for _ in 0..300 {
+        let slope = noise.next_normal().exp();
+        let config = AnyBijectorConfig::LeakyRelu { slope };
+        store::save_with_config(&layer(), &config, folder.path().join("it.bpk")).unwrap();
+        match store::load_config(folder.path().join("it.json")).unwrap() {
+            AnyBijectorConfig::LeakyRelu { slope: back } => {
+                assert_eq!(back.to_bits(), slope.to_bits());
+            }
+            other => panic!("{other:?}"),
+        }
+    }
 }
