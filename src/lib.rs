@@ -9,7 +9,7 @@ mod math;
 pub mod model;
 mod noise;
 pub mod prelude;
-mod store;
+pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
 #[cfg(feature = "train")]

@@ -142,7 +142,7 @@ pub struct Trace<'a, const D: usize> {
 }
 
 /// `Coupling` for `burn_flows::bijector::coupling::Coupling<..>`.
-fn layer_name<T: ?Sized>() -> &'static str {
+pub(crate) fn layer_name<T: ?Sized>() -> &'static str {
     let full = std::any::type_name::<T>();
     let bare = full.split('<').next().unwrap_or(full);
     bare.rsplit("::").next().unwrap_or(bare)

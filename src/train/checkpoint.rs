@@ -66,7 +66,8 @@ impl<M: Module> Checkpoint<M> {
             .collect::<Result<Vec<_>, safetensors::SafeTensorError>>()
             .map_err(|e| failed(e.to_string()))?;
         let state = serde_json::to_string(&self.state).map_err(|e| failed(e.to_string()))?;
-        let metadata = HashMap::from([(STATE.to_string(), state), store::blank_seal()]);
+        let label = store::label().map_err(|e| failed(e.to_string()))?;
+        let metadata = HashMap::from([(STATE.to_string(), state), label]);
         let bytes =
             safetensors::serialize(views, Some(metadata)).map_err(|e| failed(e.to_string()))?;
         store::write_sealed(&path, bytes)

@@ -1,0 +1,84 @@
+//! Whole files: read within their size, written all or not at all.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::error::{Error, Result};
+
+/// Reads a regular file. Asks for as much memory as the file is long, whatever its content says.
+pub(crate) fn read_whole(path: &Path) -> Result<Vec<u8>> {
+    let read = || {
+        let metadata = fs::metadata(path)?;
+        if !metadata.is_file() {
+            return Err(io::Error::new(ErrorKind::InvalidInput, "not a regular file"));
+        }
+        let mut bytes = Vec::new();
+        let size = usize::try_from(metadata.len()).map_err(|_| ErrorKind::OutOfMemory)?;
+        bytes.try_reserve_exact(size)?;
+        File::open(path)?.take(metadata.len()).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    read().map_err(|source| Error::io(path, source))
+}
+
+/// Writes a file so that its name only ever stands for all of the old or all of the new content:
+/// into a temporary file in the same folder, which is synced and then takes the name.
+///
+/// A file that is marked read-only stays as it is. The permissions of a file that is replaced are
+/// kept. A symbolic link is replaced, not followed.
+///
+/// # Errors
+///
+/// [`Error::Io`] with the path; the temporary file is gone then.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    replace(path, bytes).map_err(|source| Error::io(path, source))
+}
+
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let old = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file);
+    if old.as_ref().is_some_and(|old| old.permissions().readonly()) {
+        // A rename would not ask.
+        return Err(io::Error::new(ErrorKind::PermissionDenied, "the file is read-only"));
+    }
+    let (mut file, temporary) = create_beside(path)?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    drop(file);
+    let renamed = written
+        .and_then(|()| old.map_or(Ok(()), |old| fs::set_permissions(&temporary, old.permissions())))
+        .and_then(|()| fs::rename(&temporary, path));
+    if renamed.is_err() {
+        // The first error is the one to report.
+        let _ = fs::remove_file(&temporary);
+        return renamed;
+    }
+    sync_folder(path);
+    Ok(())
+}
+
+/// A new file in the folder of `path`; its name does not grow with that of `path`, which may be
+/// as long as the file system allows.
+fn create_beside(path: &Path) -> io::Result<(File, PathBuf)> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    loop {
+        let count = NEXT.fetch_add(1, Ordering::Relaxed);
+        let temporary =
+            path.with_file_name(format!(".burn-flows-{}-{count}.tmp", std::process::id()));
+        match OpenOptions::new().write(true).create_new(true).open(&temporary) {
+            Ok(file) => return Ok((file, temporary)),
+            // Left by a process of the same id that was killed.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Makes the rename survive a power failure where the system can. Some file systems sync no
+/// folders; the file is whole all the same, at worst still under its old content.
+fn sync_folder(path: &Path) {
+    if cfg!(unix) {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let _ = File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all());
+    }
+}

@@ -1,0 +1,166 @@
+use std::fmt::Debug;
+
+use burn_flows::bijector::{
+    ActNormConfig, AnyBijectorConfig, BatchNormConfig, CouplingConfig, LuLinearConfig, Mask,
+};
+use burn_flows::conditioner::{ActivationConfig, ConvNetConfig, MlpConfig};
+use burn_flows::distribution::DiagNormalConfig;
+use burn_flows::model::{Masks, NiceConfig, RealNvpConfig};
+use burn_flows::univariate::{AnyUnivariateConfig, ScaleMap};
+use burn_flows::{Error, Noise, store};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::{device, folder, moved, names_in, reseal, rows};
+
+/// Any module will do; the configuration is what matters here.
+fn layer() -> burn::nn::Linear {
+    burn::nn::LinearConfig::new(1, 1).init(&device())
+}
+
+fn comes_back<C: Serialize + DeserializeOwned + Debug>(config: C) {
+    let folder = folder();
+    store::save_with_config(&layer(), &config, folder.path().join("it.bpk")).unwrap();
+    let back: C = store::load_config(folder.path().join("it.json")).unwrap();
+    assert_eq!(format!("{back:?}"), format!("{config:?}"));
+}
+
+#[test]
+fn every_configuration_comes_back() {
+    let mlp = MlpConfig::new(vec![7, 7])
+        .with_activation(ActivationConfig::Silu)
+        .with_dropout(0.3)
+        .with_residual(true)
+        .with_zero_last(false);
+    let scale_map = ScaleMap::Sigmoid { offset: 2.5, floor: 1e-3 };
+    let coupling = CouplingConfig::new(3).with_mask(Mask::Random(u64::MAX)).with_mlp(mlp.clone());
+    comes_back(ActNormConfig::new(3));
+    comes_back(BatchNormConfig::new(3).with_epsilon(2e-7).with_momentum(0.7));
+    comes_back(LuLinearConfig::new(5));
+    comes_back(ConvNetConfig::new(9));
+    comes_back(DiagNormalConfig::new(vec![2, 3]));
+    comes_back(NiceConfig::new(6).with_masks(Masks::Halves).with_mlp(mlp.clone()).with_context(1));
+    comes_back(
+        RealNvpConfig::new(6)
+            .with_layers(3)
+            .with_masks(Masks::Random(u64::MAX))
+            .with_mlp(mlp.clone())
+            .with_scale_map(scale_map),
+    );
+    comes_back(scale_map);
+    comes_back(AnyUnivariateConfig::Affine(scale_map));
+    let univariate = AnyUnivariateConfig::Affine(ScaleMap::default());
+    comes_back(AnyBijectorConfig::Stack(vec![
+        AnyBijectorConfig::Coupling { univariate, coupling: coupling.clone() },
+        AnyBijectorConfig::Inverse(vec![AnyBijectorConfig::Logit { alpha: 1e-6 }]),
+        AnyBijectorConfig::Shuffle { features: 3, seed: 1 << 60 },
+        AnyBijectorConfig::Tanh,
+    ]));
+    comes_back(coupling);
+    comes_back(mlp);
+}
+
+#[test]
+fn a_flow_from_its_files_alone() {
+    let folder = folder();
+    let config = RealNvpConfig::new(4).with_layers(2).with_masks(Masks::Random(3));
+    let flow = moved(config.init(&device()), 1);
+    store::save_with_config(&flow, &config, folder.path().join("flow.safetensors")).unwrap();
+    let config: RealNvpConfig = store::load_config(folder.path().join("flow.json")).unwrap();
+    let loaded =
+        store::load(config.init(&device()), folder.path().join("flow.safetensors")).unwrap();
+    assert_eq!(loaded.log_prob(rows(5, 4)).into_data(), flow.log_prob(rows(5, 4)).into_data());
+}
+
+#[test]
+fn a_configuration_of_another_type() {
+    let folder = folder();
+    let config = RealNvpConfig::new(4);
+    store::save_with_config(&layer(), &config, folder.path().join("it.bpk")).unwrap();
+    let path = folder.path().join("it.json");
+    let error = store::load_config::<NiceConfig>(&path).unwrap_err();
+    let expected = format!("{}: holds a RealNvpConfig, not a NiceConfig", path.display());
+    assert_eq!(error.to_string(), expected);
+}
+
+fn damaged(change: impl FnOnce(String) -> String) -> String {
+    let folder = folder();
+    store::save_with_config(&layer(), &NiceConfig::new(4), folder.path().join("it.bpk")).unwrap();
+    let path = folder.path().join("it.json");
+    let text = change(std::fs::read_to_string(&path).unwrap());
+    std::fs::write(&path, text).unwrap();
+    let error = store::load_config::<NiceConfig>(&path).unwrap_err();
+    assert!(matches!(error, Error::Format { .. }));
+    error.to_string()
+}
+
+fn resealed(text: String) -> String {
+    let mut file = text.into_bytes();
+    reseal(&mut file);
+    String::from_utf8(file).unwrap()
+}
+
+#[test]
+fn a_configuration_that_was_changed() {
+    let error = damaged(|text| text.replace("\"layers\": 4", "\"layers\": 5"));
+    assert!(error.ends_with("checksum mismatch: the file was changed or truncated"), "{error}");
+    let error = damaged(|_| r#"{"features": 4}"#.to_string());
+    assert!(error.contains("no checksum: not written by `burn_flows::store`"), "{error}");
+    let error = damaged(|text| resealed(text.replace("\"version\": 1", "\"version\": 7")));
+    assert!(error.contains("format version 7, written by burn-flows"), "{error}");
+    let error = damaged(|text| resealed(text.replace("\"layers\": 4", "\"floors\": 4")));
+    assert!(error.ends_with("missing field `layers`"), "{error}");
+    let error = damaged(|text| resealed(text.replace("\"type\"", "\"kind\"")));
+    assert!(error.contains("missing field `type`"), "{error}");
+}
+
+#[test]
+fn the_path_of_a_configuration() {
+    let folder = folder();
+    let path = folder.path().join("it.bpk");
+    let error = store::load_config::<NiceConfig>(&path).unwrap_err().to_string();
+    assert_eq!(error, format!("{}: the extension of a configuration is `.json`", path.display()));
+    let error = store::load_config::<NiceConfig>(folder.path().join("it.json")).unwrap_err();
+    assert!(matches!(error, Error::Io { path, .. } if path.ends_with("it.json")));
+}
+
+/// A configuration that JSON cannot hold is refused before anything is written.
+#[test]
+fn a_configuration_that_json_cannot_hold() {
+    #[derive(Serialize, Deserialize)]
+    struct Bound {
+        bound: f64,
+    }
+    #[derive(Serialize, Deserialize)]
+    struct Forgetful {
+        #[serde(skip_deserializing)]
+        bound: f64,
+    }
+    let folder = folder();
+    let path = folder.path().join("it.bpk");
+    let error = store::save_with_config(&layer(), &Bound { bound: f64::INFINITY }, &path);
+    let error = error.unwrap_err().to_string();
+    assert!(error.ends_with("it.json: invalid type: null, expected f64"), "{error}");
+    let error = store::save_with_config(&layer(), &Forgetful { bound: 1.0 }, &path);
+    let error = error.unwrap_err().to_string();
+    assert!(error.ends_with("Forgetful does not come back from JSON as it was"), "{error}");
+    assert!(names_in(folder.path()).is_empty());
+}
+
+/// Every float of a configuration comes back to its last bit.
+#[test]
+fn floats_come_back_bit_for_bit() {
+    let folder = folder();
+    let mut noise = Noise::seeded(1);
+    for _ in 0..300 {
+        let slope = noise.next_normal().exp();
+        let config = AnyBijectorConfig::LeakyRelu { slope };
+        store::save_with_config(&layer(), &config, folder.path().join("it.bpk")).unwrap();
+        match store::load_config(folder.path().join("it.json")).unwrap() {
+            AnyBijectorConfig::LeakyRelu { slope: back } => {
+                assert_eq!(back.to_bits(), slope.to_bits());
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}

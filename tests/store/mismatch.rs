@@ -1,0 +1,314 @@
+use std::collections::HashMap;
+use std::io::ErrorKind;
+
+use burn::module::{Module, Param};
+use burn::tensor::{DType, Int, Tensor, TensorData};
+use burn_flows::model::{NiceConfig, RealNvpConfig};
+use burn_flows::{Error, store};
+use safetensors::{Dtype, tensor::TensorView};
+
+use crate::{device, folder, names_in, reseal};
+
+const NAMES: [&str; 2] = ["model.safetensors", "model.bpk"];
+
+#[derive(Module, Debug)]
+struct Model {
+    weight: Param<Tensor<2>>,
+    bias: Option<Param<Tensor<1>>>,
+}
+
+#[derive(Module, Debug)]
+struct Renamed {
+    kernel: Param<Tensor<2>>,
+    bias: Option<Param<Tensor<1>>>,
+}
+
+#[derive(Module, Debug)]
+struct Whole {
+    weight: Param<Tensor<2, Int>>,
+}
+
+fn model(shape: [usize; 2], bias: Option<usize>) -> Model {
+    let bias = bias.map(|n| Param::from_tensor(Tensor::ones([n], &device())));
+    Model { weight: Param::from_tensor(Tensor::ones(shape, &device())), bias }
+}
+
+fn whole(value: i64, dtype: DType) -> Whole {
+    let data = TensorData::new(vec![value], [1, 1]);
+    let tensor = Tensor::from_data(data, (&device(), dtype));
+    Whole { weight: Param::initialized(Default::default(), tensor) }
+}
+
+/// Saves one module, loads it into the other in both formats: the same error.
+fn refusal<A: Module, B: Module>(saved: &A, other: impl Fn() -> B) -> Error {
+    let folder = folder();
+    let errors = NAMES.map(|name| {
+        let path = folder.path().join(name);
+        store::save(saved, &path).unwrap();
+        match store::load(other(), &path) {
+            Err(error) => error,
+            Ok(_) => panic!("{name} was loaded"),
+        }
+    });
+    assert_eq!(errors[0].to_string(), errors[1].to_string());
+    let [first, _] = errors;
+    first
+}
+
+#[test]
+fn a_renamed_tensor() {
+    let error = refusal(&model([2, 3], Some(3)), || Renamed {
+        kernel: Param::from_tensor(Tensor::ones([2, 3], &device())),
+        bias: None,
+    });
+    assert_eq!(
+        error.to_string(),
+        "tensor `kernel` of shape [2, 3] is missing; the file holds `bias` [3], `weight` [2, 3] \
+         without a place in the model"
+    );
+    assert!(matches!(error, Error::MissingTensor { name, expected, .. }
+        if name == "kernel" && expected == [2, 3]));
+}
+
+#[test]
+fn a_missing_tensor() {
+    let error = refusal(&model([2, 3], None), || model([2, 3], Some(3)));
+    assert_eq!(
+        error.to_string(),
+        "tensor `bias` of shape [3] is missing; the file holds no tensor without a place in the model"
+    );
+}
+
+#[test]
+fn a_wrong_shape() {
+    let error = refusal(&model([2, 3], Some(3)), || model([3, 2], Some(3)));
+    assert_eq!(
+        error.to_string(),
+        "tensor `weight`: the model needs shape [3, 2], the file has [2, 3]"
+    );
+    assert!(matches!(error, Error::ShapeMismatch { expected, found, .. }
+        if expected == [3, 2] && found == [2, 3]));
+}
+
+#[test]
+fn a_tensor_too_many() {
+    let error = refusal(&model([2, 3], Some(3)), || model([2, 3], None));
+    assert_eq!(error.to_string(), "tensor `bias` of shape [3] belongs to no part of the model");
+    assert!(matches!(error, Error::UnusedTensor { found, .. } if found == [3]));
+}
+
+#[test]
+fn a_wrong_kind() {
+    let error = refusal(&whole(1, DType::I64), || model([1, 1], None));
+    assert_eq!(
+        error.to_string(),
+        "tensor `weight`: the model needs float values, the file has int values"
+    );
+    let error = refusal(&model([1, 1], None), || whole(1, DType::I64));
+    assert_eq!(
+        error.to_string(),
+        "tensor `weight`: the model needs int values, the file has float values"
+    );
+    assert!(matches!(error, Error::Tensor { name, .. } if name == "weight"));
+}
+
+#[test]
+fn an_integer_that_does_not_fit() {
+    for (value, from, to) in [
+        (1 << 31, DType::I64, DType::I32),
+        (-1, DType::I64, DType::U8),
+        (-1, DType::I8, DType::U64),
+    ] {
+        let error = refusal(&whole(value, from), || whole(1, to));
+        let expected =
+            format!("tensor `weight`: a value of the file does not fit into {}", to.name());
+        assert_eq!(error.to_string(), expected);
+    }
+}
+
+#[test]
+fn another_number_of_layers() {
+    let flow = |layers| RealNvpConfig::new(4).with_layers(layers).init(&device());
+    let error = refusal(&flow(1), || flow(2));
+    assert!(
+        matches!(&error, Error::MissingTensor { name, .. }
+        if name.starts_with("bijector.1.")),
+        "{error}"
+    );
+    let error = refusal(&flow(3), || flow(1));
+    assert!(
+        matches!(&error, Error::UnusedTensor { name, .. }
+        if name.starts_with("bijector.1.")),
+        "{error}"
+    );
+    let error = refusal(&flow(1), || NiceConfig::new(4).init(&device()));
+    assert!(error.to_string().contains(" more without a place in the model"), "{error}");
+}
+
+/// Nothing of a file that does not fit gets into the module, nor into its clones.
+#[test]
+fn a_refused_file_changes_nothing() {
+    use burn::module::RunningState;
+
+    #[derive(Module, Debug)]
+    struct States {
+        first: RunningState<Tensor<1>>,
+        second: RunningState<Tensor<1>>,
+    }
+    let states = |value: f64, n: usize| States {
+        first: RunningState::new(Tensor::full([1], value, &device())),
+        second: RunningState::new(Tensor::full([n], value, &device())),
+    };
+    let folder = folder();
+    for name in NAMES {
+        let path = folder.path().join(name);
+        store::save(&states(1.0, 1), &path).unwrap();
+        let kept = states(2.0, 2);
+        assert!(store::load(kept.clone(), &path).is_err());
+        assert_eq!(kept.first.value().into_scalar::<f32>(), 2.0);
+    }
+}
+
+#[test]
+fn weights_that_this_crate_did_not_write() {
+    let folder = folder();
+    let [safetensors, burnpack] = NAMES.map(|name| folder.path().join(name));
+    let (weight, saved) = ([0; 24], model([2, 3], None));
+    let view = TensorView::new(Dtype::F32, vec![2, 3], &weight).unwrap();
+    safetensors::serialize_to_file([("weight", view)], None, &safetensors).unwrap();
+    saved.clone().into_record().save(&burnpack).unwrap();
+    for path in [safetensors, burnpack] {
+        let error = store::load(saved.clone(), &path).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "{}: no checksum: not written by `burn_flows::store`, or changed since; weights of \
+                 other libraries are read by `burn_flows::interop`",
+                path.display()
+            )
+        );
+    }
+}
+
+#[test]
+fn a_sealed_file_without_a_label_or_of_another_format() {
+    let (folder, saved) = (folder(), model([2, 3], None));
+    let [safetensors, burnpack] = NAMES.map(|name| folder.path().join(name));
+    let mark = format!("burn-flows-sha256:{}", "0".repeat(64));
+    let weight = [0; 24];
+    let view = TensorView::new(Dtype::F32, vec![2, 3], &weight).unwrap();
+    let metadata = HashMap::from([("other".to_string(), mark)]);
+    let mut file = safetensors::serialize([("weight", view)], Some(metadata)).unwrap();
+    reseal(&mut file);
+    std::fs::write(&safetensors, file).unwrap();
+    let error = store::load(saved.clone(), &safetensors).unwrap_err().to_string();
+    assert!(error.ends_with("model.safetensors: no label of burn-flows"), "{error}");
+
+    store::save(&saved, &safetensors).unwrap();
+    std::fs::copy(&safetensors, &burnpack).unwrap();
+    let error = store::load(saved, &burnpack).unwrap_err();
+    assert!(matches!(error, Error::Format { .. }), "{error}");
+}
+
+#[test]
+fn another_version_of_the_layout() {
+    let folder = folder();
+    for name in NAMES {
+        let path = folder.path().join(name);
+        store::save(&model([2, 3], None), &path).unwrap();
+        let mut file = std::fs::read(&path).unwrap();
+        let at = file.windows(7).position(|w| w == b"version").unwrap();
+        let digit = at + file[at..].iter().position(|b| *b == b'1').unwrap();
+        file[digit] = b'2';
+        reseal(&mut file);
+        std::fs::write(&path, file).unwrap();
+        let error = store::load(model([2, 3], None), &path).unwrap_err().to_string();
+        let version = env!("CARGO_PKG_VERSION");
+        let text = format!(
+            ": format version 2, written by burn-flows {version}; this burn-flows reads version 1"
+        );
+        assert!(error.ends_with(&text), "{error}");
+    }
+}
+
+#[test]
+fn another_extension() {
+    let folder = folder();
+    for name in ["model", "model.pt", "model.json", "model.bpk.gz"] {
+        let path = folder.path().join(name);
+        let expected =
+            format!("{}: the extension of weights is `.safetensors` or `.bpk`", path.display());
+        let error = store::save(&model([1, 1], None), &path).unwrap_err();
+        assert!(matches!(error, Error::Format { .. }));
+        assert_eq!(error.to_string(), expected);
+        let error = store::load(model([1, 1], None), &path).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+    }
+    assert!(names_in(folder.path()).is_empty());
+    let path = folder.path().join("MODEL.BPK");
+    store::save(&model([1, 1], None), &path).unwrap();
+    assert!(store::load(model([1, 1], None), &path).is_ok());
+}
+
+fn io_kind(error: Error) -> ErrorKind {
+    match error {
+        Error::Io { path, source } => {
+            assert!(path.ends_with("model.bpk"), "{}", path.display());
+            source.kind()
+        }
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn a_folder_that_does_not_exist() {
+    let folder = folder();
+    let path = folder.path().join("none").join("model.bpk");
+    let kind = io_kind(store::save(&model([1, 1], None), &path).unwrap_err());
+    assert_eq!(kind, ErrorKind::NotFound);
+    let kind = io_kind(store::load(model([1, 1], None), &path).unwrap_err());
+    assert_eq!(kind, ErrorKind::NotFound);
+}
+
+#[test]
+fn a_read_only_file_stays() {
+    let folder = folder();
+    let path = folder.path().join("model.bpk");
+    store::save(&model([1, 1], None), &path).unwrap();
+    let old = std::fs::read(&path).unwrap();
+    let mut permissions = std::fs::metadata(&path).unwrap().permissions();
+    permissions.set_readonly(true);
+    std::fs::set_permissions(&path, permissions).unwrap();
+    let kind = io_kind(store::save(&model([2, 3], None), &path).unwrap_err());
+    assert_eq!(kind, ErrorKind::PermissionDenied);
+    assert_eq!(std::fs::read(&path).unwrap(), old);
+    assert_eq!(names_in(folder.path()), [path]);
+}
+
+#[test]
+fn a_folder_in_the_place_of_the_file() {
+    let folder = folder();
+    let path = folder.path().join("model.bpk");
+    std::fs::create_dir(&path).unwrap();
+    io_kind(store::save(&model([1, 1], None), &path).unwrap_err());
+    assert_eq!(names_in(folder.path()), std::slice::from_ref(&path));
+    let kind = io_kind(store::load(model([1, 1], None), &path).unwrap_err());
+    assert_eq!(kind, ErrorKind::InvalidInput);
+}
+
+#[test]
+fn an_old_file_is_replaced_with_its_permissions() {
+    let folder = folder();
+    let path = folder.path().join("model.bpk");
+    store::save(&model([1, 1], None), &path).unwrap();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+    }
+    let before = std::fs::metadata(&path).unwrap().permissions();
+    store::save(&model([2, 3], None), &path).unwrap();
+    assert!(store::load(model([2, 3], None), &path).is_ok());
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions(), before);
+    assert_eq!(names_in(folder.path()), [path]);
+}
