@@ -1,4 +1,62 @@
-//! Normalizing flows for burn.
+//! Normalizing flows for [burn]: exact densities and exact samples from composable bijective
+//! layers, on every burn backend.
+//!
+//! ```
+//! use burn_flows::{burn::tensor::Device, prelude::*, train::{FitConfig, fit}};
+//!
+//! let x = Noise::seeded(1).normal::<2>([200, 3], &Device::flex()) * 2.0; // your rows
+//! let flow = RealNvpConfig::new(3).with_layers(4).init(&Device::flex());
+//! let (flow, _report) = fit(flow, x.clone(), &FitConfig::new().with_epochs(2))?;
+//! assert_eq!(flow.log_prob(x).dims(), [200]); // nats, exact
+//! assert_eq!(flow.sample(10).dims(), [10, 3]); // new rows, exact
+//! # Ok::<(), burn_flows::Error>(())
+//! ```
+//!
+//! # Four traits
+//!
+//! A [`Bijector`](bijector::Bijector) is an invertible layer that knows its log-determinant. A
+//! [`Distribution`](distribution::Distribution) is a density with a sampler; a [`Flow`] makes one
+//! of a bijector and a base. A [`Conditioner`](conditioner::Conditioner) is a network that gives
+//! parameters. A [`Univariate`](univariate::Univariate) is a monotone scalar map that takes them.
+//!
+//! **Direction**: `forward` is data to latent, `x -> z`, the normalizing direction, as in nflows,
+//! zuko and Glow; normflows, FlowJAX, distrax and TFP call the other way forward. `inverse`
+//! generates. `log_det` is `ln |det|` of the direction taken, one number per row, in nats.
+//!
+//! # Catalogue
+//!
+//! * [`bijector`]: the layers, each with its formulas and paper
+//! * [`univariate`] and [`conditioner`]: the scalar maps and networks inside them
+//! * [`distribution`]: bases, and targets with exact density and sampler
+//! * [`model`]: NICE (2015, arXiv:1410.8516), Real NVP (2017, arXiv:1605.08803)
+//! * `train`: `fit`, dequantization, bits per dimension, burn-train's learner
+//! * [`store`]: weights and configurations in files with a checksum
+//! * `interop`: weights of nflows, zuko, normflows and FlowJAX
+//! * `testing`: the conformance suite, for a layer of your own too
+//!
+//! # How to choose
+//!
+//! Start with [`RealNvpConfig`](model::RealNvpConfig). On few rows, give its `mlp` dropout, its
+//! `masks` [`Random`](model::Masks::Random), and `fit` an `average` of the weights: together they
+//! are worth more than depth. Put a [`Standardize`](bijector::Standardize) in front, and a
+//! [`Logit`](bijector::Logit) before it where data live in an interval. Where volume must be
+//! preserved, [`NiceConfig`](model::NiceConfig). A stack of another kind is a tuple or a `Vec` of
+//! layers.
+//!
+//! # What this crate does not do yet
+//!
+//! No autoregressive flows, splines, multi-scale image models or continuous flows. Only the `flex`
+//! backend is tested.
+//!
+//! # Features
+//!
+//! Backends, forwarded to burn: `flex` (default), `ndarray`, `wgpu`, `vulkan`, `metal`, `webgpu`,
+//! `cuda`, `rocm`; none is needed to build. burn 0.22 has no backend type parameter: the `Device`
+//! of a tensor decides at run time. Beyond these: `train`, `learner` (burn-train), `interop`,
+//! `testing`.
+//!
+//! A module of your own derives burn's `Module`, whose macro needs `burn` among your dependencies,
+//! in the version that [`burn_flows::burn`](burn) re-exports.
 
 pub mod bijector;
 pub mod conditioner;
@@ -20,3 +78,7 @@ pub use burn;
 pub use error::{Error, Result};
 pub use flow::Flow;
 pub use noise::Noise;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

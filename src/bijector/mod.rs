@@ -42,7 +42,7 @@ use burn::tensor::Tensor;
 /// A bijection between data `x` and latent `z`, both `[batch, event..]` of rank `D`.
 ///
 /// `forward` is data to latent; [`inverse`](Self::inverse) generates. A layer of your own is this
-/// trait on a burn module; [`testing::check`](crate::testing::check) then tells whether its
+/// trait on a burn module; `burn_flows::testing::check` then tells whether its
 /// inverse and its log-determinant are right.
 ///
 /// # Panics
