@@ -141,7 +141,7 @@ impl BatchNorm {
     }
 
     fn running(&self) -> (Tensor<1>, Tensor<1>) {
-        let plain = |state: &RunningState<Tensor<1>>| state.value().without_autodiff();
+        let plain = |state: &RunningState<Tensor<1>>| state.value_sync().without_autodiff();
         (plain(&self.running_mean), plain(&self.running_var))
     }
 
