@@ -37,7 +37,8 @@ macro_rules! panics {
     ($($name:ident: $call:expr => $text:expr;)+) => {
         $(#[test]
         fn $name() {
-            let panic = catch_unwind(AssertUnwindSafe(|| drop($call))).expect_err("a panic");
+            let call = AssertUnwindSafe(|| { let _ = $call; });
+            let panic = catch_unwind(call).expect_err("a panic");
             let text = match panic.downcast::<String>() {
                 Ok(text) => *text,
                 Err(panic) => panic.downcast_ref::<&str>().unwrap().to_string(),

@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use burn::module::Module;
-use burn::tensor::{Device, FloatDType, Tensor, TensorData};
+use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
 use burn_flows::Noise;
 use burn_flows::bijector::*;
 
@@ -247,4 +247,20 @@ fn values_outside_a_domain_have_density_zero() {
     guards(Inverse::new(Exp {}), 2.0, &[0.0, -0.0, -1e-300, -3.0]);
     guards(Inverse::new(Softplus {}), 2.0, &[0.0, -1e-300, -3.0]);
     guards(Inverse::new(Tanh {}), 0.3, &[1.0, -1.0, 1.5, -1e300]);
+}
+
+/// In f32 `alpha` and `1 - alpha` are rounded apart; still what counts as inside has two
+/// logarithms.
+#[test]
+fn logit_is_finite_around_its_ends_for_every_alpha_in_f32() {
+    for alpha in (1..2000).map(|k| f64::from(k) / 4001.0) {
+        let ends = [-alpha, 1.0 - alpha].map(|end| (end / (1.0 - 2.0 * alpha)) as f32);
+        let around = ends.map(|end| [end.next_down(), end, end.next_up()]).concat();
+        let x = TensorData::new(around, [6, 1]);
+        let x = Tensor::<2>::from_data(x, (&*DEVICE, DType::F32));
+        let (z, log_det) = Logit::new(alpha).unwrap().forward(x, None);
+        assert!(host(z).iter().all(|z| z.is_finite()), "alpha {alpha}");
+        let log_det = host(log_det);
+        assert!(log_det.iter().all(|v| !v.is_nan() && *v < f64::INFINITY), "{alpha}: {log_det:?}");
+    }
 }
