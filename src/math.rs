@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn softplus_to_the_last_digits() {
         let table = [
-            (-700.0, 9.859_676_543_759_770e-305),
+            (-700.0, 9.859_676_543_759_77e-305),
             (-45.0, 2.862_518_580_549_394e-20),
             (-20.0, 2.061_153_620_314_381e-9),
             (-1.0, 0.313_261_687_518_222_8),
@@ -179,7 +179,7 @@ mod tests {
         let found = log_sum_exp(x, 1);
         assert_eq!(found.dims(), [4, 1]);
         let found = host(found);
-        assert!((found[0] - 3.407_605_964_444_380).abs() < 1e-14);
+        assert!((found[0] - 3.407_605_964_444_38).abs() < 1e-14);
         assert!((found[1] - (1e4 + std::f64::consts::LN_2)).abs() < 1e-11);
         assert_eq!(&found[2..], [0.5, -infinity]);
     }

@@ -30,7 +30,7 @@ use crate::univariate::{AnyUnivariate, AnyUnivariateConfig};
 /// ```
 #[derive(Module, Debug)]
 #[non_exhaustive]
-#[allow(clippy::large_enum_variant)] // burn has no module in a `Box`
+#[allow(clippy::large_enum_variant, reason = "burn has no Module for Box")]
 pub enum AnyBijector {
     /// [`ActNorm`].
     ActNorm(ActNorm),

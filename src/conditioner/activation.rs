@@ -40,7 +40,7 @@ impl ActivationConfig {
 /// An activation of a conditioner.
 #[derive(Module, Debug)]
 #[non_exhaustive]
-#[allow(clippy::large_enum_variant)] // burn has no module in a `Box`
+#[allow(clippy::large_enum_variant, reason = "burn has no Module for Box")]
 pub enum Activation {
     /// `x * sigmoid(x)`.
     Silu(Silu),

@@ -1,0 +1,260 @@
+//! The exact text of every impossible configuration, and of every panic over a wrong shape.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use burn::module::Module;
+use burn::nn::LinearConfig;
+use burn::tensor::{Device, Tensor};
+use burn_flows::bijector::*;
+use burn_flows::conditioner::{
+    ActivationConfig, Conditioner, ConvNet, ConvNetConfig, Mlp, MlpConfig,
+};
+use burn_flows::distribution::{DiagNormalConfig, Distribution, StandardNormal};
+use burn_flows::model::{NiceConfig, RealNvpConfig};
+use burn_flows::univariate::{Affine, AnyUnivariateConfig, ScaleMap};
+use burn_flows::{Flow, Result};
+
+fn device() -> Device {
+    Device::flex()
+}
+
+fn zeros<const D: usize>(shape: [usize; D]) -> Tensor<D> {
+    Tensor::zeros(shape, &device())
+}
+
+/// One named test per row: the expression is an `Err` of exactly this text.
+macro_rules! errors {
+    ($($name:ident: $result:expr => $text:expr;)+) => {
+        $(#[test]
+        fn $name() {
+            assert_eq!($result.expect_err("an error").to_string(), $text);
+        })+
+    };
+}
+
+/// One named test per row: the expression panics with exactly this text.
+macro_rules! panics {
+    ($($name:ident: $call:expr => $text:expr;)+) => {
+        $(#[test]
+        fn $name() {
+            let call = AssertUnwindSafe(|| { let _ = $call; });
+            let panic = catch_unwind(call).expect_err("a panic");
+            let text = match panic.downcast::<String>() {
+                Ok(text) => *text,
+                Err(panic) => panic.downcast_ref::<&str>().unwrap().to_string(),
+            };
+            assert_eq!(text, $text);
+        })+
+    };
+}
+
+fn coupling(mask: Mask, features: usize) -> CouplingConfig {
+    CouplingConfig::new(features).with_mask(mask)
+}
+
+fn any(text: &str) -> Result<AnyBijector> {
+    serde_json::from_str::<AnyBijectorConfig>(text).unwrap().init(&device())
+}
+
+const NAN: f64 = f64::NAN;
+
+errors! {
+    actnorm_features: ActNormConfig::new(0).validate() => "ActNormConfig.features: must be at least 1, found 0";
+    batch_norm_features: BatchNormConfig::new(0).validate() => "BatchNormConfig.features: must be at least 1, found 0";
+    batch_norm_epsilon: BatchNormConfig::new(2).with_epsilon(0.0).validate() => "BatchNormConfig.epsilon: must be in (0, 1), found 0";
+    batch_norm_epsilon_one: BatchNormConfig::new(2).with_epsilon(1.0).validate() => "BatchNormConfig.epsilon: must be in (0, 1), found 1";
+    batch_norm_epsilon_nan: BatchNormConfig::new(2).with_epsilon(NAN).validate() => "BatchNormConfig.epsilon: must be in (0, 1), found NaN";
+    batch_norm_momentum: BatchNormConfig::new(2).with_momentum(1.5).validate() => "BatchNormConfig.momentum: must be in (0, 1], found 1.5";
+    lu_features: LuLinearConfig::new(0).validate() => "LuLinearConfig.features: must be at least 1, found 0";
+    permutation_twice: Permutation::given(&[0, 2, 2], &device()) => "Permutation.order: [0, 2, 2] does not hold every index below 3 once";
+    permutation_outside: Permutation::given(&[0, 3, 1], &device()) => "Permutation.order: [0, 3, 1] does not hold every index below 3 once";
+    permutation_empty: Permutation::given(&[], &device()) => "Permutation.order: is empty";
+    logit_alpha: Logit::new(0.5) => "Logit.alpha: must be in [0, 0.5), found 0.5";
+    logit_alpha_negative: Logit::new(-0.1) => "Logit.alpha: must be in [0, 0.5), found -0.1";
+    logit_alpha_nan: Logit::new(NAN) => "Logit.alpha: must be in [0, 0.5), found NaN";
+    leaky_relu_slope: LeakyRelu::new(0.0) => "LeakyRelu.slope: must be positive and finite, found 0";
+    leaky_relu_slope_infinite: LeakyRelu::new(f64::INFINITY) => "LeakyRelu.slope: must be positive and finite, found inf";
+
+    standardize_one_row: Standardize::from_data(zeros([1, 3])) => "Standardize: needs at least 2 rows, found 1";
+    standardize_constant: Standardize::from_data(Tensor::<2>::from_data([[1.0, 0.1], [2.0, 0.1], [3.0, 0.1]], &device())) => "Standardize: element 1 has standard deviation 0; a constant or non-finite column has no density";
+    standardize_nan: Standardize::from_data(Tensor::<2>::from_data([[1.0, NAN], [2.0, 0.1]], &device())) => "Standardize: element 1 has standard deviation NaN; a constant or non-finite column has no density";
+    standardize_negative: Standardize::new(zeros([1, 2]), zeros([1, 2]) - 1.0) => "Standardize: element 0 has standard deviation -1; a constant or non-finite column has no density";
+    standardize_mean: Standardize::new(zeros([1, 2]) / 0.0, zeros([1, 2]) + 1.0) => "Standardize: a mean is not finite";
+    standardize_shapes: Standardize::new(zeros([1, 2]), zeros([1, 3])) => "Standardize: mean and std need one shape [1, event..], found [1, 2] and [1, 3]";
+
+    mask_keeps_all: Mask::Alternating.kept(&[1]) => "Coupling.mask: leaves nothing to move of event [1]";
+    mask_keeps_nothing: Mask::Halves.kept(&[1]) => "Coupling.mask: keeps nothing of event [1]";
+    mask_empty_list: Mask::Kept(vec![]).kept(&[3]) => "Coupling.mask: keeps nothing of event [3]";
+    mask_full_list: Mask::Kept(vec![2, 0, 1]).kept(&[3]) => "Coupling.mask: leaves nothing to move of event [3]";
+    mask_twice: Mask::Kept(vec![2, 0, 2]).kept(&[4]) => "Coupling.mask: index listed twice in [0, 2, 2]";
+    mask_outside: Mask::Kept(vec![4]).flipped().kept(&[4]) => "Coupling.mask: index 4 is outside an axis of length 4";
+    mask_of_images: Mask::Checkerboard.flipped().kept(&[4]) => "Coupling.mask: a checkerboard needs images, found event [4]";
+    mask_of_one_pixel: Mask::Checkerboard.kept(&[1, 1, 1]) => "Coupling.mask: leaves nothing to move of event [1, 1, 1]";
+    mask_of_no_axis: Mask::Halves.kept(&[]) => "Coupling.mask: needs an event with an axis, found none";
+    coupling_features: coupling(Mask::Halves, 0).validate() => "CouplingConfig.features: must be at least 1, found 0";
+    coupling_mask: coupling(Mask::Alternating, 1).validate() => "Coupling.mask: leaves nothing to move of event [1]";
+    coupling_mlp: coupling(Mask::Halves, 2).with_mlp(MlpConfig::new(vec![])).validate() => "MlpConfig.hidden: must be at least 1, found 0";
+    coupling_of_images: Coupling::new(&Mask::Halves, &[1, 2, 2], Affine::default(), |_, _| -> ConvNet { unreachable!() }, &device()) => "Coupling.mask: keeps nothing of event [1, 2, 2]";
+
+    mlp_layers: MlpConfig::new(vec![]).validate() => "MlpConfig.hidden: must be at least 1, found 0";
+    mlp_hidden: MlpConfig::new(vec![4, 0]).validate() => "MlpConfig.hidden: must be at least 1, found 0";
+    mlp_residual: MlpConfig::new(vec![4, 5]).with_residual(true).validate() => "MlpConfig.hidden: residual blocks need equal widths, found [4, 5]";
+    mlp_dropout: MlpConfig::new(vec![4]).with_dropout(1.0).validate() => "MlpConfig.dropout: must be in [0, 1), found 1";
+    mlp_dropout_nan: MlpConfig::new(vec![4]).with_dropout(NAN).validate() => "MlpConfig.dropout: must be in [0, 1), found NaN";
+    conv_hidden: ConvNetConfig::new(0).validate() => "ConvNetConfig.hidden: must be at least 1, found 0";
+    scale_bound: ScaleMap::SoftBound { bound: -1.0 }.validate() => "ScaleMap.bound: must be positive and finite, found -1";
+    scale_bound_infinite: ScaleMap::SoftBound { bound: f64::INFINITY }.validate() => "ScaleMap.bound: must be positive and finite, found inf";
+    scale_offset: ScaleMap::InverseSigmoid { offset: NAN }.validate() => "ScaleMap.offset: must be finite, found NaN";
+    scale_floor: ScaleMap::Sigmoid { offset: 2.0, floor: -0.1 }.validate() => "ScaleMap.floor: must be at least 0 and finite, found -0.1";
+    scale_floor_softplus: ScaleMap::Softplus { offset: 0.0, floor: NAN }.validate() => "ScaleMap.floor: must be at least 0 and finite, found NaN";
+    diag_normal_event: DiagNormalConfig::new(vec![]).validate() => "DiagNormalConfig.event: must be at least 1, found 0";
+    diag_normal_empty: DiagNormalConfig::new(vec![2, 0]).validate() => "DiagNormalConfig.event: must be at least 1, found 0";
+
+    nice_layers: NiceConfig::new(4).with_layers(0).validate() => "NiceConfig.layers: must be at least 1, found 0";
+    nice_features: NiceConfig::new(1).validate() => "NiceConfig.features: a coupling needs at least 2 features to split, found 1";
+    nice_mlp: NiceConfig::new(4).with_mlp(MlpConfig::new(vec![0])).validate() => "MlpConfig.hidden: must be at least 1, found 0";
+    real_nvp_layers: RealNvpConfig::new(4).with_layers(0).validate() => "RealNvpConfig.layers: must be at least 1, found 0";
+    real_nvp_features: RealNvpConfig::new(0).validate() => "RealNvpConfig.features: a coupling needs at least 2 features to split, found 0";
+    real_nvp_mlp: RealNvpConfig::new(4).with_mlp(MlpConfig::new(vec![8]).with_dropout(-0.5)).validate() => "MlpConfig.dropout: must be in [0, 1), found -0.5";
+    real_nvp_scale: RealNvpConfig::new(4).with_scale_map(ScaleMap::SoftBound { bound: 0.0 }).validate() => "ScaleMap.bound: must be positive and finite, found 0";
+
+    any_actnorm: any(r#"{"ActNorm": {"features": 0}}"#) => "ActNormConfig.features: must be at least 1, found 0";
+    any_batch_norm: any(r#"{"BatchNorm": {"features": 2, "epsilon": 2.0, "momentum": 0.1}}"#) => "BatchNormConfig.epsilon: must be in (0, 1), found 2";
+    any_coupling: AnyBijectorConfig::Coupling { univariate: AnyUnivariateConfig::Additive, coupling: coupling(Mask::Halves, 1) }.init(&device()) => "Coupling.mask: keeps nothing of event [1]";
+    any_elementwise: any(r#"{"Elementwise": {"univariate": "Additive", "features": 0}}"#) => "Elementwise.features: must be at least 1, found 0";
+    any_univariate: any(r#"{"Elementwise": {"univariate": {"Affine": {"SoftBound": {"bound": 0.0}}}, "features": 2}}"#) => "ScaleMap.bound: must be positive and finite, found 0";
+    any_leaky_relu: any(r#"{"LeakyRelu": {"slope": -1.0}}"#) => "LeakyRelu.slope: must be positive and finite, found -1";
+    any_logit: any(r#"{"Logit": {"alpha": 0.7}}"#) => "Logit.alpha: must be in [0, 0.5), found 0.7";
+    any_lu: any(r#"{"LuLinear": {"features": 0}}"#) => "LuLinearConfig.features: must be at least 1, found 0";
+    any_permutation: any(r#"{"Permutation": {"order": [1, 1]}}"#) => "Permutation.order: [1, 1] does not hold every index below 2 once";
+    any_reverse: any(r#"{"Reverse": {"features": 0}}"#) => "Reverse.features: must be at least 1, found 0";
+    any_shuffle: any(r#"{"Shuffle": {"features": 0, "seed": 1}}"#) => "Shuffle.features: must be at least 1, found 0";
+    any_inside_a_stack: any(r#"{"Stack": ["Exp", {"Inverse": [{"Logit": {"alpha": 1.0}}]}]}"#) => "Logit.alpha: must be in [0, 0.5), found 1";
+}
+
+fn actnorm() -> ActNorm {
+    ActNormConfig::new(3).init(&device())
+}
+
+fn batch_norm() -> BatchNorm {
+    BatchNormConfig::new(3).init(&device())
+}
+
+fn lu() -> LuLinear {
+    LuLinearConfig::new(3).init(&device())
+}
+
+fn standardize() -> Standardize<2> {
+    Standardize::new(zeros([1, 3]), zeros([1, 3]) + 1.0).unwrap()
+}
+
+fn elementwise() -> Elementwise<Affine> {
+    Elementwise::new(Affine::default(), 3, &device())
+}
+
+fn dense(context: usize) -> Coupling<Affine, Mlp> {
+    coupling(Mask::Halves, 3).with_context(context).init(Affine::default(), &device())
+}
+
+fn convolved(mask: Mask, context: usize) -> Coupling<Affine, ConvNet> {
+    let network = |from, to| ConvNetConfig::new(4).init(from, to, context, &device());
+    Coupling::new(&mask, &[2, 2, 3], Affine::default(), network, &device()).unwrap()
+}
+
+/// A conditioner of four features that gives one set of parameters for both moved elements.
+#[derive(Module, Debug)]
+struct OneForAll {
+    shift: Tensor<2>,
+}
+
+impl Conditioner<2> for OneForAll {
+    fn forward(&self, kept: Tensor<2>, _context: Option<&Tensor<2>>) -> Tensor<2> {
+        self.shift.clone().expand([kept.dims()[0], 2])
+    }
+}
+
+fn one_for_all() -> Coupling<Affine, OneForAll> {
+    let network = |_, _| OneForAll { shift: zeros([1, 2]) };
+    Coupling::new(&Mask::Halves, &[4], Affine::default(), network, &device()).unwrap()
+}
+
+fn factors() -> LuFactors {
+    LuFactors::identity(3, &device())
+}
+
+fn flow(context: usize) -> Flow<Coupling<Affine, Mlp>, StandardNormal<2>> {
+    Flow::new(dense(context), StandardNormal::new([3], &device()))
+}
+
+const WIDE: [usize; 2] = [2, 4];
+
+panics! {
+    init_actnorm: ActNormConfig::new(0).init(&device()) => "ActNormConfig.features: must be at least 1, found 0";
+    init_batch_norm: BatchNormConfig::new(1).with_momentum(0.0).init(&device()) => "BatchNormConfig.momentum: must be in (0, 1], found 0";
+    init_lu: LuLinearConfig::new(0).init(&device()) => "LuLinearConfig.features: must be at least 1, found 0";
+    init_reverse: Permutation::reverse(0, &device()) => "Permutation.order: is empty";
+    init_random: Permutation::random(0, 1, &device()) => "Permutation.order: is empty";
+    init_elementwise: Elementwise::new(Affine::default(), 0, &device()) => "Elementwise: expected at least 1 element, found 0";
+    init_coupling: coupling(Mask::Halves, 1).init(Affine::default(), &device()) => "Coupling.mask: keeps nothing of event [1]";
+    init_mlp: MlpConfig::new(vec![]).init(2, 2, 0, &device()) => "MlpConfig.hidden: must be at least 1, found 0";
+    init_conv: ConvNetConfig::new(0).init(2, 2, 0, &device()) => "ConvNetConfig.hidden: must be at least 1, found 0";
+    init_affine: Affine::new(ScaleMap::SoftBound { bound: 0.0 }) => "ScaleMap.bound: must be positive and finite, found 0";
+    init_univariate: AnyUnivariateConfig::Affine(ScaleMap::Sigmoid { offset: NAN, floor: 0.0 }).init() => "ScaleMap.offset: must be finite, found NaN";
+    init_diag_normal: DiagNormalConfig::new(vec![]).init::<2>(&device()) => "DiagNormalConfig.event: must be at least 1, found 0";
+    init_diag_normal_rank: DiagNormalConfig::new(vec![2, 2]).init::<2>(&device()) => "DiagNormalConfig.event: needs 1 axes";
+    init_nice: NiceConfig::new(1).init(&device()) => "NiceConfig.features: a coupling needs at least 2 features to split, found 1";
+    init_real_nvp: RealNvpConfig::new(4).with_layers(0).init(&device()) => "RealNvpConfig.layers: must be at least 1, found 0";
+
+    actnorm_forward: actnorm().forward(zeros(WIDE), None) => "ActNorm: expected shape [batch, 3], found [2, 4]";
+    actnorm_inverse: actnorm().inverse(zeros(WIDE), None) => "ActNorm: expected shape [batch, 3], found [2, 4]";
+    actnorm_log_det: actnorm().log_det_jacobian(zeros(WIDE), None) => "ActNorm: expected shape [batch, 3], found [2, 4]";
+    actnorm_from_data: actnorm().init_from_data(zeros(WIDE), None) => "ActNorm: expected shape [batch, 3], found [2, 4]";
+    actnorm_image: actnorm().forward(zeros([2, 1, 3, 3]), None) => "ActNorm: expected shape [batch, 3, ..], found [2, 1, 3, 3]";
+    actnorm_weights: ActNorm::from_weights(zeros([3]), zeros([2])) => "ActNorm: expected shift [3], found [2]";
+    batch_norm_forward: batch_norm().forward(zeros(WIDE), None) => "BatchNorm: expected shape [batch, 3], found [2, 4]";
+    batch_norm_inverse: batch_norm().inverse(zeros(WIDE), None) => "BatchNorm: expected shape [batch, 3], found [2, 4]";
+    batch_norm_inverse_log_det: batch_norm().inverse_with_log_det(zeros(WIDE), None) => "BatchNorm: expected shape [batch, 3], found [2, 4]";
+    batch_norm_one_row: batch_norm().train().forward(zeros([1, 3]), None) => "BatchNorm: expected at least 2 rows in a training batch, found 1";
+    batch_norm_weights: BatchNormConfig::new(2).with_weights(zeros([2]), zeros([2]), zeros([1]), zeros([2])) => "BatchNorm: expected running mean [2], found [1]";
+    lu_forward: lu().forward(zeros(WIDE), None) => "LuLinear: expected shape [batch, 3], found [2, 4]";
+    lu_inverse: lu().inverse(zeros(WIDE), None) => "LuLinear: expected shape [batch, 3], found [2, 4]";
+    lu_log_det: lu().log_det_jacobian(zeros(WIDE), None) => "LuLinear: expected shape [batch, 3], found [2, 4]";
+    lu_bias: LuLinear::from_weights(factors(), zeros([1])) => "LuLinear: expected bias [3], found [1]";
+    lu_factors: LuFactors::from_weights(zeros([3, 2]), zeros([3]), None) => "LuFactors: expected factors [3, 3], found [3, 2]";
+    lu_diagonal: LuFactors::from_weights(zeros([3, 3]), zeros([1]), None) => "LuFactors: expected diagonal [3], found [1]";
+    lu_sign: LuFactors::from_weights(zeros([3, 3]), zeros([3]), Some(zeros([2]))) => "LuFactors: expected sign [3], found [2]";
+    permutation_forward: Permutation::reverse(3, &device()).forward(zeros(WIDE), None) => "Permutation: expected shape [batch, 3], found [2, 4]";
+    permutation_inverse: Permutation::reverse(3, &device()).inverse(zeros([2, 4, 1, 1]), None) => "Permutation: expected shape [batch, 3, ..], found [2, 4, 1, 1]";
+    standardize_forward: standardize().forward(zeros(WIDE), None) => "Standardize: expected shape [2, 3], found [2, 4]";
+    standardize_inverse: standardize().inverse(zeros(WIDE), None) => "Standardize: expected shape [2, 3], found [2, 4]";
+    elementwise_forward: elementwise().forward(zeros(WIDE), None) => "Elementwise: expected an event of 3 elements, found shape [2, 4]";
+    elementwise_inverse: elementwise().inverse(zeros([2, 1, 2, 2]), None) => "Elementwise: expected an event of 3 elements, found shape [2, 1, 2, 2]";
+    elementwise_weights: Elementwise::from_weights(Affine::default(), zeros([1, 3])) => "Elementwise: expected parameters [2, elements], found [1, 3]";
+
+    coupling_forward: dense(0).forward(zeros(WIDE), None) => "Coupling: expected shape [batch, 3], found [2, 4]";
+    coupling_inverse: dense(0).inverse(zeros(WIDE), None) => "Coupling: expected shape [batch, 3], found [2, 4]";
+    coupling_channels: convolved(Mask::Halves, 0).forward(zeros([1, 3, 2, 3]), None) => "Coupling: expected shape [batch, 2, ..], found [1, 3, 2, 3]";
+    coupling_pixels: convolved(Mask::Checkerboard, 0).forward(zeros([1, 2, 2, 4]), None) => "Coupling: expected shape [batch, 2, 2, 3], found [1, 2, 2, 4]";
+    coupling_turned_image: convolved(Mask::Checkerboard, 0).inverse(zeros([1, 2, 3, 2]), None) => "Coupling: expected shape [batch, 2, 2, 3], found [1, 2, 3, 2]";
+    coupling_parameters: one_for_all().forward(zeros([3, 4]), None) => "Coupling: expected 2 parameters for each of 2 elements from the conditioner, found shape [3, 2]";
+    context_missing: dense(2).forward(zeros([4, 3]), None) => "Mlp: expected a context of width 2, found none";
+    context_wide: dense(2).inverse(zeros([4, 3]), Some(&zeros([4, 3]))) => "Mlp: expected a context of width 2, found 3";
+    context_unexpected: dense(0).forward(zeros([4, 3]), Some(&zeros([4, 2]))) => "Mlp: expected a context of width 0, found 2";
+    context_missing_for_images: convolved(Mask::Halves, 1).forward(zeros([1, 2, 2, 3]), None) => "ConvNet: expected a context of width 1, found none";
+    context_wide_for_images: convolved(Mask::Checkerboard, 1).inverse(zeros([1, 2, 2, 3]), Some(&zeros([1, 2]))) => "ConvNet: expected a context of width 1, found 2";
+    context_unexpected_for_images: convolved(Mask::Halves, 0).forward(zeros([1, 2, 2, 3]), Some(&zeros([1, 1]))) => "ConvNet: expected a context of width 0, found 1";
+    mlp_input: MlpConfig::new(vec![4]).init(3, 1, 0, &device()).forward(zeros(WIDE), None) => "Mlp: expected an input of width 3, found 4";
+    mlp_layers_narrow: {
+        let linear = |from, to| LinearConfig::new(from, to).init(&device());
+        let activation = ActivationConfig::Relu.init(&device());
+        Mlp::from_layers(linear(2, 4), vec![], vec![], linear(4, 2), activation, 3)
+    } => "Mlp: expected an input layer of at least the context's width 3, found 2";
+
+    flow_event: flow(0).log_prob(zeros(WIDE)) => "Coupling: expected shape [batch, 3], found [2, 4]";
+    flow_context_missing: flow(1).log_prob(zeros([2, 3])) => "Mlp: expected a context of width 1, found none";
+    flow_context_rows: flow(1).log_prob_given(zeros([3, 3]), &zeros([2, 1])) => "Flow: expected a context of 1 or 3 rows, found 2";
+    flow_sample_rows: flow(1).sample_given(4, &zeros([3, 1])) => "Flow: expected a context of 1 or 4 rows, found 3";
+    flow_batch: flow(0).log_prob_batched(zeros([3, 3]), None, 0) => "log_prob_batched: expected a batch of at least 1 row, found 0";
+    flow_base: Flow::new(Exp {}, StandardNormal::<2>::new([3], &device())).log_prob(zeros(WIDE)) => "StandardNormal: expected an event of shape [3] after the batch axis, found shape [2, 4]";
+    diag_normal_shape: DiagNormalConfig::new(vec![3]).init::<2>(&device()).log_prob(zeros(WIDE), None) => "DiagNormal: expected an event of shape [3] after the batch axis, found shape [2, 4]";
+}
