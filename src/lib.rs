@@ -63,6 +63,8 @@ pub mod conditioner;
 pub mod distribution;
 mod error;
 mod flow;
+#[cfg(feature = "interop")]
+pub mod interop;
 mod math;
 pub mod model;
 mod noise;

@@ -1,0 +1,80 @@
+//! Weights of other libraries: the same numbers from the same tensors.
+//!
+//! A model trained in Python becomes a flow here: save its `state_dict` as safetensors, read it
+//! into a [`StateDict`], and hand that to the module of the library it comes from.
+//!
+//! | module | library | whole stacks | single layers |
+//! | --- | --- | --- | --- |
+//! | [`nflows`] | nflows 0.14 | [`nflows::flow`] | coupling, ActNorm, BatchNorm, LU, permutation |
+//! | [`zuko`] | zuko 1.6 | [`zuko::real_nvp`] | coupling, elementwise affine |
+//! | [`normflows`] | normflows 1.7 | [`normflows::flow`] | masked affine, coupling block, permute, LU, ActNorm |
+//! | [`flowjax`] | FlowJAX 19 | [`flowjax::coupling_flow`] | |
+//!
+//! Every size comes from the tensors: features, hidden widths, number of layers, context, masks.
+//! What a library does not save (an activation, a scale map, a layer without tensors) is an
+//! argument, whose default is the library's own.
+//!
+//! Weights are moved, never recomputed: rows and columns are picked and transposed, so training can
+//! go on from them, with the gradients the other library would have. The one exception is the
+//! scale of a FlowJAX base.
+//!
+//! All directions are this crate's: forward is data to latent, whatever the other library calls it.
+//!
+//! # Errors
+//!
+//! A missing, misshapen or non-finite tensor is an error that names it, and so is a tensor below
+//! the prefix that no layer has a place for: it would mean another model than the one that was
+//! trained.
+//!
+//! ```
+//! use burn::tensor::{Device, Tensor};
+//! use burn_flows::interop::{HostTensor, StateDict, nflows};
+//!
+//! // What nflows saves for CompositeTransform([ActNorm(2), ReversePermutation(2)]).
+//! let mut dict = StateDict::new();
+//! dict.insert("_transforms.0.log_scale", HostTensor::floats([0.0, 2f64.ln()], [2]));
+//! dict.insert("_transforms.0.shift", HostTensor::floats([1.0, 0.0], [2]));
+//! dict.insert("_transforms.0.initialized", HostTensor::bools([true], []));
+//! dict.insert("_transforms.1._permutation", HostTensor::ints([1, 0], [2]));
+//!
+//! let device = Device::flex();
+//! let flow = nflows::flow(&dict, &nflows::Options::new(), &device)?;
+//! let z = flow.encode(Tensor::<2>::from_data([[3.0, 5.0]], &device));
+//! let expected = Tensor::<2>::from_data([[10.0, 4.0]], &device);
+//! z.into_data().assert_approx_eq::<f32>(&expected.into_data(), Default::default());
+//! # Ok::<(), burn_flows::Error>(())
+//! ```
+
+mod dense;
+pub mod flowjax;
+pub mod nflows;
+pub mod normflows;
+mod scope;
+mod state_dict;
+pub mod zuko;
+
+pub use state_dict::{HostTensor, StateDict};
+
+use burn::tensor::Device;
+
+use crate::distribution::DiagNormal;
+use crate::error::{Error, Result};
+use crate::math::from_f64;
+
+/// A fixed standard normal, for the files that hold no base.
+fn standard_base(features: usize, device: &Device) -> DiagNormal<2> {
+    let row = |value: f64| from_f64(vec![value; features], [1, features], device);
+    DiagNormal::fixed(row(0.0), row(1.0))
+}
+
+/// Fails unless a layer of `found` features fits behind one of `expected`.
+fn same_width(layer: &str, expected: Option<usize>, found: usize) -> Result<()> {
+    match expected {
+        Some(expected) if expected != found => Err(Error::ShapeMismatch {
+            name: layer.into(),
+            expected: vec![expected],
+            found: vec![found],
+        }),
+        _ => Ok(()),
+    }
+}

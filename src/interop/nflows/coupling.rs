@@ -1,0 +1,138 @@
+//! Couplings with a `ResidualNet`.
+
+use burn::tensor::Device;
+
+use super::Options;
+use crate::bijector::{Coupling, Mask, Permutation};
+use crate::conditioner::{Mlp, ResidualBlock};
+use crate::error::Result;
+use crate::interop::StateDict;
+use crate::interop::dense::{Dense, ascending, blockwise};
+use crate::interop::scope::{Scope, whole};
+use crate::univariate::{Additive, Affine, AnyUnivariate};
+
+/// `AffineCouplingTransform` or `AdditiveCouplingTransform` with a `ResidualNet`; the width of the
+/// network's last layer says which.
+///
+/// # Errors
+///
+/// As the [module](crate::interop#errors) says.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::{bijector::Bijector, interop::{HostTensor, StateDict, nflows}};
+///
+/// let mut dict = StateDict::new();
+/// dict.insert("identity_features", HostTensor::ints([1], [1]));
+/// dict.insert("transform_features", HostTensor::ints([0], [1]));
+/// for layer in ["initial_layer", "blocks.0.linear_layers.0", "blocks.0.linear_layers.1", "final_layer"] {
+///     dict.insert(format!("transform_net.{layer}.weight"), HostTensor::floats([1.0], [1, 1]));
+///     dict.insert(format!("transform_net.{layer}.bias"), HostTensor::floats([0.0], [1]));
+/// }
+/// let device = Device::flex();
+/// let layer = nflows::coupling(&dict, "", &nflows::Options::new(), &device)?;
+/// // One output for one moved feature: additive. The network doubles what it sees.
+/// let (z, _) = layer.forward(Tensor::<2>::from_data([[1.0, 3.0]], &device), None);
+/// assert_eq!(z.into_data().try_to_vec_as::<f32>().unwrap(), [7.0, 3.0]);
+/// # Ok::<(), burn_flows::Error>(())
+/// ```
+pub fn coupling(
+    dict: &StateDict,
+    prefix: &str,
+    options: &Options,
+    device: &Device,
+) -> Result<Coupling<AnyUnivariate, Mlp>> {
+    whole(dict, prefix, |scope| Ok(coupling_in(scope, options, device)?.0))
+}
+
+pub(super) fn coupling_in(
+    scope: &Scope<'_>,
+    options: &Options,
+    device: &Device,
+) -> Result<(Coupling<AnyUnivariate, Mlp>, usize)> {
+    let kept = scope.indices("identity_features")?;
+    let moved = scope.indices("transform_features")?;
+    let features = kept.len() + moved.len();
+    let both: Vec<usize> = kept.iter().chain(&moved).copied().collect();
+    scope.named("identity_features", Permutation::given(&both, device))?;
+
+    let net = scope.within("transform_net");
+    let input = Dense::read(&net, "initial_layer")?;
+    let output = Dense::read(&net, "final_layer")?;
+    let width = input.outputs();
+    let context = input.context_behind(kept.len())?;
+    let (univariate, per_element) = match output.outputs() {
+        n if n == moved.len() => (AnyUnivariate::Additive(Additive::default()), 1),
+        _ => (AnyUnivariate::Affine(Affine::new(options.scale_map)), 2),
+    };
+    output.expect(per_element * moved.len(), width)?;
+    // The parts are ascending here; nflows keeps the order of its buffers.
+    let columns: Vec<usize> =
+        ascending(&kept).into_iter().chain(kept.len()..input.inputs()).collect();
+    let rows = blockwise(per_element, moved.len(), &ascending(&moved));
+    let mlp = Mlp::from_layers(
+        input.pick_inputs(&columns).linear(device),
+        vec![],
+        residual_blocks(&net, width, context, device)?,
+        output.pick_outputs(&rows).linear(device),
+        options.activation.init(device),
+        context,
+    );
+    let layer = Coupling::new(&Mask::Kept(kept), &[features], univariate, |_, _| mlp, device);
+    Ok((scope.named("identity_features", layer)?, features))
+}
+
+/// The blocks of a `ResidualNet`, at least one.
+fn residual_blocks(
+    net: &Scope<'_>,
+    width: usize,
+    context: usize,
+    device: &Device,
+) -> Result<Vec<ResidualBlock>> {
+    let block = |index| {
+        let part = net.within(&format!("blocks.{index}"));
+        let layer = |name, inputs| {
+            let layer = Dense::read(&part, name)?;
+            layer.expect(width, inputs)?;
+            Ok(layer.linear(device))
+        };
+        let gate = (context > 0).then(|| layer("context_layer", context)).transpose()?;
+        let [first, second] = ["linear_layers.0", "linear_layers.1"].map(|name| layer(name, width));
+        Ok(ResidualBlock::from_layers(first?, second?, gate))
+    };
+    (0..net.numbered("blocks").len().max(1)).map(block).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Tensor;
+
+    use super::*;
+    use crate::bijector::Bijector;
+    use crate::interop::HostTensor;
+
+    #[test]
+    fn an_unsorted_split_moves_the_right_columns() -> Result<()> {
+        // Kept features 2 and 0 in this order: column 0 of the network belongs to feature 2.
+        let mut dict = StateDict::new();
+        dict.insert("identity_features", HostTensor::ints([2, 0], [2]));
+        dict.insert("transform_features", HostTensor::ints([3, 1], [2]));
+        let net = |name: &str| format!("transform_net.{name}");
+        let mut layer = |name: &str, weight: &[f64], shape: [usize; 2]| {
+            dict.insert(net(&format!("{name}.weight")), HostTensor::floats(weight, shape));
+            let bias = HostTensor::floats(vec![0.0; shape[0]], [shape[0]]);
+            dict.insert(net(&format!("{name}.bias")), bias);
+        };
+        layer("initial_layer", &[1.0, 10.0], [1, 2]);
+        layer("blocks.0.linear_layers.0", &[0.0], [1, 1]);
+        layer("blocks.0.linear_layers.1", &[0.0], [1, 1]);
+        layer("final_layer", &[1.0, 100.0], [2, 1]);
+        let device = Device::flex();
+        let coupling = coupling(&dict, "", &Options::new(), &device)?;
+        let x = Tensor::<2>::from_data([[1.0, 0.0, 2.0, 0.0]], &device);
+        let (z, _) = coupling.forward(x, None);
+        // h = 2 + 10 * 1; feature 3 moves by h, feature 1 by 100 h.
+        assert_eq!(z.into_data().try_to_vec_as::<f32>().unwrap(), [1.0, 1200.0, 2.0, 12.0]);
+        Ok(())
+    }
+}

@@ -1,0 +1,330 @@
+//! nflows 0.14: `forward` is data to latent there too.
+//!
+//! | here | tensors |
+//! | --- | --- |
+//! | [`coupling`] | `identity_features`, `transform_features`, `transform_net` (ResidualNet) |
+//! | [`act_norm`] | `log_scale`, `shift`, `initialized` |
+//! | [`batch_norm`] | `unconstrained_weight`, `bias`, `running_mean`, `running_var` |
+//! | [`lu_linear`] | `lower_entries`, `upper_entries`, `unconstrained_upper_diag`, `bias` |
+//! | [`permutation`] | `_permutation` |
+//! | [`transform`] | any of them, or `_transforms.0`, `_transforms.1`, .. of them |
+//! | [`flow`] | the same, or `_transform` and `_distribution` of a whole `Flow` |
+//!
+//! Prefixes are written without their last dot; an empty one means the whole dictionary.
+//!
+//! ```
+//! use burn::tensor::{Device, Tensor};
+//! use burn_flows::{bijector::Bijector, interop::{HostTensor, StateDict, nflows}};
+//!
+//! let device = Device::flex();
+//! let mut dict = StateDict::new();
+//! dict.insert("norm.log_scale", HostTensor::floats([0.0; 2], [2]));
+//! dict.insert("norm.shift", HostTensor::floats([1.0; 2], [2]));
+//! dict.insert("norm.initialized", HostTensor::bools([true], []));
+//! let act_norm = nflows::act_norm(&dict, "norm", &device)?;
+//! assert!(act_norm.is_initialized());
+//!
+//! dict.insert("bn.unconstrained_weight", HostTensor::floats([0.5; 2], [2]));
+//! dict.insert("bn.bias", HostTensor::floats([0.0; 2], [2]));
+//! dict.insert("bn.running_mean", HostTensor::floats([3.0; 2], [2]));
+//! dict.insert("bn.running_var", HostTensor::floats([1.0; 2], [2]));
+//! let batch_norm = nflows::batch_norm(&dict, "bn", &nflows::Options::new(), &device)?;
+//!
+//! dict.insert("lu.lower_entries", HostTensor::floats([0.1], [1]));
+//! dict.insert("lu.upper_entries", HostTensor::floats([0.2], [1]));
+//! dict.insert("lu.unconstrained_upper_diag", HostTensor::floats([0.5; 2], [2]));
+//! dict.insert("lu.bias", HostTensor::floats([0.0; 2], [2]));
+//! let lu = nflows::lu_linear(&dict, "lu", &device)?;
+//!
+//! dict.insert("order._permutation", HostTensor::ints([1, 0], [2]));
+//! let order = nflows::permutation(&dict, "order", &device)?;
+//!
+//! let x = Tensor::<2>::from_data([[3.0, 3.0]], &device);
+//! let (z, _) = (act_norm, batch_norm, lu, order).forward(x, None);
+//! assert_eq!(z.dims(), [1, 2]);
+//! # Ok::<(), burn_flows::Error>(())
+//! ```
+
+mod coupling;
+
+pub use coupling::coupling;
+
+use burn::config::Config;
+use burn::tensor::Device;
+
+use self::coupling::coupling_in;
+use super::scope::{Scope, whole};
+use super::{StateDict, same_width, standard_base};
+use crate::bijector::{
+    ActNorm, ActNormConfig, AnyBijector, BatchNorm, BatchNormConfig, LuFactors, LuLinear,
+    Permutation,
+};
+use crate::conditioner::ActivationConfig;
+use crate::distribution::DiagNormal;
+use crate::error::Result;
+use crate::flow::Flow;
+use crate::math::from_f64;
+use crate::univariate::ScaleMap;
+
+/// `AffineCouplingTransform.DEFAULT_SCALE_ACTIVATION`: `sigmoid(u + 2) + 1e-3`.
+pub const DEFAULT_SCALE: ScaleMap = ScaleMap::Sigmoid { offset: 2.0, floor: 1e-3 };
+
+/// What nflows does not save, with its own defaults.
+///
+/// ```
+/// use burn_flows::{interop::nflows, univariate::ScaleMap};
+///
+/// let options = nflows::Options::new();
+/// assert_eq!(options.scale_map, nflows::DEFAULT_SCALE);
+/// let other = options.with_scale_map(ScaleMap::Exp).with_epsilon(1e-3);
+/// assert_eq!(other.scale_map, ScaleMap::Exp);
+/// ```
+#[derive(Config, Debug)]
+pub struct Options {
+    /// `scale_activation` of affine couplings.
+    #[config(default = "DEFAULT_SCALE")]
+    pub scale_map: ScaleMap,
+    /// `activation` of the conditioners.
+    #[config(default = "ActivationConfig::Relu")]
+    pub activation: ActivationConfig,
+    /// `eps` of batch normalization.
+    #[config(default = 1e-5)]
+    pub epsilon: f64,
+    /// `momentum` of batch normalization.
+    #[config(default = 0.1)]
+    pub momentum: f64,
+}
+
+/// The file of a transform, or of a whole `Flow`.
+///
+/// A `Flow` with a `DiagonalNormal` gets its mean and scale, learnable as there; every other file
+/// gets a fixed standard normal.
+///
+/// # Errors
+///
+/// If a transform is of no kind in this module, saved nothing, or does not fit its neighbours; and
+/// as the [module](super#errors) says.
+pub fn flow(
+    dict: &StateDict,
+    options: &Options,
+    device: &Device,
+) -> Result<Flow<AnyBijector, DiagNormal<2>>> {
+    let scope = Scope::new(dict, "");
+    let whole = scope.has_part("_transform");
+    let (layer, features) = if whole {
+        any(&scope.within("_transform"), options, device)?
+    } else {
+        any(&scope, options, device)?
+    };
+    let base = if scope.has("_distribution.mean_") {
+        let row = |name| {
+            let values = scope.floats(name, &[1, features])?;
+            Ok(from_f64(values.to_vec(), [1, features], device))
+        };
+        DiagNormal::from_weights(row("_distribution.mean_")?, row("_distribution.log_std_")?)
+    } else {
+        standard_base(features, device)
+    };
+    scope.finish()?;
+    Ok(Flow::new(layer, base))
+}
+
+/// Any transform of this module, or a `CompositeTransform` of them.
+///
+/// # Errors
+///
+/// As [`flow`].
+pub fn transform(
+    dict: &StateDict,
+    prefix: &str,
+    options: &Options,
+    device: &Device,
+) -> Result<AnyBijector> {
+    whole(dict, prefix, |scope| Ok(any(scope, options, device)?.0))
+}
+
+/// `ActNorm`, for vectors and images.
+///
+/// # Errors
+///
+/// As the [module](super#errors) says.
+pub fn act_norm(dict: &StateDict, prefix: &str, device: &Device) -> Result<ActNorm> {
+    whole(dict, prefix, |scope| Ok(act_norm_in(scope, device)?.0))
+}
+
+/// `BatchNorm`.
+///
+/// # Errors
+///
+/// As the [module](super#errors) says, or if the options are impossible.
+pub fn batch_norm(
+    dict: &StateDict,
+    prefix: &str,
+    options: &Options,
+    device: &Device,
+) -> Result<BatchNorm> {
+    whole(dict, prefix, |scope| Ok(batch_norm_in(scope, options, device)?.0))
+}
+
+/// `LULinear` with its default `eps`.
+///
+/// # Errors
+///
+/// As the [module](super#errors) says.
+pub fn lu_linear(dict: &StateDict, prefix: &str, device: &Device) -> Result<LuLinear> {
+    whole(dict, prefix, |scope| Ok(lu_linear_in(scope, device)?.0))
+}
+
+/// `Permutation`, and so `RandomPermutation` and `ReversePermutation`.
+///
+/// # Errors
+///
+/// As the [module](super#errors) says, or if an index is missing.
+pub fn permutation(dict: &StateDict, prefix: &str, device: &Device) -> Result<Permutation> {
+    whole(dict, prefix, |scope| Ok(permutation_in(scope, device)?.0))
+}
+
+/// The layer whose tensors these are, and its features.
+fn any(scope: &Scope<'_>, options: &Options, device: &Device) -> Result<(AnyBijector, usize)> {
+    if scope.has("identity_features") {
+        let (layer, features) = coupling_in(scope, options, device)?;
+        Ok((AnyBijector::Coupling(layer), features))
+    } else if scope.has("_permutation") {
+        let (layer, features) = permutation_in(scope, device)?;
+        Ok((AnyBijector::Permutation(layer), features))
+    } else if scope.has("log_scale") {
+        let (layer, features) = act_norm_in(scope, device)?;
+        Ok((AnyBijector::ActNorm(layer), features))
+    } else if scope.has("unconstrained_weight") {
+        let (layer, features) = batch_norm_in(scope, options, device)?;
+        Ok((AnyBijector::BatchNorm(layer), features))
+    } else if scope.has("unconstrained_upper_diag") {
+        let (layer, features) = lu_linear_in(scope, device)?;
+        Ok((AnyBijector::LuLinear(layer), features))
+    } else {
+        composite(scope, options, device)
+    }
+}
+
+fn composite(
+    scope: &Scope<'_>,
+    options: &Options,
+    device: &Device,
+) -> Result<(AnyBijector, usize)> {
+    let mut features = None;
+    let mut layers = vec![];
+    for (index, number) in scope.numbered("_transforms").into_iter().enumerate() {
+        let part = format!("_transforms.{index}");
+        if number != index {
+            let reason = "saved no tensors, so the file does not say which transform it is; build \
+                          the stack from its parts";
+            return Err(scope.wrong(&part, reason.into()));
+        }
+        let (layer, width) = any(&scope.within(&part), options, device)?;
+        same_width(&scope.full(&part), features, width)?;
+        features = Some(width);
+        layers.push(layer);
+    }
+    match features {
+        Some(features) => Ok((AnyBijector::Stack(layers), features)),
+        None => Err(scope.wrong("", "holds no transform that this crate can read".into())),
+    }
+}
+
+pub(super) fn permutation_in(scope: &Scope<'_>, device: &Device) -> Result<(Permutation, usize)> {
+    let order = scope.indices("_permutation")?;
+    let layer = scope.named("_permutation", Permutation::given(&order, device))?;
+    Ok((layer, order.len()))
+}
+
+fn act_norm_in(scope: &Scope<'_>, device: &Device) -> Result<(ActNorm, usize)> {
+    let (log_scale, [features]) = scope.floats_of_rank("log_scale")?;
+    let shift = scope.floats("shift", &[features])?;
+    // Before its first batch nflows saves zeros; the layer then still waits for data.
+    let untouched = log_scale.iter().chain(shift).all(|v| *v == 0.0);
+    if !scope.flag("initialized")? && untouched {
+        return Ok((ActNormConfig::new(features).init(device), features));
+    }
+    let vector = |values: &[f64]| from_f64(values.to_vec(), [features], device);
+    Ok((ActNorm::from_weights(vector(log_scale), vector(shift)), features))
+}
+
+fn batch_norm_in(
+    scope: &Scope<'_>,
+    options: &Options,
+    device: &Device,
+) -> Result<(BatchNorm, usize)> {
+    let (weight, [features]) = scope.floats_of_rank("unconstrained_weight")?;
+    let config = BatchNormConfig::new(features)
+        .with_epsilon(options.epsilon)
+        .with_momentum(options.momentum);
+    config.validate()?;
+    let vector = |values: &[f64]| from_f64(values.to_vec(), [features], device);
+    let read = |name| Ok(vector(scope.floats(name, &[features])?));
+    let layer = config.with_weights(
+        vector(weight),
+        read("bias")?,
+        read("running_mean")?,
+        read("running_var")?,
+    );
+    Ok((layer, features))
+}
+
+pub(super) fn lu_linear_in(scope: &Scope<'_>, device: &Device) -> Result<(LuLinear, usize)> {
+    let (diagonal, [features]) = scope.floats_of_rank("unconstrained_upper_diag")?;
+    let entries = features * (features - 1) / 2;
+    let mut lower = scope.floats("lower_entries", &[entries])?.iter();
+    let mut upper = scope.floats("upper_entries", &[entries])?.iter();
+    let mut factors = vec![0.0; features * features];
+    // Row by row, as numpy's tril_indices and triu_indices.
+    for row in 0..features {
+        for column in 0..features {
+            let from = match column.cmp(&row) {
+                std::cmp::Ordering::Less => lower.next(),
+                std::cmp::Ordering::Greater => upper.next(),
+                std::cmp::Ordering::Equal => None,
+            };
+            factors[row * features + column] = from.copied().unwrap_or(0.0);
+        }
+    }
+    let bias = scope.floats("bias", &[features])?;
+    let vector = |values: &[f64]| from_f64(values.to_vec(), [features], device);
+    let factors = from_f64(factors, [features, features], device);
+    let matrix = LuFactors::from_weights(factors, vector(diagonal), None);
+    Ok((LuLinear::from_weights(matrix, vector(bias)), features))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+    use crate::interop::HostTensor;
+
+    fn stack(parts: &[(&str, usize)]) -> Result<Flow<AnyBijector, DiagNormal<2>>> {
+        let mut dict = StateDict::new();
+        for &(number, features) in parts {
+            let order: Vec<i64> = (0..features as i64).rev().collect();
+            let name = format!("_transforms.{number}._permutation");
+            dict.insert(name, HostTensor::ints(order, [features]));
+        }
+        flow(&dict, &Options::new(), &Device::flex())
+    }
+
+    #[test]
+    fn a_stack_with_a_gap_is_not_closed_up() {
+        assert!(stack(&[("0", 3), ("1", 3)]).is_ok());
+        for numbers in [["0", "2"], ["1", "2"], ["0", "18446744073709551615"]] {
+            let error = stack(&numbers.map(|number| (number, 3))).unwrap_err();
+            assert!(matches!(error, Error::Tensor { .. }), "{numbers:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn transforms_of_different_widths_do_not_stack() {
+        let error = stack(&[("0", 3), ("1", 4)]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "tensor `_transforms.1`: the model needs shape [3], the file has [4]"
+        );
+    }
+}

@@ -1,0 +1,140 @@
+//! `MaskedAffineFlow` and `AffineCouplingBlock`.
+
+use burn::tensor::Device;
+
+use crate::bijector::{Coupling, Inverse, Mask};
+use crate::conditioner::{ActivationConfig, Mlp};
+use crate::error::Result;
+use crate::interop::StateDict;
+use crate::interop::dense::{Plain, interleaved};
+use crate::interop::scope::{Scope, whole};
+use crate::univariate::{Additive, Affine, AnyUnivariate, ScaleMap};
+
+/// `MaskedAffineFlow`; without a network `s` it shifts only. Its networks see the whole event with
+/// zeros in place of what is moved and give a number for every feature; here they see and give what
+/// is used, so weights that meet only zeros are left out.
+///
+/// # Errors
+///
+/// As the [module](crate::interop#errors) says, or if there is no network `t`.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::{bijector::Bijector, conditioner::ActivationConfig};
+/// use burn_flows::interop::{HostTensor, StateDict, normflows};
+///
+/// let mut dict = StateDict::new();
+/// dict.insert("b", HostTensor::floats([1.0, 0.0], [1, 2])); // keeps the first
+/// dict.insert("t.net.0.weight", HostTensor::floats([1.0, 9.0], [1, 2]));
+/// dict.insert("t.net.0.bias", HostTensor::floats([0.0], [1]));
+/// dict.insert("t.net.2.weight", HostTensor::floats([9.0, 1.0], [2, 1]));
+/// dict.insert("t.net.2.bias", HostTensor::floats([9.0, 0.0], [2]));
+/// let (relu, device) = (ActivationConfig::Relu, Device::flex());
+/// let layer = normflows::masked_affine(&dict, "", &relu, &device)?;
+/// let (z, _) = layer.forward(Tensor::<2>::from_data([[2.0, 5.0]], &device), None);
+/// assert_eq!(z.into_data().try_to_vec_as::<f32>().unwrap(), [2.0, 3.0]); // 5 - t(2)
+/// # Ok::<(), burn_flows::Error>(())
+/// ```
+pub fn masked_affine(
+    dict: &StateDict,
+    prefix: &str,
+    activation: &ActivationConfig,
+    device: &Device,
+) -> Result<Inverse<Coupling<AnyUnivariate, Vec<Mlp>>>> {
+    whole(dict, prefix, |scope| Ok(Inverse::new(masked_affine_in(scope, activation, device)?.0)))
+}
+
+/// `AffineCouplingBlock` of vectors; [`Layer`](super::Layer::AffineCouplingBlock) explains the
+/// arguments.
+///
+/// # Errors
+///
+/// As the [module](crate::interop#errors) says.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::{bijector::Bijector, conditioner::ActivationConfig, univariate::ScaleMap};
+/// use burn_flows::interop::{HostTensor, StateDict, normflows};
+///
+/// let mut dict = StateDict::new();
+/// let net = "flows.1.param_map.net";
+/// dict.insert(format!("{net}.0.weight"), HostTensor::floats([1.0], [1, 1]));
+/// dict.insert(format!("{net}.0.bias"), HostTensor::floats([0.0], [1]));
+/// dict.insert(format!("{net}.2.weight"), HostTensor::floats([1.0, 0.0], [2, 1])); // shift, scale
+/// dict.insert(format!("{net}.2.bias"), HostTensor::floats([0.0, 0.0], [2]));
+/// let (relu, device) = (ActivationConfig::Relu, Device::flex());
+/// let exp = Some(ScaleMap::Exp);
+/// let layer = normflows::affine_coupling_block(&dict, "", exp, false, &relu, &device)?;
+/// let (z, _) = layer.forward(Tensor::<2>::from_data([[2.0, 5.0]], &device), None);
+/// assert_eq!(z.into_data().try_to_vec_as::<f32>().unwrap(), [2.0, 3.0]);
+/// # Ok::<(), burn_flows::Error>(())
+/// ```
+pub fn affine_coupling_block(
+    dict: &StateDict,
+    prefix: &str,
+    scale_map: Option<ScaleMap>,
+    inverted: bool,
+    activation: &ActivationConfig,
+    device: &Device,
+) -> Result<Inverse<Coupling<AnyUnivariate, Mlp>>> {
+    whole(dict, prefix, |scope| {
+        Ok(Inverse::new(block_in(scope, scale_map, inverted, activation, device)?.0))
+    })
+}
+
+/// Latent to data.
+pub(super) fn masked_affine_in(
+    scope: &Scope<'_>,
+    activation: &ActivationConfig,
+    device: &Device,
+) -> Result<(Coupling<AnyUnivariate, Vec<Mlp>>, usize)> {
+    let (mask, [_, features]) = scope.floats_of_rank("b")?;
+    scope.floats("b", &[1, features])?;
+    if let Some(at) = mask.iter().position(|v| *v != 0.0 && *v != 1.0) {
+        return Err(scope.wrong("b", format!("element {at} is {}, not 0 or 1", mask[at])));
+    }
+    let (kept, moved): (Vec<usize>, Vec<usize>) = (0..features).partition(|&i| mask[i] == 1.0);
+    let mask = Mask::Kept(kept.clone());
+    scope.named("b", mask.kept(&[features]))?;
+
+    let network = |name: &str| {
+        let network = Plain::read(scope, name)?;
+        network.input.expect(network.input.outputs(), features)?;
+        network.output.expect(features, network.output.inputs())?;
+        Ok(network.pick_inputs(&kept).pick_outputs(&moved).mlp(activation, 0, device))
+    };
+    let shift = network("t.net")?;
+    let (univariate, networks) = if scope.has_part("s") {
+        (AnyUnivariate::Affine(Affine::new(ScaleMap::Exp)), vec![shift, network("s.net")?])
+    } else {
+        (AnyUnivariate::Additive(Additive::default()), vec![shift])
+    };
+    let layer = Coupling::new(&mask, &[features], univariate, |_, _| networks, device);
+    Ok((scope.named("b", layer)?, features))
+}
+
+/// Latent to data.
+pub(super) fn block_in(
+    scope: &Scope<'_>,
+    scale_map: Option<ScaleMap>,
+    inverted: bool,
+    activation: &ActivationConfig,
+    device: &Device,
+) -> Result<(Coupling<AnyUnivariate, Mlp>, usize)> {
+    let network = Plain::read(scope, "flows.1.param_map.net")?;
+    let (univariate, per_element) = match scale_map {
+        Some(scale_map) => (AnyUnivariate::Affine(Affine::new(scale_map)), 2),
+        None => (AnyUnivariate::Additive(Additive::default()), 1),
+    };
+    let kept = network.input.inputs();
+    let moved = network.output.outputs() / per_element;
+    let features = kept + moved;
+    // torch.chunk gives the longer half of an odd number to the first part.
+    let first = if inverted { moved } else { kept };
+    if first != features.div_ceil(2) || network.output.outputs() != per_element * moved {
+        network.output.expect(per_element * kept, network.output.inputs())?;
+    }
+    let mask = Mask::Kept(if inverted { (moved..features).collect() } else { (0..kept).collect() });
+    let mlp = network.pick_outputs(&interleaved(per_element, moved)).mlp(activation, 0, device);
+    Ok((Coupling::new(&mask, &[features], univariate, |_, _| mlp, device)?, features))
+}

@@ -1,0 +1,153 @@
+//! Permutations, linear layers and `ActNorm`.
+
+use burn::tensor::Device;
+
+use crate::bijector::{ActNorm, ActNormConfig, Inverse, LuFactors, LuLinear, Permutation};
+use crate::error::Result;
+use crate::interop::nflows::{lu_linear_in, permutation_in};
+use crate::interop::scope::{Scope, whole};
+use crate::interop::{StateDict, same_width};
+use crate::math::from_f64;
+
+/// `Permute(features, "swap")`: latent to data, the second half comes first.
+///
+/// # Errors
+///
+/// If there are no features.
+pub fn permute_swap(features: usize, device: &Device) -> Result<Permutation> {
+    let half = features - features / 2;
+    let order: Vec<usize> = (half..features).chain(0..half).collect();
+    Permutation::given(&order, device)
+}
+
+/// `Permute` with mode `shuffle`.
+///
+/// # Errors
+///
+/// As the [module](crate::interop#errors) says, or if an index is missing.
+pub fn permute_shuffle(dict: &StateDict, prefix: &str, device: &Device) -> Result<Permutation> {
+    whole(dict, prefix, |scope| Ok(shuffle_in(scope, device)?.0))
+}
+
+/// `LULinearPermute`: data to latent, the permutation comes first.
+///
+/// # Errors
+///
+/// As the [module](crate::interop#errors) says.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::{bijector::Bijector, interop::{HostTensor, StateDict, normflows}};
+///
+/// let mut dict = StateDict::new();
+/// dict.insert("permutation._permutation", HostTensor::ints([1, 0], [2]));
+/// dict.insert("linear.lower_entries", HostTensor::floats([0.0], [1]));
+/// dict.insert("linear.upper_entries", HostTensor::floats([0.0], [1]));
+/// dict.insert("linear.unconstrained_upper_diag", HostTensor::floats([0.5; 2], [2]));
+/// dict.insert("linear.bias", HostTensor::floats([7.0, 8.0], [2]));
+/// let device = Device::flex();
+/// let layer = normflows::lu_linear_permute(&dict, "", &device)?;
+/// let (z, _) = layer.forward(Tensor::<2>::zeros([1, 2], &device), None);
+/// assert_eq!(z.into_data().try_to_vec_as::<f32>().unwrap(), [7.0, 8.0]);
+/// # Ok::<(), burn_flows::Error>(())
+/// ```
+pub fn lu_linear_permute(
+    dict: &StateDict,
+    prefix: &str,
+    device: &Device,
+) -> Result<(Permutation, LuLinear)> {
+    whole(dict, prefix, |scope| Ok(lu_linear_permute_in(scope, device)?.0))
+}
+
+/// `InvertibleAffine` with `use_lu=True`: rows times `P L U`. It gets a bias of zero, which
+/// normflows does not have.
+///
+/// # Errors
+///
+/// As the [module](crate::interop#errors) says, or if `P` is no permutation or a sign is not 1 or -1.
+pub fn invertible_affine(
+    dict: &StateDict,
+    prefix: &str,
+    device: &Device,
+) -> Result<(Permutation, LuLinear)> {
+    whole(dict, prefix, |scope| Ok(invertible_affine_in(scope, device)?.0))
+}
+
+/// `ActNorm`, for vectors and images.
+///
+/// # Errors
+///
+/// As the [module](crate::interop#errors) says.
+pub fn act_norm(dict: &StateDict, prefix: &str, device: &Device) -> Result<Inverse<ActNorm>> {
+    whole(dict, prefix, |scope| Ok(Inverse::new(act_norm_in(scope, device)?.0)))
+}
+
+pub(super) fn shuffle_in(scope: &Scope<'_>, device: &Device) -> Result<(Permutation, usize)> {
+    let back = scope.indices("inv_perm")?;
+    let layer = scope.named("inv_perm", Permutation::given(&back, device))?;
+    scope.expect_inverse("perm", &back, &scope.indices("perm")?)?;
+    Ok((layer, back.len()))
+}
+
+pub(super) fn lu_linear_permute_in(
+    scope: &Scope<'_>,
+    device: &Device,
+) -> Result<((Permutation, LuLinear), usize)> {
+    let (permutation, width) = permutation_in(&scope.within("permutation"), device)?;
+    let (linear, features) = lu_linear_in(&scope.within("linear"), device)?;
+    same_width(&scope.full("permutation._permutation"), Some(features), width)?;
+    Ok(((permutation, linear), features))
+}
+
+pub(super) fn invertible_affine_in(
+    scope: &Scope<'_>,
+    device: &Device,
+) -> Result<((Permutation, LuLinear), usize)> {
+    let (diagonal, [features]) = scope.floats_of_rank("log_S")?;
+    let square = |name| scope.floats(name, &[features, features]);
+    let (lower, upper, rows) = (square("L")?, square("U")?, square("P")?);
+    let is_eye = |(at, v): (usize, &f64)| *v == f64::from(at % (features + 1) == 0);
+    if !square("eye")?.iter().enumerate().all(is_eye) {
+        return Err(scope.wrong("eye", "is not the identity".into()));
+    }
+    let sign = scope.floats("sign_S", &[features])?;
+    if let Some(at) = sign.iter().position(|v| v.abs() != 1.0) {
+        return Err(scope.wrong("sign_S", format!("element {at} is {}, not 1 or -1", sign[at])));
+    }
+    // Column j of P holds a single 1, in the row of the feature that comes to place j.
+    let source = |column: usize| (0..features).find(|row| rows[row * features + column] == 1.0);
+    let order: Option<Vec<usize>> = (0..features).map(source).collect();
+    let ones = rows.iter().filter(|v| **v != 0.0).count();
+    let Some(order) = order.filter(|_| ones == features) else {
+        return Err(scope.wrong("P", "is no permutation matrix".into()));
+    };
+    let permutation = scope.named("P", Permutation::given(&order, device))?;
+
+    let entry = |at: usize| if at % features < at / features { lower[at] } else { upper[at] };
+    let factors: Vec<f64> = (0..features * features).map(entry).collect();
+    let vector = |values: &[f64]| from_f64(values.to_vec(), [features], device);
+    let factors = from_f64(factors, [features, features], device);
+    // Rows times L U are columns times its transpose.
+    let matrix =
+        LuFactors::from_weights(factors, vector(diagonal), Some(vector(sign))).transposed();
+    let bias = from_f64(vec![0.0; features], [features], device);
+    Ok(((permutation, LuLinear::from_weights(matrix, bias)), features))
+}
+
+/// Latent to data.
+pub(super) fn act_norm_in(scope: &Scope<'_>, device: &Device) -> Result<(ActNorm, usize)> {
+    let shape = scope.tensor("s", None)?.shape().to_vec();
+    let (log_scale, shift) = (scope.floats("s", &shape)?, scope.floats("t", &shape)?);
+    let features = log_scale.len();
+    if shape.get(..2) != Some(&[1, features]) || features == 0 {
+        let reason = format!("needs shape [1, features, 1..], found {shape:?}");
+        return Err(scope.wrong("s", reason));
+    }
+    // Before its first batch normflows saves zeros; the layer then still waits for data.
+    let untouched = log_scale.iter().chain(shift).all(|v| *v == 0.0);
+    if !scope.flag("data_dep_init_done")? && untouched {
+        return Ok((ActNormConfig::new(features).init(device), features));
+    }
+    let vector = |values: &[f64]| from_f64(values.to_vec(), [features], device);
+    Ok((ActNorm::from_weights(vector(log_scale), vector(shift)), features))
+}

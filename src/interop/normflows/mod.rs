@@ -1,0 +1,238 @@
+//! normflows 1.7, whose `forward` is latent to data: what is loaded here runs the other way, so
+//! that forward is data to latent as everywhere in this crate.
+//!
+//! | here | tensors |
+//! | --- | --- |
+//! | [`masked_affine`] | `b`, `t.net.0`, .., `s.net.0`, .. (`MaskedAffineFlow`) |
+//! | [`affine_coupling_block`] | `flows.1.param_map.net.0`, .. (`AffineCouplingBlock`) |
+//! | [`permute_shuffle`] | `perm`, `inv_perm` (`Permute` with mode `shuffle`) |
+//! | [`permute_swap`] | none (`Permute` with mode `swap`) |
+//! | [`lu_linear_permute`] | `linear`, `permutation` (`LULinearPermute`) |
+//! | [`invertible_affine`] | `P`, `L`, `U`, `log_S`, `sign_S` (`InvertibleAffine` with `use_lu`) |
+//! | [`act_norm`] | `s`, `t`, `data_dep_init_done` (`ActNorm`) |
+//! | [`flow`] | `flows.0`, .. of them, and `q0` (`NormalizingFlow` with `DiagGaussian`) |
+//!
+//! Networks are `nets.MLP` without an output function. Prefixes are written without their last dot;
+//! an empty one means the whole dictionary.
+//!
+//! ```
+//! use burn::tensor::{Device, Tensor};
+//! use burn_flows::{bijector::Bijector, interop::{HostTensor, StateDict, normflows}};
+//!
+//! let device = Device::flex();
+//! let mut dict = StateDict::new();
+//! dict.insert("norm.s", HostTensor::floats([0.0; 2], [1, 2]));
+//! dict.insert("norm.t", HostTensor::floats([1.0; 2], [1, 2]));
+//! dict.insert("norm.data_dep_init_done", HostTensor::floats([1.0], []));
+//! let act_norm = normflows::act_norm(&dict, "norm", &device)?;
+//!
+//! dict.insert("shuffle.perm", HostTensor::ints([1, 0], [2]));
+//! dict.insert("shuffle.inv_perm", HostTensor::ints([1, 0], [2]));
+//! let shuffle = normflows::permute_shuffle(&dict, "shuffle", &device)?;
+//! let swap = normflows::permute_swap(2, &device)?;
+//!
+//! let eye = HostTensor::floats([1.0, 0.0, 0.0, 1.0], [2, 2]);
+//! for name in ["P", "L", "U", "eye"] {
+//!     dict.insert(format!("affine.{name}"), eye.clone());
+//! }
+//! dict.insert("affine.log_S", HostTensor::floats([0.0; 2], [2]));
+//! dict.insert("affine.sign_S", HostTensor::floats([1.0, -1.0], [2]));
+//! let affine = normflows::invertible_affine(&dict, "affine", &device)?;
+//!
+//! let x = Tensor::<2>::from_data([[3.0, 5.0]], &device);
+//! let (z, _) = (act_norm, shuffle, swap, affine).forward(x, None);
+//! let expected = Tensor::<2>::from_data([[2.0, -4.0]], &device);
+//! z.into_data().assert_approx_eq::<f32>(&expected.into_data(), Default::default());
+//! # Ok::<(), burn_flows::Error>(())
+//! ```
+
+mod couplings;
+mod linear;
+
+pub use couplings::{affine_coupling_block, masked_affine};
+pub use linear::{act_norm, invertible_affine, lu_linear_permute, permute_shuffle, permute_swap};
+
+use burn::tensor::Device;
+
+use self::couplings::{block_in, masked_affine_in};
+use self::linear::{act_norm_in, invertible_affine_in, lu_linear_permute_in, shuffle_in};
+use super::scope::{Scope, whole};
+use super::{StateDict, same_width, standard_base};
+use crate::bijector::{AnyBijector, Inverse};
+use crate::conditioner::ActivationConfig;
+use crate::distribution::DiagNormal;
+use crate::error::{Result, at_least};
+use crate::flow::Flow;
+use crate::math::from_f64;
+use crate::univariate::ScaleMap;
+
+/// `scale_map="sigmoid"`, the default of Glow blocks: latent to data, `z / sigmoid(a + 2)`.
+pub const SIGMOID: ScaleMap = ScaleMap::InverseSigmoid { offset: 2.0 };
+
+/// `scale_map="sigmoid_inv"`: latent to data, `z * sigmoid(a + 2)`.
+pub const SIGMOID_INV: ScaleMap = ScaleMap::Sigmoid { offset: 2.0, floor: 0.0 };
+
+/// One entry of `flows`, with what the file does not say about it.
+///
+/// ```
+/// use burn_flows::{interop::normflows::{Layer, SIGMOID}, univariate::ScaleMap};
+///
+/// // [AffineCouplingBlock(net), Permute(6, "swap"), AffineCouplingBlock(net, scale_map="sigmoid")]
+/// let layers = [
+///     Layer::AffineCouplingBlock { scale_map: Some(ScaleMap::Exp), inverted: false },
+///     Layer::PermuteSwap { features: 6 },
+///     Layer::AffineCouplingBlock { scale_map: Some(SIGMOID), inverted: false },
+/// ];
+/// assert_eq!(layers.len(), 3);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub enum Layer {
+    /// `MaskedAffineFlow`, also with `s=None`.
+    MaskedAffine,
+    /// `AffineCouplingBlock`.
+    AffineCouplingBlock {
+        /// `scale_map`; `None` for `scale=False`.
+        scale_map: Option<ScaleMap>,
+        /// `split_mode="channel_inv"`: the second half decides the first.
+        inverted: bool,
+    },
+    /// `Permute` with mode `swap`.
+    PermuteSwap {
+        /// `num_channels`.
+        features: usize,
+    },
+    /// `Permute` with mode `shuffle`.
+    PermuteShuffle,
+    /// `LULinearPermute`.
+    LuLinearPermute,
+    /// `InvertibleAffine` with `use_lu=True`.
+    InvertibleAffine,
+    /// `ActNorm` of vectors.
+    ActNorm,
+}
+
+/// `NormalizingFlow` with these `flows`, listed latent to data as there.
+///
+/// A `DiagGaussian` base gets its mean and scale, learnable as there by default; a file without one
+/// gets a fixed standard normal.
+///
+/// # Errors
+///
+/// If a layer does not fit its neighbours, and as the [module](super#errors) says.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::conditioner::ActivationConfig;
+/// use burn_flows::interop::{StateDict, normflows::{self, Layer}};
+///
+/// let (relu, device) = (ActivationConfig::Relu, Device::flex());
+/// let layers = [Layer::PermuteSwap { features: 3 }];
+/// let flow = normflows::flow(&StateDict::new(), &layers, &relu, &device)?;
+/// let x = flow.decode(Tensor::<2>::from_data([[1.0, 2.0, 3.0]], &device));
+/// assert_eq!(x.into_data().try_to_vec_as::<f32>().unwrap(), [2.0, 3.0, 1.0]);
+/// # Ok::<(), burn_flows::Error>(())
+/// ```
+pub fn flow(
+    dict: &StateDict,
+    layers: &[Layer],
+    activation: &ActivationConfig,
+    device: &Device,
+) -> Result<Flow<AnyBijector, DiagNormal<2>>> {
+    at_least("normflows::flow", "layers", 1, layers.len())?;
+    whole(dict, "", |scope| {
+        let mut features = None;
+        let mut stack = Vec::with_capacity(layers.len());
+        for (index, layer) in layers.iter().enumerate() {
+            let part = scope.within(&format!("flows.{index}"));
+            let (bijector, width) = any(&part, layer, activation, device)?;
+            same_width(&part.full(""), features, width)?;
+            features = Some(width);
+            stack.push(bijector);
+        }
+        // Listed latent to data.
+        stack.reverse();
+        let base = base(scope, features.unwrap_or_default(), device)?;
+        Ok(Flow::new(AnyBijector::Stack(stack), base))
+    })
+}
+
+/// One layer of any kind.
+///
+/// # Errors
+///
+/// As the [module](super#errors) says.
+///
+/// ```
+/// use burn_flows::conditioner::ActivationConfig;
+/// use burn_flows::{Error, interop::{StateDict, normflows::{self, Layer}}};
+///
+/// let (relu, device) = (ActivationConfig::Relu, burn::tensor::Device::flex());
+/// let missing = normflows::layer(&StateDict::new(), "flows.0", &Layer::ActNorm, &relu, &device);
+/// assert!(matches!(missing, Err(Error::MissingTensor { name, .. }) if name == "flows.0.s"));
+/// ```
+pub fn layer(
+    dict: &StateDict,
+    prefix: &str,
+    layer: &Layer,
+    activation: &ActivationConfig,
+    device: &Device,
+) -> Result<AnyBijector> {
+    whole(dict, prefix, |scope| Ok(any(scope, layer, activation, device)?.0))
+}
+
+/// The layer data to latent, and its features.
+fn any(
+    scope: &Scope<'_>,
+    layer: &Layer,
+    activation: &ActivationConfig,
+    device: &Device,
+) -> Result<(AnyBijector, usize)> {
+    let turned = |layer| AnyBijector::Inverse(Inverse::new(vec![layer]));
+    let linear = |(permutation, linear)| {
+        AnyBijector::Stack(vec![
+            AnyBijector::Permutation(permutation),
+            AnyBijector::LuLinear(linear),
+        ])
+    };
+    Ok(match *layer {
+        Layer::MaskedAffine => {
+            let (layer, features) = masked_affine_in(scope, activation, device)?;
+            (turned(AnyBijector::MultiCoupling(layer)), features)
+        }
+        Layer::AffineCouplingBlock { scale_map, inverted } => {
+            let (layer, features) = block_in(scope, scale_map, inverted, activation, device)?;
+            (turned(AnyBijector::Coupling(layer)), features)
+        }
+        Layer::PermuteSwap { features } => {
+            (AnyBijector::Permutation(permute_swap(features, device)?), features)
+        }
+        Layer::PermuteShuffle => {
+            let (layer, features) = shuffle_in(scope, device)?;
+            (AnyBijector::Permutation(layer), features)
+        }
+        Layer::LuLinearPermute => {
+            let (layers, features) = lu_linear_permute_in(scope, device)?;
+            (linear(layers), features)
+        }
+        Layer::InvertibleAffine => {
+            let (layers, features) = invertible_affine_in(scope, device)?;
+            (linear(layers), features)
+        }
+        Layer::ActNorm => {
+            let (layer, features) = act_norm_in(scope, device)?;
+            (turned(AnyBijector::ActNorm(layer)), features)
+        }
+    })
+}
+
+fn base(scope: &Scope<'_>, features: usize, device: &Device) -> Result<DiagNormal<2>> {
+    if !scope.has_part("q0") {
+        return Ok(standard_base(features, device));
+    }
+    let row = |name| {
+        let values = scope.floats(name, &[1, features])?;
+        Ok(from_f64(values.to_vec(), [1, features], device))
+    };
+    Ok(DiagNormal::from_weights(row("q0.loc")?, row("q0.log_scale")?))
+}

@@ -1,0 +1,319 @@
+//! Named tensors on the host, as another library saved them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use burn::tensor::{bf16, f16};
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+
+use crate::error::{Error, Result};
+
+/// How many names a message about a missing tensor lists.
+const NAMES_IN_MESSAGE: usize = 8;
+
+/// A tensor on the host: a shape and numbers of one kind, row-major.
+///
+/// Every float precision is held as `f64`, every integer as `i64`.
+///
+/// ```
+/// use burn_flows::interop::HostTensor;
+///
+/// let matrix = HostTensor::floats([1.0, 2.0, 3.0, 4.0], [2, 2]);
+/// assert_eq!(matrix.shape(), [2, 2]);
+/// assert_eq!(matrix.as_floats(), Some(&[1.0, 2.0, 3.0, 4.0][..]));
+/// assert_eq!(HostTensor::ints([3], [1]).as_floats(), None);
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct HostTensor {
+    shape: Vec<usize>,
+    values: Values,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Values {
+    Floats(Vec<f64>),
+    Ints(Vec<i64>),
+    Bools(Vec<bool>),
+}
+
+impl HostTensor {
+    /// A tensor of floats.
+    ///
+    /// # Panics
+    ///
+    /// If the shape holds another number of values, here and in [`ints`](Self::ints) and
+    /// [`bools`](Self::bools).
+    #[track_caller]
+    pub fn floats(values: impl Into<Vec<f64>>, shape: impl Into<Vec<usize>>) -> Self {
+        let values = values.into();
+        Self { shape: checked(shape.into(), values.len()), values: Values::Floats(values) }
+    }
+
+    /// A tensor of integers.
+    #[track_caller]
+    pub fn ints(values: impl Into<Vec<i64>>, shape: impl Into<Vec<usize>>) -> Self {
+        let values = values.into();
+        Self { shape: checked(shape.into(), values.len()), values: Values::Ints(values) }
+    }
+
+    /// A tensor of booleans.
+    #[track_caller]
+    pub fn bools(values: impl Into<Vec<bool>>, shape: impl Into<Vec<usize>>) -> Self {
+        let values = values.into();
+        Self { shape: checked(shape.into(), values.len()), values: Values::Bools(values) }
+    }
+
+    /// The length of every axis; empty for a single number.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The values, where they are floats.
+    pub fn as_floats(&self) -> Option<&[f64]> {
+        match &self.values {
+            Values::Floats(values) => Some(values),
+            _ => None,
+        }
+    }
+
+    /// The values, where they are integers.
+    pub fn as_ints(&self) -> Option<&[i64]> {
+        match &self.values {
+            Values::Ints(values) => Some(values),
+            _ => None,
+        }
+    }
+
+    /// The values, where they are booleans.
+    pub fn as_bools(&self) -> Option<&[bool]> {
+        match &self.values {
+            Values::Bools(values) => Some(values),
+            _ => None,
+        }
+    }
+
+    fn decode(name: &str, view: &TensorView<'_>) -> Result<Self> {
+        let bytes = view.data();
+        let shape = view.shape();
+        Ok(match view.dtype() {
+            Dtype::F64 => Self::floats(numbers(bytes, f64::from_le_bytes), shape),
+            Dtype::F32 => Self::floats(numbers(bytes, |b| f32::from_le_bytes(b).into()), shape),
+            Dtype::F16 => Self::floats(numbers(bytes, |b| f16::from_le_bytes(b).into()), shape),
+            Dtype::BF16 => Self::floats(numbers(bytes, |b| bf16::from_le_bytes(b).into()), shape),
+            Dtype::I64 => Self::ints(numbers(bytes, i64::from_le_bytes), shape),
+            Dtype::I32 => Self::ints(numbers(bytes, |b| i32::from_le_bytes(b).into()), shape),
+            Dtype::I16 => Self::ints(numbers(bytes, |b| i16::from_le_bytes(b).into()), shape),
+            Dtype::I8 => Self::ints(numbers(bytes, |b| i8::from_le_bytes(b).into()), shape),
+            Dtype::U32 => Self::ints(numbers(bytes, |b| u32::from_le_bytes(b).into()), shape),
+            Dtype::U16 => Self::ints(numbers(bytes, |b| u16::from_le_bytes(b).into()), shape),
+            Dtype::U8 => Self::ints(numbers(bytes, |b| u8::from_le_bytes(b).into()), shape),
+            Dtype::BOOL => Self::bools(numbers(bytes, |[b]: [u8; 1]| b != 0), shape),
+            other => {
+                let reason = format!("holds {other:?} numbers, which no flow is made of");
+                return Err(Error::Tensor { name: name.into(), reason });
+            }
+        })
+    }
+}
+
+#[track_caller]
+fn checked(shape: Vec<usize>, count: usize) -> Vec<usize> {
+    let expected = shape.iter().product::<usize>();
+    assert_eq!(count, expected, "HostTensor: shape {shape:?} holds {expected} values");
+    shape
+}
+
+fn numbers<T, const N: usize>(bytes: &[u8], read: impl Fn([u8; N]) -> T) -> Vec<T> {
+    bytes.as_chunks::<N>().0.iter().map(|chunk| read(*chunk)).collect()
+}
+
+/// The tensors of a foreign model by their names there, read from a safetensors file or put
+/// together by hand.
+///
+/// ```
+/// use burn_flows::{Error, interop::{HostTensor, StateDict}};
+///
+/// let mut dict = StateDict::new();
+/// dict.insert("shift", HostTensor::floats([0.5, -0.5], [2]));
+/// assert_eq!(dict.names().collect::<Vec<_>>(), ["shift"]);
+/// assert_eq!(dict.get("shift")?.shape(), [2]);
+/// assert!(matches!(dict.get_shaped("shift", &[3]), Err(Error::ShapeMismatch { .. })));
+/// assert!(matches!(dict.get("log_scale"), Err(Error::MissingTensor { .. })));
+/// # Ok::<(), Error>(())
+/// ```
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StateDict {
+    tensors: BTreeMap<String, HostTensor>,
+}
+
+impl StateDict {
+    /// No tensors yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The tensors of a safetensors file.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the file cannot be read, [`Error::Format`] if it is not whole and valid
+    /// safetensors, [`Error::Tensor`] if it holds numbers of an unknown kind.
+    ///
+    /// ```
+    /// use burn_flows::{Error, interop::StateDict};
+    ///
+    /// let missing = StateDict::load("no/such/file.safetensors");
+    /// assert!(matches!(missing, Err(Error::Io { .. })));
+    /// ```
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let bytes = std::fs::read(path).map_err(|source| Error::io(path, source))?;
+        Self::read(&bytes, path)
+    }
+
+    /// The tensors of a safetensors file that is already in memory.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](Self::load).
+    ///
+    /// ```
+    /// use burn_flows::{Error, interop::StateDict};
+    ///
+    /// let garbage = StateDict::from_bytes(b"not a model");
+    /// assert!(matches!(garbage, Err(Error::Format { .. })));
+    /// ```
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        Self::read(bytes, Path::new("safetensors in memory"))
+    }
+
+    fn read(bytes: &[u8], path: &Path) -> Result<Self> {
+        let file = SafeTensors::deserialize(bytes)
+            .map_err(|error| Error::format(path, format!("not valid safetensors: {error}")))?;
+        let decode = |(name, view): (&str, TensorView<'_>)| {
+            Ok((name.to_string(), HostTensor::decode(name, &view)?))
+        };
+        Ok(Self { tensors: file.iter().map(decode).collect::<Result<_>>()? })
+    }
+
+    /// Adds a tensor, in place of one of the same name.
+    pub fn insert(&mut self, name: impl Into<String>, tensor: HostTensor) {
+        self.tensors.insert(name.into(), tensor);
+    }
+
+    /// The names in alphabetical order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.tensors.keys().map(String::as_str)
+    }
+
+    /// Whether there is a tensor of this name.
+    pub fn contains(&self, name: &str) -> bool {
+        self.tensors.contains_key(name)
+    }
+
+    /// The tensor of this name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MissingTensor`] if there is none.
+    pub fn get(&self, name: &str) -> Result<&HostTensor> {
+        self.tensors.get(name).ok_or_else(|| self.missing(name, &[]))
+    }
+
+    /// The tensor of this name and shape.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MissingTensor`] if there is none, [`Error::ShapeMismatch`] if it has another shape.
+    pub fn get_shaped(&self, name: &str, expected: &[usize]) -> Result<&HostTensor> {
+        let tensor = self.tensors.get(name).ok_or_else(|| self.missing(name, expected))?;
+        if tensor.shape == expected {
+            return Ok(tensor);
+        }
+        Err(Error::ShapeMismatch {
+            name: name.into(),
+            expected: expected.into(),
+            found: tensor.shape.clone(),
+        })
+    }
+
+    fn missing(&self, name: &str, expected: &[usize]) -> Error {
+        let mut found = self.names().take(NAMES_IN_MESSAGE).collect::<Vec<_>>().join(", ");
+        match self.tensors.len() {
+            0 => found.push_str("no tensors"),
+            n if n > NAMES_IN_MESSAGE => found.push_str(&format!(", .. ({n} tensors)")),
+            _ => {}
+        }
+        Error::MissingTensor { name: name.into(), expected: expected.into(), found }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file() -> Vec<u8> {
+        let floats = [1.5f32, -2.0, 0.25, 8.0].map(f32::to_le_bytes).concat();
+        let halves = [f16::from_f32(0.5), f16::from_f32(-3.0)].map(f16::to_le_bytes).concat();
+        let ints = [2i64, 0, 1].map(i64::to_le_bytes).concat();
+        let views = [
+            ("a", TensorView::new(Dtype::F32, vec![2, 2], &floats).unwrap()),
+            ("b", TensorView::new(Dtype::F16, vec![2], &halves).unwrap()),
+            ("c", TensorView::new(Dtype::I64, vec![3], &ints).unwrap()),
+            ("d", TensorView::new(Dtype::BOOL, vec![], &[1]).unwrap()),
+        ];
+        safetensors::serialize(views, None).unwrap()
+    }
+
+    #[test]
+    fn every_kind_of_number_is_read() {
+        let dict = StateDict::from_bytes(&file()).unwrap();
+        assert_eq!(dict.get("a").unwrap(), &HostTensor::floats([1.5, -2.0, 0.25, 8.0], [2, 2]));
+        assert_eq!(dict.get("b").unwrap(), &HostTensor::floats([0.5, -3.0], [2]));
+        assert_eq!(dict.get("c").unwrap(), &HostTensor::ints([2, 0, 1], [3]));
+        assert_eq!(dict.get("d").unwrap(), &HostTensor::bools([true], []));
+    }
+
+    #[test]
+    fn no_damaged_file_panics() {
+        let whole = file();
+        for length in 0..whole.len() {
+            let truncated = StateDict::from_bytes(&whole[..length]);
+            assert!(matches!(truncated, Err(Error::Format { .. })), "{length} bytes were accepted");
+        }
+        // A changed byte may still be a valid file of other numbers; it must not panic.
+        let header = 8 + u64::from_le_bytes(whole[..8].try_into().unwrap()) as usize;
+        for at in 0..header {
+            for flip in [0x01, 0x10, 0x80] {
+                let mut damaged = whole.clone();
+                damaged[at] ^= flip;
+                drop(StateDict::from_bytes(&damaged));
+            }
+        }
+    }
+
+    #[test]
+    fn a_header_that_lies_about_lengths_is_an_error() {
+        for shape in ["[3]", "[18446744073709551615,2]", "[-1]"] {
+            let header =
+                format!(r#"{{"a":{{"dtype":"F32","shape":{shape},"data_offsets":[0,4]}}}}"#);
+            let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+            bytes.extend(header.as_bytes());
+            bytes.extend([0; 4]);
+            let read = StateDict::from_bytes(&bytes);
+            assert!(matches!(read, Err(Error::Format { .. })), "{shape}: {read:?}");
+        }
+        let mut huge = u64::MAX.to_le_bytes().to_vec();
+        huge.extend(b"{}");
+        assert!(matches!(StateDict::from_bytes(&huge), Err(Error::Format { .. })));
+    }
+
+    #[test]
+    fn a_missing_tensor_is_named_with_what_is_there() {
+        let error = StateDict::from_bytes(&file()).unwrap().get_shaped("e", &[4]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "tensor `e` of shape [4] is missing; the file holds a, b, c, d"
+        );
+    }
+}

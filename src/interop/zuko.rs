@@ -1,0 +1,190 @@
+//! zuko 1.6: `flow.transform` is data to latent there too.
+//!
+//! | here | tensors |
+//! | --- | --- |
+//! | [`coupling`] | `mask`, `hyper.0`, `hyper.2`, .. (`GeneralCouplingTransform`) |
+//! | [`real_nvp`] | `transform.transforms.0`, .. of them, and `base` |
+//! | [`elementwise_affine`] | `shift`, `scale` (`MonotonicAffineTransform`) |
+//!
+//! Prefixes are written without their last dot; an empty one means the whole dictionary.
+
+use burn::config::Config;
+use burn::tensor::Device;
+
+use super::dense::{Plain, interleaved};
+use super::scope::{Scope, whole};
+use super::{StateDict, same_width, standard_base};
+use crate::bijector::{AnyBijector, Coupling, Elementwise, Mask};
+use crate::conditioner::{ActivationConfig, Mlp};
+use crate::distribution::DiagNormal;
+use crate::error::Result;
+use crate::flow::Flow;
+use crate::math::from_f64;
+use crate::univariate::{Affine, AnyUnivariate, ScaleMap};
+
+/// What zuko does not save, with its own defaults.
+///
+/// ```
+/// use burn_flows::{interop::zuko, univariate::ScaleMap};
+///
+/// // MonotonicAffineTransform(slope=1e-2)
+/// let bound = 1e2_f64.ln();
+/// let options = zuko::Options::new().with_scale_map(ScaleMap::SoftBound { bound });
+/// assert_ne!(options.scale_map, zuko::Options::new().scale_map);
+/// ```
+#[derive(Config, Debug)]
+pub struct Options {
+    /// `slope` of the affine maps, as the bound `-ln slope`.
+    #[config(default = "ScaleMap::default()")]
+    pub scale_map: ScaleMap,
+    /// `activation` of the hyper networks.
+    #[config(default = "ActivationConfig::Relu")]
+    pub activation: ActivationConfig,
+}
+
+/// `RealNVP`, which zuko also calls `NICE`: its couplings are affine in both.
+///
+/// The base is fixed, as there.
+///
+/// # Errors
+///
+/// As the [module](super#errors) says, or if a layer saved nothing or does not fit its neighbours.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::interop::{HostTensor, StateDict, zuko};
+///
+/// // One coupling of two features: the first decides shift and scale of the second.
+/// let mut dict = StateDict::new();
+/// let prefix = "transform.transforms.0";
+/// dict.insert(format!("{prefix}.mask"), HostTensor::bools([true, false], [2]));
+/// dict.insert(format!("{prefix}.hyper.0.weight"), HostTensor::floats([1.0], [1, 1]));
+/// dict.insert(format!("{prefix}.hyper.0.bias"), HostTensor::floats([0.0], [1]));
+/// dict.insert(format!("{prefix}.hyper.2.weight"), HostTensor::floats([0.5, 0.0], [2, 1]));
+/// dict.insert(format!("{prefix}.hyper.2.bias"), HostTensor::floats([0.0, 0.0], [2]));
+/// let device = Device::flex();
+/// let flow = zuko::real_nvp(&dict, &zuko::Options::new(), &device)?;
+/// let z = flow.encode(Tensor::<2>::from_data([[2.0, 3.0]], &device));
+/// assert_eq!(z.into_data().try_to_vec_as::<f32>().unwrap(), [2.0, 4.0]);
+/// # Ok::<(), burn_flows::Error>(())
+/// ```
+pub fn real_nvp(
+    dict: &StateDict,
+    options: &Options,
+    device: &Device,
+) -> Result<Flow<AnyBijector, DiagNormal<2>>> {
+    whole(dict, "", |scope| {
+        let mut features = None;
+        let mut layers = vec![];
+        let numbers = scope.numbered("transform.transforms").len().max(1);
+        for index in 0..numbers {
+            let part = scope.within(&format!("transform.transforms.{index}"));
+            let (layer, width) = coupling_in(&part, options, device)?;
+            same_width(&part.full("mask"), features, width)?;
+            features = Some(width);
+            layers.push(AnyBijector::Coupling(layer));
+        }
+        let features = features.unwrap_or_default();
+        let base = base(scope, features, device)?;
+        Ok(Flow::new(AnyBijector::Stack(layers), base))
+    })
+}
+
+/// An affine `GeneralCouplingTransform`.
+///
+/// # Errors
+///
+/// As the [module](super#errors) says.
+///
+/// ```
+/// use burn_flows::{Error, interop::{HostTensor, StateDict, zuko}};
+///
+/// let mut dict = StateDict::new();
+/// dict.insert("mask", HostTensor::bools([true, true], [2]));
+/// let device = burn::tensor::Device::flex();
+/// let error = zuko::coupling(&dict, "", &zuko::Options::new(), &device).unwrap_err();
+/// assert!(matches!(error, Error::Tensor { name, .. } if name == "mask")); // moves nothing
+/// ```
+pub fn coupling(
+    dict: &StateDict,
+    prefix: &str,
+    options: &Options,
+    device: &Device,
+) -> Result<Coupling<AnyUnivariate, Mlp>> {
+    whole(dict, prefix, |scope| Ok(coupling_in(scope, options, device)?.0))
+}
+
+/// `MonotonicAffineTransform` with a free shift and scale per element.
+///
+/// # Errors
+///
+/// As the [module](super#errors) says.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::{bijector::Bijector, interop::{HostTensor, StateDict, zuko}};
+///
+/// let mut dict = StateDict::new();
+/// dict.insert("shift", HostTensor::floats([1.0, 2.0], [2]));
+/// dict.insert("scale", HostTensor::floats([0.0, 0.0], [2]));
+/// let device = Device::flex();
+/// let layer = zuko::elementwise_affine(&dict, "", &zuko::Options::new(), &device)?;
+/// let (z, _) = layer.forward(Tensor::<2>::zeros([1, 2], &device), None);
+/// assert_eq!(z.into_data().try_to_vec_as::<f32>().unwrap(), [1.0, 2.0]);
+/// # Ok::<(), burn_flows::Error>(())
+/// ```
+pub fn elementwise_affine(
+    dict: &StateDict,
+    prefix: &str,
+    options: &Options,
+    device: &Device,
+) -> Result<Elementwise<Affine>> {
+    whole(dict, prefix, |scope| {
+        let shift = scope.tensor("shift", None)?;
+        let shape = shift.shape().to_vec();
+        let params = [scope.floats("shift", &shape)?, scope.floats("scale", &shape)?].concat();
+        let elements = params.len() / 2;
+        if elements == 0 {
+            return Err(scope.wrong("shift", "is empty".into()));
+        }
+        let params = from_f64(params, [2, elements], device);
+        Ok(Elementwise::from_weights(Affine::new(options.scale_map), params))
+    })
+}
+
+fn base(scope: &Scope<'_>, features: usize, device: &Device) -> Result<DiagNormal<2>> {
+    if !scope.has_part("base") {
+        return Ok(standard_base(features, device));
+    }
+    let loc = scope.floats("base.loc", &[features])?;
+    let scale = scope.floats("base.scale", &[features])?;
+    if let Some(at) = scale.iter().position(|v| *v <= 0.0) {
+        return Err(scope.wrong("base.scale", format!("element {at} is {}", scale[at])));
+    }
+    let row = |values: &[f64]| from_f64(values.to_vec(), [1, features], device);
+    Ok(DiagNormal::fixed(row(loc), row(scale)))
+}
+
+fn coupling_in(
+    scope: &Scope<'_>,
+    options: &Options,
+    device: &Device,
+) -> Result<(Coupling<AnyUnivariate, Mlp>, usize)> {
+    let mask = scope.tensor("mask", None)?;
+    let Some(flags) = mask.as_bools() else {
+        return Err(scope.wrong("mask", "does not hold booleans".into()));
+    };
+    let features = flags.len();
+    let (kept, moved): (Vec<usize>, Vec<usize>) = (0..features).partition(|&i| flags[i]);
+    let mask = Mask::Kept(kept.clone());
+    scope.named("mask", mask.kept(&[features]))?;
+
+    let network = Plain::read(scope, "hyper")?;
+    let context = network.input.context_behind(kept.len())?;
+    network.output.expect(2 * moved.len(), network.output.inputs())?;
+    let rows = interleaved(2, moved.len());
+    let mlp = network.pick_outputs(&rows).mlp(&options.activation, context, device);
+    let univariate = AnyUnivariate::Affine(Affine::new(options.scale_map));
+    let layer = Coupling::new(&mask, &[features], univariate, |_, _| mlp, device);
+    Ok((scope.named("mask", layer)?, features))
+}

@@ -1,0 +1,313 @@
+//! Which files there are, and how each is loaded through the public API.
+
+use burn_flows::Flow;
+use burn_flows::bijector::{ActNormConfig, AnyBijector, Bijector};
+use burn_flows::burn::tensor::Tensor;
+use burn_flows::conditioner::ActivationConfig;
+use burn_flows::distribution::DiagNormal;
+use burn_flows::interop::normflows::{self, Layer};
+use burn_flows::interop::{StateDict, flowjax, nflows, zuko};
+use burn_flows::univariate::ScaleMap;
+
+use crate::DEVICE;
+use crate::compare::{self, VALUE, flatten, numbers};
+use crate::reference::Reference;
+use crate::report::Report;
+
+/// What became of one file.
+pub enum Outcome {
+    /// With the errors found.
+    Passed(String),
+    /// With the reason.
+    Failed(String),
+    /// With the part of the crate that brings the family.
+    NotSupported(&'static str),
+}
+
+type Check = fn(&Reference) -> Result<Report, String>;
+
+/// The families that are compared: library, family, how. A case is of a family if it has its name,
+/// alone or followed by `_` and more; `*` stands for any beginning.
+const COMPARED: &[(&str, &str, Check)] = &[
+    ("nflows", "realnvp_affine_coupling", nflows_stack),
+    ("nflows", "nice_additive_coupling", nflows_stack),
+    ("nflows", "lulinear", nflows_stack),
+    ("nflows", "*_permutation", nflows_stack),
+    ("nflows", "batchnorm_eval", nflows_stack),
+    ("nflows", "batchnorm_train_step", nflows_train_step),
+    ("nflows", "actnorm", nflows_actnorm),
+    ("zuko", "nice", zuko_real_nvp),
+    ("zuko", "realnvp", zuko_real_nvp),
+    ("zuko", "univariate_affine", zuko_affine),
+    ("normflows", "realnvp_masked_affine", normflows_masked),
+    ("normflows", "nice_masked_affine", normflows_masked),
+    ("normflows", "affine_coupling_block", normflows_blocks),
+    ("normflows", "permute_shuffle", |r| normflows_layer(r, Layer::PermuteShuffle)),
+    ("normflows", "permute_swap", normflows_swap),
+    ("normflows", "lu_linear_permute", |r| normflows_layer(r, Layer::LuLinearPermute)),
+    ("normflows", "invertible_affine_lu", |r| normflows_layer(r, Layer::InvertibleAffine)),
+    ("normflows", "actnorm_data_init", normflows_actnorm),
+    ("flowjax", "coupling_affine", flowjax_coupling),
+];
+
+const IMAGES: &str = "images: Glow, squeeze, multi-scale and the linear layers";
+const AUTOREGRESSIVE: &str = "masked autoregressive flows";
+const SCALAR_MAPS: &str = "splines, residual and other scalar maps";
+
+/// The families that are not compared yet, and what brings them. A family in neither list fails.
+const LATER: &[(&str, &str, &str)] = &[
+    ("nflows", "glow_multiscale_image", IMAGES),
+    ("nflows", "householder", IMAGES),
+    ("nflows", "naive_linear", IMAGES),
+    ("nflows", "onebyoneconv", IMAGES),
+    ("nflows", "qr_linear", IMAGES),
+    ("nflows", "svd_linear", IMAGES),
+    ("normflows", "glow_block", IMAGES),
+    ("normflows", "glow_multiscale", IMAGES),
+    ("normflows", "invertible_1x1conv", IMAGES),
+    ("nflows", "maf", AUTOREGRESSIVE),
+    ("zuko", "maf", AUTOREGRESSIVE),
+    ("normflows", "maf", AUTOREGRESSIVE),
+    ("flowjax", "maf_affine", AUTOREGRESSIVE),
+    ("flowjax", "bnaf", AUTOREGRESSIVE),
+    ("nflows", "rqs", SCALAR_MAPS),
+    ("nflows", "linear_spline_coupling", SCALAR_MAPS),
+    ("nflows", "quadratic_spline_coupling", SCALAR_MAPS),
+    ("nflows", "cubic_spline_coupling", SCALAR_MAPS),
+    ("zuko", "nsf", SCALAR_MAPS),
+    ("zuko", "ncsf", SCALAR_MAPS),
+    ("zuko", "naf", SCALAR_MAPS),
+    ("zuko", "unaf", SCALAR_MAPS),
+    ("zuko", "gf", SCALAR_MAPS),
+    ("zuko", "sospf", SCALAR_MAPS),
+    ("zuko", "bpf", SCALAR_MAPS),
+    ("zuko", "cnf", SCALAR_MAPS),
+    ("zuko", "univariate_bernstein", SCALAR_MAPS),
+    ("zuko", "univariate_gaussianization", SCALAR_MAPS),
+    ("zuko", "univariate_rqs", SCALAR_MAPS),
+    ("zuko", "univariate_sos", SCALAR_MAPS),
+    ("normflows", "ar_rqs", SCALAR_MAPS),
+    ("normflows", "circular_ar_rqs", SCALAR_MAPS),
+    ("normflows", "circular_coupled_rqs", SCALAR_MAPS),
+    ("normflows", "coupled_rqs", SCALAR_MAPS),
+    ("normflows", "planar_leaky_relu", SCALAR_MAPS),
+    ("normflows", "planar_tanh", SCALAR_MAPS),
+    ("normflows", "radial", SCALAR_MAPS),
+    ("normflows", "residual", SCALAR_MAPS),
+    ("flowjax", "coupling_rqs", SCALAR_MAPS),
+    ("flowjax", "maf_rqs", SCALAR_MAPS),
+    ("flowjax", "planar_leaky", SCALAR_MAPS),
+    ("flowjax", "triangular_spline", SCALAR_MAPS),
+];
+
+/// Compares a file, or says why not.
+pub fn check(reference: &Reference) -> Outcome {
+    let is = |library: &str, family: &str| {
+        library == reference.library && belongs(&reference.case, family)
+    };
+    if let Some((_, _, compare)) = COMPARED.iter().find(|(library, family, _)| is(library, family))
+    {
+        return match compare(reference).and_then(Report::conclude) {
+            Ok(detail) => Outcome::Passed(detail),
+            Err(reason) => Outcome::Failed(reason),
+        };
+    }
+    match LATER.iter().find(|(library, family, _)| is(library, family)) {
+        Some((_, _, part)) => Outcome::NotSupported(part),
+        None => Outcome::Failed("is of a family in no list".into()),
+    }
+}
+
+fn belongs(case: &str, family: &str) -> bool {
+    let rest = match family.strip_prefix('*') {
+        Some(end) => case.split_once(end).map(|(_, rest)| rest),
+        None => case.strip_prefix(family),
+    };
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
+}
+
+/// A single layer, whose file speaks of a standard normal base, as a flow of one row's shape.
+fn on_standard<const D: usize, B: Bijector<D>>(
+    layer: B,
+    row: [usize; D],
+) -> Flow<B, DiagNormal<D>> {
+    let device = &*DEVICE;
+    Flow::new(layer, DiagNormal::fixed(Tensor::zeros(row, device), Tensor::ones(row, device)))
+}
+
+/// The shape of one row of a file's data.
+fn row<const D: usize>(reference: &Reference) -> Result<[usize; D], String> {
+    let shape = reference.shape("io.x")?;
+    let mut row = <[usize; D]>::try_from(shape.as_slice())
+        .map_err(|_| format!("`io.x` has shape {shape:?}, expected {D} axes"))?;
+    row[0] = 1;
+    Ok(row)
+}
+
+/// Whether the events of a file are images.
+fn of_images(reference: &Reference) -> Result<bool, String> {
+    Ok(reference.shape("io.x")?.len() == 4)
+}
+
+fn nflows_options(reference: &Reference) -> nflows::Options {
+    let options = nflows::Options::new();
+    let (epsilon, momentum) = (options.epsilon, options.momentum);
+    options
+        .with_epsilon(reference.argument("eps").unwrap_or(epsilon))
+        .with_momentum(reference.argument("momentum").unwrap_or(momentum))
+}
+
+fn nflows_stack(reference: &Reference) -> Result<Report, String> {
+    let options = nflows_options(reference);
+    compare::flow::<2, _>(reference, |state, device| nflows::flow(state, &options, device))
+}
+
+fn nflows_actnorm(reference: &Reference) -> Result<Report, String> {
+    let mut report = if of_images(reference)? {
+        let row = row(reference)?;
+        compare::flow::<4, _>(reference, |state, device| {
+            Ok(on_standard(nflows::act_norm(state, "", device)?, row))
+        })?
+    } else {
+        nflows_stack(reference)?
+    };
+    if reference.tensors.contains("extra.data_init.x") {
+        let log_scale = reference.floats("extra.data_init.log_scale")?;
+        let shift = reference.floats("extra.data_init.shift")?;
+        // nflows divides by the standard deviation alone, this crate by 1e-6 more.
+        let std = || log_scale.iter().map(|s| (-s).exp());
+        let floored = std().map(|std| -(std + 1e-6).ln()).collect();
+        let shift = shift.iter().zip(std()).map(|(t, std)| t * std / (std + 1e-6)).collect();
+        data_init(reference, floored, shift, &mut report)?;
+    }
+    Ok(report)
+}
+
+fn normflows_actnorm(reference: &Reference) -> Result<Report, String> {
+    let mut report = if of_images(reference)? {
+        let row = row(reference)?;
+        compare::flow::<4, _>(reference, |state, device| {
+            Ok(on_standard(normflows::act_norm(state, "", device)?, row))
+        })?
+    } else {
+        normflows_layer(reference, Layer::ActNorm)?
+    };
+    // normflows scales and shifts latent to data: z = (x - t) exp(-s).
+    let (s, t) = (reference.floats("extra.data_init.s")?, reference.floats("extra.data_init.t")?);
+    let log_scale = s.iter().map(|s| -s).collect();
+    let shift = s.iter().zip(t).map(|(s, t)| -t * (-s).exp()).collect();
+    data_init(reference, log_scale, shift, &mut report)?;
+    Ok(report)
+}
+
+/// An ActNorm that has seen the library's first batch, against the parameters it should have.
+fn data_init(
+    reference: &Reference,
+    log_scale: Vec<f64>,
+    shift: Vec<f64>,
+    report: &mut Report,
+) -> Result<(), String> {
+    let x = "extra.data_init.x";
+    let layer = ActNormConfig::new(log_scale.len()).init(&DEVICE);
+    let layer = if reference.shape(x)?.len() == 4 {
+        layer.init_from_data(reference.tensor::<4>(x, &DEVICE)?, None).0
+    } else {
+        layer.init_from_data(reference.tensor::<2>(x, &DEVICE)?, None).0
+    };
+    let found = flatten(&layer);
+    let (found_scale, found_shift) = found.split_at(log_scale.len());
+    report.values("initial log_scale", found_scale, &log_scale, VALUE);
+    report.values("initial shift", found_shift, &shift, VALUE);
+    Ok(())
+}
+
+/// One step in training mode: what comes out, and the running statistics it leaves.
+fn nflows_train_step(reference: &Reference) -> Result<Report, String> {
+    let mut report = nflows_stack(reference)?;
+    let options = nflows_options(reference);
+    let tracked = DEVICE.clone().autodiff();
+    let read = |part: &str, device| {
+        nflows::batch_norm(&reference.tensors, part, &options, device).map_err(|e| e.to_string())
+    };
+    let layer = read("extra.before", &tracked)?;
+    let x = reference.tensor::<2>("extra.train.x", &DEVICE)?;
+    let (z, log_det) = layer.forward(x, None);
+    report.values("training z", &numbers(z), reference.floats("extra.train.z")?, VALUE);
+    let expected = reference.floats("extra.train.logabsdet")?;
+    report.values("training log_det", &numbers(log_det), expected, VALUE);
+    let after = flatten(&read("extra.after", &DEVICE)?);
+    report.values("weights and running statistics", &flatten(&layer), &after, VALUE);
+    Ok(report)
+}
+
+fn zuko_options(reference: &Reference) -> zuko::Options {
+    let options = zuko::Options::new();
+    match reference.argument("slope") {
+        Some(slope) => options.with_scale_map(ScaleMap::SoftBound { bound: -slope.ln() }),
+        None => options,
+    }
+}
+
+fn zuko_real_nvp(reference: &Reference) -> Result<Report, String> {
+    let options = zuko_options(reference);
+    compare::flow::<2, _>(reference, |state, device| zuko::real_nvp(state, &options, device))
+}
+
+fn zuko_affine(reference: &Reference) -> Result<Report, String> {
+    let (options, row) = (zuko_options(reference), row(reference)?);
+    compare::flow::<2, _>(reference, |state, device| {
+        Ok(on_standard(zuko::elementwise_affine(state, "", &options, device)?, row))
+    })
+}
+
+/// One layer whose tensors stand at the top of the file.
+fn normflows_layer(reference: &Reference, layer: Layer) -> Result<Report, String> {
+    let (relu, row) = (ActivationConfig::Relu, row(reference)?);
+    compare::flow::<2, AnyBijector>(reference, |state, device| {
+        Ok(on_standard(normflows::layer(state, "", &layer, &relu, device)?, row))
+    })
+}
+
+fn normflows_stack(reference: &Reference, layers: &[Layer]) -> Result<Report, String> {
+    let relu = ActivationConfig::Relu;
+    compare::flow::<2, _>(reference, |state, device| normflows::flow(state, layers, &relu, device))
+}
+
+fn normflows_masked(reference: &Reference) -> Result<Report, String> {
+    let layers = vec![Layer::MaskedAffine; numbered_flows(&reference.state())];
+    normflows_stack(reference, &layers)
+}
+
+/// Blocks and swaps in turn. The swaps save nothing, so the file does not even say how many.
+fn normflows_blocks(reference: &Reference) -> Result<Report, String> {
+    let text = format!("{} {}", reference.case, reference.constructor());
+    let scale_map = match &text {
+        text if text.contains("additive") || text.contains("scale=False") => None,
+        text if text.contains("sigmoid_inv") => Some(normflows::SIGMOID_INV),
+        text if text.contains("sigmoid") => Some(normflows::SIGMOID),
+        _ => Some(ScaleMap::Exp),
+    };
+    let inverted = text.contains("channel_inv");
+    let features = row::<2>(reference)?[1];
+    let block = Layer::AffineCouplingBlock { scale_map, inverted };
+    let pair = [block, Layer::PermuteSwap { features }];
+    normflows_stack(reference, &pair.repeat(numbered_flows(&reference.state())))
+}
+
+fn normflows_swap(reference: &Reference) -> Result<Report, String> {
+    let features = row::<2>(reference)?[1];
+    normflows_layer(reference, Layer::PermuteSwap { features })
+}
+
+/// How many different `flows.k` have tensors.
+fn numbered_flows(state: &StateDict) -> usize {
+    let number = |name: &str| name.strip_prefix("flows.")?.split('.').next()?.parse::<usize>().ok();
+    state.names().filter_map(number).collect::<std::collections::BTreeSet<_>>().len()
+}
+
+fn flowjax_coupling(reference: &Reference) -> Result<Report, String> {
+    let options = flowjax::Options::new();
+    compare::flow::<2, _>(reference, |state, device| {
+        flowjax::coupling_flow(state, &options, device)
+    })
+}

@@ -1,0 +1,121 @@
+//! One reference file and the page beside it.
+
+use std::path::Path;
+
+use burn_flows::burn::tensor::{DType, Device, Tensor, TensorData};
+use burn_flows::interop::{HostTensor, StateDict};
+use serde_json::Value;
+
+/// What stands in front of every tensor of a file that is not the model's own.
+const NOT_STATE: [&str; 5] = ["io.", "io32.", "grad.", "grad_io.", "extra."];
+
+/// The tensors of a file, and what its library said about it.
+pub struct Reference {
+    pub library: String,
+    pub case: String,
+    pub tensors: StateDict,
+    sidecar: Value,
+}
+
+/// The folder a file lies in: its library.
+pub fn library_of(file: &Path) -> String {
+    let folder = file.parent().and_then(Path::file_name);
+    folder.unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// The name of a file: its case.
+pub fn case_of(file: &Path) -> String {
+    file.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+impl Reference {
+    pub fn load(file: &Path) -> Result<Self, String> {
+        let tensors = StateDict::load(file).map_err(|error| error.to_string())?;
+        let page = file.with_extension("json");
+        let sidecar = match std::fs::read_to_string(&page) {
+            Ok(text) => serde_json::from_str(&text)
+                .map_err(|error| format!("{}: {error}", page.display()))?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Value::Null,
+            Err(error) => return Err(format!("{}: {error}", page.display())),
+        };
+        let library = sidecar["library"].as_str().map_or_else(|| library_of(file), str::to_string);
+        Ok(Self { library, case: case_of(file), tensors, sidecar })
+    }
+
+    /// The model's own tensors: what the library's `state_dict` holds.
+    pub fn state(&self) -> StateDict {
+        self.only(|name| !NOT_STATE.iter().any(|start| name.starts_with(start)))
+    }
+
+    /// Every tensor but one.
+    pub fn without(&self, left_out: &str) -> StateDict {
+        self.only(|name| name != left_out)
+    }
+
+    fn only(&self, wanted: impl Fn(&str) -> bool) -> StateDict {
+        let mut state = StateDict::new();
+        for name in self.tensors.names().filter(|name| wanted(name)) {
+            state.insert(name, self.tensors.get(name).expect("listed").clone());
+        }
+        state
+    }
+
+    /// The floats of a tensor.
+    pub fn floats(&self, name: &str) -> Result<&[f64], String> {
+        let tensor = self.tensors.get(name).map_err(|error| error.to_string())?;
+        tensor.as_floats().ok_or_else(|| format!("`{name}` does not hold floats"))
+    }
+
+    /// A tensor of `D` axes in double precision.
+    pub fn tensor<const D: usize>(&self, name: &str, device: &Device) -> Result<Tensor<D>, String> {
+        let shape = self.shape(name)?;
+        if shape.len() != D {
+            return Err(format!("`{name}` has shape {shape:?}, expected {D} axes"));
+        }
+        let data = TensorData::new(self.floats(name)?.to_vec(), shape);
+        Ok(Tensor::from_data(data, (device, DType::F64)))
+    }
+
+    pub fn shape(&self, name: &str) -> Result<Vec<usize>, String> {
+        Ok(self.tensors.get(name).map_err(|error| error.to_string())?.shape().to_vec())
+    }
+
+    /// The context, where the case has one.
+    pub fn context(&self, device: &Device) -> Result<Option<Tensor<2>>, String> {
+        self.tensors.contains("io.context").then(|| self.tensor("io.context", device)).transpose()
+    }
+
+    /// The parameters' names and gradients.
+    pub fn gradients(&self) -> impl Iterator<Item = (&str, &HostTensor)> {
+        self.tensors.names().filter_map(|name| {
+            let parameter = name.strip_prefix("grad.")?;
+            Some((parameter, self.tensors.get(name).expect("listed")))
+        })
+    }
+
+    /// How the library made the case.
+    pub fn constructor(&self) -> &str {
+        self.sidecar["constructor"].as_str().unwrap_or_default()
+    }
+
+    /// The number behind `key=` in the constructor.
+    pub fn argument(&self, key: &str) -> Option<f64> {
+        let rest = self.constructor().split_once(&format!("{key}="))?.1;
+        let end = rest.find([',', ')', ' ', ']']).unwrap_or(rest.len());
+        rest[..end].parse().ok()
+    }
+
+    /// How far the library itself is from its double precision in single precision.
+    pub fn f32_error(&self, what: &str) -> Option<f64> {
+        self.sidecar["f32_abs_error_vs_f64"][what].as_f64()
+    }
+
+    /// What the library's own inverse misses, where it searches instead of computing.
+    pub fn numerical_inverse_error(&self) -> Option<f64> {
+        if self.sidecar["inverse_is_analytic"].as_bool() != Some(false) {
+            return None;
+        }
+        let errors = self.sidecar["roundtrip_f64"].as_object()?.values();
+        Some(errors.filter_map(Value::as_f64).fold(0.0, f64::max))
+    }
+}

@@ -1,0 +1,62 @@
+//! Errors against their tolerances.
+
+/// The comparisons of one file.
+#[derive(Default)]
+pub struct Report {
+    checks: Vec<Check>,
+    notes: Vec<String>,
+}
+
+struct Check {
+    what: String,
+    error: f64,
+    tolerance: f64,
+}
+
+impl Report {
+    /// One comparison; a NaN fails.
+    pub fn add(&mut self, what: impl Into<String>, error: f64, tolerance: f64) {
+        self.checks.push(Check { what: what.into(), error, tolerance });
+    }
+
+    /// A comparison of values, with a tolerance relative to the size of the largest, at least 1.
+    pub fn values(&mut self, what: &str, found: &[f64], expected: &[f64], tolerance: f64) {
+        self.add(what, max_error(found, expected) / size(expected).max(1.0), tolerance);
+    }
+
+    /// Something a reader should know about this file.
+    pub fn note(&mut self, text: impl Into<String>) {
+        self.notes.push(text.into());
+    }
+
+    /// What was found, or what failed.
+    pub fn conclude(self) -> Result<String, String> {
+        let fails = |check: &&Check| check.error.is_nan() || check.error > check.tolerance;
+        let text = |check: &Check| format!("{} {:.0e}", check.what, check.error);
+        let failed: Vec<String> = self
+            .checks
+            .iter()
+            .filter(fails)
+            .map(|check| format!("{} (allowed {:.0e})", text(check), check.tolerance))
+            .collect();
+        if !failed.is_empty() {
+            return Err(failed.join("; "));
+        }
+        let all = self.checks.iter().map(text).chain(self.notes);
+        Ok(all.collect::<Vec<_>>().join(", "))
+    }
+}
+
+/// The largest absolute value.
+pub fn size(values: &[f64]) -> f64 {
+    values.iter().fold(0.0, |most, v| most.max(v.abs()))
+}
+
+/// The largest difference; infinite where the lengths differ, NaN where a value is.
+pub fn max_error(found: &[f64], expected: &[f64]) -> f64 {
+    if found.len() != expected.len() {
+        return f64::INFINITY;
+    }
+    let errors = found.iter().zip(expected).map(|(a, b)| (a - b).abs());
+    errors.fold(0.0, |most, error| if error.is_nan() || error > most { error } else { most })
+}
