@@ -84,6 +84,16 @@ pub(crate) fn invert_upper(matrix: Tensor<2>) -> Tensor<2> {
     invert_lower(matrix.transpose()).transpose()
 }
 
+/// A float tensor from host numbers, in the default precision of the device.
+#[cfg(feature = "interop")]
+pub(crate) fn from_f64<const D: usize>(
+    values: Vec<f64>,
+    shape: [usize; D],
+    device: &burn::tensor::Device,
+) -> Tensor<D> {
+    Tensor::from_data(burn::tensor::TensorData::new(values, shape), device)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
