@@ -240,7 +240,7 @@ rows! {
     nice: NiceConfig::new(4).with_mlp(mlp()).init(&DEVICE).into_parts().0, [3, 4];
     nice_context: NiceConfig::new(3).with_mlp(mlp()).with_masks(Masks::Halves).with_context(2).init(&DEVICE).into_parts().0, Suite::new([3, 3]).with_context(2);
     real_nvp: RealNvpConfig::new(4).with_layers(3).with_mlp(mlp()).init(&DEVICE).into_parts().0, Suite::new([3, 4]).with_domain(-9.0, 9.0).with_range(-9.0, 9.0);
-    real_nvp_random: RealNvpConfig::new(5).with_layers(4).with_masks(Masks::Random(1)).with_mlp(residual()).with_context(2).init(&DEVICE).into_parts().0, Suite::new([3, 5]).with_context(2).with_domain(-9.0, 9.0).with_range(-9.0, 9.0);
+    real_nvp_random: RealNvpConfig::new(5).with_layers(4).with_masks(Masks::Random(1)).with_mlp(residual()).with_context(2).init(&DEVICE).into_parts().0, Suite::new([3, 5]).with_context(2).with_domain(-3.0, 3.0).with_range(-3.0, 3.0);
 }
 
 /// The rows in the precision that users have without asking, in a process of their own: the

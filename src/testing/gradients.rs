@@ -17,6 +17,10 @@ const EDGES: [f64; 5] = [0.0, 1e4, -1e4, 1e-30, -1e-30];
 /// below 1e-9 of a smooth function.
 const STEP: f64 = 1e-5;
 
+/// Random ways along which a difference is taken; the best one counts. A way may step over the kink
+/// of a rectifier, but three do not, and a wrong gradient is wrong along all of them.
+const WAYS: usize = 3;
+
 /// A map with its log-determinant, in one of the two directions.
 type Direction<'a, const D: usize> = &'a dyn Fn(Tensor<D>) -> (Tensor<D>, Tensor<1>);
 
@@ -98,24 +102,34 @@ impl<const D: usize> Run<'_, D> {
         let leaf = self.x.clone().autodiff().require_grad();
         let gradients = loss(&*layer, leaf.clone()).backward();
         let mut worst = Worst::default();
-        let mut compare = |what: &str, gradient: &[f64], way: &[f64], ends: [Tensor<1>; 2]| {
-            let found: f64 = gradient.iter().zip(way).map(|(g, w)| g * w).sum();
-            let [high, low] = ends.map(|end| host(end)[0]);
-            worst.compare(what, &[found], &[(high - low) / (2.0 * STEP)]);
+        let mut compare = |what: &str, gradient: Vec<f64>, at: &dyn Fn(&[f64]) -> Tensor<1>| {
+            let ways = (0..WAYS).map(|_| {
+                let way = host(source.normal([gradient.len()]));
+                let along: f64 = gradient.iter().zip(&way).map(|(g, w)| g * w).sum();
+                let [high, low] = [STEP, -STEP].map(|h| {
+                    let step: Vec<f64> = way.iter().map(|w| w * h).collect();
+                    host(at(&step))[0]
+                });
+                let mut error = Worst::default();
+                error.compare(what, &[along], &[(high - low) / (2.0 * STEP)]);
+                error
+            });
+            let least = ways.min_by(|a, b| a.value.total_cmp(&b.value)).unwrap_or_default();
+            if least.value > worst.value {
+                worst = least;
+            }
         };
 
-        let way = source.normal(self.x.dims());
-        let ends = [STEP, -STEP].map(|h| loss(&*layer, self.x.clone() + way.clone() * h));
-        let gradient = leaf.grad(&gradients).map_or(vec![0.0; way.shape().num_elements()], host);
-        compare("gradient of x", &gradient, &host(way), ends);
+        let gradient = leaf.grad(&gradients).map_or(vec![0.0; host(leaf.clone()).len()], host);
+        compare("gradient of x", gradient, &|step| {
+            let step = self.source.tensor(step.to_vec(), self.x.dims());
+            loss(&*layer, self.x.clone() + step)
+        });
         for param in layer.walk(Some(&gradients)).into_iter().filter(|p| p.trainable) {
-            let way = host(source.normal([param.elements]));
             let gradient = param.gradient.unwrap_or(vec![0.0; param.elements]);
-            let ends = [STEP, -STEP].map(|h| {
-                let step = way.iter().map(|w| w * h).collect();
-                loss(&*layer.stepped(param.id, step), self.x.clone())
+            compare(&format!("gradient of {}", param.path), gradient, &|step| {
+                loss(&*layer.stepped(param.id, step.to_vec()), self.x.clone())
             });
-            compare(&format!("gradient of {}", param.path), &gradient, &way, ends);
         }
         Some(worst)
     }

@@ -39,7 +39,8 @@ pub enum Check {
     /// A batch of one row gives what the row gives among others.
     BatchOfOne,
     /// Every trainable parameter gets a finite, nonzero gradient of a random loss of `z` and the
-    /// log-determinant.
+    /// log-determinant. In a network of few rectifiers all may be dead by chance: widen it, or take
+    /// another seed.
     Gradients,
     /// A record saved, and loaded over other numbers, gives the same output bit for bit. What is
     /// neither a parameter nor a running state is not in a record: a `Flag`, for one.
