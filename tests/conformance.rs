@@ -193,7 +193,6 @@ rows! {
     mlp_random_last: affine(CouplingConfig::new(4).with_mlp(mlp().with_zero_last(false))), [3, 4];
     mlp_residual: affine(CouplingConfig::new(4).with_mlp(residual())), [3, 4];
     mlp_residual_context: affine(CouplingConfig::new(4).with_mlp(residual()).with_context(3)), Suite::new([3, 4]).with_context(3);
-    mlp_residual_no_block: affine(CouplingConfig::new(4).with_mlp(MlpConfig::new(vec![7]).with_residual(true))), [3, 4];
     mlp_tanh: activated(BurnActivation::Tanh), [3, 4];
     mlp_gelu: activated(BurnActivation::Gelu), [3, 4];
     mlp_prelu: activated(BurnActivation::PRelu(PReluConfig::new())), [3, 4];

@@ -99,6 +99,7 @@ errors! {
     mlp_layers: MlpConfig::new(vec![]).validate() => "MlpConfig.hidden: must be at least 1, found 0";
     mlp_hidden: MlpConfig::new(vec![4, 0]).validate() => "MlpConfig.hidden: must be at least 1, found 0";
     mlp_residual: MlpConfig::new(vec![4, 5]).with_residual(true).validate() => "MlpConfig.hidden: residual blocks need equal widths, found [4, 5]";
+    mlp_residual_short: MlpConfig::new(vec![4]).with_residual(true).validate() => "MlpConfig.hidden: residual needs a second width: the first is the stream's, every further one a block";
     mlp_dropout: MlpConfig::new(vec![4]).with_dropout(1.0).validate() => "MlpConfig.dropout: must be in [0, 1), found 1";
     mlp_dropout_nan: MlpConfig::new(vec![4]).with_dropout(NAN).validate() => "MlpConfig.dropout: must be in [0, 1), found NaN";
     conv_hidden: ConvNetConfig::new(0).validate() => "ConvNetConfig.hidden: must be at least 1, found 0";

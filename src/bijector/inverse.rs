@@ -9,7 +9,8 @@ use burn::tensor::Tensor;
 
 use super::Bijector;
 
-/// Swaps the two directions of a bijector.
+/// Swaps the two directions of a bijector. A data-dependent layer inside is not initialised: its
+/// start is defined for its own forward direction.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

@@ -101,6 +101,11 @@ impl MlpConfig {
         for &width in &self.hidden {
             at_least("MlpConfig", "hidden", 1, width)?;
         }
+        if self.residual && self.hidden.len() < 2 {
+            let reason = "residual needs a second width: the first is the stream's, every further \
+                          one a block";
+            return Err(Error::config("MlpConfig", "hidden", reason.to_string()));
+        }
         if self.residual && self.hidden.iter().any(|w| *w != self.hidden[0]) {
             let reason = format!("residual blocks need equal widths, found {:?}", self.hidden);
             return Err(Error::config("MlpConfig", "hidden", reason));
