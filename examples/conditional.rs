@@ -50,7 +50,7 @@ fn truth(angles: &[f64], noise: &mut Noise, device: &Device) -> Tensor<2> {
 
 fn main() -> Outcome<()> {
     let args = Args::parse();
-    let device = args.common.start()?;
+    let device = args.common.device()?;
     let mut noise = Noise::seeded(args.common.seed);
     let mut sample = |rows: usize| {
         let angles: Vec<f64> = (0..rows).map(|_| TAU * noise.next_uniform()).collect();
@@ -92,7 +92,7 @@ fn main() -> Outcome<()> {
             picture.put_pixel(at(point[0]) as u32, SIZE - 1 - at(point[1]) as u32, colour);
         }
     }
-    let path = args.common.out.join("conditional.png");
+    let path = cli::output(&args.common.out, "conditional.png")?;
     picture.save(&path)?;
     println!("samples at twelve angles: {}", path.display());
     cli::finish(&serde_json::json!({

@@ -15,6 +15,7 @@ mod cli;
 use burn_flows::burn::module::{Module, Param};
 use burn_flows::burn::tensor::{Device, Tensor};
 use burn_flows::prelude::*;
+use burn_flows::store;
 use burn_flows::testing::Suite;
 use burn_flows::train::{FitConfig, fit, nll};
 use clap::Parser;
@@ -75,7 +76,7 @@ impl Bijector<2> for SinhArcsinh {
 
 fn main() -> Outcome<()> {
     let args = Args::parse();
-    let device = args.common.start()?;
+    let device = args.common.device()?;
 
     let report = Suite::new([4, 3]).check(SinhArcsinh::new(3, &device));
     println!("{report}");
@@ -97,6 +98,8 @@ fn main() -> Outcome<()> {
     let skew = flow.bijector().skew.val();
     println!("NLL before {before:.3}, after {after:.3}");
     println!("tail weight {tail:.3?} (truth 0.5), skew {skew:.3?} (truth 1)");
+    let weights = cli::output(&args.common.out, "custom_bijector.safetensors")?;
+    store::save(&flow, &weights)?; // a layer of your own is saved like any other
     let round_trip = (flow.decode(flow.encode(test.clone())) - test.clone()) / (test.abs() + 1.0);
     cli::finish(&serde_json::json!({
         "test_nll": after,

@@ -20,6 +20,7 @@ use burn_flows::burn::module::Module;
 use burn_flows::burn::tensor::{Device, Tensor};
 use burn_flows::conditioner::Mlp;
 use burn_flows::prelude::*;
+use burn_flows::store;
 use burn_flows::train::{Dequantize, FitConfig, FitData, Report, bits_per_dim, fit, nll};
 use clap::Parser;
 
@@ -166,7 +167,7 @@ fn draw(images: Tensor<2>, columns: usize, path: &Path) -> Outcome<()> {
 
 fn main() -> Outcome<()> {
     let args = Args::parse();
-    let device = args.common.start()?;
+    let device = args.common.device()?;
     let data = Data::read(&device)?;
     let mut scores = vec![];
     let mut last = None;
@@ -202,9 +203,11 @@ fn main() -> Outcome<()> {
     print_report(&ranked);
     let latents = digits.encode(data.test.clone());
     let round_trip = (digits.decode(latents) - data.test.clone()).abs().max().into_scalar::<f64>();
-    let grid = args.common.out.join("digits.png");
+    let grid = cli::output(&args.common.out, "digits.png")?;
     draw(digits.sample_seeded(100, args.common.seed), 10, &grid)?;
-    println!("\n100 new digits: {}", grid.display());
+    let weights = cli::output(&args.common.out, "digits.safetensors")?;
+    store::save(&digits, &weights)?;
+    println!("\n100 new digits: {}, weights: {}", grid.display(), weights.display());
     println!("largest round-trip error: {round_trip:.1e}");
     cli::finish(&serde_json::json!({
         "test_nll": mean,

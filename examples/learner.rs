@@ -36,7 +36,7 @@ const LEVELS: usize = 17;
 
 fn main() -> Outcome<()> {
     let args = Args::parse();
-    let device = args.common.start()?;
+    let device = args.common.device()?;
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/data");
     let digits = |name: &str| {
         Ok::<_, Error>(Table::read(&folder.join(format!("digits_{name}_int.csv")))?.tensor(&device))
@@ -57,7 +57,7 @@ fn main() -> Outcome<()> {
     let flow = Flow::new((logit, standardize, couplings), base);
 
     let training = SupervisedTraining::new(
-        args.common.out.join("learner"),
+        cli::output(&args.common.out, "learner")?,
         train.batches(128, args.common.seed, &device),
         validation.batches(512, args.common.seed, &device),
     )

@@ -17,6 +17,7 @@ use burn_flows::burn::module::Module;
 use burn_flows::burn::tensor::{Device, Int, Tensor};
 use burn_flows::conditioner::Mlp;
 use burn_flows::prelude::*;
+use burn_flows::store;
 use burn_flows::train::{FitConfig, FitData, fit, nll};
 use clap::Parser;
 
@@ -113,7 +114,7 @@ fn flow(args: &Args, split: &Split, seed: u64, device: &Device) -> Result<Tabula
 
 fn main() -> Outcome<()> {
     let args = Args::parse();
-    let device = args.common.start()?;
+    let device = args.common.device()?;
     let split = Split::read(&args, &device)?;
     let [rows, width] = split.train.dims();
     println!("{rows} training rows of {width} columns");
@@ -144,6 +145,7 @@ fn main() -> Outcome<()> {
             report.best_validation_nll.unwrap_or(f64::NAN) + units,
         );
         scores.push(test);
+        store::save(&flow, cli::output(&args.common.out, "tabular.safetensors")?)?;
         seconds = report.seconds;
         let back = standard(&flow.decode(flow.encode(split.test.clone()))).0;
         let off = (back - standard(&split.test).0).abs().max().into_scalar::<f64>();

@@ -1,6 +1,6 @@
 //! What every example shares: its options, its device, its last line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use burn_flows::burn::tensor::Device;
 
@@ -25,13 +25,18 @@ pub struct Common {
 }
 
 impl Common {
-    /// The device, seeded, and the output folder made.
-    pub fn start(&self) -> Outcome<Device> {
-        std::fs::create_dir_all(&self.out)?;
+    /// The device, seeded.
+    pub fn device(&self) -> Outcome<Device> {
         let device = device(&self.backend)?;
         device.seed(self.seed);
         Ok(device)
     }
+}
+
+/// A file in the output folder, which is made when the first is written.
+pub fn output(folder: &Path, name: &str) -> Outcome<PathBuf> {
+    std::fs::create_dir_all(folder)?;
+    Ok(folder.join(name))
 }
 
 /// Prints the line that programs read.

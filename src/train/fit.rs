@@ -159,15 +159,43 @@ pub fn fit<F: Distribution<D>, const D: usize>(
     data: impl Into<FitData<D>>,
     config: &FitConfig,
 ) -> Result<(F, Report)> {
+    let adam = AdamWConfig::new().with_epsilon(ADAM_EPSILON);
+    let optimizer = adam.with_weight_decay(config.weight_decay as f32).init();
+    fit_with(flow, data, config, optimizer)
+}
+
+/// [`fit`] with an optimizer of your own; `weight_decay` of the configuration is then without effect.
+///
+/// # Errors
+///
+/// As [`fit`]. That a checkpoint belongs to another optimizer is not noticed.
+///
+/// ```
+/// use burn::{optim::RmsPropConfig, tensor::Device};
+/// use burn_flows::{Noise, model::NiceConfig, train::{FitConfig, fit_with}};
+///
+/// let x = Noise::seeded(1).normal::<2>([100, 2], &Device::flex());
+/// let flow = NiceConfig::new(2).init(&Device::flex());
+/// let config = FitConfig::new().with_epochs(1);
+/// let (_, report) = fit_with(flow, x, &config, RmsPropConfig::new().init())?;
+/// assert_eq!(report.steps, 1);
+/// # Ok::<(), burn_flows::Error>(())
+/// ```
+pub fn fit_with<F: Distribution<D>, const D: usize>(
+    flow: F,
+    data: impl Into<FitData<D>>,
+    config: &FitConfig,
+    optimizer: ModuleOptimizer,
+) -> Result<(F, Report)> {
     config.validate()?;
     let data = data.into();
     data.check()?;
     let started = Instant::now();
     let fingerprint = config.fingerprint(&data);
     let data = data.split(config.validation_fraction, config.seed);
-    let mut run = Run::start(flow, &data, config, fingerprint)?;
-    let progress =
-        Progress::new(config.epochs * run.steps_per_epoch, run.state.report.steps, config.progress);
+    let mut run = Run::start(flow, &data, config, fingerprint, optimizer)?;
+    let done = run.state.report.steps;
+    let progress = Progress::new(config.epochs * run.steps_per_epoch, done, config.progress);
     while !run.is_over() {
         run.epoch(&data, &progress)?;
     }
@@ -195,6 +223,7 @@ impl<'a, F> Run<'a, F> {
         data: &FitData<D>,
         config: &'a FitConfig,
         fingerprint: String,
+        optimizer: ModuleOptimizer,
     ) -> Result<Self>
     where
         F: Distribution<D>,
@@ -203,8 +232,6 @@ impl<'a, F> Run<'a, F> {
         let rows = data.train.len();
         let full = rows / config.batch_size;
         let steps_per_epoch = (full + usize::from(rows % config.batch_size > 1)).max(1);
-        let adam = AdamWConfig::new().with_epsilon(ADAM_EPSILON);
-        let optimizer = adam.with_weight_decay(config.weight_decay as f32).init();
         let mut schedule =
             config.schedule.init(config.learning_rate, config.epochs * steps_per_epoch)?;
         let averaged = config.average.is_some();

@@ -19,7 +19,7 @@ mod schedule;
 
 pub use data::{Batch, FitData};
 pub use dequantize::{Dequantize, bits_per_dim};
-pub use fit::{FitConfig, fit};
+pub use fit::{FitConfig, fit, fit_with};
 #[cfg(feature = "learner")]
 pub use learner::{NllMetric, NllOutput, Trainee};
 pub use report::{Epoch, Report, Stop};

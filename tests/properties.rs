@@ -1,0 +1,123 @@
+//! Properties that hold for every configuration, tried on random ones.
+
+use approx::assert_relative_eq;
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use burn_flows::prelude::*;
+use burn_flows::testing::moved;
+use burn_flows::train::{Dequantize, bits_per_dim};
+use proptest::prelude::*;
+
+fn host<const D: usize>(x: Tensor<D>) -> Vec<f64> {
+    x.into_data().iter::<f64>().collect()
+}
+
+fn rows(count: usize, width: usize, seed: u64) -> Tensor<2> {
+    Noise::seeded(seed).normal([count, width], &Device::flex())
+}
+
+fn masks() -> impl Strategy<Value = Masks> {
+    prop_oneof![Just(Masks::Alternating), Just(Masks::Halves), any::<u64>().prop_map(Masks::Random)]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Away from the initial weights: what goes in comes out, and both directions count alike.
+    #[test]
+    fn every_real_nvp_is_a_bijection(
+        features in 2usize..9,
+        layers in 1usize..6,
+        hidden in 1usize..17,
+        context in 0usize..4,
+        residual: bool,
+        masks in masks(),
+        seed: u64,
+    ) {
+        let mlp = MlpConfig::new(vec![hidden; 2]).with_residual(residual);
+        let config = RealNvpConfig::new(features)
+            .with_layers(layers)
+            .with_masks(masks)
+            .with_mlp(mlp)
+            .with_context(context);
+        let (layers, _) = moved(config.init(&Device::flex()), seed).into_parts();
+        let x = rows(5, features, seed);
+        let context = (context > 0).then(|| rows(5, context, !seed));
+        let (z, log_det) = layers.forward(x.clone(), context.as_ref());
+        let (back, minus) = layers.inverse_with_log_det(z, context.as_ref());
+        for (a, b) in host(x).into_iter().zip(host(back)) {
+            assert_relative_eq!(a, b, epsilon = 1e-3, max_relative = 1e-3);
+        }
+        for (a, b) in host(log_det).into_iter().zip(host(minus)) {
+            assert_relative_eq!(a, -b, epsilon = 1e-3, max_relative = 1e-3);
+        }
+    }
+
+    /// A mask and its flip share out all indices.
+    #[test]
+    fn masks_divide_the_features(features in 2usize..40, seed: u64) {
+        for mask in [Mask::Halves, Mask::Alternating, Mask::Random(seed)] {
+            let mut all = mask.kept(&[features]).unwrap();
+            all.extend(mask.flipped().kept(&[features]).unwrap());
+            all.sort_unstable();
+            prop_assert_eq!(all, (0..features).collect::<Vec<_>>());
+        }
+    }
+
+    /// Chunks of any size give the same numbers to the last bit.
+    #[test]
+    fn chunks_do_not_change_a_density(count in 1usize..40, chunk in 1usize..50, seed: u64) {
+        let flow = moved(RealNvpConfig::new(3).with_layers(2).init(&Device::flex()), seed);
+        let x = rows(count, 3, seed);
+        let whole = flow.valid().log_prob(x.clone());
+        let parts = flow.log_prob_batched(x, None, chunk);
+        prop_assert_eq!(host(whole), host(parts));
+    }
+
+    /// The density of a sample is the density that came with it.
+    #[test]
+    fn samples_come_with_their_density(features in 2usize..6, seed: u64) {
+        let flow = moved(NiceConfig::new(features).init(&Device::flex()), seed).valid();
+        let (x, log_prob) = flow.draw_with_log_prob(7, None, &mut Noise::seeded(seed));
+        for (a, b) in host(log_prob).into_iter().zip(host(flow.log_prob(x))) {
+            assert_relative_eq!(a, b, epsilon = 1e-3, max_relative = 1e-3);
+        }
+        prop_assert_eq!(host(flow.sample_seeded(7, seed)), host(flow.sample_seeded(7, seed)));
+    }
+
+    /// Dequantization stays in the bin of its integer and below 1, in f32 too.
+    #[test]
+    fn dequantization_stays_in_its_bin(levels in 2usize..300, seed: u64) {
+        let mut noise = Noise::seeded(seed);
+        let integers: Vec<f64> = (0..200).map(|_| noise.next_below(levels) as f64).collect();
+        let data = burn::tensor::TensorData::new(integers.clone(), [100, 2]);
+        let x = Tensor::<2>::from_data(data, &Device::flex());
+        let dequantize = Dequantize::new(levels).unwrap();
+        dequantize.check(&x).unwrap();
+        for (v, n) in host(dequantize.apply(x, &mut noise)).into_iter().zip(integers) {
+            prop_assert!((0.0..1.0).contains(&v), "{v}");
+            // The sum may round up to the next integer, never past it.
+            let width = 1e-4;
+            prop_assert!(v * levels as f64 >= n - width && v * levels as f64 <= n + 1.0 + width);
+        }
+    }
+
+    /// A bit is ln 2 nats a dimension, and a uniform density needs the bits of its integers.
+    #[test]
+    fn bits_follow_nats(nll in -500.0f64..500.0, dims in 1usize..4000, levels in 2usize..1000) {
+        let bits = bits_per_dim(nll, dims, levels);
+        let more = bits_per_dim(nll + dims as f64 * std::f64::consts::LN_2, dims, levels);
+        assert_relative_eq!(more - bits, 1.0, epsilon = 1e-9);
+        assert_relative_eq!(bits_per_dim(0.0, dims, levels), (levels as f64).log2(), epsilon = 1e-9);
+    }
+
+    /// A permutation of any order comes back.
+    #[test]
+    fn permutations_come_back(features in 1usize..30, seed: u64) {
+        let layer = Permutation::random(features, seed, &Device::flex());
+        let x = rows(3, features, seed);
+        let (z, log_det) = layer.forward(x.clone(), None);
+        prop_assert_eq!(host(layer.inverse(z, None)), host(x));
+        prop_assert_eq!(host(log_det), vec![0.0; 3]);
+    }
+}
