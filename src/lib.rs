@@ -8,6 +8,7 @@ mod flow;
 mod math;
 pub mod model;
 mod noise;
+mod param;
 pub mod prelude;
 mod store;
 #[cfg(feature = "train")]
