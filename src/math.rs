@@ -1,7 +1,7 @@
 //! Sums over an event, stable logarithms, triangular inverses.
 
-use burn::tensor::activation::log_sigmoid;
 use burn::tensor::Tensor;
+use burn::tensor::activation::log_sigmoid;
 
 /// `ln(2 pi)`.
 pub(crate) const LN_2PI: f64 = 1.837_877_066_409_345_5;
