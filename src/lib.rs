@@ -68,6 +68,7 @@ pub mod interop;
 mod math;
 pub mod model;
 mod noise;
+mod param;
 pub mod prelude;
 pub mod store;
 #[cfg(feature = "testing")]

@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use rand_distr::{Distribution, StandardNormal};
+use rand_distr::{Distribution, Gamma, StandardNormal};
 
 /// A seeded source of noise, drawn on the host by a counter-based generator (ChaCha8).
 ///
@@ -56,6 +56,20 @@ impl Noise {
         StandardNormal.sample(&mut self.0)
     }
 
+    /// One number from the gamma distribution of this shape and scale 1, at least the smallest
+    /// normal number (a shape far below 1 would round to 0).
+    ///
+    /// # Panics
+    ///
+    /// If the shape is not positive and finite.
+    pub fn next_gamma(&mut self, shape: f64) -> f64 {
+        let gamma = Gamma::new(shape, 1.0).ok().filter(|_| shape.is_finite());
+        let gamma = gamma.unwrap_or_else(|| {
+            panic!("next_gamma: expected a positive, finite shape, found {shape}")
+        });
+        gamma.sample(&mut self.0).max(f64::MIN_POSITIVE)
+    }
+
     /// An integer below `bound`.
     pub fn next_below(&mut self, bound: usize) -> usize {
         ((u128::from(self.0.next_u64()) * bound as u128) >> 64) as usize
@@ -80,7 +94,8 @@ impl Noise {
         self.fill(shape, device, Self::next_uniform)
     }
 
-    fn fill<const D: usize>(
+    /// A tensor of numbers that `next` draws, one after the other, in row-major order.
+    pub(crate) fn fill<const D: usize>(
         &mut self,
         shape: [usize; D],
         device: &Device,
@@ -118,5 +133,27 @@ mod tests {
         let mean = values.iter().sum::<f64>() / f64::from(n);
         let variance = values.iter().map(|v| v * v).sum::<f64>() / f64::from(n) - mean * mean;
         assert!(mean.abs() < 0.02 && (variance - 1.0).abs() < 0.03, "{mean} {variance}");
+    }
+
+    #[test]
+    fn gamma_numbers_have_the_mean_and_variance_of_their_shape() {
+        let mut noise = Noise::seeded(6);
+        let n = 100_000;
+        for shape in [0.3, 2.5] {
+            let values: Vec<f64> = (0..n).map(|_| noise.next_gamma(shape)).collect();
+            let mean = values.iter().sum::<f64>() / f64::from(n);
+            let variance = values.iter().map(|v| v * v).sum::<f64>() / f64::from(n) - mean * mean;
+            // Four standard errors: sqrt(shape / n), and sqrt((2 shape^2 + 6 shape) / n).
+            assert!((mean - shape).abs() < 4.0 * (shape / f64::from(n)).sqrt(), "{mean}");
+            let error = ((2.0 * shape * shape + 6.0 * shape) / f64::from(n)).sqrt();
+            assert!((variance - shape).abs() < 4.0 * error, "{variance}");
+        }
+        assert!((0..1000).all(|_| noise.next_gamma(1e-4) > 0.0));
+    }
+
+    #[test]
+    #[should_panic(expected = "next_gamma: expected a positive, finite shape, found -1")]
+    fn a_negative_gamma_shape_panics() {
+        Noise::seeded(1).next_gamma(-1.0);
     }
 }

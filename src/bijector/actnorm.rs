@@ -10,11 +10,12 @@
 
 use burn::config::Config;
 use burn::module::{Module, Param};
-use burn::tensor::{Bool, Device, Tensor, TensorData};
+use burn::tensor::{Bool, Device, Tensor};
 
 use super::{Bijector, check_weights, check_width};
 use crate::error::{Result, at_least, expect_valid};
 use crate::math::{event_len, repeat_batch};
+use crate::param::{flag, replaced};
 
 /// Added to the standard deviation of the first batch. Without it a constant channel divides by
 /// zero. Value from Glow and normflows.
@@ -90,26 +91,6 @@ impl ActNormConfig {
             initialized: flag(false, device),
         }
     }
-}
-
-fn flag(value: bool, device: &Device) -> Param<Tensor<1, Bool>> {
-    let data = TensorData::from([value]);
-    Param::initialized(
-        burn::module::ParamId::new(),
-        Tensor::from_data(data, &device.clone().without_autodiff()),
-    )
-}
-
-/// A new value for a parameter, with its identity and its place in or outside a graph kept.
-pub(crate) fn replaced<const D: usize>(
-    param: Param<Tensor<D>>,
-    value: Tensor<D>,
-) -> Param<Tensor<D>> {
-    param.map(|old| {
-        let value = value.without_autodiff().cast(old.dtype());
-        let value = if old.is_autodiff() { value.autodiff() } else { value };
-        if old.is_require_grad() { value.require_grad() } else { value }
-    })
 }
 
 impl ActNorm {

@@ -4,17 +4,32 @@
 //! | --- | --- |
 //! | [`StandardNormal`] | any shape |
 //! | [`DiagNormal`] | any shape; fixed or learned mean and scale per element |
+//! | [`StudentT`] | any shape; heavy tails, fixed or learned location and scale |
+//! | [`Uniform`] | any shape; a fixed box |
+//! | [`ConditionalNormal`] | any shape; mean and scale from a network of the context |
+//! | [`GaussianMixture`] | vectors; `K` learned normals |
+//! | [`TwoMoons`], [`EightGaussians`], [`Checkerboard`], [`Rings`], [`Pinwheel`] | toy targets in the plane, without parameters |
 
+mod conditional_normal;
 mod diag_normal;
+mod gaussian_mixture;
 mod standard_normal;
+mod student_t;
+mod toy;
+mod uniform;
 
+pub use conditional_normal::{ConditionalNormal, ConditionalNormalConfig};
 pub use diag_normal::{DiagNormal, DiagNormalConfig};
+pub use gaussian_mixture::{GaussianMixture, GaussianMixtureConfig};
 pub use standard_normal::StandardNormal;
+pub use student_t::{StudentT, StudentTConfig};
+pub use toy::{Checkerboard, EightGaussians, Pinwheel, Rings, TwoMoons};
+pub use uniform::Uniform;
 
 use std::ops::Range;
 
 use burn::module::{Module, ModuleDisplay};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Bool, Device, Tensor};
 
 use crate::noise::Noise;
 
@@ -108,4 +123,15 @@ pub(crate) fn batch_shape<const D: usize>(n: usize, event: &[usize]) -> [usize; 
     let mut shape = [n; D];
     shape[1..].copy_from_slice(event);
     shape
+}
+
+/// A log-density per element that is constant on its support and `-inf` outside. `x` takes part
+/// with a gradient of zero, so a NaN stays a NaN and a graph stays a graph.
+fn on_support<const D: usize>(
+    x: Tensor<D>,
+    outside: Tensor<D, Bool>,
+    log_density: Tensor<D>,
+) -> Tensor<D> {
+    let inside = x.mask_fill(outside.clone(), 0.0) * 0.0 + log_density;
+    inside.mask_fill(outside, f64::NEG_INFINITY)
 }

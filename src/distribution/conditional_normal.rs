@@ -1,0 +1,150 @@
+//! Normal whose mean and scale are functions of a context.
+//!
+//! log p(x | c) = -(|(x - m) / e^s|^2 + n ln 2 pi) / 2 - sum of s
+//! (m, a) = network(c),  s = a / (1 + |a| / ln 1000)
+//!
+//! Paper: Winkler, Worrall, Hoogeboom, Welling (2019), Learning Likelihoods with Conditional
+//! Normalizing Flows, section 3.1 (the conditional base), arXiv:1912.00042.
+
+use burn::config::Config;
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+
+use super::{Distribution, batch_shape, check_event};
+use crate::conditioner::{Conditioner, Mlp, MlpConfig, check_context};
+use crate::error::{Result, at_least, expect_valid};
+use crate::math::{LN_2PI, event_len, sum_event};
+use crate::noise::Noise;
+use crate::univariate::ScaleMap;
+
+/// Configuration of a [`ConditionalNormal`].
+///
+/// ```
+/// use burn_flows::conditioner::MlpConfig;
+/// use burn_flows::distribution::ConditionalNormalConfig;
+///
+/// let mlp = MlpConfig::new(vec![32]);
+/// assert!(ConditionalNormalConfig::new(vec![2], 3, mlp.clone()).validate().is_ok());
+/// assert!(ConditionalNormalConfig::new(vec![2], 0, mlp).validate().is_err());
+/// ```
+#[derive(Config, Debug)]
+pub struct ConditionalNormalConfig {
+    /// Shape of an event, batch axis left out.
+    pub event: Vec<usize>,
+    /// Width of the context.
+    pub context: usize,
+    /// The network from the context to mean and log-scale.
+    pub mlp: MlpConfig,
+}
+
+/// Independent normals with mean and scale from a network of the context.
+///
+/// With the network's last layer at zero, its default, it starts as the standard normal.
+///
+/// # Shapes
+///
+/// - event as configured; context `[batch, width]`, or one row for all
+///
+/// # Numerics
+///
+/// The scale stays between 1/1000 and 1000 ([`ScaleMap::SoftBound`]).
+///
+/// # Panics
+///
+/// If there is no context, or event or context have another shape.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::conditioner::MlpConfig;
+/// use burn_flows::distribution::{ConditionalNormalConfig, Distribution};
+///
+/// let device = Device::flex();
+/// let mlp = MlpConfig::new(vec![16]).with_zero_last(false);
+/// let normal = ConditionalNormalConfig::new(vec![2], 1, mlp).init::<2>(&device);
+/// let x = Tensor::zeros([2, 2], &device);
+/// let context = Tensor::from_data([[-1.0], [1.0]], &device);
+/// let log_prob = normal.log_prob(x, Some(&context)).into_data().try_to_vec_as::<f32>().unwrap();
+/// assert_ne!(log_prob[0], log_prob[1]);
+/// ```
+#[derive(Module, Debug)]
+pub struct ConditionalNormal<const D: usize> {
+    network: Mlp,
+    event: Vec<usize>,
+    context: usize,
+    #[module(skip)]
+    scale_map: ScaleMap,
+}
+
+impl ConditionalNormalConfig {
+    /// Says which field cannot be, and why.
+    pub fn validate(&self) -> Result<()> {
+        at_least("ConditionalNormalConfig", "event", 1, self.event.len())?;
+        self.event.iter().try_for_each(|&n| at_least("ConditionalNormalConfig", "event", 1, n))?;
+        at_least("ConditionalNormalConfig", "context", 1, self.context)?;
+        self.mlp.validate()
+    }
+
+    /// The distribution.
+    ///
+    /// # Panics
+    ///
+    /// With the text of [`validate`](Self::validate), or if the event has not `D - 1` axes.
+    pub fn init<const D: usize>(&self, device: &Device) -> ConditionalNormal<D> {
+        expect_valid(self.validate());
+        assert!(self.event.len() + 1 == D, "ConditionalNormalConfig.event: needs {} axes", D - 1);
+        let elements: usize = self.event.iter().product();
+        ConditionalNormal {
+            network: self.mlp.init(self.context, 2 * elements, 0, device),
+            event: self.event.clone(),
+            context: self.context,
+            scale_map: ScaleMap::default(),
+        }
+    }
+}
+
+impl<const D: usize> ConditionalNormal<D> {
+    /// Mean and log-scale of each of `rows` events.
+    fn mean_and_log_scale(
+        &self,
+        rows: usize,
+        context: Option<&Tensor<2>>,
+    ) -> (Tensor<D>, Tensor<D>) {
+        check_context("ConditionalNormal", self.context, context);
+        let context = context.expect("checked: the width is at least 1");
+        let found = context.dims()[0];
+        assert!(
+            found == rows || found == 1,
+            "ConditionalNormal: expected a context of 1 or {rows} rows, found {found}"
+        );
+        let elements: usize = self.event.iter().product();
+        let params = self.network.forward(context.clone(), None);
+        let shape = |rows| batch_shape::<D>(rows, &self.event);
+        let part = |k: usize| {
+            let part = params.clone().narrow(1, k * elements, elements);
+            part.reshape(shape(found)).expand(shape(rows))
+        };
+        (part(0), self.scale_map.log_scale(part(1)))
+    }
+}
+
+impl<const D: usize> Distribution<D> for ConditionalNormal<D> {
+    fn log_prob(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<1> {
+        check_event("ConditionalNormal", &self.event, &x);
+        let (mean, log_scale) = self.mean_and_log_scale(x.dims()[0], context);
+        let constant = event_len(&x) as f64 * LN_2PI;
+        let standard = (x - mean) * log_scale.clone().neg().exp();
+        (sum_event(standard.square()) + constant) * -0.5 - sum_event(log_scale)
+    }
+
+    fn sample(
+        &self,
+        n: usize,
+        context: Option<&Tensor<2>>,
+        noise: &mut Noise,
+        device: &Device,
+    ) -> Tensor<D> {
+        let (mean, log_scale) = self.mean_and_log_scale(n, context);
+        let standard = noise.normal(batch_shape(n, &self.event), device).cast(mean.dtype());
+        standard * log_scale.exp() + mean
+    }
+}

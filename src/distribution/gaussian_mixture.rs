@@ -1,0 +1,269 @@
+//! Mixture of normals with diagonal covariances.
+//!
+//! log p(x) = ln sum_k exp(ln w_k + ln N(x; m_k, e^(s_k)))        w = softmax(a)
+//! sample     k with probability w_k, then x = m_k + e^(s_k) * noise
+//!
+//! As a base of flows: Stimper, Schölkopf, Hernández-Lobato (2022), Resampling Base Distributions
+//! of Normalizing Flows, arXiv:2110.15828, compares with it.
+
+use burn::config::Config;
+use burn::module::{Module, Param};
+use burn::tensor::activation::log_softmax;
+use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
+
+use super::{Distribution, check_event};
+use crate::error::{Error, Result, at_least, expect_valid};
+use crate::math::{LN_2PI, log_sum_exp};
+use crate::noise::Noise;
+use crate::param::{flag, replaced};
+
+/// Added to the standard deviation of the data. Without it a constant column starts with a scale
+/// of 0 and an infinite density.
+const STD_FLOOR: f64 = 1e-6;
+
+/// The start moves every mean off its row of data by this share of the spread, so that components
+/// which got equal rows can part: equal components have equal gradients for ever.
+const JITTER: f64 = 0.01;
+
+/// Configuration of a [`GaussianMixture`].
+///
+/// ```
+/// use burn_flows::distribution::GaussianMixtureConfig;
+///
+/// assert!(GaussianMixtureConfig::new(2, 8).validate().is_ok());
+/// let error = GaussianMixtureConfig::new(2, 0).validate().unwrap_err();
+/// assert_eq!(error.to_string(), "GaussianMixtureConfig.components: must be at least 1, found 0");
+/// ```
+#[derive(Config, Debug)]
+pub struct GaussianMixtureConfig {
+    /// Features of an event.
+    pub features: usize,
+    /// Number of normals.
+    pub components: usize,
+    /// Whether means, scales and weights are learned.
+    #[config(default = true)]
+    pub learned: bool,
+    /// Seed of the first means, and of the rows that data-dependent initialisation takes.
+    #[config(default = 0)]
+    pub seed: u64,
+}
+
+/// `K` normals with diagonal covariances and weights, all learned.
+///
+/// It starts with standard normal means, scales 1 and equal weights. Start it from data where
+/// there is data ([`Distribution::init_from_data`], which `fit` calls on its first batch): the
+/// means become rows of the batch, the scales the spread of its columns over `K^(1 / features)`.
+/// Whether that has happened is part of the saved record, so a loaded mixture keeps its weights.
+///
+/// # Shapes
+///
+/// - `[batch, features]`. Evaluation takes memory for `batch * K * features` numbers.
+///
+/// # Numerics
+///
+/// The likelihood of a mixture has no maximum: a component that sits on one row gains by
+/// shrinking. Validate, or stop early, as with any other model.
+///
+/// A draw is differentiable in means and scales, not in the weights, which choose the component.
+///
+/// # Panics
+///
+/// If the event has another width.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::distribution::{Distribution, GaussianMixtureConfig};
+///
+/// let x = Tensor::<2>::from_data([[-5.0], [5.0], [-5.2], [5.2]], &Device::flex());
+/// let mixture = GaussianMixtureConfig::new(1, 2).init(&Device::flex());
+/// let before = mixture.log_prob(x.clone(), None).mean().into_scalar::<f32>();
+/// let mixture = mixture.init_from_data(x.clone(), None);
+/// assert!(mixture.is_initialized());
+/// assert!(mixture.log_prob(x, None).mean().into_scalar::<f32>() > before);
+/// ```
+#[derive(Module, Debug)]
+pub struct GaussianMixture {
+    mean: Param<Tensor<2>>,
+    log_scale: Param<Tensor<2>>,
+    logits: Param<Tensor<1>>,
+    initialized: Param<Tensor<1, Bool>>,
+    seed: u64,
+}
+
+impl GaussianMixtureConfig {
+    /// Says which field cannot be, and why.
+    pub fn validate(&self) -> Result<()> {
+        at_least("GaussianMixtureConfig", "features", 1, self.features)?;
+        at_least("GaussianMixtureConfig", "components", 1, self.components)
+    }
+
+    /// The mixture, not yet started from data.
+    ///
+    /// # Panics
+    ///
+    /// With the text of [`validate`](Self::validate).
+    pub fn init(&self, device: &Device) -> GaussianMixture {
+        expect_valid(self.validate());
+        let shape = [self.components, self.features];
+        let mean = Noise::seeded(self.seed).normal::<2>(shape, device);
+        let mean = if device.is_autodiff() { mean.autodiff() } else { mean };
+        let log_scale = Tensor::zeros(shape, device);
+        let logits = Tensor::zeros([self.components], device);
+        GaussianMixture {
+            mean: Param::from_tensor(mean).set_require_grad(self.learned),
+            log_scale: Param::from_tensor(log_scale).set_require_grad(self.learned),
+            logits: Param::from_tensor(logits).set_require_grad(self.learned),
+            initialized: flag(false, device),
+            seed: self.seed,
+        }
+    }
+}
+
+impl GaussianMixture {
+    /// These means and scales, both `[components, features]`, and weights `[components]`, which
+    /// are divided by their sum; never trained.
+    ///
+    /// # Errors
+    ///
+    /// If a mean is not finite, or a scale or weight is not positive and finite.
+    ///
+    /// # Panics
+    ///
+    /// If the shapes do not fit together.
+    ///
+    /// ```
+    /// use burn::tensor::{Device, Tensor};
+    /// use burn_flows::distribution::{Distribution, GaussianMixture};
+    ///
+    /// let device = Device::flex();
+    /// let means = Tensor::<2>::from_data([[-1.0], [1.0]], &device);
+    /// let weights = Tensor::<1>::from_data([3.0, 1.0], &device);
+    /// let mixture = GaussianMixture::fixed(means.clone(), means.ones_like() * 0.01, weights)?;
+    /// let ratio = mixture.log_prob(means, None).into_data().try_to_vec_as::<f32>().unwrap();
+    /// assert!((ratio[0] - ratio[1] - 3f32.ln()).abs() < 1e-5);
+    /// # Ok::<(), burn_flows::Error>(())
+    /// ```
+    pub fn fixed(means: Tensor<2>, scales: Tensor<2>, weights: Tensor<1>) -> Result<Self> {
+        let (shape, found) = (means.dims(), (scales.dims(), weights.dims()));
+        assert!(
+            found == (shape, [shape[0]]),
+            "GaussianMixture: expected scales {shape:?} and weights [{}], found {:?} and {:?}",
+            shape[0],
+            found.0,
+            found.1
+        );
+        finite("means", &means, f64::NEG_INFINITY)?;
+        finite("scales", &scales, 0.0)?;
+        finite("weights", &weights, 0.0)?;
+        let device = means.device();
+        let fix = |t: Tensor<2>| Param::from_tensor(t.without_autodiff()).set_require_grad(false);
+        let logits = weights.without_autodiff().log();
+        Ok(Self {
+            mean: fix(means),
+            log_scale: fix(scales.log()),
+            logits: Param::from_tensor(logits).set_require_grad(false),
+            initialized: flag(true, &device),
+            seed: 0,
+        })
+    }
+
+    /// Whether means and scales come from data, from [`fixed`](Self::fixed) or from a file that
+    /// says so.
+    pub fn is_initialized(&self) -> bool {
+        self.initialized.val().into_scalar::<u8>() != 0
+    }
+
+    /// `[components, features]`.
+    fn shape(&self) -> [usize; 2] {
+        self.mean.val().dims()
+    }
+
+    /// A component for each of `n` rows, by the weights.
+    fn components(&self, n: usize, noise: &mut Noise) -> Vec<i64> {
+        let weights = log_softmax(self.logits.val().without_autodiff(), 0).exp();
+        let cumulative: Vec<f64> = weights
+            .into_data()
+            .iter::<f64>()
+            .scan(0.0, |sum, weight| {
+                *sum += weight;
+                Some(*sum)
+            })
+            .collect();
+        // The last sum is 1 up to rounding: scaled by it, a draw never falls beyond the end.
+        let total = cumulative[cumulative.len() - 1];
+        let pick = |u: f64| cumulative.partition_point(|&sum| sum <= u * total) as i64;
+        (0..n).map(|_| pick(noise.next_uniform())).collect()
+    }
+}
+
+/// `Err` naming the argument unless every number is above `least` and finite.
+fn finite<const D: usize>(field: &'static str, values: &Tensor<D>, least: f64) -> Result<()> {
+    match values.clone().into_data().iter::<f64>().find(|v| !(*v > least && v.is_finite())) {
+        None => Ok(()),
+        Some(bad) => {
+            let kind = if least == 0.0 { "positive and finite" } else { "finite" };
+            let reason = format!("must be {kind}, found {bad}");
+            Err(Error::config("GaussianMixture", field, reason))
+        }
+    }
+}
+
+impl Distribution<2> for GaussianMixture {
+    fn log_prob(&self, x: Tensor<2>, _context: Option<&Tensor<2>>) -> Tensor<1> {
+        let [components, features] = self.shape();
+        check_event("GaussianMixture", &[features], &x);
+        let batch = x.dims()[0];
+        let log_scale = self.log_scale.val();
+        let difference = x.unsqueeze_dim::<3>(1) - self.mean.val().unsqueeze_dim(0);
+        let standard = difference * log_scale.clone().neg().exp().unsqueeze_dim(0);
+        let squares = standard.square().sum_dim(2).reshape([batch, components]);
+        let log_weight = log_softmax(self.logits.val(), 0).unsqueeze_dim::<2>(0);
+        let log_volume = log_scale.sum_dim(1).reshape([1, components]);
+        let terms = squares * -0.5 + (log_weight - log_volume);
+        log_sum_exp(terms, 1).reshape([batch]) - 0.5 * LN_2PI * features as f64
+    }
+
+    fn sample(
+        &self,
+        n: usize,
+        _context: Option<&Tensor<2>>,
+        noise: &mut Noise,
+        device: &Device,
+    ) -> Tensor<2> {
+        let mean = self.mean.val();
+        let chosen = TensorData::new(self.components(n, noise), [n]);
+        let chosen = Tensor::<1, Int>::from_data(chosen, &mean.device().without_autodiff());
+        let standard = noise.normal([n, self.shape()[1]], device).cast(mean.dtype());
+        let scale = self.log_scale.val().select(0, chosen.clone()).exp();
+        standard * scale + mean.select(0, chosen)
+    }
+
+    fn init_from_data(self, x: Tensor<2>, _context: Option<&Tensor<2>>) -> Self {
+        let [components, features] = self.shape();
+        check_event("GaussianMixture", &[features], &x);
+        let rows = x.dims()[0];
+        if self.is_initialized() || rows == 0 {
+            return self;
+        }
+        let x = x.without_autodiff();
+        let device = x.device();
+        let mut noise = Noise::seeded(self.seed);
+        let order = noise.permutation(rows);
+        let chosen: Vec<i64> = (0..components).map(|k| order[k % rows] as i64).collect();
+        let chosen = TensorData::new(chosen, [components]);
+        let centre = x.clone().mean_dim(0);
+        let std = (x.clone() - centre).square().mean_dim(0).sqrt() + STD_FLOOR;
+        // As if the components shared the volume of the data among them.
+        let share = (components as f64).powf(-1.0 / features as f64);
+        let log_scale = (std.clone() * share).log().expand([components, features]);
+        let jitter = noise.normal::<2>([components, features], &device).cast(x.dtype()) * JITTER;
+        let mean = x.select(0, Tensor::from_data(chosen, &device)) + jitter * std;
+        Self {
+            mean: replaced(self.mean, mean),
+            log_scale: replaced(self.log_scale, log_scale),
+            logits: self.logits,
+            initialized: self.initialized.map(|_| flag(true, &device).val()),
+            seed: self.seed,
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Uniform on the dark squares of a 4 x 4 board.
+//!
+//! p(x) = 1/32 where -4 <= x_i < 4 and floor(x_1 / 2) + floor(x_2 / 2) is even, 0 elsewhere
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+
+use super::{columns, points};
+use crate::distribution::{Distribution, check_event, on_support};
+use crate::math::sum_event;
+use crate::noise::Noise;
+
+/// The side of one square.
+const SIDE: f64 = 2.0;
+/// Squares in a row of the board, and half of them.
+const SQUARES: usize = 4;
+const HALF: f64 = 2.0;
+
+/// Draws stay this share of a side below the upper edge. Without it a draw that is rounded to f32
+/// can land on the edge, which belongs to the next square.
+const EDGE: f64 = 1.0 / (1 << 22) as f64;
+
+/// Uniform on 8 squares of side 2 in `[-4, 4)^2`, one lower left corner at the origin.
+///
+/// # Numerics
+///
+/// Outside the squares `log_prob` is `-inf`. The gradient is zero everywhere. A NaN stays a NaN.
+///
+/// # Panics
+///
+/// If the event is not of shape `[2]`.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::distribution::{Checkerboard, Distribution};
+///
+/// let x = Tensor::<2>::from_data([[1.0, 1.0], [-1.0, 1.0]], &Device::flex());
+/// let log_prob = Checkerboard::default().log_prob(x, None);
+/// let log_prob = log_prob.into_data().try_to_vec_as::<f32>().unwrap();
+/// assert!((log_prob[0] + 32f32.ln()).abs() < 1e-6);
+/// assert_eq!(log_prob[1], f32::NEG_INFINITY);
+/// ```
+#[derive(Module, Debug, Default)]
+pub struct Checkerboard {}
+
+impl Checkerboard {
+    /// The entropy in nats: `ln 32`, the logarithm of the dark area.
+    pub const ENTROPY: f64 = 5.0 * std::f64::consts::LN_2;
+}
+
+impl Distribution<2> for Checkerboard {
+    fn log_prob(&self, x: Tensor<2>, _context: Option<&Tensor<2>>) -> Tensor<1> {
+        check_event("Checkerboard", &[2], &x);
+        let square = (x.clone().detach() / SIDE).floor();
+        let off = square.clone().lower_elem(-HALF).bool_or(square.clone().greater_equal_elem(HALF));
+        let (column, row) = columns(square);
+        let half = (column + row) * 0.5;
+        // Even sums have whole halves.
+        let light = (half.clone() - half.floor()).greater_elem(0.25).expand(x.dims());
+        let log_density = x.full_like(-0.5 * Self::ENTROPY);
+        sum_event(on_support(x, off.bool_or(light), log_density))
+    }
+
+    fn sample(
+        &self,
+        n: usize,
+        _context: Option<&Tensor<2>>,
+        noise: &mut Noise,
+        device: &Device,
+    ) -> Tensor<2> {
+        points(n, noise, device, |noise| {
+            let column = noise.next_below(SQUARES);
+            let row = 2 * noise.next_below(SQUARES / 2) + column % 2;
+            [column, row].map(|k| SIDE * (k as f64 - HALF + noise.next_uniform() * (1.0 - EDGE)))
+        })
+    }
+}

@@ -1,0 +1,90 @@
+//! Five arms of a spiral.
+//!
+//! p(x) = (1/5) sum_k N(y_1; 1, 0.3^2) N(y_2; 0, 0.1^2) / 4        x = 2 y turned by the angle
+//! a_k(r) = 2 pi k / 5 + 0.75 r,  r = |y|
+//!
+//! A turn by an angle that depends on the radius alone moves no point off its circle, so it keeps
+//! areas, and every circle goes onto itself, so it is undone by the opposite turn.
+//!
+//! After the pinwheel of Johnson, Duvenaud, Wiltschko, Datta, Adams (2016), Composing graphical
+//! models with neural networks, arXiv:1603.06277. There the angle depends on a coordinate, and the
+//! density has no closed form.
+
+use std::f64::consts::PI;
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+
+use super::{columns, constants, points, radius};
+use crate::distribution::{Distribution, check_event};
+use crate::math::{LN_2PI, log_sum_exp};
+use crate::noise::Noise;
+
+const ARMS: usize = 5;
+const RADIAL_STD: f64 = 0.3;
+const TANGENTIAL_STD: f64 = 0.1;
+/// Turn per unit of radius.
+const TWIST: f64 = 0.75;
+const SCALE: f64 = 2.0;
+
+/// Five arms, each a normal of standard deviations 0.3 along and 0.1 across at distance 1 of the
+/// origin, turned by 0.75 times the radius; all times 2.
+///
+/// # Panics
+///
+/// If the event is not of shape `[2]`.
+///
+/// ```
+/// use burn::tensor::Device;
+/// use burn_flows::{Noise, distribution::{Distribution, Pinwheel}};
+///
+/// let pinwheel = Pinwheel::default();
+/// let x = pinwheel.sample(2000, None, &mut Noise::seeded(1), &Device::flex());
+/// let nll = -pinwheel.log_prob(x, None).mean().into_scalar::<f64>();
+/// assert!((nll - Pinwheel::ENTROPY).abs() < 0.1);
+/// ```
+#[derive(Module, Debug, Default)]
+pub struct Pinwheel {}
+
+impl Pinwheel {
+    /// The entropy in nats, by quadrature.
+    pub const ENTROPY: f64 = 2.320_588_485_0;
+}
+
+/// The direction of arm `k` before the twist.
+fn arm(k: usize) -> f64 {
+    2.0 * PI * k as f64 / ARMS as f64
+}
+
+impl Distribution<2> for Pinwheel {
+    fn log_prob(&self, x: Tensor<2>, _context: Option<&Tensor<2>>) -> Tensor<1> {
+        check_event("Pinwheel", &[2], &x);
+        let batch = x.dims()[0];
+        let y = x / SCALE;
+        let arms = constants((0..ARMS).map(arm).collect(), [1, ARMS], &y);
+        let angle = radius(y.clone()) * TWIST + arms;
+        let (y1, y2) = columns(y);
+        let (sin, cos) = (angle.clone().sin(), angle.cos());
+        let along = y1.clone() * cos.clone() + y2.clone() * sin.clone();
+        let across = y2 * cos - y1 * sin;
+        let square = ((along - 1.0) / RADIAL_STD).square() + (across / TANGENTIAL_STD).square();
+        let area = ARMS as f64 * SCALE * SCALE * RADIAL_STD * TANGENTIAL_STD;
+        log_sum_exp(square * -0.5, 1).reshape([batch]) - (LN_2PI + area.ln())
+    }
+
+    fn sample(
+        &self,
+        n: usize,
+        _context: Option<&Tensor<2>>,
+        noise: &mut Noise,
+        device: &Device,
+    ) -> Tensor<2> {
+        points(n, noise, device, |noise| {
+            let direction = arm(noise.next_below(ARMS));
+            let along = 1.0 + RADIAL_STD * noise.next_normal();
+            let across = TANGENTIAL_STD * noise.next_normal();
+            let (sin, cos) = (direction + TWIST * along.hypot(across)).sin_cos();
+            [SCALE * (along * cos - across * sin), SCALE * (along * sin + across * cos)]
+        })
+    }
+}

@@ -1,0 +1,128 @@
+//! Uniform on a box.
+//!
+//! log p(x) = -sum of ln(high - low)        low <= x <= high in every element, -inf elsewhere
+
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Tensor};
+
+use super::{Distribution, batch_shape, check_event, on_support};
+use crate::error::{Error, Result};
+use crate::math::sum_event;
+use crate::noise::Noise;
+
+/// Independent uniforms with fixed ends per element, both ends included.
+///
+/// # Numerics
+///
+/// Outside the box the density is 0: `log_prob` is `-inf`. The gradient is zero everywhere. A NaN
+/// stays a NaN.
+///
+/// # Panics
+///
+/// If the event has another shape.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::distribution::{Distribution, Uniform};
+///
+/// let device = Device::flex();
+/// let low = Tensor::<2>::from_data([[0.0, -1.0]], &device);
+/// let high = Tensor::<2>::from_data([[1.0, 3.0]], &device);
+/// let uniform = Uniform::new(low, high)?;
+/// let x = Tensor::<2>::from_data([[0.5, 2.0], [0.5, 3.1]], &device);
+/// let log_prob = uniform.log_prob(x, None).into_data().try_to_vec_as::<f32>().unwrap();
+/// assert!((log_prob[0] + 4f32.ln()).abs() < 1e-6);
+/// assert_eq!(log_prob[1], f32::NEG_INFINITY);
+/// # Ok::<(), burn_flows::Error>(())
+/// ```
+#[derive(Module, Debug)]
+pub struct Uniform<const D: usize> {
+    low: Param<Tensor<D>>,
+    high: Param<Tensor<D>>,
+}
+
+impl<const D: usize> Uniform<D> {
+    /// The uniform between `low` and `high`, both `[1, event..]`; never trained.
+    ///
+    /// # Errors
+    ///
+    /// If an end is not finite, or one of `low` is not below its `high`, or the width of one
+    /// element is not finite.
+    ///
+    /// # Panics
+    ///
+    /// If the shapes differ, or their first axis is not 1.
+    ///
+    /// ```
+    /// use burn::tensor::{Device, Tensor};
+    /// use burn_flows::distribution::Uniform;
+    ///
+    /// let one = Tensor::<2>::ones([1, 3], &Device::flex());
+    /// let error = Uniform::new(one.clone(), one).unwrap_err();
+    /// assert_eq!(error.to_string(), "Uniform.high: must be above low, found low 1 and high 1 at element 0");
+    /// ```
+    pub fn new(low: Tensor<D>, high: Tensor<D>) -> Result<Self> {
+        let (shape, found) = (low.dims(), high.dims());
+        assert!(shape[0] == 1, "Uniform: expected ends of shape [1, event..], found {shape:?}");
+        assert!(found == shape, "Uniform: expected high of shape {shape:?}, found {found:?}");
+        let host = |t: &Tensor<D>| t.clone().into_data().iter::<f64>().collect::<Vec<_>>();
+        for (i, (low, high)) in host(&low).into_iter().zip(host(&high)).enumerate() {
+            // Written so that a NaN fails too.
+            if !(low < high && (high - low).is_finite()) {
+                let reason = format!("must be above low, found low {low} and high {high}");
+                let reason = format!("{reason} at element {i}");
+                return Err(Error::config("Uniform", "high", reason));
+            }
+        }
+        let param = |t: Tensor<D>| Param::from_tensor(t.without_autodiff()).set_require_grad(false);
+        Ok(Self { low: param(low), high: param(high) })
+    }
+
+    /// The entropy in nats, `sum of ln(high - low)`.
+    ///
+    /// ```
+    /// use burn::tensor::{Device, Tensor};
+    /// use burn_flows::distribution::Uniform;
+    ///
+    /// let zeros = Tensor::<2>::zeros([1, 3], &Device::flex());
+    /// let uniform = Uniform::new(zeros.clone(), zeros + 2.0)?;
+    /// assert!((uniform.entropy() - 3.0 * 2f64.ln()).abs() < 1e-6);
+    /// # Ok::<(), burn_flows::Error>(())
+    /// ```
+    pub fn entropy(&self) -> f64 {
+        self.width().log().sum().into_scalar()
+    }
+
+    fn width(&self) -> Tensor<D> {
+        self.high.val() - self.low.val()
+    }
+
+    fn event(&self) -> [usize; D] {
+        self.low.val().dims()
+    }
+}
+
+impl<const D: usize> Distribution<D> for Uniform<D> {
+    fn log_prob(&self, x: Tensor<D>, _context: Option<&Tensor<2>>) -> Tensor<1> {
+        check_event("Uniform", &self.event()[1..], &x);
+        let shape = x.dims();
+        let below = x.clone().lower(self.low.val().expand(shape));
+        let above = x.clone().greater(self.high.val().expand(shape));
+        let log_density = self.width().log().neg().expand(shape);
+        sum_event(on_support(x, below.bool_or(above), log_density))
+    }
+
+    fn sample(
+        &self,
+        n: usize,
+        _context: Option<&Tensor<2>>,
+        noise: &mut Noise,
+        device: &Device,
+    ) -> Tensor<D> {
+        let low = self.low.val();
+        let shape = batch_shape(n, &self.event()[1..]);
+        let unit = noise.uniform(shape, device).cast(low.dtype());
+        // Rounding may end a hair above `high`, where the density is 0.
+        (unit * self.width() + low).min_pair(self.high.val().expand(shape))
+    }
+}
