@@ -13,7 +13,7 @@ use std::sync::LazyLock;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use super::{points, round_normals};
+use super::{Part, points, round_normals};
 use crate::distribution::{Distribution, check_event};
 use crate::noise::Noise;
 
@@ -60,15 +60,14 @@ fn moon(second: bool, t: f64) -> [f64; 2] {
     if second { [1.0 - cos, 0.5 - sin] } else { [cos, sin] }
 }
 
-/// The moons as many small normals: a node of the quadrature, and its weight, each.
-fn nodes(count: usize) -> Vec<([f64; 2], f64)> {
+/// The moons as many small normals, one for each node of the quadrature.
+fn nodes(count: usize) -> Vec<Part> {
     let rule = gauss_legendre(count);
-    let moons = [false, true].into_iter();
-    moons
-        .flat_map(|second| {
-            rule.iter().map(move |&(u, w)| (moon(second, 0.5 * PI * (u + 1.0)), 0.25 * w))
-        })
-        .collect()
+    let part = |second: bool, (u, weight): (f64, f64)| Part {
+        centre: moon(second, 0.5 * PI * (u + 1.0)),
+        weight: 0.25 * weight,
+    };
+    rule.iter().flat_map(|&node| [part(false, node), part(true, node)]).collect()
 }
 
 /// Nodes on `[-1, 1]` and weights that sum to 2: the roots of the Legendre polynomial, by Newton
@@ -99,7 +98,7 @@ fn gauss_legendre(count: usize) -> Vec<(f64, f64)> {
 
 impl Distribution<2> for TwoMoons {
     fn log_prob(&self, x: Tensor<2>, _context: Option<&Tensor<2>>) -> Tensor<1> {
-        static PARTS: LazyLock<Vec<([f64; 2], f64)>> = LazyLock::new(|| nodes(NODES));
+        static PARTS: LazyLock<Vec<Part>> = LazyLock::new(|| nodes(NODES));
         check_event("TwoMoons", &[2], &x);
         round_normals(x, &PARTS, STD)
     }
@@ -131,7 +130,7 @@ mod tests {
         assert!((integral(&|x| x.powi(16)) - 2.0 / 17.0).abs() < 1e-15);
         assert!(integral(&|x| x.powi(15)).abs() < 1e-15);
         assert!((integral(&|x| (x + 1.0).sin()) - (1.0 - 2f64.cos())).abs() < 1e-13);
-        let weights: f64 = nodes(NODES).iter().map(|part| part.1).sum();
+        let weights: f64 = nodes(NODES).iter().map(|part| part.weight).sum();
         assert!((weights - 1.0).abs() < 1e-14);
     }
 
