@@ -44,15 +44,15 @@ fn assert_values(distribution: &impl Distribution<2>, table: &[([f64; 2], f64)])
     }
 }
 
-/// Moves every parameter off its start by seeded noise.
+/// Moves every parameter from its start to seeded noise. The start does not remain in it, because
+/// that of a network is not seeded.
 fn moved<M: Module>(module: M, seed: u64) -> M {
     struct Move(Noise);
     impl ModuleMapper for Move {
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
             param.map(|value| {
                 let (tracked, trained) = (value.is_autodiff(), value.is_require_grad());
-                let noise = self.0.normal(value.dims(), &value.device()) * 0.4;
-                let value = value.without_autodiff() + noise;
+                let value = self.0.normal(value.dims(), &value.device()) * 0.5;
                 (if tracked { value.autodiff() } else { value }).set_require_grad(trained)
             })
         }
@@ -342,13 +342,13 @@ fn uniform_is_its_box() {
 }
 
 #[test]
-fn uniform_draws_in_f32_stay_inside() {
-    let low = tensor(&[1e4], [1, 1]).cast(FloatDType::F32);
-    let high = tensor(&[1e4 + 0.01], [1, 1]).cast(FloatDType::F32);
-    let uniform = Uniform::new(low, high).unwrap();
-    let x = uniform.sample(DRAWS, None, &mut Noise::seeded(1), &device());
-    let log_prob = uniform.log_prob(x, None).into_data().try_to_vec::<f32>().unwrap();
-    assert!(log_prob.iter().all(|l| l.is_finite()));
+fn uniform_draws_that_are_rounded_stay_inside() {
+    // In f16 one unit draw of 4,000 rounds to 1, and the width here rounds up.
+    let end = |v: f64| tensor(&[v], [1, 1]).cast(FloatDType::F16);
+    let uniform = Uniform::new(end(-1.0), end(5.4e-4)).unwrap();
+    let x = uniform.sample(4 * DRAWS, None, &mut Noise::seeded(1), &device());
+    let log_prob = uniform.log_prob(x, None).cast(FloatDType::F64);
+    assert!(host(log_prob).iter().all(|l| l.is_finite()));
 }
 
 #[test]
@@ -757,7 +757,7 @@ fn conditional_normal_panics_on_another_width() {
 #[test]
 fn diag_normal_integrates_to_one_and_its_draws_follow() {
     let normal = moved(DiagNormalConfig::new(vec![2]).init::<2>(&device()), 6);
-    let (mass, entropy) = quadrature(&normal, 8.0, 160);
+    let (mass, entropy) = quadrature(&normal, 12.0, 240);
     assert!((mass - 1.0).abs() < 1e-9, "{mass}");
-    assert_sampler_follows(&normal, entropy, 8.0);
+    assert_sampler_follows(&normal, entropy, 12.0);
 }
