@@ -48,6 +48,11 @@ impl Checkerboard {
     pub const ENTROPY: f64 = 5.0 * std::f64::consts::LN_2;
 }
 
+/// The point of square `k` of a line, `unit` of its side above its lower edge.
+fn place(k: usize, unit: f64) -> f64 {
+    SIDE * (k as f64 - HALF + unit * (1.0 - EDGE))
+}
+
 impl Distribution<2> for Checkerboard {
     fn log_prob(&self, x: Tensor<2>, _context: Option<&Tensor<2>>) -> Tensor<1> {
         check_event("Checkerboard", &[2], &x);
@@ -71,7 +76,23 @@ impl Distribution<2> for Checkerboard {
         points(n, noise, device, |noise| {
             let column = noise.next_below(SQUARES);
             let row = 2 * noise.next_below(SQUARES / 2) + column % 2;
-            [column, row].map(|k| SIDE * (k as f64 - HALF + noise.next_uniform() * (1.0 - EDGE)))
+            [column, row].map(|k| place(k, noise.next_uniform()))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_draw_rounded_to_f32_stays_in_its_square() {
+        let almost_one = 1.0 - f64::EPSILON / 2.0;
+        for k in 0..SQUARES {
+            let edge = SIDE * (k as f64 - HALF);
+            assert_eq!(place(k, 0.0), edge);
+            let last = place(k, almost_one) as f32;
+            assert!(f64::from(last) < edge + SIDE && f64::from(last) > edge + SIDE - 1e-6);
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::f64::consts::PI;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use super::{points, round_normals};
+use super::{Part, points, round_normals};
 use crate::distribution::{Distribution, check_event};
 use crate::noise::Noise;
 
@@ -47,7 +47,8 @@ fn centre(k: usize) -> [f64; 2] {
 impl Distribution<2> for EightGaussians {
     fn log_prob(&self, x: Tensor<2>, _context: Option<&Tensor<2>>) -> Tensor<1> {
         check_event("EightGaussians", &[2], &x);
-        let parts: [_; COUNT] = std::array::from_fn(|k| (centre(k), 1.0 / COUNT as f64));
+        let part = |k| Part { centre: centre(k), weight: 1.0 / COUNT as f64 };
+        let parts: [_; COUNT] = std::array::from_fn(part);
         round_normals(x, &parts, STD)
     }
 

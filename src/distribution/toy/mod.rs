@@ -50,14 +50,20 @@ fn radius(x: Tensor<2>) -> Tensor<2> {
     square.mask_fill(at_origin.clone(), 1.0).sqrt().mask_fill(at_origin, 0.0)
 }
 
-/// `ln` of a mixture of round normals of one standard deviation; `(centre, weight)` each.
-fn round_normals(x: Tensor<2>, parts: &[([f64; 2], f64)], std: f64) -> Tensor<1> {
+/// A round normal of a mixture.
+struct Part {
+    centre: [f64; 2],
+    weight: f64,
+}
+
+/// `ln` of a mixture of round normals of one standard deviation.
+fn round_normals(x: Tensor<2>, parts: &[Part], std: f64) -> Tensor<1> {
     let batch = x.dims()[0];
-    let row = |value: &dyn Fn(&([f64; 2], f64)) -> f64| {
+    let row = |value: &dyn Fn(&Part) -> f64| {
         constants(parts.iter().map(value).collect(), [1, parts.len()], &x)
     };
-    let (centre_1, centre_2) = (row(&|part| part.0[0]), row(&|part| part.0[1]));
-    let log_weight = row(&|part| part.1.ln());
+    let (centre_1, centre_2) = (row(&|part| part.centre[0]), row(&|part| part.centre[1]));
+    let log_weight = row(&|part| part.weight.ln());
     let (x1, x2) = columns(x);
     let square = (x1 - centre_1).square() + (x2 - centre_2).square();
     let terms = square * (-0.5 / (std * std)) + log_weight;

@@ -56,6 +56,13 @@ fn arm(k: usize) -> f64 {
     2.0 * PI * k as f64 / ARMS as f64
 }
 
+/// The point of arm `k` that two standard normal numbers make, one along, one across.
+fn place(k: usize, u: f64, v: f64) -> [f64; 2] {
+    let (along, across) = (1.0 + RADIAL_STD * u, TANGENTIAL_STD * v);
+    let (sin, cos) = (arm(k) + TWIST * along.hypot(across)).sin_cos();
+    [SCALE * (along * cos - across * sin), SCALE * (along * sin + across * cos)]
+}
+
 impl Distribution<2> for Pinwheel {
     fn log_prob(&self, x: Tensor<2>, _context: Option<&Tensor<2>>) -> Tensor<1> {
         check_event("Pinwheel", &[2], &x);
@@ -80,11 +87,30 @@ impl Distribution<2> for Pinwheel {
         device: &Device,
     ) -> Tensor<2> {
         points(n, noise, device, |noise| {
-            let direction = arm(noise.next_below(ARMS));
-            let along = 1.0 + RADIAL_STD * noise.next_normal();
-            let across = TANGENTIAL_STD * noise.next_normal();
-            let (sin, cos) = (direction + TWIST * along.hypot(across)).sin_cos();
-            [SCALE * (along * cos - across * sin), SCALE * (along * sin + across * cos)]
+            let k = noise.next_below(ARMS);
+            place(k, noise.next_normal(), noise.next_normal())
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{DType, TensorData};
+
+    use super::*;
+
+    #[test]
+    fn the_density_undoes_what_the_sampler_does() {
+        // Far out one arm alone counts, so the density is that of its two normal numbers.
+        for k in 0..ARMS {
+            for (u, v) in [(0.0, 0.0), (1.5, -2.0), (3.0, 3.0)] {
+                let data = TensorData::new(place(k, u, v).to_vec(), [1, 2]);
+                let x = Tensor::<2>::from_data(data, (&Device::flex(), DType::F64));
+                let found = Pinwheel::default().log_prob(x, None).into_scalar::<f64>();
+                let area = 5.0 * 4.0 * 0.3 * 0.1 * 2.0 * PI;
+                let expected = -0.5 * (u * u + v * v) - f64::ln(area);
+                assert!((found - expected).abs() < 1e-6, "arm {k} at {u} {v}: {found} {expected}");
+            }
+        }
     }
 }

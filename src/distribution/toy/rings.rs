@@ -88,3 +88,39 @@ impl Distribution<2> for Rings {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The integral of `f(r)` times the profile of a ring over the radius, by midpoints.
+    fn integral(ring: f64, f: impl Fn(f64) -> f64) -> f64 {
+        let step = 1e-4;
+        let at = |k: i32| step * (f64::from(k) + 0.5);
+        let term = |r: f64| f(r) * (-0.5 * ((r - ring) / STD).powi(2)).exp() * step;
+        (0..50_000).map(|k| term(at(k))).sum()
+    }
+
+    #[test]
+    fn the_mass_is_the_integral_over_the_plane() {
+        for ring in [0.05, 0.1, 0.75, 3.0] {
+            let expected = integral(ring, |r| 2.0 * PI * r);
+            assert!((mass(ring) - expected).abs() < 1e-7 * expected, "{ring}");
+        }
+    }
+
+    #[test]
+    fn a_radius_has_the_moments_of_its_density_even_where_many_are_rejected() {
+        let ring = STD; // as wide as its radius
+        let mut noise = Noise::seeded(1);
+        let n = 40_000;
+        let draws: Vec<f64> = (0..n).map(|_| draw_radius(ring, &mut noise)).collect();
+        for power in [1, 2] {
+            let found = draws.iter().map(|r| r.powi(power)).sum::<f64>() / f64::from(n);
+            let moment = |p: i32| integral(ring, |r| r.powi(p + 1)) / integral(ring, |r| r);
+            let expected = moment(power);
+            let error = ((moment(2 * power) - expected * expected) / f64::from(n)).sqrt();
+            assert!((found - expected).abs() < 4.0 * error, "{found} against {expected}");
+        }
+    }
+}
