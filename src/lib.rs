@@ -81,6 +81,7 @@ pub use burn;
 pub use error::{Error, Result};
 pub use flow::Flow;
 pub use noise::Noise;
+pub use param::cast;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -1,7 +1,30 @@
-//! Parameters that data sets: a saved flag, and a new value under an old identity.
+//! Parameters that data or a precision sets: a saved flag, a new value under an old identity.
 
-use burn::module::{Param, ParamId};
-use burn::tensor::{Bool, Device, Tensor, TensorData};
+use burn::module::{Module, ModuleMapper, Param, ParamId};
+use burn::tensor::{Bool, DType, Device, Tensor, TensorData};
+
+/// The module with its float parameters in another precision; identities and what is trainable
+/// stay. burn's own modules have no cast.
+///
+/// ```
+/// use burn::tensor::{DType, Device, Tensor};
+/// use burn_flows::{cast, model::RealNvpConfig};
+///
+/// let device = Device::flex();
+/// let flow = cast(RealNvpConfig::new(2).init(&device), DType::F64);
+/// let x = Tensor::<2>::zeros([3, 2], (&device, DType::F64));
+/// assert_eq!(flow.log_prob(x).dtype(), DType::F64);
+/// assert_eq!(flow.sample_seeded(3, 1).dtype(), DType::F64);
+/// ```
+pub fn cast<M: Module>(module: M, dtype: DType) -> M {
+    struct Cast(DType);
+    impl ModuleMapper for Cast {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            param.map(|old| as_before(&old, old.clone().without_autodiff().cast(self.0)))
+        }
+    }
+    module.map(&mut Cast(dtype))
+}
 
 /// A truth that is saved with the weights and never trained.
 pub(crate) fn flag(value: bool, device: &Device) -> Param<Tensor<1, Bool>> {
@@ -14,9 +37,11 @@ pub(crate) fn replaced<const D: usize>(
     param: Param<Tensor<D>>,
     value: Tensor<D>,
 ) -> Param<Tensor<D>> {
-    param.map(|old| {
-        let value = value.without_autodiff().cast(old.dtype());
-        let value = if old.is_autodiff() { value.autodiff() } else { value };
-        if old.is_require_grad() { value.require_grad() } else { value }
-    })
+    param.map(|old| as_before(&old, value.without_autodiff().cast(old.dtype())))
+}
+
+/// `value`, as much in a graph as `old`.
+fn as_before<const D: usize>(old: &Tensor<D>, value: Tensor<D>) -> Tensor<D> {
+    let value = if old.is_autodiff() { value.autodiff() } else { value };
+    if old.is_require_grad() { value.require_grad() } else { value }
 }

@@ -435,3 +435,20 @@ fn every_schedule_is_followed() {
     let exponential = rates(Schedule::Exponential { gamma: 0.5 });
     assert!((exponential[0] / exponential[2] - 16.0).abs() < 1e-9, "{exponential:?}");
 }
+
+/// Epochs without a single good step are reported as such, and a run resumes over them.
+#[test]
+fn epochs_that_were_skipped_whole_survive_a_checkpoint() {
+    let device = Device::flex();
+    let folder = tempfile::tempdir().unwrap();
+    let mark = Tensor::<2>::from_floats([[1000.0, 0.0]], &device);
+    let data = FitData::new(Tensor::cat(vec![banana(59, 1), mark], 0))
+        .with_validation(banana(20, 2), None);
+    let config = quick().with_epochs(3).with_checkpoint(Some(folder.path().to_path_buf()));
+    let hiccup = || Hiccup { inner: small().init(&device) };
+    let (_, report) = fit(hiccup(), data.clone(), &config).unwrap();
+    assert!(report.epochs.iter().all(|epoch| epoch.train_nll.is_none()));
+    assert_eq!((report.steps, report.skipped_steps), (3, 3));
+    let (_, again) = fit(hiccup(), data, &config).unwrap();
+    assert_eq!((again.resumed_from, again.epochs), (Some(3), report.epochs));
+}

@@ -77,17 +77,6 @@ pub(super) fn scrambled<M: Module>(module: &M) -> M {
     module.valid().map(&mut Scramble)
 }
 
-/// A copy in evaluation state with its float parameters in another precision.
-pub(super) fn cast<M: Module>(module: &M, dtype: DType) -> M {
-    struct Cast(DType);
-    impl ModuleMapper for Cast {
-        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            param.map(|value| value.cast(self.0))
-        }
-    }
-    module.valid().map(&mut Cast(dtype))
-}
-
 /// A copy with `step` added to one parameter, in row-major order.
 pub(super) fn stepped<M: Module>(module: &M, id: ParamId, step: Vec<f64>) -> M {
     struct Step(ParamId, Vec<f64>);

@@ -5,8 +5,9 @@ use burn::module::ParamId;
 use burn::store::{ModuleRecord, RecordError};
 use burn::tensor::{DType, Gradients, Tensor};
 
-use super::params::{Seen, cast, scrambled, stepped, walk};
+use super::params::{Seen, scrambled, stepped, walk};
 use crate::bijector::{Bijector, Trace};
+use crate::param::cast;
 
 /// What the checks ask of a layer: [`Bijector`], and copies in other states.
 pub(super) trait Subject<const D: usize> {
@@ -109,7 +110,7 @@ impl<const D: usize, B: Bijector<D> + 'static> Subject<D> for Known<B> {
     }
 
     fn cast(&self, dtype: DType) -> Layer<D> {
-        forget(cast(&self.0, dtype))
+        forget(cast(self.0.valid(), dtype))
     }
 
     fn reloaded(&self) -> Result<Layer<D>, RecordError> {

@@ -7,6 +7,7 @@
 
 mod average;
 mod checkpoint;
+mod config;
 mod data;
 mod dequantize;
 mod fit;
@@ -17,9 +18,10 @@ mod progress;
 mod report;
 mod schedule;
 
+pub use config::FitConfig;
 pub use data::{Batch, FitData};
 pub use dequantize::{Dequantize, bits_per_dim};
-pub use fit::{FitConfig, fit, fit_with};
+pub use fit::{fit, fit_with};
 #[cfg(feature = "learner")]
 pub use learner::{NllMetric, NllOutput, Trainee};
 pub use report::{Epoch, Report, Stop};

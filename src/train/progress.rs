@@ -29,7 +29,10 @@ impl Progress {
 
     /// One epoch is done.
     pub fn epoch(&self, epoch: &Epoch, best: Option<f64>) {
-        let mut text = format!("epoch {} nll {:.3}", epoch.epoch, epoch.train_nll);
+        let mut text = format!("epoch {}", epoch.epoch);
+        if let Some(train) = epoch.train_nll {
+            text += &format!(" nll {train:.3}");
+        }
         if let (Some(validation), Some(best)) = (epoch.validation_nll, best) {
             text += &format!(" validation {validation:.3} best {best:.3}");
         }

@@ -16,8 +16,9 @@ pub enum Stop {
 pub struct Epoch {
     /// Counted from 1.
     pub epoch: usize,
-    /// Mean negative log-likelihood over the training batches, in nats.
-    pub train_nll: f64,
+    /// Mean negative log-likelihood over the training batches, in nats; `None` where every step was
+    /// skipped.
+    pub train_nll: Option<f64>,
     /// Mean negative log-likelihood of the validation rows, in nats; of the averaged weights where
     /// there is an average.
     pub validation_nll: Option<f64>,

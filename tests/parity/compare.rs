@@ -3,6 +3,7 @@
 use burn_flows::bijector::Bijector;
 use burn_flows::burn::module::{Flag, Module, ModuleDisplay, ModuleMapper, ModuleVisitor, Param};
 use burn_flows::burn::tensor::{DType, Device, Gradients, Tensor};
+use burn_flows::cast;
 use burn_flows::distribution::DiagNormal;
 use burn_flows::interop::{HostTensor, StateDict};
 use burn_flows::{Flow, Noise};
@@ -50,7 +51,7 @@ pub fn flow<const D: usize, B: Bijector<D>>(
     parameters(reference, &state, &gradients, weights, &mut report)?;
 
     // Built anew: a cast would reach running statistics through a clone.
-    values(reference, &built(&state, &DEVICE)?.map(&mut Single), DType::F32, &mut report)?;
+    values(reference, &cast(built(&state, &DEVICE)?, DType::F32), DType::F32, &mut report)?;
     Ok(report)
 }
 
@@ -227,14 +228,5 @@ struct Evaluating;
 impl ModuleMapper for Evaluating {
     fn map_flag(&mut self, param: Param<Flag>) -> Param<Flag> {
         param.with_value(false)
-    }
-}
-
-/// A model in single precision.
-struct Single;
-
-impl ModuleMapper for Single {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        param.map(|value| value.cast(DType::F32))
     }
 }

@@ -1,0 +1,112 @@
+//! What decides a training run.
+
+use std::path::PathBuf;
+
+use burn::config::Config;
+use sha2::{Digest, Sha256};
+
+use super::{FitData, Schedule};
+use crate::error::{Error, Result, at_least};
+
+/// Configuration of [`fit`](super::fit).
+///
+/// ```
+/// use burn_flows::train::FitConfig;
+///
+/// let config = FitConfig::new().with_epochs(20).with_average(Some(0.99)).with_seed(7);
+/// assert!(config.validate().is_ok());
+/// let error = FitConfig::new().with_epochs(0).validate().unwrap_err();
+/// assert_eq!(error.to_string(), "FitConfig.epochs: must be at least 1, found 0");
+/// ```
+#[derive(Config, Debug)]
+pub struct FitConfig {
+    /// Passes over the training rows.
+    #[config(default = 100)]
+    pub epochs: usize,
+    /// Rows of a step. A last batch of a single row is left out.
+    #[config(default = 128)]
+    pub batch_size: usize,
+    /// The full learning rate.
+    #[config(default = 1e-3)]
+    pub learning_rate: f64,
+    /// How the learning rate changes.
+    #[config(default = "Schedule::Cosine")]
+    pub schedule: Schedule,
+    /// Steps over which the learning rate rises to what the schedule says.
+    #[config(default = 0)]
+    pub warmup_steps: usize,
+    /// Decoupled weight decay (AdamW).
+    #[config(default = 0.0)]
+    pub weight_decay: f64,
+    /// Limit of the global norm of the gradients.
+    #[config(default = "Some(10.0)")]
+    pub gradient_clip: Option<f64>,
+    /// Decay of an exponential moving average of the weights, which is then what is validated and
+    /// returned.
+    #[config(default = "None")]
+    pub average: Option<f64>,
+    /// Epochs without a better validation NLL before training stops.
+    #[config(default = "None")]
+    pub patience: Option<usize>,
+    /// Share of the rows held out for validation, where the data bring none.
+    #[config(default = 0.1)]
+    pub validation_fraction: f64,
+    /// Decides the split, the order of the rows, dequantization and dropout.
+    #[config(default = 0)]
+    pub seed: u64,
+    /// Steps in a row that may be skipped for not being finite.
+    #[config(default = 20)]
+    pub max_skipped: usize,
+    /// Rows per pass of an evaluation.
+    #[config(default = 1024)]
+    pub evaluation_batch: usize,
+    /// Shows a progress bar where standard error is a terminal.
+    #[config(default = true)]
+    pub progress: bool,
+    /// A folder for checkpoints; where it holds one, training goes on from there.
+    #[config(default = "None")]
+    pub checkpoint: Option<PathBuf>,
+    /// Epochs between checkpoints.
+    #[config(default = 1)]
+    pub checkpoint_every: usize,
+}
+
+impl FitConfig {
+    /// Says which field cannot be, and why.
+    pub fn validate(&self) -> Result<()> {
+        for (field, value) in [
+            ("epochs", self.epochs),
+            ("batch_size", self.batch_size),
+            ("evaluation_batch", self.evaluation_batch),
+            ("checkpoint_every", self.checkpoint_every),
+        ] {
+            at_least("FitConfig", field, 1, value)?;
+        }
+        let within = |field, value: f64, fits: bool, range| {
+            if fits {
+                return Ok(());
+            }
+            Err(Error::config("FitConfig", field, format!("must be {range}, found {value}")))
+        };
+        let rate = self.learning_rate;
+        within("learning_rate", rate, rate > 0.0 && rate <= 1.0, "in (0, 1]")?;
+        let decay = self.weight_decay;
+        within("weight_decay", decay, (0.0..1.0).contains(&decay), "in [0, 1)")?;
+        let clip = self.gradient_clip.unwrap_or(1.0);
+        within("gradient_clip", clip, clip > 0.0, "positive")?;
+        let average = self.average.unwrap_or(0.0);
+        within("average", average, (0.0..1.0).contains(&average), "in [0, 1)")?;
+        let fraction = self.validation_fraction;
+        within("validation_fraction", fraction, (0.0..1.0).contains(&fraction), "in [0, 1)")?;
+        self.schedule.init(self.learning_rate, 1).map(|_| ())
+    }
+
+    /// What decides the numbers of a run: this configuration without its outputs, and the data.
+    pub(super) fn fingerprint<const D: usize>(&self, data: &FitData<D>) -> String {
+        let same = Self { progress: false, checkpoint: None, checkpoint_every: 1, ..self.clone() };
+        let mut hash = Sha256::new();
+        hash.update(serde_json::to_string(&same).unwrap_or_default());
+        hash.update(data.train.x.to_data().as_bytes());
+        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
