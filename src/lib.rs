@@ -79,7 +79,7 @@ pub mod univariate;
 
 pub use burn;
 pub use error::{Error, Result};
-pub use flow::Flow;
+pub use flow::{Finish, Flow, MultiScale};
 pub use noise::Noise;
 pub use param::cast;
 

@@ -31,6 +31,24 @@ pub(crate) fn repeat_batch<const D: usize>(value: Tensor<1>, x: &Tensor<D>) -> T
     value.expand([x.dims()[0]])
 }
 
+/// Added to the standard deviation of a first batch. Without it a constant channel divides by
+/// zero. Value from Glow and normflows.
+const STD_FLOOR: f64 = 1e-6;
+
+/// Mean and standard deviation (plus 1e-6) of every channel (axis 1), `[channels]` each, outside any
+/// graph. The variance is unbiased, as in nflows and normflows; a single value has no spread, and
+/// the floor takes over.
+pub(crate) fn channel_moments<const D: usize>(x: Tensor<D>) -> (Tensor<1>, Tensor<1>) {
+    let channels = x.dims()[1];
+    let columns = x.without_autodiff().swap_dims(0, 1);
+    let columns: Tensor<2> = columns.reshape([channels as i64, -1]);
+    let mean = columns.clone().mean_dim(1);
+    let degrees = columns.dims()[1].max(2) - 1;
+    let squares = (columns - mean.clone()).square().sum_dim(1);
+    let std = (squares / degrees as f64).sqrt() + STD_FLOOR;
+    (mean.reshape([channels]), std.reshape([channels]))
+}
+
 /// `ln(1 + exp(x))`, exact in f64 also where burn's default switches to `x` at 20.
 pub(crate) fn softplus<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     burn::tensor::activation::softplus_with_threshold(x, 1.0, SOFTPLUS_THRESHOLD)

@@ -11,7 +11,10 @@ use burn::nn::activation::ActivationConfig as BurnActivation;
 use burn::tensor::{Device, FloatDType, Tensor};
 use burn_flows::Noise;
 use burn_flows::bijector::*;
-use burn_flows::conditioner::{ActivationConfig, ConvNet, ConvNetConfig, Mlp, MlpConfig};
+use burn_flows::conditioner::{
+    ActivationConfig, ConvNet, ConvNetConfig, Mlp, MlpConfig, Normalization, ResidualConvNet,
+    ResidualConvNetConfig,
+};
 use burn_flows::model::{Masks, NiceConfig, RealNvpConfig};
 use burn_flows::testing::{Check, Suite};
 use burn_flows::univariate::{Additive, Affine, AnyUnivariateConfig, ScaleMap, Univariate};
@@ -54,6 +57,26 @@ fn residual() -> MlpConfig {
 
 fn coupling(features: usize, mask: Mask) -> CouplingConfig {
     CouplingConfig::new(features).with_mask(mask).with_mlp(mlp())
+}
+
+fn glow_net(normalization: Normalization, context: usize) -> Coupling<Affine, ConvNet> {
+    let config = ConvNetConfig::new(5)
+        .with_normalization(normalization)
+        .with_activation(ActivationConfig::Silu);
+    let network = |from, to| config.init(from, to, context, &DEVICE);
+    Coupling::new(&Mask::Halves, &[4, 2, 2], Affine::default(), network, &DEVICE).unwrap()
+}
+
+fn residual_image(
+    normalization: Normalization,
+    mask: Mask,
+    context: usize,
+) -> Coupling<Affine, ResidualConvNet> {
+    let config = ResidualConvNetConfig::new(4)
+        .with_normalization(normalization)
+        .with_activation(ActivationConfig::Silu);
+    let network = |from, to| config.init(from, to, context, &DEVICE);
+    Coupling::new(&mask, &[2, 2, 2], Affine::default(), network, &DEVICE).unwrap()
 }
 
 fn affine(config: CouplingConfig) -> Coupling<Affine, Mlp> {
@@ -208,6 +231,13 @@ rows! {
     conv_checkerboard_flipped: image(Affine::default(), Mask::Checkerboard.flipped(), [1, 3, 2], 0), [2, 1, 3, 2];
     conv_context: image(Affine::default(), Mask::Halves, [2, 2, 2], 3), Suite::new([2, 2, 2, 2]).with_context(3);
     conv_checkerboard_context: image(Affine::default(), Mask::Checkerboard, [1, 2, 3], 2), Suite::new([2, 1, 2, 3]).with_context(2);
+    conv_actnorm: glow_net(Normalization::ActNorm, 0), [3, 4, 2, 2];
+    conv_weight_norm: glow_net(Normalization::Weight, 2), Suite::new([2, 4, 2, 2]).with_context(2);
+    conv_residual: residual_image(Normalization::Weight, Mask::Checkerboard, 0), [2, 2, 2, 2];
+    conv_residual_actnorm: residual_image(Normalization::ActNorm, Mask::Halves, 0), [3, 2, 2, 2];
+    conv_residual_context: residual_image(Normalization::None, Mask::Halves, 2), Suite::new([2, 2, 2, 2]).with_context(2);
+    option_some: Some(ActNormConfig::new(2).init(&DEVICE)), [3, 2, 2, 2];
+    option_stack: (None::<ActNorm>, Some(LuLinearConfig::new(3).init(&DEVICE))), [3, 3];
     conv_additive: image(Additive::default(), Mask::Checkerboard.flipped(), [2, 2, 2], 0), [2, 2, 2, 2];
 
     vec_empty: Vec::<ActNorm>::new(), [3, 4];

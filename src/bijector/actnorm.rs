@@ -14,12 +14,8 @@ use burn::tensor::{Bool, Device, Tensor};
 
 use super::{Bijector, check_weights, check_width};
 use crate::error::{Result, at_least, expect_valid};
-use crate::math::{event_len, repeat_batch};
+use crate::math::{channel_moments, event_len, repeat_batch};
 use crate::param::{flag, replaced};
-
-/// Added to the standard deviation of the first batch. Without it a constant channel divides by
-/// zero. Value from Glow and normflows.
-const STD_FLOOR: f64 = 1e-6;
 
 /// Configuration of an [`ActNorm`].
 ///
@@ -157,16 +153,8 @@ impl<const D: usize> Bijector<D> for ActNorm {
             let (z, _) = self.valid().forward(x, context);
             return (self, z);
         }
-        let features = x.dims()[1];
-        let columns = x.clone().without_autodiff().swap_dims(0, 1);
-        let columns: Tensor<2> = columns.reshape([features as i64, -1]);
-        let mean = columns.clone().mean_dim(1);
-        // Unbiased, as nflows and normflows; a single value has no spread, and the floor takes over.
-        let degrees = columns.dims()[1].max(2) - 1;
-        let squares = (columns - mean.clone()).square().sum_dim(1);
-        let std = (squares / degrees as f64).sqrt() + STD_FLOOR;
-        let shift = (mean / std.clone()).neg().reshape([features]);
-        let log_scale = std.log().neg().reshape([features]);
+        let (mean, std) = channel_moments(x.clone());
+        let (shift, log_scale) = ((mean / std.clone()).neg(), std.log().neg());
         let device = self.shift.lazy_device();
         let layer = Self {
             log_scale: replaced(self.log_scale, log_scale),

@@ -1,4 +1,5 @@
-//! One bijector after the other: `Vec` for equal ones, tuples up to 8 for different ones.
+//! One bijector after the other: `Vec` for equal ones, tuples up to 8 for different ones, `Option`
+//! for one that may be missing.
 //!
 //! forward   z = f_n(.. f_1(x))
 //! log-det   sum of the layers' log-dets, each at its own input
@@ -58,6 +59,64 @@ impl<const D: usize, B: Bijector<D>> Bijector<D> for Vec<B> {
         self.iter()
             .enumerate()
             .fold(x, |x, (index, layer)| layer.trace(x, context, &format!("{path}.{index}"), visit))
+    }
+}
+
+/// `None` is the identity: a place in a stack that some stacks leave empty.
+impl<const D: usize, B: Bijector<D>> Bijector<D> for Option<B> {
+    fn forward(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> (Tensor<D>, Tensor<1>) {
+        match self {
+            Some(layer) => layer.forward(x, context),
+            None => {
+                let log_det = zeros_batch(&x);
+                (x, log_det)
+            }
+        }
+    }
+
+    fn inverse(&self, z: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<D> {
+        match self {
+            Some(layer) => layer.inverse(z, context),
+            None => z,
+        }
+    }
+
+    fn inverse_with_log_det(
+        &self,
+        z: Tensor<D>,
+        context: Option<&Tensor<2>>,
+    ) -> (Tensor<D>, Tensor<1>) {
+        match self {
+            Some(layer) => layer.inverse_with_log_det(z, context),
+            None => self.forward(z, context),
+        }
+    }
+
+    fn init_from_data(self, x: Tensor<D>, context: Option<&Tensor<2>>) -> (Self, Tensor<D>) {
+        match self {
+            Some(layer) => {
+                let (layer, z) = layer.init_from_data(x, context);
+                (Some(layer), z)
+            }
+            None => (None, x),
+        }
+    }
+
+    fn mixes_rows(&self) -> bool {
+        self.as_ref().is_some_and(Bijector::mixes_rows)
+    }
+
+    fn trace(
+        &self,
+        x: Tensor<D>,
+        context: Option<&Tensor<2>>,
+        path: &str,
+        visit: &mut dyn FnMut(&Trace<'_, D>),
+    ) -> Tensor<D> {
+        match self {
+            Some(layer) => layer.trace(x, context, path, visit),
+            None => x,
+        }
     }
 }
 

@@ -163,4 +163,12 @@ impl<const D: usize, U: Univariate, N: Conditioner<D>> Bijector<D> for Coupling<
         let (moved, log_det) = self.univariate.inverse_with_log_det(moved, params);
         (self.split.merge(kept, moved), log_det)
     }
+
+    fn init_from_data(self, x: Tensor<D>, context: Option<&Tensor<2>>) -> (Self, Tensor<D>) {
+        let (kept, _) = self.split.take(x.clone().without_autodiff());
+        let conditioner = self.conditioner.init_from_data(kept, context);
+        let layer = Self { conditioner, ..self };
+        let (z, _) = layer.valid().forward(x, context);
+        (layer, z)
+    }
 }

@@ -1,16 +1,21 @@
 //! Convolutional network of an image coupling: 3x3, 1x1, 3x3.
 //!
+//! out = (W3 * act(W2 * act(W1 * [x, c]))) exp(3 l)        l per output channel, started at 0
+//!
 //! Paper: Kingma, Dhariwal (2018), Glow: Generative Flow with Invertible 1x1 Convolutions,
 //! appendix B, arXiv:1807.03039.
 
 use burn::config::Config;
 use burn::module::{Module, Param};
-use burn::nn::conv::{Conv2d, Conv2dConfig};
-use burn::nn::{Initializer, PaddingConfig2d};
 use burn::tensor::{Device, Tensor};
 
-use super::{Activation, ActivationConfig, Conditioner, check_context};
+use super::{Activation, ActivationConfig, Conditioner, Dropout, NormConv, Normalization};
+use super::{check_context, check_dropout, join_context};
 use crate::error::{Result, at_least, expect_valid};
+
+/// Factor of the learned log-scale of the last layer: it lets the layer leave zero faster than its
+/// weights alone. Value from Glow.
+const LOG_SCALE_FACTOR: f64 = 3.0;
 
 /// Configuration of a [`ConvNet`].
 ///
@@ -27,6 +32,12 @@ pub struct ConvNetConfig {
     /// The activation between layers.
     #[config(default = "ActivationConfig::Relu")]
     pub activation: ActivationConfig,
+    /// How the hidden layers are normalized.
+    #[config(default = "Normalization::None")]
+    pub normalization: Normalization,
+    /// Probability that a hidden element is dropped while training.
+    #[config(default = 0.0)]
+    pub dropout: f64,
 }
 
 /// Three convolutions that keep height and width; a context joins as constant channels.
@@ -50,24 +61,20 @@ pub struct ConvNetConfig {
 /// ```
 #[derive(Module, Debug)]
 pub struct ConvNet {
-    input: Conv2d,
-    hidden: Conv2d,
-    output: Conv2d,
+    input: NormConv,
+    hidden: NormConv,
+    output: NormConv,
+    log_scale: Option<Param<Tensor<1>>>,
     activation: Activation,
+    dropout: Dropout,
     context: usize,
-}
-
-/// Draws the weights now rather than at first use (see `mlp::linear`).
-fn drawn(conv: Conv2d) -> Conv2d {
-    conv.weight.val();
-    conv.bias.as_ref().map(Param::val);
-    conv
 }
 
 impl ConvNetConfig {
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
-        at_least("ConvNetConfig", "hidden", 1, self.hidden)
+        at_least("ConvNetConfig", "hidden", 1, self.hidden)?;
+        check_dropout("ConvNetConfig", self.dropout)
     }
 
     /// A network from `c_in` channels and a context of width `context` (0: none) to `c_out`. Its
@@ -78,33 +85,53 @@ impl ConvNetConfig {
     /// With the text of [`validate`](Self::validate).
     pub fn init(&self, c_in: usize, c_out: usize, context: usize, device: &Device) -> ConvNet {
         expect_valid(self.validate());
-        let conv = |from: usize, to: usize, size: usize| {
-            Conv2dConfig::new([from, to], [size, size]).with_padding(PaddingConfig2d::Same)
-        };
-        let zero = conv(self.hidden, c_out, 3).with_initializer(Initializer::Zeros);
+        let width = self.hidden;
         ConvNet {
-            input: drawn(conv(c_in + context, self.hidden, 3).init(device)),
-            hidden: drawn(conv(self.hidden, self.hidden, 1).init(device)),
-            output: drawn(zero.init(device)),
+            input: NormConv::new([c_in + context, width], 3, self.normalization, device),
+            hidden: NormConv::new([width, width], 1, self.normalization, device),
+            output: NormConv::zero([width, c_out], 3, device),
+            log_scale: Some(Param::from_tensor(Tensor::zeros([c_out], device))),
             activation: self.activation.init(device),
+            dropout: Dropout::new(self.dropout),
             context,
         }
+    }
+}
+
+impl ConvNet {
+    /// A network of given layers, without the learned log-scale and without a context.
+    #[cfg(feature = "interop")]
+    pub(crate) fn from_layers(layers: [NormConv; 3], activation: Activation) -> Self {
+        let [input, hidden, output] = layers;
+        let dropout = Dropout::new(0.0);
+        Self { input, hidden, output, log_scale: None, activation, dropout, context: 0 }
+    }
+
+    fn between(&self, h: Tensor<4>) -> Tensor<4> {
+        self.dropout.forward(self.activation.forward(h))
     }
 }
 
 impl Conditioner<4> for ConvNet {
     fn forward(&self, kept: Tensor<4>, context: Option<&Tensor<2>>) -> Tensor<4> {
         check_context("ConvNet", self.context, context);
-        let [batch, _, height, width] = kept.dims();
-        let joined = match context {
-            Some(c) => {
-                let planes = c.clone().reshape([batch, self.context, 1, 1]);
-                Tensor::cat(vec![kept, planes.expand([batch, self.context, height, width])], 1)
+        let h = self.between(self.input.forward(join_context(kept, context)));
+        let h = self.between(self.hidden.forward(h));
+        let out = self.output.forward(h);
+        match &self.log_scale {
+            Some(log_scale) => {
+                let scale = (log_scale.val() * LOG_SCALE_FACTOR).exp();
+                let channels = scale.dims()[0];
+                out * scale.reshape([1, channels, 1, 1])
             }
-            None => kept,
-        };
-        let h = self.activation.forward(self.input.forward(joined));
-        let h = self.activation.forward(self.hidden.forward(h));
-        self.output.forward(h)
+            None => out,
+        }
+    }
+
+    fn init_from_data(self, kept: Tensor<4>, context: Option<&Tensor<2>>) -> Self {
+        let (input, h) = self.input.init_from_data(join_context(kept, context));
+        let activation = self.activation.valid();
+        let (hidden, _) = self.hidden.init_from_data(activation.forward(h));
+        Self { input, hidden, ..self }
     }
 }

@@ -11,7 +11,7 @@ use burn::module::{Module, Param};
 use burn::nn::{Initializer, Linear, LinearConfig};
 use burn::tensor::{Device, Tensor, activation};
 
-use super::{Activation, ActivationConfig, Conditioner, Dropout, check_context};
+use super::{Activation, ActivationConfig, Conditioner, Dropout, check_context, check_dropout};
 use crate::error::{Error, Result, at_least, expect_valid};
 
 /// Configuration of an [`Mlp`]; the widths of its ends come from where it is used.
@@ -110,11 +110,7 @@ impl MlpConfig {
             let reason = format!("residual blocks need equal widths, found {:?}", self.hidden);
             return Err(Error::config("MlpConfig", "hidden", reason));
         }
-        if !(0.0..1.0).contains(&self.dropout) {
-            let reason = format!("must be in [0, 1), found {}", self.dropout);
-            return Err(Error::config("MlpConfig", "dropout", reason));
-        }
-        Ok(())
+        check_dropout("MlpConfig", self.dropout)
     }
 
     /// A network from `d_in` values and a context of width `context` (0: none) to `d_out`.

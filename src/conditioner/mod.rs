@@ -4,6 +4,8 @@ mod activation;
 mod conv;
 mod dropout;
 mod mlp;
+mod norm_conv;
+mod residual_conv;
 
 pub use activation::{Activation, ActivationConfig};
 pub use conv::{ConvNet, ConvNetConfig};
@@ -11,9 +13,16 @@ pub use dropout::Dropout;
 #[cfg(feature = "train")]
 pub(crate) use dropout::seed_masks;
 pub use mlp::{Mlp, MlpConfig, ResidualBlock};
+pub(crate) use norm_conv::NormConv;
+pub use norm_conv::Normalization;
+#[cfg(feature = "interop")]
+pub(crate) use residual_conv::ResidualConvBlock;
+pub use residual_conv::{ResidualConvNet, ResidualConvNetConfig};
 
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;
+
+use crate::error::{Error, Result};
 
 /// A network from the kept part of an event, and the context, to parameters.
 ///
@@ -39,6 +48,12 @@ pub trait Conditioner<const D: usize>: Module + ModuleDisplay + Sync {
     /// Parameters on axis 1, `P` blocks of one value per element: `[batch, P * n]`, or
     /// `[batch, P * channels, height, width]`.
     fn forward(&self, kept: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<D>;
+
+    /// Data-dependent initialisation from a first batch, of an ActNorm inside. Default: nothing to
+    /// initialise.
+    fn init_from_data(self, _kept: Tensor<D>, _context: Option<&Tensor<2>>) -> Self {
+        self
+    }
 }
 
 /// Several networks that see the same: their outputs one after another on axis 1. A separate network
@@ -63,6 +78,10 @@ impl<const D: usize, N: Conditioner<D>> Conditioner<D> for Vec<N> {
         let outputs = self.iter().map(|network| network.forward(kept.clone(), context));
         Tensor::cat(outputs.collect(), 1)
     }
+
+    fn init_from_data(self, kept: Tensor<D>, context: Option<&Tensor<2>>) -> Self {
+        self.into_iter().map(|network| network.init_from_data(kept.clone(), context)).collect()
+    }
 }
 
 /// Checks the width of a context against what a network was built for.
@@ -78,4 +97,21 @@ pub(crate) fn check_context(layer: &str, expected: usize, context: Option<&Tenso
         None => panic!("{layer}: expected a context of width {expected}, found none"),
         Some(found) => panic!("{layer}: expected a context of width {expected}, found {found}"),
     }
+}
+
+/// A context as constant channels behind those of an image.
+pub(crate) fn join_context(image: Tensor<4>, context: Option<&Tensor<2>>) -> Tensor<4> {
+    let Some(context) = context else { return image };
+    let ([batch, _, height, width], [_, planes]) = (image.dims(), context.dims());
+    let wide =
+        context.clone().reshape([batch, planes, 1, 1]).expand([batch, planes, height, width]);
+    Tensor::cat(vec![image, wide], 1)
+}
+
+/// Checks the probability of a dropout.
+pub(crate) fn check_dropout(config: &'static str, dropout: f64) -> Result<()> {
+    if (0.0..1.0).contains(&dropout) {
+        return Ok(());
+    }
+    Err(Error::config(config, "dropout", format!("must be in [0, 1), found {dropout}")))
 }

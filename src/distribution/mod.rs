@@ -13,6 +13,7 @@
 mod conditional_normal;
 mod diag_normal;
 mod gaussian_mixture;
+mod level;
 mod standard_normal;
 mod student_t;
 mod toy;
@@ -21,6 +22,7 @@ mod uniform;
 pub use conditional_normal::{ConditionalNormal, ConditionalNormalConfig};
 pub use diag_normal::{DiagNormal, DiagNormalConfig};
 pub use gaussian_mixture::{GaussianMixture, GaussianMixtureConfig};
+pub use level::{ChannelPrior, ChannelPriorConfig, LevelBase};
 pub use standard_normal::StandardNormal;
 pub use student_t::{StudentT, StudentTConfig};
 pub use toy::{Checkerboard, EightGaussians, Pinwheel, Rings, TwoMoons};

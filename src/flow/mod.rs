@@ -2,6 +2,10 @@
 //!
 //! log p(x) = log p(z) + ln |det dz/dx|        z = f(x)
 
+mod multi_scale;
+
+pub use multi_scale::{Finish, MultiScale};
+
 use burn::module::{Module, ModuleDisplay, ModuleVisitor, Param};
 use burn::tensor::{DType, Device, Tensor};
 
@@ -264,8 +268,10 @@ impl<const D: usize, B: Bijector<D>, P: Distribution<D>> Distribution<D> for Flo
             let bad = !all_finite(layer.output) || !all_finite(layer.log_det);
             note(bad, format!("{} ({})", layer.path, layer.name));
         });
-        let log_base = self.base.log_prob(z, context.as_ref());
-        note(!all_finite(&log_base), "base".to_string());
+        if first.is_none() && !all_finite(&self.base.log_prob(z.clone(), context.as_ref())) {
+            let inside = self.base.first_non_finite(z, context.as_ref());
+            first = Some(inside.map_or("base".to_string(), |path| format!("base.{path}")));
+        }
         first
     }
 }

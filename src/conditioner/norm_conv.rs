@@ -1,0 +1,178 @@
+//! A convolution that keeps height and width, perhaps normalized.
+//!
+//! plain     y = W * x + b
+//! actnorm   y = (W * x) exp(s) + t          s, t per channel, started from a first batch
+//! weight    y = (g W / |W|) * x + b         |W| per output channel
+//!
+//! Papers: Kingma, Dhariwal (2018), Glow, section 3.1, arXiv:1807.03039; Salimans, Kingma (2016),
+//! Weight Normalization, equation 2, arXiv:1602.07868.
+
+use burn::module::{Module, Param};
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::{Initializer, PaddingConfig2d};
+use burn::tensor::ops::ConvOptions;
+use burn::tensor::{Bool, Device, Tensor, module::conv2d};
+use serde::{Deserialize, Serialize};
+
+use crate::math::channel_moments;
+use crate::param::{flag, replaced};
+
+/// How the hidden convolutions of an image network are normalized.
+///
+/// ```
+/// use burn_flows::conditioner::{ConvNetConfig, Normalization};
+///
+/// let config = ConvNetConfig::new(16).with_normalization(Normalization::ActNorm);
+/// assert!(config.validate().is_ok());
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Normalization {
+    /// Not at all.
+    None,
+    /// Scale and shift per channel, started so that a first batch has zero mean and unit variance.
+    ActNorm,
+    /// Direction and length of every filter apart.
+    Weight,
+}
+
+/// A convolution of odd size, stride 1 and same padding, with its normalization.
+#[derive(Module, Debug)]
+pub struct NormConv {
+    conv: Conv2d,
+    norm: Option<Norm>,
+}
+
+#[derive(Module, Debug)]
+enum Norm {
+    ActNorm(ChannelNorm),
+    Weight(FilterLength),
+}
+
+#[derive(Module, Debug)]
+struct ChannelNorm {
+    log_scale: Param<Tensor<1>>,
+    shift: Param<Tensor<1>>,
+    initialized: Param<Tensor<1, Bool>>,
+}
+
+#[derive(Module, Debug)]
+struct FilterLength {
+    gain: Param<Tensor<1>>,
+}
+
+/// Square sums of the filters below this count as zero; the root has no gradient there.
+const FILTER_FLOOR: f64 = 1e-12;
+
+impl NormConv {
+    /// `c_in` to `c_out` channels with a square kernel of this odd size; weights are drawn now.
+    pub(crate) fn new(
+        [c_in, c_out]: [usize; 2],
+        size: usize,
+        normalization: Normalization,
+        device: &Device,
+    ) -> Self {
+        let actnorm = normalization == Normalization::ActNorm;
+        let conv = drawn(config([c_in, c_out], size).with_bias(!actnorm).init(device));
+        let norm = match normalization {
+            Normalization::None => None,
+            Normalization::ActNorm => {
+                let zeros = || Param::from_tensor(Tensor::zeros([c_out], device));
+                let initialized = flag(false, device);
+                let (log_scale, shift) = (zeros(), zeros());
+                Some(Norm::ActNorm(ChannelNorm { log_scale, shift, initialized }))
+            }
+            Normalization::Weight => {
+                let weight = conv.weight.val().without_autodiff();
+                let gain = lengths(weight).reshape([c_out]);
+                let gain = if device.is_autodiff() { gain.autodiff() } else { gain };
+                Some(Norm::Weight(FilterLength { gain: Param::from_tensor(gain) }))
+            }
+        };
+        Self { conv, norm }
+    }
+
+    /// A last layer that starts at zero.
+    pub(crate) fn zero([c_in, c_out]: [usize; 2], size: usize, device: &Device) -> Self {
+        let config = config([c_in, c_out], size).with_initializer(Initializer::Zeros);
+        Self { conv: drawn(config.init(device)), norm: None }
+    }
+
+    /// The layer of given weights `[c_out, c_in, size, size]`; `scale_shift` are the log-scale and
+    /// shift of an initialised ActNorm.
+    pub(crate) fn from_weights(
+        weight: Tensor<4>,
+        bias: Option<Tensor<1>>,
+        scale_shift: Option<(Tensor<1>, Tensor<1>)>,
+    ) -> Self {
+        let [c_out, c_in, size, _] = weight.dims();
+        let device = weight.device();
+        let mut conv = config([c_in, c_out], size).with_bias(bias.is_some()).init(&device);
+        conv.weight = Param::from_tensor(weight);
+        conv.bias = bias.map(Param::from_tensor);
+        let norm = scale_shift.map(|(log_scale, shift)| {
+            let (log_scale, shift) = (Param::from_tensor(log_scale), Param::from_tensor(shift));
+            Norm::ActNorm(ChannelNorm { log_scale, shift, initialized: flag(true, &device) })
+        });
+        Self { conv, norm }
+    }
+
+    /// The convolution of `x`.
+    pub(crate) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        match &self.norm {
+            None => self.conv.forward(x),
+            Some(Norm::ActNorm(norm)) => {
+                let channels = norm.shift.lazy_shape()[0];
+                let wide = |t: Tensor<1>| t.reshape([1, channels, 1, 1]);
+                self.conv.forward(x) * wide(norm.log_scale.val()).exp() + wide(norm.shift.val())
+            }
+            Some(Norm::Weight(length)) => {
+                let direction = self.conv.weight.val();
+                let [c_out, _, size, _] = direction.dims();
+                let scale =
+                    length.gain.val().reshape([c_out, 1, 1, 1]) / lengths(direction.clone());
+                let bias = self.conv.bias.as_ref().map(Param::val);
+                let half = size / 2;
+                let options = ConvOptions::new([1, 1], [half, half], [1, 1], 1);
+                conv2d(x, direction * scale, bias, options)
+            }
+        }
+    }
+
+    /// Starts an ActNorm from a first batch of inputs; returns the layer and the batch's outputs.
+    pub(crate) fn init_from_data(self, x: Tensor<4>) -> (Self, Tensor<4>) {
+        let plain = self.conv.valid().forward(x.clone());
+        let norm = match self.norm {
+            Some(Norm::ActNorm(norm)) if norm.initialized.val().into_scalar::<u8>() == 0 => {
+                let (mean, std) = channel_moments(plain);
+                let device = norm.shift.lazy_device();
+                Some(Norm::ActNorm(ChannelNorm {
+                    shift: replaced(norm.shift, (mean / std.clone()).neg()),
+                    log_scale: replaced(norm.log_scale, std.log().neg()),
+                    initialized: norm.initialized.map(|_| flag(true, &device).val()),
+                }))
+            }
+            norm => norm,
+        };
+        let layer = Self { conv: self.conv, norm };
+        let out = layer.valid().forward(x);
+        (layer, out)
+    }
+}
+
+/// Euclidean lengths of the filters, `[c_out, 1, 1, 1]`.
+fn lengths(weight: Tensor<4>) -> Tensor<4> {
+    let [c_out, ..] = weight.dims();
+    let squares = weight.square().reshape([c_out as i32, -1]).sum_dim(1);
+    squares.clamp_min(FILTER_FLOOR).sqrt().reshape([c_out, 1, 1, 1])
+}
+
+fn config(channels: [usize; 2], size: usize) -> Conv2dConfig {
+    Conv2dConfig::new(channels, [size, size]).with_padding(PaddingConfig2d::Same)
+}
+
+/// Draws the weights now rather than at first use (see `mlp::linear`).
+fn drawn(conv: Conv2d) -> Conv2d {
+    conv.weight.val();
+    conv.bias.as_ref().map(Param::val);
+    conv
+}

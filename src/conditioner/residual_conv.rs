@@ -1,0 +1,172 @@
+//! Residual convolutional network of an image coupling.
+//!
+//! h = W0 * [x, c],  h = h + W2 * dropout(act(W1 * act(h))) ..,  out = Wn * act(h)
+//!
+//! Paper: Dinh, Sohl-Dickstein, Bengio (2017), Real NVP, section 4.1, arXiv:1605.08803.
+
+use burn::config::Config;
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+
+use super::{Activation, ActivationConfig, Conditioner, Dropout, NormConv, Normalization};
+use super::{check_context, check_dropout, join_context};
+use crate::error::{Result, at_least, expect_valid};
+
+/// Configuration of a [`ResidualConvNet`].
+///
+/// ```
+/// use burn_flows::conditioner::ResidualConvNetConfig;
+///
+/// assert!(ResidualConvNetConfig::new(32).with_blocks(4).validate().is_ok());
+/// assert!(ResidualConvNetConfig::new(32).with_blocks(0).validate().is_err());
+/// ```
+#[derive(Config, Debug)]
+pub struct ResidualConvNetConfig {
+    /// Channels of the stream.
+    pub hidden: usize,
+    /// Residual blocks of two 3x3 convolutions.
+    #[config(default = 2)]
+    pub blocks: usize,
+    /// The activation between layers.
+    #[config(default = "ActivationConfig::Relu")]
+    pub activation: ActivationConfig,
+    /// How the convolutions are normalized; the paper normalizes their weights.
+    #[config(default = "Normalization::Weight")]
+    pub normalization: Normalization,
+    /// Probability that a hidden element is dropped while training.
+    #[config(default = 0.0)]
+    pub dropout: f64,
+}
+
+/// Residual blocks of 3x3 convolutions that keep height and width; a context joins as constant
+/// channels.
+///
+/// # Shapes
+///
+/// - input `[batch, c_in, height, width]`, context `[batch, context]`
+/// - output `[batch, c_out, height, width]`
+///
+/// # Panics
+///
+/// If the context has another width than the network was built for.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::conditioner::{Conditioner, ResidualConvNetConfig};
+///
+/// let device = Device::flex();
+/// let net = ResidualConvNetConfig::new(8).init(2, 4, 0, &device);
+/// assert_eq!(net.forward(Tensor::ones([3, 2, 4, 4], &device), None).dims(), [3, 4, 4, 4]);
+/// ```
+#[derive(Module, Debug)]
+pub struct ResidualConvNet {
+    input: NormConv,
+    blocks: Vec<ResidualConvBlock>,
+    output: NormConv,
+    activation: Activation,
+    dropout: Dropout,
+    activated_output: bool,
+    context: usize,
+}
+
+/// Two pre-activated 3x3 convolutions around a skip.
+#[derive(Module, Debug)]
+pub struct ResidualConvBlock {
+    first: NormConv,
+    second: NormConv,
+}
+
+impl ResidualConvNetConfig {
+    /// Says which field cannot be, and why.
+    pub fn validate(&self) -> Result<()> {
+        at_least("ResidualConvNetConfig", "hidden", 1, self.hidden)?;
+        at_least("ResidualConvNetConfig", "blocks", 1, self.blocks)?;
+        check_dropout("ResidualConvNetConfig", self.dropout)
+    }
+
+    /// A network from `c_in` channels and a context of width `context` (0: none) to `c_out`. Its
+    /// last layer starts at zero.
+    ///
+    /// # Panics
+    ///
+    /// With the text of [`validate`](Self::validate).
+    pub fn init(
+        &self,
+        c_in: usize,
+        c_out: usize,
+        context: usize,
+        device: &Device,
+    ) -> ResidualConvNet {
+        expect_valid(self.validate());
+        let width = self.hidden;
+        let conv = |c_in| NormConv::new([c_in, width], 3, self.normalization, device);
+        let block = |_| ResidualConvBlock { first: conv(width), second: conv(width) };
+        ResidualConvNet {
+            input: conv(c_in + context),
+            blocks: (0..self.blocks).map(block).collect(),
+            output: NormConv::zero([width, c_out], 1, device),
+            activation: self.activation.init(device),
+            dropout: Dropout::new(self.dropout),
+            activated_output: true,
+            context,
+        }
+    }
+}
+
+impl ResidualConvBlock {
+    /// A block of given layers.
+    #[cfg(feature = "interop")]
+    pub(crate) fn from_layers(first: NormConv, second: NormConv) -> Self {
+        Self { first, second }
+    }
+
+    fn forward(&self, h: Tensor<4>, activation: &Activation, dropout: &Dropout) -> Tensor<4> {
+        let inner = self.first.forward(activation.forward(h.clone()));
+        h + self.second.forward(dropout.forward(activation.forward(inner)))
+    }
+
+    fn init_from_data(self, h: Tensor<4>, activation: &Activation) -> (Self, Tensor<4>) {
+        let (first, inner) = self.first.init_from_data(activation.forward(h.clone()));
+        let (second, inner) = self.second.init_from_data(activation.forward(inner));
+        (Self { first, second }, h + inner)
+    }
+}
+
+impl ResidualConvNet {
+    /// A network of given layers without a context, and without an activation before the last.
+    #[cfg(feature = "interop")]
+    pub(crate) fn from_layers(
+        input: NormConv,
+        blocks: Vec<ResidualConvBlock>,
+        output: NormConv,
+        activation: Activation,
+    ) -> Self {
+        let dropout = Dropout::new(0.0);
+        Self { input, blocks, output, activation, dropout, activated_output: false, context: 0 }
+    }
+}
+
+impl Conditioner<4> for ResidualConvNet {
+    fn forward(&self, kept: Tensor<4>, context: Option<&Tensor<2>>) -> Tensor<4> {
+        check_context("ResidualConvNet", self.context, context);
+        let h = self.input.forward(join_context(kept, context));
+        let h = self
+            .blocks
+            .iter()
+            .fold(h, |h, block| block.forward(h, &self.activation, &self.dropout));
+        let h = if self.activated_output { self.activation.forward(h) } else { h };
+        self.output.forward(h)
+    }
+
+    fn init_from_data(self, kept: Tensor<4>, context: Option<&Tensor<2>>) -> Self {
+        let activation = self.activation.valid();
+        let (input, mut h) = self.input.init_from_data(join_context(kept, context));
+        let mut blocks = Vec::with_capacity(self.blocks.len());
+        for block in self.blocks {
+            let (block, next) = block.init_from_data(h, &activation);
+            blocks.push(block);
+            h = next;
+        }
+        Self { input, blocks, ..self }
+    }
+}

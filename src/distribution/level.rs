@@ -1,0 +1,217 @@
+//! Densities of the parts that a multi-scale flow splits off: learned per channel, per class, and
+//! conditioned on the part that stays.
+//!
+//! log p(z | k, c) = sum of log N(z_i; m_i, e^{s_i})
+//! (m, a) = channel + W c + V * k,  s = log-scale(a)      k the part that stays, c the context
+//!
+//! Paper: Kingma, Dhariwal (2018), Glow, section 3.6 and its code, arXiv:1807.03039.
+
+use burn::config::Config;
+use burn::module::{Module, ModuleDisplay, Param};
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::{Initializer, Linear, LinearConfig, PaddingConfig2d};
+use burn::tensor::{Device, Tensor};
+
+use super::{Distribution, StandardNormal};
+use crate::conditioner::check_context;
+use crate::error::{Result, at_least, expect_valid};
+use crate::math::{LN_2PI, event_len, sum_event};
+use crate::noise::Noise;
+use crate::univariate::ScaleMap;
+
+/// The density of a part of a multi-scale latent.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::distribution::{ChannelPriorConfig, LevelBase};
+///
+/// let device = Device::flex();
+/// let prior = ChannelPriorConfig::new(2).init(&device);
+/// assert_eq!(prior.log_prob(Tensor::zeros([3, 2, 4, 4], &device), None, None).dims(), [3]);
+/// ```
+pub trait LevelBase: Module + ModuleDisplay + Sync {
+    /// `ln p(z | kept, context)` in nats, shape `[batch]`; `kept` is the part that stays, `None`
+    /// at the last level.
+    fn log_prob(
+        &self,
+        z: Tensor<4>,
+        kept: Option<&Tensor<4>>,
+        context: Option<&Tensor<2>>,
+    ) -> Tensor<1>;
+
+    /// Turns standard normal `noise` of the part's shape into a draw.
+    fn draw(
+        &self,
+        noise: Tensor<4>,
+        kept: Option<&Tensor<4>>,
+        context: Option<&Tensor<2>>,
+    ) -> Tensor<4>;
+}
+
+impl LevelBase for StandardNormal<4> {
+    fn log_prob(
+        &self,
+        z: Tensor<4>,
+        _kept: Option<&Tensor<4>>,
+        context: Option<&Tensor<2>>,
+    ) -> Tensor<1> {
+        Distribution::log_prob(self, z, context)
+    }
+
+    fn draw(
+        &self,
+        noise: Tensor<4>,
+        _kept: Option<&Tensor<4>>,
+        _context: Option<&Tensor<2>>,
+    ) -> Tensor<4> {
+        noise
+    }
+}
+
+/// Configuration of a [`ChannelPrior`].
+///
+/// ```
+/// use burn_flows::distribution::ChannelPriorConfig;
+///
+/// assert!(ChannelPriorConfig::new(6).with_kept(6).with_context(10).validate().is_ok());
+/// assert!(ChannelPriorConfig::new(0).validate().is_err());
+/// ```
+#[derive(Config, Debug)]
+pub struct ChannelPriorConfig {
+    /// Channels of the part.
+    pub channels: usize,
+    /// Channels of the part that stays, where the prior is conditioned on it; 0 for not.
+    #[config(default = 0)]
+    pub kept: usize,
+    /// Width of the context, classes one-hot for example; 0 for none.
+    #[config(default = 0)]
+    pub context: usize,
+    /// The parametrisation of the scale.
+    #[config(default = "ScaleMap::default()")]
+    pub scale_map: ScaleMap,
+}
+
+/// A normal whose mean and scale are learned per channel, and may follow the context and the part
+/// that stays. Starts as the standard normal.
+///
+/// # Panics
+///
+/// If the part or the context has another width than the prior was built for.
+#[derive(Module, Debug)]
+pub struct ChannelPrior {
+    mean: Param<Tensor<1>>,
+    log_scale: Param<Tensor<1>>,
+    class: Option<Linear>,
+    stays: Option<Conv2d>,
+    context: usize,
+    #[module(skip)]
+    scale_map: ScaleMap,
+}
+
+impl ChannelPriorConfig {
+    /// Says which field cannot be, and why.
+    pub fn validate(&self) -> Result<()> {
+        at_least("ChannelPriorConfig", "channels", 1, self.channels)?;
+        self.scale_map.validate()
+    }
+
+    /// The prior.
+    ///
+    /// # Panics
+    ///
+    /// With the text of [`validate`](Self::validate).
+    pub fn init(&self, device: &Device) -> ChannelPrior {
+        expect_valid(self.validate());
+        let zeros = || Param::from_tensor(Tensor::zeros([self.channels], device));
+        let both = 2 * self.channels;
+        let class = LinearConfig::new(self.context, both)
+            .with_bias(false)
+            .with_initializer(Initializer::Zeros);
+        let stays = Conv2dConfig::new([self.kept, both], [3, 3])
+            .with_padding(PaddingConfig2d::Same)
+            .with_bias(false)
+            .with_initializer(Initializer::Zeros);
+        ChannelPrior {
+            mean: zeros(),
+            log_scale: zeros(),
+            class: (self.context > 0).then(|| class.init(device)),
+            stays: (self.kept > 0).then(|| stays.init(device)),
+            context: self.context,
+            scale_map: self.scale_map,
+        }
+    }
+}
+
+impl ChannelPrior {
+    /// A prior of given mean and raw log-scale per channel, and per class `[classes, 2 * channels]`.
+    #[cfg(feature = "interop")]
+    pub(crate) fn from_weights(
+        mean: Tensor<1>,
+        log_scale: Tensor<1>,
+        class: Option<Tensor<2>>,
+        scale_map: ScaleMap,
+    ) -> Self {
+        let context = class.as_ref().map_or(0, |c| c.dims()[0]);
+        let class = class.map(|weight| Linear { weight: Param::from_tensor(weight), bias: None });
+        let (mean, log_scale) = (Param::from_tensor(mean), Param::from_tensor(log_scale));
+        Self { mean, log_scale, class, stays: None, context, scale_map }
+    }
+
+    /// Mean and log-scale, broadcastable over a part of this shape.
+    fn mean_and_log_scale(
+        &self,
+        shape: [usize; 4],
+        kept: Option<&Tensor<4>>,
+        context: Option<&Tensor<2>>,
+    ) -> (Tensor<4>, Tensor<4>) {
+        let channels = self.mean.lazy_shape()[0];
+        let found = shape[1];
+        assert!(
+            found == channels,
+            "ChannelPrior: expected shape [batch, {channels}, ..], found {shape:?}"
+        );
+        let mut params = Tensor::cat(vec![self.mean.val(), self.log_scale.val()], 0).reshape([
+            1,
+            2 * channels,
+            1,
+            1,
+        ]);
+        if let Some(class) = &self.class {
+            check_context("ChannelPrior", self.context, context);
+            let context = context.expect("checked: the width is at least 1");
+            let rows = context.dims()[0];
+            params = params + class.forward(context.clone()).reshape([rows, 2 * channels, 1, 1]);
+        }
+        if let Some(stays) = &self.stays {
+            let kept = kept.expect("a prior on the part that stays is given that part");
+            params = params + stays.forward(kept.clone());
+        }
+        let part = |k: usize| params.clone().narrow(1, k * channels, channels);
+        (part(0), self.scale_map.log_scale(part(1)))
+    }
+}
+
+impl LevelBase for ChannelPrior {
+    fn log_prob(
+        &self,
+        z: Tensor<4>,
+        kept: Option<&Tensor<4>>,
+        context: Option<&Tensor<2>>,
+    ) -> Tensor<1> {
+        let (mean, log_scale) = self.mean_and_log_scale(z.dims(), kept, context);
+        let constant = event_len(&z) as f64 * LN_2PI;
+        let standard = (z.clone() - mean) * log_scale.clone().neg().exp();
+        let shape = z.dims();
+        (sum_event(standard.square()) + constant) * -0.5 - sum_event(log_scale.expand(shape))
+    }
+
+    fn draw(
+        &self,
+        noise: Tensor<4>,
+        kept: Option<&Tensor<4>>,
+        context: Option<&Tensor<2>>,
+    ) -> Tensor<4> {
+        let (mean, log_scale) = self.mean_and_log_scale(noise.dims(), kept, context);
+        noise.cast(mean.dtype()) * log_scale.exp() + mean
+    }
+}

@@ -1,0 +1,345 @@
+//! Multi-scale flows: after every level a part of the channels is finished, the rest goes on.
+//!
+//! h_0 = x,  (h_l, z_l) = split(f_l(h_{l-1})),  the last level gives z_L alone
+//! log p(x) = sum of ln |det f_l| + log p_l(z_l | h_l)
+//!
+//! Papers: Dinh, Sohl-Dickstein, Bengio (2017), Real NVP, section 3.6, arXiv:1605.08803; Kingma,
+//! Dhariwal (2018), Glow, figure 2b, arXiv:1807.03039.
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::{all_finite, float_dtype, spread};
+use crate::bijector::Bijector;
+use crate::distribution::{Distribution, LevelBase};
+use crate::error::{Error, Result};
+use crate::math::zeros_batch;
+use crate::noise::Noise;
+
+/// Which part of the channels a split finishes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Finish {
+    /// The first half, rounded up, as nflows.
+    First,
+    /// The second half, rounded up, as Glow.
+    Last,
+}
+
+/// A bijector per level, a split after all but the last, and a base per part.
+///
+/// The latent is a list of tensors, the part of the first level first;
+/// [`encode_flat`](Self::encode_flat) makes one vector of it. As a [`Distribution`] it is trained by
+/// `fit` and serves as the base of a [`Flow`](crate::Flow), so a preprocessing goes in front:
+/// `Flow::new((logit, standardize), multi_scale)`.
+///
+/// # Shapes
+///
+/// - images `[batch, channels, height, width]`
+///
+/// # Panics
+///
+/// If the images or the context have another shape than the levels were built for.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::{Finish, MultiScale, bijector::ActNormConfig, distribution::ChannelPriorConfig};
+///
+/// let device = Device::flex();
+/// let levels = vec![ActNormConfig::new(4).init(&device), ActNormConfig::new(2).init(&device)];
+/// let bases = vec![ChannelPriorConfig::new(2).init(&device), ChannelPriorConfig::new(2).init(&device)];
+/// let flow = MultiScale::new(levels, bases, Finish::Last, vec![[2, 8, 8], [2, 8, 8]])?;
+/// let x = flow.sample_seeded(3, 1);
+/// let parts = flow.encode(x.clone());
+/// assert_eq!((parts[0].dims(), parts[1].dims()), ([3, 2, 8, 8], [3, 2, 8, 8]));
+/// flow.decode(parts).into_data().assert_approx_eq::<f32>(&x.into_data(), Default::default());
+/// # Ok::<(), burn_flows::Error>(())
+/// ```
+#[derive(Module, Debug)]
+pub struct MultiScale<B, P> {
+    levels: Vec<B>,
+    bases: Vec<P>,
+    #[module(skip)]
+    finish: Finish,
+    /// Shapes of the parts, batch axis left out.
+    #[module(skip)]
+    parts: Vec<[usize; 3]>,
+    temperature: f64,
+}
+
+impl<B: Bijector<4>, P: LevelBase> MultiScale<B, P> {
+    /// The flow of these levels, from the image inward; `parts` are the shapes of what they finish,
+    /// batch axis left out.
+    ///
+    /// # Errors
+    ///
+    /// If there are no levels, or not as many bases and parts.
+    pub fn new(
+        levels: Vec<B>,
+        bases: Vec<P>,
+        finish: Finish,
+        parts: Vec<[usize; 3]>,
+    ) -> Result<Self> {
+        if levels.is_empty() || bases.len() != levels.len() || parts.len() != levels.len() {
+            let reason = format!(
+                "needs at least 1 level, and as many bases and parts; found {}, {} and {}",
+                levels.len(),
+                bases.len(),
+                parts.len()
+            );
+            return Err(Error::config("MultiScale", "levels", reason));
+        }
+        Ok(Self { levels, bases, finish, parts, temperature: 1.0 })
+    }
+
+    /// The same flow with draws of the bases shrunk by `temperature`: below 1, samples are closer
+    /// to the mode and less varied. Densities are those of temperature 1.
+    ///
+    /// # Panics
+    ///
+    /// If the temperature is negative or not finite.
+    pub fn with_temperature(mut self, temperature: f64) -> Self {
+        let fits = temperature >= 0.0 && temperature.is_finite();
+        assert!(fits, "MultiScale: expected a temperature of at least 0, found {temperature}");
+        self.temperature = temperature;
+        self
+    }
+
+    /// The bijectors, from the image inward.
+    pub fn levels(&self) -> &[B] {
+        &self.levels
+    }
+
+    /// The densities of the parts.
+    pub fn bases(&self) -> &[P] {
+        &self.bases
+    }
+
+    /// The shapes of the latent parts, batch axis left out, the first level first.
+    pub fn parts(&self) -> &[[usize; 3]] {
+        &self.parts
+    }
+
+    /// `ln p(x)` in nats, shape `[batch]`.
+    pub fn log_prob(&self, x: Tensor<4>) -> Tensor<1> {
+        Distribution::log_prob(self, x, None)
+    }
+
+    /// `ln p(x | context)` in nats, shape `[batch]`; the context has a row for each event, or one
+    /// for all.
+    pub fn log_prob_given(&self, x: Tensor<4>, context: &Tensor<2>) -> Tensor<1> {
+        Distribution::log_prob(self, x, Some(context))
+    }
+
+    /// `n` new events, from the operating system's entropy.
+    pub fn sample(&self, n: usize) -> Tensor<4> {
+        self.valid().draw(n, None, &mut Noise::from_entropy())
+    }
+
+    /// `n` new events that follow a seed: the same numbers on every backend, up to its rounding.
+    pub fn sample_seeded(&self, n: usize, seed: u64) -> Tensor<4> {
+        self.valid().draw(n, None, &mut Noise::seeded(seed))
+    }
+
+    /// `n` new events under a context of `n` rows, or of one row for all.
+    pub fn sample_given(&self, n: usize, context: &Tensor<2>) -> Tensor<4> {
+        self.valid().draw(n, Some(context), &mut Noise::from_entropy())
+    }
+
+    /// `n` new events from given noise, with the graph where the flow has one.
+    pub fn draw(&self, n: usize, context: Option<&Tensor<2>>, noise: &mut Noise) -> Tensor<4> {
+        let device = self.devices().into_iter().next().unwrap_or_default();
+        let dtype = float_dtype(self);
+        let standard = self.parts.iter().map(|&[channels, height, width]| {
+            let z = noise.normal([n, channels, height, width], &device) * self.temperature;
+            dtype.map_or(z.clone(), |dtype| z.cast(dtype))
+        });
+        let standard: Vec<_> = standard.collect();
+        let context = context.map(|c| spread(c, n));
+        self.inward_out(standard, context.as_ref(), |base, noise, kept, context| {
+            base.draw(noise, kept, context)
+        })
+    }
+
+    /// The latent parts of `x`, the first level first.
+    pub fn encode(&self, x: Tensor<4>) -> Vec<Tensor<4>> {
+        self.parts_and_log_det(x, None).0.into_iter().map(|(z, _)| z).collect()
+    }
+
+    /// The latent parts of `x` under a context.
+    pub fn encode_given(&self, x: Tensor<4>, context: &Tensor<2>) -> Vec<Tensor<4>> {
+        let context = spread(context, x.dims()[0]);
+        self.parts_and_log_det(x, Some(&context)).0.into_iter().map(|(z, _)| z).collect()
+    }
+
+    /// The data of latent parts.
+    ///
+    /// # Panics
+    ///
+    /// If there are not as many parts as levels.
+    pub fn decode(&self, parts: Vec<Tensor<4>>) -> Tensor<4> {
+        self.inward_out(parts, None, |_, z, _, _| z)
+    }
+
+    /// The data of latent parts under a context.
+    ///
+    /// # Panics
+    ///
+    /// If there are not as many parts as levels.
+    pub fn decode_given(&self, parts: Vec<Tensor<4>>, context: &Tensor<2>) -> Tensor<4> {
+        let rows = parts.first().map_or(0, |z| z.dims()[0]);
+        self.inward_out(parts, Some(&spread(context, rows)), |_, z, _, _| z)
+    }
+
+    /// The latent as one vector, `[batch, elements]`, the parts one after another.
+    pub fn encode_flat(&self, x: Tensor<4>) -> Tensor<2> {
+        Tensor::cat(self.encode(x).into_iter().map(|z| z.flatten(1, 3)).collect(), 1)
+    }
+
+    /// The data of flat latents.
+    ///
+    /// # Panics
+    ///
+    /// If the vectors are not as long as the parts together.
+    pub fn decode_flat(&self, z: Tensor<2>) -> Tensor<4> {
+        self.decode(self.unflatten(z))
+    }
+
+    /// Cuts a flat latent into its parts.
+    fn unflatten(&self, z: Tensor<2>) -> Vec<Tensor<4>> {
+        let [batch, found] = z.dims();
+        let sizes: Vec<usize> = self.parts.iter().map(|part| part.iter().product()).collect();
+        let expected: usize = sizes.iter().sum();
+        assert!(found == expected, "MultiScale: expected {expected} latents, found {found}");
+        let pieces = z.split_with_sizes(sizes, 1).into_iter().zip(&self.parts);
+        pieces.map(|(z, &[c, h, w])| z.reshape([batch, c, h, w])).collect()
+    }
+
+    /// From the last level outward: `value` turns what is given for a part into its latent.
+    fn inward_out(
+        &self,
+        given: Vec<Tensor<4>>,
+        context: Option<&Tensor<2>>,
+        value: impl Fn(&P, Tensor<4>, Option<&Tensor<4>>, Option<&Tensor<2>>) -> Tensor<4>,
+    ) -> Tensor<4> {
+        let (expected, found) = (self.levels.len(), given.len());
+        assert!(found == expected, "MultiScale: expected {expected} latent parts, found {found}");
+        let levels = self.levels.iter().zip(&self.bases).zip(given).rev();
+        let x = levels.fold(None, |h: Option<Tensor<4>>, ((level, base), given)| {
+            let z = value(base, given, h.as_ref(), context);
+            let whole = match h {
+                Some(kept) => self.join(kept, z),
+                None => z,
+            };
+            Some(level.inverse(whole, context))
+        });
+        x.expect("there is at least one level")
+    }
+
+    /// Every part with what stayed beside it, and the log-determinant of all levels.
+    fn parts_and_log_det(&self, x: Tensor<4>, context: Option<&Tensor<2>>) -> (Parts, Tensor<1>) {
+        let last = self.levels.len() - 1;
+        let mut parts = Vec::with_capacity(self.levels.len());
+        let mut total = zeros_batch(&x);
+        let mut h = x;
+        for (index, level) in self.levels.iter().enumerate() {
+            let (out, log_det) = level.forward(h, context);
+            total = total + log_det;
+            if index == last {
+                parts.push((out, None));
+                break;
+            }
+            let (kept, done) = self.split(out);
+            parts.push((done, Some(kept.clone())));
+            h = kept;
+        }
+        (parts, total)
+    }
+
+    /// What goes on, and what is finished.
+    fn split(&self, h: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
+        let channels = h.dims()[1];
+        let done = channels.div_ceil(2);
+        match self.finish {
+            Finish::First => (h.clone().narrow(1, done, channels - done), h.narrow(1, 0, done)),
+            Finish::Last => {
+                (h.clone().narrow(1, 0, channels - done), h.narrow(1, channels - done, done))
+            }
+        }
+    }
+
+    fn join(&self, kept: Tensor<4>, done: Tensor<4>) -> Tensor<4> {
+        match self.finish {
+            Finish::First => Tensor::cat(vec![done, kept], 1),
+            Finish::Last => Tensor::cat(vec![kept, done], 1),
+        }
+    }
+}
+
+/// Latent parts, each with the part that stayed at its level.
+type Parts = Vec<(Tensor<4>, Option<Tensor<4>>)>;
+
+impl<B: Bijector<4>, P: LevelBase> Distribution<4> for MultiScale<B, P> {
+    fn log_prob(&self, x: Tensor<4>, context: Option<&Tensor<2>>) -> Tensor<1> {
+        let context = context.map(|c| spread(c, x.dims()[0]));
+        let (parts, log_det) = self.parts_and_log_det(x, context.as_ref());
+        parts.into_iter().zip(&self.bases).fold(log_det, |total, ((z, kept), base)| {
+            total + base.log_prob(z, kept.as_ref(), context.as_ref())
+        })
+    }
+
+    fn sample(
+        &self,
+        n: usize,
+        context: Option<&Tensor<2>>,
+        noise: &mut Noise,
+        _device: &Device,
+    ) -> Tensor<4> {
+        self.draw(n, context, noise)
+    }
+
+    fn init_from_data(mut self, x: Tensor<4>, context: Option<&Tensor<2>>) -> Self {
+        let context = context.map(|c| spread(c, x.dims()[0]));
+        let last = self.levels.len() - 1;
+        let mut h = x;
+        let mut levels = Vec::with_capacity(self.levels.len());
+        for (index, level) in std::mem::take(&mut self.levels).into_iter().enumerate() {
+            let (level, out) = level.init_from_data(h, context.as_ref());
+            levels.push(level);
+            h = if index == last { out } else { self.split(out).0 };
+        }
+        Self { levels, ..self }
+    }
+
+    fn first_non_finite(&self, x: Tensor<4>, context: Option<&Tensor<2>>) -> Option<String> {
+        let context = context.map(|c| spread(c, x.dims()[0]));
+        let last = self.levels.len() - 1;
+        let mut first: Option<String> = None;
+        let mut h = x;
+        for (index, level) in self.levels.iter().enumerate() {
+            let out = level.trace(h, context.as_ref(), &format!("levels.{index}"), &mut |layer| {
+                if first.is_none() && !(all_finite(layer.output) && all_finite(layer.log_det)) {
+                    first = Some(format!("{} ({})", layer.path, layer.name));
+                }
+            });
+            if first.is_some() {
+                return first;
+            }
+            let (kept, z) = if index == last {
+                (None, out)
+            } else {
+                let (kept, z) = self.split(out);
+                (Some(kept), z)
+            };
+            let log_base = self.bases[index].log_prob(z, kept.as_ref(), context.as_ref());
+            if !all_finite(&log_base) {
+                return Some(format!("bases.{index}"));
+            }
+            match kept {
+                Some(kept) => h = kept,
+                None => break,
+            }
+        }
+        first
+    }
+}
