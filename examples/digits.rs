@@ -10,6 +10,8 @@
 mod cli;
 #[path = "common/gaussian.rs"]
 mod gaussian;
+#[path = "common/grid.rs"]
+mod grid;
 #[path = "common/table.rs"]
 mod table;
 
@@ -144,27 +146,6 @@ fn print_report(ranked: &[(usize, usize, f64)]) {
     }
 }
 
-/// A grid of images, pixels in [0, 1], each pixel drawn as a square.
-fn draw(images: Tensor<2>, columns: usize, path: &Path) -> Outcome<()> {
-    const SIDE: usize = 8;
-    const ZOOM: usize = 5;
-    const GAP: usize = 4;
-    let rows = images.dims()[0].div_ceil(columns);
-    let size = |count: usize| (count * (SIDE * ZOOM + GAP) + GAP) as u32;
-    let mut picture = image::GrayImage::from_pixel(size(columns), size(rows), image::Luma([70]));
-    let pixels: Vec<f32> = images.into_data().iter::<f32>().collect();
-    for (index, pixel) in pixels.iter().enumerate() {
-        let (image, at) = (index / PIXELS, index % PIXELS);
-        let left = image % columns * (SIDE * ZOOM + GAP) + GAP + at % SIDE * ZOOM;
-        let top = image / columns * (SIDE * ZOOM + GAP) + GAP + at / SIDE * ZOOM;
-        let grey = image::Luma([(pixel.clamp(0.0, 1.0) * 255.0) as u8]);
-        for (dx, dy) in (0..ZOOM * ZOOM).map(|i| (i % ZOOM, i / ZOOM)) {
-            picture.put_pixel((left + dx) as u32, (top + dy) as u32, grey);
-        }
-    }
-    Ok(picture.save(path)?)
-}
-
 fn main() -> Outcome<()> {
     let args = Args::parse();
     let device = args.common.device()?;
@@ -203,11 +184,12 @@ fn main() -> Outcome<()> {
     print_report(&ranked);
     let latents = digits.encode(data.test.clone());
     let round_trip = (digits.decode(latents) - data.test.clone()).abs().max().into_scalar::<f64>();
-    let grid = cli::output(&args.common.out, "digits.png")?;
-    draw(digits.sample_seeded(100, args.common.seed), 10, &grid)?;
+    let picture = cli::output(&args.common.out, "digits.png")?;
+    let images = digits.sample_seeded(100, args.common.seed).reshape([100, 1, 8, 8]);
+    grid::draw(images, 10, &picture)?;
     let weights = cli::output(&args.common.out, "digits.safetensors")?;
     store::save(&digits, &weights)?;
-    println!("\n100 new digits: {}, weights: {}", grid.display(), weights.display());
+    println!("\n100 new digits: {}, weights: {}", picture.display(), weights.display());
     println!("largest round-trip error: {round_trip:.1e}");
     cli::finish(&serde_json::json!({
         "test_nll": mean,

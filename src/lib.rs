@@ -28,7 +28,8 @@
 //! * [`bijector`]: the layers, each with its formulas and paper
 //! * [`univariate`] and [`conditioner`]: the scalar maps and networks inside them
 //! * [`distribution`]: bases, and targets with exact density and sampler
-//! * [`model`]: NICE (2015, arXiv:1410.8516), Real NVP (2017, arXiv:1605.08803)
+//! * [`model`]: NICE (2015, arXiv:1410.8516), Real NVP (2017, arXiv:1605.08803), Glow (2018,
+//!   arXiv:1807.03039); [`MultiScale`] for image models of your own
 //! * `train`: `fit`, dequantization, bits per dimension, burn-train's learner
 //! * [`store`]: weights and configurations in files with a checksum
 //! * `interop`: weights of nflows, zuko, normflows and FlowJAX
@@ -45,7 +46,7 @@
 //!
 //! # What this crate does not do yet
 //!
-//! No autoregressive flows, splines, multi-scale image models or continuous flows. Only the `flex`
+//! No autoregressive flows, splines or continuous flows. Only the `flex`
 //! backend is tested.
 //!
 //! # Features

@@ -15,7 +15,10 @@ use burn_flows::conditioner::{
     ActivationConfig, ConvNet, ConvNetConfig, Mlp, MlpConfig, Normalization, ResidualConvNet,
     ResidualConvNetConfig,
 };
-use burn_flows::model::{Masks, NiceConfig, RealNvpConfig};
+use burn_flows::model::{
+    ChannelMixing, Glow, GlowConfig, GlowStep, Masks, NiceConfig, RealNvpConfig, RealNvpImage,
+    RealNvpImageConfig, RealNvpImageStep,
+};
 use burn_flows::testing::{Check, Suite};
 use burn_flows::univariate::{Additive, Affine, AnyUnivariateConfig, ScaleMap, Univariate};
 
@@ -77,6 +80,30 @@ fn residual_image(
         .with_activation(ActivationConfig::Silu);
     let network = |from, to| config.init(from, to, context, &DEVICE);
     Coupling::new(&mask, &[2, 2, 2], Affine::default(), network, &DEVICE).unwrap()
+}
+
+/// A level of Glow, back in the shape of its image.
+fn glow_level(
+    mixing: ChannelMixing,
+    context: usize,
+) -> ((Squeeze, Vec<GlowStep>), Inverse<Squeeze>) {
+    let network = ConvNetConfig::new(4).with_activation(ActivationConfig::Silu);
+    let config = GlowConfig::new([1, 2, 2], 1)
+        .with_steps(2)
+        .with_network(network)
+        .with_mixing(mixing)
+        .with_context(context);
+    let glow: Glow = config.init(&DEVICE);
+    (glow.levels()[0].clone(), Inverse::new(Squeeze::default()))
+}
+
+/// A level of Real NVP for images, back in the shape of its image.
+fn real_nvp_level() -> ((Vec<RealNvpImageStep>, Squeeze, Vec<RealNvpImageStep>), Inverse<Squeeze>) {
+    let network =
+        ResidualConvNetConfig::new(3).with_blocks(1).with_activation(ActivationConfig::Silu);
+    let flow: RealNvpImage =
+        RealNvpImageConfig::new([1, 2, 4], 1).with_network(network).init(&DEVICE);
+    (flow.levels()[0].clone(), Inverse::new(Squeeze::default()))
 }
 
 fn affine(config: CouplingConfig) -> Coupling<Affine, Mlp> {
@@ -231,6 +258,15 @@ rows! {
     conv_checkerboard_flipped: image(Affine::default(), Mask::Checkerboard.flipped(), [1, 3, 2], 0), [2, 1, 3, 2];
     conv_context: image(Affine::default(), Mask::Halves, [2, 2, 2], 3), Suite::new([2, 2, 2, 2]).with_context(3);
     conv_checkerboard_context: image(Affine::default(), Mask::Checkerboard, [1, 2, 3], 2), Suite::new([2, 1, 2, 3]).with_context(2);
+    squeeze: (Squeeze::default(), ActNormConfig::new(4).init(&DEVICE), Inverse::new(Squeeze::default())), Suite::new([2, 1, 4, 2]).without(Check::EventWidth);
+    squeeze_orders: (Squeeze::new(SqueezeOrder::PixelMajor), Inverse::new(Squeeze::new(SqueezeOrder::ChannelMajor))), Suite::new([2, 2, 2, 4]).without(Check::EventWidth);
+    glow_convolution: glow_level(ChannelMixing::Convolution, 0), Suite::new([2, 1, 2, 4]).with_domain(-3.0, 3.0).with_range(-3.0, 3.0).without(Check::EventWidth);
+    glow_shuffle_context: glow_level(ChannelMixing::Shuffle, 2), Suite::new([2, 1, 4, 2]).with_context(2).with_domain(-3.0, 3.0).with_range(-3.0, 3.0).without(Check::EventWidth);
+    glow_reverse: glow_level(ChannelMixing::Reverse, 0), Suite::new([2, 1, 2, 2]).with_domain(-3.0, 3.0).with_range(-3.0, 3.0).without(Check::EventWidth);
+    real_nvp_image: real_nvp_level(), Suite::new([2, 1, 2, 4]).with_domain(-3.0, 3.0).with_range(-3.0, 3.0).without(Check::EventWidth);
+    conv1x1: InvertibleConv1x1Config::new(4).init(&DEVICE), [2, 4, 2, 1];
+    conv1x1_odd: InvertibleConv1x1Config::new(3).with_seed(5).init(&DEVICE), [2, 3, 2, 1];
+    conv1x1_one: InvertibleConv1x1Config::new(1).init(&DEVICE), Suite::new([2, 1, 2, 2]).without(Check::Gradients);
     conv_actnorm: glow_net(Normalization::ActNorm, 0), [3, 4, 2, 2];
     conv_weight_norm: glow_net(Normalization::Weight, 2), Suite::new([2, 4, 2, 2]).with_context(2);
     conv_residual: residual_image(Normalization::Weight, Mask::Checkerboard, 0), [2, 2, 2, 2];
@@ -290,7 +326,7 @@ fn every_public_name_has_a_row() {
     let (_, rows) = include_str!("conformance.rs").split_once("macro_rules!").unwrap();
     let rows: HashSet<&str> = words(rows).collect();
     // Parts of a layer that a row has no need to name.
-    let parts = ["Activation", "AnyUnivariate", "Dropout", "ResidualBlock", "Split"];
+    let parts = ["Activation", "AnyUnivariate", "Dropout", "Mix", "ResidualBlock", "Split"];
     let exports = [
         include_str!("../src/bijector/mod.rs"),
         include_str!("../src/univariate/mod.rs"),

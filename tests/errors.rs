@@ -7,10 +7,12 @@ use burn::nn::LinearConfig;
 use burn::tensor::{Device, Tensor};
 use burn_flows::bijector::*;
 use burn_flows::conditioner::{
-    ActivationConfig, Conditioner, ConvNet, ConvNetConfig, Mlp, MlpConfig,
+    ActivationConfig, Conditioner, ConvNet, ConvNetConfig, Mlp, MlpConfig, ResidualConvNetConfig,
 };
-use burn_flows::distribution::{DiagNormalConfig, Distribution, StandardNormal};
-use burn_flows::model::{NiceConfig, RealNvpConfig};
+use burn_flows::distribution::{
+    ChannelPriorConfig, DiagNormalConfig, Distribution, StandardNormal,
+};
+use burn_flows::model::{GlowConfig, NiceConfig, RealNvpConfig, RealNvpImageConfig};
 use burn_flows::univariate::{Affine, AnyUnivariateConfig, ScaleMap};
 use burn_flows::{Flow, Result};
 
@@ -95,6 +97,20 @@ errors! {
     coupling_mask: coupling(Mask::Alternating, 1).validate() => "Coupling.mask: leaves nothing to move of event [1]";
     coupling_mlp: coupling(Mask::Halves, 2).with_mlp(MlpConfig::new(vec![])).validate() => "MlpConfig.hidden: must be at least 1, found 0";
     coupling_of_images: Coupling::new(&Mask::Halves, &[1, 2, 2], Affine::default(), |_, _| -> ConvNet { unreachable!() }, &device()) => "Coupling.mask: keeps nothing of event [1, 2, 2]";
+
+    conv1x1: InvertibleConv1x1Config::new(0).validate() => "InvertibleConv1x1Config.channels: must be at least 1, found 0";
+    conv_residual_hidden: ResidualConvNetConfig::new(0).validate() => "ResidualConvNetConfig.hidden: must be at least 1, found 0";
+    conv_residual_blocks: ResidualConvNetConfig::new(4).with_blocks(0).validate() => "ResidualConvNetConfig.blocks: must be at least 1, found 0";
+    conv_residual_dropout: ResidualConvNetConfig::new(4).with_dropout(-0.1).validate() => "ResidualConvNetConfig.dropout: must be in [0, 1), found -0.1";
+    conv_dropout: ConvNetConfig::new(4).with_dropout(1.0).validate() => "ConvNetConfig.dropout: must be in [0, 1), found 1";
+    channel_prior: ChannelPriorConfig::new(0).validate() => "ChannelPriorConfig.channels: must be at least 1, found 0";
+    glow_levels: GlowConfig::new([1, 8, 8], 0).validate() => "GlowConfig.levels: must be at least 1, found 0";
+    glow_odd: GlowConfig::new([3, 8, 6], 2).validate() => "GlowConfig.image: level 1 cannot squeeze 4x3 pixels, an odd size";
+    glow_too_deep: GlowConfig::new([1, 8, 8], 4).validate() => "GlowConfig.image: level 3 cannot squeeze 1x1 pixels, an odd size";
+    glow_channels: GlowConfig::new([0, 8, 8], 1).validate() => "GlowConfig.image: must be at least 1, found 0";
+    glow_steps: GlowConfig::new([1, 8, 8], 1).with_steps(0).validate() => "GlowConfig.steps: must be at least 1, found 0";
+    glow_network: GlowConfig::new([1, 8, 8], 1).with_network(ConvNetConfig::new(0)).validate() => "ConvNetConfig.hidden: must be at least 1, found 0";
+    real_nvp_image: RealNvpImageConfig::new([3, 5, 4], 1).validate() => "RealNvpImageConfig.image: level 0 cannot squeeze 5x4 pixels, an odd size";
 
     mlp_layers: MlpConfig::new(vec![]).validate() => "MlpConfig.hidden: must be at least 1, found 0";
     mlp_hidden: MlpConfig::new(vec![4, 0]).validate() => "MlpConfig.hidden: must be at least 1, found 0";
@@ -231,6 +247,10 @@ panics! {
     elementwise_forward: elementwise().forward(zeros(WIDE), None) => "Elementwise: expected an event of 3 elements, found shape [2, 4]";
     elementwise_inverse: elementwise().inverse(zeros([2, 1, 2, 2]), None) => "Elementwise: expected an event of 3 elements, found shape [2, 1, 2, 2]";
     elementwise_weights: Elementwise::from_weights(Affine::default(), zeros([1, 3])) => "Elementwise: expected parameters [2, elements], found [1, 3]";
+
+    squeeze_odd: Squeeze::default().forward(zeros([1, 1, 3, 2]), None) => "Squeeze: expected an even height and width, found shape [1, 1, 3, 2]";
+    squeeze_channels: Squeeze::default().inverse(zeros([1, 6, 1, 1]), None) => "Squeeze: expected channels divisible by 4, found shape [1, 6, 1, 1]";
+    conv1x1_channels: InvertibleConv1x1Config::new(3).init(&device()).forward(zeros([1, 2, 1, 1]), None) => "InvertibleConv1x1: expected shape [batch, 3, ..], found [1, 2, 1, 1]";
 
     coupling_forward: dense(0).forward(zeros(WIDE), None) => "Coupling: expected shape [batch, 3], found [2, 4]";
     coupling_inverse: dense(0).inverse(zeros(WIDE), None) => "Coupling: expected shape [batch, 3], found [2, 4]";

@@ -10,7 +10,9 @@
 //! | [`ActNorm`] | scale and shift per channel, started from data |
 //! | [`BatchNorm`] | batch normalization as a bijector |
 //! | [`LuLinear`] | a full linear map by its LU factors |
+//! | [`InvertibleConv1x1`] | a learned matrix over the channels of every pixel |
 //! | [`Permutation`] | another order of the features or channels |
+//! | [`Squeeze`] | blocks of pixels become channels |
 //! | [`Standardize`] | fixed zero mean and unit variance |
 //! | [`Logit`], [`Exp`], [`Softplus`], [`Tanh`], [`LeakyRelu`] | between the line and intervals |
 //! | [`Inverse`] | any of them, the other way round |
@@ -26,6 +28,7 @@ mod elementwise;
 mod inverse;
 mod linear;
 mod mask;
+mod squeeze;
 
 pub use actnorm::{ActNorm, ActNormConfig};
 pub use any::{AnyBijector, AnyBijectorConfig};
@@ -33,8 +36,11 @@ pub use batch_norm::{BatchNorm, BatchNormConfig};
 pub use coupling::{Coupling, CouplingConfig};
 pub use elementwise::{Elementwise, Exp, LeakyRelu, Logit, Sigmoid, Softplus, Standardize, Tanh};
 pub use inverse::Inverse;
-pub use linear::{LuFactors, LuLinear, LuLinearConfig, Permutation};
+pub use linear::{
+    InvertibleConv1x1, InvertibleConv1x1Config, LuFactors, LuLinear, LuLinearConfig, Permutation,
+};
 pub use mask::{Mask, Split};
+pub use squeeze::{Squeeze, SqueezeOrder};
 
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;

@@ -16,7 +16,6 @@ use super::{Distribution, StandardNormal};
 use crate::conditioner::check_context;
 use crate::error::{Result, at_least, expect_valid};
 use crate::math::{LN_2PI, event_len, sum_event};
-use crate::noise::Noise;
 use crate::univariate::ScaleMap;
 
 /// The density of a part of a multi-scale latent.

@@ -1,0 +1,92 @@
+//! Squeeze: blocks of 2x2 pixels become channels.
+//!
+//! forward   z[(c, i, j), y, x] = x[c, 2 y + i, 2 x + j]        i, j in {0, 1}
+//! log-det   0
+//! inverse   the same, read the other way
+//!
+//! Paper: Dinh, Sohl-Dickstein, Bengio (2017), Real NVP, section 3.6, arXiv:1605.08803.
+//! Same numbers as nflows 0.14 `SqueezeTransform`, normflows 1.7 `Squeeze` (there the inverse).
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::Bijector;
+use crate::math::zeros_batch;
+
+/// Where the pixel `(i, j)` of a block in channel `c` of `C` goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum SqueezeOrder {
+    /// To channel `4 c + 2 i + j`: the four pixels of a channel stay together (nflows, normflows,
+    /// Glow).
+    #[default]
+    ChannelMajor,
+    /// To channel `(2 i + j) C + c`: a pixel's channels stay together (FrEIA).
+    PixelMajor,
+}
+
+/// `[batch, C, height, width]` to `[batch, 4 C, height / 2, width / 2]`.
+///
+/// # Panics
+///
+/// If height or width is odd; on the way back, if the channels are not divisible by 4.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::bijector::{Bijector, Squeeze};
+///
+/// let x = Tensor::<4>::from_data([[[[1.0, 2.0], [3.0, 4.0]]]], &Device::flex());
+/// let (z, _) = Squeeze::default().forward(x, None);
+/// assert_eq!(z.dims(), [1, 4, 1, 1]);
+/// assert_eq!(z.into_data().try_to_vec_as::<f32>().unwrap(), [1.0, 2.0, 3.0, 4.0]);
+/// ```
+#[derive(Module, Debug, Default)]
+pub struct Squeeze {
+    #[module(skip)]
+    order: SqueezeOrder,
+}
+
+impl Squeeze {
+    /// The squeeze with this order of channels.
+    pub fn new(order: SqueezeOrder) -> Self {
+        Self { order }
+    }
+}
+
+impl Bijector<4> for Squeeze {
+    fn forward(&self, x: Tensor<4>, _context: Option<&Tensor<2>>) -> (Tensor<4>, Tensor<1>) {
+        let log_det = zeros_batch(&x);
+        let [batch, channels, height, width] = x.dims();
+        assert!(
+            height.is_multiple_of(2) && width.is_multiple_of(2),
+            "Squeeze: expected an even height and width, found shape {:?}",
+            x.dims()
+        );
+        let (h, w) = (height / 2, width / 2);
+        let blocks = x.reshape([batch, channels, h, 2, w, 2]);
+        let blocks = match self.order {
+            SqueezeOrder::ChannelMajor => blocks.permute([0, 1, 3, 5, 2, 4]),
+            SqueezeOrder::PixelMajor => blocks.permute([0, 3, 5, 1, 2, 4]),
+        };
+        (blocks.reshape([batch, 4 * channels, h, w]), log_det)
+    }
+
+    fn inverse(&self, z: Tensor<4>, _context: Option<&Tensor<2>>) -> Tensor<4> {
+        let [batch, channels, h, w] = z.dims();
+        assert!(
+            channels.is_multiple_of(4),
+            "Squeeze: expected channels divisible by 4, found shape {:?}",
+            z.dims()
+        );
+        let c = channels / 4;
+        let blocks = match self.order {
+            SqueezeOrder::ChannelMajor => {
+                z.reshape([batch, c, 2, 2, h, w]).permute([0, 1, 4, 2, 5, 3])
+            }
+            SqueezeOrder::PixelMajor => {
+                z.reshape([batch, 2, 2, c, h, w]).permute([0, 3, 4, 1, 5, 2])
+            }
+        };
+        blocks.reshape([batch, c, 2 * h, 2 * w])
+    }
+}

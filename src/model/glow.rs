@@ -1,0 +1,188 @@
+//! Glow: multi-scale steps of ActNorm, an invertible 1x1 convolution and a coupling.
+//!
+//! Paper: Kingma, Dhariwal (2018), Glow: Generative Flow with Invertible 1x1 Convolutions,
+//! arXiv:1807.03039.
+
+use burn::config::Config;
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::image::{Levels, finished};
+use crate::bijector::{
+    ActNorm, ActNormConfig, Bijector, Coupling, InvertibleConv1x1, InvertibleConv1x1Config, Mask,
+    Permutation, Squeeze,
+};
+use crate::conditioner::{ConvNet, ConvNetConfig};
+use crate::distribution::{ChannelPrior, ChannelPriorConfig};
+use crate::error::{Result, at_least, expect_valid};
+use crate::flow::{Finish, MultiScale};
+use crate::univariate::{AnyUnivariate, AnyUnivariateConfig, ScaleMap};
+
+/// How a step of [`Glow`] mixes the channels.
+///
+/// ```
+/// use burn_flows::model::{ChannelMixing, GlowConfig};
+///
+/// let config = GlowConfig::new([1, 8, 8], 2).with_mixing(ChannelMixing::Reverse);
+/// assert!(config.validate().is_ok());
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ChannelMixing {
+    /// The last channel first.
+    Reverse,
+    /// A random order per step, fixed by the seed.
+    Shuffle,
+    /// An invertible 1x1 convolution by its LU factors, started as a random rotation.
+    Convolution,
+}
+
+/// Configuration of a [`Glow`].
+///
+/// ```
+/// use burn_flows::{conditioner::ConvNetConfig, model::GlowConfig};
+///
+/// let config = GlowConfig::new([3, 32, 32], 3).with_steps(16).with_network(ConvNetConfig::new(128));
+/// assert!(config.validate().is_ok());
+/// let error = GlowConfig::new([1, 8, 6], 2).validate().unwrap_err();
+/// assert_eq!(error.to_string(), "GlowConfig.image: level 1 cannot squeeze 4x3 pixels, an odd size");
+/// ```
+#[derive(Config, Debug)]
+pub struct GlowConfig {
+    /// Channels, height and width of an image.
+    pub image: [usize; 3],
+    /// Levels; each halves height and width, so both must be divisible by 2 to this power.
+    pub levels: usize,
+    /// Steps per level.
+    #[config(default = 8)]
+    pub steps: usize,
+    /// The conditioner of every coupling.
+    #[config(default = "ConvNetConfig::new(64)")]
+    pub network: ConvNetConfig,
+    /// The scalar map of every coupling.
+    #[config(default = "AnyUnivariateConfig::Affine(ScaleMap::default())")]
+    pub univariate: AnyUnivariateConfig,
+    /// How every step mixes the channels.
+    #[config(default = "ChannelMixing::Convolution")]
+    pub mixing: ChannelMixing,
+    /// Width of the context that reaches every network and prior, classes one-hot for example; 0
+    /// for none.
+    #[config(default = 0)]
+    pub context: usize,
+    /// Whether the prior of a finished part follows the part that stays.
+    #[config(default = true)]
+    pub prior_on_kept: bool,
+    /// Decides the first rotations and shuffles.
+    #[config(default = 0)]
+    pub seed: u64,
+}
+
+/// One step: normalize, mix the channels, couple.
+pub type GlowStep = (ActNorm, Mix, Coupling<AnyUnivariate, ConvNet>);
+
+/// A multi-scale flow of images. Images in `[0, 1]` go through a
+/// [`Logit`](crate::bijector::Logit) first: `Flow::new(logit, glow)`.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::model::{Glow, GlowConfig};
+///
+/// let device = Device::flex();
+/// let flow: Glow = GlowConfig::new([1, 8, 8], 2).with_steps(2).init(&device);
+/// let x = Tensor::<4>::ones([3, 1, 8, 8], &device);
+/// assert_eq!(flow.log_prob(x.clone()).dims(), [3]);
+/// let parts = flow.encode(x.clone());
+/// assert_eq!((parts[0].dims(), parts[1].dims()), ([3, 2, 4, 4], [3, 8, 2, 2]));
+/// let round_trip = (flow.decode(parts) - x).abs().max().into_scalar::<f32>();
+/// assert!(round_trip < 1e-5);
+/// ```
+pub type Glow = MultiScale<(Squeeze, Vec<GlowStep>), ChannelPrior>;
+
+/// A mixing of channels chosen at run time.
+#[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant, reason = "burn has no Module for Box")]
+pub enum Mix {
+    /// A fixed order.
+    Permutation(Permutation),
+    /// A learned matrix.
+    Convolution(InvertibleConv1x1),
+}
+
+impl Bijector<4> for Mix {
+    fn forward(&self, x: Tensor<4>, context: Option<&Tensor<2>>) -> (Tensor<4>, Tensor<1>) {
+        match self {
+            Self::Permutation(layer) => layer.forward(x, context),
+            Self::Convolution(layer) => layer.forward(x, context),
+        }
+    }
+
+    fn inverse(&self, z: Tensor<4>, context: Option<&Tensor<2>>) -> Tensor<4> {
+        match self {
+            Self::Permutation(layer) => layer.inverse(z, context),
+            Self::Convolution(layer) => layer.inverse(z, context),
+        }
+    }
+
+    fn log_det_jacobian(&self, x: Tensor<4>, context: Option<&Tensor<2>>) -> Tensor<1> {
+        match self {
+            Self::Permutation(layer) => layer.log_det_jacobian(x, context),
+            Self::Convolution(layer) => layer.log_det_jacobian(x, context),
+        }
+    }
+}
+
+impl GlowConfig {
+    fn shape(&self) -> Levels {
+        Levels { config: "GlowConfig", image: self.image, levels: self.levels }
+    }
+
+    /// Says which field cannot be, and why; an image that does not allow its levels is named with
+    /// the level and its size.
+    pub fn validate(&self) -> Result<()> {
+        self.shape().validate()?;
+        at_least("GlowConfig", "steps", 1, self.steps)?;
+        self.univariate.validate()?;
+        self.network.validate()
+    }
+
+    /// The flow; its ActNorms wait for a first batch.
+    ///
+    /// # Panics
+    ///
+    /// With the text of [`validate`](Self::validate).
+    pub fn init(&self, device: &Device) -> Glow {
+        expect_valid(self.validate());
+        let squeezed = self.shape().squeezed();
+        let levels = squeezed.iter().enumerate().map(|(index, &event)| {
+            let step = |number| self.step(event, (index * self.steps + number) as u64, device);
+            (Squeeze::default(), (0..self.steps).map(step).collect())
+        });
+        let parts = finished(&squeezed);
+        let priors = parts.iter().enumerate().map(|(index, part)| {
+            let last = index + 1 == parts.len();
+            let kept = squeezed[index][0] - part[0];
+            ChannelPriorConfig::new(part[0])
+                .with_kept(if last || !self.prior_on_kept { 0 } else { kept })
+                .with_context(self.context)
+                .init(device)
+        });
+        let (levels, priors) = (levels.collect(), priors.collect());
+        MultiScale::new(levels, priors, Finish::Last, parts).expect("validated")
+    }
+
+    fn step(&self, event: [usize; 3], number: u64, device: &Device) -> GlowStep {
+        let channels = event[0];
+        let seed = self.seed.wrapping_mul(1 << 16).wrapping_add(number);
+        let mix = match self.mixing {
+            ChannelMixing::Reverse => Mix::Permutation(Permutation::reverse(channels, device)),
+            ChannelMixing::Shuffle => Mix::Permutation(Permutation::random(channels, seed, device)),
+            ChannelMixing::Convolution => Mix::Convolution(
+                InvertibleConv1x1Config::new(channels).with_seed(seed).init(device),
+            ),
+        };
+        let network = |from, to| self.network.init(from, to, self.context, device);
+        let coupling =
+            Coupling::new(&Mask::Halves, &event, self.univariate.init(), network, device);
+        (ActNormConfig::new(channels).init(device), mix, coupling.expect("validated"))
+    }
+}

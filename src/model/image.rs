@@ -1,0 +1,50 @@
+//! The shapes of multi-scale image models.
+
+use crate::error::{Error, Result, at_least};
+
+/// An image that every level squeezes and all but the last split.
+pub(super) struct Levels {
+    pub config: &'static str,
+    pub image: [usize; 3],
+    pub levels: usize,
+}
+
+impl Levels {
+    /// Names the level at which the image ends, and its size there.
+    pub fn validate(&self) -> Result<()> {
+        at_least(self.config, "levels", 1, self.levels)?;
+        self.image.iter().try_for_each(|&n| at_least(self.config, "image", 1, n))?;
+        let [_, mut height, mut width] = self.image;
+        for level in 0..self.levels {
+            if !(height.is_multiple_of(2) && width.is_multiple_of(2)) {
+                let reason =
+                    format!("level {level} cannot squeeze {height}x{width} pixels, an odd size");
+                return Err(Error::config(self.config, "image", reason));
+            }
+            (height, width) = (height / 2, width / 2);
+        }
+        Ok(())
+    }
+
+    /// The event of every level after its squeeze. Half the channels of a level go on.
+    pub fn squeezed(&self) -> Vec<[usize; 3]> {
+        let mut event = self.image;
+        (0..self.levels)
+            .map(|_| {
+                let [channels, height, width] = event;
+                let squeezed = [4 * channels, height / 2, width / 2];
+                event = [2 * channels, height / 2, width / 2];
+                squeezed
+            })
+            .collect()
+    }
+}
+
+/// The part that every level finishes: half its channels, the last level all.
+pub(super) fn finished(squeezed: &[[usize; 3]]) -> Vec<[usize; 3]> {
+    let last = squeezed.len() - 1;
+    let part = |(index, &[channels, height, width]): (usize, &[usize; 3])| {
+        [if index == last { channels } else { channels / 2 }, height, width]
+    };
+    squeezed.iter().enumerate().map(part).collect()
+}

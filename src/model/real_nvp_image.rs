@@ -1,0 +1,110 @@
+//! Real NVP for images: checkerboard couplings, squeeze, channel couplings, per level.
+//!
+//! Paper: Dinh, Sohl-Dickstein, Bengio (2017), Density estimation using Real NVP, sections 3.4 to
+//! 3.7, arXiv:1605.08803. ActNorm stands where the paper has batch normalization, so that a row's
+//! density does not depend on its batch.
+
+use burn::config::Config;
+use burn::tensor::Device;
+
+use super::image::{Levels, finished};
+use crate::bijector::{ActNorm, ActNormConfig, Coupling, Mask, Squeeze};
+use crate::conditioner::{ResidualConvNet, ResidualConvNetConfig};
+use crate::distribution::{ChannelPrior, ChannelPriorConfig};
+use crate::error::{Result, expect_valid};
+use crate::flow::{Finish, MultiScale};
+use crate::univariate::Affine;
+
+/// Couplings on either side of a squeeze, of alternating masks. Value from the paper.
+const COUPLINGS: usize = 3;
+
+/// Configuration of a [`RealNvpImage`].
+///
+/// ```
+/// use burn_flows::model::RealNvpImageConfig;
+///
+/// assert!(RealNvpImageConfig::new([3, 32, 32], 3).validate().is_ok());
+/// let error = RealNvpImageConfig::new([3, 32, 32], 6).validate().unwrap_err();
+/// let text = "RealNvpImageConfig.image: level 5 cannot squeeze 1x1 pixels, an odd size";
+/// assert_eq!(error.to_string(), text);
+/// ```
+#[derive(Config, Debug)]
+pub struct RealNvpImageConfig {
+    /// Channels, height and width of an image.
+    pub image: [usize; 3],
+    /// Levels; each halves height and width, so both must be divisible by 2 to this power.
+    pub levels: usize,
+    /// The conditioner of every coupling.
+    #[config(default = "ResidualConvNetConfig::new(32)")]
+    pub network: ResidualConvNetConfig,
+    /// Width of the context that reaches every network and prior; 0 for none.
+    #[config(default = 0)]
+    pub context: usize,
+}
+
+/// One step: couple, normalize.
+pub type RealNvpImageStep = (Coupling<Affine, ResidualConvNet>, ActNorm);
+
+/// A multi-scale flow of images. Images in `[0, 1]` go through a
+/// [`Logit`](crate::bijector::Logit) first: `Flow::new(logit, flow)`.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::{conditioner::ResidualConvNetConfig, model::{RealNvpImage, RealNvpImageConfig}};
+///
+/// let device = Device::flex();
+/// let network = ResidualConvNetConfig::new(4).with_blocks(1);
+/// let flow: RealNvpImage = RealNvpImageConfig::new([1, 8, 8], 2).with_network(network).init(&device);
+/// assert_eq!(flow.log_prob(Tensor::ones([3, 1, 8, 8], &device)).dims(), [3]);
+/// assert_eq!(flow.sample_seeded(2, 1).dims(), [2, 1, 8, 8]);
+/// ```
+pub type RealNvpImage =
+    MultiScale<(Vec<RealNvpImageStep>, Squeeze, Vec<RealNvpImageStep>), ChannelPrior>;
+
+impl RealNvpImageConfig {
+    fn shape(&self) -> Levels {
+        Levels { config: "RealNvpImageConfig", image: self.image, levels: self.levels }
+    }
+
+    /// Says which field cannot be, and why; an image that does not allow its levels is named with
+    /// the level and its size.
+    pub fn validate(&self) -> Result<()> {
+        self.shape().validate()?;
+        self.network.validate()
+    }
+
+    /// The flow; its ActNorms wait for a first batch.
+    ///
+    /// # Panics
+    ///
+    /// With the text of [`validate`](Self::validate).
+    pub fn init(&self, device: &Device) -> RealNvpImage {
+        expect_valid(self.validate());
+        let squeezed = self.shape().squeezed();
+        let levels = squeezed.iter().map(|&[channels, height, width]| {
+            let before = [channels / 4, 2 * height, 2 * width];
+            let after = [channels, height, width];
+            (
+                self.steps(Mask::Checkerboard, before, device),
+                Squeeze::default(),
+                self.steps(Mask::Halves, after, device),
+            )
+        });
+        let parts = finished(&squeezed);
+        let prior = |part: &[usize; 3]| {
+            ChannelPriorConfig::new(part[0]).with_context(self.context).init(device)
+        };
+        let (levels, priors) = (levels.collect(), parts.iter().map(prior).collect());
+        MultiScale::new(levels, priors, Finish::Last, parts).expect("validated")
+    }
+
+    fn steps(&self, mask: Mask, event: [usize; 3], device: &Device) -> Vec<RealNvpImageStep> {
+        let step = |number: usize| {
+            let mask = if number.is_multiple_of(2) { mask.clone() } else { mask.clone().flipped() };
+            let network = |from, to| self.network.init(from, to, self.context, device);
+            let coupling = Coupling::new(&mask, &event, Affine::default(), network, device);
+            (coupling.expect("validated"), ActNormConfig::new(event[0]).init(device))
+        };
+        (0..COUPLINGS).map(step).collect()
+    }
+}
