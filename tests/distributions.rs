@@ -277,6 +277,22 @@ fn gradients_are_finite_at_the_origin_and_outside_the_support() {
 }
 
 #[test]
+fn points_so_far_that_their_square_overflows_have_density_zero_and_a_finite_gradient() {
+    fn check(toy: &impl Distribution<2>) {
+        let x = || tensor(&[1e200, 0.0, -1e200, 1e200], [2, 2]);
+        assert_eq!(log_probs(toy, x()), [f64::NEG_INFINITY; 2]);
+        let gradient = gradient_at(toy, x());
+        assert!(gradient.iter().all(|g| g.is_finite()), "{gradient:?}");
+    }
+    check(&TwoMoons::default());
+    check(&EightGaussians::default());
+    check(&Checkerboard::default());
+    check(&Rings::default());
+    check(&Pinwheel::default());
+    check(&two_normals());
+}
+
+#[test]
 fn gradients_agree_with_differences() {
     fn check(distribution: &impl Distribution<2>) {
         let points = [0.3, 0.7, -1.1, 0.4, 1.6, -0.9];

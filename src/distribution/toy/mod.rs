@@ -43,11 +43,16 @@ fn columns(x: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
 }
 
 /// The distance from the origin, `[batch, 1]`, with a gradient of zero at the origin (the root
-/// alone has an infinite one there).
+/// alone has an infinite one there). In units of the larger coordinate, so that the square of a
+/// far point does not overflow.
 fn radius(x: Tensor<2>) -> Tensor<2> {
-    let square = x.square().sum_dim(1);
-    let at_origin = square.clone().equal_elem(0.0);
-    square.mask_fill(at_origin.clone(), 1.0).sqrt().mask_fill(at_origin, 0.0)
+    let unit = x.clone().detach().abs().max_dim(1);
+    let at_origin = unit.clone().equal_elem(0.0);
+    // Infinity is no unit.
+    let unit = unit.clone().mask_fill(at_origin.clone().bool_or(unit.is_inf()), 1.0);
+    let square = (x / unit.clone()).square().sum_dim(1);
+    let root = square.mask_fill(at_origin.clone(), 1.0).sqrt();
+    (root * unit).mask_fill(at_origin, 0.0)
 }
 
 /// A round normal of a mixture.
