@@ -412,6 +412,34 @@ fn student_t_has_known_values() {
 }
 
 #[test]
+fn student_t_knows_tails_beyond_the_root_of_the_largest_number() {
+    // The Cauchy density is 1 / (pi x^2) out there; x^2 itself is no f64.
+    let t = student_t(1.0, 0.0, 1.0);
+    let x = || tensor(&[1e200, -1e300, 1.0], [3, 1]);
+    let pi = std::f64::consts::PI;
+    let expected = [1e200, 1e300].map(|x: f64| -pi.ln() - 2.0 * x.ln());
+    for (found, expected) in log_probs(&t, x()).iter().zip(expected) {
+        assert!((found - expected).abs() < 1e-12 * expected.abs(), "{found} {expected}");
+    }
+    // d/dx = -2 x / (1 + x^2), also where the two forms of the logarithm meet.
+    for (found, expected) in gradient_at(&t, x()).iter().zip([-2e-200, 2e-300, -1.0]) {
+        assert!((found / expected - 1.0).abs() < 1e-12, "{found:e} {expected:e}");
+    }
+
+    // In f32 a draw has a density as long as y / sqrt(v), here 3.2 y, is finite.
+    let heavy = student_t(0.1, 0.0, 1.0).sample(DRAWS, None, &mut Noise::seeded(1), &device());
+    let draws: Vec<f64> =
+        host(heavy).into_iter().filter(|x| x.abs() < f64::from(f32::MAX) / 3.2).collect();
+    let far = draws.iter().filter(|x| x.abs() > 1e20).count();
+    assert!(far > 100, "{far} draws whose square f32 cannot hold");
+    let one = || tensor(&[1.0], [1, 1]).cast(FloatDType::F32);
+    let single = StudentT::fixed(0.1, one() - 1.0, one()).unwrap();
+    let x = tensor(&draws, [draws.len(), 1]).cast(FloatDType::F32);
+    let found = single.log_prob(x, None).into_data().try_to_vec::<f32>().expect("stays f32");
+    assert!(found.iter().all(|l| l.is_finite()));
+}
+
+#[test]
 fn student_t_integrates_to_one_and_has_its_entropy() {
     // Entropies of the standard t by the digamma formula, mpmath at 30 digits.
     for (degrees, standard) in [(3.0, 1.773_477_571_863_291), (5.0, 1.627_502_672_414_396)] {
@@ -487,6 +515,22 @@ fn student_t_refuses_impossible_configurations() {
         let one = || tensor(&[1.0], [1, 1]);
         assert!(StudentT::fixed(degrees, one(), one()).is_err());
     }
+    for scale in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        let part = |v| tensor(&[v], [1, 1]);
+        let error = StudentT::fixed(2.0, part(0.0), part(scale)).unwrap_err().to_string();
+        let expected = "StudentT.scale: must be positive and finite, found";
+        assert!(error.starts_with(expected), "{error}");
+        if !scale.is_finite() {
+            let error = StudentT::fixed(2.0, part(scale), part(1.0)).unwrap_err().to_string();
+            assert!(error.starts_with("StudentT.location: must be finite, found"), "{error}");
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "StudentT: expected a location of shape [1, event..], found [2, 1]")]
+fn student_t_panics_on_a_location_per_row() {
+    let _ = StudentT::fixed(2.0, tensor(&[0.0; 2], [2, 1]), tensor(&[1.0; 2], [2, 1]));
 }
 
 #[test]

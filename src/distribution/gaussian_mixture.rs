@@ -11,8 +11,8 @@ use burn::module::{Module, Param};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
-use super::{Distribution, check_event};
-use crate::error::{Error, Result, at_least, expect_valid};
+use super::{Distribution, check_event, finite};
+use crate::error::{Result, at_least, expect_valid};
 use crate::math::{LN_2PI, log_sum_exp};
 use crate::noise::Noise;
 use crate::param::{flag, replaced};
@@ -152,9 +152,9 @@ impl GaussianMixture {
             found.0,
             found.1
         );
-        finite("means", &means, f64::NEG_INFINITY)?;
-        finite("scales", &scales, 0.0)?;
-        finite("weights", &weights, 0.0)?;
+        finite("GaussianMixture", "means", &means, f64::NEG_INFINITY)?;
+        finite("GaussianMixture", "scales", &scales, 0.0)?;
+        finite("GaussianMixture", "weights", &weights, 0.0)?;
         let device = means.device();
         let fix = |t: Tensor<2>| Param::from_tensor(t.without_autodiff()).set_require_grad(false);
         let logits = weights.without_autodiff().log();
@@ -193,18 +193,6 @@ impl GaussianMixture {
         let total = cumulative[cumulative.len() - 1];
         let pick = |u: f64| cumulative.partition_point(|&sum| sum <= u * total) as i64;
         (0..n).map(|_| pick(noise.next_uniform())).collect()
-    }
-}
-
-/// `Err` naming the argument unless every number is above `least` and finite.
-fn finite<const D: usize>(field: &'static str, values: &Tensor<D>, least: f64) -> Result<()> {
-    match values.clone().into_data().iter::<f64>().find(|v| !(*v > least && v.is_finite())) {
-        None => Ok(()),
-        Some(bad) => {
-            let kind = if least == 0.0 { "positive and finite" } else { "finite" };
-            let reason = format!("must be {kind}, found {bad}");
-            Err(Error::config("GaussianMixture", field, reason))
-        }
     }
 }
 

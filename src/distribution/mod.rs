@@ -33,6 +33,7 @@ use std::ops::Range;
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{Bool, Device, Tensor};
 
+use crate::error::{Error, Result};
 use crate::noise::Noise;
 
 /// A density over events of rank `D` (batch axis included), perhaps given a context.
@@ -118,6 +119,22 @@ pub(crate) fn check_event<const D: usize>(name: &str, expected: &[usize], x: &Te
         found[1..] == *expected,
         "{name}: expected an event of shape {expected:?} after the batch axis, found shape {found:?}"
     );
+}
+
+/// `Err` naming the argument unless every number is above `least` and finite.
+fn finite<const D: usize>(
+    name: &'static str,
+    field: &'static str,
+    values: &Tensor<D>,
+    least: f64,
+) -> Result<()> {
+    match values.clone().into_data().iter::<f64>().find(|v| !(*v > least && v.is_finite())) {
+        None => Ok(()),
+        Some(bad) => {
+            let kind = if least == 0.0 { "positive and finite" } else { "finite" };
+            Err(Error::config(name, field, format!("must be {kind}, found {bad}")))
+        }
+    }
 }
 
 /// `[n, event..]`.
