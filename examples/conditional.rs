@@ -10,6 +10,7 @@
 mod cli;
 
 use std::f64::consts::{PI, TAU};
+use std::process::ExitCode;
 
 use burn_flows::burn::tensor::{Device, Tensor, TensorData};
 use burn_flows::prelude::*;
@@ -48,7 +49,7 @@ fn truth(angles: &[f64], noise: &mut Noise, device: &Device) -> Tensor<2> {
     Tensor::from_data(TensorData::new(values, [angles.len(), 2]), device)
 }
 
-fn main() -> Outcome<()> {
+fn run() -> Outcome<()> {
     let args = Args::parse();
     let device = args.common.device()?;
     let mut noise = Noise::seeded(args.common.seed);
@@ -102,4 +103,8 @@ fn main() -> Outcome<()> {
         "round_trip_max": round_trip,
     }));
     Ok(())
+}
+
+fn main() -> ExitCode {
+    cli::exit(run())
 }

@@ -19,6 +19,7 @@ use burn_flows::store;
 use burn_flows::testing::Suite;
 use burn_flows::train::{FitConfig, fit, nll};
 use clap::Parser;
+use std::process::ExitCode;
 
 use cli::{Common, Outcome};
 
@@ -74,7 +75,7 @@ impl Bijector<2> for SinhArcsinh {
     }
 }
 
-fn main() -> Outcome<()> {
+fn run() -> Outcome<()> {
     let args = Args::parse();
     let device = args.common.device()?;
 
@@ -108,4 +109,8 @@ fn main() -> Outcome<()> {
         "round_trip_max": round_trip.abs().max().into_scalar::<f64>(),
     }));
     Ok(())
+}
+
+fn main() -> ExitCode {
+    cli::exit(run())
 }

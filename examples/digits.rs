@@ -16,6 +16,7 @@ mod grid;
 mod table;
 
 use std::path::Path;
+use std::process::ExitCode;
 
 use burn_flows::bijector::{Coupling, Logit};
 use burn_flows::burn::module::Module;
@@ -146,7 +147,7 @@ fn print_report(ranked: &[(usize, usize, f64)]) {
     }
 }
 
-fn main() -> Outcome<()> {
+fn run() -> Outcome<()> {
     let args = Args::parse();
     let device = args.common.device()?;
     let data = Data::read(&device)?;
@@ -202,4 +203,8 @@ fn main() -> Outcome<()> {
         "best_epoch": report.best_epoch,
     }));
     Ok(())
+}
+
+fn main() -> ExitCode {
+    cli::exit(run())
 }

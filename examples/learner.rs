@@ -11,6 +11,7 @@ mod cli;
 mod table;
 
 use std::path::Path;
+use std::process::ExitCode;
 
 use burn_flows::bijector::Logit;
 use burn_flows::burn::module::Module;
@@ -34,7 +35,7 @@ struct Args {
 const PIXELS: usize = 64;
 const LEVELS: usize = 17;
 
-fn main() -> Outcome<()> {
+fn run() -> Outcome<()> {
     let args = Args::parse();
     let device = args.common.device()?;
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/data");
@@ -76,4 +77,8 @@ fn main() -> Outcome<()> {
         "bits_per_dim": bits_per_dim(test_nll, PIXELS, LEVELS),
     }));
     Ok(())
+}
+
+fn main() -> ExitCode {
+    cli::exit(run())
 }

@@ -11,6 +11,7 @@ mod gaussian;
 mod table;
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use burn_flows::bijector::Coupling;
 use burn_flows::burn::module::Module;
@@ -112,7 +113,7 @@ fn flow(args: &Args, split: &Split, seed: u64, device: &Device) -> Result<Tabula
     Ok(Flow::new((standardize, couplings), base))
 }
 
-fn main() -> Outcome<()> {
+fn run() -> Outcome<()> {
     let args = Args::parse();
     let device = args.common.device()?;
     let split = Split::read(&args, &device)?;
@@ -166,4 +167,8 @@ fn main() -> Outcome<()> {
         "round_trip_max": round_trip,
     }));
     Ok(())
+}
+
+fn main() -> ExitCode {
+    cli::exit(run())
 }

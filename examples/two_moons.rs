@@ -15,6 +15,7 @@ use burn_flows::prelude::*;
 use burn_flows::train::{FitConfig, fit, nll};
 use clap::{Parser, ValueEnum};
 use image::{Rgb, RgbImage};
+use std::process::ExitCode;
 
 use cli::{Common, Outcome};
 
@@ -143,7 +144,7 @@ fn draw(flow: &RealNvp, window: &Window, seed: u64, device: &Device) -> RgbImage
     picture
 }
 
-fn main() -> Outcome<()> {
+fn run() -> Outcome<()> {
     let args = Args::parse();
     let device = args.common.device()?;
     let mut noise = Noise::seeded(args.common.seed);
@@ -179,4 +180,8 @@ fn main() -> Outcome<()> {
         "round_trip_max": round_trip,
     }));
     Ok(())
+}
+
+fn main() -> ExitCode {
+    cli::exit(run())
 }

@@ -1,11 +1,23 @@
 //! What every example shares: its options, its device, its last line.
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use burn_flows::burn::tensor::Device;
 
 /// Whatever ends an example early.
 pub type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+/// Says what went wrong, for people.
+pub fn exit(outcome: Outcome<()>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
 
 /// Options that every example accepts.
 #[derive(clap::Args)]
