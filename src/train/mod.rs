@@ -15,6 +15,7 @@ mod gradients;
 #[cfg(feature = "learner")]
 mod learner;
 mod progress;
+mod reduce_bits;
 mod report;
 mod schedule;
 
@@ -24,6 +25,7 @@ pub use dequantize::{Dequantize, bits_per_dim};
 pub use fit::{fit, fit_with};
 #[cfg(feature = "learner")]
 pub use learner::{NllMetric, NllOutput, Trainee};
+pub use reduce_bits::ReduceBits;
 pub use report::{Epoch, Report, Stop};
 pub use schedule::Schedule;
 
