@@ -8,8 +8,6 @@ mod mlp;
 pub use activation::{Activation, ActivationConfig};
 pub use conv::{ConvNet, ConvNetConfig};
 pub use dropout::Dropout;
-#[cfg(feature = "train")]
-pub(crate) use dropout::seed_masks;
 pub use mlp::{Mlp, MlpConfig, ResidualBlock};
 
 use burn::module::{Module, ModuleDisplay};
