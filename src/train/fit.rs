@@ -83,7 +83,7 @@ pub fn fit_with<F: Distribution<D>, const D: usize>(
 ) -> Result<(F, Report)> {
     config.validate()?;
     let data = data.into();
-    data.check()?;
+    data.check_for(flow.integer_levels())?;
     let started = Instant::now();
     let fingerprint = config.fingerprint(&data);
     let data = data.split(config.validation_fraction, config.seed);
