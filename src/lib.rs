@@ -62,6 +62,7 @@
 pub mod bijector;
 pub mod conditioner;
 pub mod distribution;
+mod draws;
 mod error;
 mod flow;
 #[cfg(feature = "interop")]

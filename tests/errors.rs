@@ -13,6 +13,7 @@ use burn_flows::distribution::{
     ChannelPriorConfig, DiagNormalConfig, Distribution, StandardNormal,
 };
 use burn_flows::model::{GlowConfig, NiceConfig, RealNvpConfig, RealNvpImageConfig};
+use burn_flows::train::{Dequantize, ReduceBits};
 use burn_flows::univariate::{Affine, AnyUnivariateConfig, ScaleMap};
 use burn_flows::{Flow, Result};
 
@@ -76,6 +77,12 @@ errors! {
     logit_alpha_nan: Logit::new(NAN) => "Logit.alpha: must be in [0, 0.5), found NaN";
     leaky_relu_slope: LeakyRelu::new(0.0) => "LeakyRelu.slope: must be positive and finite, found 0";
     leaky_relu_slope_infinite: LeakyRelu::new(f64::INFINITY) => "LeakyRelu.slope: must be positive and finite, found inf";
+
+    dequantize_levels: Dequantize::new(1) => "Dequantize.levels: must be between 2 and 16777216, found 1";
+    reduce_no_bits: ReduceBits::new(0) => "ReduceBits.bits: must be between 1 and 8, found 0";
+    reduce_more_bits: ReduceBits::new(9) => "ReduceBits.bits: must be between 1 and 8, found 9";
+    reduce_wide: ReduceBits::new(5).unwrap().apply(zeros([2, 3]) + 256.0) => "integer data: row 0 holds 256, expected an integer below 256 levels";
+    reduce_fraction: ReduceBits::new(5).unwrap().apply(Tensor::<2>::from_data([[3.0], [0.5]], &device())) => "integer data: row 1 holds 0.5, expected an integer below 256 levels";
 
     standardize_one_row: Standardize::from_data(zeros([1, 3])) => "Standardize: needs at least 2 rows, found 1";
     standardize_constant: Standardize::from_data(Tensor::<2>::from_data([[1.0, 0.1], [2.0, 0.1], [3.0, 0.1]], &device())) => "Standardize: element 1 has standard deviation 0; a constant or non-finite column has no density";

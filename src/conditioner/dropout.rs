@@ -3,26 +3,10 @@
 //! Paper: Srivastava et al. (2014), Dropout: a simple way to prevent neural networks from
 //! overfitting, JMLR 15.
 
-use std::cell::RefCell;
-
 use burn::module::{Flag, Module, Param};
 use burn::tensor::{Tensor, TensorData};
 
-use crate::noise::Noise;
-
-thread_local! {
-    static MASKS: RefCell<Noise> = RefCell::new(Noise::from_entropy());
-}
-
-/// Makes every dropout mask that this thread draws from now on follow `noise`.
-///
-/// Training calls it before each step, so that a resumed run draws the masks that the interrupted
-/// one would have drawn. A device's own generator can be seeded, but its state cannot be saved,
-/// and on CPU it is shared by the whole process.
-#[cfg(any(feature = "train", test))]
-pub(crate) fn seed_masks(noise: Noise) {
-    MASKS.with(|masks| *masks.borrow_mut() = noise);
-}
+use crate::draws;
 
 /// Sets elements to zero with probability `prob` while training, and scales the rest by
 /// `1 / (1 - prob)`.
@@ -59,8 +43,7 @@ impl Dropout {
         }
         let threshold = (self.prob * 2f64.powi(32)) as u32;
         let scale = (1.0 / (1.0 - self.prob)) as f32;
-        let mask = MASKS.with(|masks| {
-            let mut noise = masks.borrow_mut();
+        let mask = draws::with(|noise| {
             let mut values = Vec::with_capacity(x.shape().num_elements() + 1);
             while values.len() < x.shape().num_elements() {
                 let bits = noise.next_u64();
@@ -80,13 +63,14 @@ impl Dropout {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::noise::Noise;
     use burn::tensor::Device;
 
     #[test]
     fn masks_follow_the_seed_and_keep_the_mean() {
         let device = Device::flex().autodiff();
         let draw = || {
-            seed_masks(Noise::seeded(4));
+            draws::seed(Noise::seeded(4));
             Dropout::new(0.25).forward(Tensor::<2>::ones([200, 201], &device)).into_data()
         };
         assert_eq!(draw(), draw());

@@ -10,8 +10,6 @@ mod residual_conv;
 pub use activation::{Activation, ActivationConfig};
 pub use conv::{ConvNet, ConvNetConfig};
 pub use dropout::Dropout;
-#[cfg(feature = "train")]
-pub(crate) use dropout::seed_masks;
 pub use mlp::{Mlp, MlpConfig, ResidualBlock};
 pub(crate) use norm_conv::NormConv;
 pub use norm_conv::Normalization;

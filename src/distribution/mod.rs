@@ -90,6 +90,12 @@ pub trait Distribution<const D: usize>: Module + ModuleDisplay + Sync {
         Tensor::cat(parts.collect(), 0)
     }
 
+    /// `Some(levels)` where events are integers `0..levels`, and [`log_prob`](Self::log_prob) is the
+    /// logarithm of a probability. Default: `None`, a density of real numbers.
+    fn integer_levels(&self) -> Option<usize> {
+        None
+    }
+
     /// Data-dependent initialisation from a first batch. Default: nothing to initialise.
     fn init_from_data(self, _x: Tensor<D>, _context: Option<&Tensor<2>>) -> Self {
         self

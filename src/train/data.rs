@@ -64,7 +64,7 @@ impl<const D: usize> FitData<D> {
     }
 
     /// Validation rows of your own, used as they are: dequantized already where the training rows
-    /// are integers. Without them [`fit`](super::fit) splits some off.
+    /// are integers that [`fit`](super::fit) dequantizes. Without them [`fit`](super::fit) splits some off.
     pub fn with_validation(mut self, x: Tensor<D>, context: Option<Tensor<2>>) -> Self {
         let context = context.map(Tensor::without_autodiff);
         self.validation = Some(Batch { x: x.without_autodiff(), context });
@@ -84,14 +84,29 @@ impl<const D: usize> FitData<D> {
     /// If there are fewer than two rows, a value is not finite, a column is constant (its density
     /// is infinite), integers are outside their levels, or a context has another number of rows.
     pub fn check(&self) -> Result<()> {
+        self.check_for(None)
+    }
+
+    /// [`check`](Self::check) for a model whose events are integers of so many levels, or real.
+    pub(crate) fn check_for(&self, integer_levels: Option<usize>) -> Result<()> {
         check_rows("training data", &self.train, 2)?;
-        match &self.dequantize {
-            Some(dequantize) => dequantize.check(&self.train.x)?,
-            None => check_columns(&self.train.x)?,
+        if let Some(rows) = &self.validation {
+            check_rows("validation data", rows, 1)?;
         }
-        match &self.validation {
-            Some(rows) => check_rows("validation data", rows, 1),
-            None => Ok(()),
+        match (integer_levels, &self.dequantize) {
+            (Some(_), Some(_)) => {
+                let reason = "the model takes integers; leave with_dequantization out";
+                Err(Error::data("integer data", reason))
+            }
+            (Some(levels), None) => {
+                let dequantize = Dequantize::new(levels)?;
+                let validation = self.validation.iter();
+                std::iter::once(&self.train)
+                    .chain(validation)
+                    .try_for_each(|rows| dequantize.check(&rows.x))
+            }
+            (None, Some(dequantize)) => dequantize.check(&self.train.x),
+            (None, None) => check_columns(&self.train.x),
         }
     }
 

@@ -71,26 +71,37 @@ impl Dequantize {
         }
     }
 
-    /// `(x + u) / levels` with fresh `u`, below 1 also where the sum rounds up.
+    /// `(x + u) / levels` with fresh `u`.
     pub fn apply<const D: usize>(&self, x: Tensor<D>, noise: &mut Noise) -> Tensor<D> {
         let u = noise.uniform(x.dims(), &x.device()).cast(x.dtype());
-        let last = match x.dtype() {
-            DType::F64 => below_one::<f64>(),
-            _ => below_one::<f32>(),
+        self.spread(x, u)
+    }
+
+    /// `(x + u) / levels`, inside (0, 1) also where the sum or a saturated `u` would round to an
+    /// end.
+    pub(super) fn spread<const D: usize>(&self, x: Tensor<D>, u: Tensor<D>) -> Tensor<D> {
+        let (first, last) = match x.dtype() {
+            DType::F64 => open_unit::<f64>(),
+            _ => open_unit::<f32>(),
         };
-        ((x + u) / self.levels as f64).clamp_max(last)
+        // Not `/ levels`: burn 0.22 rounds the gradient of a division by a number to f32.
+        ((x + u) * (self.levels as f64).recip()).clamp(first, last)
     }
 }
 
-/// The largest number below 1 in a precision. Without it, 16 + u in f32 becomes 17 once in ten
-/// million draws, and a logit of 1 is infinite.
-fn below_one<T: Float>() -> f64 {
+/// The smallest normal number of a precision, and the largest below 1. Without them, 16 + u in f32
+/// becomes 17 once in ten million draws, and the logit of an end is infinite.
+fn open_unit<T: Float>() -> (f64, f64) {
     let last = T::one() - T::epsilon() / (T::one() + T::one());
-    last.to_f64().expect("f32 and f64 are f64")
+    let wide = |end: T| end.to_f64().expect("f32 and f64 are f64");
+    (wide(T::min_positive_value()), wide(last))
 }
 
 /// Bits per dimension of integers with `levels` values, from the mean negative log-likelihood
 /// `nll` (nats) of their dequantized values on `[0, 1)^dims`: `(nll + dims ln levels) / (dims ln 2)`.
+///
+/// Where `nll` is of the integers themselves, as from
+/// [`VariationalDequantize`](super::VariationalDequantize), `levels` is 1.
 ///
 /// ```
 /// // The uniform density needs the bits of the integers themselves.
@@ -108,7 +119,17 @@ mod tests {
 
     #[test]
     fn the_last_number_below_one() {
-        assert_eq!(below_one::<f32>() as f32, 1f32.next_down());
-        assert_eq!(below_one::<f64>(), 1f64.next_down());
+        assert_eq!(open_unit::<f32>().1 as f32, 1f32.next_down());
+        assert_eq!(open_unit::<f64>().1, 1f64.next_down());
+    }
+
+    #[test]
+    fn noise_that_rounds_to_an_end_stays_inside() {
+        let dequantize = Dequantize::new(17).unwrap();
+        let device = burn::tensor::Device::flex();
+        let x = Tensor::<1>::from_data([0.0, 16.0], &device);
+        let v = dequantize.spread(x, Tensor::from_data([0.0, 1.0], &device));
+        let v = v.into_data().try_to_vec_as::<f32>().unwrap();
+        assert_eq!(v, [f32::MIN_POSITIVE, 1f32.next_down()]);
     }
 }

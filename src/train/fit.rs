@@ -10,8 +10,8 @@ use burn::tensor::Device;
 use super::checkpoint::{self, Checkpoint, State};
 use super::progress::Progress;
 use super::{Batch, Epoch, FitConfig, FitData, Report, Stop, average, gradients, nll};
-use crate::conditioner::seed_masks;
 use crate::distribution::Distribution;
+use crate::draws;
 use crate::error::{Error, Result};
 use crate::noise::Noise;
 
@@ -83,7 +83,7 @@ pub fn fit_with<F: Distribution<D>, const D: usize>(
 ) -> Result<(F, Report)> {
     config.validate()?;
     let data = data.into();
-    data.check()?;
+    data.check_for(flow.integer_levels())?;
     let started = Instant::now();
     let fingerprint = config.fingerprint(&data);
     let data = data.split(config.validation_fraction, config.seed);
@@ -159,6 +159,7 @@ impl<'a, F> Run<'a, F> {
         let first = data.batches(config.batch_size.max(LEAST_START), config.seed, &device);
         let first = first.iter().next().expect("the data were checked to have rows");
         let Batch { x, context } = first.map_err(unreadable)?;
+        seed_draws(config, START);
         let weights = flow.train().init_from_data(x, context.as_ref());
         let plain = weights.valid();
         let state = State { fingerprint, report: Report::default(), streak: 0 };
@@ -200,6 +201,7 @@ impl<'a, F> Run<'a, F> {
             progress.step();
         }
         let validated = self.average.clone().unwrap_or_else(|| self.weights.valid());
+        seed_draws(self.config, VALIDATION);
         let validation_nll = data.validation.as_ref().map(|v| {
             nll(&validated, v.x.clone(), v.context.as_ref(), self.config.evaluation_batch)
         });
@@ -248,7 +250,7 @@ impl<'a, F> Run<'a, F> {
         self.state.report.steps += 1;
         let warm = ((step + 1) as f64 / self.config.warmup_steps.max(1) as f64).min(1.0);
         let rate = self.schedule.step().base() * warm;
-        seed_masks(Noise::stream(self.config.seed ^ MASKS, step as u64));
+        seed_draws(self.config, step as u64);
         let Batch { x, context } = batch;
         let loss = self.weights.log_prob(x.clone(), context.as_ref()).mean().neg();
         let value = loss.clone().into_scalar::<f64>();
@@ -295,8 +297,20 @@ impl<'a, F> Run<'a, F> {
     }
 }
 
-/// Separates the streams of dropout from those of epochs.
-const MASKS: u64 = 0x6d61_736b;
+/// Seeds what the model draws by itself, such as dropout masks: one stream for every step, and
+/// those of the constants below.
+fn seed_draws(config: &FitConfig, stream: u64) {
+    draws::seed(Noise::stream(config.seed ^ DRAWS, stream));
+}
+
+/// Separates the streams of the model's own draws from those of epochs.
+const DRAWS: u64 = 0x6d61_736b;
+
+/// The stream of data-dependent initialisation.
+const START: u64 = u64::MAX;
+
+/// The stream of every validation, so that all epochs are judged on the same draws.
+const VALIDATION: u64 = u64::MAX - 1;
 
 /// Rows of the first batch at the least, from which data-dependent layers start; a small batch
 /// gives them poor statistics.

@@ -4,6 +4,10 @@
 //! validation split, shuffled batches, data-dependent initialisation, clipping by the global norm,
 //! an average of the weights, early stopping at the best weights, whole checkpoints. The
 //! `learner` feature plugs the same flow into burn-train instead.
+//!
+//! Integers, such as pixels, need a density that is spread over them: [`Dequantize`] by uniform
+//! noise, [`VariationalDequantize`] by noise that is learned. [`ReduceBits`] keeps the highest bits
+//! of images, [`bits_per_dim`] scores them.
 
 mod average;
 mod checkpoint;
@@ -14,9 +18,12 @@ mod fit;
 mod gradients;
 #[cfg(feature = "learner")]
 mod learner;
+mod noise_model;
 mod progress;
+mod reduce_bits;
 mod report;
 mod schedule;
+mod variational;
 
 pub use config::FitConfig;
 pub use data::{Batch, FitData};
@@ -24,8 +31,11 @@ pub use dequantize::{Dequantize, bits_per_dim};
 pub use fit::{fit, fit_with};
 #[cfg(feature = "learner")]
 pub use learner::{NllMetric, NllOutput, Trainee};
+pub use noise_model::{NoiseModel, UniformNoise};
+pub use reduce_bits::ReduceBits;
 pub use report::{Epoch, Report, Stop};
 pub use schedule::Schedule;
+pub use variational::VariationalDequantize;
 
 use burn::tensor::Tensor;
 

@@ -1,0 +1,129 @@
+//! The noise under integers: a density of what dequantization adds, given the integers.
+//!
+//! u drawn from q(u | x) on (0, 1)^n
+//!
+//! Paper: Ho, Chen, Srinivas, Duan, Abbeel (2019), Flow++, section 3.1, arXiv:1902.00275.
+
+use burn::module::{Module, ModuleDisplay};
+use burn::tensor::Tensor;
+
+use crate::bijector::Bijector;
+use crate::distribution::Distribution;
+use crate::flow::Flow;
+use crate::math::{event_len, zeros_batch};
+use crate::noise::Noise;
+
+/// A density `q(u | x)` of the noise that dequantizes integers.
+///
+/// A [`Flow`] from `(0, 1)^n` is one: its bijector begins with a [`Logit`](crate::bijector::Logit)
+/// of `alpha` 0, and it takes `x`, flattened to a row, as its context. For vectors that is a Real
+/// NVP with a context; for images, couplings whose network turns the context back into an image. A
+/// structure of another kind implements the trait.
+///
+/// ```
+/// use burn::{module::Module, tensor::{Device, Tensor}};
+/// use burn_flows::{Noise, train::{NoiseModel, UniformNoise, VariationalDequantize}};
+/// use burn_flows::distribution::{Distribution, Uniform};
+///
+/// /// Uniform in the middle half of every level.
+/// #[derive(Module, Debug)]
+/// struct Middle {}
+///
+/// impl NoiseModel<2> for Middle {
+///     fn draw_given(
+///         &self,
+///         x: &Tensor<2>,
+///         _context: Option<&Tensor<2>>,
+///         noise: &mut Noise,
+///     ) -> (Tensor<2>, Tensor<1>) {
+///         let [rows, width] = x.dims();
+///         let u = noise.uniform([rows, width], &x.device()) * 0.5 + 0.25;
+///         (u, Tensor::full([rows], width as f64 * 2f64.ln(), &x.device()))
+///     }
+/// }
+///
+/// let zeros = Tensor::<2>::zeros([1, 3], &Device::flex());
+/// let unit = Uniform::new(zeros.clone(), zeros.clone() + 1.0)?;
+/// let model = VariationalDequantize::new(unit, Middle {}, 4)?;
+/// let log_prob = model.log_prob(zeros, None).into_scalar::<f32>();
+/// // Half of every level is never drawn: a bit below the truth in each of three dimensions.
+/// assert!((log_prob - 3.0 * (0.25f32.ln() - 2f32.ln())).abs() < 1e-5);
+/// # Ok::<(), burn_flows::Error>(())
+/// ```
+pub trait NoiseModel<const D: usize>: Module + ModuleDisplay + Sync {
+    /// Noise `u` in `(0, 1)`, of the shape of `x`, and `ln q(u | x)` in nats, shape `[batch]`; `x`
+    /// are the integers divided by their levels. Gradients pass through both.
+    fn draw_given(
+        &self,
+        x: &Tensor<D>,
+        context: Option<&Tensor<2>>,
+        noise: &mut Noise,
+    ) -> (Tensor<D>, Tensor<1>);
+
+    /// Data-dependent initialisation from a first batch. Default: nothing to initialise.
+    fn init_from_data(
+        self,
+        _x: &Tensor<D>,
+        _context: Option<&Tensor<2>>,
+        _noise: &mut Noise,
+    ) -> Self {
+        self
+    }
+}
+
+/// The noise of [`Dequantize`], uniform whatever the integers are.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::{Noise, train::{NoiseModel, UniformNoise}};
+///
+/// let x = Tensor::<2>::zeros([4, 3], &Device::flex());
+/// let (u, log_q) = UniformNoise {}.draw_given(&x, None, &mut Noise::seeded(1));
+/// assert_eq!((u.dims(), log_q.abs().max().into_scalar::<f32>()), ([4, 3], 0.0));
+/// ```
+#[derive(Module, Debug)]
+pub struct UniformNoise {}
+
+impl<const D: usize> NoiseModel<D> for UniformNoise {
+    fn draw_given(
+        &self,
+        x: &Tensor<D>,
+        _context: Option<&Tensor<2>>,
+        noise: &mut Noise,
+    ) -> (Tensor<D>, Tensor<1>) {
+        (noise.uniform(x.dims(), &x.device()).cast(x.dtype()), zeros_batch(x))
+    }
+}
+
+/// `x` flattened to a row, then the context, is the context of the flow. Data-dependent layers
+/// start from uniform noise, which `q` then starts near.
+impl<const D: usize, B: Bijector<D>, P: Distribution<D>> NoiseModel<D> for Flow<B, P> {
+    fn draw_given(
+        &self,
+        x: &Tensor<D>,
+        context: Option<&Tensor<2>>,
+        noise: &mut Noise,
+    ) -> (Tensor<D>, Tensor<1>) {
+        self.draw_with_log_prob(x.dims()[0], Some(&row_context(x, context)), noise)
+    }
+
+    fn init_from_data(self, x: &Tensor<D>, context: Option<&Tensor<2>>, noise: &mut Noise) -> Self {
+        let (u, _) = UniformNoise {}.draw_given(x, None, noise);
+        Distribution::init_from_data(self, u, Some(&row_context(x, context)))
+    }
+}
+
+/// The elements of `x` and the context side by side, `[batch, n + width]`.
+fn row_context<const D: usize>(x: &Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<2> {
+    let batch = x.dims()[0];
+    let flat = x.clone().reshape([batch, event_len(x)]);
+    match context {
+        // A context of one row serves all.
+        Some(c) if c.dims()[0] == 1 => {
+            let width = c.dims()[1];
+            Tensor::cat(vec![flat, c.clone().expand([batch, width])], 1)
+        }
+        Some(c) => Tensor::cat(vec![flat, c.clone()], 1),
+        None => flat,
+    }
+}

@@ -1,0 +1,203 @@
+//! Variational dequantization: learned noise under integers, and the bound it gives.
+//!
+//! v = (x + u) / levels,  u drawn from q(u | x) on (0, 1)^n
+//! ln P(x) = ln E_q[r] >= E_q[ln r]        r = p(v) levels^-n / q(u | x)
+//! k draws     ln P(x) >= E_q[ln((r_1 + .. + r_k) / k)], rising with k
+//!
+//! Papers: Ho, Chen, Srinivas, Duan, Abbeel (2019), Flow++, section 3.1, arXiv:1902.00275; k draws:
+//! Burda, Grosse, Salakhutdinov (2016), Importance weighted autoencoders, equation 8,
+//! arXiv:1509.00519.
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+
+use super::{Dequantize, NoiseModel};
+use crate::distribution::Distribution;
+use crate::draws;
+use crate::error::Result;
+use crate::math::{event_len, log_sum_exp};
+use crate::noise::Noise;
+
+/// A distribution over integers `0..levels`: a density `p` on `[0, 1)^n` and noise `q` that
+/// spreads the integers over it. Both train together, by [`fit`](super::fit) as any distribution.
+///
+/// The data go in as integers, without
+/// [`with_dequantization`](super::FitData::with_dequantization). `log_prob` is a lower bound of the
+/// log-probability of the *integers*, in nats, from one draw of the noise;
+/// [`bound`](Self::bound) takes more. Bits per dimension are therefore `bits_per_dim(nll, n, 1)`:
+/// the levels are in it already. The NLL of the dequantized values, which uniform dequantization
+/// reports, is `n ln levels` lower.
+///
+/// `log_prob` draws its noise from this thread's source, which [`fit`](super::fit) seeds; elsewhere
+/// two calls differ, as do other sizes of batch. [`bound`](Self::bound) follows a noise of yours.
+///
+/// `sample` rounds draws of `p` down to integers; those outside go to the nearest level.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::bijector::Logit;
+/// use burn_flows::prelude::*;
+/// use burn_flows::train::{FitConfig, VariationalDequantize, bits_per_dim, fit};
+///
+/// let device = Device::flex();
+/// let x = (Noise::seeded(1).uniform::<2>([200, 2], &device) * 4.0).floor(); // your integers
+/// let network = MlpConfig::new(vec![16]);
+/// let p = RealNvpConfig::new(2).with_mlp(network.clone()).init(&device).into_parts();
+/// // The integers are the context of the noise.
+/// let q = RealNvpConfig::new(2).with_context(2).with_mlp(network).init(&device).into_parts();
+/// let p = Flow::new((Logit::new(0.01)?, p.0), p.1);
+/// let q = Flow::new((Logit::new(0.0)?, q.0), q.1);
+/// let model = VariationalDequantize::new(p, q, 4)?;
+/// let (model, _) = fit(model, x.clone(), &FitConfig::new().with_epochs(2))?;
+///
+/// let nll = -model.bound(x, None, 8, &mut Noise::seeded(2)).mean().into_scalar::<f64>();
+/// let bits = bits_per_dim(nll, 2, 1);
+/// assert!(bits > 1.9 && bits < 3.0, "{bits}"); // four equal levels: 2 bits
+/// # Ok::<(), burn_flows::Error>(())
+/// ```
+#[derive(Module, Debug)]
+pub struct VariationalDequantize<F, Q> {
+    density: F,
+    noise: Q,
+    #[module(skip)]
+    dequantize: Dequantize,
+}
+
+impl<F, Q> VariationalDequantize<F, Q> {
+    /// The distribution of integers below `levels`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Dequantize::new`].
+    pub fn new(density: F, noise: Q, levels: usize) -> Result<Self> {
+        Ok(Self { density, noise, dequantize: Dequantize::new(levels)? })
+    }
+
+    /// The density of the dequantized values on `[0, 1)^n`.
+    pub fn density(&self) -> &F {
+        &self.density
+    }
+
+    /// The noise.
+    pub fn noise(&self) -> &Q {
+        &self.noise
+    }
+
+    /// How many different integers there are.
+    pub fn levels(&self) -> usize {
+        self.dequantize.levels()
+    }
+
+    /// The dequantized values `v` in (0, 1) and `ln q(u | x)` of their noise: what
+    /// [`density`](Self::density) encodes.
+    ///
+    /// ```
+    /// use burn::tensor::{Device, Tensor};
+    /// use burn_flows::{Noise, distribution::StandardNormal};
+    /// use burn_flows::train::{UniformNoise, VariationalDequantize};
+    ///
+    /// let device = Device::flex();
+    /// let normal = StandardNormal::<2>::new([2], &device);
+    /// let model = VariationalDequantize::new(normal, UniformNoise {}, 8)?;
+    /// let x = Tensor::<2>::from_data([[0.0, 7.0]], &device);
+    /// let (v, _) = model.dequantize(x.clone(), None, &mut Noise::seeded(1));
+    /// assert_eq!((v * 8.0).floor().into_data(), x.into_data());
+    /// # Ok::<(), burn_flows::Error>(())
+    /// ```
+    pub fn dequantize<const D: usize>(
+        &self,
+        x: Tensor<D>,
+        context: Option<&Tensor<2>>,
+        noise: &mut Noise,
+    ) -> (Tensor<D>, Tensor<1>)
+    where
+        Q: NoiseModel<D>,
+    {
+        let (u, log_q) = self.noise.draw_given(&self.unit(&x), context, noise);
+        (self.dequantize.spread(x, u), log_q)
+    }
+
+    /// A lower bound of `ln P(x | context)` in nats, shape `[batch]`, from this many draws of the
+    /// noise; in the mean, more draws give a tighter one. The draws run one after the other, so
+    /// that evaluation on [`Module::valid`] needs the memory of one.
+    ///
+    /// # Panics
+    ///
+    /// If there are no draws.
+    pub fn bound<const D: usize>(
+        &self,
+        x: Tensor<D>,
+        context: Option<&Tensor<2>>,
+        draws: usize,
+        noise: &mut Noise,
+    ) -> Tensor<1>
+    where
+        F: Distribution<D>,
+        Q: NoiseModel<D>,
+    {
+        assert!(draws > 0, "VariationalDequantize: expected at least 1 draw, found 0");
+        let batch = x.dims()[0];
+        let log_volume = event_len(&x) as f64 * (self.levels() as f64).ln();
+        let ratios = (0..draws).map(|_| {
+            let (v, log_q) = self.dequantize(x.clone(), context, noise);
+            let ratio = self.density.log_prob(v, context) - log_q - log_volume;
+            ratio.reshape([batch, 1])
+        });
+        let ratios: Vec<Tensor<2>> = ratios.collect();
+        let sum = log_sum_exp(Tensor::cat(ratios, 1), 1).reshape([batch]);
+        sum - (draws as f64).ln()
+    }
+
+    /// Integers divided by their levels.
+    fn unit<const D: usize>(&self, x: &Tensor<D>) -> Tensor<D> {
+        x.clone() / self.levels() as f64
+    }
+}
+
+/// Noise that follows this thread's source. A generator of its own: the modules that run with it
+/// draw from the source too.
+fn own_noise() -> Noise {
+    Noise::seeded(draws::with(Noise::next_u64))
+}
+
+impl<const D: usize, F: Distribution<D>, Q: NoiseModel<D>> Distribution<D>
+    for VariationalDequantize<F, Q>
+{
+    fn log_prob(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<1> {
+        self.bound(x, context, 1, &mut own_noise())
+    }
+
+    fn sample(
+        &self,
+        n: usize,
+        context: Option<&Tensor<2>>,
+        noise: &mut Noise,
+        device: &Device,
+    ) -> Tensor<D> {
+        let levels = self.levels() as f64;
+        let v = self.density.sample(n, context, noise, device);
+        (v * levels).floor().clamp(0.0, levels - 1.0)
+    }
+
+    fn integer_levels(&self) -> Option<usize> {
+        Some(self.levels())
+    }
+
+    fn init_from_data(self, x: Tensor<D>, context: Option<&Tensor<2>>) -> Self {
+        let mut own = own_noise();
+        let unit = self.unit(&x);
+        let noise = self.noise.init_from_data(&unit, context, &mut own);
+        let started = Self { noise, ..self };
+        let (v, _) = started.valid().dequantize(x, context, &mut own);
+        Self { density: started.density.init_from_data(v, context), ..started }
+    }
+
+    fn first_non_finite(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> Option<String> {
+        let (v, log_q) = self.dequantize(x, context, &mut own_noise());
+        let finite = v.clone().is_finite().all().bool_and(log_q.is_finite().all());
+        if !finite.into_scalar::<bool>() {
+            return Some("noise".to_string());
+        }
+        self.density.first_non_finite(v, context).map(|part| format!("density.{part}"))
+    }
+}
