@@ -14,6 +14,7 @@
 //! | [`Standardize`] | fixed zero mean and unit variance |
 //! | [`Logit`], [`Exp`], [`Softplus`], [`Tanh`], [`LeakyRelu`] | between the line and intervals |
 //! | [`Inverse`] | any of them, the other way round |
+//! | [`Unconditional`] | any of them, without the context of the flow |
 //! | `Vec<B>`, tuples up to 8 | one after the other |
 //! | [`AnyBijector`] | any of them, chosen at run time |
 
@@ -26,6 +27,7 @@ mod elementwise;
 mod inverse;
 mod linear;
 mod mask;
+mod unconditional;
 
 pub use actnorm::{ActNorm, ActNormConfig};
 pub use any::{AnyBijector, AnyBijectorConfig};
@@ -35,6 +37,7 @@ pub use elementwise::{Elementwise, Exp, LeakyRelu, Logit, Sigmoid, Softplus, Sta
 pub use inverse::Inverse;
 pub use linear::{LuFactors, LuLinear, LuLinearConfig, Permutation};
 pub use mask::{Mask, Split};
+pub use unconditional::Unconditional;
 
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;
