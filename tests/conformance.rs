@@ -192,6 +192,7 @@ rows! {
     permutation_given: Permutation::given(&[2, 0, 1], &DEVICE).unwrap(), [3, 3];
     permutation_image: Permutation::given(&[1, 2, 0], &DEVICE).unwrap(), [2, 3, 2, 1];
 
+    unconditional: Unconditional::new(affine(coupling(4, Mask::Halves))), [3, 4];
     elementwise_affine: Elementwise::new(Affine::default(), 4, &DEVICE), [3, 4];
     elementwise_affine_image: Elementwise::new(Affine::default(), 12, &DEVICE), [2, 3, 2, 2];
     elementwise_additive: Elementwise::new(Additive::default(), 3, &DEVICE), [3, 3];
@@ -255,6 +256,8 @@ rows! {
     conv_kept: image(Affine::default(), Mask::Kept(vec![1]), [3, 2, 2], 0), [2, 3, 2, 2];
     conv_checkerboard: image(Affine::default(), Mask::Checkerboard, [1, 4, 4], 0), [2, 1, 4, 4];
     conv_checkerboard_odd: image(Affine::default(), Mask::Checkerboard, [2, 3, 3], 0), [2, 2, 3, 3];
+    conv_folded: image(Affine::default(), Mask::FoldedCheckerboard, [3, 3, 2], 0), [2, 3, 3, 2];
+    conv_folded_flipped: image(Affine::default(), Mask::FoldedCheckerboard.flipped(), [1, 2, 4], 1), Suite::new([2, 1, 2, 4]).with_context(1);
     conv_checkerboard_flipped: image(Affine::default(), Mask::Checkerboard.flipped(), [1, 3, 2], 0), [2, 1, 3, 2];
     conv_context: image(Affine::default(), Mask::Halves, [2, 2, 2], 3), Suite::new([2, 2, 2, 2]).with_context(3);
     conv_checkerboard_context: image(Affine::default(), Mask::Checkerboard, [1, 2, 3], 2), Suite::new([2, 1, 2, 3]).with_context(2);

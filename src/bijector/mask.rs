@@ -16,7 +16,7 @@ use crate::noise::Noise;
 /// so no bare booleans here.
 ///
 /// On vectors the parts are features; on images they are channels, except for
-/// [`Checkerboard`](Self::Checkerboard). [`flipped`](Self::flipped) keeps the other part.
+/// the checkerboards. [`flipped`](Self::flipped) keeps the other part.
 ///
 /// ```
 /// use burn_flows::bijector::Mask;
@@ -25,7 +25,8 @@ use crate::noise::Noise;
 /// assert_eq!(Mask::Alternating.kept(&[5]).unwrap(), [0, 2, 4]);
 /// assert_eq!(Mask::Alternating.flipped().kept(&[5]).unwrap(), [1, 3]);
 /// assert_eq!(Mask::Kept(vec![4, 1]).kept(&[5]).unwrap(), [1, 4]);
-/// assert_eq!(Mask::Checkerboard.kept(&[1, 2, 2]).unwrap(), [0, 3]);
+/// assert_eq!(Mask::Checkerboard.kept(&[2, 2, 2]).unwrap(), [0, 3, 4, 7]);
+/// assert_eq!(Mask::FoldedCheckerboard.kept(&[2, 2, 2]).unwrap(), [0, 3, 5, 6]);
 /// assert!(Mask::Kept(vec![0]).kept(&[1]).is_err()); // nothing left to move
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +41,10 @@ pub enum Mask {
     Kept(Vec<usize>),
     /// Pixels whose row and column add up to an even number, in every channel (images only).
     Checkerboard,
+    /// Elements whose channel, row and column add up to an even number (images of even width only).
+    /// The conditioner sees them as an image of half the width, where [`Self::Checkerboard`] shows
+    /// it the whole image with zeros. The split of normflows.
+    FoldedCheckerboard,
     /// What the other mask moves.
     Flipped(Box<Mask>),
 }
@@ -57,7 +62,15 @@ impl Mask {
     fn is_spatial(&self) -> bool {
         match self {
             Self::Flipped(inner) => inner.is_spatial(),
-            mask => *mask == Self::Checkerboard,
+            mask => matches!(mask, Self::Checkerboard | Self::FoldedCheckerboard),
+        }
+    }
+
+    /// Whether the parts are images of half the width.
+    fn is_folded(&self) -> bool {
+        match self {
+            Self::Flipped(inner) => inner.is_folded(),
+            mask => *mask == Self::FoldedCheckerboard,
         }
     }
 
@@ -81,13 +94,23 @@ impl Mask {
                 .take(total.div_ceil(2))
                 .collect(),
             Self::Kept(list) => list.clone(),
-            Self::Checkerboard => {
+            Self::Checkerboard | Self::FoldedCheckerboard => {
                 let &[_, height, width] = event else {
                     return Err(wrong(format!(
                         "a checkerboard needs images, found event {event:?}"
                     )));
                 };
-                let even = |i: usize| ((i / width) % height + i % width).is_multiple_of(2);
+                let folded = self.is_folded();
+                if folded && !width.is_multiple_of(2) {
+                    return Err(wrong(format!(
+                        "a folded checkerboard needs an even width, found event {event:?}"
+                    )));
+                }
+                let even = |i: usize| {
+                    let (row, column) = (i / width % height, i % width);
+                    let channel = if folded { i / width / height } else { 0 };
+                    (channel + row + column).is_multiple_of(2)
+                };
                 (0..total).filter(|&i| even(i)).collect()
             }
             Self::Flipped(inner) => {
@@ -138,6 +161,7 @@ pub struct Split {
     width: usize,
     kept: usize,
     spatial: bool,
+    folded: bool,
     kept_first: bool,
 }
 
@@ -184,7 +208,8 @@ impl Split {
             }
         });
         let (event, kept_first) = (event.to_vec(), kept[0] < moved[0]);
-        Ok(Self { indices, event, width, kept: kept.len(), spatial, kept_first })
+        let folded = mask.is_folded();
+        Ok(Self { indices, event, width, kept: kept.len(), spatial, folded, kept_first })
     }
 
     /// How many channels the conditioner sees, and how many elements of axis 1 it serves, for an
@@ -194,7 +219,8 @@ impl Split {
     }
 
     /// What a conditioner may see, and the moved elements `[batch, n]`. The first is the kept part
-    /// alone, or the image with zeros in place of the moved pixels.
+    /// alone (of half the width for a folded checkerboard), or the image with zeros in place of the
+    /// moved pixels.
     ///
     /// # Panics
     ///
@@ -202,7 +228,7 @@ impl Split {
     pub fn take<const D: usize>(&self, x: Tensor<D>) -> (Tensor<D>, Tensor<2>) {
         let batch = x.dims()[0];
         if self.spatial {
-            let dims = x.dims();
+            let mut dims = x.dims();
             let expected: Vec<_> = self.event.iter().map(usize::to_string).collect();
             assert!(
                 dims[1..] == self.event,
@@ -213,6 +239,10 @@ impl Split {
             let flat = x.reshape([batch, self.width]);
             let moved = flat.clone().select(1, indices.moved.val());
             let kept = flat.select(1, indices.kept.val());
+            if self.folded {
+                dims[D - 1] /= 2;
+                return (kept.reshape(dims), moved);
+            }
             let merged = self.join(kept, moved.zeros_like().detach());
             return (merged.reshape(dims), moved);
         }
@@ -236,7 +266,12 @@ impl Split {
         let mut dims = kept.dims();
         if self.spatial {
             let indices = self.indices.as_ref().expect("a spatial split has indices");
-            let kept = kept.reshape([dims[0], self.width]).select(1, indices.kept.val());
+            let kept = if self.folded {
+                dims[D - 1] *= 2;
+                kept.reshape([dims[0], self.kept])
+            } else {
+                kept.reshape([dims[0], self.width]).select(1, indices.kept.val())
+            };
             return self.join(kept, moved).reshape(dims);
         }
         dims[1] = self.width - self.kept;
@@ -257,14 +292,15 @@ impl Split {
         moved: usize,
     ) -> Tensor<3> {
         let dims = raw.dims();
-        let elements = if self.spatial { self.width } else { moved };
+        let whole = self.spatial && !self.folded;
+        let elements = if whole { self.width } else { moved };
         assert!(
             event_len(&raw) == per_element * elements,
             "Coupling: expected {per_element} parameters for each of {elements} elements from the conditioner, found shape {dims:?}"
         );
         let params = raw.reshape([dims[0], per_element, elements]);
         match &self.indices {
-            Some(indices) if self.spatial => params.select(2, indices.moved.val()),
+            Some(indices) if whole => params.select(2, indices.moved.val()),
             _ => params,
         }
     }

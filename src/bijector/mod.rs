@@ -16,6 +16,7 @@
 //! | [`Standardize`] | fixed zero mean and unit variance |
 //! | [`Logit`], [`Exp`], [`Softplus`], [`Tanh`], [`LeakyRelu`] | between the line and intervals |
 //! | [`Inverse`] | any of them, the other way round |
+//! | [`Unconditional`] | any of them, without the context of the flow |
 //! | `Vec<B>`, tuples up to 8 | one after the other |
 //! | [`AnyBijector`] | any of them, chosen at run time |
 
@@ -29,6 +30,7 @@ mod inverse;
 mod linear;
 mod mask;
 mod squeeze;
+mod unconditional;
 
 pub use actnorm::{ActNorm, ActNormConfig};
 pub use any::{AnyBijector, AnyBijectorConfig};
@@ -41,6 +43,7 @@ pub use linear::{
 };
 pub use mask::{Mask, Split};
 pub use squeeze::{Squeeze, SqueezeOrder};
+pub use unconditional::Unconditional;
 
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;

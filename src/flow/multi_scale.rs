@@ -163,13 +163,23 @@ impl<B: Bijector<4>, P: LevelBase> MultiScale<B, P> {
 
     /// The latent parts of `x`, the first level first.
     pub fn encode(&self, x: Tensor<4>) -> Vec<Tensor<4>> {
-        self.parts_and_log_det(x, None).0.into_iter().map(|(z, _)| z).collect()
+        self.encode_with_log_det(x, None).0
     }
 
     /// The latent parts of `x` under a context.
     pub fn encode_given(&self, x: Tensor<4>, context: &Tensor<2>) -> Vec<Tensor<4>> {
-        let context = spread(context, x.dims()[0]);
-        self.parts_and_log_det(x, Some(&context)).0.into_iter().map(|(z, _)| z).collect()
+        self.encode_with_log_det(x, Some(context)).0
+    }
+
+    /// The latent parts of `x` and `ln |det dz/dx|` of all levels, shape `[batch]`.
+    pub fn encode_with_log_det(
+        &self,
+        x: Tensor<4>,
+        context: Option<&Tensor<2>>,
+    ) -> (Vec<Tensor<4>>, Tensor<1>) {
+        let context = context.map(|c| spread(c, x.dims()[0]));
+        let (parts, log_det) = self.parts_and_log_det(x, context.as_ref());
+        (parts.into_iter().map(|(z, _)| z).collect(), log_det)
     }
 
     /// The data of latent parts.

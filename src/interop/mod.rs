@@ -45,6 +45,7 @@
 //! # Ok::<(), burn_flows::Error>(())
 //! ```
 
+mod conv;
 mod dense;
 pub mod flowjax;
 pub mod nflows;

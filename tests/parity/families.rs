@@ -263,7 +263,7 @@ fn zuko_affine(reference: &Reference) -> Result<Report, String> {
 /// One layer whose tensors stand at the top of the file.
 fn normflows_layer(reference: &Reference, layer: Layer) -> Result<Report, String> {
     let (relu, row) = (ActivationConfig::Relu, row(reference)?);
-    compare::flow::<2, AnyBijector>(reference, |state, device| {
+    compare::flow::<2, Flow<AnyBijector, _>>(reference, |state, device| {
         Ok(on_standard(normflows::layer(state, "", &layer, &relu, device)?, row))
     })
 }

@@ -80,9 +80,23 @@ impl Reference {
         Ok(self.tensors.get(name).map_err(|error| error.to_string())?.shape().to_vec())
     }
 
-    /// The context, where the case has one.
+    /// The context, or the classes one-hot, where the case has some.
     pub fn context(&self, device: &Device) -> Result<Option<Tensor<2>>, String> {
+        if self.tensors.contains("io.y") {
+            return self.classes(device).map(Some);
+        }
         self.tensors.contains("io.context").then(|| self.tensor("io.context", device)).transpose()
+    }
+
+    /// One row of zeros and a one per label; the weights per class say how many there are.
+    fn classes(&self, device: &Device) -> Result<Tensor<2>, String> {
+        let labels = self.tensors.get("io.y").map_err(|error| error.to_string())?;
+        let labels = labels.as_ints().ok_or("`io.y` does not hold integers")?;
+        let per_class = self.tensors.names().find(|name| name.ends_with("_cc"));
+        let count = self.shape(per_class.ok_or("no weights per class")?)?[0];
+        let row = |&label: &i64| (0..count).map(move |k| f64::from(k as i64 == label));
+        let data = TensorData::new(labels.iter().flat_map(row).collect(), [labels.len(), count]);
+        Ok(Tensor::from_data(data, (device, DType::F64)))
     }
 
     /// The parameters' names and gradients.

@@ -50,21 +50,14 @@ pub(super) fn coupling_in(
     options: &Options,
     device: &Device,
 ) -> Result<(Coupling<AnyUnivariate, Mlp>, usize)> {
-    let kept = scope.indices("identity_features")?;
-    let moved = scope.indices("transform_features")?;
+    let (kept, moved) = split_in(scope, device)?;
     let features = kept.len() + moved.len();
-    let both: Vec<usize> = kept.iter().chain(&moved).copied().collect();
-    scope.named("identity_features", Permutation::given(&both, device))?;
-
     let net = scope.within("transform_net");
     let input = Dense::read(&net, "initial_layer")?;
     let output = Dense::read(&net, "final_layer")?;
     let width = input.outputs();
     let context = input.context_behind(kept.len())?;
-    let (univariate, per_element) = match output.outputs() {
-        n if n == moved.len() => (AnyUnivariate::Additive(Additive::default()), 1),
-        _ => (AnyUnivariate::Affine(Affine::new(options.scale_map)), 2),
-    };
+    let (univariate, per_element) = univariate_of(output.outputs(), moved.len(), options);
     output.expect(per_element * moved.len(), width)?;
     // The parts are ascending here; nflows keeps the order of its buffers.
     let columns: Vec<usize> =
@@ -80,6 +73,28 @@ pub(super) fn coupling_in(
     );
     let layer = Coupling::new(&Mask::Kept(kept), &[features], univariate, |_, _| mlp, device);
     Ok((scope.named("identity_features", layer)?, features))
+}
+
+/// The kept and the moved features, in nflows' order, which together are all.
+pub(super) fn split_in(scope: &Scope<'_>, device: &Device) -> Result<(Vec<usize>, Vec<usize>)> {
+    let kept = scope.indices("identity_features")?;
+    let moved = scope.indices("transform_features")?;
+    let both: Vec<usize> = kept.iter().chain(&moved).copied().collect();
+    scope.named("identity_features", Permutation::given(&both, device))?;
+    Ok((kept, moved))
+}
+
+/// The scalar map that a network of this many outputs serves, and its parameters per element.
+pub(super) fn univariate_of(
+    outputs: usize,
+    moved: usize,
+    options: &Options,
+) -> (AnyUnivariate, usize) {
+    if outputs == moved {
+        (AnyUnivariate::Additive(Additive::default()), 1)
+    } else {
+        (AnyUnivariate::Affine(Affine::new(options.scale_map)), 2)
+    }
 }
 
 /// The blocks of a `ResidualNet`, at least one.

@@ -7,6 +7,7 @@
 //! | [`batch_norm`] | `unconstrained_weight`, `bias`, `running_mean`, `running_var` |
 //! | [`lu_linear`] | `lower_entries`, `upper_entries`, `unconstrained_upper_diag`, `bias` |
 //! | [`permutation`] | `_permutation` |
+//! | [`image_coupling`] | as [`coupling`], with a ConvResidualNet |
 //! | [`transform`] | any of them, or `_transforms.0`, `_transforms.1`, .. of them |
 //! | [`flow`] | the same, or `_transform` and `_distribution` of a whole `Flow` |
 //!
@@ -46,8 +47,10 @@
 //! ```
 
 mod coupling;
+mod image;
 
 pub use coupling::coupling;
+pub use image::image_coupling;
 
 use burn::config::Config;
 use burn::tensor::Device;

@@ -1,0 +1,79 @@
+//! A bijector that does not see the context.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+
+use super::{Bijector, Trace};
+
+/// Keeps the context from a bijector that was built for none, where something else in the same flow
+/// wants one: the base of class-conditional Glow, for example.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::{Flow, bijector::{CouplingConfig, Unconditional}, conditioner::MlpConfig};
+/// use burn_flows::{distribution::ConditionalNormalConfig, univariate::Affine};
+///
+/// let device = Device::flex();
+/// let coupling = CouplingConfig::new(2).init(Affine::default(), &device);
+/// let base = ConditionalNormalConfig::new(vec![2], 3, MlpConfig::new(vec![8])).init::<2>(&device);
+/// let flow = Flow::new(Unconditional::new(coupling), base);
+/// let x = Tensor::<2>::zeros([5, 2], &device);
+/// assert_eq!(flow.log_prob_given(x, &Tensor::ones([5, 3], &device)).dims(), [5]);
+/// ```
+#[derive(Module, Debug)]
+pub struct Unconditional<B> {
+    inner: B,
+}
+
+impl<B> Unconditional<B> {
+    /// `inner`, without the context.
+    pub fn new(inner: B) -> Self {
+        Self { inner }
+    }
+
+    /// The bijector inside.
+    pub fn into_inner(self) -> B {
+        self.inner
+    }
+}
+
+impl<const D: usize, B: Bijector<D>> Bijector<D> for Unconditional<B> {
+    fn forward(&self, x: Tensor<D>, _context: Option<&Tensor<2>>) -> (Tensor<D>, Tensor<1>) {
+        self.inner.forward(x, None)
+    }
+
+    fn inverse(&self, z: Tensor<D>, _context: Option<&Tensor<2>>) -> Tensor<D> {
+        self.inner.inverse(z, None)
+    }
+
+    fn inverse_with_log_det(
+        &self,
+        z: Tensor<D>,
+        _context: Option<&Tensor<2>>,
+    ) -> (Tensor<D>, Tensor<1>) {
+        self.inner.inverse_with_log_det(z, None)
+    }
+
+    fn log_det_jacobian(&self, x: Tensor<D>, _context: Option<&Tensor<2>>) -> Tensor<1> {
+        self.inner.log_det_jacobian(x, None)
+    }
+
+    fn init_from_data(self, x: Tensor<D>, _context: Option<&Tensor<2>>) -> (Self, Tensor<D>) {
+        let (inner, z) = self.inner.init_from_data(x, None);
+        (Self { inner }, z)
+    }
+
+    fn mixes_rows(&self) -> bool {
+        self.inner.mixes_rows()
+    }
+
+    fn trace(
+        &self,
+        x: Tensor<D>,
+        _context: Option<&Tensor<2>>,
+        path: &str,
+        visit: &mut dyn FnMut(&Trace<'_, D>),
+    ) -> Tensor<D> {
+        self.inner.trace(x, None, &format!("{path}.inner"), visit)
+    }
+}
