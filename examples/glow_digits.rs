@@ -238,9 +238,8 @@ fn decode(model: &Model, z: Vec<Tensor<4>>, classes: Option<&Tensor<2>>) -> Tens
 
 /// Ten images from one to another along a straight line in latent space.
 fn walk(model: &Model, part: &Part, from: usize, to: usize) -> Tensor<4> {
-    let class = |row: usize| part.classes.as_ref().map(|c| c.clone().slice([row..row + 1]));
-    let latent =
-        |row: usize| encode(model, part.x.clone().slice([row..row + 1]), class(row).as_ref());
+    let class = |row: usize| part.classes.as_ref().map(|c| c.clone().narrow(0, row, 1));
+    let latent = |row: usize| encode(model, part.x.clone().narrow(0, row, 1), class(row).as_ref());
     let (start, end) = (latent(from), latent(to));
     let steps = (0..10).map(|step| {
         let t = f64::from(step) / 9.0;

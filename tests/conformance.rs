@@ -192,6 +192,7 @@ rows! {
     permutation_given: Permutation::given(&[2, 0, 1], &DEVICE).unwrap(), [3, 3];
     permutation_image: Permutation::given(&[1, 2, 0], &DEVICE).unwrap(), [2, 3, 2, 1];
 
+    conv1x1_permuted_last: InvertibleConv1x1Config::new(3).init(&DEVICE).permuted_last().with_bias(Tensor::ones([3], &*DEVICE)), [2, 3, 2, 2];
     unconditional: Unconditional::new(affine(coupling(4, Mask::Halves))), [3, 4];
     elementwise_affine: Elementwise::new(Affine::default(), 4, &DEVICE), [3, 4];
     elementwise_affine_image: Elementwise::new(Affine::default(), 12, &DEVICE), [2, 3, 2, 2];

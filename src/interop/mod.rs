@@ -5,9 +5,9 @@
 //!
 //! | module | library | whole stacks | single layers |
 //! | --- | --- | --- | --- |
-//! | [`nflows`] | nflows 0.14 | [`nflows::flow`] | coupling, ActNorm, BatchNorm, LU, permutation |
+//! | [`nflows`] | nflows 0.14 | [`nflows::flow`], [`nflows::glow`] | coupling, ActNorm, BatchNorm, LU, permutation |
 //! | [`zuko`] | zuko 1.6 | [`zuko::real_nvp`] | coupling, elementwise affine |
-//! | [`normflows`] | normflows 1.7 | [`normflows::flow`] | masked affine, coupling block, permute, LU, ActNorm |
+//! | [`normflows`] | normflows 1.7 | [`normflows::flow`], [`normflows::multiscale`] | masked affine, coupling block, Glow block, permute, LU, ActNorm |
 //! | [`flowjax`] | FlowJAX 19 | [`flowjax::coupling_flow`] | |
 //!
 //! Every size comes from the tensors: features, hidden widths, number of layers, context, masks.
@@ -15,8 +15,9 @@
 //! argument, whose default is the library's own.
 //!
 //! Weights are moved, never recomputed: rows and columns are picked and transposed, so training can
-//! go on from them, with the gradients the other library would have. The one exception is the
-//! scale of a FlowJAX base.
+//! go on from them, with the gradients the other library would have. The exceptions are the scale
+//! of a FlowJAX base, means and scales of a normflows `GlowBase`, and the whole matrix of a normflows
+//! `Invertible1x1Conv`.
 //!
 //! All directions are this crate's: forward is data to latent, whatever the other library calls it.
 //!

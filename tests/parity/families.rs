@@ -5,7 +5,7 @@ use burn_flows::bijector::{ActNormConfig, AnyBijector, Bijector};
 use burn_flows::burn::tensor::Tensor;
 use burn_flows::conditioner::ActivationConfig;
 use burn_flows::distribution::DiagNormal;
-use burn_flows::interop::normflows::{self, Layer};
+use burn_flows::interop::normflows::{self, GlowOptions, Layer, SplitMode};
 use burn_flows::interop::{StateDict, flowjax, nflows, zuko};
 use burn_flows::univariate::ScaleMap;
 
@@ -36,6 +36,8 @@ const COMPARED: &[(&str, &str, Check)] = &[
     ("nflows", "batchnorm_eval", nflows_stack),
     ("nflows", "batchnorm_train_step", nflows_train_step),
     ("nflows", "actnorm", nflows_actnorm),
+    ("nflows", "onebyoneconv", nflows_conv),
+    ("nflows", "glow_multiscale_image", nflows_glow),
     ("zuko", "nice", zuko_real_nvp),
     ("zuko", "realnvp", zuko_real_nvp),
     ("zuko", "univariate_affine", zuko_affine),
@@ -47,24 +49,22 @@ const COMPARED: &[(&str, &str, Check)] = &[
     ("normflows", "lu_linear_permute", |r| normflows_layer(r, Layer::LuLinearPermute)),
     ("normflows", "invertible_affine_lu", |r| normflows_layer(r, Layer::InvertibleAffine)),
     ("normflows", "actnorm_data_init", normflows_actnorm),
+    ("normflows", "invertible_1x1conv", normflows_conv),
+    ("normflows", "glow_block", normflows_glow_block),
+    ("normflows", "glow_multiscale", normflows_glow),
     ("flowjax", "coupling_affine", flowjax_coupling),
 ];
 
-const IMAGES: &str = "images: Glow, squeeze, multi-scale and the linear layers";
+const ROTATIONS: &str = "the linear layers by rotations";
 const AUTOREGRESSIVE: &str = "masked autoregressive flows";
 const SCALAR_MAPS: &str = "splines, residual and other scalar maps";
 
 /// The families that are not compared yet, and what brings them. A family in neither list fails.
 const LATER: &[(&str, &str, &str)] = &[
-    ("nflows", "glow_multiscale_image", IMAGES),
-    ("nflows", "householder", IMAGES),
-    ("nflows", "naive_linear", IMAGES),
-    ("nflows", "onebyoneconv", IMAGES),
-    ("nflows", "qr_linear", IMAGES),
-    ("nflows", "svd_linear", IMAGES),
-    ("normflows", "glow_block", IMAGES),
-    ("normflows", "glow_multiscale", IMAGES),
-    ("normflows", "invertible_1x1conv", IMAGES),
+    ("nflows", "householder", ROTATIONS),
+    ("nflows", "naive_linear", ROTATIONS),
+    ("nflows", "qr_linear", ROTATIONS),
+    ("nflows", "svd_linear", ROTATIONS),
     ("nflows", "maf", AUTOREGRESSIVE),
     ("zuko", "maf", AUTOREGRESSIVE),
     ("normflows", "maf", AUTOREGRESSIVE),
@@ -278,16 +278,27 @@ fn normflows_masked(reference: &Reference) -> Result<Report, String> {
     normflows_stack(reference, &layers)
 }
 
-/// Blocks and swaps in turn. The swaps save nothing, so the file does not even say how many.
-fn normflows_blocks(reference: &Reference) -> Result<Report, String> {
-    let text = format!("{} {}", reference.case, reference.constructor());
-    let scale_map = match &text {
+/// The scale of a block, which is `default` where the case does not name one.
+fn normflows_scale(reference: &Reference, default: ScaleMap) -> Option<ScaleMap> {
+    let text = said(reference);
+    match &text {
         text if text.contains("additive") || text.contains("scale=False") => None,
         text if text.contains("sigmoid_inv") => Some(normflows::SIGMOID_INV),
         text if text.contains("sigmoid") => Some(normflows::SIGMOID),
-        _ => Some(ScaleMap::Exp),
-    };
-    let inverted = text.contains("channel_inv");
+        text if text.contains("exp") => Some(ScaleMap::Exp),
+        _ => Some(default),
+    }
+}
+
+/// Everything a case says about how it was made.
+fn said(reference: &Reference) -> String {
+    format!("{} {}", reference.case, reference.constructor())
+}
+
+/// Blocks and swaps in turn. The swaps save nothing, so the file does not even say how many.
+fn normflows_blocks(reference: &Reference) -> Result<Report, String> {
+    let scale_map = normflows_scale(reference, ScaleMap::Exp);
+    let inverted = said(reference).contains("channel_inv");
     let features = row::<2>(reference)?[1];
     let block = Layer::AffineCouplingBlock { scale_map, inverted };
     let pair = [block, Layer::PermuteSwap { features }];
@@ -303,6 +314,52 @@ fn normflows_swap(reference: &Reference) -> Result<Report, String> {
 fn numbered_flows(state: &StateDict) -> usize {
     let number = |name: &str| name.strip_prefix("flows.")?.split('.').next()?.parse::<usize>().ok();
     state.names().filter_map(number).collect::<std::collections::BTreeSet<_>>().len()
+}
+
+fn glow_options(reference: &Reference) -> Result<GlowOptions, String> {
+    let [_, _, height, width] = row(reference)?;
+    let text = said(reference);
+    let split_mode = match &text {
+        text if text.contains("checkerboard_inv") => SplitMode::CheckerboardInv,
+        text if text.contains("checkerboard") => SplitMode::Checkerboard,
+        text if text.contains("channel_inv") => SplitMode::ChannelInv,
+        _ => SplitMode::Channel,
+    };
+    let scale_map = normflows_scale(reference, normflows::SIGMOID);
+    Ok(GlowOptions::new([height, width]).with_scale_map(scale_map).with_split_mode(split_mode))
+}
+
+fn normflows_glow_block(reference: &Reference) -> Result<Report, String> {
+    let (options, row) = (glow_options(reference)?, row(reference)?);
+    compare::flow::<4, _>(reference, |state, device| {
+        Ok(on_standard(normflows::glow_block(state, "", &options, device)?, row))
+    })
+}
+
+fn normflows_glow(reference: &Reference) -> Result<Report, String> {
+    let options = glow_options(reference)?;
+    compare::flow::<4, _>(reference, |state, device| normflows::multiscale(state, &options, device))
+}
+
+fn nflows_conv(reference: &Reference) -> Result<Report, String> {
+    let row = row(reference)?;
+    compare::flow::<4, _>(reference, |state, device| {
+        Ok(on_standard(nflows::one_by_one_convolution(state, "", device)?, row))
+    })
+}
+
+fn normflows_conv(reference: &Reference) -> Result<Report, String> {
+    let row = row(reference)?;
+    compare::flow::<4, _>(reference, |state, device| {
+        Ok(on_standard(normflows::invertible_conv(state, "", device)?, row))
+    })
+}
+
+fn nflows_glow(reference: &Reference) -> Result<Report, String> {
+    let (options, [_, _, height, width]) = (nflows_options(reference), row(reference)?);
+    compare::flow::<4, _>(reference, |state, device| {
+        nflows::glow(state, [height, width], &options, device)
+    })
 }
 
 fn flowjax_coupling(reference: &Reference) -> Result<Report, String> {

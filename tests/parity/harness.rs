@@ -55,6 +55,16 @@ fn a_wrong_number_anywhere_fails() {
         ("nflows/batchnorm_train_step.safetensors", "extra.after.running_var", 1e-7, "running"),
         ("nflows/actnorm_4d.safetensors", "extra.data_init.shift", 1e-7, "shift"),
         ("normflows/actnorm_data_init.safetensors", "extra.data_init.s", 1e-7, "log_scale"),
+        ("normflows/glow_multiscale_classcond.safetensors", "io.z.1", 1e-7, "z "),
+        ("normflows/glow_multiscale_classcond.safetensors", "io.x2", 1e-5, "x2 "),
+        (
+            "normflows/glow_multiscale_classcond.safetensors",
+            "grad.q0.0.log_scale_cc",
+            1e-4,
+            "q0.0.log_scale_cc",
+        ),
+        ("normflows/glow_block_checkerboard.safetensors", "io.logabsdet", 1e-7, "log_det "),
+        ("nflows/glow_multiscale_image.safetensors", "io.z", 1e-7, "z "),
         ("flowjax/coupling_affine.safetensors", net, 1e-4, "layers[1].weight"),
         (
             "flowjax/coupling_affine.safetensors",

@@ -7,7 +7,9 @@
 //! | [`batch_norm`] | `unconstrained_weight`, `bias`, `running_mean`, `running_var` |
 //! | [`lu_linear`] | `lower_entries`, `upper_entries`, `unconstrained_upper_diag`, `bias` |
 //! | [`permutation`] | `_permutation` |
+//! | [`one_by_one_convolution`] | those of [`lu_linear`], and `permutation` (OneByOneConvolution) |
 //! | [`image_coupling`] | as [`coupling`], with a ConvResidualNet |
+//! | [`glow`] | `_transforms.0`, .. (MultiscaleCompositeTransform) of Glow steps |
 //! | [`transform`] | any of them, or `_transforms.0`, `_transforms.1`, .. of them |
 //! | [`flow`] | the same, or `_transform` and `_distribution` of a whole `Flow` |
 //!
@@ -47,20 +49,22 @@
 //! ```
 
 mod coupling;
+mod glow;
 mod image;
 
 pub use coupling::coupling;
+pub use glow::{GlowLevel, GlowStep, glow};
 pub use image::image_coupling;
 
 use burn::config::Config;
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 
 use self::coupling::coupling_in;
 use super::scope::{Scope, whole};
 use super::{StateDict, same_width, standard_base};
 use crate::bijector::{
-    ActNorm, ActNormConfig, AnyBijector, BatchNorm, BatchNormConfig, LuFactors, LuLinear,
-    Permutation,
+    ActNorm, ActNormConfig, AnyBijector, BatchNorm, BatchNormConfig, InvertibleConv1x1, LuFactors,
+    LuLinear, Permutation,
 };
 use crate::conditioner::ActivationConfig;
 use crate::distribution::DiagNormal;
@@ -178,6 +182,36 @@ pub fn lu_linear(dict: &StateDict, prefix: &str, device: &Device) -> Result<LuLi
     whole(dict, prefix, |scope| Ok(lu_linear_in(scope, device)?.0))
 }
 
+/// `OneByOneConvolution`.
+///
+/// # Errors
+///
+/// As the [module](super#errors) says.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::{bijector::Bijector, interop::{HostTensor, StateDict, nflows}};
+///
+/// let mut dict = StateDict::new();
+/// dict.insert("permutation._permutation", HostTensor::ints([1, 0], [2]));
+/// dict.insert("lower_entries", HostTensor::floats([0.0], [1]));
+/// dict.insert("upper_entries", HostTensor::floats([0.0], [1]));
+/// dict.insert("unconstrained_upper_diag", HostTensor::floats([0.5; 2], [2]));
+/// dict.insert("bias", HostTensor::floats([7.0, 8.0], [2]));
+/// let device = Device::flex();
+/// let layer = nflows::one_by_one_convolution(&dict, "", &device)?;
+/// let (z, _) = layer.forward(Tensor::zeros([1, 2, 1, 1], &device), None);
+/// assert_eq!(z.into_data().try_to_vec_as::<f32>().unwrap(), [7.0, 8.0]);
+/// # Ok::<(), burn_flows::Error>(())
+/// ```
+pub fn one_by_one_convolution(
+    dict: &StateDict,
+    prefix: &str,
+    device: &Device,
+) -> Result<InvertibleConv1x1> {
+    whole(dict, prefix, |scope| Ok(one_by_one_in(scope, device)?.0))
+}
+
 /// `Permutation`, and so `RandomPermutation` and `ReversePermutation`.
 ///
 /// # Errors
@@ -274,6 +308,21 @@ fn batch_norm_in(
 }
 
 pub(super) fn lu_linear_in(scope: &Scope<'_>, device: &Device) -> Result<(LuLinear, usize)> {
+    let (matrix, bias) = lu_in(scope, device)?;
+    let features = matrix.size();
+    Ok((LuLinear::from_weights(matrix, bias), features))
+}
+
+fn one_by_one_in(scope: &Scope<'_>, device: &Device) -> Result<(InvertibleConv1x1, usize)> {
+    let part = scope.within("permutation");
+    let (permutation, width) = permutation_in(&part, device)?;
+    let (matrix, bias) = lu_in(scope, device)?;
+    same_width(&part.full("_permutation"), Some(matrix.size()), width)?;
+    Ok((InvertibleConv1x1::from_weights(permutation, matrix).with_bias(bias), width))
+}
+
+/// The factors and the bias of an `LULinear`.
+fn lu_in(scope: &Scope<'_>, device: &Device) -> Result<(LuFactors, Tensor<1>)> {
     let (diagonal, [features]) = scope.floats_of_rank("unconstrained_upper_diag")?;
     let entries = features * (features - 1) / 2;
     let mut lower = scope.floats("lower_entries", &[entries])?.iter();
@@ -294,7 +343,7 @@ pub(super) fn lu_linear_in(scope: &Scope<'_>, device: &Device) -> Result<(LuLine
     let vector = |values: &[f64]| from_f64(values.to_vec(), [features], device);
     let factors = from_f64(factors, [features, features], device);
     let matrix = LuFactors::from_weights(factors, vector(diagonal), None);
-    Ok((LuLinear::from_weights(matrix, vector(bias)), features))
+    Ok((matrix, vector(bias)))
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! Permutations, linear layers and `ActNorm`.
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 
-use crate::bijector::{ActNorm, ActNormConfig, Inverse, LuFactors, LuLinear, Permutation};
+use crate::bijector::{
+    ActNorm, ActNormConfig, Inverse, InvertibleConv1x1, LuFactors, LuLinear, Permutation,
+};
 use crate::error::Result;
 use crate::interop::nflows::{lu_linear_in, permutation_in};
 use crate::interop::scope::{Scope, whole};
@@ -73,6 +75,36 @@ pub fn invertible_affine(
     whole(dict, prefix, |scope| Ok(invertible_affine_in(scope, device)?.0))
 }
 
+/// `Invertible1x1Conv`. A matrix that is saved whole (`use_lu=False`) is taken apart into its
+/// factors, which train on from there.
+///
+/// # Errors
+///
+/// As the [module](crate::interop#errors) says, if the matrix is singular, if `P` is no permutation
+/// or a sign is not 1 or -1.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::{bijector::Bijector, interop::{HostTensor, StateDict, normflows}};
+///
+/// let mut dict = StateDict::new();
+/// dict.insert("W", HostTensor::floats([0.0, 2.0, 1.0, 1.0], [2, 2]));
+/// let device = Device::flex();
+/// let layer = normflows::invertible_conv(&dict, "", &device)?;
+/// let x = Tensor::<1>::from_floats([3.0, 5.0], &device).reshape([1, 2, 1, 1]);
+/// let (z, _) = layer.forward(x, None);
+/// let expected = Tensor::<1>::from_floats([10.0, 8.0], &device).reshape([1, 2, 1, 1]);
+/// z.into_data().assert_approx_eq::<f32>(&expected.into_data(), Default::default());
+/// # Ok::<(), burn_flows::Error>(())
+/// ```
+pub fn invertible_conv(
+    dict: &StateDict,
+    prefix: &str,
+    device: &Device,
+) -> Result<InvertibleConv1x1> {
+    whole(dict, prefix, |scope| Ok(invertible_conv_in(scope, device)?.0))
+}
+
 /// `ActNorm`, for vectors and images.
 ///
 /// # Errors
@@ -103,6 +135,33 @@ pub(super) fn invertible_affine_in(
     scope: &Scope<'_>,
     device: &Device,
 ) -> Result<((Permutation, LuLinear), usize)> {
+    let (order, matrix) = plu_in(scope, device)?;
+    let features = matrix.size();
+    let permutation = scope.named("P", Permutation::given(&order, device))?;
+    let bias = from_f64(vec![0.0; features], [features], device);
+    // Rows times L U are columns times its transpose.
+    Ok(((permutation, LuLinear::from_weights(matrix.transposed(), bias)), features))
+}
+
+pub(super) fn invertible_conv_in(
+    scope: &Scope<'_>,
+    device: &Device,
+) -> Result<(InvertibleConv1x1, usize)> {
+    if scope.has("W") {
+        let (matrix, [size, _]) = scope.floats_of_rank("W")?;
+        scope.floats("W", &[size, size])?;
+        let rows = matrix.chunks(size).map(<[f64]>::to_vec).collect();
+        return Ok((scope.named("W", InvertibleConv1x1::factored(rows, device))?, size));
+    }
+    let (columns, matrix) = plu_in(scope, device)?;
+    let mut rows = vec![0; columns.len()];
+    columns.iter().enumerate().for_each(|(column, &row)| rows[row] = column);
+    let permutation = scope.named("P", Permutation::given(&rows, device))?;
+    Ok((InvertibleConv1x1::from_weights(permutation, matrix).permuted_last(), rows.len()))
+}
+
+/// The row of the 1 in every column of `P`, and `L U`.
+fn plu_in(scope: &Scope<'_>, device: &Device) -> Result<(Vec<usize>, LuFactors)> {
     let (diagonal, [features]) = scope.floats_of_rank("log_S")?;
     let square = |name| scope.floats(name, &[features, features]);
     let (lower, upper, rows) = (square("L")?, square("U")?, square("P")?);
@@ -114,28 +173,39 @@ pub(super) fn invertible_affine_in(
     if let Some(at) = sign.iter().position(|v| v.abs() != 1.0) {
         return Err(scope.wrong("sign_S", format!("element {at} is {}, not 1 or -1", sign[at])));
     }
-    // Column j of P holds a single 1, in the row of the feature that comes to place j.
+    // Rows times P: what comes to place j is the feature in whose row column j has its 1.
     let source = |column: usize| (0..features).find(|row| rows[row * features + column] == 1.0);
     let order: Option<Vec<usize>> = (0..features).map(source).collect();
     let ones = rows.iter().filter(|v| **v != 0.0).count();
     let Some(order) = order.filter(|_| ones == features) else {
         return Err(scope.wrong("P", "is no permutation matrix".into()));
     };
-    let permutation = scope.named("P", Permutation::given(&order, device))?;
+    // Checked before it is used as a list of indices.
+    scope.named("P", Permutation::given(&order, device))?;
 
     let entry = |at: usize| if at % features < at / features { lower[at] } else { upper[at] };
     let factors: Vec<f64> = (0..features * features).map(entry).collect();
     let vector = |values: &[f64]| from_f64(values.to_vec(), [features], device);
     let factors = from_f64(factors, [features, features], device);
-    // Rows times L U are columns times its transpose.
-    let matrix =
-        LuFactors::from_weights(factors, vector(diagonal), Some(vector(sign))).transposed();
-    let bias = from_f64(vec![0.0; features], [features], device);
-    Ok(((permutation, LuLinear::from_weights(matrix, bias)), features))
+    Ok((order, LuFactors::from_weights(factors, vector(diagonal), Some(vector(sign)))))
 }
 
 /// Latent to data.
 pub(super) fn act_norm_in(scope: &Scope<'_>, device: &Device) -> Result<(ActNorm, usize)> {
+    let (found, features) = scale_and_shift_in(scope, device)?;
+    let layer = match found {
+        Some((log_scale, shift)) => ActNorm::from_weights(log_scale, shift),
+        None => ActNormConfig::new(features).init(device),
+    };
+    Ok((layer, features))
+}
+
+/// Log-scale and shift of an ActNorm latent to data, where it has seen its first batch, and its
+/// features.
+pub(super) fn scale_and_shift_in(
+    scope: &Scope<'_>,
+    device: &Device,
+) -> Result<(Option<(Tensor<1>, Tensor<1>)>, usize)> {
     let shape = scope.tensor("s", None)?.shape().to_vec();
     let (log_scale, shift) = (scope.floats("s", &shape)?, scope.floats("t", &shape)?);
     let features = log_scale.len();
@@ -146,8 +216,8 @@ pub(super) fn act_norm_in(scope: &Scope<'_>, device: &Device) -> Result<(ActNorm
     // Before its first batch normflows saves zeros; the layer then still waits for data.
     let untouched = log_scale.iter().chain(shift).all(|v| *v == 0.0);
     if !scope.flag("data_dep_init_done")? && untouched {
-        return Ok((ActNormConfig::new(features).init(device), features));
+        return Ok((None, features));
     }
     let vector = |values: &[f64]| from_f64(values.to_vec(), [features], device);
-    Ok((ActNorm::from_weights(vector(log_scale), vector(shift)), features))
+    Ok((Some((vector(log_scale), vector(shift))), features))
 }

@@ -9,10 +9,13 @@
 //! | [`permute_swap`] | none (`Permute` with mode `swap`) |
 //! | [`lu_linear_permute`] | `linear`, `permutation` (`LULinearPermute`) |
 //! | [`invertible_affine`] | `P`, `L`, `U`, `log_S`, `sign_S` (`InvertibleAffine` with `use_lu`) |
+//! | [`invertible_conv`] | the same, or `W` (`Invertible1x1Conv`) |
 //! | [`act_norm`] | `s`, `t`, `data_dep_init_done` (`ActNorm`) |
 //! | [`flow`] | `flows.0`, .. of them, and `q0` (`NormalizingFlow` with `DiagGaussian`) |
+//! | [`glow_block`] | `flows.0.flows.1.param_map`, `flows.1`, `flows.2` (`GlowBlock`) |
+//! | [`multiscale`] | `flows.0.0`, .. of them, and `q0.0`, .. (`MultiscaleFlow` with `GlowBase`) |
 //!
-//! Networks are `nets.MLP` without an output function. Prefixes are written without their last dot;
+//! Networks of vectors are `nets.MLP` without an output function. Prefixes are written without their last dot;
 //! an empty one means the whole dictionary.
 //!
 //! ```
@@ -47,10 +50,14 @@
 //! ```
 
 mod couplings;
+mod glow;
 mod linear;
 
 pub use couplings::{affine_coupling_block, masked_affine};
-pub use linear::{act_norm, invertible_affine, lu_linear_permute, permute_shuffle, permute_swap};
+pub use glow::{GlowBlock, GlowLevel, GlowOptions, SplitMode, glow_block, multiscale};
+pub use linear::{
+    act_norm, invertible_affine, invertible_conv, lu_linear_permute, permute_shuffle, permute_swap,
+};
 
 use burn::tensor::Device;
 

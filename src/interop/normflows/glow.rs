@@ -1,0 +1,327 @@
+//! `GlowBlock`, and `MultiscaleFlow` of them.
+
+use burn::config::Config;
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::SIGMOID;
+use super::linear::{act_norm_in, invertible_conv_in, scale_and_shift_in};
+use crate::bijector::{
+    ActNorm, Coupling, Inverse, InvertibleConv1x1, Mask, Squeeze, Unconditional,
+};
+use crate::conditioner::{ActivationConfig, ConvNet};
+use crate::distribution::ChannelPrior;
+use crate::error::{Error, Result};
+use crate::flow::{Finish, MultiScale};
+use crate::interop::conv::Conv;
+use crate::interop::dense::interleaved;
+use crate::interop::scope::{Scope, whole};
+use crate::interop::{StateDict, same_width};
+use crate::math::from_f64;
+use crate::univariate::{Additive, Affine, AnyUnivariate, ScaleMap};
+
+/// Factor of the learned log-scales of `GlowBase`, its `logscale_factor`.
+const LOG_SCALE_FACTOR: f64 = 3.0;
+
+/// A `GlowBlock`, data to latent.
+pub type GlowBlock =
+    (Inverse<ActNorm>, InvertibleConv1x1, Inverse<Coupling<AnyUnivariate, ConvNet>>);
+
+/// A level of a Glow, data to latent. Only the base of normflows' Glow sees the classes.
+pub type GlowLevel = Unconditional<(Squeeze, Vec<GlowBlock>)>;
+
+/// `split_mode` of a `GlowBlock`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SplitMode {
+    /// `channel`: the first half of the channels, rounded up, decides the rest.
+    Channel,
+    /// `channel_inv`: the second half, rounded down, decides the rest.
+    ChannelInv,
+    /// `checkerboard`: elements whose channel, row and column add up to an odd number decide.
+    Checkerboard,
+    /// `checkerboard_inv`: those of an even sum decide.
+    CheckerboardInv,
+}
+
+/// What the file of a Glow does not say, with the defaults of normflows.
+///
+/// ```
+/// use burn_flows::interop::normflows::{GlowOptions, SIGMOID, SplitMode};
+///
+/// let options = GlowOptions::new([32, 32]);
+/// assert_eq!((options.scale_map, options.split_mode), (Some(SIGMOID), SplitMode::Channel));
+/// ```
+#[derive(Config, Debug)]
+pub struct GlowOptions {
+    /// Height and width of the images that come in.
+    pub size: [usize; 2],
+    /// `scale_map`; `None` for `scale=False`.
+    #[config(default = "Some(SIGMOID)")]
+    pub scale_map: Option<ScaleMap>,
+    /// `split_mode`.
+    #[config(default = "SplitMode::Channel")]
+    pub split_mode: SplitMode,
+    /// The activation of the networks; normflows' leaky ReLU has the slope `leaky`, 0 by default.
+    #[config(default = "ActivationConfig::Relu")]
+    pub activation: ActivationConfig,
+}
+
+/// `GlowBlock` of at least 2 channels, with or without `net_actnorm` and `use_lu`.
+///
+/// # Errors
+///
+/// As the [module](crate::interop#errors) says, if an ActNorm inside a network has not seen its
+/// first batch, or if the images cannot be split.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::bijector::Bijector;
+/// use burn_flows::interop::{HostTensor, StateDict, normflows::{self, GlowOptions}};
+///
+/// let mut dict = StateDict::new();
+/// let net = "flows.0.flows.1.param_map.net";
+/// // Every kernel is 1x1 here; the network doubles what it sees: the shift of a coupling.
+/// for (layer, weight) in [(0, 1.0), (2, 2.0), (4, 1.0)] {
+///     dict.insert(format!("{net}.{layer}.weight"), HostTensor::floats([weight], [1, 1, 1, 1]));
+///     dict.insert(format!("{net}.{layer}.bias"), HostTensor::floats([0.0], [1]));
+/// }
+/// dict.insert("flows.1.W", HostTensor::floats([0.0, 1.0, 1.0, 0.0], [2, 2])); // swaps
+/// dict.insert("flows.2.s", HostTensor::floats([0.0; 2], [1, 2, 1, 1]));
+/// dict.insert("flows.2.t", HostTensor::floats([1.0; 2], [1, 2, 1, 1]));
+/// dict.insert("flows.2.data_dep_init_done", HostTensor::floats([1.0], []));
+/// let options = GlowOptions::new([1, 1]).with_scale_map(None);
+/// let device = Device::flex();
+/// let block = normflows::glow_block(&dict, "", &options, &device)?;
+/// let x = Tensor::<1>::from_floats([6.0, 4.0], &device).reshape([1, 2, 1, 1]);
+/// let (z, _) = block.forward(x, None);
+/// assert_eq!(z.into_data().try_to_vec_as::<f32>().unwrap(), [3.0, -1.0]); // (3, 5 - 2 * 3)
+/// # Ok::<(), burn_flows::Error>(())
+/// ```
+pub fn glow_block(
+    dict: &StateDict,
+    prefix: &str,
+    options: &GlowOptions,
+    device: &Device,
+) -> Result<GlowBlock> {
+    whole(dict, prefix, |scope| Ok(block_in(scope, options.size, options, device)?.0))
+}
+
+/// `MultiscaleFlow` whose levels are `GlowBlock`s and a `Squeeze`, listed latent to data as there,
+/// with a `GlowBase` per level, a `Merge` of channels between levels and no transform in front.
+///
+/// Classes are the context, one-hot. The means of the bases and their log-scales are products
+/// there, `loc * exp(3 loc_logs)`; here each is one number, so training goes on from the same
+/// density with other steps.
+///
+/// # Errors
+///
+/// As the [module](crate::interop#errors) says, as [`glow_block`], if levels do not fit each other,
+/// or if a height or width cannot be halved as often as there are levels.
+pub fn multiscale(
+    dict: &StateDict,
+    options: &GlowOptions,
+    device: &Device,
+) -> Result<MultiScale<GlowLevel, ChannelPrior>> {
+    whole(dict, "", |scope| {
+        let count = every(&scope.within("flows"))?;
+        let (mut levels, mut bases, mut parts) = (vec![], vec![], vec![]);
+        let mut size = options.size;
+        let (mut channels, mut classes) = (None, None);
+        // The deepest level is listed first.
+        for index in (0..count).rev() {
+            size = halved(size, levels.len())?;
+            let part = scope.within(&format!("flows.{index}"));
+            let (level, width) = level_in(&part, channels, size, options, device)?;
+            let done = if index == 0 { width } else { width / 2 };
+            let base = scope.within(&format!("q0.{index}"));
+            let (prior, seen) = base_in(&base, done, device)?;
+            if let Some(classes) = classes.filter(|&classes| classes != seen) {
+                let reason = format!("needs {classes} classes as the bases before, found {seen}");
+                return Err(base.wrong("", reason));
+            }
+            (channels, classes) = (Some(4 * (width - done)), Some(seen));
+            levels.push(level);
+            bases.push(prior);
+            parts.push([done, size[0], size[1]]);
+        }
+        MultiScale::new(levels, bases, Finish::Last, parts)
+    })
+}
+
+/// How many of the parts `0`, `1`, .. have tensors; fails where one between has none.
+fn every(scope: &Scope<'_>) -> Result<usize> {
+    let numbers = scope.numbered("");
+    match (0..).zip(&numbers).find(|(at, number)| at != *number) {
+        Some((at, _)) => Err(scope.wrong(&at.to_string(), "saved no tensors".into())),
+        None => Ok(numbers.len()),
+    }
+}
+
+/// Height and width after the squeeze of a level.
+fn halved([height, width]: [usize; 2], level: usize) -> Result<[usize; 2]> {
+    let even = |side: usize| side > 0 && side.is_multiple_of(2);
+    if even(height) && even(width) {
+        return Ok([height / 2, width / 2]);
+    }
+    let reason = format!("level {level} needs even sides, found {height} by {width}");
+    Err(Error::config("GlowOptions", "size", reason))
+}
+
+/// The level and the channels after its squeeze.
+fn level_in(
+    scope: &Scope<'_>,
+    mut channels: Option<usize>,
+    size: [usize; 2],
+    options: &GlowOptions,
+    device: &Device,
+) -> Result<(GlowLevel, usize)> {
+    let mut steps = vec![];
+    for index in 0..every(scope)? {
+        let part = scope.within(&index.to_string());
+        let (step, width) = block_in(&part, size, options, device)?;
+        same_width(&part.full(""), channels, width)?;
+        channels = Some(width);
+        steps.push(step);
+    }
+    // Listed latent to data.
+    steps.reverse();
+    match channels.filter(|width| width.is_multiple_of(4)) {
+        Some(width) => Ok((Unconditional::new((Squeeze::default(), steps)), width)),
+        None => Err(scope.wrong("", "needs blocks of a multiple of 4 channels".into())),
+    }
+}
+
+/// The block data to latent, and its channels.
+fn block_in(
+    scope: &Scope<'_>,
+    [height, width]: [usize; 2],
+    options: &GlowOptions,
+    device: &Device,
+) -> Result<(GlowBlock, usize)> {
+    let (act_norm, channels) = act_norm_in(&scope.within("flows.2"), device)?;
+    let part = scope.within("flows.1");
+    let (conv, features) = invertible_conv_in(&part, device)?;
+    same_width(&part.full(""), Some(channels), features)?;
+    let map = scope.within("flows.0.flows.1.param_map");
+    let coupling = coupling_in(&map, [channels, height, width], options, device)?;
+    Ok(((Inverse::new(act_norm), conv, Inverse::new(coupling)), channels))
+}
+
+/// Latent to data.
+fn coupling_in(
+    scope: &Scope<'_>,
+    event: [usize; 3],
+    options: &GlowOptions,
+    device: &Device,
+) -> Result<Coupling<AnyUnivariate, ConvNet>> {
+    let channels = event[0];
+    let first = channels.div_ceil(2);
+    let (mask, kept, moved) = match options.split_mode {
+        SplitMode::Channel => (Mask::Kept((0..first).collect()), first, channels - first),
+        SplitMode::ChannelInv => (Mask::Kept((first..channels).collect()), channels - first, first),
+        SplitMode::Checkerboard => (Mask::FoldedCheckerboard.flipped(), channels, channels),
+        SplitMode::CheckerboardInv => (Mask::FoldedCheckerboard, channels, channels),
+    };
+    let (univariate, per_element) = match options.scale_map {
+        Some(scale_map) => {
+            scale_map.validate()?;
+            (AnyUnivariate::Affine(Affine::new(scale_map)), 2)
+        }
+        None => (AnyUnivariate::Additive(Additive::default()), 1),
+    };
+
+    // Layers without weights stand between: an activation, and before it perhaps an ActNorm.
+    let normed = scope.has_part("net.1.actNorm");
+    let numbers = if normed { [0, 3, 6] } else { [0, 2, 4] };
+    let read = |k: usize| Conv::read(scope, &format!("net.{}", numbers[k]), k == 2 || !normed);
+    let (input, hidden, output) = (read(0)?, read(1)?, read(2)?);
+    input.expect(input.outputs(), kept)?;
+    hidden.expect(hidden.outputs(), input.outputs())?;
+    output.expect(per_element * moved, hidden.outputs())?;
+    let norm = |k: usize, channels: usize| {
+        let part = scope.within(&format!("net.{}.actNorm", numbers[k] + 1));
+        normed.then(|| network_norm_in(&part, channels, device)).transpose()
+    };
+    let norms = [norm(0, input.outputs())?, norm(1, hidden.outputs())?];
+    let [input_norm, hidden_norm] = norms;
+    let layers = [
+        input.layer(input_norm, device),
+        hidden.layer(hidden_norm, device),
+        output.pick_outputs(&interleaved(per_element, moved)).layer(None, device),
+    ];
+    let network = ConvNet::from_layers(layers, options.activation.init(device));
+    scope.named("net", Coupling::new(&mask, &event, univariate, |_, _| network, device))
+}
+
+/// The log-scale and shift of an ActNorm inside a network, which runs from latent to data.
+fn network_norm_in(
+    scope: &Scope<'_>,
+    channels: usize,
+    device: &Device,
+) -> Result<(Tensor<1>, Tensor<1>)> {
+    let (found, features) = scale_and_shift_in(scope, device)?;
+    same_width(&scope.full("s"), Some(channels), features)?;
+    found.ok_or_else(|| scope.wrong("s", "has not seen a first batch".into()))
+}
+
+/// `GlowBase`, and how many classes it tells apart; 0 for none.
+fn base_in(scope: &Scope<'_>, channels: usize, device: &Device) -> Result<(ChannelPrior, usize)> {
+    let product = |name: &str| {
+        let shape = [1, channels, 1, 1];
+        let values = scope.floats(name, &shape)?;
+        let logs = scope.floats(&format!("{name}_logs"), &shape)?;
+        let scaled = values.iter().zip(logs).map(|(v, l)| v * (LOG_SCALE_FACTOR * l).exp());
+        Ok::<_, Error>(from_f64(scaled.collect(), [channels], device))
+    };
+    let (mean, log_scale) = (product("loc")?, product("log_scale")?);
+    let mut classes = 0;
+    let mut class = None;
+    if scope.has("loc_cc") {
+        let (means, [count, _]) = scope.floats_of_rank("loc_cc")?;
+        scope.floats("loc_cc", &[count, channels])?;
+        let log_scales = scope.floats("log_scale_cc", &[count, channels])?;
+        let rows = means.chunks(channels).zip(log_scales.chunks(channels));
+        let both = rows.flat_map(|(mean, log_scale)| [mean, log_scale].concat()).collect();
+        class = Some(from_f64(both, [count, 2 * channels], device));
+        classes = count;
+    }
+    Ok((ChannelPrior::from_weights(mean, log_scale, class, ScaleMap::Exp), classes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::interop::HostTensor;
+
+    #[test]
+    fn a_side_that_cannot_be_halved_is_named() {
+        assert_eq!(halved([6, 4], 0).unwrap(), [3, 2]);
+        assert_eq!(
+            halved([3, 2], 1).unwrap_err().to_string(),
+            "GlowOptions.size: level 1 needs even sides, found 3 by 2"
+        );
+        assert!(halved([0, 2], 1).is_err());
+    }
+
+    #[test]
+    fn a_gap_in_a_list_is_named() {
+        let mut dict = StateDict::new();
+        for name in ["flows.0.t", "flows.2.t"] {
+            dict.insert(name, HostTensor::floats([1.0], [1]));
+        }
+        let error = every(&Scope::new(&dict, "flows")).unwrap_err();
+        assert_eq!(error.to_string(), "tensor `flows.1`: saved no tensors");
+    }
+
+    #[test]
+    fn a_network_norm_that_waits_for_data_is_refused() {
+        let mut dict = StateDict::new();
+        for name in ["s", "t"] {
+            dict.insert(name, HostTensor::floats([0.0; 2], [1, 2, 1, 1]));
+        }
+        dict.insert("data_dep_init_done", HostTensor::floats([0.0], []));
+        let scope = Scope::new(&dict, "");
+        let error = network_norm_in(&scope, 2, &Device::flex()).unwrap_err();
+        assert_eq!(error.to_string(), "tensor `s`: has not seen a first batch");
+    }
+}
