@@ -99,6 +99,7 @@ impl NormConv {
 
     /// The layer of given weights `[c_out, c_in, size, size]`; `scale_shift` are the log-scale and
     /// shift of an initialised ActNorm.
+    #[cfg(feature = "interop")]
     pub(crate) fn from_weights(
         weight: Tensor<4>,
         bias: Option<Tensor<1>>,
