@@ -71,7 +71,7 @@ pub trait NoiseModel<const D: usize>: Module + ModuleDisplay + Sync {
     }
 }
 
-/// The noise of [`Dequantize`], uniform whatever the integers are.
+/// The noise of [`Dequantize`](super::Dequantize), uniform whatever the integers are.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
