@@ -2,10 +2,10 @@
 
 use burn::tensor::{DType, Tensor};
 
-use super::host;
 use super::probe::{Worst, caught, names_layer_and_shapes};
 use super::run::{OUTPUTS, Run, outputs};
 use super::subject::{Layer, Subject};
+use super::{Suite, host};
 
 /// The least change by another context that counts as one.
 const LEAST_CHANGE: f64 = 1e-6;
@@ -106,28 +106,36 @@ impl<const D: usize> Run<'_, D> {
             return None;
         }
         let mut worst = Worst::default();
-        let widths = |axis: usize| {
-            let usual = self.suite.shape[axis];
+        let Suite { shape, latent_shape, .. } = *self.suite;
+        let widths = |of: [usize; D], axis: usize| {
+            let usual = of[axis];
             let others = [usual + 1, usual + 2, 1].into_iter().filter(move |w| *w != usual);
             others.map(move |width| {
-                let mut shape = self.suite.shape;
+                let mut shape = of;
                 shape[axis] = width;
                 (width, shape)
             })
         };
+        // The result of another width has its shape, or where shapes change, as many elements.
+        let fits = |found: [usize; D], expected: [usize; D]| {
+            let count = |shape: [usize; D]| (shape[0], shape.iter().product::<usize>());
+            found == expected || (shape != latent_shape && count(found) == count(expected))
+        };
         for axis in 1..D {
             let mut source = self.source.clone();
             let mut results = Vec::new();
-            for (width, shape) in widths(axis) {
+            let c = self.context.as_ref();
+            for (width, shape) in widths(shape, axis) {
                 let x = source.batch(shape, self.suite.domain);
-                let z = source.batch(shape, self.suite.range);
-                let c = self.context.as_ref();
                 let forward = caught(|| {
                     let (z, log_det) = self.plain.forward(x, c);
-                    assert_eq!((z.dims(), log_det.dims()), (shape, [shape[0]]));
+                    assert!(fits(z.dims(), shape) && log_det.dims() == [shape[0]]);
                 });
-                let inverse = caught(|| assert_eq!(self.plain.inverse(z, c).dims(), shape));
                 results.push((format!("forward of {shape:?}"), width, forward));
+            }
+            for (width, shape) in widths(latent_shape, axis) {
+                let z = source.batch(shape, self.suite.range);
+                let inverse = caught(|| assert!(fits(self.plain.inverse(z, c).dims(), shape)));
                 results.push((format!("inverse of {shape:?}"), width, inverse));
             }
             // A layer for every width is one that takes all of these.

@@ -25,8 +25,9 @@ const WAYS: usize = 3;
 type Direction<'a, const D: usize> = &'a dyn Fn(Tensor<D>) -> (Tensor<D>, Tensor<1>);
 
 /// What a direction is tried on at its edges.
-struct Edges<'a> {
+struct Edges<'a, const D: usize> {
     what: &'static str,
+    shape: [usize; D],
     from: Interval,
     declared: &'a [f64],
     /// Whether gradients are looked at, too.
@@ -93,7 +94,7 @@ impl<const D: usize> Run<'_, D> {
             return None;
         }
         let mut source = self.source.clone();
-        let (of_z, of_log_det) = (source.normal(self.x.dims()), source.normal([self.x.dims()[0]]));
+        let (of_z, of_log_det) = (source.normal(self.z.dims()), source.normal([self.x.dims()[0]]));
         let loss = |layer: &dyn Subject<D>, x: Tensor<D>| {
             let (z, log_det) = layer.forward(x, self.context.as_ref());
             (z * of_z.clone()).sum() + (log_det * of_log_det.clone()).sum()
@@ -165,10 +166,17 @@ impl<const D: usize> Run<'_, D> {
         // A training layer that mixes rows gives no row of its own to judge.
         let layer =
             if self.plain.mixes_rows() { self.plain.evaluated() } else { self.plain.training() };
-        let forward = Edges { what: "x", from: suite.domain, declared: &suite.edges, smooth: true };
+        let forward = Edges {
+            what: "x",
+            shape: suite.shape,
+            from: suite.domain,
+            declared: &suite.edges,
+            smooth: true,
+        };
         self.edges_of(&mut worst, &*layer, forward, |x, c| layer.forward(x, c));
         let inverse = Edges {
             what: "z",
+            shape: suite.latent_shape,
             from: suite.range,
             declared: &suite.range_edges,
             smooth: !suite.without.contains(&Check::InverseJacobian),
@@ -181,17 +189,17 @@ impl<const D: usize> Run<'_, D> {
         &self,
         worst: &mut Worst,
         layer: &dyn Subject<D>,
-        edges: Edges<'_>,
+        edges: Edges<'_, D>,
         map: impl Fn(Tensor<D>, Option<&Tensor<2>>) -> (Tensor<D>, Tensor<1>),
     ) {
-        let Edges { what, from, declared, smooth } = edges;
+        let Edges { what, shape, from, declared, smooth } = edges;
         let usual = EDGES.into_iter().filter(|v| from.contains(*v));
         let values: Vec<f64> = usual.chain(declared.iter().copied()).collect();
         if values.is_empty() {
             return;
         }
         let mut source = self.source.clone();
-        let x = source.edges(&values, self.suite.shape, from);
+        let x = source.edges(&values, shape, from);
         let context = self.context_of(x.dims()[0]);
         let leaf = x.autodiff().require_grad();
         let (z, log_det) = map(leaf.clone(), context.as_ref());

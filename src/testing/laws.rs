@@ -2,14 +2,15 @@
 
 use burn::tensor::{DType, Tensor};
 
-use super::host;
 use super::probe::Worst;
 use super::run::{OUTPUTS, Run, outputs};
+use super::{Suite, host};
 
 impl<const D: usize> Run<'_, D> {
     pub fn check_shapes(&self) -> Worst {
         let mut worst = Worst::default();
-        let (shape, rows, c) = (self.suite.shape, self.suite.shape[0], self.context.as_ref());
+        let Suite { shape, latent_shape, .. } = *self.suite;
+        let (rows, c) = (shape[0], self.context.as_ref());
         let dtype = self.source.dtype;
         let mut same = |what: &str, found: &[usize], expected: &[usize], precision: DType| {
             if found != expected {
@@ -20,7 +21,7 @@ impl<const D: usize> Run<'_, D> {
             }
         };
         let (z, log_det) = self.plain.forward(self.x.clone(), c);
-        same("z of forward", &z.dims(), &shape, z.dtype());
+        same("z of forward", &z.dims(), &latent_shape, z.dtype());
         same("log-det of forward", &log_det.dims(), &[rows], log_det.dtype());
         let log_det = self.plain.log_det_jacobian(self.x.clone(), c);
         same("log_det_jacobian", &log_det.dims(), &[rows], log_det.dtype());

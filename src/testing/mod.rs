@@ -107,6 +107,7 @@ pub fn check<const D: usize, B: Bijector<D> + 'static>(layer: B, suite: impl Int
 #[derive(Debug, Clone)]
 pub struct Suite<const D: usize> {
     shape: [usize; D],
+    latent_shape: [usize; D],
     context: usize,
     domain: Interval,
     range: Interval,
@@ -130,6 +131,7 @@ impl<const D: usize> Suite<D> {
         assert!(!shape.contains(&0), "Suite: expected events with elements, found shape {shape:?}");
         Self {
             shape,
+            latent_shape: shape,
             context: 0,
             domain: Interval::LINE,
             range: Interval::LINE,
@@ -141,6 +143,22 @@ impl<const D: usize> Suite<D> {
             device: None,
             seed: 0,
         }
+    }
+
+    /// Declares that latents have another shape than data, as behind a squeeze.
+    ///
+    /// # Panics
+    ///
+    /// If it has another number of rows, or of elements.
+    pub fn with_latent_shape(mut self, shape: [usize; D]) -> Self {
+        let count = |shape: [usize; D]| (shape[0], shape.iter().product::<usize>());
+        assert!(
+            count(shape) == count(self.shape),
+            "Suite: expected a latent shape of as many rows and elements as {:?}, found {shape:?}",
+            self.shape
+        );
+        self.latent_shape = shape;
+        self
     }
 
     /// Gives the layer a context of this width, which it must use.
