@@ -1,13 +1,12 @@
 //! Variational dequantization: the bound it gives, how it trains, what it refuses.
 
-use burn::module::{Module, ModuleVisitor, Param, ParamId};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 use burn_flows::bijector::{ActNorm, ActNormConfig, Coupling, Logit};
 use burn_flows::burn;
 use burn_flows::conditioner::{ConvNet, ConvNetConfig, Mlp};
 use burn_flows::prelude::*;
-use burn_flows::testing::moved;
 use burn_flows::train::{
     Dequantize, FitConfig, FitData, NoiseModel, UniformNoise, VariationalDequantize, bits_per_dim,
     fit, nll,
@@ -30,6 +29,23 @@ fn unit(alpha: f64, context: usize, dropout: f64) -> Unit {
 
 fn variational(dropout: f64) -> Model {
     VariationalDequantize::new(unit(0.01, 0, dropout), unit(0.0, 2, dropout), LEVELS).unwrap()
+}
+
+/// Weights drawn from a seed: those of a new module follow the device's generator, and those of its
+/// last layers are zero.
+fn fixed<M: Module>(module: M, seed: u64) -> M {
+    struct Draw(Noise);
+    impl ModuleMapper for Draw {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            param.map(|value| {
+                let dims = value.dims();
+                let widest = dims.into_iter().max().unwrap_or(1) as f64;
+                let step = if D < 2 { 0.3 } else { 1.0 / widest.sqrt() };
+                self.0.normal(dims, &value.device()) * step
+            })
+        }
+    }
+    module.map(&mut Draw(Noise::seeded(seed)))
 }
 
 fn tensor<const D: usize>(values: Vec<f64>, shape: [usize; D]) -> Tensor<D> {
@@ -75,7 +91,7 @@ fn quick() -> FitConfig {
 
 #[test]
 fn uniform_noise_is_uniform_dequantization() {
-    let flow = moved(unit(0.01, 0, 0.0), 1);
+    let flow = fixed(unit(0.01, 0, 0.0), 1);
     let x = neighbours(50, 3);
     for levels in [4, 17] {
         let v = Dequantize::new(levels).unwrap().apply(x.clone(), &mut Noise::seeded(7));
@@ -108,10 +124,11 @@ fn integrated(flow: &Unit, x: Tensor<2>) -> Vec<f64> {
         .collect()
 }
 
-/// Whatever the noise is, its weights make the mean of the ratios the probability itself.
+/// Whatever the noise is, the mean of p over q is the probability itself, within four standard
+/// errors.
 #[test]
-fn many_draws_reach_the_probability_under_any_noise() {
-    let p = moved(unit(0.01, 0, 0.0), 1).valid();
+fn the_mean_over_draws_is_the_probability_under_any_noise() {
+    let p = fixed(unit(0.01, 0, 0.0), 1);
     let exact = integrated(&p, pairs());
     assert!((exact.iter().sum::<f64>() - 1.0).abs() < 0.05, "{exact:?}");
     // Twice as wide as the standard normal, so that no part of a level is rare.
@@ -119,24 +136,29 @@ fn many_draws_reach_the_probability_under_any_noise() {
     let log_scale = Tensor::full([2], 0.5f64.ln(), &device);
     let wide = ActNorm::from_weights(log_scale, Tensor::zeros([2], &device));
     let couplings = RealNvpConfig::new(2).with_layers(2).with_context(2).init(&device);
-    let (couplings, base) = moved(couplings, 2).valid().into_parts();
+    let (couplings, base) = fixed(couplings, 2).into_parts();
     let q = Flow::new((Logit::new(0.0).unwrap(), (wide, couplings)), base);
-    let x = pairs();
-    let noise = &mut Noise::seeded(5);
     let uniform = VariationalDequantize::new(p.clone(), UniformNoise {}, LEVELS).unwrap();
     let learned = VariationalDequantize::new(p, q, LEVELS).unwrap();
-    for bound in [uniform.bound(x.clone(), None, 4000, noise), learned.bound(x, None, 4000, noise)]
-    {
-        for (row, (found, exact)) in numbers(bound).into_iter().zip(&exact).enumerate() {
-            assert!((found - exact.ln()).abs() < 0.1, "row {row}: {found}, exact {}", exact.ln());
+    const DRAWS: usize = 10_000;
+    for (row, exact) in exact.into_iter().enumerate() {
+        let x = pairs().narrow(0, row, 1).expand([DRAWS, 2]);
+        let noise = &mut Noise::seeded(row as u64);
+        for bound in [uniform.bound(x.clone(), None, 1, noise), learned.bound(x, None, 1, noise)] {
+            let ratios: Vec<f64> = numbers(bound).into_iter().map(f64::exp).collect();
+            let mean = ratios.iter().sum::<f64>() / DRAWS as f64;
+            let square = ratios.iter().map(|r| (r - mean) * (r - mean)).sum::<f64>();
+            let error = square.sqrt() / DRAWS as f64;
+            assert!(error < 0.1 * exact, "row {row}: error {error} of {exact}");
+            assert!((mean - exact).abs() < 4.0 * error, "row {row}: {mean} +- {error}, {exact}");
         }
     }
 }
 
 #[test]
 fn more_draws_tighten_the_bound() {
-    let p = moved(unit(0.01, 0, 0.0), 1).valid();
-    let q = moved(unit(0.0, 2, 0.0), 2).valid();
+    let p = fixed(unit(0.01, 0, 0.0), 1);
+    let q = fixed(unit(0.0, 2, 0.0), 2);
     let model = VariationalDequantize::new(p.clone(), q, LEVELS).unwrap();
     let x = Tensor::cat(vec![pairs(); 64], 0);
     let bound = |draws| mean(model.bound(x.clone(), None, draws, &mut Noise::seeded(9)));
@@ -184,7 +206,7 @@ impl ModuleVisitor for Largest<'_> {
 
 #[test]
 fn gradients_reach_the_density_and_the_noise() {
-    let model = moved(variational(0.0), 4).train();
+    let model = fixed(variational(0.0), 4).train();
     for draws in [1, 3] {
         let loss = model.bound(neighbours(64, 1), None, draws, &mut Noise::seeded(2)).mean().neg();
         let grads = GradientsParams::from_grads(loss.backward(), &model);
@@ -202,7 +224,7 @@ fn gradients_reach_the_density_and_the_noise() {
 /// The gradient of the noise parameters against finite differences of the bound.
 #[test]
 fn the_gradient_of_the_noise_is_that_of_the_bound() {
-    let p = moved(unit(0.01, 0, 0.0), 1).valid();
+    let p = fixed(unit(0.01, 0, 0.0), 1);
     let x = pairs();
     let device = Device::flex();
     let model = |shift: f64| {
@@ -291,7 +313,7 @@ impl Distribution<2> for Fuse {
 
 #[test]
 fn samples_are_integers_of_every_level_and_none_outside() {
-    let model = moved(variational(0.0), 3);
+    let model = fixed(variational(0.0), 3);
     let samples = model.sample(2000, None, &mut Noise::seeded(1), &Device::flex());
     Dequantize::new(LEVELS).unwrap().check(&samples).unwrap();
     let found: std::collections::BTreeSet<_> =
@@ -301,10 +323,13 @@ fn samples_are_integers_of_every_level_and_none_outside() {
 
 #[test]
 fn noise_stays_inside_its_level_and_follows_the_integers() {
-    let model = moved(variational(0.0), 3);
+    let model = fixed(variational(0.0), 3);
     let x = Tensor::cat(vec![pairs(); 50], 0);
     let (v, log_q) = model.dequantize(x.clone(), None, &mut Noise::seeded(1));
-    assert_eq!((v.clone() * LEVELS as f64).floor().into_data(), x.clone().into_data());
+    // In f32 a u just below 1 may round up to it, never further.
+    let offset = v * LEVELS as f64 - x.clone();
+    assert!(offset.clone().min().into_scalar::<f64>() >= 0.0);
+    assert!(offset.max().into_scalar::<f64>() <= 1.0);
     assert!(numbers(log_q).iter().all(|l| l.is_finite()));
     // The same noise under other integers is other noise.
     let u = |x: Tensor<2>| {
@@ -317,8 +342,8 @@ fn noise_stays_inside_its_level_and_follows_the_integers() {
 
 #[test]
 fn a_context_reaches_the_density_and_the_noise() {
-    let p = moved(unit(0.01, 1, 0.0), 1);
-    let q = moved(unit(0.0, 3, 0.0), 2);
+    let p = fixed(unit(0.01, 1, 0.0), 1);
+    let q = fixed(unit(0.0, 3, 0.0), 2);
     let model = VariationalDequantize::new(p, q, LEVELS).unwrap();
     let rows = |c: f64| Tensor::<2>::full([16, 1], c, &Device::flex());
     let bound = |context: &Tensor<2>| {
@@ -382,7 +407,7 @@ fn images_are_dequantized_by_a_network_that_sees_the_image() {
     };
     let layers =
         (Logit::new(0.0).unwrap(), coupling(Mask::Halves, 2), coupling(Mask::Checkerboard, 2));
-    let q = moved(Flow::new(layers, StandardNormal::<4>::new(event, &device)), 3);
+    let q = fixed(Flow::new(layers, StandardNormal::<4>::new(event, &device)), 3);
     let p = Flow::new(Logit::new(0.01).unwrap(), StandardNormal::<4>::new(event, &device));
     let model = VariationalDequantize::new(p, q, 8).unwrap();
     let x = (Noise::seeded(1).uniform::<4>([40, 2, 4, 4], &device) * 8.0).floor();
