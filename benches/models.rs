@@ -1,4 +1,5 @@
-//! Whole models: `<model>/<operation>/<features>x<batch>`.
+//! Whole models: `<model>/<operation>/<features>x<batch>`; the features of an image are
+//! `<channels>x<height>x<width>`.
 //!
 //! `train` is one step: loss, backward, Adam.
 
@@ -7,20 +8,23 @@ use std::hint::black_box;
 use burn_flows::Noise;
 use burn_flows::burn::optim::{AdamConfig, GradientsParams};
 use burn_flows::burn::tensor::Device;
+use burn_flows::conditioner::ConvNetConfig;
 use burn_flows::distribution::Distribution;
-use burn_flows::model::{NiceConfig, RealNvpConfig};
+use burn_flows::model::{GlowConfig, NiceConfig, RealNvpConfig};
 use criterion::{Criterion, criterion_group, criterion_main};
 
-fn model<F: Distribution<2>>(
+fn model<const D: usize, F: Distribution<D>>(
     criterion: &mut Criterion,
     name: &str,
-    features: usize,
-    batch: usize,
+    shape: [usize; D],
     flow: F,
 ) {
     let device = Device::flex();
-    let x = Noise::seeded(1).normal::<2>([batch, features], &device);
-    let id = |operation| format!("{name}/{operation}/{features}x{batch}");
+    let batch = shape[0];
+    let x = Noise::seeded(1).normal(shape, &device);
+    let flow = flow.init_from_data(x.clone(), None);
+    let features: Vec<_> = shape[1..].iter().map(usize::to_string).collect();
+    let id = |operation| format!("{name}/{operation}/{}x{batch}", features.join("x"));
     let plain = flow.valid();
     criterion.bench_function(&id("log_prob"), |b| {
         b.iter(|| black_box(plain.log_prob(x.clone(), None)));
@@ -43,9 +47,12 @@ fn model<F: Distribution<2>>(
 fn models(criterion: &mut Criterion) {
     let device = Device::flex();
     for batch in [64, 1024] {
-        model(criterion, "realnvp", 64, batch, RealNvpConfig::new(64).init(&device));
+        model(criterion, "realnvp", [batch, 64], RealNvpConfig::new(64).init(&device));
     }
-    model(criterion, "nice", 64, 1024, NiceConfig::new(64).init(&device));
+    model(criterion, "nice", [1024, 64], NiceConfig::new(64).init(&device));
+    let glow = GlowConfig::new([3, 16, 16], 2).with_steps(8);
+    let glow = glow.with_network(ConvNetConfig::new(64)).init(&device);
+    model(criterion, "glow", [32, 3, 16, 16], glow);
 }
 
 criterion_group!(benches, models);

@@ -67,6 +67,7 @@ mod error;
 mod flow;
 #[cfg(feature = "interop")]
 pub mod interop;
+mod kernel;
 mod math;
 pub mod model;
 mod noise;

@@ -10,10 +10,10 @@
 use burn::module::{Module, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{Initializer, PaddingConfig2d};
-use burn::tensor::ops::ConvOptions;
-use burn::tensor::{Bool, Device, Tensor, module::conv2d};
+use burn::tensor::{Bool, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::kernel::conv_same;
 use crate::math::channel_moments;
 use crate::param::{flag, replaced};
 
@@ -119,24 +119,23 @@ impl NormConv {
 
     /// The convolution of `x`.
     pub(crate) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        match &self.norm {
-            None => self.conv.forward(x),
+        let weight = self.conv.weight.val();
+        let [c_out, ..] = weight.dims();
+        let wide = |t: Tensor<1>| t.reshape([c_out, 1, 1, 1]);
+        let bias = self.conv.bias.as_ref().map(Param::val);
+        let (weight, bias) = match &self.norm {
+            None => (weight, bias),
             Some(Norm::ActNorm(norm)) => {
-                let channels = norm.shift.lazy_shape()[0];
-                let wide = |t: Tensor<1>| t.reshape([1, channels, 1, 1]);
-                self.conv.forward(x) * wide(norm.log_scale.val()).exp() + wide(norm.shift.val())
+                (weight * wide(norm.log_scale.val()).exp(), Some(norm.shift.val()))
             }
             Some(Norm::Weight(length)) => {
-                let direction = self.conv.weight.val();
-                let [c_out, _, size, _] = direction.dims();
-                let scale =
-                    length.gain.val().reshape([c_out, 1, 1, 1]) / lengths(direction.clone());
-                let bias = self.conv.bias.as_ref().map(Param::val);
-                let half = size / 2;
-                let options = ConvOptions::new([1, 1], [half, half], [1, 1], 1);
-                conv2d(x, direction * scale, bias, options)
+                let scale = wide(length.gain.val()) / lengths(weight.clone());
+                (weight * scale, bias)
             }
-        }
+        };
+        let none = || Tensor::zeros([c_out], (&x.device(), x.dtype()));
+        let bias = bias.unwrap_or_else(none);
+        conv_same(x, weight, bias)
     }
 
     /// Starts an ActNorm from a first batch of inputs; returns the layer and the batch's outputs.

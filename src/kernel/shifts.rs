@@ -1,0 +1,251 @@
+//! A convolution as one product of matrices: the side with fewer channels spread over the shifts.
+//!
+//! wide = M gather(small),  small = scatter(M^T wide)        gather and scatter are adjoint
+//!
+//! `M` is `[wide, small * size * size]`. Images are worked on in blocks of fixed size, so results
+//! do not depend on the number of threads.
+
+use rayon::prelude::*;
+
+use super::matrix::{Matrix, Real, Scratch, add_product, product};
+
+/// Pixels of a block. Fewer make the product inefficient, more leave the cache of a core: with 64
+/// channels, 128 to 512 measure alike.
+const BLOCK: usize = 256;
+
+/// Multiplications below which handing blocks to other threads costs more than it gives.
+const PARALLEL: usize = 1 << 18;
+
+/// The sizes of a convolution.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shifts {
+    pub(super) wide: usize,
+    pub(super) small: usize,
+    /// Rows and columns of the kernel, odd.
+    pub(super) size: usize,
+    pub(super) height: usize,
+    pub(super) width: usize,
+}
+
+impl Shifts {
+    fn pixels(&self) -> usize {
+        self.height * self.width
+    }
+
+    /// Rows of the spread side.
+    fn spread(&self) -> usize {
+        self.small * self.size * self.size
+    }
+
+    fn images_of_block(&self) -> usize {
+        (BLOCK / self.pixels()).max(1)
+    }
+
+    /// `M gather(small)` plus a bias per channel, for images one after another.
+    pub(super) fn expand<T: Real>(&self, m: &[T], small: &[T], bias: &[T]) -> Vec<T> {
+        let m = Matrix::new(m, [self.wide, self.spread()]);
+        self.blocks(small, [self.small, self.wide], |small, out, images| {
+            let columns = self.gather(small, images);
+            let columns = Matrix::new(&columns, [self.spread(), images * self.pixels()]);
+            let mut wide = Scratch::new(self.wide * images * self.pixels());
+            let rows = wide.chunks_mut(images * self.pixels());
+            rows.zip(bias).for_each(|(row, &bias)| row.fill(bias));
+            add_product(&mut wide, m, columns);
+            self.interleave(&wide, self.wide, images, out);
+        })
+    }
+
+    /// `scatter(M^T wide)` plus a bias per channel, for images one after another.
+    pub(super) fn reduce<T: Real>(&self, m: &[T], wide: &[T], bias: &[T]) -> Vec<T> {
+        let m = Matrix::new(m, [self.wide, self.spread()]).transposed();
+        self.blocks(wide, [self.wide, self.small], |wide, out, images| {
+            let columns = self.planes(wide, self.wide, images);
+            let columns = Matrix::new(&columns, [self.wide, images * self.pixels()]);
+            let mut spread = Scratch::new(self.spread() * images * self.pixels());
+            product(&mut spread, m, columns);
+            self.scatter(&spread, bias, images, out);
+        })
+    }
+
+    /// `wide gather(small)^T`, summed over the images in the order of the blocks.
+    pub(super) fn outer<T: Real>(&self, wide: &[T], small: &[T]) -> Vec<T> {
+        let (step, pixels) = (self.images_of_block(), self.pixels());
+        let wide = wide.par_chunks(step * self.wide * pixels);
+        let small = small.par_chunks(step * self.small * pixels);
+        let parts: Vec<Vec<T>> = wide
+            .zip(small)
+            .map(|(wide, small)| {
+                let images = small.len() / (self.small * pixels);
+                let wide = self.planes(wide, self.wide, images);
+                let columns = self.gather(small, images);
+                let wide = Matrix::new(&wide, [self.wide, images * pixels]);
+                let columns = Matrix::new(&columns, [self.spread(), images * pixels]);
+                let mut part = vec![T::ZERO; self.wide * self.spread()];
+                product(&mut part, wide, columns.transposed());
+                part
+            })
+            .collect();
+        let mut total = vec![T::ZERO; self.wide * self.spread()];
+        for part in parts {
+            total.iter_mut().zip(part).for_each(|(total, part)| *total = total.plus(part));
+        }
+        total
+    }
+
+    /// Every block of images from a side of `from` channels to a side of `to` channels.
+    fn blocks<T: Real>(
+        &self,
+        images: &[T],
+        [from, to]: [usize; 2],
+        block: impl Fn(&[T], &mut [T], usize) + Sync,
+    ) -> Vec<T> {
+        let (step, pixels) = (self.images_of_block(), self.pixels());
+        let count = images.len() / (from * pixels);
+        let mut out = vec![T::ZERO; count * to * pixels];
+        let one = |(given, out): (&[T], &mut [T])| block(given, out, out.len() / (to * pixels));
+        let (given, taken) = (step * from * pixels, step * to * pixels);
+        if count * pixels * self.wide * self.spread() < PARALLEL {
+            images.chunks(given).zip(out.chunks_mut(taken)).for_each(one);
+        } else {
+            images.par_chunks(given).zip(out.par_chunks_mut(taken)).for_each(one);
+        }
+        out
+    }
+
+    /// The small side of a block at every shift: `[small * size * size, images * pixels]`.
+    fn gather<T: Real>(&self, small: &[T], images: usize) -> Scratch<T> {
+        if self.size == 1 {
+            return self.planes(small, self.small, images);
+        }
+        let (pixels, size) = (self.pixels(), [self.height, self.width]);
+        let copy = |to: &mut T, from| *to = from;
+        let mut columns = Scratch::new(self.spread() * images * pixels);
+        let frame = self.frame();
+        let mut padded = Scratch::new(images * frame.pixels());
+        padded.fill(T::ZERO);
+        for channel in 0..self.small {
+            for image in 0..images {
+                let from = &small[(image * self.small + channel) * pixels..][..pixels];
+                let to = &mut padded[image * frame.pixels() + frame.start..];
+                each((from, self.width), (to, frame.width), size, copy);
+            }
+            let shifts = self.size * self.size;
+            let rows = &mut columns[channel * shifts * images * pixels..];
+            for (shift, row) in rows.chunks_mut(images * pixels).take(shifts).enumerate() {
+                let offset = shift / self.size * frame.width + shift % self.size;
+                for (image, plane) in row.chunks_mut(pixels).enumerate() {
+                    let from = &padded[image * frame.pixels() + offset..];
+                    each((from, frame.width), (plane, self.width), size, copy);
+                }
+            }
+        }
+        columns
+    }
+
+    /// The adjoint of [`gather`](Self::gather), plus a bias, into the small side of a block.
+    fn scatter<T: Real>(&self, columns: &[T], bias: &[T], images: usize, out: &mut [T]) {
+        let (pixels, size) = (self.pixels(), [self.height, self.width]);
+        let copy = |to: &mut T, from| *to = from;
+        let add = |to: &mut T, from| *to = to.plus(from);
+        let frame = self.frame();
+        let mut padded = Scratch::new(images * frame.pixels());
+        let shifts = self.size * self.size;
+        for (channel, rows) in columns.chunks(shifts * images * pixels).enumerate() {
+            padded.fill(bias[channel]);
+            for (shift, row) in rows.chunks(images * pixels).enumerate() {
+                let offset = shift / self.size * frame.width + shift % self.size;
+                for (image, plane) in row.chunks(pixels).enumerate() {
+                    let to = &mut padded[image * frame.pixels() + offset..];
+                    each((plane, self.width), (to, frame.width), size, add);
+                }
+            }
+            for image in 0..images {
+                let from = &padded[image * frame.pixels() + frame.start..];
+                let to = &mut out[(image * self.small + channel) * pixels..][..pixels];
+                each((from, frame.width), (to, self.width), size, copy);
+            }
+        }
+    }
+
+    /// An image with a margin for the shifts.
+    fn frame(&self) -> Frame {
+        let (margin, width) = (self.size / 2, self.width + self.size - 1);
+        Frame { width, height: self.height + self.size - 1, start: margin * width + margin }
+    }
+
+    /// The images of a block, channel by channel: `[channels, images * pixels]`.
+    fn planes<T: Real>(&self, block: &[T], channels: usize, images: usize) -> Scratch<T> {
+        let pixels = self.pixels();
+        let mut out = Scratch::new(block.len());
+        for (index, out) in out.chunks_mut(pixels).enumerate() {
+            let (channel, image) = (index / images, index % images);
+            out.copy_from_slice(&block[(image * channels + channel) * pixels..][..pixels]);
+        }
+        out
+    }
+
+    /// The inverse of [`planes`](Self::planes).
+    fn interleave<T: Real>(&self, planes: &[T], channels: usize, images: usize, out: &mut [T]) {
+        let pixels = self.pixels();
+        for (image, out) in out.chunks_mut(channels * pixels).enumerate() {
+            for (channel, out) in out.chunks_mut(pixels).enumerate() {
+                out.copy_from_slice(&planes[(channel * images + image) * pixels..][..pixels]);
+            }
+        }
+    }
+}
+
+/// An image with its margin: sizes, and where its first pixel lies.
+struct Frame {
+    width: usize,
+    height: usize,
+    start: usize,
+}
+
+impl Frame {
+    fn pixels(&self) -> usize {
+        self.width * self.height
+    }
+}
+
+/// A rectangle in an image: its numbers from its first pixel on, and the width of the image.
+type Rows<'a, T> = (&'a [T], usize);
+
+/// The same, to be written.
+type RowsMut<'a, T> = (&'a mut [T], usize);
+
+/// Applies `apply` to every pair of numbers of two rectangles of `rows` times `width`.
+fn each<T: Real>(
+    from: Rows<'_, T>,
+    to: RowsMut<'_, T>,
+    [rows, width]: [usize; 2],
+    apply: impl Fn(&mut T, T),
+) {
+    // A row of a length known in advance is one move instead of a loop.
+    match width {
+        2 => each_of_width::<T, 2>(from, to, rows, apply),
+        4 => each_of_width::<T, 4>(from, to, rows, apply),
+        8 => each_of_width::<T, 8>(from, to, rows, apply),
+        16 => each_of_width::<T, 16>(from, to, rows, apply),
+        _ => {
+            for row in 0..rows {
+                let from = &from.0[row * from.1..][..width];
+                let to = &mut to.0[row * to.1..][..width];
+                to.iter_mut().zip(from).for_each(|(to, &from)| apply(to, from));
+            }
+        }
+    }
+}
+
+fn each_of_width<T: Real, const WIDTH: usize>(
+    (from, from_step): Rows<'_, T>,
+    (to, to_step): RowsMut<'_, T>,
+    rows: usize,
+    apply: impl Fn(&mut T, T),
+) {
+    for row in 0..rows {
+        let from: &[T; WIDTH] = from[row * from_step..][..WIDTH].try_into().expect("WIDTH long");
+        let to: &mut [T; WIDTH] = (&mut to[row * to_step..][..WIDTH]).try_into().expect("same");
+        to.iter_mut().zip(from).for_each(|(to, &from)| apply(to, from));
+    }
+}
