@@ -1,6 +1,10 @@
 //! Interrupted runs: what goes on, bit for bit, and what is refused.
 
-use burn_flows::train::{FitData, fit};
+use burn::grad_clipping::GradientClippingConfig;
+use burn::module::ParamGroup;
+use burn::optim::{AdamWConfig, LionConfig, RmsPropConfig, Sgd, SgdConfig};
+use burn_flows::bijector::BatchNormConfig;
+use burn_flows::train::{FitData, fit, fit_with};
 
 use super::*;
 
@@ -44,6 +48,62 @@ fn a_checkpoint_of_other_data_or_configuration_is_refused() {
             "{error}"
         );
     }
+}
+
+#[test]
+fn a_checkpoint_of_another_optimizer_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let flow = small().init(&Device::flex());
+    let config = quick().with_checkpoint(Some(folder.path().to_path_buf())).with_epochs(1);
+    let adam = || AdamWConfig::new().with_weight_decay(0.0);
+    let run = |flow, optimizer| fit_with(flow, banana(100, 1), &config, optimizer);
+    run(flow.clone(), adam().init()).unwrap();
+
+    let bias = ParamGroup::from_regex("bias$").unwrap();
+    let sgd: Sgd = SgdConfig::new().build();
+    for other in [
+        RmsPropConfig::new().init(),
+        SgdConfig::new().init(),
+        LionConfig::new().init(),
+        adam().with_beta_1(0.8).init(),
+        adam().with_beta_2(0.99).init(),
+        adam().with_epsilon(1e-8).init(),
+        adam().with_weight_decay(1e-4).init(),
+        adam().with_grad_clipping(Some(GradientClippingConfig::Value(0.1))).init(),
+        adam().init().with_group(bias, sgd, None),
+    ] {
+        let error = run(flow.clone(), other).unwrap_err();
+        assert!(matches!(error, Error::Format { .. }));
+        let text = "checkpoint.safetensors: belongs to another optimizer, other settings of it or \
+                    other frozen parameters; choose another folder or delete it";
+        assert!(error.to_string().ends_with(text), "{error}");
+    }
+    let (layers, base) = flow.clone().into_parts();
+    let error = run(Flow::new(layers.freeze(), base), adam().init()).unwrap_err();
+    assert!(error.to_string().contains("other frozen parameters"), "{error}");
+
+    // Other weights, as a program that starts again has, are the same run.
+    let fresh = small().init(&Device::flex());
+    let (_, report) = run(fresh, adam().init()).unwrap();
+    assert_eq!(report.resumed_from, Some(1));
+}
+
+/// The trial of the optimizer leaves the model alone, running statistics among it.
+#[test]
+fn a_checkpoint_changes_nothing_about_training() {
+    let folder = tempfile::tempdir().unwrap();
+    let device = Device::flex();
+    let layers = (BatchNormConfig::new(2).init(&device), small().init(&device).into_parts().0);
+    let flow = Flow::new(layers, StandardNormal::<2>::new([2], &device));
+    let x = banana(100, 1);
+    let before = numbers(&flow, x.clone());
+    let config = quick().with_epochs(2);
+    let (plain, report) = fit(flow.valid(), x.clone(), &config).unwrap();
+    let config = config.with_checkpoint(Some(folder.path().to_path_buf()));
+    let (kept, again) = fit(flow.clone(), x.clone(), &config).unwrap();
+    assert_eq!(again.epochs, report.epochs);
+    assert_eq!(numbers(&kept, x.clone()), numbers(&plain, x.clone()));
+    assert_eq!(numbers(&flow, x), before);
 }
 
 #[test]
