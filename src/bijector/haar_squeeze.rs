@@ -6,7 +6,7 @@
 //! inverse   the same sum over i, j: the matrix is symmetric and orthogonal
 //!
 //! Papers: Haar (1910), Zur Theorie der orthogonalen Funktionensysteme, Mathematische Annalen 69;
-//! Ardizzone, Lueth, Kruse, Rother, Koethe (2019), Guided Image Generation with Conditional
+//! Ardizzone, Lüth, Kruse, Rother, Köthe (2019), Guided Image Generation with Conditional
 //! Invertible Neural Networks, on Haar wavelet downsampling, arXiv:1907.02392.
 
 use burn::module::Module;
