@@ -4,8 +4,8 @@ use std::hint::black_box;
 
 use burn_flows::Noise;
 use burn_flows::bijector::{
-    ActNormConfig, BatchNormConfig, Bijector, CouplingConfig, Elementwise, LuLinearConfig, Mask,
-    Permutation,
+    ActNormConfig, BatchNormConfig, Bijector, CouplingConfig, Elementwise, HaarSqueeze,
+    LuLinearConfig, Mask, Permutation, Squeeze,
 };
 use burn_flows::burn::tensor::Device;
 use burn_flows::univariate::{Additive, Affine};
@@ -14,14 +14,27 @@ use criterion::{Criterion, criterion_group, criterion_main};
 const BATCH: usize = 1024;
 const FEATURES: usize = 64;
 
+/// `FEATURES` as an image.
+const IMAGE: [usize; 4] = [BATCH, 4, 4, 4];
+
 fn layer<B: Bijector<2>>(criterion: &mut Criterion, name: &str, layer: &B) {
-    let x = Noise::seeded(1).normal::<2>([BATCH, FEATURES], &Device::flex());
+    on(criterion, name, layer, [BATCH, FEATURES]);
+}
+
+fn on<const D: usize, B: Bijector<D>>(
+    criterion: &mut Criterion,
+    name: &str,
+    layer: &B,
+    shape: [usize; D],
+) {
+    let x = Noise::seeded(1).normal::<D>(shape, &Device::flex());
+    let (z, _) = layer.forward(x.clone(), None);
     let id = |operation| format!("{name}/{operation}/{FEATURES}x{BATCH}");
     criterion.bench_function(&id("forward"), |b| {
         b.iter(|| black_box(layer.forward(x.clone(), None)));
     });
     criterion.bench_function(&id("inverse"), |b| {
-        b.iter(|| black_box(layer.inverse(x.clone(), None)));
+        b.iter(|| black_box(layer.inverse(z.clone(), None)));
     });
 }
 
@@ -41,6 +54,8 @@ fn layers(criterion: &mut Criterion) {
     layer(criterion, "batch_norm", &BatchNormConfig::new(FEATURES).init(&device));
     layer(criterion, "lu_linear", &LuLinearConfig::new(FEATURES).init(&device));
     layer(criterion, "permutation", &Permutation::random(FEATURES, 1, &device));
+    on(criterion, "squeeze", &Squeeze::default(), IMAGE);
+    on(criterion, "haar_squeeze", &HaarSqueeze::default(), IMAGE);
     layer(criterion, "elementwise", &Elementwise::new(Affine::default(), FEATURES, &device));
 }
 

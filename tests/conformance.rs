@@ -262,8 +262,12 @@ rows! {
     conv_checkerboard_flipped: image(Affine::default(), Mask::Checkerboard.flipped(), [1, 3, 2], 0), [2, 1, 3, 2];
     conv_context: image(Affine::default(), Mask::Halves, [2, 2, 2], 3), Suite::new([2, 2, 2, 2]).with_context(3);
     conv_checkerboard_context: image(Affine::default(), Mask::Checkerboard, [1, 2, 3], 2), Suite::new([2, 1, 2, 3]).with_context(2);
-    squeeze: (Squeeze::default(), ActNormConfig::new(4).init(&DEVICE), Inverse::new(Squeeze::default())), Suite::new([2, 1, 4, 2]).without(Check::EventWidth);
-    squeeze_orders: (Squeeze::new(SqueezeOrder::PixelMajor), Inverse::new(Squeeze::new(SqueezeOrder::ChannelMajor))), Suite::new([2, 2, 2, 4]).without(Check::EventWidth);
+    squeeze: Squeeze::default(), Suite::new([2, 1, 4, 2]).with_latent_shape([2, 4, 2, 1]).without(Check::EventWidth); // takes every even size
+    squeeze_pixel_major: Squeeze::new(SqueezeOrder::PixelMajor), Suite::new([2, 2, 2, 4]).with_latent_shape([2, 8, 1, 2]).without(Check::EventWidth);
+    squeeze_inverse: Inverse::new(Squeeze::default()), Suite::new([2, 4, 2, 1]).with_latent_shape([2, 1, 4, 2]).without(Check::EventWidth);
+    squeeze_actnorm: (Squeeze::default(), ActNormConfig::new(4).init(&DEVICE)), Suite::new([2, 1, 4, 2]).with_latent_shape([2, 4, 2, 1]).without(Check::EventWidth);
+    haar_squeeze: HaarSqueeze::default(), Suite::new([2, 2, 4, 2]).with_latent_shape([2, 8, 2, 1]).without(Check::EventWidth);
+    haar_squeeze_pixel_major: HaarSqueeze::new(SqueezeOrder::PixelMajor), Suite::new([2, 3, 2, 2]).with_latent_shape([2, 12, 1, 1]).without(Check::EventWidth);
     glow_convolution: glow_level(ChannelMixing::Convolution, 0), Suite::new([2, 1, 2, 4]).with_domain(-3.0, 3.0).with_range(-3.0, 3.0).without(Check::EventWidth);
     glow_shuffle_context: glow_level(ChannelMixing::Shuffle, 2), Suite::new([2, 1, 4, 2]).with_context(2).with_domain(-3.0, 3.0).with_range(-3.0, 3.0).without(Check::EventWidth);
     glow_reverse: glow_level(ChannelMixing::Reverse, 0), Suite::new([2, 1, 2, 2]).with_domain(-3.0, 3.0).with_range(-3.0, 3.0).without(Check::EventWidth);

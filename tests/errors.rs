@@ -257,6 +257,10 @@ panics! {
 
     squeeze_odd: Squeeze::default().forward(zeros([1, 1, 3, 2]), None) => "Squeeze: expected an even height and width, found shape [1, 1, 3, 2]";
     squeeze_channels: Squeeze::default().inverse(zeros([1, 6, 1, 1]), None) => "Squeeze: expected channels divisible by 4, found shape [1, 6, 1, 1]";
+    squeeze_odd_width: Squeeze::default().forward(zeros([1, 1, 2, 3]), None) => "Squeeze: expected an even height and width, found shape [1, 1, 2, 3]";
+    haar_squeeze_odd_height: HaarSqueeze::default().forward(zeros([1, 1, 5, 2]), None) => "HaarSqueeze: expected an even height and width, found shape [1, 1, 5, 2]";
+    haar_squeeze_odd_width: HaarSqueeze::default().forward(zeros([1, 1, 2, 1]), None) => "HaarSqueeze: expected an even height and width, found shape [1, 1, 2, 1]";
+    haar_squeeze_channels: HaarSqueeze::default().inverse(zeros([1, 6, 1, 1]), None) => "HaarSqueeze: expected channels divisible by 4, found shape [1, 6, 1, 1]";
     conv1x1_channels: InvertibleConv1x1Config::new(3).init(&device()).forward(zeros([1, 2, 1, 1]), None) => "InvertibleConv1x1: expected shape [batch, 3, ..], found [1, 2, 1, 1]";
 
     coupling_forward: dense(0).forward(zeros(WIDE), None) => "Coupling: expected shape [batch, 3], found [2, 4]";

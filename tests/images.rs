@@ -3,9 +3,10 @@
 #[path = "../examples/common/images.rs"]
 mod images;
 
+use std::io::Cursor;
 use std::path::Path;
 
-use image::{GrayImage, Luma, Rgb, RgbImage};
+use image::{GrayImage, ImageFormat, Luma, Rgb, RgbImage};
 
 fn refused(result: Result<images::Images, burn_flows::Error>, text: &str) {
     let error = result.err().expect("an error").to_string();
@@ -43,6 +44,48 @@ fn a_bad_folder_or_picture_is_named() {
     refused(images::folder(Path::new("nowhere"), 8), "nowhere");
     std::fs::write(folder.path().join("broken.png"), b"not a picture").unwrap();
     refused(images::folder(folder.path(), 8), "broken.png");
+}
+
+/// A colour gradient with some texture, in this format.
+fn encoded(format: ImageFormat) -> Vec<u8> {
+    let picture = RgbImage::from_fn(40, 32, |x, y| Rgb([6 * x as u8, 7 * y as u8, (x * y) as u8]));
+    let mut bytes = Cursor::new(vec![]);
+    picture.write_to(&mut bytes, format).unwrap();
+    bytes.into_inner()
+}
+
+#[test]
+fn a_truncated_picture_is_named_wherever_it_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let jpeg = encoded(ImageFormat::Jpeg);
+    // A comment segment that holds the end marker of a thumbnail, behind the start marker.
+    let thumbnail = [0xff, 0xfe, 0, 6, 0xff, 0xd8, 0xff, 0xd9];
+    let embedded = [&jpeg[..2], &thumbnail, &jpeg[2..]].concat();
+    for (name, bytes) in
+        [("a.jpg", jpeg), ("b.JPEG", embedded), ("c.png", encoded(ImageFormat::Png))]
+    {
+        let file = folder.path().join(name);
+        // The checksum and the end chunk of a PNG hold no pixels.
+        let needed = if name == "c.png" { bytes.len() - 16 } else { bytes.len() };
+        for end in (0..needed).step_by(7).chain([needed - 1]) {
+            std::fs::write(&file, &bytes[..end]).unwrap();
+            refused(images::folder(folder.path(), 8), name);
+        }
+        std::fs::write(&file, &bytes).unwrap();
+        let whole = images::folder(folder.path(), 8).unwrap().values;
+        std::fs::write(&file, [&bytes[..], b"appended"].concat()).unwrap();
+        assert_eq!(images::folder(folder.path(), 8).unwrap().values, whole, "{name}");
+        std::fs::remove_file(&file).unwrap();
+    }
+}
+
+#[test]
+fn a_jpeg_without_its_end_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let jpeg = encoded(ImageFormat::Jpeg);
+    std::fs::write(folder.path().join("half.jpg"), &jpeg[..jpeg.len() / 2 + 200]).unwrap();
+    let found = images::folder(folder.path(), 8).err().unwrap().to_string();
+    assert!(found.ends_with("half.jpg: the JPEG ends before its end marker; it is truncated"));
 }
 
 #[test]

@@ -160,6 +160,58 @@ fn a_fresh_linear_layer_is_the_identity() {
     assert_close(log_det, &[0.0; 5]);
 }
 
+/// Two channels of 2x4 pixels: 1 to 8 row by row, and ten times that.
+fn two_channels() -> Tensor<4> {
+    let pixels: Vec<f64> = (1..=8).map(f64::from).collect();
+    let tens: Vec<f64> = pixels.iter().map(|p| 10.0 * p).collect();
+    tensor(&[pixels, tens].concat(), [1, 2, 2, 4])
+}
+
+/// Blocks `1 2 / 5 6` and `3 4 / 7 8`.
+#[test]
+fn squeezed_channels_by_hand() {
+    for (order, expected) in [
+        (
+            SqueezeOrder::ChannelMajor,
+            [1., 3., 2., 4., 5., 7., 6., 8., 10., 30., 20., 40., 50., 70., 60., 80.],
+        ),
+        (
+            SqueezeOrder::PixelMajor,
+            [1., 3., 10., 30., 2., 4., 20., 40., 5., 7., 50., 70., 6., 8., 60., 80.],
+        ),
+    ] {
+        let (z, log_det) = Squeeze::new(order).forward(two_channels(), None);
+        assert_eq!((z.dims(), host(log_det)), ([1, 8, 1, 2], vec![0.0]));
+        assert_eq!(host(z), expected, "{order:?}");
+    }
+}
+
+/// Of `1 2 / 5 6`: sum 14, left minus right -2, top minus bottom -8, diagonals 0, all halved; of
+/// `3 9 / 7 8`: 27, -7, -3, -5.
+#[test]
+fn haar_coefficients_by_hand() {
+    let one = [7.0, 13.5, -1.0, -3.5, -4.0, -1.5, 0.0, -2.5];
+    let ten = one.map(|z| 10.0 * z);
+    let in_pairs: Vec<f64> =
+        (0..4).flat_map(|k| [one[2 * k], one[2 * k + 1], ten[2 * k], ten[2 * k + 1]]).collect();
+    let pixels = [1., 2., 3., 9., 5., 6., 7., 8.];
+    let x = tensor(&[pixels, pixels.map(|p| 10.0 * p)].concat(), [1, 2, 2, 4]);
+    for (order, expected) in
+        [(SqueezeOrder::ChannelMajor, [one, ten].concat()), (SqueezeOrder::PixelMajor, in_pairs)]
+    {
+        let (z, log_det) = HaarSqueeze::new(order).forward(x.clone(), None);
+        assert_eq!((z.dims(), host(log_det)), ([1, 8, 1, 2], vec![0.0]));
+        assert_eq!(host(z), expected, "{order:?}");
+    }
+}
+
+#[test]
+fn haar_keeps_the_length_of_an_image() {
+    let x = Noise::seeded(4).normal::<4>([3, 2, 6, 4], &DEVICE);
+    let (z, _) = HaarSqueeze::default().forward(x.clone(), None);
+    assert_close(z.square().sum(), &host(x.square().sum()));
+}
+
 /// Takes events apart and puts them together, changed where the mask moves, and where only there.
 fn split_is_consistent<const D: usize>(mask: &Mask, shape: [usize; D]) {
     let split = Split::new(mask, &shape[1..], &DEVICE).unwrap();

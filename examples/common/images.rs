@@ -40,7 +40,11 @@ pub fn folder(path: &Path, size: usize) -> Result<Images, Error> {
     let squares = files
         .iter()
         .map(|file| {
-            let whole = image::open(file).map_err(|e| bad(file, e.to_string()))?;
+            let bytes = read(file)?;
+            if bytes.starts_with(&JPEG) && !reaches_its_end(&bytes) {
+                return Err(bad(file, "the JPEG ends before its end marker; it is truncated"));
+            }
+            let whole = image::load_from_memory(&bytes).map_err(|e| bad(file, e.to_string()))?;
             let side = whole.width().min(whole.height());
             let (left, top) = ((whole.width() - side) / 2, (whole.height() - side) / 2);
             let square = whole.crop_imm(left, top, side, side);
@@ -54,6 +58,28 @@ pub fn folder(path: &Path, size: usize) -> Result<Images, Error> {
         planes(&bytes, channels)
     });
     Ok(Images { width: size, channels, values: values.collect(), labels: None })
+}
+
+/// How a JPEG starts.
+const JPEG: [u8; 2] = [0xff, 0xd8];
+
+/// Whether a JPEG has its end marker: without it the decoder fills in what is missing, and does not
+/// say so. Segments are stepped over, since the thumbnail inside one has an end marker of its own;
+/// what stands behind the end is nobody's business.
+fn reaches_its_end(bytes: &[u8]) -> bool {
+    let mut at = JPEG.len();
+    loop {
+        at += match bytes.get(at..) {
+            Some([0xff, 0xd9, ..]) => return true,
+            // An escaped byte among the pixels, or a marker without a segment.
+            Some([0xff, 0x00 | 0x01 | 0xd0..=0xd8, ..]) => 2,
+            // A byte of padding before a marker.
+            Some([0xff, 0xff, ..]) => 1,
+            Some([0xff, _, high, low, ..]) => 2 + usize::from(u16::from_be_bytes([*high, *low])),
+            Some([byte, _, ..]) if *byte != 0xff => 1,
+            _ => return false,
+        };
+    }
 }
 
 /// Pixel after pixel to channel after channel.

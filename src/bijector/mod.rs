@@ -13,6 +13,7 @@
 //! | [`InvertibleConv1x1`] | a learned matrix over the channels of every pixel |
 //! | [`Permutation`] | another order of the features or channels |
 //! | [`Squeeze`] | blocks of pixels become channels |
+//! | [`HaarSqueeze`] | blocks of pixels become their averages and details |
 //! | [`Standardize`] | fixed zero mean and unit variance |
 //! | [`Logit`], [`Exp`], [`Softplus`], [`Tanh`], [`LeakyRelu`] | between the line and intervals |
 //! | [`Inverse`] | any of them, the other way round |
@@ -26,6 +27,7 @@ mod batch_norm;
 mod compose;
 mod coupling;
 mod elementwise;
+mod haar_squeeze;
 mod inverse;
 mod linear;
 mod mask;
@@ -37,6 +39,7 @@ pub use any::{AnyBijector, AnyBijectorConfig};
 pub use batch_norm::{BatchNorm, BatchNormConfig};
 pub use coupling::{Coupling, CouplingConfig};
 pub use elementwise::{Elementwise, Exp, LeakyRelu, Logit, Sigmoid, Softplus, Standardize, Tanh};
+pub use haar_squeeze::HaarSqueeze;
 pub use inverse::Inverse;
 pub use linear::{
     InvertibleConv1x1, InvertibleConv1x1Config, LuFactors, LuLinear, LuLinearConfig, Permutation,

@@ -56,37 +56,51 @@ impl Squeeze {
 impl Bijector<4> for Squeeze {
     fn forward(&self, x: Tensor<4>, _context: Option<&Tensor<2>>) -> (Tensor<4>, Tensor<1>) {
         let log_det = zeros_batch(&x);
+        (self.order.squeeze("Squeeze", x), log_det)
+    }
+
+    fn inverse(&self, z: Tensor<4>, _context: Option<&Tensor<2>>) -> Tensor<4> {
+        self.order.unsqueeze("Squeeze", z)
+    }
+}
+
+impl SqueezeOrder {
+    /// Pixels to channels, for this layer.
+    pub(super) fn squeeze(self, layer: &str, x: Tensor<4>) -> Tensor<4> {
         let [batch, channels, height, width] = x.dims();
         assert!(
             height.is_multiple_of(2) && width.is_multiple_of(2),
-            "Squeeze: expected an even height and width, found shape {:?}",
+            "{layer}: expected an even height and width, found shape {:?}",
             x.dims()
         );
         let (h, w) = (height / 2, width / 2);
         let blocks = x.reshape([batch, channels, h, 2, w, 2]);
-        let blocks = match self.order {
-            SqueezeOrder::ChannelMajor => blocks.permute([0, 1, 3, 5, 2, 4]),
-            SqueezeOrder::PixelMajor => blocks.permute([0, 3, 5, 1, 2, 4]),
+        let blocks = match self {
+            Self::ChannelMajor => blocks.permute([0, 1, 3, 5, 2, 4]),
+            Self::PixelMajor => blocks.permute([0, 3, 5, 1, 2, 4]),
         };
-        (blocks.reshape([batch, 4 * channels, h, w]), log_det)
+        blocks.reshape([batch, 4 * channels, h, w])
     }
 
-    fn inverse(&self, z: Tensor<4>, _context: Option<&Tensor<2>>) -> Tensor<4> {
-        let [batch, channels, h, w] = z.dims();
-        assert!(
-            channels.is_multiple_of(4),
-            "Squeeze: expected channels divisible by 4, found shape {:?}",
-            z.dims()
-        );
-        let c = channels / 4;
-        let blocks = match self.order {
-            SqueezeOrder::ChannelMajor => {
-                z.reshape([batch, c, 2, 2, h, w]).permute([0, 1, 4, 2, 5, 3])
-            }
-            SqueezeOrder::PixelMajor => {
-                z.reshape([batch, 2, 2, c, h, w]).permute([0, 3, 4, 1, 5, 2])
-            }
+    /// Channels to pixels, for this layer.
+    pub(super) fn unsqueeze(self, layer: &str, z: Tensor<4>) -> Tensor<4> {
+        let [batch, _, h, w] = z.dims();
+        let c = quarter(layer, &z);
+        let blocks = match self {
+            Self::ChannelMajor => z.reshape([batch, c, 2, 2, h, w]).permute([0, 1, 4, 2, 5, 3]),
+            Self::PixelMajor => z.reshape([batch, 2, 2, c, h, w]).permute([0, 3, 4, 1, 5, 2]),
         };
         blocks.reshape([batch, c, 2 * h, 2 * w])
     }
+}
+
+/// The channels of the image behind squeezed ones.
+pub(super) fn quarter(layer: &str, z: &Tensor<4>) -> usize {
+    let [_, channels, ..] = z.dims();
+    assert!(
+        channels.is_multiple_of(4),
+        "{layer}: expected channels divisible by 4, found shape {:?}",
+        z.dims()
+    );
+    channels / 4
 }

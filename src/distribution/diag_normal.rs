@@ -6,7 +6,7 @@ use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
-use super::{Distribution, batch_shape, check_event};
+use super::{Distribution, batch_shape, check_event, check_location_and_scale};
 use crate::error::{Result, at_least, expect_valid};
 use crate::math::{LN_2PI, event_len, repeat_batch, sum_event};
 use crate::noise::Noise;
@@ -41,9 +41,10 @@ pub struct DiagNormalConfig {
 /// let device = Device::flex();
 /// let mean = Tensor::<2>::from_data([[1.0, 2.0]], &device);
 /// let scale = Tensor::<2>::from_data([[0.5, 0.5]], &device);
-/// let normal = DiagNormal::fixed(mean.clone(), scale);
+/// let normal = DiagNormal::fixed(mean.clone(), scale)?;
 /// let at_mean = normal.log_prob(mean, None).into_scalar::<f32>();
 /// assert!((at_mean - (2.0 / std::f32::consts::PI).ln()).abs() < 1e-6);
+/// # Ok::<(), burn_flows::Error>(())
 /// ```
 #[derive(Module, Debug)]
 pub struct DiagNormal<const D: usize> {
@@ -74,9 +75,19 @@ impl DiagNormalConfig {
 
 impl<const D: usize> DiagNormal<D> {
     /// This mean and scale, both `[1, event..]`, never trained.
-    pub fn fixed(mean: Tensor<D>, scale: Tensor<D>) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// If a scale is not positive and finite, a mean not finite, or an event has no element.
+    ///
+    /// # Panics
+    ///
+    /// If the shapes differ, or their first axis is not 1.
+    pub fn fixed(mean: Tensor<D>, scale: Tensor<D>) -> Result<Self> {
+        check_location_and_scale("DiagNormal", "mean", &mean, &scale)?;
+        DiagNormalConfig::new(mean.dims()[1..].to_vec()).validate()?;
         let param = |t: Tensor<D>| Param::from_tensor(t.without_autodiff()).set_require_grad(false);
-        Self { mean: param(mean), log_scale: param(scale.log()) }
+        Ok(Self { mean: param(mean), log_scale: param(scale.log()) })
     }
 
     /// This mean and logarithm of the scale, both `[1, event..]`, to be learned further.

@@ -143,6 +143,25 @@ fn finite<const D: usize>(
     }
 }
 
+/// Checks a scale, and a location by the name it has there, both `[1, event..]`.
+///
+/// # Panics
+///
+/// If the shapes differ, or their first axis is not 1.
+#[track_caller]
+fn check_location_and_scale<const D: usize>(
+    name: &'static str,
+    field: &'static str,
+    location: &Tensor<D>,
+    scale: &Tensor<D>,
+) -> Result<()> {
+    let (shape, found) = (location.dims(), scale.dims());
+    assert!(shape[0] == 1, "{name}: expected a {field} of shape [1, event..], found {shape:?}");
+    assert!(found == shape, "{name}: expected a scale of shape {shape:?}, found {found:?}");
+    finite(name, field, location, f64::NEG_INFINITY)?;
+    finite(name, "scale", scale, 0.0)
+}
+
 /// `[n, event..]`.
 pub(crate) fn batch_shape<const D: usize>(n: usize, event: &[usize]) -> [usize; D] {
     let mut shape = [n; D];

@@ -11,7 +11,7 @@ use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
-use super::{Distribution, batch_shape, check_event, finite};
+use super::{Distribution, batch_shape, check_event, check_location_and_scale};
 use crate::error::{Error, Result, at_least, expect_valid};
 use crate::math::{event_len, repeat_batch, sum_event};
 use crate::noise::Noise;
@@ -126,15 +126,8 @@ impl<const D: usize> StudentT<D> {
     /// # Ok::<(), burn_flows::Error>(())
     /// ```
     pub fn fixed(degrees_of_freedom: f64, location: Tensor<D>, scale: Tensor<D>) -> Result<Self> {
-        let (shape, found) = (location.dims(), scale.dims());
-        assert!(
-            shape[0] == 1,
-            "StudentT: expected a location of shape [1, event..], found {shape:?}"
-        );
-        assert!(found == shape, "StudentT: expected a scale of shape {shape:?}, found {found:?}");
-        StudentTConfig::new(shape[1..].to_vec(), degrees_of_freedom).validate()?;
-        finite("StudentT", "location", &location, f64::NEG_INFINITY)?;
-        finite("StudentT", "scale", &scale, 0.0)?;
+        check_location_and_scale("StudentT", "location", &location, &scale)?;
+        StudentTConfig::new(location.dims()[1..].to_vec(), degrees_of_freedom).validate()?;
         let param = |t: Tensor<D>| Param::from_tensor(t.without_autodiff()).set_require_grad(false);
         Ok(Self { location: param(location), log_scale: param(scale.log()), degrees_of_freedom })
     }

@@ -178,7 +178,7 @@ fn permutations(chain: &Scope<'_>, layers: usize) -> Result<Option<Vec<Vec<usize
 
 fn base(scope: &Scope<'_>, features: usize, device: &Device) -> Result<DiagNormal<2>> {
     if !scope.has_part("base_dist") {
-        return Ok(standard_base(features, device));
+        return standard_base(features, device);
     }
     let loc = scope.floats("base_dist.bijection.loc", &[features])?.to_vec();
     let raw_scale = scope.floats("base_dist.bijection.scale.args[0]", &[features])?;

@@ -64,7 +64,7 @@ use crate::error::{Error, Result};
 use crate::math::from_f64;
 
 /// A fixed standard normal, for the files that hold no base.
-fn standard_base(features: usize, device: &Device) -> DiagNormal<2> {
+fn standard_base(features: usize, device: &Device) -> Result<DiagNormal<2>> {
     let row = |value: f64| from_f64(vec![value; features], [1, features], device);
     DiagNormal::fixed(row(0.0), row(1.0))
 }

@@ -154,7 +154,7 @@ pub fn elementwise_affine(
 
 fn base(scope: &Scope<'_>, features: usize, device: &Device) -> Result<DiagNormal<2>> {
     if !scope.has_part("base") {
-        return Ok(standard_base(features, device));
+        return standard_base(features, device);
     }
     let loc = scope.floats("base.loc", &[features])?;
     let scale = scope.floats("base.scale", &[features])?;
@@ -162,7 +162,7 @@ fn base(scope: &Scope<'_>, features: usize, device: &Device) -> Result<DiagNorma
         return Err(scope.wrong("base.scale", format!("element {at} is {}", scale[at])));
     }
     let row = |values: &[f64]| from_f64(values.to_vec(), [1, features], device);
-    Ok(DiagNormal::fixed(row(loc), row(scale)))
+    DiagNormal::fixed(row(loc), row(scale))
 }
 
 fn coupling_in(

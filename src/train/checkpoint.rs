@@ -15,6 +15,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
 
 use super::Report;
+use super::trial::Trial;
 use crate::error::{Error, Result};
 use crate::store;
 
@@ -32,6 +33,8 @@ pub(super) struct Checkpoint<M> {
 pub(super) struct State {
     /// The configuration and the data it belongs to; another one must not resume from it.
     pub fingerprint: String,
+    /// What the optimizer does, by which another one is told.
+    pub optimizer: Trial,
     /// What was reported so far.
     pub report: Report,
     /// Skipped steps in a row.

@@ -9,6 +9,7 @@ use burn::tensor::Device;
 
 use super::checkpoint::{self, Checkpoint, State};
 use super::progress::Progress;
+use super::trial::Trial;
 use super::{Batch, Epoch, FitConfig, FitData, Report, Stop, average, gradients, nll};
 use crate::distribution::Distribution;
 use crate::draws;
@@ -31,9 +32,9 @@ const ADAM_EPSILON: f32 = 1e-8;
 /// # Errors
 ///
 /// If the configuration is impossible, the data cannot have a density ([`FitData::check`]), a
-/// checkpoint cannot be written, or belongs to another configuration or other data; if more than
-/// `max_skipped` steps in a row were not finite: then the checkpoint holds the last good weights,
-/// and the error names the layer.
+/// checkpoint cannot be written, or belongs to another configuration, other data or another
+/// optimizer; if more than `max_skipped` steps in a row were not finite: then the checkpoint holds
+/// the last good weights, and the error names the layer.
 ///
 /// ```
 /// use burn::tensor::Device;
@@ -62,7 +63,8 @@ pub fn fit<F: Distribution<D>, const D: usize>(
 ///
 /// # Errors
 ///
-/// As [`fit`]. That a checkpoint belongs to another optimizer is not noticed.
+/// As [`fit`]. The optimizer of a checkpoint is told by what it does to given weights and
+/// gradients, to five digits: kind, settings, groups of parameters, and which are frozen.
 ///
 /// ```
 /// use burn::{optim::RmsPropConfig, tensor::Device};
@@ -129,16 +131,25 @@ impl<'a, F> Run<'a, F> {
         let mut schedule =
             config.schedule.init(config.learning_rate, config.epochs * steps_per_epoch)?;
         let averaged = config.average.is_some();
-        let resumed = match &config.checkpoint {
-            Some(folder) => Checkpoint::load(folder, &flow, averaged, optimizer.clone())?,
-            None => None,
+        let (resumed, trial) = match &config.checkpoint {
+            Some(folder) => (
+                Checkpoint::load(folder, &flow, averaged, optimizer.clone())?,
+                Trial::of(&optimizer, &flow),
+            ),
+            None => (None, Trial::default()),
         };
         if let Some(checkpoint) = resumed {
             let Checkpoint { mut state, weights, average, best, optimizer } = checkpoint;
-            if state.fingerprint != fingerprint {
+            let foreign = if state.fingerprint != fingerprint {
+                Some("another configuration or other data")
+            } else if !state.optimizer.agrees(&trial) {
+                Some("another optimizer, other settings of it or other frozen parameters")
+            } else {
+                None
+            };
+            if let Some(owner) = foreign {
                 let folder = config.checkpoint.as_deref().expect("loaded from it");
-                let reason = "belongs to another configuration or other data; \
-                              choose another folder or delete it";
+                let reason = format!("belongs to {owner}; choose another folder or delete it");
                 return Err(Error::format(&checkpoint::file(folder), reason));
             }
             (0..state.report.steps).for_each(|_| drop(schedule.step()));
@@ -162,7 +173,7 @@ impl<'a, F> Run<'a, F> {
         seed_draws(config, START);
         let weights = flow.train().init_from_data(x, context.as_ref());
         let plain = weights.valid();
-        let state = State { fingerprint, report: Report::default(), streak: 0 };
+        let state = State { fingerprint, optimizer: trial, report: Report::default(), streak: 0 };
         Ok(Self {
             config,
             device,

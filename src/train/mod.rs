@@ -23,6 +23,7 @@ mod progress;
 mod reduce_bits;
 mod report;
 mod schedule;
+mod trial;
 mod variational;
 
 pub use config::FitConfig;

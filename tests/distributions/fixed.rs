@@ -1,4 +1,4 @@
-//! Densities in closed form: uniform, Student t.
+//! Densities in closed form: uniform, normal, Student t.
 
 use super::*;
 
@@ -57,6 +57,54 @@ fn uniform_panics_on_ends_of_two_shapes() {
 fn uniform_panics_on_another_width() {
     let uniform = Uniform::new(tensor(&[0.0; 2], [1, 2]), tensor(&[1.0; 2], [1, 2])).unwrap();
     uniform.log_prob(tensor(&[0.5; 3], [1, 3]), None);
+}
+
+#[test]
+fn diag_normal_has_known_values() {
+    let (mean, scale) = (tensor(&[1.0, -2.0], [1, 2]), tensor(&[0.5, 4.0], [1, 2]));
+    let normal = DiagNormal::fixed(mean, scale).unwrap();
+    // -(1 + 4 + 2 ln 2 pi) / 2 - ln 2, and the same at the mean.
+    let at_mean = -(2.0 * std::f64::consts::PI).ln() - 2f64.ln();
+    assert_values(&normal, &[([0.5, 6.0], at_mean - 2.5), ([1.0, -2.0], at_mean)]);
+    assert_none_learn(&normal, 2);
+    assert_seeded(&normal, None);
+}
+
+#[test]
+fn diag_normal_refuses_impossible_numbers() {
+    let fixed = |mean: f64, scale: f64| {
+        let (mean, scale) = (tensor(&[0.0, mean], [1, 2]), tensor(&[1.0, scale], [1, 2]));
+        DiagNormal::fixed(mean, scale).map(drop)
+    };
+    for (bad, text) in [(0.0, "0"), (-1.0, "-1"), (f64::NAN, "NaN"), (f64::INFINITY, "inf")] {
+        let error = fixed(0.0, bad).unwrap_err();
+        assert!(matches!(error, Error::Config { config: "DiagNormal", field: "scale", .. }));
+        let expected = format!("DiagNormal.scale: must be positive and finite, found {text}");
+        assert_eq!(error.to_string(), expected);
+    }
+    let error = fixed(f64::NEG_INFINITY, 1.0).unwrap_err().to_string();
+    assert_eq!(error, "DiagNormal.mean: must be finite, found -inf");
+    let none = || tensor::<2>(&[], [1, 0]);
+    let error = DiagNormal::fixed(none(), none()).unwrap_err().to_string();
+    assert_eq!(error, "DiagNormalConfig.event: must be at least 1, found 0");
+}
+
+#[test]
+#[should_panic(expected = "DiagNormal: expected a mean of shape [1, event..], found [2, 1]")]
+fn diag_normal_panics_on_a_mean_per_row() {
+    let _ = DiagNormal::fixed(tensor(&[0.0; 2], [2, 1]), tensor(&[1.0; 2], [2, 1]));
+}
+
+#[test]
+#[should_panic(expected = "DiagNormal: expected a scale of shape [1, 2], found [1, 1]")]
+fn diag_normal_panics_on_one_scale_for_all() {
+    let _ = DiagNormal::fixed(tensor(&[0.0; 2], [1, 2]), tensor(&[1.0], [1, 1]));
+}
+
+#[test]
+#[should_panic(expected = "StudentT: expected a scale of shape [1, 2], found [1, 1]")]
+fn student_t_panics_on_one_scale_for_all() {
+    let _ = StudentT::fixed(2.0, tensor(&[0.0; 2], [1, 2]), tensor(&[1.0], [1, 1]));
 }
 
 fn student_t(degrees: f64, location: f64, scale: f64) -> StudentT<2> {

@@ -11,9 +11,9 @@ use burn::tensor::{Device, FloatDType, Gradients, Tensor, TensorData};
 use burn_flows::burn;
 use burn_flows::conditioner::{ActivationConfig, MlpConfig};
 use burn_flows::distribution::{
-    Checkerboard, ConditionalNormal, ConditionalNormalConfig, DiagNormalConfig, Distribution,
-    EightGaussians, GaussianMixture, GaussianMixtureConfig, Pinwheel, Rings, StandardNormal,
-    StudentT, StudentTConfig, TwoMoons, Uniform,
+    Checkerboard, ConditionalNormal, ConditionalNormalConfig, DiagNormal, DiagNormalConfig,
+    Distribution, EightGaussians, GaussianMixture, GaussianMixtureConfig, Pinwheel, Rings,
+    StandardNormal, StudentT, StudentTConfig, TwoMoons, Uniform,
 };
 use burn_flows::{Error, Noise};
 

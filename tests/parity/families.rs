@@ -132,7 +132,8 @@ fn on_standard<const D: usize, B: Bijector<D>>(
     row: [usize; D],
 ) -> Flow<B, DiagNormal<D>> {
     let device = &*DEVICE;
-    Flow::new(layer, DiagNormal::fixed(Tensor::zeros(row, device), Tensor::ones(row, device)))
+    let base = DiagNormal::fixed(Tensor::zeros(row, device), Tensor::ones(row, device));
+    Flow::new(layer, base.expect("zeros and ones"))
 }
 
 /// The shape of one row of a file's data.

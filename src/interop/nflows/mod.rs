@@ -130,7 +130,7 @@ pub fn flow(
         };
         DiagNormal::from_weights(row("_distribution.mean_")?, row("_distribution.log_std_")?)
     } else {
-        standard_base(features, device)
+        standard_base(features, device)?
     };
     scope.finish()?;
     Ok(Flow::new(layer, base))

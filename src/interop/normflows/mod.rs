@@ -235,7 +235,7 @@ fn any(
 
 fn base(scope: &Scope<'_>, features: usize, device: &Device) -> Result<DiagNormal<2>> {
     if !scope.has_part("q0") {
-        return Ok(standard_base(features, device));
+        return standard_base(features, device);
     }
     let row = |name| {
         let values = scope.floats(name, &[1, features])?;

@@ -1,0 +1,99 @@
+//! What an optimizer does to given weights and gradients, by which a checkpoint knows its own.
+//!
+//! An optimizer of burn has no name and no settings that could be read, and the states of several
+//! kinds look alike. So a copy of it makes a few steps on a copy of the model, whose every
+//! parameter and gradient is set to the same numbers; where the first element of each parameter
+//! ends tells kinds, settings, and groups of parameters apart.
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::optim::{GradientsParams, ModuleOptimizer};
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use crate::param::replaced;
+
+/// What every weight starts from: far enough from 0 that weight decay shows.
+const WEIGHT: f64 = 8.0;
+
+/// The gradients of the steps: a small one, by which the epsilon of Adam shows, then others, for
+/// momenta, and for limits of the gradient.
+const GRADIENTS: [f64; 3] = [1e-4, 0.5, -3.0];
+
+/// The learning rate.
+const RATE: f64 = 1.0;
+
+/// What two devices may differ by, relative to [`WEIGHT`]; a hundred roundings of f32. A weight
+/// decay of 1e-4 moves the weights by thirty times as much.
+const TOLERANCE: f64 = 1e-5;
+
+/// Where the first element of every float parameter ends; `None` where it is not trained, or not
+/// finite.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct Trial(Vec<Option<f64>>);
+
+impl Trial {
+    /// Tries the optimizer on the model; both stay as they are.
+    pub fn of<M: Module>(optimizer: &ModuleOptimizer, model: &M) -> Self {
+        let mut optimizer = optimizer.clone();
+        // A snapshot of its own: running statistics of clones share their values.
+        let mut model = model.valid().train().map(&mut Level);
+        for gradient in GRADIENTS {
+            let mut push = Push { gradient, grads: GradientsParams::new() };
+            model.visit(&mut push);
+            model = optimizer.step(RATE, model, push.grads);
+        }
+        let mut ends = Ends(vec![]);
+        model.visit(&mut ends);
+        Self(ends.0)
+    }
+
+    /// Whether both are of the same optimizer.
+    pub fn agrees(&self, other: &Self) -> bool {
+        let same = |pair: (&Option<f64>, &Option<f64>)| match pair {
+            (Some(a), Some(b)) => (a - b).abs() <= TOLERANCE * WEIGHT,
+            (a, b) => a.is_none() && b.is_none(),
+        };
+        self.0.len() == other.0.len() && self.0.iter().zip(&other.0).all(same)
+    }
+}
+
+/// Sets every trained weight to [`WEIGHT`].
+struct Level;
+
+impl ModuleMapper for Level {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let old = param.val();
+        if !old.is_require_grad() {
+            return param;
+        }
+        replaced(param, Tensor::full(old.dims(), WEIGHT, (&old.device(), old.dtype())))
+    }
+}
+
+/// Sets every element of a gradient to the same number.
+struct Push {
+    gradient: f64,
+    grads: GradientsParams,
+}
+
+impl ModuleVisitor for Push {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let value = param.val();
+        if value.is_require_grad() {
+            let options = (&value.device().without_autodiff(), value.dtype());
+            self.grads.register(param.id, Tensor::<D>::full(value.dims(), self.gradient, options));
+        }
+    }
+}
+
+struct Ends(Vec<Option<f64>>);
+
+impl ModuleVisitor for Ends {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let value = param.val();
+        let elements = value.shape().num_elements();
+        let first = || value.clone().reshape([elements]).narrow(0, 0, 1).into_scalar::<f64>();
+        let counts = value.is_require_grad() && elements > 0;
+        self.0.push(counts.then(first).filter(|end| end.is_finite()));
+    }
+}
