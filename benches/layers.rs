@@ -4,8 +4,8 @@ use std::hint::black_box;
 
 use burn_flows::Noise;
 use burn_flows::bijector::{
-    ActNormConfig, BatchNormConfig, Bijector, CouplingConfig, Elementwise, LuLinearConfig, Mask,
-    Permutation,
+    ActNormConfig, BatchNormConfig, Bijector, CouplingConfig, DenseLinearConfig, Elementwise,
+    HouseholderConfig, LuLinearConfig, Mask, Permutation, QrLinearConfig, SvdLinearConfig,
 };
 use burn_flows::burn::tensor::Device;
 use burn_flows::univariate::{Additive, Affine};
@@ -40,6 +40,10 @@ fn layers(criterion: &mut Criterion) {
     layer(criterion, "actnorm", &ActNormConfig::new(FEATURES).init(&device));
     layer(criterion, "batch_norm", &BatchNormConfig::new(FEATURES).init(&device));
     layer(criterion, "lu_linear", &LuLinearConfig::new(FEATURES).init(&device));
+    layer(criterion, "dense_linear", &DenseLinearConfig::new(FEATURES).init(&device));
+    layer(criterion, "householder", &HouseholderConfig::new(FEATURES, 8).init(&device));
+    layer(criterion, "qr_linear", &QrLinearConfig::new(FEATURES, 8).init(&device));
+    layer(criterion, "svd_linear", &SvdLinearConfig::new(FEATURES, 8).init(&device));
     layer(criterion, "permutation", &Permutation::random(FEATURES, 1, &device));
     layer(criterion, "elementwise", &Elementwise::new(Affine::default(), FEATURES, &device));
 }
