@@ -61,7 +61,7 @@ fn any(text: &str) -> Result<AnyBijector> {
 
 const NAN: f64 = f64::NAN;
 const SINGULAR: &str =
-    "DenseMatrix.weight: is singular: it has no inverse that its precision could hold";
+    "DenseMatrix.entries: is singular: it has no inverse that its precision could hold";
 
 fn dense_matrix<const R: usize, const C: usize>(rows: [[f64; C]; R]) -> Result<DenseMatrix> {
     DenseMatrix::from_weights(Tensor::from_data(rows, &device()))
@@ -282,7 +282,7 @@ panics! {
     lu_permutation: factors().permuted(Permutation::reverse(2, &device())) => "LuFactors: expected a permutation of 3, found 2";
     lu_permutation_last: factors().permuted_last(Permutation::reverse(4, &device())) => "LuFactors: expected a permutation of 3, found 4";
     dense_forward: DenseLinearConfig::new(3).init(&device()).forward(zeros(WIDE), None) => "DenseLinear: expected shape [batch, 3], found [2, 4]";
-    dense_weight: dense_matrix([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]) => "DenseMatrix: expected weight [3, 3], found [3, 2]";
+    dense_weight: dense_matrix([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]) => "DenseMatrix: expected entries [3, 3], found [3, 2]";
     householder_inverse: HouseholderConfig::new(3, 1).init(&device()).inverse(zeros(WIDE), None) => "Householder: expected shape [batch, 3], found [2, 4]";
     qr_log_det: QrLinearConfig::new(3, 1).init(&device()).log_det_jacobian(zeros(WIDE), None) => "QrLinear: expected shape [batch, 3], found [2, 4]";
     qr_upper: QrFactors::from_weights(reflections(3), zeros([3, 4]), zeros([3])) => "QrFactors: expected upper [3, 3], found [3, 4]";

@@ -56,10 +56,13 @@ pub struct DenseLinearConfig {
 /// ```
 #[derive(Module, Debug)]
 pub struct DenseMatrix {
-    weight: Param<Tensor<2>>,
+    entries: Param<Tensor<2>>,
 }
 
 impl DenseMatrix {
+    /// How burn's visitors name this type and its tensor, for files whose numbers are checked.
+    pub(crate) const PLACE: (&str, &str) = ("Struct:DenseMatrix", "entries");
+
     /// The matrix with these entries.
     ///
     /// # Errors
@@ -70,35 +73,35 @@ impl DenseMatrix {
     /// # Panics
     ///
     /// If it is not square.
-    pub fn from_weights(weight: Tensor<2>) -> Result<Self> {
-        let [size, _] = weight.dims();
-        check_weights("DenseMatrix", "weight", [size, size], &weight);
-        Self::check(&weight)?;
-        Ok(Self { weight: Param::from_tensor(weight) })
+    pub fn from_weights(entries: Tensor<2>) -> Result<Self> {
+        let [size, _] = entries.dims();
+        check_weights("DenseMatrix", "entries", [size, size], &entries);
+        Self::check(&entries.to_data())?;
+        Ok(Self { entries: Param::from_tensor(entries) })
     }
 
-    fn check(weight: &Tensor<2>) -> Result<()> {
-        let rows = rows(weight);
-        let epsilon = weight.dtype().finfo().map_or(f64::EPSILON, |info| info.epsilon);
+    /// Whether these are entries of a matrix with an inverse.
+    pub(crate) fn check(entries: &TensorData) -> Result<()> {
+        let rows = rows(entries);
+        let epsilon = entries.dtype().finfo().map_or(f64::EPSILON, |info| info.epsilon);
         let inverse = Elimination::of(rows.clone()).inverse();
         if inverse.is_some_and(|inverse| 1.0 / (norm(&rows) * norm(&inverse)) > epsilon) {
             return Ok(());
         }
-        Err(Error::config("DenseMatrix", "weight", SINGULAR.into()))
+        let reason = "is singular: it has no inverse that its precision could hold";
+        Err(Error::config("DenseMatrix", "entries", reason.into()))
     }
 
     /// A random rotation.
     pub(super) fn rotation(size: usize, seed: u64, device: &Device) -> Self {
         let values = rotation(size, seed).concat();
-        Self { weight: Param::from_tensor(from_f64(values, [size, size], device)) }
+        Self { entries: Param::from_tensor(from_f64(values, [size, size], device)) }
     }
 }
 
-const SINGULAR: &str = "is singular: it has no inverse that its precision could hold";
-
-fn rows(weight: &Tensor<2>) -> Vec<Vec<f64>> {
-    let values: Vec<f64> = weight.to_data().iter::<f64>().collect();
-    values.chunks(weight.dims()[1]).map(<[f64]>::to_vec).collect()
+fn rows(entries: &TensorData) -> Vec<Vec<f64>> {
+    let values: Vec<f64> = entries.iter::<f64>().collect();
+    values.chunks(entries.shape()[1]).map(<[f64]>::to_vec).collect()
 }
 
 /// Numbers of the host beside a tensor, outside any graph.
@@ -107,42 +110,42 @@ fn beside<const D: usize>(values: Vec<f64>, shape: [usize; D], like: &Tensor<2>)
     Tensor::from_data(TensorData::new(values, shape), options)
 }
 
-/// Zero, with the gradient of `weight`.
-fn change(weight: Tensor<2>) -> Tensor<2> {
-    weight.clone() - weight.detach()
+/// Zero, with the gradient of these entries.
+fn change(entries: Tensor<2>) -> Tensor<2> {
+    entries.clone() - entries.detach()
 }
 
 impl InvertibleMatrix for DenseMatrix {
     const LAYER: &'static str = "DenseLinear";
 
     fn size(&self) -> usize {
-        self.weight.lazy_shape()[0]
+        self.entries.lazy_shape()[0]
     }
 
     fn matrix(&self) -> Tensor<2> {
-        self.weight.val()
+        self.entries.val()
     }
 
     fn inverse_matrix(&self) -> Tensor<2> {
-        let (weight, size) = (self.weight.val(), self.size());
-        match Elimination::of(rows(&weight)).inverse() {
+        let (entries, size) = (self.entries.val(), self.size());
+        match Elimination::of(rows(&entries.to_data())).inverse() {
             Some(inverse) => {
-                let inverse = beside(inverse.concat(), [size, size], &weight);
-                let moved = inverse.clone().matmul(change(weight)).matmul(inverse.clone());
+                let inverse = beside(inverse.concat(), [size, size], &entries);
+                let moved = inverse.clone().matmul(change(entries)).matmul(inverse.clone());
                 inverse - moved
             }
-            None => beside(vec![f64::INFINITY; size * size], [size, size], &weight),
+            None => beside(vec![f64::INFINITY; size * size], [size, size], &entries),
         }
     }
 
     fn log_abs_det(&self) -> Tensor<1> {
-        let (weight, size) = (self.weight.val(), self.size());
-        let elimination = Elimination::of(rows(&weight));
-        let value = beside(vec![elimination.log_abs_det()], [1], &weight);
+        let (entries, size) = (self.entries.val(), self.size());
+        let elimination = Elimination::of(rows(&entries.to_data()));
+        let value = beside(vec![elimination.log_abs_det()], [1], &entries);
         match elimination.inverse() {
             Some(inverse) => {
-                let inverse = beside(inverse.concat(), [size, size], &weight);
-                value + (inverse.transpose() * change(weight)).sum()
+                let inverse = beside(inverse.concat(), [size, size], &entries);
+                value + (inverse.transpose() * change(entries)).sum()
             }
             None => value,
         }
@@ -204,8 +207,8 @@ mod tests {
     #[test]
     fn a_matrix_that_became_singular_has_no_nan() {
         let device = Device::flex().autodiff();
-        let weight = Tensor::from_data([[1.0, 2.0], [2.0, 4.0]], &device);
-        let dense = DenseMatrix { weight: Param::from_tensor(weight) };
+        let entries = Tensor::from_data([[1.0, 2.0], [2.0, 4.0]], &device);
+        let dense = DenseMatrix { entries: Param::from_tensor(entries) };
         assert_eq!(dense.log_abs_det().into_scalar::<f32>(), f32::NEG_INFINITY);
         assert_eq!(dense.inverse_matrix().min().into_scalar::<f32>(), f32::INFINITY);
     }
