@@ -12,6 +12,7 @@ use burn_flows::conditioner::{
 use burn_flows::distribution::{
     ChannelPriorConfig, DiagNormalConfig, Distribution, StandardNormal,
 };
+use burn_flows::interop::{HostTensor, StateDict, nflows, normflows};
 use burn_flows::model::{GlowConfig, NiceConfig, RealNvpConfig, RealNvpImageConfig};
 use burn_flows::train::{Dequantize, ReduceBits};
 use burn_flows::univariate::{Affine, AnyUnivariateConfig, ScaleMap};
@@ -67,6 +68,13 @@ fn dense_matrix<const R: usize, const C: usize>(rows: [[f64; C]; R]) -> Result<D
     DenseMatrix::from_weights(Tensor::from_data(rows, &device()))
 }
 
+/// The tensors of a layer whose square matrix is singular.
+fn singular(name: &str) -> StateDict {
+    let mut dict = StateDict::new();
+    dict.insert(name, HostTensor::floats([0.1, 0.3, 0.2, 0.6], [2, 2]));
+    dict
+}
+
 fn reflections(features: usize) -> Reflections {
     Reflections::from_weights(zeros([1, features]) + 1.0)
 }
@@ -85,6 +93,8 @@ errors! {
     dense_nearly_singular: dense_matrix([[1.0, 1.0], [1.0, 1.0 + 2e-7]]) => SINGULAR;
     dense_nan: dense_matrix([[1.0, NAN], [0.0, 1.0]]) => SINGULAR;
     dense_infinite: dense_matrix([[f64::INFINITY, 0.0], [0.0, 1.0]]) => SINGULAR;
+    dense_of_nflows: nflows::naive_linear(&singular("_transforms.2._weight"), "_transforms.2", &device()) => format!("tensor `_transforms.2._weight`: {SINGULAR}");
+    conv1x1_of_normflows: normflows::invertible_conv(&singular("flows.0.W"), "flows.0", &device()) => format!("tensor `flows.0.W`: {SINGULAR}");
     householder_features: HouseholderConfig::new(0, 1).validate() => "HouseholderConfig.features: must be at least 1, found 0";
     householder_reflections: HouseholderConfig::new(2, 0).validate() => "HouseholderConfig.reflections: must be at least 1, found 0";
     qr_features: QrLinearConfig::new(0, 1).validate() => "QrLinearConfig.features: must be at least 1, found 0";

@@ -182,8 +182,8 @@ fn naive_linear_in(scope: &Scope<'_>, device: &Device) -> Result<DenseLinear> {
     let (_, [size, _]) = scope.floats_of_rank("_weight")?;
     let weight = scope.floats("_weight", &[size, size])?.to_vec();
     let matrix = DenseMatrix::from_weights(from_f64(weight, [size, size], device));
-    let bias = vector_in(scope, "bias", size, device)?;
-    Ok(LinearMap::new(scope.named("_weight", matrix)?).with_bias(bias))
+    let layer = LinearMap::new(scope.named("_weight", matrix)?);
+    Ok(layer.with_bias(vector_in(scope, "bias", size, device)?))
 }
 
 fn reflections_in(scope: &Scope<'_>, device: &Device) -> Result<Reflections> {
