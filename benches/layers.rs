@@ -1,11 +1,12 @@
-//! Single layers on one batch: `<layer>/<operation>/<features>x<batch>`.
+//! Single layers on one batch: `<layer>/<operation>/<event>x<batch>`.
 
 use std::hint::black_box;
 
 use burn_flows::Noise;
 use burn_flows::bijector::{
-    ActNormConfig, BatchNormConfig, Bijector, CouplingConfig, DenseLinearConfig, Elementwise,
-    HouseholderConfig, LuLinearConfig, Mask, Permutation, QrLinearConfig, SvdLinearConfig,
+    ActNormConfig, BatchNormConfig, Bijector, Conv1x1Matrix, CouplingConfig, DenseLinearConfig,
+    Elementwise, HouseholderConfig, InvertibleConv1x1Config, LuLinearConfig, Mask, Permutation,
+    QrLinearConfig, SvdLinearConfig,
 };
 use burn_flows::burn::tensor::Device;
 use burn_flows::univariate::{Additive, Affine};
@@ -17,6 +18,20 @@ const FEATURES: usize = 64;
 fn layer<B: Bijector<2>>(criterion: &mut Criterion, name: &str, layer: &B) {
     let x = Noise::seeded(1).normal::<2>([BATCH, FEATURES], &Device::flex());
     let id = |operation| format!("{name}/{operation}/{FEATURES}x{BATCH}");
+    criterion.bench_function(&id("forward"), |b| {
+        b.iter(|| black_box(layer.forward(x.clone(), None)));
+    });
+    criterion.bench_function(&id("inverse"), |b| {
+        b.iter(|| black_box(layer.inverse(x.clone(), None)));
+    });
+}
+
+fn convolution(criterion: &mut Criterion, name: &str, parameterisation: Conv1x1Matrix) {
+    let [batch, channels, side] = [32, 12, 8];
+    let x = Noise::seeded(1).normal::<4>([batch, channels, side, side], &Device::flex());
+    let config = InvertibleConv1x1Config::new(channels).with_parameterisation(parameterisation);
+    let layer = config.init(&Device::flex());
+    let id = |operation| format!("conv1x1_{name}/{operation}/{channels}x{side}x{side}x{batch}");
     criterion.bench_function(&id("forward"), |b| {
         b.iter(|| black_box(layer.forward(x.clone(), None)));
     });
@@ -46,6 +61,15 @@ fn layers(criterion: &mut Criterion) {
     layer(criterion, "svd_linear", &SvdLinearConfig::new(FEATURES, 8).init(&device));
     layer(criterion, "permutation", &Permutation::random(FEATURES, 1, &device));
     layer(criterion, "elementwise", &Elementwise::new(Affine::default(), FEATURES, &device));
+    for (name, parameterisation) in [
+        ("plain", Conv1x1Matrix::Plain),
+        ("lu", Conv1x1Matrix::Lu),
+        ("householder", Conv1x1Matrix::Householder),
+        ("qr", Conv1x1Matrix::Qr),
+        ("svd", Conv1x1Matrix::Svd),
+    ] {
+        convolution(criterion, name, parameterisation);
+    }
 }
 
 criterion_group!(benches, layers);

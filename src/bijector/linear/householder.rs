@@ -148,3 +148,23 @@ impl HouseholderConfig {
         LinearMap::new(matrix)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_of_zeros_reflects_nothing() {
+        let rows = [[0.0, 0.0, 0.0], [1.0, -2.0, 2.0]];
+        let of = |rows: &[[f64; 3]]| {
+            let values = rows.concat();
+            let device = Device::flex().autodiff();
+            Reflections::from_weights(from_f64(values, [rows.len(), 3], &device))
+        };
+        let (with, without) = (of(&rows), of(&rows[1..]));
+        assert_eq!(with.matrix().into_data(), without.matrix().into_data());
+        let gradients = with.matrix().square().sum().backward();
+        let gradient = with.vectors.val().grad(&gradients).expect("a trained weight");
+        assert!(gradient.into_data().iter::<f64>().all(f64::is_finite));
+    }
+}
