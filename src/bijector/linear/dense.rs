@@ -142,7 +142,9 @@ impl InvertibleMatrix for DenseMatrix {
         let (entries, size) = (self.entries.val(), self.size());
         let elimination = Elimination::of(rows(&entries.to_data()));
         let value = beside(vec![elimination.log_abs_det()], [1], &entries);
-        match elimination.inverse() {
+        // Only a gradient needs the inverse.
+        let inverse = if entries.is_autodiff() { elimination.inverse() } else { None };
+        match inverse {
             Some(inverse) => {
                 let inverse = beside(inverse.concat(), [size, size], &entries);
                 value + (inverse.transpose() * change(entries)).sum()
