@@ -1,11 +1,12 @@
-//! Single layers on one batch: `<layer>/<operation>/<features>x<batch>`.
+//! Single layers on one batch: `<layer>/<operation>/<event>x<batch>`.
 
 use std::hint::black_box;
 
 use burn_flows::Noise;
 use burn_flows::bijector::{
-    ActNormConfig, BatchNormConfig, Bijector, CouplingConfig, Elementwise, HaarSqueeze,
-    LuLinearConfig, Mask, Permutation, Squeeze,
+    ActNormConfig, BatchNormConfig, Bijector, Conv1x1Matrix, CouplingConfig, DenseLinearConfig,
+    Elementwise, HaarSqueeze, HouseholderConfig, InvertibleConv1x1Config, LuLinearConfig, Mask,
+    Permutation, QrLinearConfig, Squeeze, SvdLinearConfig,
 };
 use burn_flows::burn::tensor::Device;
 use burn_flows::univariate::{Additive, Affine};
@@ -38,6 +39,20 @@ fn on<const D: usize, B: Bijector<D>>(
     });
 }
 
+fn convolution(criterion: &mut Criterion, name: &str, parameterisation: Conv1x1Matrix) {
+    let [batch, channels, side] = [32, 12, 8];
+    let x = Noise::seeded(1).normal::<4>([batch, channels, side, side], &Device::flex());
+    let config = InvertibleConv1x1Config::new(channels).with_parameterisation(parameterisation);
+    let layer = config.init(&Device::flex());
+    let id = |operation| format!("conv1x1_{name}/{operation}/{channels}x{side}x{side}x{batch}");
+    criterion.bench_function(&id("forward"), |b| {
+        b.iter(|| black_box(layer.forward(x.clone(), None)));
+    });
+    criterion.bench_function(&id("inverse"), |b| {
+        b.iter(|| black_box(layer.inverse(x.clone(), None)));
+    });
+}
+
 fn layers(criterion: &mut Criterion) {
     let device = Device::flex();
     let coupling = |mask| CouplingConfig::new(FEATURES).with_mask(mask);
@@ -53,10 +68,23 @@ fn layers(criterion: &mut Criterion) {
     layer(criterion, "actnorm", &ActNormConfig::new(FEATURES).init(&device));
     layer(criterion, "batch_norm", &BatchNormConfig::new(FEATURES).init(&device));
     layer(criterion, "lu_linear", &LuLinearConfig::new(FEATURES).init(&device));
+    layer(criterion, "dense_linear", &DenseLinearConfig::new(FEATURES).init(&device));
+    layer(criterion, "householder", &HouseholderConfig::new(FEATURES, 8).init(&device));
+    layer(criterion, "qr_linear", &QrLinearConfig::new(FEATURES, 8).init(&device));
+    layer(criterion, "svd_linear", &SvdLinearConfig::new(FEATURES, 8).init(&device));
     layer(criterion, "permutation", &Permutation::random(FEATURES, 1, &device));
     on(criterion, "squeeze", &Squeeze::default(), IMAGE);
     on(criterion, "haar_squeeze", &HaarSqueeze::default(), IMAGE);
     layer(criterion, "elementwise", &Elementwise::new(Affine::default(), FEATURES, &device));
+    for (name, parameterisation) in [
+        ("plain", Conv1x1Matrix::Plain),
+        ("lu", Conv1x1Matrix::Lu),
+        ("householder", Conv1x1Matrix::Householder),
+        ("qr", Conv1x1Matrix::Qr),
+        ("svd", Conv1x1Matrix::Svd),
+    ] {
+        convolution(criterion, name, parameterisation);
+    }
 }
 
 criterion_group!(benches, layers);

@@ -103,7 +103,6 @@ pub(crate) fn invert_upper(matrix: Tensor<2>) -> Tensor<2> {
 }
 
 /// A float tensor from host numbers, in the default precision of the device.
-#[cfg(feature = "interop")]
 pub(crate) fn from_f64<const D: usize>(
     values: Vec<f64>,
     shape: [usize; D],

@@ -142,10 +142,20 @@ fn signed_lu() -> LuLinear {
     let tensor = |values: [f64; 3]| Tensor::<1>::from_data(values, &*DEVICE);
     let factors = Tensor::<2>::from_data([[9., 1., -2.], [0.5, 9., 1.], [-1., 0.3, 9.]], &*DEVICE);
     let sign = tensor([1.0, -1.0, -1.0]);
-    LuLinear::from_weights(
-        LuFactors::from_weights(factors, tensor([0.1, -0.4, 0.7]), Some(sign)),
-        tensor([1.0, 0.0, -1.0]),
-    )
+    let matrix = LuFactors::from_weights(factors, tensor([0.1, -0.4, 0.7]), Some(sign));
+    LinearMap::new(matrix).with_bias(tensor([1.0, 0.0, -1.0]))
+}
+
+fn mixing(channels: usize, parameterisation: Conv1x1Matrix) -> InvertibleConv1x1 {
+    let config = InvertibleConv1x1Config::new(channels).with_parameterisation(parameterisation);
+    config.with_seed(5).init(&DEVICE)
+}
+
+/// A 1x1 convolution by LU factors with its permutation behind them, and a bias.
+fn permuted_last() -> InvertibleConv1x1 {
+    let order = Permutation::given(&[1, 2, 0], &DEVICE).unwrap();
+    let matrix = LuFactors::identity(3, &DEVICE).permuted_last(order);
+    LinearMap::new(ChannelMatrix::Lu(matrix)).with_bias(Tensor::ones([3], &*DEVICE))
 }
 
 fn batch_norm(features: usize) -> BatchNorm {
@@ -187,12 +197,31 @@ rows! {
     lu_size_8: lu(8), [3, 8];
     lu_signed: signed_lu(), [4, 3];
 
+    lu_image: lu(3), [2, 3, 2, 1];
+    lu_permuted: LinearMap::new(LuFactors::identity(4, &DEVICE).transposed().permuted(Permutation::random(4, 1, &DEVICE))), [3, 4];
+    dense_size_1: DenseLinearConfig::new(1).init(&DEVICE), [3, 1];
+    dense_size_4: DenseLinearConfig::new(4).init(&DEVICE), [3, 4];
+    dense_size_7: DenseLinearConfig::new(7).with_seed(2).init(&DEVICE), [3, 7];
+    dense_image: LinearMap::new(DenseMatrix::from_weights(Tensor::from_data([[2.0, 1.0], [-1.0, 3.0]], &*DEVICE)).unwrap()), [2, 2, 3, 2];
+    householder_one: HouseholderConfig::new(3, 1).init(&DEVICE), [3, 3];
+    householder_full: HouseholderConfig::new(4, 4).init(&DEVICE), [3, 4];
+    householder_more: HouseholderConfig::new(2, 5).init(&DEVICE), [3, 2];
+    householder_image: LinearMap::new(Reflections::from_weights(Tensor::from_data([[1.0, 2.0, 0.0], [1.0, 2.0, 0.0]], &*DEVICE))), [2, 3, 2, 1];
+    qr_size_1: QrLinearConfig::new(1, 1).init(&DEVICE), Suite::new([3, 1]).without(Check::Gradients); // one direction, and nothing above the diagonal
+    qr_size_4: QrLinearConfig::new(4, 2).init(&DEVICE), [3, 4];
+    qr_size_7: QrLinearConfig::new(7, 7).with_seed(3).init(&DEVICE), [3, 7];
+    qr_image: QrLinearConfig::new(3, 3).init(&DEVICE), [2, 3, 1, 2];
+    svd_size_1: SvdLinearConfig::new(1, 2).init(&DEVICE), Suite::new([3, 1]).without(Check::Gradients); // one direction
+    svd_size_4: SvdLinearConfig::new(4, 2).init(&DEVICE), [3, 4];
+    svd_size_7: SvdLinearConfig::new(7, 7).with_seed(3).init(&DEVICE), [3, 7];
+    svd_image: SvdLinearConfig::new(3, 3).init(&DEVICE), [2, 3, 1, 2];
+
     permutation_reverse: Permutation::reverse(5, &DEVICE), [3, 5];
     permutation_random: Permutation::random(8, 4, &DEVICE), [3, 8];
     permutation_given: Permutation::given(&[2, 0, 1], &DEVICE).unwrap(), [3, 3];
     permutation_image: Permutation::given(&[1, 2, 0], &DEVICE).unwrap(), [2, 3, 2, 1];
 
-    conv1x1_permuted_last: InvertibleConv1x1Config::new(3).init(&DEVICE).permuted_last().with_bias(Tensor::ones([3], &*DEVICE)), [2, 3, 2, 2];
+    conv1x1_permuted_last: permuted_last(), [2, 3, 2, 2];
     unconditional: Unconditional::new(affine(coupling(4, Mask::Halves))), [3, 4];
     elementwise_affine: Elementwise::new(Affine::default(), 4, &DEVICE), [3, 4];
     elementwise_affine_image: Elementwise::new(Affine::default(), 12, &DEVICE), [2, 3, 2, 2];
@@ -268,13 +297,22 @@ rows! {
     squeeze_actnorm: (Squeeze::default(), ActNormConfig::new(4).init(&DEVICE)), Suite::new([2, 1, 4, 2]).with_latent_shape([2, 4, 2, 1]).without(Check::EventWidth);
     haar_squeeze: HaarSqueeze::default(), Suite::new([2, 2, 4, 2]).with_latent_shape([2, 8, 2, 1]).without(Check::EventWidth);
     haar_squeeze_pixel_major: HaarSqueeze::new(SqueezeOrder::PixelMajor), Suite::new([2, 3, 2, 2]).with_latent_shape([2, 12, 1, 1]).without(Check::EventWidth);
-    glow_convolution: glow_level(ChannelMixing::Convolution, 0), Suite::new([2, 1, 2, 4]).with_domain(-3.0, 3.0).with_range(-3.0, 3.0).without(Check::EventWidth);
+    glow_convolution: glow_level(ChannelMixing::Convolution(Conv1x1Matrix::Lu), 0), Suite::new([2, 1, 2, 4]).with_domain(-3.0, 3.0).with_range(-3.0, 3.0).without(Check::EventWidth);
+    glow_qr: glow_level(ChannelMixing::Convolution(Conv1x1Matrix::Qr), 0), Suite::new([2, 1, 2, 2]).with_domain(-3.0, 3.0).with_range(-3.0, 3.0).without(Check::EventWidth);
     glow_shuffle_context: glow_level(ChannelMixing::Shuffle, 2), Suite::new([2, 1, 4, 2]).with_context(2).with_domain(-3.0, 3.0).with_range(-3.0, 3.0).without(Check::EventWidth);
     glow_reverse: glow_level(ChannelMixing::Reverse, 0), Suite::new([2, 1, 2, 2]).with_domain(-3.0, 3.0).with_range(-3.0, 3.0).without(Check::EventWidth);
     real_nvp_image: real_nvp_level(), Suite::new([2, 1, 2, 4]).with_domain(-3.0, 3.0).with_range(-3.0, 3.0).without(Check::EventWidth);
     conv1x1: InvertibleConv1x1Config::new(4).init(&DEVICE), [2, 4, 2, 1];
-    conv1x1_odd: InvertibleConv1x1Config::new(3).with_seed(5).init(&DEVICE), [2, 3, 2, 1];
-    conv1x1_one: InvertibleConv1x1Config::new(1).init(&DEVICE), Suite::new([2, 1, 2, 2]).without(Check::Gradients);
+    conv1x1_odd: mixing(3, Conv1x1Matrix::Lu), [2, 3, 2, 1];
+    conv1x1_one: mixing(1, Conv1x1Matrix::Lu), Suite::new([2, 1, 2, 2]).without(Check::Gradients);
+    conv1x1_plain: mixing(4, Conv1x1Matrix::Plain), [2, 4, 2, 1];
+    conv1x1_plain_one: mixing(1, Conv1x1Matrix::Plain), [2, 1, 2, 2];
+    conv1x1_householder: mixing(4, Conv1x1Matrix::Householder), [2, 4, 1, 2];
+    conv1x1_householder_odd: mixing(3, Conv1x1Matrix::Householder), [2, 3, 2, 2];
+    conv1x1_qr: mixing(4, Conv1x1Matrix::Qr), [2, 4, 2, 1];
+    conv1x1_qr_odd: mixing(3, Conv1x1Matrix::Qr), [2, 3, 1, 2];
+    conv1x1_svd: mixing(4, Conv1x1Matrix::Svd), [2, 4, 2, 1];
+    conv1x1_svd_odd: mixing(3, Conv1x1Matrix::Svd), [2, 3, 1, 2];
     conv_actnorm: glow_net(Normalization::ActNorm, 0), [3, 4, 2, 2];
     conv_weight_norm: glow_net(Normalization::Weight, 2), Suite::new([2, 4, 2, 2]).with_context(2);
     conv_residual: residual_image(Normalization::Weight, Mask::Checkerboard, 0), [2, 2, 2, 2];
@@ -306,6 +344,7 @@ rows! {
     any_stack: any(r#"{"Stack": [{"ActNorm": {"features": 3}}, {"Reverse": {"features": 3}}, {"LuLinear": {"features": 3}}, {"LeakyRelu": {"slope": 0.5}}, {"Shuffle": {"features": 3, "seed": 2}}]}"#), [4, 3];
     any_nested: any(r#"{"Stack": [{"Inverse": [{"ActNorm": {"features": 3}}, {"LuLinear": {"features": 3}}]}, {"Stack": [{"Permutation": {"order": [1, 2, 0]}}, {"Elementwise": {"univariate": "Additive", "features": 3}}]}]}"#), [4, 3];
     any_bounded: any(r#"{"Stack": [{"Logit": {"alpha": 0.05}}, "Tanh", {"Inverse": ["Tanh"]}, "Softplus", {"Inverse": ["Softplus"]}, "Exp", {"Inverse": ["Exp"]}]}"#), Suite::new([4, 3]).with_domain(0.0, 1.0).with_range(-3.0, 3.0);
+    any_linear: any(r#"{"Stack": [{"DenseLinear": {"features": 3, "seed": 1}}, {"Householder": {"features": 3, "reflections": 2, "seed": 1}}, {"QrLinear": {"features": 3, "reflections": 1, "seed": 2}}, {"SvdLinear": {"features": 3, "reflections": 2, "seed": 3}}]}"#), [3, 3];
     any_coupling_context: any_coupling(2), Suite::new([3, 3]).with_context(2);
     any_batch_norm: any(r#"{"BatchNorm": {"features": 3, "epsilon": 1e-5, "momentum": 0.1}}"#), [4, 3];
     any_standardize: AnyBijector::Stack(vec![AnyBijector::Standardize(standardize([7, 3])), any_coupling(0)]), [3, 3];
@@ -334,7 +373,17 @@ fn every_public_name_has_a_row() {
     let (_, rows) = include_str!("conformance.rs").split_once("macro_rules!").unwrap();
     let rows: HashSet<&str> = words(rows).collect();
     // Parts of a layer that a row has no need to name.
-    let parts = ["Activation", "AnyUnivariate", "Dropout", "Mix", "ResidualBlock", "Split"];
+    let parts = [
+        "Activation",
+        "AnyUnivariate",
+        "Dropout",
+        "InvertibleMatrix",
+        "Mix",
+        "QrFactors",
+        "ResidualBlock",
+        "Split",
+        "SvdFactors",
+    ];
     let exports = [
         include_str!("../src/bijector/mod.rs"),
         include_str!("../src/univariate/mod.rs"),

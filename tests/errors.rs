@@ -12,6 +12,7 @@ use burn_flows::conditioner::{
 use burn_flows::distribution::{
     ChannelPriorConfig, DiagNormalConfig, Distribution, StandardNormal,
 };
+use burn_flows::interop::{HostTensor, StateDict, nflows, normflows};
 use burn_flows::model::{GlowConfig, NiceConfig, RealNvpConfig, RealNvpImageConfig};
 use burn_flows::train::{Dequantize, ReduceBits};
 use burn_flows::univariate::{Affine, AnyUnivariateConfig, ScaleMap};
@@ -60,6 +61,23 @@ fn any(text: &str) -> Result<AnyBijector> {
 }
 
 const NAN: f64 = f64::NAN;
+const SINGULAR: &str =
+    "DenseMatrix.entries: is singular: it has no inverse that its precision could hold";
+
+fn dense_matrix<const R: usize, const C: usize>(rows: [[f64; C]; R]) -> Result<DenseMatrix> {
+    DenseMatrix::from_weights(Tensor::from_data(rows, &device()))
+}
+
+/// The tensors of a layer whose square matrix is singular.
+fn singular(name: &str) -> StateDict {
+    let mut dict = StateDict::new();
+    dict.insert(name, HostTensor::floats([0.1, 0.3, 0.2, 0.6], [2, 2]));
+    dict
+}
+
+fn reflections(features: usize) -> Reflections {
+    Reflections::from_weights(zeros([1, features]) + 1.0)
+}
 
 errors! {
     actnorm_features: ActNormConfig::new(0).validate() => "ActNormConfig.features: must be at least 1, found 0";
@@ -69,6 +87,20 @@ errors! {
     batch_norm_epsilon_nan: BatchNormConfig::new(2).with_epsilon(NAN).validate() => "BatchNormConfig.epsilon: must be in (0, 1), found NaN";
     batch_norm_momentum: BatchNormConfig::new(2).with_momentum(1.5).validate() => "BatchNormConfig.momentum: must be in (0, 1], found 1.5";
     lu_features: LuLinearConfig::new(0).validate() => "LuLinearConfig.features: must be at least 1, found 0";
+    dense_features: DenseLinearConfig::new(0).validate() => "DenseLinearConfig.features: must be at least 1, found 0";
+    dense_singular: dense_matrix([[1.0, 2.0], [2.0, 4.0]]) => SINGULAR;
+    dense_zero: dense_matrix([[0.0; 3]; 3]) => SINGULAR;
+    dense_nearly_singular: dense_matrix([[1.0, 1.0], [1.0, 1.0 + 2e-7]]) => SINGULAR;
+    dense_nan: dense_matrix([[1.0, NAN], [0.0, 1.0]]) => SINGULAR;
+    dense_infinite: dense_matrix([[f64::INFINITY, 0.0], [0.0, 1.0]]) => SINGULAR;
+    dense_of_nflows: nflows::naive_linear(&singular("_transforms.2._weight"), "_transforms.2", &device()) => format!("tensor `_transforms.2._weight`: {SINGULAR}");
+    conv1x1_of_normflows: normflows::invertible_conv(&singular("flows.0.W"), "flows.0", &device()) => format!("tensor `flows.0.W`: {SINGULAR}");
+    householder_features: HouseholderConfig::new(0, 1).validate() => "HouseholderConfig.features: must be at least 1, found 0";
+    householder_reflections: HouseholderConfig::new(2, 0).validate() => "HouseholderConfig.reflections: must be at least 1, found 0";
+    qr_features: QrLinearConfig::new(0, 1).validate() => "QrLinearConfig.features: must be at least 1, found 0";
+    qr_reflections: QrLinearConfig::new(2, 0).validate() => "QrLinearConfig.reflections: must be at least 1, found 0";
+    svd_features: SvdLinearConfig::new(0, 1).validate() => "SvdLinearConfig.features: must be at least 1, found 0";
+    svd_reflections: SvdLinearConfig::new(2, 0).validate() => "SvdLinearConfig.reflections: must be at least 1, found 0";
     permutation_twice: Permutation::given(&[0, 2, 2], &device()) => "Permutation.order: [0, 2, 2] does not hold every index below 3 once";
     permutation_outside: Permutation::given(&[0, 3, 1], &device()) => "Permutation.order: [0, 3, 1] does not hold every index below 3 once";
     permutation_empty: Permutation::given(&[], &device()) => "Permutation.order: is empty";
@@ -150,6 +182,10 @@ errors! {
     any_leaky_relu: any(r#"{"LeakyRelu": {"slope": -1.0}}"#) => "LeakyRelu.slope: must be positive and finite, found -1";
     any_logit: any(r#"{"Logit": {"alpha": 0.7}}"#) => "Logit.alpha: must be in [0, 0.5), found 0.7";
     any_lu: any(r#"{"LuLinear": {"features": 0}}"#) => "LuLinearConfig.features: must be at least 1, found 0";
+    any_dense: any(r#"{"DenseLinear": {"features": 0, "seed": 1}}"#) => "DenseLinearConfig.features: must be at least 1, found 0";
+    any_householder: any(r#"{"Householder": {"features": 2, "reflections": 0, "seed": 1}}"#) => "HouseholderConfig.reflections: must be at least 1, found 0";
+    any_qr: any(r#"{"QrLinear": {"features": 2, "reflections": 0, "seed": 1}}"#) => "QrLinearConfig.reflections: must be at least 1, found 0";
+    any_svd: any(r#"{"SvdLinear": {"features": 0, "reflections": 1, "seed": 1}}"#) => "SvdLinearConfig.features: must be at least 1, found 0";
     any_permutation: any(r#"{"Permutation": {"order": [1, 1]}}"#) => "Permutation.order: [1, 1] does not hold every index below 2 once";
     any_reverse: any(r#"{"Reverse": {"features": 0}}"#) => "Reverse.features: must be at least 1, found 0";
     any_shuffle: any(r#"{"Shuffle": {"features": 0, "seed": 1}}"#) => "Shuffle.features: must be at least 1, found 0";
@@ -216,6 +252,11 @@ panics! {
     init_actnorm: ActNormConfig::new(0).init(&device()) => "ActNormConfig.features: must be at least 1, found 0";
     init_batch_norm: BatchNormConfig::new(1).with_momentum(0.0).init(&device()) => "BatchNormConfig.momentum: must be in (0, 1], found 0";
     init_lu: LuLinearConfig::new(0).init(&device()) => "LuLinearConfig.features: must be at least 1, found 0";
+    init_dense: DenseLinearConfig::new(0).init(&device()) => "DenseLinearConfig.features: must be at least 1, found 0";
+    init_householder: HouseholderConfig::new(0, 1).init(&device()) => "HouseholderConfig.features: must be at least 1, found 0";
+    init_qr: QrLinearConfig::new(0, 1).init(&device()) => "QrLinearConfig.features: must be at least 1, found 0";
+    init_svd: SvdLinearConfig::new(3, 0).init(&device()) => "SvdLinearConfig.reflections: must be at least 1, found 0";
+    init_conv1x1: InvertibleConv1x1Config::new(0).init(&device()) => "InvertibleConv1x1Config.channels: must be at least 1, found 0";
     init_reverse: Permutation::reverse(0, &device()) => "Permutation.order: is empty";
     init_random: Permutation::random(0, 1, &device()) => "Permutation.order: is empty";
     init_elementwise: Elementwise::new(Affine::default(), 0, &device()) => "Elementwise: expected at least 1 element, found 0";
@@ -243,10 +284,22 @@ panics! {
     lu_forward: lu().forward(zeros(WIDE), None) => "LuLinear: expected shape [batch, 3], found [2, 4]";
     lu_inverse: lu().inverse(zeros(WIDE), None) => "LuLinear: expected shape [batch, 3], found [2, 4]";
     lu_log_det: lu().log_det_jacobian(zeros(WIDE), None) => "LuLinear: expected shape [batch, 3], found [2, 4]";
-    lu_bias: LuLinear::from_weights(factors(), zeros([1])) => "LuLinear: expected bias [3], found [1]";
+    lu_bias: LinearMap::new(factors()).with_bias(zeros([1])) => "LuLinear: expected bias [3], found [1]";
     lu_factors: LuFactors::from_weights(zeros([3, 2]), zeros([3]), None) => "LuFactors: expected factors [3, 3], found [3, 2]";
     lu_diagonal: LuFactors::from_weights(zeros([3, 3]), zeros([1]), None) => "LuFactors: expected diagonal [3], found [1]";
     lu_sign: LuFactors::from_weights(zeros([3, 3]), zeros([3]), Some(zeros([2]))) => "LuFactors: expected sign [3], found [2]";
+    lu_image: lu().forward(zeros([2, 4, 1, 1]), None) => "LuLinear: expected shape [batch, 3, ..], found [2, 4, 1, 1]";
+    lu_permutation: factors().permuted(Permutation::reverse(2, &device())) => "LuFactors: expected a permutation of 3, found 2";
+    lu_permutation_last: factors().permuted_last(Permutation::reverse(4, &device())) => "LuFactors: expected a permutation of 3, found 4";
+    dense_forward: DenseLinearConfig::new(3).init(&device()).forward(zeros(WIDE), None) => "DenseLinear: expected shape [batch, 3], found [2, 4]";
+    dense_weight: dense_matrix([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]) => "DenseMatrix: expected entries [3, 3], found [3, 2]";
+    householder_inverse: HouseholderConfig::new(3, 1).init(&device()).inverse(zeros(WIDE), None) => "Householder: expected shape [batch, 3], found [2, 4]";
+    qr_log_det: QrLinearConfig::new(3, 1).init(&device()).log_det_jacobian(zeros(WIDE), None) => "QrLinear: expected shape [batch, 3], found [2, 4]";
+    qr_upper: QrFactors::from_weights(reflections(3), zeros([3, 4]), zeros([3])) => "QrFactors: expected upper [3, 3], found [3, 4]";
+    qr_diagonal: QrFactors::from_weights(reflections(3), zeros([3, 3]), zeros([2])) => "QrFactors: expected log_diagonal [3], found [2]";
+    svd_forward: SvdLinearConfig::new(3, 1).init(&device()).forward(zeros(WIDE), None) => "SvdLinear: expected shape [batch, 3], found [2, 4]";
+    svd_diagonal: SvdFactors::from_weights(reflections(3), zeros([2]), reflections(3)) => "SvdFactors: expected diagonal [3], found [2]";
+    svd_right: SvdFactors::from_weights(reflections(3), zeros([3]), reflections(2)) => "SvdFactors: expected right reflections of width 3, found 2";
     permutation_forward: Permutation::reverse(3, &device()).forward(zeros(WIDE), None) => "Permutation: expected shape [batch, 3], found [2, 4]";
     permutation_inverse: Permutation::reverse(3, &device()).inverse(zeros([2, 4, 1, 1]), None) => "Permutation: expected shape [batch, 3, ..], found [2, 4, 1, 1]";
     standardize_forward: standardize().forward(zeros(WIDE), None) => "Standardize: expected shape [2, 3], found [2, 4]";
@@ -262,6 +315,8 @@ panics! {
     haar_squeeze_odd_width: HaarSqueeze::default().forward(zeros([1, 1, 2, 1]), None) => "HaarSqueeze: expected an even height and width, found shape [1, 1, 2, 1]";
     haar_squeeze_channels: HaarSqueeze::default().inverse(zeros([1, 6, 1, 1]), None) => "HaarSqueeze: expected channels divisible by 4, found shape [1, 6, 1, 1]";
     conv1x1_channels: InvertibleConv1x1Config::new(3).init(&device()).forward(zeros([1, 2, 1, 1]), None) => "InvertibleConv1x1: expected shape [batch, 3, ..], found [1, 2, 1, 1]";
+
+    conv1x1_inverse: InvertibleConv1x1Config::new(3).init(&device()).inverse(zeros([2, 1, 2, 2]), None) => "InvertibleConv1x1: expected shape [batch, 3, ..], found [2, 1, 2, 2]";
 
     coupling_forward: dense(0).forward(zeros(WIDE), None) => "Coupling: expected shape [batch, 3], found [2, 4]";
     coupling_inverse: dense(0).inverse(zeros(WIDE), None) => "Coupling: expected shape [batch, 3], found [2, 4]";

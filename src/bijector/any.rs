@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ActNorm, ActNormConfig, BatchNorm, BatchNormConfig, Bijector, Coupling, CouplingConfig,
-    Elementwise, Exp, Inverse, LeakyRelu, Logit, LuLinear, LuLinearConfig, Permutation, Softplus,
-    Standardize, Tanh, Trace,
+    DenseLinear, DenseLinearConfig, Elementwise, Exp, Householder, HouseholderConfig, Inverse,
+    LeakyRelu, Logit, LuLinear, LuLinearConfig, Permutation, QrLinear, QrLinearConfig, Softplus,
+    Standardize, SvdLinear, SvdLinearConfig, Tanh, Trace,
 };
 use crate::conditioner::Mlp;
 use crate::error::{Result, at_least};
@@ -38,10 +39,14 @@ pub enum AnyBijector {
     BatchNorm(BatchNorm),
     /// [`Coupling`] with a dense network.
     Coupling(Coupling<AnyUnivariate, Mlp>),
+    /// [`DenseLinear`].
+    DenseLinear(DenseLinear),
     /// [`Elementwise`].
     Elementwise(Elementwise<AnyUnivariate>),
     /// [`Exp`].
     Exp(Exp),
+    /// [`Householder`].
+    Householder(Householder),
     /// [`Inverse`] of a stack.
     Inverse(Inverse<Vec<AnyBijector>>),
     /// [`LeakyRelu`].
@@ -54,12 +59,16 @@ pub enum AnyBijector {
     MultiCoupling(Coupling<AnyUnivariate, Vec<Mlp>>),
     /// [`Permutation`].
     Permutation(Permutation),
+    /// [`QrLinear`].
+    QrLinear(QrLinear),
     /// [`Softplus`].
     Softplus(Softplus),
     /// One after the other.
     Stack(Vec<AnyBijector>),
     /// [`Standardize`].
     Standardize(Standardize<2>),
+    /// [`SvdLinear`].
+    SvdLinear(SvdLinear),
     /// [`Tanh`].
     Tanh(Tanh),
 }
@@ -82,6 +91,8 @@ pub enum AnyBijectorConfig {
         /// Mask and network.
         coupling: CouplingConfig,
     },
+    /// [`DenseLinear`].
+    DenseLinear(DenseLinearConfig),
     /// [`Elementwise`].
     Elementwise {
         /// The scalar map.
@@ -91,6 +102,8 @@ pub enum AnyBijectorConfig {
     },
     /// [`Exp`].
     Exp,
+    /// [`Householder`].
+    Householder(HouseholderConfig),
     /// [`Inverse`] of a stack.
     Inverse(Vec<AnyBijectorConfig>),
     /// [`LeakyRelu`].
@@ -110,6 +123,8 @@ pub enum AnyBijectorConfig {
         /// `z_i = x_{order[i]}`.
         order: Vec<usize>,
     },
+    /// [`QrLinear`].
+    QrLinear(QrLinearConfig),
     /// [`Permutation::reverse`].
     Reverse {
         /// Features of an event.
@@ -131,6 +146,8 @@ pub enum AnyBijectorConfig {
         /// Features of an event.
         features: usize,
     },
+    /// [`SvdLinear`].
+    SvdLinear(SvdLinearConfig),
     /// [`Tanh`].
     Tanh,
 }
@@ -158,12 +175,20 @@ impl AnyBijectorConfig {
                 coupling.validate()?;
                 AnyBijector::Coupling(coupling.init(univariate.init(), device))
             }
+            Self::DenseLinear(config) => {
+                config.validate()?;
+                AnyBijector::DenseLinear(config.init(device))
+            }
             Self::Elementwise { univariate, features } => {
                 univariate.validate()?;
                 at_least("Elementwise", "features", 1, *features)?;
                 AnyBijector::Elementwise(Elementwise::new(univariate.init(), *features, device))
             }
             Self::Exp => AnyBijector::Exp(Exp {}),
+            Self::Householder(config) => {
+                config.validate()?;
+                AnyBijector::Householder(config.init(device))
+            }
             Self::Inverse(inner) => AnyBijector::Inverse(Inverse::new(all(inner)?)),
             Self::LeakyRelu { slope } => AnyBijector::LeakyRelu(LeakyRelu::new(*slope)?),
             Self::Logit { alpha } => AnyBijector::Logit(Logit::new(*alpha)?),
@@ -173,6 +198,10 @@ impl AnyBijectorConfig {
             }
             Self::Permutation { order } => {
                 AnyBijector::Permutation(Permutation::given(order, device)?)
+            }
+            Self::QrLinear(config) => {
+                config.validate()?;
+                AnyBijector::QrLinear(config.init(device))
             }
             Self::Reverse { features } => {
                 at_least("Reverse", "features", 1, *features)?;
@@ -188,6 +217,10 @@ impl AnyBijectorConfig {
                 at_least("Standardize", "features", 1, *features)?;
                 AnyBijector::Standardize(Standardize::identity(&[*features], device))
             }
+            Self::SvdLinear(config) => {
+                config.validate()?;
+                AnyBijector::SvdLinear(config.init(device))
+            }
             Self::Tanh => AnyBijector::Tanh(Tanh {}),
         })
     }
@@ -199,8 +232,9 @@ macro_rules! each {
         each!($self, ($layer, _wrap, _name) => $body)
     };
     ($self:expr, ($layer:ident, $wrap:ident, $name:ident) => $body:expr) => {
-        each!(@ $self, ($layer, $wrap, $name) => $body; ActNorm BatchNorm Coupling Elementwise Exp
-            Inverse LeakyRelu Logit LuLinear MultiCoupling Permutation Softplus Stack Standardize Tanh)
+        each!(@ $self, ($layer, $wrap, $name) => $body; ActNorm BatchNorm Coupling DenseLinear
+            Elementwise Exp Householder Inverse LeakyRelu Logit LuLinear MultiCoupling Permutation
+            QrLinear Softplus Stack Standardize SvdLinear Tanh)
     };
     (@ $self:expr, ($layer:ident, $wrap:ident, $name:ident) => $body:expr; $($variant:ident)+) => {
         match $self {

@@ -10,7 +10,10 @@
 //! | [`ActNorm`] | scale and shift per channel, started from data |
 //! | [`BatchNorm`] | batch normalization as a bijector |
 //! | [`LuLinear`] | a full linear map by its LU factors |
+//! | [`QrLinear`], [`SvdLinear`], [`DenseLinear`] | the same by other factors, or by its plain matrix |
+//! | [`Householder`] | an orthogonal map by reflections |
 //! | [`InvertibleConv1x1`] | a learned matrix over the channels of every pixel |
+//! | [`LinearMap`] | any [`InvertibleMatrix`] as a layer |
 //! | [`Permutation`] | another order of the features or channels |
 //! | [`Squeeze`] | blocks of pixels become channels |
 //! | [`HaarSqueeze`] | blocks of pixels become their averages and details |
@@ -42,7 +45,10 @@ pub use elementwise::{Elementwise, Exp, LeakyRelu, Logit, Sigmoid, Softplus, Sta
 pub use haar_squeeze::HaarSqueeze;
 pub use inverse::Inverse;
 pub use linear::{
-    InvertibleConv1x1, InvertibleConv1x1Config, LuFactors, LuLinear, LuLinearConfig, Permutation,
+    ChannelMatrix, Conv1x1Matrix, DenseLinear, DenseLinearConfig, DenseMatrix, Householder,
+    HouseholderConfig, InvertibleConv1x1, InvertibleConv1x1Config, InvertibleMatrix, LinearMap,
+    LuFactors, LuLinear, LuLinearConfig, Permutation, QrFactors, QrLinear, QrLinearConfig,
+    Reflections, SvdFactors, SvdLinear, SvdLinearConfig,
 };
 pub use mask::{Mask, Split};
 pub use squeeze::{Squeeze, SqueezeOrder};

@@ -5,7 +5,7 @@
 //!
 //! | module | library | whole stacks | single layers |
 //! | --- | --- | --- | --- |
-//! | [`nflows`] | nflows 0.14 | [`nflows::flow`], [`nflows::glow`] | coupling, ActNorm, BatchNorm, LU, permutation |
+//! | [`nflows`] | nflows 0.14 | [`nflows::flow`], [`nflows::glow`] | coupling, ActNorm, BatchNorm, linear (LU, QR, SVD, Householder, plain), permutation |
 //! | [`zuko`] | zuko 1.6 | [`zuko::real_nvp`] | coupling, elementwise affine |
 //! | [`normflows`] | normflows 1.7 | [`normflows::flow`], [`normflows::multiscale`] | masked affine, coupling block, Glow block, permute, LU, ActNorm |
 //! | [`flowjax`] | FlowJAX 19 | [`flowjax::coupling_flow`] | |
@@ -16,8 +16,7 @@
 //!
 //! Weights are moved, never recomputed: rows and columns are picked and transposed, so training can
 //! go on from them, with the gradients the other library would have. The exceptions are the scale
-//! of a FlowJAX base, means and scales of a normflows `GlowBase`, and the whole matrix of a normflows
-//! `Invertible1x1Conv`.
+//! of a FlowJAX base, and means and scales of a normflows `GlowBase`.
 //!
 //! All directions are this crate's: forward is data to latent, whatever the other library calls it.
 //!

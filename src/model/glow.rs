@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::image::{Levels, finished};
 use crate::bijector::{
-    ActNorm, ActNormConfig, Bijector, Coupling, InvertibleConv1x1, InvertibleConv1x1Config, Mask,
-    Permutation, Squeeze,
+    ActNorm, ActNormConfig, Bijector, Conv1x1Matrix, Coupling, InvertibleConv1x1,
+    InvertibleConv1x1Config, Mask, Permutation, Squeeze,
 };
 use crate::conditioner::{ConvNet, ConvNetConfig};
 use crate::distribution::{ChannelPrior, ChannelPriorConfig};
@@ -33,8 +33,8 @@ pub enum ChannelMixing {
     Reverse,
     /// A random order per step, fixed by the seed.
     Shuffle,
-    /// An invertible 1x1 convolution by its LU factors, started as a random rotation.
-    Convolution,
+    /// An invertible 1x1 convolution, started as a random rotation.
+    Convolution(Conv1x1Matrix),
 }
 
 /// Configuration of a [`Glow`].
@@ -63,7 +63,7 @@ pub struct GlowConfig {
     #[config(default = "AnyUnivariateConfig::Affine(ScaleMap::default())")]
     pub univariate: AnyUnivariateConfig,
     /// How every step mixes the channels.
-    #[config(default = "ChannelMixing::Convolution")]
+    #[config(default = "ChannelMixing::Convolution(Conv1x1Matrix::Lu)")]
     pub mixing: ChannelMixing,
     /// Width of the context that reaches every network and prior, classes one-hot for example; 0
     /// for none.
@@ -176,8 +176,11 @@ impl GlowConfig {
         let mix = match self.mixing {
             ChannelMixing::Reverse => Mix::Permutation(Permutation::reverse(channels, device)),
             ChannelMixing::Shuffle => Mix::Permutation(Permutation::random(channels, seed, device)),
-            ChannelMixing::Convolution => Mix::Convolution(
-                InvertibleConv1x1Config::new(channels).with_seed(seed).init(device),
+            ChannelMixing::Convolution(parameterisation) => Mix::Convolution(
+                InvertibleConv1x1Config::new(channels)
+                    .with_parameterisation(parameterisation)
+                    .with_seed(seed)
+                    .init(device),
             ),
         };
         let network = |from, to| self.network.init(from, to, self.context, device);

@@ -121,7 +121,8 @@ pub fn save<M: Module>(model: &M, path: impl AsRef<Path>) -> Result<()> {
 ///   something else
 /// - [`Error::MissingTensor`], [`Error::ShapeMismatch`], [`Error::UnusedTensor`]: the file is of
 ///   another model
-/// - [`Error::Tensor`]: floats for integers or the like, or an integer that does not fit
+/// - [`Error::Tensor`]: floats for integers or the like, an integer that does not fit, or a singular
+///   matrix where a [`DenseMatrix`](crate::bijector::DenseMatrix) needs an inverse
 ///
 /// ```
 /// use burn::{nn::LinearConfig, tensor::Device};

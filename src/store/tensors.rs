@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Bool, BoolStore, DType, Float, Int, Tensor, TensorData};
 
+use crate::bijector::DenseMatrix;
 use crate::error::{Error, Result};
 
 /// How many tensors an error lists by name.
@@ -20,6 +21,8 @@ pub(super) struct Entry {
 /// One tensor of a model, in the form in which it is saved.
 struct Place {
     name: String,
+    /// The type of the module that holds it, and its own name there.
+    holder: (String, String),
     id: ParamId,
     shape: Vec<usize>,
     dtype: DType,
@@ -116,7 +119,14 @@ impl Place {
                 found: data.shape().to_vec(),
             });
         }
-        cast(&self.name, data, self.dtype)
+        let data = cast(&self.name, data, self.dtype)?;
+        let (module, field) = &self.holder;
+        // A user's own type of this name has another tensor in it.
+        let square = matches!(*self.shape, [rows, columns] if rows == columns);
+        if square && (module.as_str(), field.as_str()) == DenseMatrix::PLACE {
+            DenseMatrix::check(&data).map_err(|e| tensor_error(&self.name, &e.to_string()))?;
+        }
+        Ok(data)
     }
 }
 
@@ -173,11 +183,13 @@ pub(super) fn tensor_error(name: &str, reason: &str) -> Error {
 /// Goes through `valid()`, which folds pending updates into running statistics. Without it, the
 /// last training batch is missing in what is saved, and comes back over what is loaded.
 fn walk<M: Module>(model: &M, each: impl FnMut(Place, &dyn Fn() -> TensorData)) {
-    model.valid().visit(&mut Walker { path: Vec::new(), each });
+    model.valid().visit(&mut Walker { path: Vec::new(), module: String::new(), each });
 }
 
 struct Walker<F> {
     path: Vec<String>,
+    /// The type of the module that was entered last.
+    module: String,
     each: F,
 }
 
@@ -187,15 +199,18 @@ macro_rules! visit_kind {
             let tensor = param.transform_for_save().val();
             let name = self.path.join(".");
             let shape = tensor.dims().to_vec();
-            let place = Place { name, id: param.id, shape, dtype: tensor.dtype() };
+            let field = self.path.last().cloned().unwrap_or_default();
+            let holder = (self.module.clone(), field);
+            let place = Place { name, holder, id: param.id, shape, dtype: tensor.dtype() };
             (self.each)(place, &|| tensor.to_data());
         }
     };
 }
 
 impl<F: FnMut(Place, &dyn Fn() -> TensorData)> ModuleVisitor for Walker<F> {
-    fn enter_module(&mut self, name: &str, _container: &str) {
+    fn enter_module(&mut self, name: &str, container: &str) {
         self.path.push(name.to_string());
+        self.module = container.to_string();
     }
 
     fn exit_module(&mut self, _name: &str, _container: &str) {

@@ -53,6 +53,8 @@ fn a_wrong_number_anywhere_fails() {
         ("nflows/realnvp_affine_coupling.safetensors", "grad_io.x", 1e-5, "gradient of x"),
         ("nflows/batchnorm_train_step.safetensors", "extra.train.z", 1e-7, "training z"),
         ("nflows/batchnorm_train_step.safetensors", "extra.after.running_var", 1e-7, "running"),
+        ("nflows/naive_linear.safetensors", "grad._weight", 1e-5, "gradient of _weight"),
+        ("nflows/svd_linear.safetensors", "grad.orthogonal_2.q_vectors", 1e-4, "orthogonal_2"),
         ("nflows/actnorm_4d.safetensors", "extra.data_init.shift", 1e-7, "shift"),
         ("normflows/actnorm_data_init.safetensors", "extra.data_init.s", 1e-7, "log_scale"),
         ("normflows/glow_multiscale_classcond.safetensors", "io.z.1", 1e-7, "z "),

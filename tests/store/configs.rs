@@ -1,11 +1,13 @@
 use std::fmt::Debug;
 
 use burn_flows::bijector::{
-    ActNormConfig, AnyBijectorConfig, BatchNormConfig, CouplingConfig, LuLinearConfig, Mask,
+    ActNormConfig, AnyBijectorConfig, BatchNormConfig, Conv1x1Matrix, CouplingConfig,
+    DenseLinearConfig, HouseholderConfig, InvertibleConv1x1Config, LuLinearConfig, Mask,
+    QrLinearConfig, SvdLinearConfig,
 };
 use burn_flows::conditioner::{ActivationConfig, ConvNetConfig, MlpConfig};
 use burn_flows::distribution::DiagNormalConfig;
-use burn_flows::model::{Masks, NiceConfig, RealNvpConfig};
+use burn_flows::model::{ChannelMixing, GlowConfig, Masks, NiceConfig, RealNvpConfig};
 use burn_flows::univariate::{AnyUnivariateConfig, ScaleMap};
 use burn_flows::{Error, Noise, store};
 use serde::de::DeserializeOwned;
@@ -37,6 +39,11 @@ fn every_configuration_comes_back() {
     comes_back(ActNormConfig::new(3));
     comes_back(BatchNormConfig::new(3).with_epsilon(2e-7).with_momentum(0.7));
     comes_back(LuLinearConfig::new(5));
+    comes_back(DenseLinearConfig::new(5).with_seed(u64::MAX));
+    comes_back(HouseholderConfig::new(5, 3).with_seed(1));
+    comes_back(QrLinearConfig::new(5, 2).with_seed(2));
+    comes_back(SvdLinearConfig::new(5, 4).with_seed(3));
+    comes_back(InvertibleConv1x1Config::new(5).with_parameterisation(Conv1x1Matrix::Householder));
     comes_back(ConvNetConfig::new(9));
     comes_back(DiagNormalConfig::new(vec![2, 3]));
     comes_back(NiceConfig::new(6).with_masks(Masks::Halves).with_mlp(mlp.clone()).with_context(1));
@@ -47,6 +54,8 @@ fn every_configuration_comes_back() {
             .with_mlp(mlp.clone())
             .with_scale_map(scale_map),
     );
+    let mixing = ChannelMixing::Convolution(Conv1x1Matrix::Svd);
+    comes_back(GlowConfig::new([1, 8, 8], 2).with_mixing(mixing));
     comes_back(scale_map);
     comes_back(AnyUnivariateConfig::Affine(scale_map));
     let univariate = AnyUnivariateConfig::Affine(ScaleMap::default());

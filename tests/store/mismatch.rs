@@ -1,8 +1,9 @@
 use std::collections::HashMap;
 use std::io::ErrorKind;
 
-use burn::module::{Module, Param};
+use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{DType, Int, Tensor, TensorData};
+use burn_flows::bijector::{Conv1x1Matrix, DenseLinearConfig, InvertibleConv1x1Config};
 use burn_flows::model::{NiceConfig, RealNvpConfig};
 use burn_flows::{Error, store};
 use safetensors::{Dtype, tensor::TensorView};
@@ -53,6 +54,25 @@ fn refusal<A: Module, B: Module>(saved: &A, other: impl Fn() -> B) -> Error {
     assert_eq!(errors[0].to_string(), errors[1].to_string());
     let [first, _] = errors;
     first
+}
+
+/// A matrix that a plain linear layer or convolution cannot invert: made by hand, or by training.
+#[test]
+fn a_singular_matrix() {
+    struct Zero;
+    impl ModuleMapper for Zero {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            param.map(|value| value * 0.0)
+        }
+    }
+    let config = InvertibleConv1x1Config::new(3).with_parameterisation(Conv1x1Matrix::Plain);
+    let convolution = || vec![config.init(&device())];
+    let dense = || DenseLinearConfig::new(2).init(&device());
+    let why = "DenseMatrix.entries: is singular: it has no inverse that its precision could hold";
+    let error = refusal(&convolution().map(&mut Zero), convolution);
+    assert_eq!(error.to_string(), format!("tensor `0.matrix.Plain.entries`: {why}"));
+    let error = refusal(&dense().map(&mut Zero), dense);
+    assert_eq!(error.to_string(), format!("tensor `matrix.entries`: {why}"));
 }
 
 #[test]

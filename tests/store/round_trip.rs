@@ -120,7 +120,9 @@ fn any_bijector_with_every_layer() {
         format!(
             r#"{{"Stack": [{{"ActNorm": {{"features": 3}}}}, {coupling}, "Tanh", {{"Inverse": ["Tanh"]}},
             {{"BatchNorm": {{"features": 3, "epsilon": 1e-5, "momentum": 0.1}}}}, {elementwise},
-            {{"Permutation": {{"order": [2, 0, 1]}}}}, {{"LuLinear": {{"features": 3, "bias": true}}}},
+            {{"Permutation": {{"order": [2, 0, 1]}}}}, {{"LuLinear": {{"features": 3}}}},
+            {{"DenseLinear": {{"features": 3, "seed": {seed}}}}}, {{"Householder": {{"features": 3, "reflections": 2, "seed": {seed}}}}},
+            {{"QrLinear": {{"features": 3, "reflections": 2, "seed": {seed}}}}}, {{"SvdLinear": {{"features": 3, "reflections": 2, "seed": {seed}}}}},
             {{"Shuffle": {{"features": 3, "seed": {seed}}}}}, {{"LeakyRelu": {{"slope": 0.5}}}},
             "Softplus", {{"Inverse": ["Exp"]}}, {{"Inverse": [{{"Logit": {{"alpha": 0.01}}}}]}}]}}"#
         )

@@ -12,12 +12,27 @@ use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
-use crate::bijector::{Bijector, check_weights, check_width};
+use super::elimination::{Elimination, rotation};
+use super::householder::identity;
+use super::{InvertibleMatrix, LinearMap, Permutation};
+use crate::bijector::{Bijector, check_weights};
 use crate::error::{Result, at_least, expect_valid};
-use crate::math::{invert_lower, invert_upper, repeat_batch, softplus, softplus_inverse};
+use crate::math::{from_f64, invert_lower, invert_upper, softplus, softplus_inverse};
 
-/// The least diagonal entry of U. Without it training can make the map singular. Value from nflows.
+/// The least diagonal entry. Without it training can make the map singular. Value from nflows.
 const DIAGONAL_FLOOR: f64 = 1e-3;
+
+/// A positive diagonal from a free parameter.
+pub(super) fn floored(raw: Tensor<1>) -> Tensor<1> {
+    softplus(raw) + DIAGONAL_FLOOR
+}
+
+/// What [`floored`] makes ones of.
+pub(super) fn one_before_floor(size: usize, device: &Device) -> Tensor<1> {
+    let one = Tensor::ones([size], &device.clone().without_autodiff());
+    let raw = softplus_inverse(one - DIAGONAL_FLOOR);
+    if device.is_autodiff() { raw.autodiff() } else { raw }
+}
 
 /// Configuration of a [`LuLinear`].
 ///
@@ -40,7 +55,7 @@ pub struct LuLinearConfig {
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
-/// use burn_flows::bijector::LuFactors;
+/// use burn_flows::bijector::{InvertibleMatrix, LuFactors};
 ///
 /// let device = Device::flex();
 /// let factors = Tensor::<2>::from_data([[0.0, 3.0], [2.0, 0.0]], &device);
@@ -57,15 +72,15 @@ pub struct LuFactors {
     diagonal: Param<Tensor<1>>,
     sign: Option<Param<Tensor<1>>>,
     transposed: bool,
+    permutation: Option<Permutation>,
+    permuted_last: bool,
 }
 
 impl LuFactors {
     /// The identity matrix.
     pub fn identity(size: usize, device: &Device) -> Self {
-        let one = Tensor::ones([size], &device.clone().without_autodiff());
-        let raw = softplus_inverse(one - DIAGONAL_FLOOR);
-        let raw = if device.is_autodiff() { raw.autodiff() } else { raw };
-        Self::from_weights(Tensor::zeros([size, size], device), raw, None)
+        let factors = Tensor::zeros([size, size], device);
+        Self::from_weights(factors, one_before_floor(size, device), None)
     }
 
     /// The matrix with these factors; with signs, `diagonal` is the logarithm of its absolute.
@@ -86,7 +101,20 @@ impl LuFactors {
             diagonal: Param::from_tensor(diagonal),
             sign: sign.map(fixed),
             transposed: false,
+            permutation: None,
+            permuted_last: false,
         }
+    }
+
+    /// A random rotation, by factors with signs and a permutation.
+    pub(super) fn rotation(size: usize, seed: u64, device: &Device) -> Self {
+        let elimination = Elimination::of(rotation(size, seed));
+        let vector = |values: Vec<f64>| from_f64::<1>(values, [size], device);
+        let sign = vector(elimination.pivots().map(f64::signum).collect());
+        let log = vector(elimination.pivots().map(|pivot| pivot.abs().ln()).collect());
+        let order = Permutation::given(&elimination.order, device).expect("every index once");
+        let factors = from_f64(elimination.factors.concat(), [size, size], device);
+        Self::from_weights(factors, log, Some(sign)).permuted(order)
     }
 
     /// The transpose, `U^T L^T`, of the same factors: what a library that multiplies rows by `L U`
@@ -95,13 +123,43 @@ impl LuFactors {
         Self { transposed: !self.transposed, ..self }
     }
 
-    fn turned(&self, matrix: Tensor<2>) -> Tensor<2> {
-        if self.transposed { matrix.transpose() } else { matrix }
+    /// `L U P`: the same factors behind a fixed permutation.
+    ///
+    /// # Panics
+    ///
+    /// If the permutation is of another size.
+    ///
+    /// ```
+    /// use burn::tensor::{Device, Tensor};
+    /// use burn_flows::bijector::{InvertibleMatrix, LuFactors, Permutation};
+    ///
+    /// let device = Device::flex();
+    /// let factors = Tensor::<2>::from_data([[0.0, 0.0], [10.0, 0.0]], &device);
+    /// let (diagonal, sign) = (Tensor::zeros([2], &device), Tensor::ones([2], &device));
+    /// let lu = || LuFactors::from_weights(factors.clone(), diagonal.clone(), Some(sign.clone()));
+    /// let swap = || Permutation::reverse(2, &device);
+    /// let lup = lu().permuted(swap()).matrix().into_data().try_to_vec_as::<f32>().unwrap();
+    /// assert_eq!(lup, [0.0, 1.0, 1.0, 10.0]);
+    /// let plu = lu().permuted_last(swap()).matrix().into_data().try_to_vec_as::<f32>().unwrap();
+    /// assert_eq!(plu, [10.0, 1.0, 1.0, 0.0]);
+    /// ```
+    pub fn permuted(self, permutation: Permutation) -> Self {
+        let (size, found) = (self.size(), permutation.size());
+        assert!(size == found, "LuFactors: expected a permutation of {size}, found {found}");
+        Self { permutation: Some(permutation), permuted_last: false, ..self }
     }
 
-    /// Rows and columns of the matrix.
-    pub fn size(&self) -> usize {
-        self.diagonal.lazy_shape()[0]
+    /// `P L U`: the same factors with a fixed permutation behind them.
+    ///
+    /// # Panics
+    ///
+    /// If the permutation is of another size.
+    pub fn permuted_last(self, permutation: Permutation) -> Self {
+        Self { permuted_last: true, ..self.permuted(permutation) }
+    }
+
+    fn turned(&self, matrix: Tensor<2>) -> Tensor<2> {
+        if self.transposed { matrix.transpose() } else { matrix }
     }
 
     /// The diagonal of U and the logarithm of its absolute.
@@ -110,7 +168,7 @@ impl LuFactors {
         match &self.sign {
             Some(sign) => (raw.clone().exp() * sign.val(), raw),
             None => {
-                let diagonal = softplus(raw) + DIAGONAL_FLOOR;
+                let diagonal = floored(raw);
                 (diagonal.clone(), diagonal.log())
             }
         }
@@ -118,27 +176,45 @@ impl LuFactors {
 
     fn triangles(&self) -> (Tensor<2>, Tensor<2>) {
         let factors = self.factors.val();
-        let options = (&factors.device().without_autodiff(), factors.dtype());
-        let eye = Tensor::<2>::eye(self.size(), options.0).cast(options.1);
+        let eye = identity(self.size(), &factors);
         let lower = factors.clone().tril(-1) + eye.clone();
         let upper = factors.triu(1) + eye * self.diagonal().0.unsqueeze();
         (lower, upper)
     }
+}
 
-    /// `L U`, or its transpose.
-    pub fn matrix(&self) -> Tensor<2> {
-        let (lower, upper) = self.triangles();
-        self.turned(lower.matmul(upper))
+impl InvertibleMatrix for LuFactors {
+    const LAYER: &'static str = "LuLinear";
+
+    fn size(&self) -> usize {
+        self.diagonal.lazy_shape()[0]
     }
 
-    /// The inverse of [`matrix`](Self::matrix), by the inverses of the triangles.
-    pub fn inverse_matrix(&self) -> Tensor<2> {
+    fn matrix(&self) -> Tensor<2> {
         let (lower, upper) = self.triangles();
-        self.turned(invert_upper(upper).matmul(invert_lower(lower)))
+        let matrix = self.turned(lower.matmul(upper));
+        match &self.permutation {
+            None => matrix,
+            // A permutation reorders axis 1, the columns: from the right it goes backwards.
+            Some(order) if self.permuted_last => {
+                order.forward(matrix.transpose(), None).0.transpose()
+            }
+            Some(order) => order.inverse(matrix, None),
+        }
     }
 
-    /// `ln |det L U|`, shape `[1]`.
-    pub fn log_abs_det(&self) -> Tensor<1> {
+    /// By the inverses of the triangles.
+    fn inverse_matrix(&self) -> Tensor<2> {
+        let (lower, upper) = self.triangles();
+        let inverse = self.turned(invert_upper(upper).matmul(invert_lower(lower)));
+        match &self.permutation {
+            None => inverse,
+            Some(order) if self.permuted_last => order.forward(inverse, None).0,
+            Some(order) => order.inverse(inverse.transpose(), None).transpose(),
+        }
+    }
+
+    fn log_abs_det(&self) -> Tensor<1> {
         self.diagonal().1.sum()
     }
 }
@@ -147,7 +223,7 @@ impl LuFactors {
 ///
 /// # Shapes
 ///
-/// - `[batch, features]`; the same on both sides
+/// - `[batch, features]`, or `[batch, channels, height, width]`; the same on both sides
 ///
 /// # Numerics
 ///
@@ -167,11 +243,7 @@ impl LuFactors {
 /// z.into_data().assert_approx_eq::<f32>(&x.into_data(), Default::default());
 /// assert!(log_det.into_scalar::<f32>().abs() < 1e-5);
 /// ```
-#[derive(Module, Debug)]
-pub struct LuLinear {
-    matrix: LuFactors,
-    bias: Param<Tensor<1>>,
-}
+pub type LuLinear = LinearMap<LuFactors>;
 
 impl LuLinearConfig {
     /// Says which field cannot be, and why.
@@ -187,41 +259,6 @@ impl LuLinearConfig {
     pub fn init(&self, device: &Device) -> LuLinear {
         expect_valid(self.validate());
         let bias = Tensor::zeros([self.features], device);
-        LuLinear::from_weights(LuFactors::identity(self.features, device), bias)
-    }
-}
-
-impl LuLinear {
-    /// The layer with this matrix and bias.
-    ///
-    /// # Panics
-    ///
-    /// If the bias has another length than the matrix rows.
-    pub fn from_weights(matrix: LuFactors, bias: Tensor<1>) -> Self {
-        check_weights("LuLinear", "bias", [matrix.size()], &bias);
-        Self { matrix, bias: Param::from_tensor(bias) }
-    }
-
-    fn check(&self, x: &Tensor<2>) {
-        check_width("LuLinear", self.matrix.size(), x);
-    }
-}
-
-impl Bijector<2> for LuLinear {
-    fn forward(&self, x: Tensor<2>, _context: Option<&Tensor<2>>) -> (Tensor<2>, Tensor<1>) {
-        self.check(&x);
-        let log_det = repeat_batch(self.matrix.log_abs_det(), &x);
-        (x.matmul(self.matrix.matrix().transpose()) + self.bias.val().unsqueeze(), log_det)
-    }
-
-    fn inverse(&self, z: Tensor<2>, _context: Option<&Tensor<2>>) -> Tensor<2> {
-        self.check(&z);
-        let centred = z - self.bias.val().unsqueeze();
-        centred.matmul(self.matrix.inverse_matrix().transpose())
-    }
-
-    fn log_det_jacobian(&self, x: Tensor<2>, _context: Option<&Tensor<2>>) -> Tensor<1> {
-        self.check(&x);
-        repeat_batch(self.matrix.log_abs_det(), &x)
+        LinearMap::new(LuFactors::identity(self.features, device)).with_bias(bias)
     }
 }

@@ -85,8 +85,13 @@ impl Permutation {
         Self::given(&order, device).unwrap_or_else(|error| panic!("{error}"))
     }
 
+    /// How many features it reorders.
+    pub(super) fn size(&self) -> usize {
+        self.order.lazy_shape()[0]
+    }
+
     fn check<const D: usize>(&self, x: &Tensor<D>) {
-        check_width("Permutation", self.order.lazy_shape()[0], x);
+        check_width("Permutation", self.size(), x);
     }
 }
 

@@ -3,7 +3,8 @@
 use burn::tensor::Device;
 
 use super::image::image_coupling_in;
-use super::{Options, act_norm_in, one_by_one_in};
+use super::linear::one_by_one_in;
+use super::{Options, act_norm_in};
 use crate::bijector::{ActNorm, Coupling, InvertibleConv1x1, Squeeze};
 use crate::conditioner::ResidualConvNet;
 use crate::distribution::StandardNormal;

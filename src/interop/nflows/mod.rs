@@ -6,6 +6,10 @@
 //! | [`act_norm`] | `log_scale`, `shift`, `initialized` |
 //! | [`batch_norm`] | `unconstrained_weight`, `bias`, `running_mean`, `running_var` |
 //! | [`lu_linear`] | `lower_entries`, `upper_entries`, `unconstrained_upper_diag`, `bias` |
+//! | [`naive_linear`] | `_weight`, `bias` |
+//! | [`householder`] | `q_vectors` (HouseholderSequence) |
+//! | [`qr_linear`] | `orthogonal.q_vectors`, `upper_entries`, `log_upper_diag`, `bias` |
+//! | [`svd_linear`] | `orthogonal_1.q_vectors`, `orthogonal_2.q_vectors`, `unconstrained_diagonal`, `bias` |
 //! | [`permutation`] | `_permutation` |
 //! | [`one_by_one_convolution`] | those of [`lu_linear`], and `permutation` (OneByOneConvolution) |
 //! | [`image_coupling`] | as [`coupling`], with a ConvResidualNet |
@@ -51,20 +55,25 @@
 mod coupling;
 mod glow;
 mod image;
+mod linear;
 
 pub use coupling::coupling;
 pub use glow::{GlowLevel, GlowStep, glow};
 pub use image::image_coupling;
+pub(super) use linear::lu_linear_in;
+pub use linear::{
+    householder, lu_linear, naive_linear, one_by_one_convolution, qr_linear, svd_linear,
+};
 
 use burn::config::Config;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 
 use self::coupling::coupling_in;
+use self::linear::linear_in;
 use super::scope::{Scope, whole};
 use super::{StateDict, same_width, standard_base};
 use crate::bijector::{
-    ActNorm, ActNormConfig, AnyBijector, BatchNorm, BatchNormConfig, InvertibleConv1x1, LuFactors,
-    LuLinear, Permutation,
+    ActNorm, ActNormConfig, AnyBijector, BatchNorm, BatchNormConfig, Permutation,
 };
 use crate::conditioner::ActivationConfig;
 use crate::distribution::DiagNormal;
@@ -173,45 +182,6 @@ pub fn batch_norm(
     whole(dict, prefix, |scope| Ok(batch_norm_in(scope, options, device)?.0))
 }
 
-/// `LULinear` with its default `eps`.
-///
-/// # Errors
-///
-/// As the [module](super#errors) says.
-pub fn lu_linear(dict: &StateDict, prefix: &str, device: &Device) -> Result<LuLinear> {
-    whole(dict, prefix, |scope| Ok(lu_linear_in(scope, device)?.0))
-}
-
-/// `OneByOneConvolution`.
-///
-/// # Errors
-///
-/// As the [module](super#errors) says.
-///
-/// ```
-/// use burn::tensor::{Device, Tensor};
-/// use burn_flows::{bijector::Bijector, interop::{HostTensor, StateDict, nflows}};
-///
-/// let mut dict = StateDict::new();
-/// dict.insert("permutation._permutation", HostTensor::ints([1, 0], [2]));
-/// dict.insert("lower_entries", HostTensor::floats([0.0], [1]));
-/// dict.insert("upper_entries", HostTensor::floats([0.0], [1]));
-/// dict.insert("unconstrained_upper_diag", HostTensor::floats([0.5; 2], [2]));
-/// dict.insert("bias", HostTensor::floats([7.0, 8.0], [2]));
-/// let device = Device::flex();
-/// let layer = nflows::one_by_one_convolution(&dict, "", &device)?;
-/// let (z, _) = layer.forward(Tensor::zeros([1, 2, 1, 1], &device), None);
-/// assert_eq!(z.into_data().try_to_vec_as::<f32>().unwrap(), [7.0, 8.0]);
-/// # Ok::<(), burn_flows::Error>(())
-/// ```
-pub fn one_by_one_convolution(
-    dict: &StateDict,
-    prefix: &str,
-    device: &Device,
-) -> Result<InvertibleConv1x1> {
-    whole(dict, prefix, |scope| Ok(one_by_one_in(scope, device)?.0))
-}
-
 /// `Permutation`, and so `RandomPermutation` and `ReversePermutation`.
 ///
 /// # Errors
@@ -235,11 +205,11 @@ fn any(scope: &Scope<'_>, options: &Options, device: &Device) -> Result<(AnyBije
     } else if scope.has("unconstrained_weight") {
         let (layer, features) = batch_norm_in(scope, options, device)?;
         Ok((AnyBijector::BatchNorm(layer), features))
-    } else if scope.has("unconstrained_upper_diag") {
-        let (layer, features) = lu_linear_in(scope, device)?;
-        Ok((AnyBijector::LuLinear(layer), features))
     } else {
-        composite(scope, options, device)
+        match linear_in(scope, device)? {
+            Some(found) => Ok(found),
+            None => composite(scope, options, device),
+        }
     }
 }
 
@@ -305,45 +275,6 @@ fn batch_norm_in(
         read("running_var")?,
     );
     Ok((layer, features))
-}
-
-pub(super) fn lu_linear_in(scope: &Scope<'_>, device: &Device) -> Result<(LuLinear, usize)> {
-    let (matrix, bias) = lu_in(scope, device)?;
-    let features = matrix.size();
-    Ok((LuLinear::from_weights(matrix, bias), features))
-}
-
-fn one_by_one_in(scope: &Scope<'_>, device: &Device) -> Result<(InvertibleConv1x1, usize)> {
-    let part = scope.within("permutation");
-    let (permutation, width) = permutation_in(&part, device)?;
-    let (matrix, bias) = lu_in(scope, device)?;
-    same_width(&part.full("_permutation"), Some(matrix.size()), width)?;
-    Ok((InvertibleConv1x1::from_weights(permutation, matrix).with_bias(bias), width))
-}
-
-/// The factors and the bias of an `LULinear`.
-fn lu_in(scope: &Scope<'_>, device: &Device) -> Result<(LuFactors, Tensor<1>)> {
-    let (diagonal, [features]) = scope.floats_of_rank("unconstrained_upper_diag")?;
-    let entries = features * (features - 1) / 2;
-    let mut lower = scope.floats("lower_entries", &[entries])?.iter();
-    let mut upper = scope.floats("upper_entries", &[entries])?.iter();
-    let mut factors = vec![0.0; features * features];
-    // Row by row, as numpy's tril_indices and triu_indices.
-    for row in 0..features {
-        for column in 0..features {
-            let from = match column.cmp(&row) {
-                std::cmp::Ordering::Less => lower.next(),
-                std::cmp::Ordering::Greater => upper.next(),
-                std::cmp::Ordering::Equal => None,
-            };
-            factors[row * features + column] = from.copied().unwrap_or(0.0);
-        }
-    }
-    let bias = scope.floats("bias", &[features])?;
-    let vector = |values: &[f64]| from_f64(values.to_vec(), [features], device);
-    let factors = from_f64(factors, [features, features], device);
-    let matrix = LuFactors::from_weights(factors, vector(diagonal), None);
-    Ok((matrix, vector(bias)))
 }
 
 #[cfg(test)]

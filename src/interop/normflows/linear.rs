@@ -3,7 +3,8 @@
 use burn::tensor::{Device, Tensor};
 
 use crate::bijector::{
-    ActNorm, ActNormConfig, Inverse, InvertibleConv1x1, LuFactors, LuLinear, Permutation,
+    ActNorm, ActNormConfig, ChannelMatrix, DenseMatrix, Inverse, InvertibleConv1x1,
+    InvertibleMatrix, LinearMap, LuFactors, LuLinear, Permutation,
 };
 use crate::error::Result;
 use crate::interop::nflows::{lu_linear_in, permutation_in};
@@ -61,8 +62,7 @@ pub fn lu_linear_permute(
     whole(dict, prefix, |scope| Ok(lu_linear_permute_in(scope, device)?.0))
 }
 
-/// `InvertibleAffine` with `use_lu=True`: rows times `P L U`. It gets a bias of zero, which
-/// normflows does not have.
+/// `InvertibleAffine` with `use_lu=True`: rows times `P L U`.
 ///
 /// # Errors
 ///
@@ -75,8 +75,7 @@ pub fn invertible_affine(
     whole(dict, prefix, |scope| Ok(invertible_affine_in(scope, device)?.0))
 }
 
-/// `Invertible1x1Conv`. A matrix that is saved whole (`use_lu=False`) is taken apart into its
-/// factors, which train on from there.
+/// `Invertible1x1Conv`, by LU factors or by a plain matrix (`use_lu=False`).
 ///
 /// # Errors
 ///
@@ -91,9 +90,9 @@ pub fn invertible_affine(
 /// dict.insert("W", HostTensor::floats([0.0, 2.0, 1.0, 1.0], [2, 2]));
 /// let device = Device::flex();
 /// let layer = normflows::invertible_conv(&dict, "", &device)?;
-/// let x = Tensor::<1>::from_floats([3.0, 5.0], &device).reshape([1, 2, 1, 1]);
+/// let x = Tensor::<4>::from_data([[[[3.0]], [[5.0]]]], &device);
 /// let (z, _) = layer.forward(x, None);
-/// let expected = Tensor::<1>::from_floats([10.0, 8.0], &device).reshape([1, 2, 1, 1]);
+/// let expected = Tensor::<4>::from_data([[[[10.0]], [[8.0]]]], &device);
 /// z.into_data().assert_approx_eq::<f32>(&expected.into_data(), Default::default());
 /// # Ok::<(), burn_flows::Error>(())
 /// ```
@@ -138,9 +137,8 @@ pub(super) fn invertible_affine_in(
     let (order, matrix) = plu_in(scope, device)?;
     let features = matrix.size();
     let permutation = scope.named("P", Permutation::given(&order, device))?;
-    let bias = from_f64(vec![0.0; features], [features], device);
     // Rows times L U are columns times its transpose.
-    Ok(((permutation, LuLinear::from_weights(matrix.transposed(), bias)), features))
+    Ok(((permutation, LinearMap::new(matrix.transposed())), features))
 }
 
 pub(super) fn invertible_conv_in(
@@ -150,14 +148,16 @@ pub(super) fn invertible_conv_in(
     if scope.has("W") {
         let (matrix, [size, _]) = scope.floats_of_rank("W")?;
         scope.floats("W", &[size, size])?;
-        let rows = matrix.chunks(size).map(<[f64]>::to_vec).collect();
-        return Ok((scope.named("W", InvertibleConv1x1::factored(rows, device))?, size));
+        let weight = from_f64(matrix.to_vec(), [size, size], device);
+        let matrix = scope.named("W", DenseMatrix::from_weights(weight))?;
+        return Ok((LinearMap::new(ChannelMatrix::Plain(matrix)), size));
     }
     let (columns, matrix) = plu_in(scope, device)?;
     let mut rows = vec![0; columns.len()];
     columns.iter().enumerate().for_each(|(column, &row)| rows[row] = column);
     let permutation = scope.named("P", Permutation::given(&rows, device))?;
-    Ok((InvertibleConv1x1::from_weights(permutation, matrix).permuted_last(), rows.len()))
+    let matrix = ChannelMatrix::Lu(matrix.permuted_last(permutation));
+    Ok((LinearMap::new(matrix), rows.len()))
 }
 
 /// The row of the 1 in every column of `P`, and `L U`.

@@ -1,0 +1,217 @@
+//! A full linear map by its plain matrix.
+//!
+//! forward   z = W x + b
+//! log-det   ln |det W|
+//! inverse   x = W^-1 (z - b)
+//!
+//! Paper: Kingma, Dhariwal (2018), Glow, section 3.2, equation 9, arXiv:1807.03039.
+//! Same numbers as nflows 0.14 `NaiveLinear`.
+
+use burn::config::Config;
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Tensor, TensorData};
+
+use super::elimination::{Elimination, norm, rotation};
+use super::{InvertibleMatrix, LinearMap};
+use crate::bijector::check_weights;
+use crate::error::{Error, Result, at_least, expect_valid};
+use crate::math::from_f64;
+
+/// Configuration of a [`DenseLinear`].
+///
+/// ```
+/// use burn_flows::bijector::DenseLinearConfig;
+///
+/// assert!(DenseLinearConfig::new(3).validate().is_ok());
+/// assert!(DenseLinearConfig::new(0).validate().is_err());
+/// ```
+#[derive(Config, Debug)]
+pub struct DenseLinearConfig {
+    /// Features of an event.
+    pub features: usize,
+    /// Decides the first rotation.
+    #[config(default = 0)]
+    pub seed: u64,
+}
+
+/// A square matrix whose every entry is a weight.
+///
+/// # Numerics
+///
+/// Inverse and determinant come from an elimination on the host, in f64, whose cost grows with the
+/// third power of the size; their gradients from `d ln |det W| = tr(W^-1 dW)` and
+/// `d W^-1 = -W^-1 dW W^-1`. Training can make the matrix singular: then the log-determinant is minus
+/// infinity, without a gradient, and the inverse is infinite.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::bijector::{DenseMatrix, InvertibleMatrix};
+///
+/// let device = Device::flex();
+/// let dense = DenseMatrix::from_weights(Tensor::from_data([[0.0, 2.0], [4.0, 6.0]], &device))?;
+/// assert!((dense.log_abs_det().into_scalar::<f32>() - 8f32.ln()).abs() < 1e-6);
+/// let inverse = dense.inverse_matrix().into_data().try_to_vec_as::<f32>().unwrap();
+/// assert_eq!(inverse, [-0.75, 0.25, 0.5, 0.0]);
+/// # Ok::<(), burn_flows::Error>(())
+/// ```
+#[derive(Module, Debug)]
+pub struct DenseMatrix {
+    entries: Param<Tensor<2>>,
+}
+
+impl DenseMatrix {
+    /// How burn's visitors name this type and its tensor, for files whose numbers are checked.
+    pub(crate) const PLACE: (&str, &str) = ("Struct:DenseMatrix", "entries");
+
+    /// The matrix with these entries.
+    ///
+    /// # Errors
+    ///
+    /// If it is singular, so nearly that its precision could not hold an inverse (a reciprocal
+    /// condition number of at most its epsilon), or not finite.
+    ///
+    /// # Panics
+    ///
+    /// If it is not square.
+    pub fn from_weights(entries: Tensor<2>) -> Result<Self> {
+        let [size, _] = entries.dims();
+        check_weights("DenseMatrix", "entries", [size, size], &entries);
+        Self::check(&entries.to_data())?;
+        Ok(Self { entries: Param::from_tensor(entries) })
+    }
+
+    /// Whether these are entries of a matrix with an inverse.
+    pub(crate) fn check(entries: &TensorData) -> Result<()> {
+        let rows = rows(entries);
+        let epsilon = entries.dtype().finfo().map_or(f64::EPSILON, |info| info.epsilon);
+        let inverse = Elimination::of(rows.clone()).inverse();
+        if inverse.is_some_and(|inverse| 1.0 / (norm(&rows) * norm(&inverse)) > epsilon) {
+            return Ok(());
+        }
+        let reason = "is singular: it has no inverse that its precision could hold";
+        Err(Error::config("DenseMatrix", "entries", reason.into()))
+    }
+
+    /// A random rotation.
+    pub(super) fn rotation(size: usize, seed: u64, device: &Device) -> Self {
+        let values = rotation(size, seed).concat();
+        Self { entries: Param::from_tensor(from_f64(values, [size, size], device)) }
+    }
+}
+
+fn rows(entries: &TensorData) -> Vec<Vec<f64>> {
+    let values: Vec<f64> = entries.iter::<f64>().collect();
+    values.chunks(entries.shape()[1]).map(<[f64]>::to_vec).collect()
+}
+
+/// Numbers of the host beside a tensor, outside any graph.
+fn beside<const D: usize>(values: Vec<f64>, shape: [usize; D], like: &Tensor<2>) -> Tensor<D> {
+    let options = (&like.device().without_autodiff(), like.dtype());
+    Tensor::from_data(TensorData::new(values, shape), options)
+}
+
+/// Zero, with the gradient of these entries.
+fn change(entries: Tensor<2>) -> Tensor<2> {
+    entries.clone() - entries.detach()
+}
+
+impl InvertibleMatrix for DenseMatrix {
+    const LAYER: &'static str = "DenseLinear";
+
+    fn size(&self) -> usize {
+        self.entries.lazy_shape()[0]
+    }
+
+    fn matrix(&self) -> Tensor<2> {
+        self.entries.val()
+    }
+
+    fn inverse_matrix(&self) -> Tensor<2> {
+        let (entries, size) = (self.entries.val(), self.size());
+        match Elimination::of(rows(&entries.to_data())).inverse() {
+            Some(inverse) => {
+                let inverse = beside(inverse.concat(), [size, size], &entries);
+                let moved = inverse.clone().matmul(change(entries)).matmul(inverse.clone());
+                inverse - moved
+            }
+            None => beside(vec![f64::INFINITY; size * size], [size, size], &entries),
+        }
+    }
+
+    fn log_abs_det(&self) -> Tensor<1> {
+        let (entries, size) = (self.entries.val(), self.size());
+        let elimination = Elimination::of(rows(&entries.to_data()));
+        let value = beside(vec![elimination.log_abs_det()], [1], &entries);
+        // Only a gradient needs the inverse.
+        let inverse = if entries.is_autodiff() { elimination.inverse() } else { None };
+        match inverse {
+            Some(inverse) => {
+                let inverse = beside(inverse.concat(), [size, size], &entries);
+                value + (inverse.transpose() * change(entries)).sum()
+            }
+            None => value,
+        }
+    }
+}
+
+/// `z = W x + b`, started as a random rotation.
+///
+/// [`LuLinear`](super::LuLinear) says as much with a log-determinant that costs nothing and cannot
+/// become infinite; this is for weights that come as a plain matrix.
+///
+/// # Shapes
+///
+/// - `[batch, features]`, or `[batch, channels, height, width]`; the same on both sides
+///
+/// # Numerics
+///
+/// Those of [`DenseMatrix`].
+///
+/// # Panics
+///
+/// If the event has another width than the layer was built for.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::bijector::{Bijector, DenseLinearConfig};
+///
+/// let device = Device::flex();
+/// let layer = DenseLinearConfig::new(3).init(&device);
+/// let x = Tensor::<2>::from_data([[1.0, -2.0, 0.5]], &device);
+/// let (z, log_det) = layer.forward(x.clone(), None);
+/// assert!(log_det.into_scalar::<f32>().abs() < 1e-5); // a rotation
+/// layer.inverse(z, None).into_data().assert_approx_eq::<f32>(&x.into_data(), Default::default());
+/// ```
+pub type DenseLinear = LinearMap<DenseMatrix>;
+
+impl DenseLinearConfig {
+    /// Says which field cannot be, and why.
+    pub fn validate(&self) -> Result<()> {
+        at_least("DenseLinearConfig", "features", 1, self.features)
+    }
+
+    /// The layer.
+    ///
+    /// # Panics
+    ///
+    /// With the text of [`validate`](Self::validate).
+    pub fn init(&self, device: &Device) -> DenseLinear {
+        expect_valid(self.validate());
+        let matrix = DenseMatrix::rotation(self.features, self.seed, device);
+        LinearMap::new(matrix).with_bias(Tensor::zeros([self.features], device))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_matrix_that_became_singular_has_no_nan() {
+        let device = Device::flex().autodiff();
+        let entries = Tensor::from_data([[1.0, 2.0], [2.0, 4.0]], &device);
+        let dense = DenseMatrix { entries: Param::from_tensor(entries) };
+        assert_eq!(dense.log_abs_det().into_scalar::<f32>(), f32::NEG_INFINITY);
+        assert_eq!(dense.inverse_matrix().min().into_scalar::<f32>(), f32::INFINITY);
+    }
+}

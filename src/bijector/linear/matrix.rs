@@ -1,0 +1,184 @@
+//! A linear map by an invertible matrix, however that is parameterised.
+//!
+//! forward   z = W x + b, per pixel
+//! log-det   (height * width) * ln |det W|
+//! inverse   x = W^-1 (z - b)
+
+use burn::module::{Module, ModuleDisplay, Param};
+use burn::tensor::Tensor;
+
+use crate::bijector::{Bijector, Trace, check_weights, check_width};
+use crate::math::{event_len, repeat_batch};
+
+/// A square matrix with an inverse and a log-determinant: what a [`LinearMap`] is made of.
+///
+/// ```
+/// use burn::{module::{Module, Param}, tensor::{Device, Tensor}};
+/// use burn_flows::bijector::{Bijector, InvertibleMatrix, LinearMap};
+///
+/// /// `[[cos t, -sin t], [sin t, cos t]]`.
+/// #[derive(Module, Debug)]
+/// struct Rotation {
+///     angle: Param<Tensor<1>>,
+/// }
+///
+/// impl InvertibleMatrix for Rotation {
+///     const LAYER: &'static str = "Rotation";
+///     fn size(&self) -> usize {
+///         2
+///     }
+///     fn matrix(&self) -> Tensor<2> {
+///         let (cos, sin) = (self.angle.val().cos(), self.angle.val().sin());
+///         Tensor::cat(vec![cos.clone(), sin.clone().neg(), sin, cos], 0).reshape([2, 2])
+///     }
+///     fn inverse_matrix(&self) -> Tensor<2> {
+///         self.matrix().transpose()
+///     }
+///     fn log_abs_det(&self) -> Tensor<1> {
+///         self.angle.val() * 0.0
+///     }
+/// }
+///
+/// let device = Device::flex();
+/// let angle = Param::from_tensor(Tensor::from_data([std::f64::consts::FRAC_PI_2], &device));
+/// let layer = LinearMap::new(Rotation { angle });
+/// let (z, _) = layer.forward(Tensor::<2>::from_data([[3.0, 0.0]], &device), None);
+/// z.into_data().assert_approx_eq::<f32>(&Tensor::<2>::from_data([[0.0, 3.0]], &device).into_data(), Default::default());
+/// ```
+pub trait InvertibleMatrix: Module + ModuleDisplay + Sync {
+    /// What the layer of such a matrix is called in messages.
+    const LAYER: &'static str;
+
+    /// Rows and columns.
+    fn size(&self) -> usize;
+
+    /// `W`, `[size, size]`.
+    fn matrix(&self) -> Tensor<2>;
+
+    /// `W^-1`, `[size, size]`.
+    fn inverse_matrix(&self) -> Tensor<2>;
+
+    /// `ln |det W|`, shape `[1]`.
+    fn log_abs_det(&self) -> Tensor<1>;
+}
+
+/// `z = W x + b` over the features of a vector or over the channels of every pixel.
+///
+/// The matrix and its inverse are formed once per call, whatever the batch and the number of pixels.
+///
+/// # Shapes
+///
+/// - `[batch, features]`, or `[batch, channels, height, width]`; the same on both sides
+///
+/// # Panics
+///
+/// If the event has another width than the matrix.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::bijector::{Bijector, LinearMap, LuFactors};
+///
+/// let device = Device::flex();
+/// let layer = LinearMap::new(LuFactors::identity(2, &device))
+///     .with_bias(Tensor::from_data([5.0, 7.0], &device));
+/// let (z, _) = layer.forward(Tensor::<4>::zeros([1, 2, 1, 1], &device), None);
+/// assert_eq!(z.into_data().try_to_vec_as::<f32>().unwrap(), [5.0, 7.0]);
+/// ```
+#[derive(Module, Debug)]
+pub struct LinearMap<M: InvertibleMatrix> {
+    matrix: M,
+    bias: Option<Param<Tensor<1>>>,
+}
+
+impl<M: InvertibleMatrix> LinearMap<M> {
+    /// The layer of this matrix, without a bias.
+    pub fn new(matrix: M) -> Self {
+        Self { matrix, bias: None }
+    }
+
+    /// The same matrix with a learned shift behind it.
+    ///
+    /// # Panics
+    ///
+    /// If there is not one for every feature.
+    pub fn with_bias(self, bias: Tensor<1>) -> Self {
+        check_weights(M::LAYER, "bias", [self.matrix.size()], &bias);
+        Self { bias: Some(Param::from_tensor(bias)), ..self }
+    }
+
+    /// The matrix.
+    pub fn matrix(&self) -> &M {
+        &self.matrix
+    }
+
+    /// The bias, broadcastable over events.
+    fn shift<const D: usize>(&self) -> Option<Tensor<D>> {
+        let mut shape = [1; D];
+        shape[1] = self.matrix.size();
+        self.bias.as_ref().map(|bias| bias.val().reshape(shape))
+    }
+
+    fn check<const D: usize>(&self, x: &Tensor<D>) {
+        check_width(M::LAYER, self.matrix.size(), x);
+    }
+
+    fn log_det<const D: usize>(&self, x: &Tensor<D>) -> Tensor<1> {
+        let pixels = event_len(x) / self.matrix.size();
+        repeat_batch(self.matrix.log_abs_det() * pixels as f64, x)
+    }
+}
+
+/// One matrix on the features of every row, or on the channels of every pixel.
+///
+/// Images become one matrix with a column per pixel: in training that is many times faster than a
+/// product per image or a convolution. Rows are multiplied as they are, which saves copies.
+fn mixed<const D: usize>(matrix: Tensor<2>, x: Tensor<D>) -> Tensor<D> {
+    let (shape, width) = (x.dims(), matrix.dims()[0]);
+    if D == 2 {
+        let rows: Tensor<2> = x.reshape([shape[0], width]);
+        return rows.matmul(matrix.transpose()).reshape(shape);
+    }
+    let columns = x.swap_dims(0, 1);
+    let (shape, count) = (columns.dims(), shape.iter().product::<usize>() / width);
+    let columns: Tensor<2> = columns.reshape([width, count]);
+    matrix.matmul(columns).reshape(shape).swap_dims(0, 1)
+}
+
+impl<const D: usize, M: InvertibleMatrix> Bijector<D> for LinearMap<M> {
+    fn forward(&self, x: Tensor<D>, _context: Option<&Tensor<2>>) -> (Tensor<D>, Tensor<1>) {
+        self.check(&x);
+        let log_det = self.log_det(&x);
+        let z = mixed(self.matrix.matrix(), x);
+        let z = match self.shift() {
+            Some(shift) => z + shift,
+            None => z,
+        };
+        (z, log_det)
+    }
+
+    fn inverse(&self, z: Tensor<D>, _context: Option<&Tensor<2>>) -> Tensor<D> {
+        self.check(&z);
+        let z = match self.shift() {
+            Some(shift) => z - shift,
+            None => z,
+        };
+        mixed(self.matrix.inverse_matrix(), z)
+    }
+
+    fn log_det_jacobian(&self, x: Tensor<D>, _context: Option<&Tensor<2>>) -> Tensor<1> {
+        self.check(&x);
+        self.log_det(&x)
+    }
+
+    fn trace(
+        &self,
+        x: Tensor<D>,
+        context: Option<&Tensor<2>>,
+        path: &str,
+        visit: &mut dyn FnMut(&Trace<'_, D>),
+    ) -> Tensor<D> {
+        let (output, log_det) = self.forward(x.clone(), context);
+        visit(&Trace { path, name: M::LAYER, input: &x, output: &output, log_det: &log_det });
+        output
+    }
+}

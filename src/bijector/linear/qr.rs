@@ -1,0 +1,148 @@
+//! A full linear map by an orthogonal and a triangular factor.
+//!
+//! forward   z = Q R x + b             Q a product of reflections, R upper triangular
+//! log-det   sum of ln R_ii
+//! inverse   x = R^-1 Q^T (z - b)
+//!
+//! Paper: Hoogeboom, van den Berg, Welling (2019), Emerging Convolutions for Generative Normalizing
+//! Flows, arXiv:1901.11137.
+//! Same numbers as nflows 0.14 `QRLinear`.
+
+use burn::config::Config;
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Tensor};
+
+use super::householder::identity;
+use super::{InvertibleMatrix, LinearMap, Reflections};
+use crate::bijector::check_weights;
+use crate::error::{Result, at_least, expect_valid};
+use crate::math::invert_upper;
+use crate::noise::Noise;
+
+/// Configuration of a [`QrLinear`].
+///
+/// ```
+/// use burn_flows::bijector::QrLinearConfig;
+///
+/// assert!(QrLinearConfig::new(4, 4).validate().is_ok());
+/// assert!(QrLinearConfig::new(0, 4).validate().is_err());
+/// ```
+#[derive(Config, Debug)]
+pub struct QrLinearConfig {
+    /// Features of an event.
+    pub features: usize,
+    /// Reflections in Q. With as many as features, every matrix of one orientation.
+    pub reflections: usize,
+    /// Decides the first reflections.
+    #[config(default = 0)]
+    pub seed: u64,
+}
+
+/// A square matrix `Q R` by its factors: reflections, and an upper triangle whose diagonal is
+/// `exp(log_diagonal)`.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::bijector::{InvertibleMatrix, QrFactors, Reflections};
+///
+/// let device = Device::flex();
+/// let swap = Reflections::from_weights(Tensor::<2>::from_data([[1.0, -1.0]], &device));
+/// let upper = Tensor::<2>::from_data([[9.0, 5.0], [9.0, 9.0]], &device); // what is above the diagonal
+/// let qr = QrFactors::from_weights(swap, upper, Tensor::zeros([2], &device));
+/// assert_eq!(qr.matrix().into_data().try_to_vec_as::<f32>().unwrap(), [0.0, 1.0, 1.0, 5.0]);
+/// ```
+#[derive(Module, Debug)]
+pub struct QrFactors {
+    rotation: Reflections,
+    upper: Param<Tensor<2>>,
+    log_diagonal: Param<Tensor<1>>,
+}
+
+impl QrFactors {
+    /// The matrix with these factors; `upper` counts strictly above its diagonal.
+    ///
+    /// # Panics
+    ///
+    /// If `upper` or `log_diagonal` is of another size than the reflections.
+    pub fn from_weights(rotation: Reflections, upper: Tensor<2>, log_diagonal: Tensor<1>) -> Self {
+        let size = rotation.size();
+        check_weights("QrFactors", "upper", [size, size], &upper);
+        check_weights("QrFactors", "log_diagonal", [size], &log_diagonal);
+        let (upper, log_diagonal) = (Param::from_tensor(upper), Param::from_tensor(log_diagonal));
+        Self { rotation, upper, log_diagonal }
+    }
+
+    /// Random reflections, and the identity behind them.
+    pub(super) fn random(size: usize, reflections: usize, seed: u64, device: &Device) -> Self {
+        let rotation = Reflections::random(size, reflections, &mut Noise::seeded(seed), device);
+        let upper = Tensor::zeros([size, size], device);
+        Self::from_weights(rotation, upper, Tensor::zeros([size], device))
+    }
+
+    fn triangle(&self) -> Tensor<2> {
+        let upper = self.upper.val();
+        let eye = identity(self.size(), &upper);
+        upper.triu(1) + eye * self.log_diagonal.val().exp().unsqueeze()
+    }
+}
+
+impl InvertibleMatrix for QrFactors {
+    const LAYER: &'static str = "QrLinear";
+
+    fn size(&self) -> usize {
+        self.rotation.size()
+    }
+
+    fn matrix(&self) -> Tensor<2> {
+        self.rotation.matrix().matmul(self.triangle())
+    }
+
+    fn inverse_matrix(&self) -> Tensor<2> {
+        invert_upper(self.triangle()).matmul(self.rotation.inverse_matrix())
+    }
+
+    fn log_abs_det(&self) -> Tensor<1> {
+        self.log_diagonal.val().sum()
+    }
+}
+
+/// `z = Q R x + b`, started as a random rotation.
+///
+/// # Shapes
+///
+/// - `[batch, features]`, or `[batch, channels, height, width]`; the same on both sides
+///
+/// # Panics
+///
+/// If the event has another width than the layer was built for.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::bijector::{Bijector, QrLinearConfig};
+///
+/// let device = Device::flex();
+/// let layer = QrLinearConfig::new(3, 3).init(&device);
+/// let x = Tensor::<2>::from_data([[1.0, -2.0, 0.5]], &device);
+/// let (z, _) = layer.forward(x.clone(), None);
+/// layer.inverse(z, None).into_data().assert_approx_eq::<f32>(&x.into_data(), Default::default());
+/// ```
+pub type QrLinear = LinearMap<QrFactors>;
+
+impl QrLinearConfig {
+    /// Says which field cannot be, and why.
+    pub fn validate(&self) -> Result<()> {
+        at_least("QrLinearConfig", "features", 1, self.features)?;
+        at_least("QrLinearConfig", "reflections", 1, self.reflections)
+    }
+
+    /// The layer.
+    ///
+    /// # Panics
+    ///
+    /// With the text of [`validate`](Self::validate).
+    pub fn init(&self, device: &Device) -> QrLinear {
+        expect_valid(self.validate());
+        let matrix = QrFactors::random(self.features, self.reflections, self.seed, device);
+        LinearMap::new(matrix).with_bias(Tensor::zeros([self.features], device))
+    }
+}

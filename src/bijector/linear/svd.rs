@@ -1,0 +1,155 @@
+//! A full linear map by its singular value decomposition.
+//!
+//! forward   z = U S V x + b           U, V products of reflections, S diagonal and positive
+//! log-det   sum of ln S_ii
+//! inverse   x = V^T S^-1 U^T (z - b)
+//!
+//! Paper: Zhang, Lei, Dhillon (2018), Stabilizing Gradients for Deep Neural Networks via Efficient
+//! SVD Parameterization, arXiv:1803.09327.
+//! Same numbers as nflows 0.14 `SVDLinear`.
+
+use burn::config::Config;
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Tensor};
+
+use super::lu::{floored, one_before_floor};
+use super::{InvertibleMatrix, LinearMap, Reflections};
+use crate::bijector::check_weights;
+use crate::error::{Result, at_least, expect_valid};
+use crate::noise::Noise;
+
+/// Configuration of an [`SvdLinear`].
+///
+/// ```
+/// use burn_flows::bijector::SvdLinearConfig;
+///
+/// assert!(SvdLinearConfig::new(4, 4).validate().is_ok());
+/// assert!(SvdLinearConfig::new(4, 0).validate().is_err());
+/// ```
+#[derive(Config, Debug)]
+pub struct SvdLinearConfig {
+    /// Features of an event.
+    pub features: usize,
+    /// Reflections in each of U and V. With as many as features, every matrix of one orientation.
+    pub reflections: usize,
+    /// Decides the first reflections.
+    #[config(default = 0)]
+    pub seed: u64,
+}
+
+/// A square matrix `U S V` by its factors: reflections on both sides of singular values
+/// `softplus(diagonal) + 1e-3`.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::bijector::{InvertibleMatrix, Reflections, SvdFactors};
+///
+/// let device = Device::flex();
+/// let swap = || Reflections::from_weights(Tensor::<2>::from_data([[1.0, -1.0]], &device));
+/// // Behind its threshold softplus is the identity.
+/// let diagonal = Tensor::from_data([99.999, 49.999], &device);
+/// let matrix = SvdFactors::from_weights(swap(), diagonal, swap()).matrix();
+/// let expected = Tensor::<2>::from_data([[50.0, 0.0], [0.0, 100.0]], &device);
+/// matrix.into_data().assert_approx_eq::<f32>(&expected.into_data(), Default::default());
+/// ```
+#[derive(Module, Debug)]
+pub struct SvdFactors {
+    left: Reflections,
+    diagonal: Param<Tensor<1>>,
+    right: Reflections,
+}
+
+impl SvdFactors {
+    /// The matrix with these factors, of which `right` comes first.
+    ///
+    /// # Panics
+    ///
+    /// If their sizes differ.
+    pub fn from_weights(left: Reflections, diagonal: Tensor<1>, right: Reflections) -> Self {
+        check_weights("SvdFactors", "diagonal", [left.size()], &diagonal);
+        let (size, found) = (left.size(), right.size());
+        assert!(
+            size == found,
+            "SvdFactors: expected right reflections of width {size}, found {found}"
+        );
+        Self { left, diagonal: Param::from_tensor(diagonal), right }
+    }
+
+    /// Random reflections on both sides of the identity.
+    pub(super) fn random(size: usize, reflections: usize, seed: u64, device: &Device) -> Self {
+        let mut noise = Noise::seeded(seed);
+        let mut side = || Reflections::random(size, reflections, &mut noise, device);
+        Self::from_weights(side(), one_before_floor(size, device), side())
+    }
+
+    /// The singular values.
+    fn values(&self) -> Tensor<1> {
+        floored(self.diagonal.val())
+    }
+}
+
+impl InvertibleMatrix for SvdFactors {
+    const LAYER: &'static str = "SvdLinear";
+
+    fn size(&self) -> usize {
+        self.left.size()
+    }
+
+    fn matrix(&self) -> Tensor<2> {
+        (self.left.matrix() * self.values().unsqueeze()).matmul(self.right.matrix())
+    }
+
+    fn inverse_matrix(&self) -> Tensor<2> {
+        let right = self.right.inverse_matrix() * self.values().recip().unsqueeze();
+        right.matmul(self.left.inverse_matrix())
+    }
+
+    fn log_abs_det(&self) -> Tensor<1> {
+        self.values().log().sum()
+    }
+}
+
+/// `z = U S V x + b`, started as a random rotation.
+///
+/// # Shapes
+///
+/// - `[batch, features]`, or `[batch, channels, height, width]`; the same on both sides
+///
+/// # Numerics
+///
+/// No singular value is below 1e-3, so the matrix can always be inverted.
+///
+/// # Panics
+///
+/// If the event has another width than the layer was built for.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::bijector::{Bijector, SvdLinearConfig};
+///
+/// let device = Device::flex();
+/// let layer = SvdLinearConfig::new(3, 3).init(&device);
+/// let x = Tensor::<2>::from_data([[1.0, -2.0, 0.5]], &device);
+/// let (z, _) = layer.forward(x.clone(), None);
+/// layer.inverse(z, None).into_data().assert_approx_eq::<f32>(&x.into_data(), Default::default());
+/// ```
+pub type SvdLinear = LinearMap<SvdFactors>;
+
+impl SvdLinearConfig {
+    /// Says which field cannot be, and why.
+    pub fn validate(&self) -> Result<()> {
+        at_least("SvdLinearConfig", "features", 1, self.features)?;
+        at_least("SvdLinearConfig", "reflections", 1, self.reflections)
+    }
+
+    /// The layer.
+    ///
+    /// # Panics
+    ///
+    /// With the text of [`validate`](Self::validate).
+    pub fn init(&self, device: &Device) -> SvdLinear {
+        expect_valid(self.validate());
+        let matrix = SvdFactors::random(self.features, self.reflections, self.seed, device);
+        LinearMap::new(matrix).with_bias(Tensor::zeros([self.features], device))
+    }
+}
