@@ -71,6 +71,7 @@ mod kernel;
 mod math;
 pub mod model;
 mod noise;
+mod parallel;
 mod param;
 pub mod prelude;
 pub mod store;
@@ -84,6 +85,7 @@ pub use burn;
 pub use error::{Error, Result};
 pub use flow::{Finish, Flow, MultiScale};
 pub use noise::Noise;
+pub use parallel::set_threads;
 pub use param::cast;
 
 #[cfg(doctest)]

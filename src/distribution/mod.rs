@@ -96,6 +96,12 @@ pub trait Distribution<const D: usize>: Module + ModuleDisplay + Sync {
         None
     }
 
+    /// Whether a row's `ln p` depends on the other rows while training, as behind batch
+    /// normalization. Default: no.
+    fn mixes_rows(&self) -> bool {
+        false
+    }
+
     /// Data-dependent initialisation from a first batch. Default: nothing to initialise.
     fn init_from_data(self, _x: Tensor<D>, _context: Option<&Tensor<2>>) -> Self {
         self

@@ -12,6 +12,7 @@ use burn::tensor::{DType, Device, Tensor};
 use crate::bijector::Bijector;
 use crate::distribution::Distribution;
 use crate::noise::Noise;
+use crate::parallel::over_rows;
 
 /// A bijector and a base: an exact density and an exact sampler.
 ///
@@ -109,7 +110,7 @@ impl<B, P> Flow<B, P> {
         B: Bijector<D>,
         P: Distribution<D>,
     {
-        self.bijector.forward(x, None).0
+        self.forward(x, None).0
     }
 
     /// The latents of `x` under a context.
@@ -119,7 +120,7 @@ impl<B, P> Flow<B, P> {
         P: Distribution<D>,
     {
         let context = spread(context, x.dims()[0]);
-        self.bijector.forward(x, Some(&context)).0
+        self.forward(x, Some(&context)).0
     }
 
     /// The data of the latents `z`.
@@ -128,7 +129,7 @@ impl<B, P> Flow<B, P> {
         B: Bijector<D>,
         P: Distribution<D>,
     {
-        self.bijector.inverse(z, None)
+        self.inverse(z, None)
     }
 
     /// The data of the latents `z` under a context.
@@ -138,7 +139,7 @@ impl<B, P> Flow<B, P> {
         P: Distribution<D>,
     {
         let context = spread(context, z.dims()[0]);
-        self.bijector.inverse(z, Some(&context))
+        self.inverse(z, Some(&context))
     }
 
     /// `n` new events, from the operating system's entropy.
@@ -191,7 +192,7 @@ impl<B, P> Flow<B, P> {
     {
         let context = context.map(|c| spread(c, n));
         let z = self.latents(n, context.as_ref(), noise);
-        self.bijector.inverse(z, context.as_ref())
+        self.inverse(z, context.as_ref())
     }
 
     /// [`draw`](Self::draw) together with `ln p` of the events, in one pass.
@@ -207,9 +208,36 @@ impl<B, P> Flow<B, P> {
     {
         let context = context.map(|c| spread(c, n));
         let z = self.latents(n, context.as_ref(), noise);
-        let log_base = self.base.log_prob(z.clone(), context.as_ref());
-        let (x, log_det) = self.bijector.inverse_with_log_det(z, context.as_ref());
-        (x, log_base - log_det)
+        let size = size(&z);
+        over_rows(self, z, context.as_ref(), size, |z, context| {
+            let log_base = self.base.log_prob(z.clone(), context);
+            let (x, log_det) = self.bijector.inverse_with_log_det(z, context);
+            (x, log_base - log_det)
+        })
+    }
+
+    /// The bijector's forward pass, rows in parallel.
+    fn forward<const D: usize>(
+        &self,
+        x: Tensor<D>,
+        context: Option<&Tensor<2>>,
+    ) -> (Tensor<D>, Tensor<1>)
+    where
+        B: Bijector<D>,
+        P: Distribution<D>,
+    {
+        let size = size(&x);
+        over_rows(self, x, context, size, |x, context| self.bijector.forward(x, context))
+    }
+
+    /// The bijector's inverse, rows in parallel.
+    fn inverse<const D: usize>(&self, z: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<D>
+    where
+        B: Bijector<D>,
+        P: Distribution<D>,
+    {
+        let size = size(&z);
+        over_rows(self, z, context, size, |z, context| self.bijector.inverse(z, context))
     }
 
     /// Draws of the base, in the precision of the flow's parameters.
@@ -235,8 +263,15 @@ impl<B, P> Flow<B, P> {
 impl<const D: usize, B: Bijector<D>, P: Distribution<D>> Distribution<D> for Flow<B, P> {
     fn log_prob(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<1> {
         let context = context.map(|c| spread(c, x.dims()[0]));
-        let (z, log_det) = self.bijector.forward(x, context.as_ref());
-        self.base.log_prob(z, context.as_ref()) + log_det
+        let size = size(&x);
+        over_rows(self, x, context.as_ref(), size, |x, context| {
+            let (z, log_det) = self.bijector.forward(x, context);
+            self.base.log_prob(z, context) + log_det
+        })
+    }
+
+    fn mixes_rows(&self) -> bool {
+        self.bijector.mixes_rows() || self.base.mixes_rows()
     }
 
     fn sample(
@@ -274,6 +309,12 @@ impl<const D: usize, B: Bijector<D>, P: Distribution<D>> Distribution<D> for Flo
         }
         first
     }
+}
+
+/// Rows of a batch, and pixels of each.
+fn size<const D: usize>(x: &Tensor<D>) -> [usize; 2] {
+    let dims = x.dims();
+    [dims[0], dims[2..].iter().product()]
 }
 
 /// One row of context for each of `rows` events.

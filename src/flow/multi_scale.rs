@@ -10,12 +10,13 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::{all_finite, float_dtype, spread};
+use super::{all_finite, float_dtype, size, spread};
 use crate::bijector::Bijector;
 use crate::distribution::{Distribution, LevelBase};
 use crate::error::{Error, Result};
 use crate::math::zeros_batch;
 use crate::noise::Noise;
+use crate::parallel::over_rows;
 
 /// Which part of the channels a split finishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -178,8 +179,11 @@ impl<B: Bijector<4>, P: LevelBase> MultiScale<B, P> {
         context: Option<&Tensor<2>>,
     ) -> (Vec<Tensor<4>>, Tensor<1>) {
         let context = context.map(|c| spread(c, x.dims()[0]));
-        let (parts, log_det) = self.parts_and_log_det(x, context.as_ref());
-        (parts.into_iter().map(|(z, _)| z).collect(), log_det)
+        let size = size(&x);
+        over_rows(self, x, context.as_ref(), size, |x, context| {
+            let (parts, log_det) = self.parts_and_log_det(x, context);
+            (parts.into_iter().map(|(z, _)| z).collect::<Vec<_>>(), log_det)
+        })
     }
 
     /// The data of latent parts.
@@ -230,10 +234,23 @@ impl<B: Bijector<4>, P: LevelBase> MultiScale<B, P> {
         &self,
         given: Vec<Tensor<4>>,
         context: Option<&Tensor<2>>,
-        value: impl Fn(&P, Tensor<4>, Option<&Tensor<4>>, Option<&Tensor<2>>) -> Tensor<4>,
+        value: impl Fn(&P, Tensor<4>, Option<&Tensor<4>>, Option<&Tensor<2>>) -> Tensor<4> + Sync,
     ) -> Tensor<4> {
         let (expected, found) = (self.levels.len(), given.len());
         assert!(found == expected, "MultiScale: expected {expected} latent parts, found {found}");
+        let size = size(&given[0]);
+        over_rows(self, given, context, size, |given, context| {
+            self.assembled(given, context, &value)
+        })
+    }
+
+    /// One block of [`inward_out`](Self::inward_out).
+    fn assembled(
+        &self,
+        given: Vec<Tensor<4>>,
+        context: Option<&Tensor<2>>,
+        value: impl Fn(&P, Tensor<4>, Option<&Tensor<4>>, Option<&Tensor<2>>) -> Tensor<4>,
+    ) -> Tensor<4> {
         let levels = self.levels.iter().zip(&self.bases).zip(given).rev();
         let x = levels.fold(None, |h: Option<Tensor<4>>, ((level, base), given)| {
             let z = value(base, given, h.as_ref(), context);
@@ -292,10 +309,17 @@ type Parts = Vec<(Tensor<4>, Option<Tensor<4>>)>;
 impl<B: Bijector<4>, P: LevelBase> Distribution<4> for MultiScale<B, P> {
     fn log_prob(&self, x: Tensor<4>, context: Option<&Tensor<2>>) -> Tensor<1> {
         let context = context.map(|c| spread(c, x.dims()[0]));
-        let (parts, log_det) = self.parts_and_log_det(x, context.as_ref());
-        parts.into_iter().zip(&self.bases).fold(log_det, |total, ((z, kept), base)| {
-            total + base.log_prob(z, kept.as_ref(), context.as_ref())
+        let size = size(&x);
+        over_rows(self, x, context.as_ref(), size, |x, context| {
+            let (parts, log_det) = self.parts_and_log_det(x, context);
+            parts.into_iter().zip(&self.bases).fold(log_det, |total, ((z, kept), base)| {
+                total + base.log_prob(z, kept.as_ref(), context)
+            })
         })
+    }
+
+    fn mixes_rows(&self) -> bool {
+        self.levels.iter().any(Bijector::mixes_rows)
     }
 
     fn sample(

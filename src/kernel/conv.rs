@@ -13,7 +13,7 @@ use burn::tensor::{Tensor, module::conv2d};
 /// `k` odd, and a bias `[c_out]`.
 pub(crate) fn conv_same(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
     #[cfg(feature = "flex")]
-    if super::serves(&x.device()) && fast::knows(x.dtype()) {
+    if crate::parallel::is_flex(&x.device()) && fast::knows(x.dtype()) {
         return fast::conv_same(x, weight, bias);
     }
     reference(x, weight, bias)
