@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ActNorm, ActNormConfig, BatchNorm, BatchNormConfig, Bijector, Coupling, CouplingConfig,
-    Elementwise, Exp, Inverse, LeakyRelu, Logit, LuLinear, LuLinearConfig, Permutation, Softplus,
-    Standardize, Tanh, Trace,
+    Elementwise, Exp, Inverse, LeakyRelu, Logit, LuLinear, LuLinearConfig, MaskedAutoregressive,
+    MaskedAutoregressiveConfig, Permutation, Softplus, Standardize, Tanh, Trace,
 };
 use crate::conditioner::Mlp;
 use crate::error::{Result, at_least};
@@ -50,6 +50,8 @@ pub enum AnyBijector {
     Logit(Logit),
     /// [`LuLinear`].
     LuLinear(LuLinear),
+    /// [`MaskedAutoregressive`].
+    MaskedAutoregressive(MaskedAutoregressive<AnyUnivariate>),
     /// [`Coupling`] with several dense networks that see the same.
     MultiCoupling(Coupling<AnyUnivariate, Vec<Mlp>>),
     /// [`Permutation`].
@@ -105,6 +107,13 @@ pub enum AnyBijectorConfig {
     },
     /// [`LuLinear`].
     LuLinear(LuLinearConfig),
+    /// [`MaskedAutoregressive`].
+    MaskedAutoregressive {
+        /// The scalar map.
+        univariate: AnyUnivariateConfig,
+        /// Network, order and inverse.
+        autoregressive: MaskedAutoregressiveConfig,
+    },
     /// [`Permutation::given`].
     Permutation {
         /// `z_i = x_{order[i]}`.
@@ -171,6 +180,12 @@ impl AnyBijectorConfig {
                 config.validate()?;
                 AnyBijector::LuLinear(config.init(device))
             }
+            Self::MaskedAutoregressive { univariate, autoregressive } => {
+                univariate.validate()?;
+                autoregressive.validate()?;
+                let layer = autoregressive.init(univariate.init(), device);
+                AnyBijector::MaskedAutoregressive(layer)
+            }
             Self::Permutation { order } => {
                 AnyBijector::Permutation(Permutation::given(order, device)?)
             }
@@ -200,7 +215,8 @@ macro_rules! each {
     };
     ($self:expr, ($layer:ident, $wrap:ident, $name:ident) => $body:expr) => {
         each!(@ $self, ($layer, $wrap, $name) => $body; ActNorm BatchNorm Coupling Elementwise Exp
-            Inverse LeakyRelu Logit LuLinear MultiCoupling Permutation Softplus Stack Standardize Tanh)
+            Inverse LeakyRelu Logit LuLinear MaskedAutoregressive MultiCoupling Permutation Softplus
+            Stack Standardize Tanh)
     };
     (@ $self:expr, ($layer:ident, $wrap:ident, $name:ident) => $body:expr; $($variant:ident)+) => {
         match $self {
