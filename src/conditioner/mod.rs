@@ -13,6 +13,8 @@ pub use activation::{Activation, ActivationConfig};
 pub use conv::{ConvNet, ConvNetConfig};
 pub use dropout::Dropout;
 pub use made::{Degrees, Dependencies, Made, MadeConfig, MaskedBlock};
+#[cfg(feature = "interop")]
+pub(crate) use made::{Layers, Style};
 pub use masked_linear::MaskedLinear;
 pub use mlp::{Mlp, MlpConfig, ResidualBlock};
 pub(crate) use norm_conv::NormConv;

@@ -100,7 +100,7 @@ fn a_family_in_no_list_fails() {
         assert_eq!(matches!(outcome, Outcome::Passed(_)), passes, "{case}");
         assert_eq!(matches!(outcome, Outcome::Failed(_)), !passes, "{case}");
     }
-    reference.case = "maf_d9".into();
+    reference.case = "nsf_d9".into();
     assert!(matches!(families::check(&reference), Outcome::NotSupported(_)));
 }
 
