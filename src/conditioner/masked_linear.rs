@@ -54,9 +54,10 @@ impl MaskedLinear {
     ///
     /// If the mask has another shape than the weight.
     pub fn new(linear: Linear, mask: Tensor<2, Bool>) -> Self {
-        let (expected, found) = (linear.weight.lazy_shape(), mask.dims());
+        let (shape, found) = (linear.weight.lazy_shape(), mask.dims());
+        let expected = shape.as_slice();
         assert!(
-            expected.as_slice() == found,
+            expected == found,
             "MaskedLinear: expected a mask of shape {expected:?}, found {found:?}"
         );
         linear.bias.as_ref().map(Param::val);

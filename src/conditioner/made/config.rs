@@ -170,6 +170,9 @@ impl MadeConfig {
     pub fn validate(&self, features: usize, context: usize) -> Result<()> {
         at_least("MadeConfig", "features", 1, features)?;
         at_least("MadeConfig", "hidden", 1, self.hidden.len())?;
+        for &width in &self.hidden {
+            at_least("MadeConfig", "hidden", 1, width)?;
+        }
         if self.residual && self.hidden.len() < 2 {
             let reason = "residual needs a second width: the first is the stream's, every further \
                           one a block";
