@@ -289,13 +289,13 @@ rows! {
     autoregressive_reversed: autoregressive(5, made().with_dependencies(Dependencies::Reversed), 0), near([3, 5]).autoregressive(&[4, 3, 2, 1, 0]);
     autoregressive_order: autoregressive(4, made().with_dependencies(Dependencies::Order(vec![2, 0, 3, 1])), 0), near([3, 4]).autoregressive(&[2, 0, 3, 1]);
     autoregressive_random: autoregressive(6, made().with_dependencies(Dependencies::Random(3)).with_degrees(Degrees::Random(1)), 0), near([3, 6]).autoregressive(&Noise::seeded(3).permutation(6));
-    autoregressive_many_steps: autoregressive(19, MadeConfig::new(vec![19, 20]).with_degrees(Degrees::Random(2)), 0), near([2, 19]).autoregressive(&(0..19).collect::<Vec<_>>());
+    autoregressive_many_steps: autoregressive(19, MadeConfig::new(vec![40, 41]).with_degrees(Degrees::Random(2)), 0), near([2, 19]).autoregressive(&(0..19).collect::<Vec<_>>());
     autoregressive_context: autoregressive(4, made(), 2), near([3, 4]).with_context(2).autoregressive(&[0, 1, 2, 3]);
     autoregressive_one_layer: autoregressive(3, MadeConfig::new(vec![4]), 0), near([3, 3]).autoregressive(&[0, 1, 2]);
     autoregressive_random_last: autoregressive(4, made().with_zero_last(false), 0), near([3, 4]).autoregressive(&[0, 1, 2, 3]);
     autoregressive_residual: autoregressive(5, made_residual(), 0), near([3, 5]).autoregressive(&[0, 1, 2, 3, 4]);
     autoregressive_residual_random: autoregressive(6, made_residual().with_dependencies(Dependencies::Random(8)).with_degrees(Degrees::Random(5)), 2), near([3, 6]).with_context(2).autoregressive(&Noise::seeded(8).permutation(6));
-    autoregressive_residual_many_steps: autoregressive(17, MadeConfig::new(vec![18, 18]).with_residual(true), 1), near([2, 17]).with_context(1).autoregressive(&(0..17).collect::<Vec<_>>());
+    autoregressive_residual_many_steps: autoregressive(17, MadeConfig::new(vec![36, 36]).with_residual(true), 1), near([2, 17]).with_context(1).autoregressive(&(0..17).collect::<Vec<_>>());
     autoregressive_graph: autoregressive(5, made().with_dependencies(graph()), 0), near([3, 5]).autoregressive(&[1, 3, 4, 2, 0]);
     autoregressive_graph_residual: autoregressive(5, made_residual().with_dependencies(graph()), 1), near([3, 5]).with_context(1).autoregressive(&[4, 2, 3, 0, 1]);
     autoregressive_adjacency: autoregressive(3, made().with_dependencies(Dependencies::Adjacency(vec![vec![false, true, true], vec![false; 3], vec![false; 3]])), 0), near([3, 3]).autoregressive(&[2, 1, 0]);

@@ -7,9 +7,10 @@
 //! units by step, so that the units of some steps are one block of memory, and the weights between
 //! two ranges of steps one block of a matrix.
 //!
-//! The steps are halved again and again: solve the first half, add in one product what it gives to
-//! the second half, solve that. So nearly all the work is in large products, and only the last
-//! few steps of every branch go one by one.
+//! A few steps make a block: what all earlier units give to the units of a block is added in one
+//! product, and only what they give each other goes step by step. So nearly all the work is in
+//! large products. Between blocks and inside, new values are written into room made before, not
+//! put behind a copy of the old ones.
 
 use std::ops::Range;
 
@@ -19,8 +20,9 @@ use super::{Made, host_indices};
 use crate::conditioner::check_context;
 use crate::param::index_tensor;
 
-/// How many steps are not halved any more. Fewer make more products, more make larger copies.
-const FEW_STEPS: usize = 16;
+/// About how many units of the widest layer are taken together. Fewer make more and narrower
+/// products between blocks, more make larger ones inside, which are narrow in any case.
+const BLOCK: usize = 24;
 
 /// The units of one layer by step: those of step `s` are `starts[s]..starts[s + 1]`.
 struct Units {
@@ -66,8 +68,31 @@ struct Stage {
     sees_own_step: bool,
 }
 
-/// Values of every stage for a range of steps: the sums before its units, or its sources.
-type Rows = Vec<Option<Tensor<2>>>;
+/// What solves for features: gets their places in [`Unrolled::order`] and their parameters,
+/// `[outputs * features, batch]`, and returns their values, `[features, batch]`.
+type Solve<'a> = dyn FnMut(Range<usize>, Tensor<2>) -> Tensor<2> + 'a;
+
+/// The sources of one stage in a few steps, as they become known.
+struct Growing {
+    rows: Option<Tensor<2>>,
+    filled: usize,
+}
+
+impl Growing {
+    fn push(&mut self, new: Option<Tensor<2>>) {
+        let Some(new) = new else { return };
+        let rows = self.rows.take().expect("room for every source");
+        let [count, batch] = new.dims();
+        // In place: nothing else holds the rows, unless a graph does.
+        self.rows = Some(rows.slice_assign([self.filled..self.filled + count, 0..batch], new));
+        self.filled += count;
+    }
+
+    fn so_far(&self) -> Option<Tensor<2>> {
+        let rows = self.rows.as_ref().filter(|_| self.filled > 0)?;
+        Some(rows.clone().narrow(0, 0, self.filled))
+    }
+}
 
 /// A network ready to be run feature by feature.
 pub(crate) struct Unrolled<'a> {
@@ -150,77 +175,65 @@ impl Unrolled<'_> {
         &self.features.order
     }
 
-    /// Solves for all features: `solve` gets the places of some in [`order`](Self::order) and
-    /// their parameters, `[outputs * features, batch]`, and returns their values, `[features, batch]`.
-    /// Returns all values, in that order.
-    pub(crate) fn run(
-        &self,
-        solve: &mut dyn FnMut(Range<usize>, Tensor<2>) -> Tensor<2>,
-    ) -> Tensor<2> {
+    /// Solves for all features and returns their values, in the order of [`order`](Self::order).
+    pub(crate) fn run(&self, solve: &mut Solve<'_>) -> Tensor<2> {
         let steps = 0..self.features.starts.len() - 1;
-        let offset = |stage: &Stage| (!stage.units.order.is_empty()).then(|| stage.offset.clone());
-        let sums = self.stages.iter().map(offset).collect();
-        let mut known = self.range(steps, sums, solve);
-        known.swap_remove(0).expect("a feature")
+        let mut known = self.growing(&steps);
+        let widest = self.stages.iter().filter_map(|stage| stage.sources.last()).max();
+        let block = (BLOCK * steps.len() / widest.expect("a feature")).max(1);
+        for start in steps.clone().step_by(block) {
+            let few = start..(start + block).min(steps.end);
+            let sums = self.stages.iter().zip(&known).map(|(stage, known)| {
+                let rows = stage.units.at(&few);
+                let offset = (!rows.is_empty())
+                    .then(|| stage.offset.clone().narrow(0, rows.start, rows.len()))?;
+                Some(match known.so_far() {
+                    Some(sources) => stage.product(&few, &(0..start), sources) + offset,
+                    None => offset,
+                })
+            });
+            let sums: Vec<_> = sums.collect();
+            let new = self.few(few, &sums, solve);
+            known.iter_mut().zip(new).for_each(|(known, new)| known.push(new.rows));
+        }
+        known.swap_remove(0).rows.expect("a feature")
+    }
+
+    /// Room for the sources of every stage in these steps.
+    fn growing(&self, steps: &Range<usize>) -> Vec<Growing> {
+        let room = |stage: &Stage| {
+            let count = stage.sources[steps.end] - stage.sources[steps.start];
+            let options = (&stage.weight.device().without_autodiff(), stage.weight.dtype());
+            let rows = (count > 0).then(|| Tensor::zeros([count, self.batch], options));
+            Growing { rows, filled: 0 }
+        };
+        self.stages.iter().map(room).collect()
     }
 
     /// Solves for the features of `steps`, given what every unit of these steps gets from earlier
     /// ones. Returns the sources of every stage in these steps.
-    fn range(
-        &self,
-        steps: Range<usize>,
-        sums: Rows,
-        solve: &mut dyn FnMut(Range<usize>, Tensor<2>) -> Tensor<2>,
-    ) -> Rows {
-        if steps.len() <= FEW_STEPS {
-            return self.few(steps, &sums, solve);
-        }
-        let middle = steps.start + steps.len() / 2;
-        let (early, late) = (steps.start..middle, middle..steps.end);
-        let part = |stage: &Stage, sums: &Option<Tensor<2>>, part: &Range<usize>| {
-            let (rows, all) = (stage.units.at(part), stage.units.at(&steps));
-            let from = rows.start - all.start;
-            let sums = sums.as_ref().filter(|_| !rows.is_empty())?;
-            Some(sums.clone().narrow(0, from, rows.len()))
-        };
-        let each = |of: &Range<usize>| -> Rows {
-            self.stages.iter().zip(&sums).map(|(stage, sums)| part(stage, sums, of)).collect()
-        };
-        let known = self.range(early.clone(), each(&early), solve);
-        let later = self.stages.iter().zip(each(&late)).zip(&known);
-        let later = later.map(|((stage, sums), known)| match (sums, known) {
-            (Some(sums), Some(known)) => Some(sums + stage.product(&late, &early, known.clone())),
-            (sums, _) => sums,
-        });
-        let more = self.range(late.clone(), later.collect(), solve);
-        known.into_iter().zip(more).map(|(known, more)| joined(known, more)).collect()
-    }
-
-    /// The same step by step.
     fn few(
         &self,
         steps: Range<usize>,
-        sums: &Rows,
-        solve: &mut dyn FnMut(Range<usize>, Tensor<2>) -> Tensor<2>,
-    ) -> Rows {
-        let mut known: Rows = vec![None; self.stages.len()];
+        sums: &[Option<Tensor<2>>],
+        solve: &mut Solve<'_>,
+    ) -> Vec<Growing> {
+        let mut known = self.growing(&steps);
         for step in steps.clone() {
             let now = step..step + 1;
-            let sum = |at: usize, known: &Rows| -> Option<Tensor<2>> {
+            let sum = |at: usize, known: &[Growing]| -> Option<Tensor<2>> {
                 let stage = &self.stages[at];
                 let (rows, all) = (stage.units.at(&now), stage.units.at(&steps));
                 let sums = sums[at].as_ref().filter(|_| !rows.is_empty())?;
                 let sums = sums.clone().narrow(0, rows.start - all.start, rows.len());
                 let seen = steps.start..if stage.sees_own_step { step + 1 } else { step };
-                Some(match &known[at] {
-                    Some(sources) => sums + stage.product(&now, &seen, sources.clone()),
+                Some(match known[at].so_far() {
+                    Some(sources) => stage.product(&now, &seen, sources) + sums,
                     None => sums.expand([rows.len(), self.batch]),
                 })
             };
-            let params = self.step(sum, &mut known);
-            let params = params.expect("a feature in every step");
-            let solved = solve(self.features.at(&now), params);
-            known[0] = joined(known[0].take(), Some(solved));
+            let params = self.step(sum, &mut known).expect("a feature in every step");
+            known[0].push(Some(solve(self.features.at(&now), params)));
         }
         known
     }
@@ -229,37 +242,26 @@ impl Unrolled<'_> {
     /// step get from their sources, `known` collects these sources.
     fn step(
         &self,
-        sum: impl Fn(usize, &Rows) -> Option<Tensor<2>>,
-        known: &mut Rows,
+        sum: impl Fn(usize, &[Growing]) -> Option<Tensor<2>>,
+        known: &mut [Growing],
     ) -> Option<Tensor<2>> {
         let made = self.made;
-        let note = |at: usize, new: Option<Tensor<2>>, known: &mut Rows| {
-            known[at] = joined(known[at].take(), new);
-        };
         let mut h = sum(0, known);
         if made.blocks.is_empty() {
             h = h.map(|h| made.activate(h));
         }
         for at in 1..=made.hidden.len() {
-            note(at, h, known);
+            known[at].push(h);
             h = sum(at, known).map(|h| made.activate(h));
         }
         for at in (1..=2 * made.blocks.len()).step_by(2) {
-            note(at, h.clone().map(|h| made.enter_block(h)), known);
+            known[at].push(h.clone().map(|h| made.enter_block(h)));
             let inner = sum(at, known).map(|inner| made.activate(inner));
-            note(at + 1, inner, known);
+            known[at + 1].push(inner);
             h = h.zip(sum(at + 1, known)).map(|(h, inner)| h + inner);
         }
         let last = self.stages.len() - 1;
-        note(last, h, known);
+        known[last].push(h);
         sum(last, known)
-    }
-}
-
-/// One after the other on axis 0.
-fn joined(first: Option<Tensor<2>>, second: Option<Tensor<2>>) -> Option<Tensor<2>> {
-    match (first, second) {
-        (Some(first), Some(second)) => Some(Tensor::cat(vec![first, second], 0)),
-        (first, second) => first.or(second),
     }
 }
