@@ -1,9 +1,12 @@
 use std::fmt::Debug;
 
 use burn_flows::bijector::{
-    ActNormConfig, AnyBijectorConfig, BatchNormConfig, CouplingConfig, LuLinearConfig, Mask,
+    ActNormConfig, AnyBijectorConfig, BatchNormConfig, CouplingConfig, InverseMethod,
+    LuLinearConfig, Mask, MaskedAutoregressiveConfig,
 };
-use burn_flows::conditioner::{ActivationConfig, ConvNetConfig, MlpConfig};
+use burn_flows::conditioner::{
+    ActivationConfig, ConvNetConfig, Degrees, Dependencies, MadeConfig, MlpConfig,
+};
 use burn_flows::distribution::DiagNormalConfig;
 use burn_flows::model::{Masks, NiceConfig, RealNvpConfig};
 use burn_flows::univariate::{AnyUnivariateConfig, ScaleMap};
@@ -58,6 +61,20 @@ fn every_configuration_comes_back() {
     ]));
     comes_back(coupling);
     comes_back(mlp);
+    let parents = Dependencies::Parents(vec![vec![], vec![0, 2], vec![0]]);
+    for dependencies in [
+        Dependencies::Forward,
+        Dependencies::Reversed,
+        Dependencies::Random(u64::MAX),
+        Dependencies::Order(vec![2, 0, 1]),
+        parents,
+        Dependencies::Adjacency(vec![vec![false, true], vec![false, false]]),
+    ] {
+        comes_back(MadeConfig::new(vec![9]).with_dependencies(dependencies));
+    }
+    let made = MadeConfig::new(vec![9, 9]).with_residual(true).with_degrees(Degrees::Random(3));
+    let inverse = InverseMethod::FixedPoint { tolerance: 1e-7 };
+    comes_back(MaskedAutoregressiveConfig::new(4).with_made(made).with_inverse(inverse));
 }
 
 #[test]
