@@ -230,3 +230,44 @@ impl MadeParts {
         Ok(Self { input, hidden, blocks, output })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bijector::Bijector;
+    use crate::interop::{HostTensor, StateDict, zuko};
+
+    /// A layer of two features with one hidden unit: what it sees, and which outputs see it.
+    fn layer(input: [bool; 2], output: [bool; 4]) -> Result<MaskedAutoregressive<AnyUnivariate>> {
+        let mut dict = StateDict::new();
+        dict.insert("order", HostTensor::ints([0, 1], [2]));
+        dict.insert("hyper.0.weight", HostTensor::floats([1.0, 2.0], [1, 2]));
+        dict.insert("hyper.0.bias", HostTensor::floats([0.5], [1]));
+        dict.insert("hyper.0.mask", HostTensor::bools(input, [1, 2]));
+        dict.insert("hyper.2.weight", HostTensor::floats([1.0, 0.0, 10.0, 0.0], [4, 1]));
+        dict.insert("hyper.2.bias", HostTensor::floats([0.25, 0.0, 0.25, 0.0], [4]));
+        dict.insert("hyper.2.mask", HostTensor::bools(output, [4, 1]));
+        zuko::autoregressive(&dict, "", &zuko::Options::new(), &Device::flex())
+    }
+
+    #[test]
+    fn a_network_whose_units_decide_nothing_is_inverted() -> Result<()> {
+        let layer = layer([false, true], [false; 4])?;
+        let x = Tensor::<2>::from_data([[1.0, 2.0]], &Device::flex());
+        let (z, _) = layer.forward(x.clone(), None);
+        assert_eq!(z.to_data().try_to_vec_as::<f32>().unwrap(), [1.25, 2.25]);
+        assert_eq!(layer.inverse(z, None).into_data(), x.into_data());
+        Ok(())
+    }
+
+    #[test]
+    fn masks_that_close_a_circle_are_an_error() {
+        assert!(layer([true, false], [false, false, true, true]).is_ok());
+        let error = layer([true, true], [false, false, true, true]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "tensor `hyper.2.mask`: MadeConfig.dependencies: features depend on each other in a \
+             circle: 1 <- 1"
+        );
+    }
+}
