@@ -12,9 +12,9 @@ mod residual_conv;
 pub use activation::{Activation, ActivationConfig};
 pub use conv::{ConvNet, ConvNetConfig};
 pub use dropout::Dropout;
-pub use made::{Degrees, Dependencies, Made, MadeConfig, MaskedBlock};
+pub use made::{Degrees, Dependencies, Made, MadeConfig};
 #[cfg(feature = "interop")]
-pub(crate) use made::{Layers, Style};
+pub(crate) use made::{Layers, MaskedBlock, Style};
 pub use masked_linear::MaskedLinear;
 pub use mlp::{Mlp, MlpConfig, ResidualBlock};
 pub(crate) use norm_conv::NormConv;

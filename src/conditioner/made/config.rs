@@ -269,7 +269,7 @@ impl MadeConfig {
                 sets.push(set.clone());
             }
         }
-        sets.sort_by_key(|set| after(set, |feature| Some(depths[feature])));
+        sets.sort_by_key(|set| after(set, &depths));
         if context == 0 && sets.len() > 1 {
             sets.retain(|set| !set.is_empty());
         }

@@ -31,10 +31,14 @@ impl Set {
         self.0.iter().enumerate().flat_map(bits)
     }
 
+    /// Takes in the members of another set; whether any is new.
     fn add(&mut self, other: &Self) -> bool {
-        let before = self.clone();
-        self.0.iter_mut().zip(&other.0).for_each(|(a, b)| *a |= b);
-        *self != before
+        let mut grew = false;
+        for (word, more) in self.0.iter_mut().zip(&other.0) {
+            grew |= more & !*word != 0;
+            *word |= more;
+        }
+        grew
     }
 }
 
@@ -45,39 +49,44 @@ impl Set {
 ///
 /// If features depend on each other; the text names them.
 pub(super) fn depths(parents: &[Set]) -> Result<Vec<usize>> {
-    let mut depths: Vec<Option<usize>> = vec![None; parents.len()];
-    loop {
-        let mut ready = vec![];
-        for (feature, set) in parents.iter().enumerate() {
-            if depths[feature].is_none()
-                && let Some(depth) = after(set, |parent| depths[parent])
-            {
-                ready.push((feature, depth));
+    let mut children = vec![vec![]; parents.len()];
+    let mut missing = vec![0; parents.len()];
+    for (feature, set) in parents.iter().enumerate() {
+        for parent in set.members() {
+            children[parent].push(feature);
+            missing[feature] += 1;
+        }
+    }
+    let mut depths = vec![0; parents.len()];
+    let mut ready: Vec<usize> = (0..parents.len()).filter(|&f| missing[f] == 0).collect();
+    while let Some(feature) = ready.pop() {
+        for &child in &children[feature] {
+            depths[child] = depths[child].max(depths[feature] + 1);
+            missing[child] -= 1;
+            if missing[child] == 0 {
+                ready.push(child);
             }
         }
-        if ready.is_empty() {
-            break;
-        }
-        ready.into_iter().for_each(|(feature, depth)| depths[feature] = Some(depth));
     }
-    depths.iter().copied().collect::<Option<_>>().ok_or_else(|| {
-        let cycle = cycle(parents, &depths);
-        let names: Vec<String> = cycle.iter().map(usize::to_string).collect();
-        let reason = format!("features depend on each other in a circle: {}", names.join(" <- "));
-        Error::config("MadeConfig", "dependencies", reason)
-    })
+    let circle = circle(parents, |&feature| missing[feature] > 0);
+    if circle.is_empty() {
+        return Ok(depths);
+    }
+    let names: Vec<String> = circle.iter().map(usize::to_string).collect();
+    let reason = format!("features depend on each other in a circle: {}", names.join(" <- "));
+    Err(Error::config("MadeConfig", "dependencies", reason))
 }
 
-/// The first step after all members of a set, where every member has one.
-pub(super) fn after(set: &Set, depth: impl Fn(usize) -> Option<usize>) -> Option<usize> {
-    set.members().try_fold(0, |latest, member| Some(latest.max(depth(member)? + 1)))
+/// The first step after all members of a set.
+pub(super) fn after(set: &Set, depths: &[usize]) -> usize {
+    set.members().map(|member| depths[member] + 1).max().unwrap_or_default()
 }
 
-/// A circle among the features without a depth: from any of them to a parent of its kind, and on.
-fn cycle(parents: &[Set], depths: &[Option<usize>]) -> Vec<usize> {
-    let stuck = |feature: &usize| depths[*feature].is_none();
-    let mut path: Vec<usize> = (0..parents.len()).filter(stuck).take(1).collect();
-    while let Some(next) = path.last().and_then(|&at| parents[at].members().find(stuck)) {
+/// A circle among the features that wait for each other: from any of them to a parent that waits,
+/// and on. Empty where none waits.
+fn circle(parents: &[Set], waits: impl Fn(&usize) -> bool) -> Vec<usize> {
+    let mut path: Vec<usize> = (0..parents.len()).filter(&waits).take(1).collect();
+    while let Some(next) = path.last().and_then(|&at| parents[at].members().find(&waits)) {
         let start = path.iter().position(|&seen| seen == next);
         path.push(next);
         if let Some(start) = start {
@@ -150,8 +159,8 @@ impl Masks {
         }
         let depths = depths(&parents)?;
         layers.extend(inner);
-        let level = |set: &Set| after(set, |feature| Some(depths[feature])).unwrap_or_default();
-        let hidden: Vec<_> = layers.iter().map(|units| units.iter().map(level).collect()).collect();
-        Ok([vec![depths.clone()], hidden].concat())
+        let level = |set: &Set| after(set, &depths);
+        let hidden = layers.iter().map(|units| units.iter().map(level).collect());
+        Ok([depths.clone()].into_iter().chain(hidden).collect())
     }
 }

@@ -73,7 +73,7 @@ pub struct Made {
 
 /// Two pre-activated masked layers around a skip; a context is added between them.
 #[derive(Module, Debug)]
-pub struct MaskedBlock {
+pub(crate) struct MaskedBlock {
     pub(crate) first: MaskedLinear,
     pub(crate) second: MaskedLinear,
     pub(crate) context: Option<Linear>,

@@ -72,7 +72,7 @@ struct Stage {
 /// `[outputs * features, batch]`, and returns their values, `[features, batch]`.
 type Solve<'a> = dyn FnMut(Range<usize>, Tensor<2>) -> Tensor<2> + 'a;
 
-/// The sources of one stage in a few steps, as they become known.
+/// The sources of one stage in some steps, as they become known.
 struct Growing {
     rows: Option<Tensor<2>>,
     filled: usize,
