@@ -5,10 +5,13 @@ use std::hint::black_box;
 use burn_flows::Noise;
 use burn_flows::bijector::{
     ActNormConfig, BatchNormConfig, Bijector, Conv1x1Matrix, CouplingConfig, DenseLinearConfig,
-    Elementwise, HaarSqueeze, HouseholderConfig, InvertibleConv1x1Config, LuLinearConfig, Mask,
-    Permutation, QrLinearConfig, Squeeze, SvdLinearConfig,
+    Elementwise, HaarSqueeze, HouseholderConfig, InverseMethod, InvertibleConv1x1Config,
+    LuLinearConfig, Mask, MaskedAutoregressiveConfig, Permutation, QrLinearConfig, Squeeze,
+    SvdLinearConfig,
 };
+use burn_flows::burn::module::Module;
 use burn_flows::burn::tensor::Device;
+use burn_flows::testing::moved;
 use burn_flows::univariate::{Additive, Affine};
 use criterion::{Criterion, criterion_group, criterion_main};
 
@@ -65,6 +68,15 @@ fn layers(criterion: &mut Criterion) {
     }
     let additive = coupling(Mask::Halves).init(Additive::default(), &device);
     layer(criterion, "coupling_additive", &additive);
+    let moved =
+        moved(MaskedAutoregressiveConfig::new(FEATURES).init(Affine::default(), &device), 1);
+    for (name, method) in [
+        ("autoregressive_incremental", InverseMethod::Incremental),
+        ("autoregressive_passes", InverseMethod::Passes),
+        ("autoregressive_fixed_point", InverseMethod::FixedPoint { tolerance: 1e-5 }),
+    ] {
+        layer(criterion, name, &moved.valid().with_inverse(method));
+    }
     layer(criterion, "actnorm", &ActNormConfig::new(FEATURES).init(&device));
     layer(criterion, "batch_norm", &BatchNormConfig::new(FEATURES).init(&device));
     layer(criterion, "lu_linear", &LuLinearConfig::new(FEATURES).init(&device));

@@ -1,7 +1,7 @@
 //! Parameters that data or a precision sets: a saved flag, a new value under an old identity.
 
 use burn::module::{Module, ModuleMapper, Param, ParamId};
-use burn::tensor::{Bool, DType, Device, Tensor, TensorData};
+use burn::tensor::{Bool, DType, Device, Int, Tensor, TensorData};
 
 /// The module with its float parameters in another precision; identities and what is trainable
 /// stay. burn's own modules have no cast.
@@ -32,6 +32,18 @@ pub(crate) fn flag(value: bool, device: &Device) -> Param<Tensor<1, Bool>> {
     Param::initialized(ParamId::new(), Tensor::from_data(data, &device.clone().without_autodiff()))
 }
 
+/// Indices as a parameter: saved and moved with the model, never trained.
+pub(crate) fn index_param(indices: &[usize], device: &Device) -> Param<Tensor<1, Int>> {
+    Param::initialized(ParamId::new(), index_tensor(indices, device))
+}
+
+/// Indices as a tensor outside any graph.
+pub(crate) fn index_tensor(indices: &[usize], device: &Device) -> Tensor<1, Int> {
+    let values: Vec<i64> = indices.iter().map(|&i| i as i64).collect();
+    let count = values.len();
+    Tensor::from_data(TensorData::new(values, [count]), &device.clone().without_autodiff())
+}
+
 /// A new value for a parameter, with its identity and its place in or outside a graph kept.
 pub(crate) fn replaced<const D: usize>(
     param: Param<Tensor<D>>,
@@ -41,7 +53,7 @@ pub(crate) fn replaced<const D: usize>(
 }
 
 /// `value`, as much in a graph as `old`.
-fn as_before<const D: usize>(old: &Tensor<D>, value: Tensor<D>) -> Tensor<D> {
+pub(crate) fn as_before<const D: usize>(old: &Tensor<D>, value: Tensor<D>) -> Tensor<D> {
     let value = if old.is_autodiff() { value.autodiff() } else { value };
     if old.is_require_grad() { value.require_grad() } else { value }
 }

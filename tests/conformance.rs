@@ -12,8 +12,8 @@ use burn::tensor::{Device, FloatDType, Tensor};
 use burn_flows::Noise;
 use burn_flows::bijector::*;
 use burn_flows::conditioner::{
-    ActivationConfig, ConvNet, ConvNetConfig, Mlp, MlpConfig, Normalization, ResidualConvNet,
-    ResidualConvNetConfig,
+    ActivationConfig, ConvNet, ConvNetConfig, Degrees, Dependencies, MadeConfig, Mlp, MlpConfig,
+    Normalization, ResidualConvNet, ResidualConvNetConfig,
 };
 use burn_flows::model::{
     ChannelMixing, Glow, GlowConfig, GlowStep, Masks, NiceConfig, RealNvpConfig, RealNvpImage,
@@ -178,6 +178,41 @@ fn any_coupling(context: usize) -> AnyBijector {
     AnyBijectorConfig::Coupling { univariate, coupling }.init(&DEVICE).unwrap()
 }
 
+fn made() -> MadeConfig {
+    MadeConfig::new(vec![9, 8]).with_activation(ActivationConfig::Silu)
+}
+
+fn made_residual() -> MadeConfig {
+    MadeConfig::new(vec![7, 7, 7])
+        .with_residual(true)
+        .with_activation(ActivationConfig::Burn(BurnActivation::Tanh))
+}
+
+/// A feature with two causes, one of which has a cause of its own, and one on its own.
+fn graph() -> Dependencies {
+    Dependencies::Parents(vec![vec![3, 2], vec![], vec![4], vec![], vec![]])
+}
+
+fn autoregressive(
+    features: usize,
+    made: MadeConfig,
+    context: usize,
+) -> MaskedAutoregressive<Affine> {
+    let config = MaskedAutoregressiveConfig::new(features).with_made(made).with_context(context);
+    config.init(Affine::default(), &DEVICE)
+}
+
+fn any_autoregressive() -> AnyBijector {
+    let univariate = AnyUnivariateConfig::Affine(ScaleMap::default());
+    let autoregressive = MaskedAutoregressiveConfig::new(3).with_made(made());
+    AnyBijectorConfig::MaskedAutoregressive { univariate, autoregressive }.init(&DEVICE).unwrap()
+}
+
+/// Data and latents of a size at which a few autoregressive steps do not overflow.
+fn near<const D: usize>(shape: [usize; D]) -> Suite<D> {
+    Suite::new(shape).with_domain(-4.0, 4.0).with_range(-4.0, 4.0)
+}
+
 const LOGIT: f64 = 0.05;
 const INFINITY: f64 = f64::INFINITY;
 
@@ -279,6 +314,32 @@ rows! {
     mlp_prelu: activated(BurnActivation::PRelu(PReluConfig::new())), [3, 4];
     mlp_relu: activated(BurnActivation::Relu), [3, 4];
 
+    autoregressive_forward: autoregressive(5, made(), 0), near([3, 5]).autoregressive(&[0, 1, 2, 3, 4]);
+    autoregressive_reversed: autoregressive(5, made().with_dependencies(Dependencies::Reversed), 0), near([3, 5]).autoregressive(&[4, 3, 2, 1, 0]);
+    autoregressive_order: autoregressive(4, made().with_dependencies(Dependencies::Order(vec![2, 0, 3, 1])), 0), near([3, 4]).autoregressive(&[2, 0, 3, 1]);
+    autoregressive_random: autoregressive(6, made().with_dependencies(Dependencies::Random(3)).with_degrees(Degrees::Random(1)), 0), near([3, 6]).autoregressive(&Noise::seeded(3).permutation(6));
+    autoregressive_many_steps: autoregressive(19, MadeConfig::new(vec![40, 41]).with_degrees(Degrees::Random(2)), 0), near([2, 19]).autoregressive(&(0..19).collect::<Vec<_>>());
+    autoregressive_context: autoregressive(4, made(), 2), near([3, 4]).with_context(2).autoregressive(&[0, 1, 2, 3]);
+    autoregressive_one_layer: autoregressive(3, MadeConfig::new(vec![4]), 0), near([3, 3]).autoregressive(&[0, 1, 2]);
+    autoregressive_random_last: autoregressive(4, made().with_zero_last(false), 0), near([3, 4]).autoregressive(&[0, 1, 2, 3]);
+    autoregressive_residual: autoregressive(5, made_residual(), 0), near([3, 5]).autoregressive(&[0, 1, 2, 3, 4]);
+    autoregressive_residual_random: autoregressive(6, made_residual().with_dependencies(Dependencies::Random(8)).with_degrees(Degrees::Random(5)), 2), near([3, 6]).with_context(2).autoregressive(&Noise::seeded(8).permutation(6));
+    autoregressive_residual_many_steps: autoregressive(17, MadeConfig::new(vec![36, 36]).with_residual(true), 1), near([2, 17]).with_context(1).autoregressive(&(0..17).collect::<Vec<_>>());
+    autoregressive_graph: autoregressive(5, made().with_dependencies(graph()), 0), near([3, 5]).autoregressive(&[1, 3, 4, 2, 0]);
+    autoregressive_graph_residual: autoregressive(5, made_residual().with_dependencies(graph()), 1), near([3, 5]).with_context(1).autoregressive(&[4, 2, 3, 0, 1]);
+    autoregressive_adjacency: autoregressive(3, made().with_dependencies(Dependencies::Adjacency(vec![vec![false, true, true], vec![false; 3], vec![false; 3]])), 0), near([3, 3]).autoregressive(&[2, 1, 0]);
+    // One feature sees nothing, so the first layer of its network has no gradient.
+    autoregressive_one_feature: autoregressive(1, made(), 0), near([3, 1]).without(Check::Gradients);
+    autoregressive_one_feature_context: autoregressive(1, made_residual(), 2), near([3, 1]).with_context(2).without(Check::Gradients);
+    autoregressive_two_features: autoregressive(2, made(), 0), near([3, 2]).autoregressive(&[0, 1]);
+    autoregressive_passes: autoregressive(4, made(), 1).with_inverse(InverseMethod::Passes), near([3, 4]).with_context(1).autoregressive(&[0, 1, 2, 3]);
+    autoregressive_fixed_point: autoregressive(4, made_residual(), 0).with_inverse(InverseMethod::FixedPoint { tolerance: 1e-13 }), near([3, 4]).autoregressive(&[0, 1, 2, 3]);
+    autoregressive_additive: MaskedAutoregressiveConfig::new(4).with_made(made()).init(Additive::default(), &DEVICE), near([3, 4]).autoregressive(&[0, 1, 2, 3]);
+    autoregressive_image: autoregressive(8, made(), 0), near([2, 2, 2, 2]).autoregressive(&[0, 1, 2, 3, 4, 5, 6, 7]);
+    autoregressive_inverse: Inverse::new(autoregressive(4, made_residual(), 1)), near([3, 4]).with_context(1);
+    autoregressive_any: any_autoregressive(), near([3, 3]).autoregressive(&[0, 1, 2]);
+    autoregressive_prelu: autoregressive(3, MadeConfig::new(vec![5]).with_activation(ActivationConfig::Burn(BurnActivation::PRelu(PReluConfig::new()))), 0), near([3, 3]);
+
     conv_halves: image(Affine::default(), Mask::Halves, [4, 2, 2], 0), [2, 4, 2, 2];
     conv_halves_flipped: image(Affine::default(), Mask::Halves.flipped(), [3, 2, 2], 0), [2, 3, 2, 2];
     conv_alternating: image(Affine::default(), Mask::Alternating, [3, 2, 3], 0), [2, 3, 2, 3];
@@ -378,6 +439,7 @@ fn every_public_name_has_a_row() {
         "AnyUnivariate",
         "Dropout",
         "InvertibleMatrix",
+        "MaskedLinear",
         "Mix",
         "QrFactors",
         "ResidualBlock",

@@ -3,11 +3,13 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use burn::module::Module;
-use burn::nn::LinearConfig;
-use burn::tensor::{Device, Tensor};
+use burn::nn::activation::ActivationConfig as BurnActivation;
+use burn::nn::{LinearConfig, PReluConfig, SwiGluConfig};
+use burn::tensor::{Bool, Device, Tensor};
 use burn_flows::bijector::*;
 use burn_flows::conditioner::{
-    ActivationConfig, Conditioner, ConvNet, ConvNetConfig, Mlp, MlpConfig, ResidualConvNetConfig,
+    ActivationConfig, Conditioner, ConvNet, ConvNetConfig, Dependencies, MadeConfig, MaskedLinear,
+    Mlp, MlpConfig, ResidualConvNetConfig,
 };
 use burn_flows::distribution::{
     ChannelPriorConfig, DiagNormalConfig, Distribution, StandardNormal,
@@ -58,6 +60,19 @@ fn coupling(mask: Mask, features: usize) -> CouplingConfig {
 
 fn any(text: &str) -> Result<AnyBijector> {
     serde_json::from_str::<AnyBijectorConfig>(text).unwrap().init(&device())
+}
+
+fn made(dependencies: Dependencies) -> MadeConfig {
+    MadeConfig::new(vec![8]).with_dependencies(dependencies)
+}
+
+fn activated(activation: BurnActivation) -> MadeConfig {
+    MadeConfig::new(vec![8]).with_activation(ActivationConfig::Burn(activation))
+}
+
+fn autoregressive(context: usize) -> MaskedAutoregressive<Affine> {
+    let config = MaskedAutoregressiveConfig::new(3).with_context(context);
+    config.init(Affine::default(), &device())
 }
 
 const NAN: f64 = f64::NAN;
@@ -158,6 +173,30 @@ errors! {
     mlp_dropout: MlpConfig::new(vec![4]).with_dropout(1.0).validate() => "MlpConfig.dropout: must be in [0, 1), found 1";
     mlp_dropout_nan: MlpConfig::new(vec![4]).with_dropout(NAN).validate() => "MlpConfig.dropout: must be in [0, 1), found NaN";
     conv_hidden: ConvNetConfig::new(0).validate() => "ConvNetConfig.hidden: must be at least 1, found 0";
+    made_features: MadeConfig::new(vec![8]).validate(0, 0) => "MadeConfig.features: must be at least 1, found 0";
+    made_layers: MadeConfig::new(vec![]).validate(2, 0) => "MadeConfig.hidden: must be at least 1, found 0";
+    made_hidden: MadeConfig::new(vec![9, 0]).validate(1, 0) => "MadeConfig.hidden: must be at least 1, found 0";
+    made_narrow: MadeConfig::new(vec![9, 2]).validate(4, 0) => "MadeConfig.hidden: 2 units cannot carry the 3 different sets of features that others depend on";
+    made_narrow_with_context: MadeConfig::new(vec![3]).validate(4, 1) => "MadeConfig.hidden: 3 units cannot carry the 4 different sets of features that others depend on";
+    made_residual: MadeConfig::new(vec![8, 9]).with_residual(true).validate(2, 0) => "MadeConfig.hidden: residual blocks need equal widths, found [8, 9]";
+    made_residual_short: MadeConfig::new(vec![8]).with_residual(true).validate(2, 0) => "MadeConfig.hidden: residual needs a second width: the first is the stream's, every further one a block";
+    made_dropout: MadeConfig::new(vec![8]).with_dropout(1.0).validate(2, 0) => "MadeConfig.dropout: must be in [0, 1), found 1";
+    made_swiglu: activated(BurnActivation::SwiGlu(SwiGluConfig::new(8, 8))).validate(2, 0) => "MadeConfig.activation: must work element by element: a mask cannot follow values that mix";
+    made_prelu: activated(BurnActivation::PRelu(PReluConfig::new().with_num_parameters(8))).validate(2, 0) => "MadeConfig.activation: must work element by element: a mask cannot follow values that mix";
+    made_order_twice: made(Dependencies::Order(vec![0, 2, 2])).validate(3, 0) => "MadeConfig.dependencies: order [0, 2, 2] does not hold each of 3 features once";
+    made_order_short: made(Dependencies::Order(vec![1, 0])).validate(3, 0) => "MadeConfig.dependencies: order [1, 0] does not hold each of 3 features once";
+    made_order_outside: made(Dependencies::Order(vec![1, 0, 3])).validate(3, 0) => "MadeConfig.dependencies: order [1, 0, 3] does not hold each of 3 features once";
+    made_circle: made(Dependencies::Parents(vec![vec![], vec![3, 0], vec![1], vec![2]])).validate(4, 0) => "MadeConfig.dependencies: features depend on each other in a circle: 1 <- 3 <- 2 <- 1";
+    made_own_parent: made(Dependencies::Parents(vec![vec![], vec![1]])).validate(2, 0) => "MadeConfig.dependencies: features depend on each other in a circle: 1 <- 1";
+    made_behind_a_circle: made(Dependencies::Parents(vec![vec![1], vec![2], vec![1]])).validate(3, 0) => "MadeConfig.dependencies: features depend on each other in a circle: 1 <- 2 <- 1";
+    made_parents_short: made(Dependencies::Parents(vec![vec![]])).validate(2, 0) => "MadeConfig.dependencies: a graph of 2 features needs as many lists, found 1";
+    made_parent_outside: made(Dependencies::Parents(vec![vec![], vec![2]])).validate(2, 0) => "MadeConfig.dependencies: parent 2 is outside 2 features";
+    made_matrix_rows: made(Dependencies::Adjacency(vec![vec![false, false]])).validate(2, 0) => "MadeConfig.dependencies: a graph of 2 features needs as many lists, found 1";
+    made_matrix_columns: made(Dependencies::Adjacency(vec![vec![false, false], vec![true]])).validate(2, 0) => "MadeConfig.dependencies: an adjacency matrix of 2 features needs rows as long, found 1";
+    made_matrix_circle: made(Dependencies::Adjacency(vec![vec![false, true], vec![true, false]])).validate(2, 0) => "MadeConfig.dependencies: features depend on each other in a circle: 0 <- 1 <- 0";
+    autoregressive_made: MaskedAutoregressiveConfig::new(200).validate() => "MadeConfig.hidden: 128 units cannot carry the 199 different sets of features that others depend on";
+    autoregressive_tolerance: MaskedAutoregressiveConfig::new(2).with_inverse(InverseMethod::FixedPoint { tolerance: -1.0 }).validate() => "InverseMethod.tolerance: must be at least 0 and finite, found -1";
+    autoregressive_tolerance_nan: InverseMethod::FixedPoint { tolerance: NAN }.validate() => "InverseMethod.tolerance: must be at least 0 and finite, found NaN";
     scale_bound: ScaleMap::SoftBound { bound: -1.0 }.validate() => "ScaleMap.bound: must be positive and finite, found -1";
     scale_bound_infinite: ScaleMap::SoftBound { bound: f64::INFINITY }.validate() => "ScaleMap.bound: must be positive and finite, found inf";
     scale_offset: ScaleMap::InverseSigmoid { offset: NAN }.validate() => "ScaleMap.offset: must be finite, found NaN";
@@ -177,6 +216,7 @@ errors! {
     any_actnorm: any(r#"{"ActNorm": {"features": 0}}"#) => "ActNormConfig.features: must be at least 1, found 0";
     any_batch_norm: any(r#"{"BatchNorm": {"features": 2, "epsilon": 2.0, "momentum": 0.1}}"#) => "BatchNormConfig.epsilon: must be in (0, 1), found 2";
     any_coupling: AnyBijectorConfig::Coupling { univariate: AnyUnivariateConfig::Additive, coupling: coupling(Mask::Halves, 1) }.init(&device()) => "Coupling.mask: keeps nothing of event [1]";
+    any_autoregressive: AnyBijectorConfig::MaskedAutoregressive { univariate: AnyUnivariateConfig::Additive, autoregressive: MaskedAutoregressiveConfig::new(0) }.init(&device()) => "MadeConfig.features: must be at least 1, found 0";
     any_elementwise: any(r#"{"Elementwise": {"univariate": "Additive", "features": 0}}"#) => "Elementwise.features: must be at least 1, found 0";
     any_univariate: any(r#"{"Elementwise": {"univariate": {"Affine": {"SoftBound": {"bound": 0.0}}}, "features": 2}}"#) => "ScaleMap.bound: must be positive and finite, found 0";
     any_leaky_relu: any(r#"{"LeakyRelu": {"slope": -1.0}}"#) => "LeakyRelu.slope: must be positive and finite, found -1";
@@ -336,6 +376,20 @@ panics! {
         let activation = ActivationConfig::Relu.init(&device());
         Mlp::from_layers(linear(2, 4), vec![], vec![], linear(4, 2), activation, 3)
     } => "Mlp: expected an input layer of at least the context's width 3, found 2";
+
+    init_made: MadeConfig::new(vec![]).init(2, 1, 0, &device()) => "MadeConfig.hidden: must be at least 1, found 0";
+    init_made_outputs: MadeConfig::new(vec![8]).init(2, 0, 0, &device()) => "MadeConfig.outputs: must be at least 1, found 0";
+    init_autoregressive: MaskedAutoregressiveConfig::new(0).init(Affine::default(), &device()) => "MadeConfig.features: must be at least 1, found 0";
+    made_input: MadeConfig::new(vec![8]).init(3, 1, 0, &device()).forward(zeros(WIDE), None) => "Made: expected an input of width 3, found 4";
+    made_mask: MaskedLinear::new(LinearConfig::new(2, 3).init(&device()), Tensor::<2, Bool>::from_data([[true, true], [true, true]], &device())) => "MaskedLinear: expected a mask of shape [2, 3], found [2, 2]";
+    autoregressive_outputs: MaskedAutoregressive::new(Affine::default(), MadeConfig::new(vec![8]).init(3, 3, 0, &device())) => "MaskedAutoregressive: expected 2 parameters per feature from the network, found 3";
+    autoregressive_method: autoregressive(0).with_inverse(InverseMethod::FixedPoint { tolerance: NAN }) => "InverseMethod.tolerance: must be at least 0 and finite, found NaN";
+    autoregressive_forward: autoregressive(0).forward(zeros(WIDE), None) => "MaskedAutoregressive: expected shape [batch, 3], found [2, 4]";
+    autoregressive_inverse: autoregressive(0).inverse(zeros(WIDE), None) => "MaskedAutoregressive: expected shape [batch, 3], found [2, 4]";
+    autoregressive_image: autoregressive(0).inverse_with_log_det(zeros([2, 1, 2, 2]), None) => "MaskedAutoregressive: expected shape [batch, 3 values], found [2, 1, 2, 2]";
+    autoregressive_context_missing: autoregressive(2).inverse(zeros([4, 3]), None) => "Made: expected a context of width 2, found none";
+    autoregressive_context_wide: autoregressive(2).forward(zeros([4, 3]), Some(&zeros([4, 3]))) => "Made: expected a context of width 2, found 3";
+    autoregressive_context_unexpected: autoregressive(0).inverse(zeros([4, 3]), Some(&zeros([4, 1]))) => "Made: expected a context of width 0, found 1";
 
     flow_event: flow(0).log_prob(zeros(WIDE)) => "Coupling: expected shape [batch, 3], found [2, 4]";
     flow_context_missing: flow(1).log_prob(zeros([2, 3])) => "Mlp: expected a context of width 1, found none";

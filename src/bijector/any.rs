@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::{
     ActNorm, ActNormConfig, BatchNorm, BatchNormConfig, Bijector, Coupling, CouplingConfig,
     DenseLinear, DenseLinearConfig, Elementwise, Exp, Householder, HouseholderConfig, Inverse,
-    LeakyRelu, Logit, LuLinear, LuLinearConfig, Permutation, QrLinear, QrLinearConfig, Softplus,
-    Standardize, SvdLinear, SvdLinearConfig, Tanh, Trace,
+    LeakyRelu, Logit, LuLinear, LuLinearConfig, MaskedAutoregressive, MaskedAutoregressiveConfig,
+    Permutation, QrLinear, QrLinearConfig, Softplus, Standardize, SvdLinear, SvdLinearConfig, Tanh,
+    Trace,
 };
 use crate::conditioner::Mlp;
 use crate::error::{Result, at_least};
@@ -55,6 +56,8 @@ pub enum AnyBijector {
     Logit(Logit),
     /// [`LuLinear`].
     LuLinear(LuLinear),
+    /// [`MaskedAutoregressive`].
+    MaskedAutoregressive(MaskedAutoregressive<AnyUnivariate>),
     /// [`Coupling`] with several dense networks that see the same.
     MultiCoupling(Coupling<AnyUnivariate, Vec<Mlp>>),
     /// [`Permutation`].
@@ -118,6 +121,13 @@ pub enum AnyBijectorConfig {
     },
     /// [`LuLinear`].
     LuLinear(LuLinearConfig),
+    /// [`MaskedAutoregressive`].
+    MaskedAutoregressive {
+        /// The scalar map.
+        univariate: AnyUnivariateConfig,
+        /// Network, order and inverse.
+        autoregressive: MaskedAutoregressiveConfig,
+    },
     /// [`Permutation::given`].
     Permutation {
         /// `z_i = x_{order[i]}`.
@@ -196,6 +206,12 @@ impl AnyBijectorConfig {
                 config.validate()?;
                 AnyBijector::LuLinear(config.init(device))
             }
+            Self::MaskedAutoregressive { univariate, autoregressive } => {
+                univariate.validate()?;
+                autoregressive.validate()?;
+                let layer = autoregressive.init(univariate.init(), device);
+                AnyBijector::MaskedAutoregressive(layer)
+            }
             Self::Permutation { order } => {
                 AnyBijector::Permutation(Permutation::given(order, device)?)
             }
@@ -232,9 +248,7 @@ macro_rules! each {
         each!($self, ($layer, _wrap, _name) => $body)
     };
     ($self:expr, ($layer:ident, $wrap:ident, $name:ident) => $body:expr) => {
-        each!(@ $self, ($layer, $wrap, $name) => $body; ActNorm BatchNorm Coupling DenseLinear
-            Elementwise Exp Householder Inverse LeakyRelu Logit LuLinear MultiCoupling Permutation
-            QrLinear Softplus Stack Standardize SvdLinear Tanh)
+        each!(@ $self, ($layer, $wrap, $name) => $body; ActNorm BatchNorm Coupling DenseLinear Elementwise Exp Householder Inverse LeakyRelu Logit LuLinear MaskedAutoregressive MultiCoupling Permutation QrLinear Softplus Stack Standardize SvdLinear Tanh)
     };
     (@ $self:expr, ($layer:ident, $wrap:ident, $name:ident) => $body:expr; $($variant:ident)+) => {
         match $self {

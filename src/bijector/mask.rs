@@ -4,13 +4,14 @@
 //! (2017), arXiv:1605.08803, section 3.4 (checkerboard, channels).
 
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::check_width;
 use crate::error::{Error, Result};
 use crate::math::event_len;
 use crate::noise::Noise;
+use crate::param::index_param;
 
 /// The kept part of an event; the rest is moved. Libraries disagree on what a 1 in a mask means,
 /// so no bare booleans here.
@@ -171,17 +172,6 @@ struct Indices {
     kept: Param<Tensor<1, Int>>,
     moved: Param<Tensor<1, Int>>,
     merge: Param<Tensor<1, Int>>,
-}
-
-/// Indices as a parameter: saved and moved with the model, never trained.
-pub(crate) fn index_param(indices: &[usize], device: &Device) -> Param<Tensor<1, Int>> {
-    let values: Vec<i64> = indices.iter().map(|&i| i as i64).collect();
-    let count = values.len();
-    let data = TensorData::new(values, [count]);
-    Param::initialized(
-        burn::module::ParamId::new(),
-        Tensor::from_data(data, &device.clone().without_autodiff()),
-    )
 }
 
 impl Split {

@@ -6,6 +6,7 @@
 //! | layer | what it does |
 //! | --- | --- |
 //! | [`Coupling`] | one part of the event decides a scalar map of the rest |
+//! | [`MaskedAutoregressive`] | the features before one decide a scalar map of it |
 //! | [`Elementwise`] | a scalar map with free parameters for every element |
 //! | [`ActNorm`] | scale and shift per channel, started from data |
 //! | [`BatchNorm`] | batch normalization as a bijector |
@@ -26,6 +27,7 @@
 
 mod actnorm;
 mod any;
+mod autoregressive;
 mod batch_norm;
 mod compose;
 mod coupling;
@@ -39,6 +41,7 @@ mod unconditional;
 
 pub use actnorm::{ActNorm, ActNormConfig};
 pub use any::{AnyBijector, AnyBijectorConfig};
+pub use autoregressive::{InverseMethod, MaskedAutoregressive, MaskedAutoregressiveConfig};
 pub use batch_norm::{BatchNorm, BatchNormConfig};
 pub use coupling::{Coupling, CouplingConfig};
 pub use elementwise::{Elementwise, Exp, LeakyRelu, Logit, Sigmoid, Softplus, Standardize, Tanh};

@@ -35,6 +35,15 @@ impl ActivationConfig {
             Self::Burn(config) => Activation::Burn(config.init(device)),
         }
     }
+
+    /// Whether an output depends on one input only, and every unit has the same parameters.
+    pub(crate) fn is_elementwise(&self) -> bool {
+        match self {
+            Self::Burn(nn::ActivationConfig::SwiGlu(_)) => false,
+            Self::Burn(nn::ActivationConfig::PRelu(config)) => config.num_parameters == 1,
+            _ => true,
+        }
+    }
 }
 
 /// An activation of a conditioner.

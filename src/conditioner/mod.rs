@@ -3,6 +3,8 @@
 mod activation;
 mod conv;
 mod dropout;
+mod made;
+mod masked_linear;
 mod mlp;
 mod norm_conv;
 mod residual_conv;
@@ -10,6 +12,10 @@ mod residual_conv;
 pub use activation::{Activation, ActivationConfig};
 pub use conv::{ConvNet, ConvNetConfig};
 pub use dropout::Dropout;
+pub use made::{Degrees, Dependencies, Made, MadeConfig};
+#[cfg(feature = "interop")]
+pub(crate) use made::{Layers, MaskedBlock, Style};
+pub use masked_linear::MaskedLinear;
 pub use mlp::{Mlp, MlpConfig, ResidualBlock};
 pub(crate) use norm_conv::NormConv;
 pub use norm_conv::Normalization;

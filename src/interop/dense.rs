@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::math::from_f64;
 
 /// One dense layer on the host, `y = W x + b`.
+#[derive(Clone)]
 pub(super) struct Dense {
     /// The weight's name in the file, for messages.
     name: String,
@@ -33,14 +34,15 @@ impl Dense {
         })
     }
 
-    /// Layer `index` of `layers` that are stacked along a leading axis.
+    /// Layer `index` of `layers` that are stacked along a leading axis, with this `weight`.
     pub(super) fn read_stacked(
         scope: &Scope<'_>,
         part: &str,
+        weight: &str,
         index: usize,
         layers: usize,
     ) -> Result<Self> {
-        let weight_name = format!("{part}.weight");
+        let weight_name = format!("{part}.{weight}");
         let (weight, [_, outputs, inputs]) = scope.floats_of_rank(&weight_name)?;
         // The leading axis is checked by shape, so that the error names both.
         scope.floats(&weight_name, &[layers, outputs, inputs])?;

@@ -12,6 +12,13 @@
 //! | `{chain}.bijections[1].permutation[0]`, `.inverse_permutation[0]` | `[layers, features]` |
 //! | `base_dist.bijection.loc`, `base_dist.bijection.scale.args[0]` | `[features]` |
 //!
+//! and for masked autoregressive flows, with a mask beside every weight,
+//!
+//! | tensor | shape |
+//! | --- | --- |
+//! | `{chain}.bijections[0].masked_autoregressive_mlp.layers[k].weight.args[0]`, `.args[1]` | `[layers, out, in]` |
+//! | `{chain}.bijections[0].masked_autoregressive_mlp.layers[k].bias` | `[layers, out]` |
+//!
 //! where `{chain}` is `bijection.bijection.bijection` for a flow made with `invert=True`, the
 //! default, and `bijection.bijection` for `invert=False`. With two features FlowJAX flips them
 //! after every layer and saves no permutation.
@@ -20,10 +27,11 @@ use burn::config::Config;
 use burn::tensor::Device;
 
 use super::dense::{Dense, Plain, interleaved};
+use super::masked::{Masked, MaskedNet};
 use super::scope::{Scope, whole};
 use super::{StateDict, standard_base};
 use crate::bijector::{AnyBijector, Coupling, Inverse, Mask, Permutation};
-use crate::conditioner::ActivationConfig;
+use crate::conditioner::{ActivationConfig, Style};
 use crate::distribution::DiagNormal;
 use crate::error::Result;
 use crate::flow::Flow;
@@ -85,44 +93,9 @@ pub fn coupling_flow(
     options: &Options,
     device: &Device,
 ) -> Result<Flow<AnyBijector, DiagNormal<2>>> {
-    whole(dict, "", |scope| {
-        let (stack, features, inverted) = layers_in(scope, options, device)?;
-        let layer = if inverted {
-            AnyBijector::Stack(stack)
-        } else {
-            AnyBijector::Inverse(Inverse::new(stack))
-        };
-        Ok(Flow::new(layer, base(scope, features, device)?))
-    })
-}
-
-/// The layers in the direction in which FlowJAX runs them, the features, and whether the flow
-/// inverts them.
-fn layers_in(
-    scope: &Scope<'_>,
-    options: &Options,
-    device: &Device,
-) -> Result<(Vec<AnyBijector>, usize, bool)> {
-    let direct = scope.within("bijection.bijection");
-    let inner = scope.within("bijection.bijection.bijection");
-    let inverted = !direct.has(&dense_name(0, "weight"));
-    let chain = if inverted { inner } else { direct };
-
-    let (_, [layers, _, _]) = chain.floats_of_rank(&dense_name(0, "weight"))?;
-    let permutations = permutations(&chain, layers)?;
-    let depth = (0..).take_while(|&k| chain.has(&dense_name(k, "weight"))).count();
-    let features = permutations.as_ref().map_or(2, |orders| orders[0].len());
-    let mut stack = Vec::with_capacity(2 * layers);
-    for index in 0..layers {
-        let dense = |k| {
-            Dense::read_stacked(
-                &chain,
-                &format!("bijections[0].conditioner.layers[{k}]"),
-                index,
-                layers,
-            )
-        };
-        let rest = (1..depth).map(dense).collect::<Result<_>>()?;
+    flow(dict, COUPLING, device, |chain, index, layers, features| {
+        let dense = |k| Dense::read_stacked(chain, &COUPLING.layer(k), "weight", index, layers);
+        let rest = (1..COUPLING.depth(chain)).map(dense).collect::<Result<_>>()?;
         let network = Plain::new(dense(0)?, rest)?;
         let kept = features / 2;
         let moved = features - kept;
@@ -133,24 +106,137 @@ fn layers_in(
         let univariate = AnyUnivariate::Affine(Affine::new(options.scale_map));
         let mask = Mask::Kept((0..kept).collect());
         let coupling = Coupling::new(&mask, &[features], univariate, |_, _| mlp, device)?;
-        stack.push(AnyBijector::Coupling(coupling));
-        let order = match &permutations {
-            Some(orders) => chain.named(PERMUTATION, Permutation::given(&orders[index], device))?,
-            None => Permutation::reverse(features, device),
-        };
-        stack.push(AnyBijector::Permutation(order));
-    }
-    Ok((stack, features, inverted))
+        Ok(AnyBijector::Coupling(coupling))
+    })
 }
 
-/// The stacked permutations behind the couplings.
+/// `masked_autoregressive_flow` with an affine transformer and a `Normal` or `StandardNormal` base.
+///
+/// The base is as in [`coupling_flow`].
+///
+/// # Errors
+///
+/// As the [module](super#errors) says, or if features depend on each other.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::interop::{HostTensor, StateDict, flowjax};
+///
+/// // One layer of two features: the second one is shifted by the first.
+/// let mut dict = StateDict::new();
+/// let layers = "bijection.bijection.bijection.bijections[0].masked_autoregressive_mlp.layers";
+/// let mut layer = |k: usize, mask: &[bool], weight: &[f64], shape: [usize; 3]| {
+///     dict.insert(format!("{layers}[{k}].weight.args[0]"), HostTensor::bools(mask, shape));
+///     dict.insert(format!("{layers}[{k}].weight.args[1]"), HostTensor::floats(weight, shape));
+///     let bias = HostTensor::floats(vec![0.0; shape[1]], [1, shape[1]]);
+///     dict.insert(format!("{layers}[{k}].bias"), bias);
+/// };
+/// layer(0, &[true, false], &[1.0, 9.0], [1, 1, 2]);
+/// layer(1, &[false, false, true, true], &[9.0, 9.0, 1.0, 0.0], [1, 4, 1]);
+/// let device = Device::flex();
+/// let flow = flowjax::masked_autoregressive_flow(&dict, &flowjax::Options::new(), &device)?;
+/// let z = flow.encode(Tensor::<2>::from_data([[3.0, 5.0]], &device));
+/// let flipped = Tensor::<2>::from_data([[8.0, 3.0]], &device);
+/// z.into_data().assert_approx_eq::<f32>(&flipped.into_data(), Default::default());
+/// # Ok::<(), burn_flows::Error>(())
+/// ```
+pub fn masked_autoregressive_flow(
+    dict: &StateDict,
+    options: &Options,
+    device: &Device,
+) -> Result<Flow<AnyBijector, DiagNormal<2>>> {
+    flow(dict, AUTOREGRESSIVE, device, |chain, index, layers, features| {
+        let layer = |k| {
+            let part = AUTOREGRESSIVE.layer(k);
+            let dense = Dense::read_stacked(chain, &part, AUTOREGRESSIVE.weight, index, layers)?;
+            let (name, size) = (format!("{part}.weight.args[0]"), dense.outputs() * dense.inputs());
+            let shape = [layers, dense.outputs(), dense.inputs()];
+            let mask = chain.tensor(&name, Some(&shape))?.as_bools();
+            let mask = mask.ok_or_else(|| chain.wrong(&name, "does not hold booleans".into()))?;
+            let open = mask[index * size..(index + 1) * size].to_vec();
+            Masked::new(chain, &name, dense, open)
+        };
+        let input = layer(0)?;
+        let mut hidden = (1..AUTOREGRESSIVE.depth(chain)).map(layer).collect::<Result<Vec<_>>>()?;
+        let Some(output) = hidden.pop() else {
+            let reason = "is the only layer; a network needs at least 2".into();
+            return Err(chain.wrong(&AUTOREGRESSIVE.layer(0), reason));
+        };
+        let style = Style { activated_context: false, bare_blocks: false };
+        let network = MaskedNet { input, context: None, hidden, blocks: vec![], output, style };
+        let layer =
+            network.affine(features, [0, 1], options.scale_map, &options.activation, device)?;
+        Ok(AnyBijector::MaskedAutoregressive(layer))
+    })
+}
+
+/// Where the networks of equal layers stand below the chain, and what their weights are called.
+#[derive(Clone, Copy)]
+struct Networks {
+    part: &'static str,
+    weight: &'static str,
+}
+
+const COUPLING: Networks = Networks { part: "bijections[0].conditioner.layers", weight: "weight" };
+const AUTOREGRESSIVE: Networks =
+    Networks { part: "bijections[0].masked_autoregressive_mlp.layers", weight: "weight.args[1]" };
+
+impl Networks {
+    fn layer(self, index: usize) -> String {
+        format!("{}[{index}]", self.part)
+    }
+
+    fn weight(self, index: usize) -> String {
+        format!("{}.{}", self.layer(index), self.weight)
+    }
+
+    fn depth(self, chain: &Scope<'_>) -> usize {
+        (0..).take_while(|&k| chain.has(&self.weight(k))).count()
+    }
+}
+
+/// A flow of equal layers, each with a permutation behind it, in the direction in which FlowJAX runs
+/// them. `read` makes layer `index` of so many,
+/// of so many features.
+fn flow(
+    dict: &StateDict,
+    networks: Networks,
+    device: &Device,
+    read: impl Fn(&Scope<'_>, usize, usize, usize) -> Result<AnyBijector>,
+) -> Result<Flow<AnyBijector, DiagNormal<2>>> {
+    whole(dict, "", |scope| {
+        let direct = scope.within("bijection.bijection");
+        let inner = scope.within("bijection.bijection.bijection");
+        let inverted = !direct.has(&networks.weight(0));
+        let chain = if inverted { inner } else { direct };
+
+        let (_, [layers, _, _]) = chain.floats_of_rank(&networks.weight(0))?;
+        let permutations = permutations(&chain, layers)?;
+        let features = permutations.as_ref().map_or(2, |orders| orders[0].len());
+        let mut stack = Vec::with_capacity(2 * layers);
+        for index in 0..layers {
+            stack.push(read(&chain, index, layers, features)?);
+            let order = match &permutations {
+                Some(orders) => {
+                    chain.named(PERMUTATION, Permutation::given(&orders[index], device))?
+                }
+                None => Permutation::reverse(features, device),
+            };
+            stack.push(AnyBijector::Permutation(order));
+        }
+        let layer = if inverted {
+            AnyBijector::Stack(stack)
+        } else {
+            AnyBijector::Inverse(Inverse::new(stack))
+        };
+        Ok(Flow::new(layer, base(scope, features, device)?))
+    })
+}
+
+/// The stacked permutations behind the layers.
 const PERMUTATION: &str = "bijections[1].permutation[0]";
 /// What undoes them.
 const INVERSE_PERMUTATION: &str = "bijections[1].inverse_permutation[0]";
-
-fn dense_name(layer: usize, leaf: &str) -> String {
-    format!("bijections[0].conditioner.layers[{layer}].{leaf}")
-}
 
 /// The order of every layer, where there are more than two features.
 fn permutations(chain: &Scope<'_>, layers: usize) -> Result<Option<Vec<Vec<usize>>>> {

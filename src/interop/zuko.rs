@@ -3,7 +3,9 @@
 //! | here | tensors |
 //! | --- | --- |
 //! | [`coupling`] | `mask`, `hyper.0`, `hyper.2`, .. (`GeneralCouplingTransform`) |
-//! | [`real_nvp`] | `transform.transforms.0`, .. of them, and `base` |
+//! | [`autoregressive`] | `order`, `hyper.0`, .. with masks (`MaskedAutoregressiveTransform`) |
+//! | [`real_nvp`] | `transform.transforms.0`, .. of couplings, and `base` |
+//! | [`maf`] | `transform.transforms.0`, .. of autoregressive layers, and `base` |
 //! | [`elementwise_affine`] | `shift`, `scale` (`MonotonicAffineTransform`) |
 //!
 //! Prefixes are written without their last dot; an empty one means the whole dictionary.
@@ -12,10 +14,11 @@ use burn::config::Config;
 use burn::tensor::Device;
 
 use super::dense::{Plain, interleaved};
+use super::masked::{Block, Masked, MaskedNet};
 use super::scope::{Scope, whole};
 use super::{StateDict, same_width, standard_base};
-use crate::bijector::{AnyBijector, Coupling, Elementwise, Mask};
-use crate::conditioner::{ActivationConfig, Mlp};
+use crate::bijector::{AnyBijector, Coupling, Elementwise, Mask, MaskedAutoregressive};
+use crate::conditioner::{ActivationConfig, Mlp, Style};
 use crate::distribution::DiagNormal;
 use crate::error::Result;
 use crate::flow::Flow;
@@ -73,21 +76,96 @@ pub fn real_nvp(
     options: &Options,
     device: &Device,
 ) -> Result<Flow<AnyBijector, DiagNormal<2>>> {
+    stack(dict, device, |part| {
+        let (layer, features) = coupling_in(part, options, device)?;
+        Ok((AnyBijector::Coupling(layer), features))
+    })
+}
+
+/// `MAF` with its affine transforms, also with random orders, residual networks, or a context.
+///
+/// The base is fixed, as there.
+///
+/// # Errors
+///
+/// As the [module](super#errors) says, or if a layer saved nothing or does not fit its neighbours.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::interop::{HostTensor, StateDict, zuko};
+///
+/// // One layer of two features: the second one is shifted by half the first.
+/// let mut dict = StateDict::new();
+/// let prefix = "transform.transforms.0";
+/// dict.insert(format!("{prefix}.order"), HostTensor::ints([0, 1], [2]));
+/// dict.insert(format!("{prefix}.hyper.0.weight"), HostTensor::floats([1.0, 9.0], [1, 2]));
+/// dict.insert(format!("{prefix}.hyper.0.bias"), HostTensor::floats([0.0], [1]));
+/// dict.insert(format!("{prefix}.hyper.0.mask"), HostTensor::bools([true, false], [1, 2]));
+/// dict.insert(format!("{prefix}.hyper.2.weight"), HostTensor::floats([9.0, 9.0, 0.5, 0.0], [4, 1]));
+/// dict.insert(format!("{prefix}.hyper.2.bias"), HostTensor::floats([0.0; 4], [4]));
+/// dict.insert(format!("{prefix}.hyper.2.mask"), HostTensor::bools([false, false, true, true], [4, 1]));
+/// let device = Device::flex();
+/// let flow = zuko::maf(&dict, &zuko::Options::new(), &device)?;
+/// let z = flow.encode(Tensor::<2>::from_data([[2.0, 3.0]], &device));
+/// assert_eq!(z.into_data().try_to_vec_as::<f32>().unwrap(), [2.0, 4.0]);
+/// # Ok::<(), burn_flows::Error>(())
+/// ```
+pub fn maf(
+    dict: &StateDict,
+    options: &Options,
+    device: &Device,
+) -> Result<Flow<AnyBijector, DiagNormal<2>>> {
+    stack(dict, device, |part| {
+        let (layer, features) = autoregressive_in(part, options, device)?;
+        Ok((AnyBijector::MaskedAutoregressive(layer), features))
+    })
+}
+
+/// The layers `transform.transforms.k`, and the base.
+fn stack(
+    dict: &StateDict,
+    device: &Device,
+    read: impl Fn(&Scope<'_>) -> Result<(AnyBijector, usize)>,
+) -> Result<Flow<AnyBijector, DiagNormal<2>>> {
     whole(dict, "", |scope| {
         let mut features = None;
         let mut layers = vec![];
         let numbers = scope.numbered("transform.transforms").len().max(1);
         for index in 0..numbers {
             let part = scope.within(&format!("transform.transforms.{index}"));
-            let (layer, width) = coupling_in(&part, options, device)?;
-            same_width(&part.full("mask"), features, width)?;
+            let (layer, width) = read(&part)?;
+            same_width(&part.full(""), features, width)?;
             features = Some(width);
-            layers.push(AnyBijector::Coupling(layer));
+            layers.push(layer);
         }
         let features = features.unwrap_or_default();
         let base = base(scope, features, device)?;
         Ok(Flow::new(AnyBijector::Stack(layers), base))
     })
+}
+
+/// An affine `MaskedAutoregressiveTransform`, with whatever dependencies its masks have.
+///
+/// # Errors
+///
+/// As the [module](super#errors) says, or if features depend on each other.
+///
+/// ```
+/// use burn_flows::{Error, interop::{HostTensor, StateDict, zuko}};
+///
+/// let mut dict = StateDict::new();
+/// dict.insert("order", HostTensor::ints([2, 1], [2]));
+/// let device = burn::tensor::Device::flex();
+/// let error = zuko::autoregressive(&dict, "", &zuko::Options::new(), &device).unwrap_err();
+/// assert!(matches!(error, Error::Tensor { name, .. } if name == "order")); // nothing comes first
+/// ```
+pub fn autoregressive(
+    dict: &StateDict,
+    prefix: &str,
+    options: &Options,
+    device: &Device,
+) -> Result<MaskedAutoregressive<AnyUnivariate>> {
+    whole(dict, prefix, |scope| Ok(autoregressive_in(scope, options, device)?.0))
 }
 
 /// An affine `GeneralCouplingTransform`.
@@ -187,4 +265,37 @@ fn coupling_in(
     let univariate = AnyUnivariate::Affine(Affine::new(options.scale_map));
     let layer = Coupling::new(&mask, &[features], univariate, |_, _| mlp, device);
     Ok((scope.named("mask", layer)?, features))
+}
+
+fn autoregressive_in(
+    scope: &Scope<'_>,
+    options: &Options,
+    device: &Device,
+) -> Result<(MaskedAutoregressive<AnyUnivariate>, usize)> {
+    // The masks say what depends on what; the order is there to be checked.
+    let order = scope.indices("order")?;
+    let features = order.len();
+    let steps = order.iter().max().map_or(0, |last| last + 1);
+    if steps > features || features == 0 || !(0..steps).all(|step| order.contains(&step)) {
+        return Err(scope.wrong("order", format!("{order:?} is no order of steps from 0")));
+    }
+    let net = scope.within("hyper");
+    let mut numbers = scope.numbered("hyper").into_iter();
+    let input = Masked::read(&net, &numbers.next().unwrap_or_default().to_string())?;
+    let (mut plain, mut blocks) = (vec![], vec![]);
+    for number in numbers {
+        if net.has(&format!("{number}.weight")) {
+            plain.push(Masked::read(&net, &number.to_string())?);
+        } else {
+            let layer = |at| Masked::read(&net, &format!("{number}.{at}"));
+            blocks.push(Block { first: layer(0)?, second: layer(2)?, context: None });
+        }
+    }
+    let Some(output) = plain.pop().filter(|_| blocks.is_empty() || plain.is_empty()) else {
+        return Err(scope.wrong("hyper", "is no masked network that this crate can read".into()));
+    };
+    let style = Style { activated_context: false, bare_blocks: true };
+    let network = MaskedNet { input, context: None, hidden: plain, blocks, output, style };
+    let layer = network.affine(features, [0, 1], options.scale_map, &options.activation, device)?;
+    Ok((layer, features))
 }

@@ -67,6 +67,16 @@ fn a_wrong_number_anywhere_fails() {
         ),
         ("normflows/glow_block_checkerboard.safetensors", "io.logabsdet", 1e-7, "log_det "),
         ("nflows/glow_multiscale_image.safetensors", "io.z", 1e-7, "z "),
+        ("nflows/maf_res_context.safetensors", "io.x2", 1e-5, "x2 "),
+        (
+            "nflows/maf_ff_random_mask.safetensors",
+            "grad._transforms.1.autoregressive_net.blocks.0.linear.weight",
+            1e-4,
+            "blocks.0.linear.weight",
+        ),
+        ("zuko/maf_residual.safetensors", "io.z", 1e-7, "z "),
+        ("normflows/maf.safetensors", "io.logabsdet2", 1e-5, "log_det2 "),
+        ("flowjax/maf_affine_context.safetensors", "io.log_prob", 1e-7, "log_prob "),
         ("flowjax/coupling_affine.safetensors", net, 1e-4, "layers[1].weight"),
         (
             "flowjax/coupling_affine.safetensors",
@@ -102,7 +112,7 @@ fn a_family_in_no_list_fails() {
         assert_eq!(matches!(outcome, Outcome::Passed(_)), passes, "{case}");
         assert_eq!(matches!(outcome, Outcome::Failed(_)), !passes, "{case}");
     }
-    reference.case = "maf_d9".into();
+    reference.case = "nsf_d9".into();
     assert!(matches!(families::check(&reference), Outcome::NotSupported(_)));
 }
 

@@ -2,10 +2,12 @@ use std::fmt::Debug;
 
 use burn_flows::bijector::{
     ActNormConfig, AnyBijectorConfig, BatchNormConfig, Conv1x1Matrix, CouplingConfig,
-    DenseLinearConfig, HouseholderConfig, InvertibleConv1x1Config, LuLinearConfig, Mask,
-    QrLinearConfig, SvdLinearConfig,
+    DenseLinearConfig, HouseholderConfig, InverseMethod, InvertibleConv1x1Config, LuLinearConfig,
+    Mask, MaskedAutoregressiveConfig, QrLinearConfig, SvdLinearConfig,
 };
-use burn_flows::conditioner::{ActivationConfig, ConvNetConfig, MlpConfig};
+use burn_flows::conditioner::{
+    ActivationConfig, ConvNetConfig, Degrees, Dependencies, MadeConfig, MlpConfig,
+};
 use burn_flows::distribution::DiagNormalConfig;
 use burn_flows::model::{ChannelMixing, GlowConfig, Masks, NiceConfig, RealNvpConfig};
 use burn_flows::univariate::{AnyUnivariateConfig, ScaleMap};
@@ -67,6 +69,20 @@ fn every_configuration_comes_back() {
     ]));
     comes_back(coupling);
     comes_back(mlp);
+    let parents = Dependencies::Parents(vec![vec![], vec![0, 2], vec![0]]);
+    for dependencies in [
+        Dependencies::Forward,
+        Dependencies::Reversed,
+        Dependencies::Random(u64::MAX),
+        Dependencies::Order(vec![2, 0, 1]),
+        parents,
+        Dependencies::Adjacency(vec![vec![false, true], vec![false, false]]),
+    ] {
+        comes_back(MadeConfig::new(vec![9]).with_dependencies(dependencies));
+    }
+    let made = MadeConfig::new(vec![9, 9]).with_residual(true).with_degrees(Degrees::Random(3));
+    let inverse = InverseMethod::FixedPoint { tolerance: 1e-7 };
+    comes_back(MaskedAutoregressiveConfig::new(4).with_made(made).with_inverse(inverse));
 }
 
 #[test]

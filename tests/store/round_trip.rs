@@ -4,9 +4,11 @@ use burn::store::ModuleRecord;
 use burn::tensor::{Bool, DType, FloatDType, Int, Tensor, TensorData};
 use burn_flows::bijector::{
     ActNorm, ActNormConfig, AnyBijectorConfig, BatchNorm, BatchNormConfig, Bijector, Coupling,
-    LuLinear, LuLinearConfig, Mask, Permutation, Standardize,
+    LuLinear, LuLinearConfig, Mask, MaskedAutoregressiveConfig, Permutation, Standardize,
 };
-use burn_flows::conditioner::{ConvNet, ConvNetConfig, MlpConfig};
+use burn_flows::conditioner::{
+    ConvNet, ConvNetConfig, Degrees, Dependencies, MadeConfig, MlpConfig,
+};
 use burn_flows::distribution::{Distribution, StandardNormal};
 use burn_flows::model::{Masks, Nice, NiceConfig, RealNvp, RealNvpConfig};
 use burn_flows::univariate::Affine;
@@ -110,15 +112,41 @@ fn an_image_flow() {
     check(&moved(flow(), 4), flow, |flow| flow.log_prob(x.clone()).into_data());
 }
 
+/// The masks and the order of the hidden units are those of the file.
+#[test]
+fn an_autoregressive_flow_of_other_degrees() {
+    let flow = |seed| {
+        let made = MadeConfig::new(vec![12, 12])
+            .with_degrees(Degrees::Random(seed))
+            .with_dependencies(Dependencies::Random(seed));
+        let config = MaskedAutoregressiveConfig::new(6).with_made(made).with_context(1);
+        let layer = config.init(Affine::default(), &device());
+        Flow::new(vec![layer], StandardNormal::<2>::new([6], &device()))
+    };
+    let context = Noise::seeded(1).normal([5, 1], &device());
+    check(
+        &moved(flow(1), 5),
+        || flow(2),
+        |flow| {
+            let z = flow.encode_given(rows(5, 6), &context);
+            Tensor::cat(vec![flow.decode_given(rows(5, 6), &context), z], 1).into_data()
+        },
+    );
+}
+
 #[test]
 fn any_bijector_with_every_layer() {
     let text = |seed: u64| {
         let coupling = r#"{"Coupling": {"univariate": {"Affine": "Exp"}, "coupling": {"features": 3,
             "mask": "Halves", "context": 0, "mlp": {"hidden": [4], "activation": "Silu",
             "dropout": 0.1, "residual": false, "zero_last": false}}}}"#;
+        let masked = r#"{"MaskedAutoregressive": {"univariate": {"Affine": "Exp"}, "autoregressive":
+            {"features": 3, "context": 0, "inverse": "Incremental", "made": {"hidden": [5, 4],
+            "activation": "Silu", "dropout": 0.0, "residual": false, "zero_last": false,
+            "dependencies": {"Random": 1}, "degrees": {"Random": 2}}}}}"#;
         let elementwise = r#"{"Elementwise": {"univariate": "Additive", "features": 3}}"#;
         format!(
-            r#"{{"Stack": [{{"ActNorm": {{"features": 3}}}}, {coupling}, "Tanh", {{"Inverse": ["Tanh"]}},
+            r#"{{"Stack": [{{"ActNorm": {{"features": 3}}}}, {coupling}, {masked}, "Tanh", {{"Inverse": ["Tanh"]}},
             {{"BatchNorm": {{"features": 3, "epsilon": 1e-5, "momentum": 0.1}}}}, {elementwise},
             {{"Permutation": {{"order": [2, 0, 1]}}}}, {{"LuLinear": {{"features": 3}}}},
             {{"DenseLinear": {{"features": 3, "seed": {seed}}}}}, {{"Householder": {{"features": 3, "reflections": 2, "seed": {seed}}}}},

@@ -9,11 +9,11 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor};
 
-use crate::bijector::mask::index_param;
 use crate::bijector::{Bijector, check_width};
 use crate::error::{Error, Result};
 use crate::math::zeros_batch;
 use crate::noise::Noise;
+use crate::param::index_param;
 
 /// Reorders axis 1. The order is saved with the model and never trained.
 ///

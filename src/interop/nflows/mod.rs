@@ -3,6 +3,7 @@
 //! | here | tensors |
 //! | --- | --- |
 //! | [`coupling`] | `identity_features`, `transform_features`, `transform_net` (ResidualNet) |
+//! | [`autoregressive`] | `autoregressive_net` (MaskedAffineAutoregressiveTransform) |
 //! | [`act_norm`] | `log_scale`, `shift`, `initialized` |
 //! | [`batch_norm`] | `unconstrained_weight`, `bias`, `running_mean`, `running_var` |
 //! | [`lu_linear`] | `lower_entries`, `upper_entries`, `unconstrained_upper_diag`, `bias` |
@@ -52,11 +53,13 @@
 //! # Ok::<(), burn_flows::Error>(())
 //! ```
 
+mod autoregressive;
 mod coupling;
 mod glow;
 mod image;
 mod linear;
 
+pub use autoregressive::autoregressive;
 pub use coupling::coupling;
 pub use glow::{GlowLevel, GlowStep, glow};
 pub use image::image_coupling;
@@ -68,6 +71,7 @@ pub use linear::{
 use burn::config::Config;
 use burn::tensor::Device;
 
+use self::autoregressive::autoregressive_in;
 use self::coupling::coupling_in;
 use self::linear::linear_in;
 use super::scope::{Scope, whole};
@@ -196,6 +200,9 @@ fn any(scope: &Scope<'_>, options: &Options, device: &Device) -> Result<(AnyBije
     if scope.has("identity_features") {
         let (layer, features) = coupling_in(scope, options, device)?;
         Ok((AnyBijector::Coupling(layer), features))
+    } else if scope.has_part("autoregressive_net") {
+        let (layer, features) = autoregressive_in(scope, options, device)?;
+        Ok((AnyBijector::MaskedAutoregressive(layer), features))
     } else if scope.has("_permutation") {
         let (layer, features) = permutation_in(scope, device)?;
         Ok((AnyBijector::Permutation(layer), features))

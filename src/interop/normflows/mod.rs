@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | [`masked_affine`] | `b`, `t.net.0`, .., `s.net.0`, .. (`MaskedAffineFlow`) |
 //! | [`affine_coupling_block`] | `flows.1.param_map.net.0`, .. (`AffineCouplingBlock`) |
+//! | [`autoregressive`] | `autoregressive_net` (`MaskedAffineAutoregressive`) |
 //! | [`permute_shuffle`] | `perm`, `inv_perm` (`Permute` with mode `shuffle`) |
 //! | [`permute_swap`] | none (`Permute` with mode `swap`) |
 //! | [`lu_linear_permute`] | `linear`, `permutation` (`LULinearPermute`) |
@@ -49,10 +50,12 @@
 //! # Ok::<(), burn_flows::Error>(())
 //! ```
 
+mod autoregressive;
 mod couplings;
 mod glow;
 mod linear;
 
+pub use autoregressive::autoregressive;
 pub use couplings::{affine_coupling_block, masked_affine};
 pub use glow::{GlowBlock, GlowLevel, GlowOptions, SplitMode, glow_block, multiscale};
 pub use linear::{
@@ -61,6 +64,7 @@ pub use linear::{
 
 use burn::tensor::Device;
 
+use self::autoregressive::autoregressive_in;
 use self::couplings::{block_in, masked_affine_in};
 use self::linear::{act_norm_in, invertible_affine_in, lu_linear_permute_in, shuffle_in};
 use super::scope::{Scope, whole};
@@ -104,6 +108,8 @@ pub enum Layer {
         /// `split_mode="channel_inv"`: the second half decides the first.
         inverted: bool,
     },
+    /// `MaskedAffineAutoregressive`.
+    MaskedAutoregressive,
     /// `Permute` with mode `swap`.
     PermuteSwap {
         /// `num_channels`.
@@ -210,6 +216,10 @@ fn any(
         Layer::AffineCouplingBlock { scale_map, inverted } => {
             let (layer, features) = block_in(scope, scale_map, inverted, activation, device)?;
             (turned(AnyBijector::Coupling(layer)), features)
+        }
+        Layer::MaskedAutoregressive => {
+            let (layer, features) = autoregressive_in(scope, activation, device)?;
+            (turned(AnyBijector::MaskedAutoregressive(layer)), features)
         }
         Layer::PermuteSwap { features } => {
             (AnyBijector::Permutation(permute_swap(features, device)?), features)

@@ -1,0 +1,315 @@
+//! Masked autoregressive layer: every feature is moved by a scalar map that the features before it
+//! decide.
+//!
+//! forward   z_i = f(x_i; h_i(x_1 .. x_(i-1), c))     f monotone, h a masked network
+//! log-det   sum of ln |f'(x_i; h_i)|
+//! inverse   x_i = f^-1(z_i; h_i(x_1 .. x_(i-1), c)),  one feature after the other
+//!
+//! Papers: Papamakarios, Pavlakou, Murray (2017), Masked Autoregressive Flow for Density
+//! Estimation, equations 2 to 5, arXiv:1705.07057; the other way round ([`Inverse`](super::Inverse)):
+//! Kingma et al. (2016), Improving Variational Inference with Inverse Autoregressive Flow,
+//! arXiv:1606.04934.
+//! Same numbers as nflows 0.14 `MaskedAffineAutoregressiveTransform`, zuko 1.6
+//! `MaskedAutoregressiveTransform`, normflows 1.7 `MaskedAffineAutoregressive` (its [`Inverse`](super::Inverse)),
+//! FlowJAX 19 `MaskedAutoregressive`.
+
+use burn::config::Config;
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::Bijector;
+use crate::conditioner::{Conditioner, Made, MadeConfig};
+use crate::error::{Error, Result, expect_valid};
+use crate::math::event_len;
+use crate::param::index_tensor;
+use crate::univariate::Univariate;
+
+/// How a [`MaskedAutoregressive`] is inverted. All give the same numbers up to rounding.
+///
+/// | method | passes through the network | where it wins |
+/// | --- | --- | --- |
+/// | `Incremental` | 1, in as many steps as features | a CPU |
+/// | `Passes` | as many as features | nowhere: it is the plain reference |
+/// | `FixedPoint` | until nothing moves, at most as many as features | a GPU, where few large steps beat many small ones; weak dependencies |
+///
+/// On one machine, with 64 features, two hidden layers of 128 units and 1024 rows, forward took 0.8 ms
+/// and the three inverses 1.6, 54 and 4.4 ms (of tolerance 1e-5, on random weights). The benchmark
+/// `layers` measures them on yours. Where the features form a graph that is not a chain,
+/// read "the longest path" for "features".
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::bijector::{Bijector, InverseMethod, MaskedAutoregressiveConfig};
+/// use burn_flows::{testing::moved, univariate::Affine};
+///
+/// let layer = MaskedAutoregressiveConfig::new(4).init(Affine::default(), &Device::flex());
+/// let layer = moved(layer, 1).valid();
+/// let x = Tensor::<2>::from_data([[0.3, -1.0, 0.5, 2.0]], &Device::flex());
+/// let (z, _) = layer.forward(x.clone(), None);
+/// for method in [
+///     InverseMethod::Incremental,
+///     InverseMethod::Passes,
+///     InverseMethod::FixedPoint { tolerance: 1e-6 },
+/// ] {
+///     let back = layer.clone().with_inverse(method).inverse(z.clone(), None);
+///     back.into_data().assert_approx_eq::<f32>(&x.to_data(), Default::default());
+/// }
+/// # use burn::module::Module;
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum InverseMethod {
+    /// Feature by feature, and at each only the hidden units that became known: in total every
+    /// weight is used once.
+    #[default]
+    Incremental,
+    /// One whole pass through the network for every feature.
+    Passes,
+    /// Whole passes from zero until no value moves by more than the tolerance (Jacobi iteration).
+    /// After as many passes as there are features it is exact, whatever the tolerance. Looking
+    /// whether to stop reads one number back from the device per pass.
+    FixedPoint {
+        /// The largest move after which it stops, in units of the data.
+        tolerance: f64,
+    },
+}
+
+impl InverseMethod {
+    /// Says which field cannot be, and why.
+    pub fn validate(&self) -> Result<()> {
+        match *self {
+            Self::FixedPoint { tolerance } if !(tolerance >= 0.0 && tolerance.is_finite()) => {
+                let reason = format!("must be at least 0 and finite, found {tolerance}");
+                Err(Error::config("InverseMethod", "tolerance", reason))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Configuration of a [`MaskedAutoregressive`].
+///
+/// ```
+/// use burn_flows::bijector::MaskedAutoregressiveConfig;
+/// use burn_flows::conditioner::{Dependencies, MadeConfig};
+///
+/// let made = MadeConfig::new(vec![64, 64]).with_dependencies(Dependencies::Reversed);
+/// let config = MaskedAutoregressiveConfig::new(6).with_made(made).with_context(2);
+/// assert!(config.validate().is_ok());
+/// ```
+#[derive(Config, Debug)]
+pub struct MaskedAutoregressiveConfig {
+    /// Features of an event; of an image, all its values.
+    pub features: usize,
+    /// The network, and in which order features depend on each other.
+    #[config(default = "MadeConfig::new(vec![128, 128])")]
+    pub made: MadeConfig,
+    /// Width of the context; 0 for none.
+    #[config(default = 0)]
+    pub context: usize,
+    /// How the layer is inverted.
+    #[config(default = "InverseMethod::Incremental")]
+    pub inverse: InverseMethod,
+}
+
+/// A masked autoregressive layer of any scalar map `U`.
+///
+/// Forward is one pass through the network: the density is the cheap direction, and so is training
+/// by maximum likelihood. [`Inverse`](super::Inverse) of it samples in one parallel pass instead.
+/// Both directions keep the graph of a layer on an autodiff device.
+///
+/// # Shapes
+///
+/// - `[batch, features]`; or `[batch, event..]` of as many values, taken in memory order (channel by
+///   channel, row by row)
+/// - context `[batch, context]`, where the layer was built for one
+///
+/// # Panics
+///
+/// If the event or the context has another size than the layer was built for.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::{bijector::{Bijector, MaskedAutoregressiveConfig}, univariate::Affine};
+///
+/// let layer = MaskedAutoregressiveConfig::new(3).init(Affine::default(), &Device::flex());
+/// let x = Tensor::<2>::from_data([[0.1, -0.2, 0.3]], &Device::flex());
+/// let (z, log_det) = layer.forward(x.clone(), None);
+/// assert_eq!(log_det.dims(), [1]);
+/// layer.inverse(z, None).into_data().assert_approx_eq::<f32>(&x.into_data(), Default::default());
+/// ```
+#[derive(Module, Debug)]
+pub struct MaskedAutoregressive<U> {
+    univariate: U,
+    conditioner: Made,
+    #[module(skip)]
+    inverse: InverseMethod,
+}
+
+impl MaskedAutoregressiveConfig {
+    /// Says which field cannot be, and why.
+    pub fn validate(&self) -> Result<()> {
+        self.made.validate(self.features, self.context)?;
+        self.inverse.validate()
+    }
+
+    /// The layer.
+    ///
+    /// # Panics
+    ///
+    /// With the text of [`validate`](Self::validate).
+    pub fn init<U: Univariate>(&self, univariate: U, device: &Device) -> MaskedAutoregressive<U> {
+        expect_valid(self.validate());
+        let per_feature = univariate.params_per_element();
+        let conditioner = self.made.init(self.features, per_feature, self.context, device);
+        MaskedAutoregressive::new(univariate, conditioner).with_inverse(self.inverse)
+    }
+}
+
+impl<U: Univariate> MaskedAutoregressive<U> {
+    /// The layer of a network that gives as many parameters per feature as the map needs.
+    ///
+    /// # Panics
+    ///
+    /// If the network gives another number.
+    pub fn new(univariate: U, conditioner: Made) -> Self {
+        let (expected, found) = (univariate.params_per_element(), conditioner.outputs());
+        assert!(
+            expected == found,
+            "MaskedAutoregressive: expected {expected} parameters per feature from the network, found {found}"
+        );
+        Self { univariate, conditioner, inverse: InverseMethod::default() }
+    }
+
+    /// The same layer, inverted in this way.
+    ///
+    /// # Panics
+    ///
+    /// With the text of [`InverseMethod::validate`].
+    pub fn with_inverse(self, inverse: InverseMethod) -> Self {
+        expect_valid(inverse.validate());
+        Self { inverse, ..self }
+    }
+
+    /// The network.
+    pub fn conditioner(&self) -> &Made {
+        &self.conditioner
+    }
+
+    fn flat<const D: usize>(&self, x: Tensor<D>) -> Tensor<2> {
+        let (dims, features) = (x.dims(), self.conditioner.features());
+        let rest = if D > 2 { " values" } else { "" };
+        assert!(
+            event_len(&x) == features,
+            "MaskedAutoregressive: expected shape [batch, {features}{rest}], found {dims:?}"
+        );
+        x.reshape([dims[0], features])
+    }
+
+    /// The parameters of all features, `[batch, P, features]`.
+    fn params(&self, x: Tensor<2>, context: Option<&Tensor<2>>) -> Tensor<3> {
+        let [batch, features] = x.dims();
+        let raw = self.conditioner.forward(x, context);
+        raw.reshape([batch, self.univariate.params_per_element(), features])
+    }
+
+    /// Whole passes from zero: after pass s the features of the first s steps are exact.
+    fn iterated(
+        &self,
+        z: Tensor<2>,
+        context: Option<&Tensor<2>>,
+        tolerance: Option<f64>,
+    ) -> Tensor<2> {
+        let passes = self.conditioner.steps().into_iter().max().unwrap_or_default() + 1;
+        let mut x = z.zeros_like().detach();
+        for _ in 0..passes {
+            let next = self.univariate.inverse(z.clone(), self.params(x.clone(), context));
+            let before = std::mem::replace(&mut x, next);
+            if let Some(tolerance) = tolerance {
+                let moved = (x.clone() - before).without_autodiff().abs().max();
+                if moved.into_scalar::<f64>() <= tolerance {
+                    break;
+                }
+            }
+        }
+        x
+    }
+
+    /// Feature by feature; with the log-determinant where it is wanted.
+    fn incremental(
+        &self,
+        z: Tensor<2>,
+        context: Option<&Tensor<2>>,
+        with_log_det: bool,
+    ) -> (Tensor<2>, Option<Tensor<1>>) {
+        let [batch, features] = z.dims();
+        let per_feature = self.univariate.params_per_element();
+        let network = self.conditioner.unrolled(batch, context);
+        let order = network.order();
+        let z = arranged(z.transpose(), order);
+        let mut all = vec![];
+        let x = network.run(&mut |places, params| {
+            let count = places.len();
+            if with_log_det {
+                all.push(params.clone().reshape([per_feature, count, batch]));
+            }
+            // One row of values: their features and their places in the batch do not matter here.
+            let z = z.clone().narrow(0, places.start, count).reshape([1, count * batch]);
+            let params = params.reshape([1, per_feature, count * batch]);
+            self.univariate.inverse(z, params).reshape([count, batch])
+        });
+        let log_det = with_log_det.then(|| {
+            let params = Tensor::cat(all, 1).permute([2, 0, 1]);
+            self.univariate.inverse_with_log_det(z.transpose(), params).1
+        });
+        let mut back = vec![0; features];
+        order.iter().enumerate().for_each(|(place, &feature)| back[feature] = place);
+        (arranged(x, &back).transpose(), log_det)
+    }
+}
+
+/// Row `i` of the result is row `order[i]`.
+fn arranged(x: Tensor<2>, order: &[usize]) -> Tensor<2> {
+    if order.iter().copied().eq(0..order.len()) {
+        return x;
+    }
+    let indices = index_tensor(order, &x.device());
+    x.select(0, indices)
+}
+
+impl<const D: usize, U: Univariate> Bijector<D> for MaskedAutoregressive<U> {
+    fn forward(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> (Tensor<D>, Tensor<1>) {
+        let dims = x.dims();
+        let x = self.flat(x);
+        let params = self.params(x.clone(), context);
+        let (z, log_det) = self.univariate.forward(x, params);
+        (z.reshape(dims), log_det)
+    }
+
+    fn inverse(&self, z: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<D> {
+        let dims = z.dims();
+        let z = self.flat(z);
+        let x = match self.inverse {
+            InverseMethod::Incremental => self.incremental(z, context, false).0,
+            InverseMethod::Passes => self.iterated(z, context, None),
+            InverseMethod::FixedPoint { tolerance } => self.iterated(z, context, Some(tolerance)),
+        };
+        x.reshape(dims)
+    }
+
+    fn inverse_with_log_det(
+        &self,
+        z: Tensor<D>,
+        context: Option<&Tensor<2>>,
+    ) -> (Tensor<D>, Tensor<1>) {
+        let dims = z.dims();
+        if self.inverse == InverseMethod::Incremental {
+            let (x, log_det) = self.incremental(self.flat(z), context, true);
+            return (x.reshape(dims), log_det.expect("asked for"));
+        }
+        let x = self.inverse(z, context);
+        let log_det = self.log_det_jacobian(x.clone(), context);
+        (x, log_det.neg())
+    }
+}

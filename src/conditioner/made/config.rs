@@ -1,0 +1,307 @@
+//! Which feature may depend on which, and the masks that see to it.
+
+use burn::config::Config;
+use burn::nn::{Linear, LinearConfig};
+use burn::tensor::{Bool, Device, Tensor, TensorData};
+use serde::{Deserialize, Serialize};
+
+use super::levels::{Set, after, depths};
+use super::{Layers, Made, MaskedBlock, Style};
+use crate::conditioner::mlp::linear;
+use crate::conditioner::{ActivationConfig, MaskedLinear, check_dropout};
+use crate::error::{Error, Result, at_least, expect_valid};
+use crate::noise::Noise;
+
+/// Which features decide the parameters of which.
+///
+/// ```
+/// use burn_flows::conditioner::{Dependencies, MadeConfig};
+///
+/// // Feature 2 has two causes that do not depend on each other.
+/// let causes = vec![vec![], vec![], vec![0, 1]];
+/// let config = MadeConfig::new(vec![8]).with_dependencies(Dependencies::Parents(causes));
+/// assert!(config.validate(3, 0).is_ok());
+///
+/// let circle = Dependencies::Parents(vec![vec![1], vec![0]]);
+/// let error = MadeConfig::new(vec![8]).with_dependencies(circle).validate(2, 0).unwrap_err();
+/// assert_eq!(
+///     error.to_string(),
+///     "MadeConfig.dependencies: features depend on each other in a circle: 0 <- 1 <- 0"
+/// );
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Dependencies {
+    /// Every feature on all before it.
+    Forward,
+    /// Every feature on all behind it.
+    Reversed,
+    /// Every feature on all before it in a random order, fixed by the seed.
+    Random(u64),
+    /// Every feature on all before it in this order.
+    Order(Vec<usize>),
+    /// Every feature on its own list of others: the graph of a structured model. No feature may
+    /// depend on itself, not even through others.
+    Parents(Vec<Vec<usize>>),
+    /// The same as a matrix: feature `i` on every `j` where `[i][j]` is true.
+    Adjacency(Vec<Vec<bool>>),
+}
+
+impl Dependencies {
+    /// The features that each of `features` may see.
+    fn parents(&self, features: usize) -> Result<Vec<Set>> {
+        let ordered = |order: &[usize]| {
+            let (mut seen, mut sets) = (Set::empty(features), vec![Set::empty(features); features]);
+            for &feature in order {
+                sets[feature] = seen.clone();
+                seen.insert(feature);
+            }
+            sets
+        };
+        match self {
+            Self::Forward => Ok(ordered(&(0..features).collect::<Vec<_>>())),
+            Self::Reversed => Ok(ordered(&(0..features).rev().collect::<Vec<_>>())),
+            Self::Random(seed) => Ok(ordered(&Noise::seeded(*seed).permutation(features))),
+            Self::Order(order) => {
+                let mut sorted = order.clone();
+                sorted.sort_unstable();
+                if sorted.into_iter().eq(0..features) {
+                    return Ok(ordered(order));
+                }
+                Err(wrong(format!(
+                    "order {order:?} does not hold each of {features} features once"
+                )))
+            }
+            Self::Parents(lists) => graph(features, lists),
+            Self::Adjacency(matrix) => {
+                if let Some(row) = matrix.iter().find(|row| row.len() != features) {
+                    return Err(wrong(format!(
+                        "an adjacency matrix of {features} features needs rows as long, found {}",
+                        row.len()
+                    )));
+                }
+                let list = |row: &Vec<bool>| (0..features).filter(|&j| row[j]).collect();
+                graph(features, &matrix.iter().map(list).collect::<Vec<_>>())
+            }
+        }
+    }
+}
+
+fn graph(features: usize, lists: &[Vec<usize>]) -> Result<Vec<Set>> {
+    if lists.len() != features {
+        return Err(wrong(format!(
+            "a graph of {features} features needs as many lists, found {}",
+            lists.len()
+        )));
+    }
+    let mut sets = vec![Set::empty(features); features];
+    for (set, list) in sets.iter_mut().zip(lists) {
+        for &parent in list {
+            if parent >= features {
+                let reason = format!("parent {parent} is outside {features} features");
+                return Err(wrong(reason));
+            }
+            set.insert(parent);
+        }
+    }
+    depths(&sets)?;
+    Ok(sets)
+}
+
+fn wrong(reason: String) -> Error {
+    Error::config("MadeConfig", "dependencies", reason)
+}
+
+/// How many features each hidden unit sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Degrees {
+    /// Spread evenly, ascending from the first unit to the last.
+    Sequential,
+    /// Every possible number once, the rest at random, fixed by the seed.
+    Random(u64),
+}
+
+/// Configuration of a [`Made`]; features, parameters and context come from where it is used.
+///
+/// ```
+/// use burn_flows::conditioner::{Degrees, Dependencies, MadeConfig};
+///
+/// let config = MadeConfig::new(vec![64, 64])
+///     .with_residual(true)
+///     .with_dependencies(Dependencies::Reversed)
+///     .with_degrees(Degrees::Random(1));
+/// assert!(config.validate(10, 0).is_ok());
+///
+/// // Seven features need units that see 1, 2, .. 6 of them.
+/// let error = MadeConfig::new(vec![64, 5]).validate(7, 0).unwrap_err();
+/// assert_eq!(
+///     error.to_string(),
+///     "MadeConfig.hidden: 5 units cannot carry the 6 different sets of features that others \
+///      depend on"
+/// );
+/// ```
+#[derive(Config, Debug)]
+pub struct MadeConfig {
+    /// Widths of the hidden layers. With `residual`, the first is the width of the stream and
+    /// every further one a residual block of that width.
+    pub hidden: Vec<usize>,
+    /// The activation between layers; it must work element by element.
+    #[config(default = "ActivationConfig::Relu")]
+    pub activation: ActivationConfig,
+    /// Probability that a hidden unit is dropped while training.
+    #[config(default = 0.0)]
+    pub dropout: f64,
+    /// Residual blocks instead of plain hidden layers.
+    #[config(default = false)]
+    pub residual: bool,
+    /// Which features decide the parameters of which.
+    #[config(default = "Dependencies::Forward")]
+    pub dependencies: Dependencies,
+    /// How many features each hidden unit sees.
+    #[config(default = "Degrees::Sequential")]
+    pub degrees: Degrees,
+    /// Starts the last layer at zero, so that the layer it serves starts as the identity (Glow).
+    #[config(default = true)]
+    pub zero_last: bool,
+}
+
+impl MadeConfig {
+    /// Says which field cannot be for this many features and this context, and why.
+    pub fn validate(&self, features: usize, context: usize) -> Result<()> {
+        at_least("MadeConfig", "features", 1, features)?;
+        at_least("MadeConfig", "hidden", 1, self.hidden.len())?;
+        for &width in &self.hidden {
+            at_least("MadeConfig", "hidden", 1, width)?;
+        }
+        if self.residual && self.hidden.len() < 2 {
+            let reason = "residual needs a second width: the first is the stream's, every further \
+                          one a block";
+            return Err(Error::config("MadeConfig", "hidden", reason.to_string()));
+        }
+        if self.residual && self.hidden.iter().any(|w| *w != self.hidden[0]) {
+            let reason = format!("residual blocks need equal widths, found {:?}", self.hidden);
+            return Err(Error::config("MadeConfig", "hidden", reason));
+        }
+        if !self.activation.is_elementwise() {
+            let reason = "must work element by element: a mask cannot follow values that mix";
+            return Err(Error::config("MadeConfig", "activation", reason.to_string()));
+        }
+        check_dropout("MadeConfig", self.dropout)?;
+        let needed = self.unit_sets(&self.dependencies.parents(features)?, context)?.len();
+        match self.hidden.iter().find(|width| **width < needed) {
+            Some(width) => {
+                let reason = format!(
+                    "{width} units cannot carry the {needed} different sets of features that \
+                     others depend on"
+                );
+                Err(Error::config("MadeConfig", "hidden", reason))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// A network that gives `outputs` parameters for each of `features`, with a context of width
+    /// `context` (0: none).
+    ///
+    /// # Panics
+    ///
+    /// With the text of [`validate`](Self::validate), or if `outputs` is 0.
+    pub fn init(&self, features: usize, outputs: usize, context: usize, device: &Device) -> Made {
+        expect_valid(self.validate(features, context));
+        expect_valid(at_least("MadeConfig", "outputs", 1, outputs));
+        self.network(features, outputs, context, device).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn network(
+        &self,
+        features: usize,
+        outputs: usize,
+        context: usize,
+        device: &Device,
+    ) -> Result<Made> {
+        let parents = self.dependencies.parents(features)?;
+        let sets = self.unit_sets(&parents, context)?;
+        let mut noise = match self.degrees {
+            Degrees::Sequential => None,
+            Degrees::Random(seed) => Some(Noise::seeded(seed)),
+        };
+        let mut units = |width: usize| units(&sets, width, noise.as_mut());
+        let masked = |from: &[Set], to: &[Set], zero| {
+            let linear = linear(from.len(), to.len(), zero, device);
+            MaskedLinear::new(linear, subsets(from, to, device))
+        };
+        let side = |width| (context > 0).then(|| unbiased(context, width, device));
+
+        let singles = (0..features).map(|feature| {
+            let mut set = Set::empty(features);
+            set.insert(feature);
+            set
+        });
+        let mut last = units(self.hidden[0]);
+        let input = masked(&singles.collect::<Vec<_>>(), &last, false);
+        let context_layer = side(self.hidden[0]);
+        let (mut hidden, mut blocks) = (vec![], vec![]);
+        for &width in &self.hidden[1..] {
+            if self.residual {
+                let (first, second) = (masked(&last, &last, false), masked(&last, &last, false));
+                blocks.push(MaskedBlock { first, second, context: side(width) });
+            } else {
+                let next = units(width);
+                hidden.push(masked(&last, &next, false));
+                last = next;
+            }
+        }
+        let targets: Vec<Set> = (0..outputs).flat_map(|_| parents.iter().cloned()).collect();
+        let output = masked(&last, &targets, self.zero_last);
+        let layers = Layers { input, context: context_layer, hidden, blocks, output };
+        Made::new(layers, features, &self.activation, Style::default(), device)
+            .map(|made| made.with_dropout(self.dropout))
+    }
+
+    /// The sets of features that hidden units see, by the step at which they are known. Without a
+    /// context a unit that sees nothing is a constant, so there is one only where nothing depends
+    /// on anything.
+    fn unit_sets(&self, parents: &[Set], context: usize) -> Result<Vec<Set>> {
+        let depths = depths(parents)?;
+        let mut sets: Vec<Set> = vec![];
+        for set in parents {
+            if !sets.contains(set) {
+                sets.push(set.clone());
+            }
+        }
+        sets.sort_by_key(|set| after(set, &depths));
+        if context == 0 && sets.len() > 1 {
+            sets.retain(|set| !set.is_empty());
+        }
+        Ok(sets)
+    }
+}
+
+/// The set of every unit of a layer, in the order of the sets.
+fn units(sets: &[Set], width: usize, noise: Option<&mut Noise>) -> Vec<Set> {
+    let kinds = sets.len();
+    let mut kind: Vec<usize> = match noise {
+        None => (0..width).map(|unit| unit * kinds / width).collect(),
+        Some(noise) => {
+            let rest = (kinds..width).map(|_| noise.next_below(kinds));
+            (0..kinds).chain(rest.collect::<Vec<_>>()).collect()
+        }
+    };
+    kind.sort_unstable();
+    kind.into_iter().map(|kind| sets[kind].clone()).collect()
+}
+
+/// True where what `from` sees is within what `to` may see.
+fn subsets(from: &[Set], to: &[Set], device: &Device) -> Tensor<2, Bool> {
+    let open: Vec<bool> =
+        from.iter().flat_map(|from| to.iter().map(move |to| from.is_within(to))).collect();
+    let data = TensorData::new(open, [from.len(), to.len()]);
+    Tensor::from_data(data, &device.clone().without_autodiff())
+}
+
+/// A linear layer without a bias, drawn now.
+fn unbiased(d_in: usize, d_out: usize, device: &Device) -> Linear {
+    let linear = LinearConfig::new(d_in, d_out).with_bias(false).init(device);
+    linear.weight.val();
+    linear
+}

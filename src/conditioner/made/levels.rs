@@ -1,0 +1,166 @@
+//! In which order the units of a masked network can be computed.
+
+use crate::error::{Error, Result};
+
+/// A set of features, as bits.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Set(Vec<u64>);
+
+impl Set {
+    pub(super) fn empty(features: usize) -> Self {
+        Self(vec![0; features.div_ceil(64)])
+    }
+
+    pub(super) fn insert(&mut self, feature: usize) {
+        self.0[feature / 64] |= 1 << (feature % 64);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.iter().all(|word| *word == 0)
+    }
+
+    pub(super) fn is_within(&self, other: &Self) -> bool {
+        self.0.iter().zip(&other.0).all(|(a, b)| a & !b == 0)
+    }
+
+    pub(super) fn members(&self) -> impl Iterator<Item = usize> {
+        let bits = |(at, word): (usize, &u64)| {
+            let word = *word;
+            (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| at * 64 + bit)
+        };
+        self.0.iter().enumerate().flat_map(bits)
+    }
+
+    /// Takes in the members of another set; whether any is new.
+    fn add(&mut self, other: &Self) -> bool {
+        let mut grew = false;
+        for (word, more) in self.0.iter_mut().zip(&other.0) {
+            grew |= more & !*word != 0;
+            *word |= more;
+        }
+        grew
+    }
+}
+
+/// The step at which every feature can be solved for: one after the last feature it depends on, or
+/// the first.
+///
+/// # Errors
+///
+/// If features depend on each other; the text names them.
+pub(super) fn depths(parents: &[Set]) -> Result<Vec<usize>> {
+    let mut children = vec![vec![]; parents.len()];
+    let mut missing = vec![0; parents.len()];
+    for (feature, set) in parents.iter().enumerate() {
+        for parent in set.members() {
+            children[parent].push(feature);
+            missing[feature] += 1;
+        }
+    }
+    let mut depths = vec![0; parents.len()];
+    let mut ready: Vec<usize> = (0..parents.len()).filter(|&f| missing[f] == 0).collect();
+    while let Some(feature) = ready.pop() {
+        for &child in &children[feature] {
+            depths[child] = depths[child].max(depths[feature] + 1);
+            missing[child] -= 1;
+            if missing[child] == 0 {
+                ready.push(child);
+            }
+        }
+    }
+    let circle = circle(parents, |&feature| missing[feature] > 0);
+    if circle.is_empty() {
+        return Ok(depths);
+    }
+    let names: Vec<String> = circle.iter().map(usize::to_string).collect();
+    let reason = format!("features depend on each other in a circle: {}", names.join(" <- "));
+    Err(Error::config("MadeConfig", "dependencies", reason))
+}
+
+/// The first step after all members of a set.
+pub(super) fn after(set: &Set, depths: &[usize]) -> usize {
+    set.members().map(|member| depths[member] + 1).max().unwrap_or_default()
+}
+
+/// A circle among the features that wait for each other: from any of them to a parent that waits,
+/// and on. Empty where none waits.
+fn circle(parents: &[Set], waits: impl Fn(&usize) -> bool) -> Vec<usize> {
+    let mut path: Vec<usize> = (0..parents.len()).filter(&waits).take(1).collect();
+    while let Some(next) = path.last().and_then(|&at| parents[at].members().find(&waits)) {
+        let start = path.iter().position(|&seen| seen == next);
+        path.push(next);
+        if let Some(start) = start {
+            return path.split_off(start);
+        }
+    }
+    path
+}
+
+/// A mask on the host, `[inputs, outputs]` in row-major order.
+pub(super) struct HostMask {
+    pub(super) open: Vec<bool>,
+    pub(super) outputs: usize,
+}
+
+impl HostMask {
+    /// Adds to the set of every output the sets of the inputs it is connected to; whether any grew.
+    fn spread(&self, inputs: &[Set], outputs: &mut [Set]) -> bool {
+        let mut grew = false;
+        for (row, set) in self.open.chunks(self.outputs).zip(inputs) {
+            for (output, _) in row.iter().enumerate().filter(|(_, open)| **open) {
+                grew |= outputs[output].add(set);
+            }
+        }
+        grew
+    }
+}
+
+/// The masks of a network.
+pub(super) struct Masks {
+    pub(super) input: HostMask,
+    pub(super) hidden: Vec<HostMask>,
+    pub(super) blocks: Vec<[HostMask; 2]>,
+    pub(super) output: HostMask,
+}
+
+impl Masks {
+    /// The step of every feature; then, layer by layer, the step at which every hidden unit can be
+    /// computed. The units of a residual stream have one step for all blocks.
+    ///
+    /// # Errors
+    ///
+    /// If features depend on each other.
+    pub(super) fn levels(&self, features: usize) -> Result<Vec<Vec<usize>>> {
+        let mut inputs = vec![Set::empty(features); features];
+        inputs.iter_mut().enumerate().for_each(|(feature, set)| set.insert(feature));
+        let fresh = |mask: &HostMask| vec![Set::empty(features); mask.outputs];
+        let mut layers = vec![fresh(&self.input)];
+        self.input.spread(&inputs, &mut layers[0]);
+        for mask in &self.hidden {
+            let mut units = fresh(mask);
+            mask.spread(&layers[layers.len() - 1], &mut units);
+            layers.push(units);
+        }
+        let mut inner: Vec<_> = self.blocks.iter().map(|[first, _]| fresh(first)).collect();
+        let mut grew = !self.blocks.is_empty();
+        while grew {
+            grew = false;
+            for ([first, second], units) in self.blocks.iter().zip(&mut inner) {
+                grew |= first.spread(&layers[0], units);
+                grew |= second.spread(units, &mut layers[0]);
+            }
+        }
+        let last = if self.blocks.is_empty() { layers.len() - 1 } else { 0 };
+        let mut outputs = fresh(&self.output);
+        self.output.spread(&layers[last], &mut outputs);
+        let mut parents = vec![Set::empty(features); features];
+        for (output, set) in outputs.iter().enumerate() {
+            parents[output % features].add(set);
+        }
+        let depths = depths(&parents)?;
+        layers.extend(inner);
+        let level = |set: &Set| after(set, &depths);
+        let hidden = layers.iter().map(|units| units.iter().map(level).collect());
+        Ok([depths.clone()].into_iter().chain(hidden).collect())
+    }
+}

@@ -1,0 +1,267 @@
+//! The network feature by feature: what the inverse of an autoregressive layer needs, for the price
+//! of one pass.
+//!
+//! A unit that depends on the features of the first steps is known as soon as they are, and no
+//! later feature changes it. So step s computes the units that became known, from the units
+//! they are connected to; no weight is used twice. All values lie units first, `[units, batch]`, and
+//! units by step, so that the units of some steps are one block of memory, and the weights between
+//! two ranges of steps one block of a matrix.
+//!
+//! A few steps make a block: what all earlier units give to the units of a block is added in one
+//! product, and only what they give each other goes step by step. So nearly all the work is in
+//! large products. Between blocks and inside, new values are written into room made before, not
+//! put behind a copy of the old ones.
+
+use std::ops::Range;
+
+use burn::tensor::Tensor;
+
+use super::{Made, host_indices};
+use crate::conditioner::check_context;
+use crate::param::index_tensor;
+
+/// About how many units of the widest layer are taken together. Fewer make more and narrower
+/// products between blocks, more make larger ones inside, which are narrow in any case.
+const BLOCK: usize = 24;
+
+/// The units of one layer by step: those of step `s` are `starts[s]..starts[s + 1]`.
+struct Units {
+    order: Vec<usize>,
+    starts: Vec<usize>,
+}
+
+impl Units {
+    /// Sorts units by step. Those of step `steps` or later decide no feature and are left out.
+    fn new(step_of: &[usize], steps: usize) -> Self {
+        let mut order: Vec<usize> = (0..step_of.len()).filter(|&u| step_of[u] < steps).collect();
+        order.sort_by_key(|&unit| step_of[unit]);
+        let before = |step| order.partition_point(|&unit| step_of[unit] < step);
+        let starts = (0..=steps).map(before).collect();
+        Self { order, starts }
+    }
+
+    fn at(&self, steps: &Range<usize>) -> Range<usize> {
+        self.starts[steps.start]..self.starts[steps.end]
+    }
+
+    /// `outputs` rows for every unit, those of one step together and output by output within it.
+    fn repeated(&self, outputs: usize, units: usize) -> Self {
+        let step = |s: usize| self.order[self.starts[s]..self.starts[s + 1]].iter();
+        let rows = |s| (0..outputs).flat_map(move |p| step(s).map(move |unit| p * units + unit));
+        Self {
+            order: (0..self.starts.len() - 1).flat_map(rows).collect(),
+            starts: self.starts.iter().map(|start| start * outputs).collect(),
+        }
+    }
+}
+
+/// One masked layer: what its units get from the units before it.
+struct Stage {
+    /// `[units, sources]`, both by step.
+    weight: Tensor<2>,
+    /// Bias and context: `[units, 1]` or `[units, batch]`.
+    offset: Tensor<2>,
+    units: Units,
+    /// Where the sources of every step begin.
+    sources: Vec<usize>,
+    /// Whether a unit of step s sees sources of step s, or only earlier ones.
+    sees_own_step: bool,
+}
+
+/// What solves for features: gets their places in [`Unrolled::order`] and their parameters,
+/// `[outputs * features, batch]`, and returns their values, `[features, batch]`.
+type Solve<'a> = dyn FnMut(Range<usize>, Tensor<2>) -> Tensor<2> + 'a;
+
+/// The sources of one stage in some steps, as they become known.
+struct Growing {
+    rows: Option<Tensor<2>>,
+    filled: usize,
+}
+
+impl Growing {
+    fn push(&mut self, new: Option<Tensor<2>>) {
+        let Some(new) = new else { return };
+        let rows = self.rows.take().expect("room for every source");
+        let [count, batch] = new.dims();
+        // In place: nothing else holds the rows, unless a graph does.
+        self.rows = Some(rows.slice_assign([self.filled..self.filled + count, 0..batch], new));
+        self.filled += count;
+    }
+
+    fn so_far(&self) -> Option<Tensor<2>> {
+        let rows = self.rows.as_ref().filter(|_| self.filled > 0)?;
+        Some(rows.clone().narrow(0, 0, self.filled))
+    }
+}
+
+/// A network ready to be run feature by feature.
+pub(crate) struct Unrolled<'a> {
+    made: &'a Made,
+    stages: Vec<Stage>,
+    features: Units,
+    batch: usize,
+}
+
+impl Made {
+    /// The network under a context, for `batch` rows.
+    ///
+    /// # Panics
+    ///
+    /// If the context has another width than the network was built for.
+    pub(crate) fn unrolled(&self, batch: usize, context: Option<&Tensor<2>>) -> Unrolled<'_> {
+        check_context("Made", self.context_width(), context);
+        let steps_of: Vec<Vec<usize>> = self.steps.iter().map(host_indices).collect();
+        let steps = steps_of[0].iter().max().expect("a feature") + 1;
+        let units: Vec<Units> = steps_of.iter().map(|of| Units::new(of, steps)).collect();
+        let outputs = self.outputs();
+
+        // Which layer of units every masked layer leads from and to: along the stream and back.
+        let mut links = vec![(&self.input, self.context_term(context), 0, 1)];
+        links.extend(self.hidden.iter().enumerate().map(|(k, layer)| (layer, None, k + 1, k + 2)));
+        for (k, block) in self.blocks.iter().enumerate() {
+            links.push((&block.first, block.context_term(context), 1, k + 2));
+            links.push((&block.second, None, k + 2, 1));
+        }
+        let mut stages: Vec<Stage> = vec![];
+        for (layer, extra, from, to) in links {
+            let rows = Units { order: units[to].order.clone(), starts: units[to].starts.clone() };
+            stages.push(Stage::new(layer, extra, &units[from], rows, from > 0));
+        }
+        let last = if self.blocks.is_empty() { self.hidden.len() + 1 } else { 1 };
+        let rows = units[0].repeated(outputs, self.features);
+        stages.push(Stage::new(&self.output, None, &units[last], rows, true));
+        let features = units.into_iter().next().expect("the features");
+        Unrolled { made: self, stages, features, batch }
+    }
+}
+
+impl Stage {
+    fn new(
+        layer: &super::MaskedLinear,
+        extra: Option<Tensor<2>>,
+        from: &Units,
+        to: Units,
+        sees_own_step: bool,
+    ) -> Self {
+        let pick = |x: Tensor<2>, dim: usize, order: &[usize]| {
+            if order.iter().copied().eq(0..x.dims()[dim]) {
+                return x;
+            }
+            let indices = index_tensor(order, &x.device());
+            x.select(dim, indices)
+        };
+        let weight = pick(pick(layer.weight().transpose(), 0, &to.order), 1, &from.order);
+        let bias = layer.bias().map(|bias| bias.unsqueeze_dim::<2>(1));
+        let extra = extra.map(Tensor::transpose);
+        let offset = match (bias, extra) {
+            (Some(bias), Some(extra)) => bias + extra,
+            (Some(offset), None) | (None, Some(offset)) => offset,
+            (None, None) => weight.clone().detach().narrow(1, 0, 1).zeros_like(),
+        };
+        let offset = pick(offset, 0, &to.order);
+        Self { weight, offset, units: to, sources: from.starts.clone(), sees_own_step }
+    }
+
+    /// What the units of `to` get from the given sources, which are those of `from`.
+    fn product(&self, to: &Range<usize>, from: &Range<usize>, sources: Tensor<2>) -> Tensor<2> {
+        let columns = self.sources[from.start]..self.sources[from.end];
+        self.weight.clone().slice([self.units.at(to), columns]).matmul(sources)
+    }
+}
+
+impl Unrolled<'_> {
+    /// The features in the order in which they are solved for.
+    pub(crate) fn order(&self) -> &[usize] {
+        &self.features.order
+    }
+
+    /// Solves for all features and returns their values, in the order of [`order`](Self::order).
+    pub(crate) fn run(&self, solve: &mut Solve<'_>) -> Tensor<2> {
+        let steps = 0..self.features.starts.len() - 1;
+        let mut known = self.growing(&steps);
+        let widest = self.stages.iter().filter_map(|stage| stage.sources.last()).max();
+        let block = (BLOCK * steps.len() / widest.expect("a feature")).max(1);
+        for start in steps.clone().step_by(block) {
+            let few = start..(start + block).min(steps.end);
+            let sums = self.stages.iter().zip(&known).map(|(stage, known)| {
+                let rows = stage.units.at(&few);
+                let offset = (!rows.is_empty())
+                    .then(|| stage.offset.clone().narrow(0, rows.start, rows.len()))?;
+                Some(match known.so_far() {
+                    Some(sources) => stage.product(&few, &(0..start), sources) + offset,
+                    None => offset,
+                })
+            });
+            let sums: Vec<_> = sums.collect();
+            let new = self.few(few, &sums, solve);
+            known.iter_mut().zip(new).for_each(|(known, new)| known.push(new.rows));
+        }
+        known.swap_remove(0).rows.expect("a feature")
+    }
+
+    /// Room for the sources of every stage in these steps.
+    fn growing(&self, steps: &Range<usize>) -> Vec<Growing> {
+        let room = |stage: &Stage| {
+            let count = stage.sources[steps.end] - stage.sources[steps.start];
+            let options = (&stage.weight.device().without_autodiff(), stage.weight.dtype());
+            let rows = (count > 0).then(|| Tensor::zeros([count, self.batch], options));
+            Growing { rows, filled: 0 }
+        };
+        self.stages.iter().map(room).collect()
+    }
+
+    /// Solves for the features of `steps`, given what every unit of these steps gets from earlier
+    /// ones. Returns the sources of every stage in these steps.
+    fn few(
+        &self,
+        steps: Range<usize>,
+        sums: &[Option<Tensor<2>>],
+        solve: &mut Solve<'_>,
+    ) -> Vec<Growing> {
+        let mut known = self.growing(&steps);
+        for step in steps.clone() {
+            let now = step..step + 1;
+            let sum = |at: usize, known: &[Growing]| -> Option<Tensor<2>> {
+                let stage = &self.stages[at];
+                let (rows, all) = (stage.units.at(&now), stage.units.at(&steps));
+                let sums = sums[at].as_ref().filter(|_| !rows.is_empty())?;
+                let sums = sums.clone().narrow(0, rows.start - all.start, rows.len());
+                let seen = steps.start..if stage.sees_own_step { step + 1 } else { step };
+                Some(match known[at].so_far() {
+                    Some(sources) => stage.product(&now, &seen, sources) + sums,
+                    None => sums.expand([rows.len(), self.batch]),
+                })
+            };
+            let params = self.step(sum, &mut known).expect("a feature in every step");
+            known[0].push(Some(solve(self.features.at(&now), params)));
+        }
+        known
+    }
+
+    /// Passes the units of one step through the network. `sum` gives what a stage's units of this
+    /// step get from their sources, `known` collects these sources.
+    fn step(
+        &self,
+        sum: impl Fn(usize, &[Growing]) -> Option<Tensor<2>>,
+        known: &mut [Growing],
+    ) -> Option<Tensor<2>> {
+        let made = self.made;
+        let mut h = sum(0, known);
+        if made.blocks.is_empty() {
+            h = h.map(|h| made.activate(h));
+        }
+        for at in 1..=made.hidden.len() {
+            known[at].push(h);
+            h = sum(at, known).map(|h| made.activate(h));
+        }
+        for at in (1..=2 * made.blocks.len()).step_by(2) {
+            known[at].push(h.clone().map(|h| made.enter_block(h)));
+            let inner = sum(at, known).map(|inner| made.activate(inner));
+            known[at + 1].push(inner);
+            h = h.zip(sum(at + 1, known)).map(|(h, inner)| h + inner);
+        }
+        let last = self.stages.len() - 1;
+        known[last].push(h);
+        sum(last, known)
+    }
+}

@@ -1,0 +1,210 @@
+//! A linear layer with some of its connections cut.
+//!
+//! y = x (W * M) + b          M a matrix of zeros and ones
+//!
+//! Paper: Germain, Gregor, Murray, Larochelle (2015), MADE: Masked Autoencoder for Distribution
+//! Estimation, equations 8 to 10, arXiv:1502.03509.
+
+use burn::module::{Content, Devices, Module, ModuleDisplay, ModuleDisplayDefault};
+use burn::module::{ModuleMapper, ModuleVisitor, Param};
+use burn::nn::Linear;
+use burn::tensor::{Bool, Device, Tensor, module};
+
+use crate::param::as_before;
+
+/// A burn [`Linear`] and a mask of its weight, `[d_in, d_out]`, true where a connection stays.
+///
+/// The stored weight has zeros where a connection is cut, from whatever source it comes: given
+/// weights, a record, a step of an optimizer or any other [`Module::map`] are masked on entry. So
+/// an evaluation uses it as it is. On an autodiff device a call masks it once more, for the sake
+/// of the gradient, which then has zeros there too.
+///
+/// # Shapes
+///
+/// - input `[.., d_in]`
+/// - output `[.., d_out]`
+///
+/// ```
+/// use burn::{nn::LinearConfig, tensor::{Bool, Device, Tensor}};
+/// use burn_flows::conditioner::MaskedLinear;
+///
+/// let device = Device::flex();
+/// let mask = Tensor::<2, Bool>::from_data([[true, false], [true, true]], &device);
+/// let layer = MaskedLinear::new(LinearConfig::new(2, 2).with_bias(false).init(&device), mask);
+/// let first = Tensor::<2>::from_data([[1.0, 0.0]], &device);
+/// let out = layer.forward(first).into_data().try_to_vec_as::<f32>().unwrap();
+/// assert_eq!(out[1], 0.0); // the second output does not see the first input
+/// ```
+#[derive(Clone, Debug)]
+pub struct MaskedLinear {
+    parts: Parts,
+}
+
+/// What the layer is made of, apart so that [`MaskedLinear`] can add to the derived `map`.
+#[derive(Module, Debug)]
+struct Parts {
+    linear: Linear,
+    mask: Param<Tensor<2, Bool>>,
+}
+
+impl MaskedLinear {
+    /// The layer with these connections.
+    ///
+    /// # Panics
+    ///
+    /// If the mask has another shape than the weight.
+    pub fn new(linear: Linear, mask: Tensor<2, Bool>) -> Self {
+        let (shape, found) = (linear.weight.lazy_shape(), mask.dims());
+        let expected = shape.as_slice();
+        assert!(
+            expected == found,
+            "MaskedLinear: expected a mask of shape {expected:?}, found {found:?}"
+        );
+        linear.bias.as_ref().map(Param::val);
+        let mask = Param::initialized(burn::module::ParamId::new(), mask);
+        Self { parts: Parts { linear, mask }.masked() }
+    }
+
+    /// The layer's output.
+    ///
+    /// # Panics
+    ///
+    /// If the last axis of the input has another length than the layer was built for.
+    pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        module::linear(x, self.weight(), self.bias())
+    }
+
+    /// The weight, `[d_in, d_out]`, with zeros where a connection is cut.
+    pub fn weight(&self) -> Tensor<2> {
+        let weight = self.parts.linear.weight.val();
+        if weight.is_autodiff() { cut(weight, self.mask()) } else { weight }
+    }
+
+    /// The bias, `[d_out]`, where there is one.
+    pub fn bias(&self) -> Option<Tensor<1>> {
+        self.parts.linear.bias.as_ref().map(Param::val)
+    }
+
+    /// Where a connection stays, `[d_in, d_out]`.
+    pub fn mask(&self) -> Tensor<2, Bool> {
+        self.parts.mask.val()
+    }
+}
+
+fn cut(weight: Tensor<2>, mask: Tensor<2, Bool>) -> Tensor<2> {
+    weight.mask_fill(mask.bool_not(), 0.0)
+}
+
+impl Parts {
+    fn masked(mut self) -> Self {
+        let mask = self.mask.val();
+        self.linear.weight = self
+            .linear
+            .weight
+            .map(|weight| as_before(&weight, cut(weight.clone().without_autodiff(), mask)));
+        self
+    }
+}
+
+impl Module for MaskedLinear {
+    fn map<Mapper: ModuleMapper>(self, mapper: &mut Mapper) -> Self {
+        Self { parts: self.parts.map(mapper).masked() }
+    }
+
+    fn visit<Visitor: ModuleVisitor>(&self, visitor: &mut Visitor) {
+        self.parts.visit(visitor);
+    }
+
+    fn collect_devices(&self, devices: Devices) -> Devices {
+        self.parts.collect_devices(devices)
+    }
+
+    fn fork(self, device: &Device) -> Self {
+        Self { parts: self.parts.fork(device) }
+    }
+
+    fn to_device(self, device: &Device) -> Self {
+        Self { parts: self.parts.to_device(device) }
+    }
+
+    fn train(self) -> Self {
+        Self { parts: self.parts.train() }
+    }
+
+    fn valid(&self) -> Self {
+        Self { parts: self.parts.valid() }
+    }
+
+    fn materialize(self) -> Self {
+        Self { parts: self.parts.materialize() }
+    }
+}
+
+impl ModuleDisplay for MaskedLinear {}
+
+impl ModuleDisplayDefault for MaskedLinear {
+    fn content(&self, content: Content) -> Option<Content> {
+        let content = self.parts.content(content)?;
+        content.set_top_level_type("MaskedLinear").optional()
+    }
+
+    fn num_params(&self) -> usize {
+        Module::num_params(self)
+    }
+}
+
+impl std::fmt::Display for MaskedLinear {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&ModuleDisplay::format(self, Default::default()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::nn::LinearConfig;
+
+    fn layer(device: &Device) -> MaskedLinear {
+        let plain = device.clone().without_autodiff();
+        let mask = [[true, false, true], [false, false, true]];
+        let linear = LinearConfig::new(2, 3).init(device);
+        MaskedLinear::new(linear, Tensor::from_data(mask, &plain))
+    }
+
+    fn host(x: Tensor<2>) -> Vec<f32> {
+        x.into_data().try_to_vec_as().unwrap()
+    }
+
+    #[test]
+    fn a_mapped_weight_is_masked_again() {
+        struct Ones;
+        impl ModuleMapper for Ones {
+            fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+                param.map(|old| as_before(&old, old.clone().without_autodiff().ones_like()))
+            }
+        }
+        for device in [Device::flex(), Device::flex().autodiff()] {
+            let layer = layer(&device).map(&mut Ones);
+            let weight = layer.parts.linear.weight.val();
+            assert_eq!(weight.is_require_grad(), device.is_autodiff());
+            assert_eq!(host(weight), [1.0, 0.0, 1.0, 0.0, 0.0, 1.0]);
+        }
+    }
+
+    #[test]
+    fn a_cut_connection_has_no_gradient() {
+        let layer = layer(&Device::flex().autodiff());
+        let x = Tensor::<2>::ones([4, 2], &Device::flex());
+        let gradients = layer.forward(x).sum().backward();
+        let gradient = layer.parts.linear.weight.val().grad(&gradients).unwrap();
+        assert_eq!(host(gradient), [4.0, 0.0, 4.0, 0.0, 0.0, 4.0]);
+    }
+
+    #[test]
+    fn an_evaluation_gives_the_numbers_of_training() {
+        let layer = layer(&Device::flex().autodiff());
+        let x = Tensor::<2>::from_data([[0.3, -2.0]], &Device::flex());
+        let trained = host(layer.forward(x.clone()).without_autodiff());
+        assert_eq!(host(layer.valid().forward(x)), trained);
+    }
+}

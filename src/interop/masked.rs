@@ -1,0 +1,273 @@
+//! Masked dense layers of other libraries, and the networks made of them.
+
+use burn::nn::Linear;
+use burn::tensor::{Device, Tensor, TensorData};
+
+use super::dense::Dense;
+use super::scope::Scope;
+use crate::bijector::MaskedAutoregressive;
+use crate::conditioner::{ActivationConfig, Layers, Made, MaskedBlock, MaskedLinear, Style};
+use crate::error::{Error, Result};
+use crate::univariate::{Affine, AnyUnivariate, ScaleMap};
+
+/// One masked dense layer on the host.
+pub(super) struct Masked {
+    dense: Dense,
+    /// `[out, in]`, true where a connection stays.
+    open: Vec<bool>,
+    /// The mask's name in the file, for messages.
+    name: String,
+}
+
+impl Masked {
+    /// A layer with the mask of this name.
+    ///
+    /// # Errors
+    ///
+    /// If the mask has another shape than the weight.
+    pub(super) fn new(
+        scope: &Scope<'_>,
+        name: &str,
+        dense: Dense,
+        open: Vec<bool>,
+    ) -> Result<Self> {
+        if open.len() == dense.outputs() * dense.inputs() {
+            return Ok(Self { dense, open, name: scope.full(name) });
+        }
+        let reason = format!(
+            "has {} elements, the weight {} x {}",
+            open.len(),
+            dense.outputs(),
+            dense.inputs()
+        );
+        Err(scope.wrong(name, reason))
+    }
+
+    /// `part.weight`, `part.bias`, and the booleans `part.mask`.
+    pub(super) fn read(scope: &Scope<'_>, part: &str) -> Result<Self> {
+        let (dense, name) = (Dense::read(scope, part)?, format!("{part}.mask"));
+        let mask = scope.tensor(&name, Some(&[dense.outputs(), dense.inputs()]))?;
+        let open = mask.as_bools().map(<[bool]>::to_vec);
+        let open = open.ok_or_else(|| scope.wrong(&name, "does not hold booleans".into()))?;
+        Self::new(scope, &name, dense, open)
+    }
+
+    /// `part.weight` and `part.bias`, and a mask of floats that the saved degrees explain: an
+    /// output is connected to the inputs of lower degree, or, unless `strictly`, of its own.
+    /// Returns the degrees of the outputs, too.
+    pub(super) fn read_by_degrees(
+        scope: &Scope<'_>,
+        part: &str,
+        inputs: &[usize],
+        strictly: bool,
+    ) -> Result<(Self, Vec<usize>)> {
+        let dense = Dense::read(scope, part)?;
+        dense.expect(dense.outputs(), inputs.len())?;
+        let name = format!("{part}.mask");
+        let mask = scope.floats(&name, &[dense.outputs(), dense.inputs()])?;
+        let degrees_name = format!("{part}.degrees");
+        let degrees = scope.indices(&degrees_name)?;
+        let sees = |to: &usize, from: &usize| if strictly { to > from } else { to >= from };
+        let open: Vec<bool> =
+            degrees.iter().flat_map(|to| inputs.iter().map(move |from| sees(to, from))).collect();
+        if open.iter().map(|open| f64::from(u8::from(*open))).eq(mask.iter().copied()) {
+            return Ok((Self::new(scope, &name, dense, open)?, degrees));
+        }
+        Err(scope.wrong(&degrees_name, "does not lead to the saved mask".into()))
+    }
+
+    pub(super) fn inputs(&self) -> usize {
+        self.dense.inputs()
+    }
+
+    pub(super) fn outputs(&self) -> usize {
+        self.dense.outputs()
+    }
+
+    /// The layer without the inputs behind `features`, and these as a layer of their own, without
+    /// a bias: the context, to which everything must be connected.
+    fn split_context(self, features: usize, device: &Device) -> Result<(Self, Option<Linear>)> {
+        let inputs = self.inputs();
+        if self.dense.context_behind(features)? == 0 {
+            return Ok((self, None));
+        }
+        if !self.open.chunks(inputs).all(|row| row[features..].iter().all(|open| *open)) {
+            let reason = "cuts a connection to the context".into();
+            return Err(Error::Tensor { name: self.name, reason });
+        }
+        let columns: Vec<usize> = (features..inputs).collect();
+        let context = self.dense.clone().pick_inputs(&columns).linear(device);
+        let columns: Vec<usize> = (0..features).collect();
+        let open = self.open.chunks(inputs).flat_map(|row| &row[..features]).copied().collect();
+        let dense = self.dense.pick_inputs(&columns);
+        Ok((Self { dense, open, ..self }, Some(Linear { bias: None, ..context })))
+    }
+
+    /// As [`Dense::pick_outputs`].
+    fn pick_outputs(self, from: &[usize]) -> Self {
+        let inputs = self.inputs();
+        let row = |&i: &usize| &self.open[i * inputs..(i + 1) * inputs];
+        let open = from.iter().flat_map(row).copied().collect();
+        Self { dense: self.dense.pick_outputs(from), open, ..self }
+    }
+
+    fn masked_linear(self, device: &Device) -> MaskedLinear {
+        let (outputs, inputs) = (self.outputs(), self.inputs());
+        let mask = TensorData::new(self.open, [outputs, inputs]);
+        let mask =
+            Tensor::<2, burn::tensor::Bool>::from_data(mask, &device.clone().without_autodiff());
+        MaskedLinear::new(self.dense.linear(device), mask.transpose())
+    }
+}
+
+/// A masked residual block on the host.
+pub(super) struct Block {
+    pub(super) first: Masked,
+    pub(super) second: Masked,
+    pub(super) context: Option<Dense>,
+}
+
+/// A masked network on the host. A context is a layer of its own, or the last inputs of the first.
+pub(super) struct MaskedNet {
+    pub(super) input: Masked,
+    pub(super) context: Option<Dense>,
+    pub(super) hidden: Vec<Masked>,
+    pub(super) blocks: Vec<Block>,
+    pub(super) output: Masked,
+    pub(super) style: Style,
+}
+
+impl MaskedNet {
+    /// The affine layer of this network, whose last layer gives the two parameters of one feature
+    /// side by side: those at `places` are the shift and the raw scale.
+    ///
+    /// # Errors
+    ///
+    /// If neighbouring layers do not fit, or features depend on each other.
+    pub(super) fn affine(
+        self,
+        features: usize,
+        places: [usize; 2],
+        scale_map: ScaleMap,
+        activation: &ActivationConfig,
+        device: &Device,
+    ) -> Result<MaskedAutoregressive<AnyUnivariate>> {
+        let (name, mut width) = (self.output.name.clone(), self.input.outputs());
+        for layer in &self.hidden {
+            layer.dense.expect(layer.outputs(), width)?;
+            width = layer.outputs();
+        }
+        for Block { first, second, context } in &self.blocks {
+            first.dense.expect(first.outputs(), width)?;
+            second.dense.expect(width, first.outputs())?;
+            context.iter().try_for_each(|c| c.expect(first.outputs(), c.inputs()))?;
+        }
+        self.context.iter().try_for_each(|c| c.expect(self.input.outputs(), c.inputs()))?;
+        self.output.dense.expect(2 * features, width)?;
+        let rows = |place: usize| (0..features).map(move |feature| 2 * feature + place);
+        let rows: Vec<usize> = places.into_iter().flat_map(rows).collect();
+
+        let (input, behind) = self.input.split_context(features, device)?;
+        let block = |Block { first, second, context }| MaskedBlock {
+            first: Masked::masked_linear(first, device),
+            second: Masked::masked_linear(second, device),
+            context: context.map(|c: Dense| c.linear(device)),
+        };
+        let layers = Layers {
+            input: input.masked_linear(device),
+            context: self.context.map(|c| c.linear(device)).or(behind),
+            hidden: self.hidden.into_iter().map(|layer| layer.masked_linear(device)).collect(),
+            blocks: self.blocks.into_iter().map(block).collect(),
+            output: self.output.pick_outputs(&rows).masked_linear(device),
+        };
+        let made = Made::new(layers, features, activation, self.style, device)
+            .map_err(|error| Error::Tensor { name, reason: error.to_string() })?;
+        let univariate = AnyUnivariate::Affine(Affine::new(scale_map));
+        Ok(MaskedAutoregressive::new(univariate, made))
+    }
+}
+
+/// nflows' and normflows' `MADE`, without its context: the degrees of the features, the initial
+/// layer, whatever `blocks` holds, and the final layer.
+pub(super) struct MadeParts {
+    pub(super) input: Masked,
+    pub(super) hidden: Vec<Masked>,
+    pub(super) blocks: Vec<Block>,
+    pub(super) output: Masked,
+}
+
+impl MadeParts {
+    /// Reads them below `scope`.
+    pub(super) fn read(scope: &Scope<'_>) -> Result<Self> {
+        let (_, [_, features]) = scope.floats_of_rank::<2>("initial_layer.weight")?;
+        let natural: Vec<usize> = (1..=features).collect();
+        let layer = |part: &str, from: &[usize]| Masked::read_by_degrees(scope, part, from, false);
+        let (input, mut degrees) = layer("initial_layer", &natural)?;
+        let (mut hidden, mut blocks) = (vec![], vec![]);
+        for index in 0..scope.numbered("blocks").len() {
+            let part = format!("blocks.{index}");
+            if scope.has_part(&format!("{part}.linear")) {
+                let (layer, next) = layer(&format!("{part}.linear"), &degrees)?;
+                hidden.push(layer);
+                degrees = next;
+            } else {
+                let (first, inner) = layer(&format!("{part}.linear_layers.0"), &degrees)?;
+                let (second, next) = layer(&format!("{part}.linear_layers.1"), &inner)?;
+                if next.iter().zip(&degrees).any(|(next, before)| next < before) {
+                    let name = format!("{part}.linear_layers.1.degrees");
+                    return Err(scope.wrong(&name, "are lower than before the block".into()));
+                }
+                blocks.push(Block { first, second, context: None });
+                degrees = next;
+            }
+        }
+        let (output, degrees) = Masked::read_by_degrees(scope, "final_layer", &degrees, true)?;
+        let per_feature = degrees.len() / features;
+        if !degrees.iter().copied().eq(natural.iter().flat_map(|d| vec![*d; per_feature])) {
+            let reason = "do not number the features".into();
+            return Err(scope.wrong("final_layer.degrees", reason));
+        }
+        Ok(Self { input, hidden, blocks, output })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bijector::Bijector;
+    use crate::interop::{HostTensor, StateDict, zuko};
+
+    /// A layer of two features with one hidden unit: what it sees, and which outputs see it.
+    fn layer(input: [bool; 2], output: [bool; 4]) -> Result<MaskedAutoregressive<AnyUnivariate>> {
+        let mut dict = StateDict::new();
+        dict.insert("order", HostTensor::ints([0, 1], [2]));
+        dict.insert("hyper.0.weight", HostTensor::floats([1.0, 2.0], [1, 2]));
+        dict.insert("hyper.0.bias", HostTensor::floats([0.5], [1]));
+        dict.insert("hyper.0.mask", HostTensor::bools(input, [1, 2]));
+        dict.insert("hyper.2.weight", HostTensor::floats([1.0, 0.0, 10.0, 0.0], [4, 1]));
+        dict.insert("hyper.2.bias", HostTensor::floats([0.25, 0.0, 0.25, 0.0], [4]));
+        dict.insert("hyper.2.mask", HostTensor::bools(output, [4, 1]));
+        zuko::autoregressive(&dict, "", &zuko::Options::new(), &Device::flex())
+    }
+
+    #[test]
+    fn a_network_whose_units_decide_nothing_is_inverted() -> Result<()> {
+        let layer = layer([false, true], [false; 4])?;
+        let x = Tensor::<2>::from_data([[1.0, 2.0]], &Device::flex());
+        let (z, _) = layer.forward(x.clone(), None);
+        assert_eq!(z.to_data().try_to_vec_as::<f32>().unwrap(), [1.25, 2.25]);
+        assert_eq!(layer.inverse(z, None).into_data(), x.into_data());
+        Ok(())
+    }
+
+    #[test]
+    fn masks_that_close_a_circle_are_an_error() {
+        assert!(layer([true, false], [false, false, true, true]).is_ok());
+        let error = layer([true, true], [false, false, true, true]).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "tensor `hyper.2.mask`: MadeConfig.dependencies: features depend on each other in a \
+             circle: 1 <- 1"
+        );
+    }
+}

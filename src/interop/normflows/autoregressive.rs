@@ -1,0 +1,78 @@
+//! Masked affine autoregressive layers.
+
+use burn::tensor::Device;
+
+use crate::bijector::{Inverse, MaskedAutoregressive};
+use crate::conditioner::{ActivationConfig, Style};
+use crate::error::Result;
+use crate::interop::StateDict;
+use crate::interop::masked::{MadeParts, MaskedNet};
+use crate::interop::scope::{Scope, whole};
+use crate::univariate::{AnyUnivariate, ScaleMap};
+
+/// The scale of `MaskedAffineAutoregressive`, latent to data: `sigmoid(u + 2) + 1e-3`.
+const SCALE: ScaleMap = ScaleMap::Sigmoid { offset: 2.0, floor: 1e-3 };
+
+/// `MaskedAffineAutoregressive` with residual blocks, without a context.
+///
+/// Its one parallel pass goes from latent to data, so it is the inverse of the layer here: it samples
+/// in one pass, as an inverse autoregressive flow.
+///
+/// # Errors
+///
+/// As the [module](crate::interop#errors) says, or if degrees and masks contradict each other.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::bijector::Bijector;
+/// use burn_flows::conditioner::ActivationConfig;
+/// use burn_flows::interop::{HostTensor, StateDict, normflows};
+///
+/// // MaskedAffineAutoregressive(features=2, hidden_features=1, num_blocks=1)
+/// let mut dict = StateDict::new();
+/// let mut layer = |name: &str, weight: &[f64], mask: &[f64], degrees: &[i64]| {
+///     let (name, rows) = (format!("autoregressive_net.{name}"), degrees.len());
+///     let shape = [rows, weight.len() / rows];
+///     dict.insert(format!("{name}.weight"), HostTensor::floats(weight, shape));
+///     dict.insert(format!("{name}.bias"), HostTensor::floats(vec![0.0; rows], [rows]));
+///     dict.insert(format!("{name}.mask"), HostTensor::floats(mask, shape));
+///     dict.insert(format!("{name}.degrees"), HostTensor::ints(degrees, [rows]));
+/// };
+/// layer("initial_layer", &[1.0, 9.0], &[1.0, 0.0], &[1]);
+/// layer("blocks.0.linear_layers.0", &[0.0], &[1.0], &[1]);
+/// layer("blocks.0.linear_layers.1", &[0.0], &[1.0], &[1]);
+/// layer("final_layer", &[9.0, 9.0, 0.0, 10.0], &[0.0, 0.0, 1.0, 1.0], &[1, 1, 2, 2]);
+///
+/// let device = Device::flex();
+/// let layer = normflows::autoregressive(&dict, "", &ActivationConfig::Relu, &device)?;
+/// let x = layer.inverse(Tensor::<2>::from_data([[3.0, 0.0]], &device), None);
+/// let scale = 1.0 / (1.0 + (-2f64).exp()) + 1e-3;
+/// let expected = Tensor::<2>::from_data([[3.0 * scale, 30.0]], &device);
+/// x.into_data().assert_approx_eq::<f32>(&expected.into_data(), Default::default());
+/// # Ok::<(), burn_flows::Error>(())
+/// ```
+pub fn autoregressive(
+    dict: &StateDict,
+    prefix: &str,
+    activation: &ActivationConfig,
+    device: &Device,
+) -> Result<Inverse<MaskedAutoregressive<AnyUnivariate>>> {
+    whole(dict, prefix, |scope| Ok(Inverse::new(autoregressive_in(scope, activation, device)?.0)))
+}
+
+/// The layer latent to data, and its features.
+pub(super) fn autoregressive_in(
+    scope: &Scope<'_>,
+    activation: &ActivationConfig,
+    device: &Device,
+) -> Result<(MaskedAutoregressive<AnyUnivariate>, usize)> {
+    let net = scope.within("autoregressive_net");
+    let MadeParts { input, hidden, blocks, output } = MadeParts::read(&net)?;
+    if !hidden.is_empty() {
+        let reason = "is a feed-forward network; only residual ones are read";
+        return Err(net.wrong("blocks", reason.into()));
+    }
+    let (features, style) = (input.inputs(), Style::default());
+    let network = MaskedNet { input, context: None, hidden, blocks, output, style };
+    Ok((network.affine(features, [1, 0], SCALE, activation, device)?, features))
+}
