@@ -30,7 +30,7 @@
 //! * [`distribution`]: bases, and targets with exact density and sampler
 //! * [`model`]: NICE (2015, arXiv:1410.8516), Real NVP (2017, arXiv:1605.08803), Glow (2018,
 //!   arXiv:1807.03039); [`MultiScale`] for image models of your own
-//! * `train`: `fit`, dequantization, bits per dimension, burn-train's learner
+//! * `train`: `fit`, `fit_reverse_kl` to an unnormalised target, `log_z`, dequantization, bits per dimension, burn-train's learner
 //! * [`store`]: weights and configurations in files with a checksum
 //! * `interop`: weights of nflows, zuko, normflows and FlowJAX
 //! * `testing`: the conformance suite, for a layer of your own too

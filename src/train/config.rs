@@ -82,12 +82,7 @@ impl FitConfig {
         ] {
             at_least("FitConfig", field, 1, value)?;
         }
-        let within = |field, value: f64, fits: bool, range| {
-            if fits {
-                return Ok(());
-            }
-            Err(Error::config("FitConfig", field, format!("must be {range}, found {value}")))
-        };
+        let within = |field, value, fits, range| within("FitConfig", field, value, fits, range);
         let rate = self.learning_rate;
         within("learning_rate", rate, rate > 0.0 && rate <= 1.0, "in (0, 1]")?;
         let decay = self.weight_decay;
@@ -98,7 +93,7 @@ impl FitConfig {
         within("average", average, (0.0..1.0).contains(&average), "in [0, 1)")?;
         let fraction = self.validation_fraction;
         within("validation_fraction", fraction, (0.0..1.0).contains(&fraction), "in [0, 1)")?;
-        self.schedule.init(self.learning_rate, 1).map(|_| ())
+        self.schedule.init("FitConfig", self.learning_rate, 1).map(|_| ())
     }
 
     /// What decides the numbers of a run: this configuration without its outputs, and the data.
@@ -109,4 +104,18 @@ impl FitConfig {
         hash.update(data.train.x.to_data().as_bytes());
         hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
+}
+
+/// `Err` naming the field and its range unless it fits.
+pub(super) fn within(
+    config: &'static str,
+    field: &'static str,
+    value: f64,
+    fits: bool,
+    range: &str,
+) -> Result<()> {
+    if fits {
+        return Ok(());
+    }
+    Err(Error::config(config, field, format!("must be {range}, found {value}")))
 }

@@ -54,9 +54,13 @@ pub fn fit<F: Distribution<D>, const D: usize>(
     data: impl Into<FitData<D>>,
     config: &FitConfig,
 ) -> Result<(F, Report)> {
+    fit_with(flow, data, config, adam(config.weight_decay))
+}
+
+/// The optimizer of every loop of this module.
+pub(super) fn adam(weight_decay: f64) -> ModuleOptimizer {
     let adam = AdamWConfig::new().with_epsilon(ADAM_EPSILON);
-    let optimizer = adam.with_weight_decay(config.weight_decay as f32).init();
-    fit_with(flow, data, config, optimizer)
+    adam.with_weight_decay(weight_decay as f32).init()
 }
 
 /// [`fit`] with an optimizer of your own; `weight_decay` of the configuration is then without effect.
@@ -128,8 +132,11 @@ impl<'a, F> Run<'a, F> {
         let rows = data.train.len();
         let full = rows / config.batch_size;
         let steps_per_epoch = (full + usize::from(rows % config.batch_size > 1)).max(1);
-        let mut schedule =
-            config.schedule.init(config.learning_rate, config.epochs * steps_per_epoch)?;
+        let mut schedule = config.schedule.init(
+            "FitConfig",
+            config.learning_rate,
+            config.epochs * steps_per_epoch,
+        )?;
         let averaged = config.average.is_some();
         let (resumed, trial) = match &config.checkpoint {
             Some(folder) => (
@@ -170,7 +177,7 @@ impl<'a, F> Run<'a, F> {
         let first = data.batches(config.batch_size.max(LEAST_START), config.seed, &device);
         let first = first.iter().next().expect("the data were checked to have rows");
         let Batch { x, context } = first.map_err(unreadable)?;
-        seed_draws(config, START);
+        seed_draws(config.seed, START);
         let weights = flow.train().init_from_data(x, context.as_ref());
         let plain = weights.valid();
         let state = State { fingerprint, optimizer: trial, report: Report::default(), streak: 0 };
@@ -212,7 +219,7 @@ impl<'a, F> Run<'a, F> {
             progress.step();
         }
         let validated = self.average.clone().unwrap_or_else(|| self.weights.valid());
-        seed_draws(self.config, VALIDATION);
+        seed_draws(self.config.seed, VALIDATION);
         let validation_nll = data.validation.as_ref().map(|v| {
             nll(&validated, v.x.clone(), v.context.as_ref(), self.config.evaluation_batch)
         });
@@ -261,7 +268,7 @@ impl<'a, F> Run<'a, F> {
         self.state.report.steps += 1;
         let warm = ((step + 1) as f64 / self.config.warmup_steps.max(1) as f64).min(1.0);
         let rate = self.schedule.step().base() * warm;
-        seed_draws(self.config, step as u64);
+        seed_draws(self.config.seed, step as u64);
         let Batch { x, context } = batch;
         let loss = self.weights.log_prob(x.clone(), context.as_ref()).mean().neg();
         let value = loss.clone().into_scalar::<f64>();
@@ -273,11 +280,8 @@ impl<'a, F> Run<'a, F> {
             if self.state.streak <= self.config.max_skipped {
                 return Ok((None, rate));
             }
-            let plain = self.weights.valid();
-            let layer = gradients::first_non_finite(&plain, None)
-                .or_else(|| plain.first_non_finite(x, context.as_ref()))
-                .or_else(|| gradients::first_non_finite(&plain, Some(&grads)))
-                .unwrap_or_else(|| "the loss".to_string());
+            let inside = |plain: &F| plain.first_non_finite(x, context.as_ref());
+            let layer = gradients::culprit(&self.weights, &grads, inside);
             return Err(Error::NonFinite { step, skipped: self.state.streak, layer });
         }
         self.state.streak = 0;
@@ -310,8 +314,8 @@ impl<'a, F> Run<'a, F> {
 
 /// Seeds what the model draws by itself, such as dropout masks: one stream for every step, and
 /// those of the constants below.
-fn seed_draws(config: &FitConfig, stream: u64) {
-    draws::seed(Noise::stream(config.seed ^ DRAWS, stream));
+pub(super) fn seed_draws(seed: u64, stream: u64) {
+    draws::seed(Noise::stream(seed ^ DRAWS, stream));
 }
 
 /// Separates the streams of the model's own draws from those of epochs.

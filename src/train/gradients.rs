@@ -41,11 +41,22 @@ pub(super) fn clip<M: Module>(module: &M, grads: &mut GradientsParams, norm: f64
     }
 }
 
+/// Where a step that was not finite went wrong: a parameter, else what `inside` finds in the plain
+/// model, else a gradient.
+pub(super) fn culprit<M: Module>(
+    weights: &M,
+    grads: &GradientsParams,
+    inside: impl FnOnce(&M) -> Option<String>,
+) -> String {
+    let plain = weights.valid();
+    first_non_finite(&plain, None)
+        .or_else(|| inside(&plain))
+        .or_else(|| first_non_finite(&plain, Some(grads)))
+        .unwrap_or_else(|| "the loss".to_string())
+}
+
 /// The path of the first parameter that is not finite, or whose gradient is not.
-pub(super) fn first_non_finite<M: Module>(
-    module: &M,
-    grads: Option<&GradientsParams>,
-) -> Option<String> {
+fn first_non_finite<M: Module>(module: &M, grads: Option<&GradientsParams>) -> Option<String> {
     struct First<'a> {
         grads: Option<&'a GradientsParams>,
         path: Vec<String>,

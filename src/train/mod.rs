@@ -1,4 +1,4 @@
-//! Training by exact maximum likelihood.
+//! Training by exact maximum likelihood, and to densities without data.
 //!
 //! [`fit`] is the whole loop, small and readable, on burn's optimizers, schedules and data loaders:
 //! validation split, shuffled batches, data-dependent initialisation, clipping by the global norm,
@@ -8,6 +8,9 @@
 //! Integers, such as pixels, need a density that is spread over them: [`Dequantize`] by uniform
 //! noise, [`VariationalDequantize`] by noise that is learned. [`ReduceBits`] keeps the highest bits
 //! of images, [`bits_per_dim`] scores them.
+//!
+//! Where there are no data but a density that is known up to a constant, [`fit_reverse_kl`] trains a
+//! flow to it and [`log_z`] estimates the constant.
 
 mod average;
 mod checkpoint;
@@ -18,10 +21,12 @@ mod fit;
 mod gradients;
 #[cfg(feature = "learner")]
 mod learner;
+mod log_z;
 mod noise_model;
 mod progress;
 mod reduce_bits;
 mod report;
+mod reverse_kl;
 mod schedule;
 mod trial;
 mod variational;
@@ -32,9 +37,11 @@ pub use dequantize::{Dequantize, bits_per_dim};
 pub use fit::{fit, fit_with};
 #[cfg(feature = "learner")]
 pub use learner::{NllMetric, NllOutput, Trainee};
+pub use log_z::{LogZ, log_z};
 pub use noise_model::{NoiseModel, UniformNoise};
 pub use reduce_bits::ReduceBits;
 pub use report::{Epoch, Report, Stop};
+pub use reverse_kl::{Estimator, ReverseKlConfig, ReverseKlReport, fit_reverse_kl, reverse_kl};
 pub use schedule::Schedule;
 pub use variational::VariationalDequantize;
 

@@ -36,9 +36,14 @@ pub enum Schedule {
 }
 
 impl Schedule {
-    /// burn's scheduler for this many steps.
-    pub(super) fn init(&self, rate: f64, steps: usize) -> Result<ModuleLrScheduler> {
-        let wrong = |reason: String| Error::config("FitConfig", "schedule", reason);
+    /// burn's scheduler for this many steps; an error names `config`.
+    pub(super) fn init(
+        &self,
+        config: &'static str,
+        rate: f64,
+        steps: usize,
+    ) -> Result<ModuleLrScheduler> {
+        let wrong = |reason: String| Error::config(config, "schedule", reason);
         match self {
             Self::Constant => Ok(ModuleLrScheduler::new(rate)),
             Self::Cosine => {
@@ -47,9 +52,7 @@ impl Schedule {
             Self::Exponential { gamma } => {
                 ExponentialLrSchedulerConfig::new(rate, *gamma).init().map_err(wrong)
             }
-            Self::Burn(config) => {
-                ModuleLrSchedulerConfig::new(config.clone()).init().map_err(wrong)
-            }
+            Self::Burn(burn) => ModuleLrSchedulerConfig::new(burn.clone()).init().map_err(wrong),
         }
     }
 }

@@ -1,0 +1,38 @@
+//! The normalising constant of a density that is known only up to it, without any data.
+//!
+//! A flow is fitted to a banana, `exp(-x^2 / 8 - (y - x^2 / 4)^2 / (2 * 0.25))` times `e^3`, by the
+//! reverse divergence; importance sampling from it gives `ln Z`, whose true value is
+//! `ln(2 pi * 2 * 0.5) + 3`.
+//!
+//! `cargo run --release --example log_z`
+
+use burn_flows::burn::tensor::{Device, Tensor};
+use burn_flows::prelude::*;
+use burn_flows::train::{ReverseKlConfig, fit_reverse_kl};
+
+/// The unnormalised target.
+fn banana(point: Tensor<2>) -> Tensor<1> {
+    let rows = point.dims()[0];
+    let x = point.clone().slice([0..rows, 0..1]).reshape([rows]);
+    let y = point.slice([0..rows, 1..2]).reshape([rows]);
+    let across = y - x.clone().square() * 0.25;
+    x.square() * -0.125 - across.square() * 2.0 + 3.0
+}
+
+fn main() -> Result<()> {
+    let device = Device::flex();
+    device.seed(0);
+    let mlp = MlpConfig::new(vec![32, 32]).with_activation(ActivationConfig::Silu);
+    let flow = RealNvpConfig::new(2).with_layers(6).with_mlp(mlp).init(&device);
+    let config = ReverseKlConfig::new().with_steps(1000).with_learning_rate(3e-3);
+    let (_, report) = fit_reverse_kl(flow, banana, &config)?;
+    let truth = (2.0 * std::f64::consts::PI).ln() + 3.0;
+    let found = report.log_z;
+    println!("{:.1} s", report.seconds);
+    println!("ln Z, estimated  {:.4} +- {:.4}", found.estimate, found.standard_error);
+    println!("ln Z, true       {truth:.4}");
+    println!("effective draws  {:.0} of {}", found.effective_draws, found.draws);
+    let off = (found.estimate - truth).abs();
+    assert!(off < 5.0 * found.standard_error && found.effective_draws > 5000.0, "{found:?}");
+    Ok(())
+}

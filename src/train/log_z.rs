@@ -1,0 +1,108 @@
+//! The constant of an unnormalised density, by importance sampling from a flow.
+//!
+//! ln Z = ln mean w        w = p~(x) / q(x),  x ~ q
+//! effective draws (sum w)^2 / sum w^2;  standard error of ln Z: sqrt((n / effective - 1) / (n - 1))
+//!
+//! The error is that of the mean of w, carried through the logarithm to first order. Paper of the
+//! effective number: Kong (1992), A note on importance sampling using standardized weights.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use crate::bijector::Bijector;
+use crate::distribution::Distribution;
+use crate::error::{Error, Result};
+use crate::flow::Flow;
+use crate::noise::Noise;
+
+/// An estimate of the logarithm of a normalising constant, by [`log_z`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct LogZ {
+    /// `ln mean(p~ / q)`, in nats.
+    pub estimate: f64,
+    /// Its standard error. Too small where the flow misses a part of the target.
+    pub standard_error: f64,
+    /// How many draws from the target itself the weighted draws are worth.
+    pub effective_draws: f64,
+    /// How many draws there were.
+    pub draws: usize,
+}
+
+/// Estimates `ln Z` of a target `ln p~` from `n` draws of a flow, without a graph, `batch` draws at
+/// a time. A draw where the target is zero (`ln p~` of minus infinity) has the weight 0.
+///
+/// # Errors
+///
+/// If `ln p~ - ln q` of a draw is NaN or plus infinity, or every draw has the weight 0.
+///
+/// # Panics
+///
+/// If there are fewer than 2 draws, the batch is 0, or the target returns another number of values
+/// than it was given rows.
+///
+/// ```
+/// use burn::tensor::Device;
+/// use burn_flows::prelude::*;
+/// use burn_flows::train::log_z;
+///
+/// let device = Device::flex();
+/// let normal = StandardNormal::<2>::new([2], &device);
+/// let flow = Flow::new(ActNormConfig::new(2).init(&device), normal.clone());
+/// let found = log_z(&flow, |x| normal.log_prob(x, None) + 3.0, 100, 64, &mut Noise::seeded(1))?;
+/// assert!((found.estimate - 3.0).abs() < 1e-5 && found.effective_draws > 99.9);
+/// # Ok::<(), burn_flows::Error>(())
+/// ```
+pub fn log_z<B, P, const D: usize>(
+    flow: &Flow<B, P>,
+    target: impl Fn(Tensor<D>) -> Tensor<1>,
+    n: usize,
+    batch: usize,
+    noise: &mut Noise,
+) -> Result<LogZ>
+where
+    B: Bijector<D>,
+    P: Distribution<D>,
+{
+    assert!(n > 1, "log_z: expected at least 2 draws, found {n}");
+    assert!(batch > 0, "log_z: expected a batch of at least 1 draw, found 0");
+    let plain = flow.valid();
+    let mut log_weights: Vec<f64> = Vec::with_capacity(n);
+    while log_weights.len() < n {
+        let rows = batch.min(n - log_weights.len());
+        let (x, log_q) = plain.draw_with_log_prob(rows, None, noise);
+        let log_weight = checked(target(x), rows) - log_q;
+        log_weights.extend(log_weight.into_data().iter::<f64>());
+    }
+    let bad = |w: &&f64| w.is_nan() || **w == f64::INFINITY;
+    if let Some(bad) = log_weights.iter().find(bad) {
+        let reason = format!("ln p - ln q of a draw is {bad}; it must be finite or -inf");
+        return Err(Error::data("log_z target", reason));
+    }
+    let max = log_weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if max == f64::NEG_INFINITY {
+        return Err(Error::data("log_z target", format!("is zero at every one of {n} draws")));
+    }
+    let (mut sum, mut squares) = (0.0, 0.0);
+    for weight in log_weights.iter().map(|w| (w - max).exp()) {
+        sum += weight;
+        squares += weight * weight;
+    }
+    let draws = n as f64;
+    let effective_draws = sum * sum / squares;
+    // Rounding can put n equal weights a bit above n effective draws.
+    let variance = (draws / effective_draws - 1.0).max(0.0) / (draws - 1.0);
+    let estimate = max + (sum / draws).ln();
+    Ok(LogZ { estimate, standard_error: variance.sqrt(), effective_draws, draws: n })
+}
+
+/// What a target returned for this many rows.
+///
+/// # Panics
+///
+/// If it is another number of values.
+pub(super) fn checked(log_p: Tensor<1>, rows: usize) -> Tensor<1> {
+    let [found] = log_p.dims();
+    assert!(found == rows, "target: expected {rows} values, one for each draw, found {found}");
+    log_p
+}

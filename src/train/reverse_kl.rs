@@ -1,0 +1,287 @@
+//! Training to a density that is known up to a constant, without data.
+//!
+//! loss     KL(q || p) - ln Z = E_q[ln q(x) - ln p~(x)]        p = p~ / Z,  x = f^-1(z),  z ~ base
+//! full     d/dw [ln q_w(x_w) - ln p~(x_w)]
+//! path     d/dx [ln q_v(x) - ln p~(x)] dx_w/dw   at v = w: without d ln q_v / dv, whose mean is 0
+//!
+//! Papers: Rezende, Mohamed (2015), arXiv:1505.05770; the path derivative: Roeder, Wu, Duvenaud
+//! (2017), Sticking the landing, equations 5 to 7, arXiv:1703.09194.
+
+use std::time::Instant;
+
+use burn::config::Config;
+use burn::module::Module;
+use burn::optim::GradientsParams;
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::config::within;
+use super::fit::{adam, seed_draws};
+use super::log_z::{LogZ, checked, log_z};
+use super::{Schedule, average, gradients};
+use crate::bijector::Bijector;
+use crate::distribution::Distribution;
+use crate::error::{Error, Result, at_least};
+use crate::flow::Flow;
+use crate::noise::Noise;
+
+/// How the gradient of the reverse divergence is estimated. Both have the same mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Estimator {
+    /// Through the draws and through the density: one inverse pass.
+    Full,
+    /// Through the draws alone: an inverse and a forward pass. Where the flow is the target, every
+    /// draw has a gradient of zero, so there is no noise left to keep training from it.
+    PathDerivative,
+}
+
+/// The estimate `mean(ln q(x) - ln p~(x))` of `KL(q || p) - ln Z` in nats, shape `[1]`, over `n`
+/// draws of the flow, with a graph where the flow has one.
+///
+/// `target` is `ln p~`, one number for each row, computed by tensor operations so that its gradient
+/// is known; for a [`Distribution`] write `|x| p.log_prob(x, None)`. The path derivative takes the
+/// density from [`Module::valid`], so layers that behave differently in training (dropout, batch
+/// normalization) are evaluated there.
+///
+/// # Panics
+///
+/// If there are no draws, or the target returns another number of values.
+///
+/// ```
+/// use burn::{module::Module, tensor::Device};
+/// use burn_flows::prelude::*;
+/// use burn_flows::train::{Estimator, reverse_kl};
+///
+/// let device = Device::flex();
+/// let normal = StandardNormal::<2>::new([2], &device);
+/// let flow = Flow::new(ActNormConfig::new(2).init(&device), normal.clone()).train();
+/// let target = |x| normal.log_prob(x, None) + 3.0; // ln Z = 3
+/// let loss = reverse_kl(&flow, &target, 8, &mut Noise::seeded(1), Estimator::PathDerivative);
+/// assert!((loss.into_scalar::<f64>() + 3.0).abs() < 1e-5); // the flow is the target
+/// ```
+pub fn reverse_kl<B, P, const D: usize>(
+    flow: &Flow<B, P>,
+    target: &impl Fn(Tensor<D>) -> Tensor<1>,
+    n: usize,
+    noise: &mut Noise,
+    estimator: Estimator,
+) -> Tensor<1>
+where
+    B: Bijector<D>,
+    P: Distribution<D>,
+{
+    let Draws { log_q, log_p, .. } = draws(flow, target, n, noise, estimator);
+    (log_q - log_p).mean()
+}
+
+struct Draws<const D: usize> {
+    x: Tensor<D>,
+    log_q: Tensor<1>,
+    log_p: Tensor<1>,
+}
+
+fn draws<B: Bijector<D>, P: Distribution<D>, const D: usize>(
+    flow: &Flow<B, P>,
+    target: &impl Fn(Tensor<D>) -> Tensor<1>,
+    n: usize,
+    noise: &mut Noise,
+    estimator: Estimator,
+) -> Draws<D> {
+    assert!(n > 0, "reverse_kl: expected at least 1 draw, found 0");
+    let (x, log_q) = match estimator {
+        Estimator::Full => flow.draw_with_log_prob(n, None, noise),
+        Estimator::PathDerivative => {
+            let x = flow.draw(n, None, noise);
+            // Plain parameters are constants beside the tracked draws.
+            let log_q = flow.valid().log_prob(x.clone());
+            (x, log_q)
+        }
+    };
+    let log_p = checked(target(x.clone()), n);
+    Draws { x, log_q, log_p }
+}
+
+/// Configuration of [`fit_reverse_kl`].
+///
+/// ```
+/// use burn_flows::train::{Estimator, ReverseKlConfig};
+///
+/// let config = ReverseKlConfig::new().with_steps(500).with_estimator(Estimator::Full);
+/// assert!(config.validate().is_ok());
+/// let error = config.with_batch_size(0).validate().unwrap_err();
+/// assert_eq!(error.to_string(), "ReverseKlConfig.batch_size: must be at least 1, found 0");
+/// ```
+#[derive(Config, Debug)]
+pub struct ReverseKlConfig {
+    /// Optimizer steps.
+    #[config(default = 1000)]
+    pub steps: usize,
+    /// Draws of a step.
+    #[config(default = 256)]
+    pub batch_size: usize,
+    /// The full learning rate.
+    #[config(default = 1e-3)]
+    pub learning_rate: f64,
+    /// How the learning rate changes.
+    #[config(default = "Schedule::Cosine")]
+    pub schedule: Schedule,
+    /// Limit of the global norm of the gradients.
+    #[config(default = "Some(10.0)")]
+    pub gradient_clip: Option<f64>,
+    /// Decay of an exponential moving average of the weights, which is then what is returned.
+    #[config(default = "None")]
+    pub average: Option<f64>,
+    /// How the gradient is estimated.
+    #[config(default = "Estimator::PathDerivative")]
+    pub estimator: Estimator,
+    /// Decides the draws and dropout.
+    #[config(default = 0)]
+    pub seed: u64,
+    /// Steps in a row that may be skipped for not being finite.
+    #[config(default = 20)]
+    pub max_skipped: usize,
+    /// Draws of the final estimate of `ln Z`.
+    #[config(default = 10_000)]
+    pub evaluation_draws: usize,
+    /// Draws per pass of that estimate.
+    #[config(default = 1024)]
+    pub evaluation_batch: usize,
+}
+
+impl ReverseKlConfig {
+    /// Says which field cannot be, and why.
+    pub fn validate(&self) -> Result<()> {
+        const NAME: &str = "ReverseKlConfig";
+        at_least(NAME, "steps", 1, self.steps)?;
+        at_least(NAME, "batch_size", 1, self.batch_size)?;
+        at_least(NAME, "evaluation_draws", 2, self.evaluation_draws)?;
+        at_least(NAME, "evaluation_batch", 1, self.evaluation_batch)?;
+        let rate = self.learning_rate;
+        within(NAME, "learning_rate", rate, rate > 0.0 && rate <= 1.0, "in (0, 1]")?;
+        let clip = self.gradient_clip.unwrap_or(1.0);
+        within(NAME, "gradient_clip", clip, clip > 0.0, "positive")?;
+        let average = self.average.unwrap_or(0.0);
+        within(NAME, "average", average, (0.0..1.0).contains(&average), "in [0, 1)")?;
+        self.schedule.init(NAME, rate, 1).map(|_| ())
+    }
+}
+
+/// What [`fit_reverse_kl`] did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReverseKlReport {
+    /// The estimate of `KL(q || p) - ln Z` of every step, in nats; `None` where it was skipped.
+    pub losses: Vec<Option<f64>>,
+    /// Steps that were skipped because their loss or gradient was not finite.
+    pub skipped_steps: usize,
+    /// `ln Z` by importance sampling from the weights that are returned.
+    pub log_z: LogZ,
+    /// Seconds of this call.
+    pub seconds: f64,
+}
+
+/// Fits a flow to a target that is known up to a constant, by the reverse divergence
+/// ([`reverse_kl`]) with Adam, and estimates that constant ([`log_z`]).
+///
+/// Returns the last weights, or their average, on the plain device. The same seed and the same
+/// first weights give the same result on the same backend. The reverse divergence seeks modes: a
+/// flow that starts at one of several distant modes may never see the others, and `ln Z` then
+/// misses their share.
+///
+/// # Errors
+///
+/// If the configuration is impossible; if the target of finite draws is not finite; if more than
+/// `max_skipped` steps in a row were not finite for another reason: the error names the layer.
+///
+/// # Panics
+///
+/// If the target returns another number of values than it was given rows.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::prelude::*;
+/// use burn_flows::train::{ReverseKlConfig, fit_reverse_kl};
+///
+/// let device = Device::flex();
+/// let normal = StandardNormal::<2>::new([2], &device);
+/// let flow = Flow::new(ActNormConfig::new(2).init(&device), normal);
+/// // exp(-(x - 1)^2 / 2) in two dimensions: Z = 2 pi.
+/// let target = |x: Tensor<2>| (x - 1.0).square().sum_dim(1).reshape([-1]) * -0.5;
+/// let config = ReverseKlConfig::new().with_steps(100).with_learning_rate(0.05);
+/// let (_, report) = fit_reverse_kl(flow, target, &config)?;
+/// assert!((report.log_z.estimate - (2.0 * std::f64::consts::PI).ln()).abs() < 0.05);
+/// # Ok::<(), burn_flows::Error>(())
+/// ```
+pub fn fit_reverse_kl<B, P, const D: usize>(
+    flow: Flow<B, P>,
+    target: impl Fn(Tensor<D>) -> Tensor<1>,
+    config: &ReverseKlConfig,
+) -> Result<(Flow<B, P>, ReverseKlReport)>
+where
+    B: Bijector<D>,
+    P: Distribution<D>,
+{
+    config.validate()?;
+    let started = Instant::now();
+    let mut schedule =
+        config.schedule.init("ReverseKlConfig", config.learning_rate, config.steps)?;
+    let mut optimizer = adam(0.0);
+    let mut weights = flow.train();
+    let mut averaged = config.average.map(|_| weights.valid());
+    let (mut losses, mut skipped_steps, mut streak) = (vec![], 0, 0);
+    for step in 0..config.steps {
+        let rate = schedule.step().base();
+        seed_draws(config.seed, step as u64);
+        let mut noise = Noise::stream(config.seed, step as u64);
+        let Draws { x, log_q, log_p } =
+            draws(&weights, &target, config.batch_size, &mut noise, config.estimator);
+        let x = x.without_autodiff();
+        let drawn = x.clone().is_finite().all().into_scalar::<bool>();
+        if drawn {
+            finite_target(&log_p, step)?;
+        }
+        let loss = (log_q - log_p).mean();
+        let value = loss.clone().into_scalar::<f64>();
+        let mut grads = GradientsParams::from_grads(loss.backward(), &weights);
+        let norm = gradients::global_norm(&weights, &grads);
+        if !(value.is_finite() && norm.is_finite()) {
+            (skipped_steps, streak) = (skipped_steps + 1, streak + 1);
+            if streak > config.max_skipped {
+                let inside = |plain: &Flow<B, P>| match drawn {
+                    true => plain.first_non_finite(x, None),
+                    false => Some("the draws".to_string()),
+                };
+                let layer = gradients::culprit(&weights, &grads, inside);
+                return Err(Error::NonFinite { step, skipped: streak, layer });
+            }
+            losses.push(None);
+            continue;
+        }
+        streak = 0;
+        if let Some(limit) = config.gradient_clip {
+            gradients::clip(&weights, &mut grads, norm, limit);
+        }
+        weights = optimizer.step(rate, weights, grads);
+        averaged = averaged
+            .zip(config.average)
+            .map(|(average, decay)| average::update(average, &weights, decay, step));
+        losses.push(Some(value));
+    }
+    let flow = averaged.unwrap_or_else(|| weights.valid());
+    let mut noise = Noise::stream(config.seed, u64::MAX);
+    let log_z = log_z(&flow, target, config.evaluation_draws, config.evaluation_batch, &mut noise)?;
+    let seconds = started.elapsed().as_secs_f64();
+    Ok((flow, ReverseKlReport { losses, skipped_steps, log_z, seconds }))
+}
+
+/// `Err` where a target has no finite log-density at a finite draw: no gradient leads out of it.
+fn finite_target(log_p: &Tensor<1>, step: usize) -> Result<()> {
+    let plain = log_p.clone().without_autodiff();
+    if plain.clone().is_finite().all().into_scalar::<bool>() {
+        return Ok(());
+    }
+    let values = plain.into_data();
+    let bad = values.iter::<f64>().enumerate().find(|(_, value)| !value.is_finite());
+    let (row, value) = bad.expect("one is not finite");
+    let reason = format!("ln p of draw {row} in step {step} is {value}; it must be finite");
+    Err(Error::data("reverse KL target", reason))
+}
