@@ -59,7 +59,7 @@ struct Args {
     #[arg(long, default_value_t = 64)]
     hidden: usize,
     /// Probability that a hidden element is dropped; the fewer images, the more
-    #[arg(long, default_value_t = 0.1)]
+    #[arg(long, default_value_t = 0.3)]
     dropout: f64,
     /// Ignores the classes
     #[arg(long)]
@@ -69,7 +69,7 @@ struct Args {
     runs: u64,
 }
 
-const EPOCHS: usize = 100;
+const EPOCHS: usize = 400;
 
 /// Images as integers `[n, channels, height, width]`, and one-hot classes where there are some.
 struct Part {

@@ -80,28 +80,6 @@ pub(crate) fn log_sum_exp<const D: usize>(x: Tensor<D>, dim: usize) -> Tensor<D>
     sum.mask_fill(empty, f64::NEG_INFINITY)
 }
 
-/// The inverse of a lower triangular matrix, by halves:
-/// `[[A, 0], [B, C]]^-1 = [[A^-1, 0], [-C^-1 B A^-1, C^-1]]`.
-pub(crate) fn invert_lower(matrix: Tensor<2>) -> Tensor<2> {
-    let [n, _] = matrix.dims();
-    if n == 1 {
-        return matrix.recip();
-    }
-    let half = n / 2;
-    let rest = n - half;
-    let a = invert_lower(matrix.clone().slice([0..half, 0..half]));
-    let b = matrix.clone().slice([half..n, 0..half]);
-    let c = invert_lower(matrix.slice([half..n, half..n]));
-    let corner = c.clone().matmul(b).matmul(a.clone()).neg();
-    let zeros = Tensor::zeros([half, rest], (&a.device().without_autodiff(), a.dtype()));
-    Tensor::cat(vec![Tensor::cat(vec![a, zeros], 1), Tensor::cat(vec![corner, c], 1)], 0)
-}
-
-/// The inverse of an upper triangular matrix.
-pub(crate) fn invert_upper(matrix: Tensor<2>) -> Tensor<2> {
-    invert_lower(matrix.transpose()).transpose()
-}
-
 /// A float tensor from host numbers, in the default precision of the device.
 pub(crate) fn from_f64<const D: usize>(
     values: Vec<f64>,
@@ -114,7 +92,6 @@ pub(crate) fn from_f64<const D: usize>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::noise::Noise;
     use burn::tensor::{DType, Device, TensorData};
 
     fn tensor<const D: usize>(values: &[f64], shape: [usize; D]) -> Tensor<D> {
@@ -217,26 +194,6 @@ mod tests {
         let x = tensor(&values, [2, 2]).autodiff().require_grad();
         let gradient = x.grad(&log_sum_exp(x.clone(), 1).sum().backward()).unwrap();
         assert_eq!(host(gradient), [0.0, 0.0, 1.0, 0.0]);
-    }
-
-    #[test]
-    fn triangular_inverses_of_every_size() {
-        for n in 1..=9 {
-            let noise = Noise::seeded(n as u64).normal::<2>([n, n], &Device::flex());
-            let eye = Tensor::<2>::eye(n, &Device::flex()).cast(DType::F64);
-            let lower = noise.cast(DType::F64).tril(-1) + eye.clone() * 1.5;
-            let upper = lower.clone().transpose();
-            let products = [
-                lower.clone().matmul(invert_lower(lower.clone())),
-                upper.clone().matmul(invert_upper(upper)),
-            ];
-            for product in products {
-                let error = host((product - eye.clone()).abs().max())[0];
-                assert!(error < 1e-13, "size {n}: {error:e}");
-            }
-            // An inverse of a lower triangle has nothing above the diagonal.
-            assert_eq!(host(invert_lower(lower).triu(1).abs().max()), [0.0]);
-        }
     }
 
     #[test]

@@ -238,8 +238,9 @@ impl<B: Bijector<4>, P: LevelBase> MultiScale<B, P> {
     ) -> Tensor<4> {
         let (expected, found) = (self.levels.len(), given.len());
         assert!(found == expected, "MultiScale: expected {expected} latent parts, found {found}");
-        let size = size(&given[0]);
-        over_rows(self, given, context, size, |given, context| {
+        // A level begins with a squeeze as a rule. This decides how rows are shared out, no more.
+        let [rows, pixels] = size(&given[0]);
+        over_rows(self, given, context, [rows, 4 * pixels], |given, context| {
             self.assembled(given, context, &value)
         })
     }

@@ -9,5 +9,7 @@ mod conv;
 mod matrix;
 #[cfg(feature = "flex")]
 mod shifts;
+mod triangular;
 
 pub(crate) use conv::conv_same;
+pub(crate) use triangular::{invert_lower, invert_upper};

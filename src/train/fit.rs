@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
 use burn::module::Module;
-use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer};
+use burn::optim::{AdamWConfig, ModuleOptimizer};
 use burn::tensor::Device;
 
 use super::checkpoint::{self, Checkpoint, State};
@@ -268,11 +268,9 @@ impl<'a, F> Run<'a, F> {
         self.state.report.steps += 1;
         let warm = ((step + 1) as f64 / self.config.warmup_steps.max(1) as f64).min(1.0);
         let rate = self.schedule.step().base() * warm;
-        seed_draws(self.config.seed, step as u64);
         let Batch { x, context } = batch;
-        let loss = self.weights.log_prob(x.clone(), context.as_ref()).mean().neg();
-        let value = loss.clone().into_scalar::<f64>();
-        let mut grads = GradientsParams::from_grads(loss.backward(), &self.weights);
+        let seed = |block| seed_draws(self.config.seed, step as u64 | block << BLOCK_BITS);
+        let (value, mut grads) = gradients::of_mean_nll(&self.weights, &x, context.as_ref(), seed);
         let norm = gradients::global_norm(&self.weights, &grads);
         if !(value.is_finite() && norm.is_finite()) {
             self.state.report.skipped_steps += 1;
@@ -317,6 +315,9 @@ impl<'a, F> Run<'a, F> {
 pub(super) fn seed_draws(seed: u64, stream: u64) {
     draws::seed(Noise::stream(seed ^ DRAWS, stream));
 }
+
+/// Steps that have streams of their own; those of the later blocks of a step stand behind them.
+const BLOCK_BITS: u32 = 40;
 
 /// Separates the streams of the model's own draws from those of epochs.
 const DRAWS: u64 = 0x6d61_736b;

@@ -4,6 +4,101 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{ElementConversion, Tensor};
 
+use crate::distribution::Distribution;
+use crate::draws;
+use crate::noise::Noise;
+use crate::parallel::{Rows, each, gradient_blocks, is_flex, workers};
+
+/// The mean negative log-likelihood of a batch in nats, and its gradients: the step of a training
+/// loop of your own. On CPU devices of `flex` the rows are shared among the cores, which
+/// `backward` alone cannot do; the result does not depend on their number
+/// ([`set_threads`](crate::set_threads)).
+///
+/// The model is one that [trains](burn::module::Module::train), `x` and the context are plain.
+///
+/// # Panics
+///
+/// As [`Distribution::log_prob`].
+///
+/// ```
+/// use burn::{module::Module, optim::AdamConfig, tensor::Device};
+/// use burn_flows::{Noise, model::NiceConfig, train::nll_gradients};
+///
+/// let device = Device::flex();
+/// let x = Noise::seeded(1).normal::<2>([1000, 2], &device) * 3.0;
+/// let mut flow = NiceConfig::new(2).init(&device).train();
+/// let mut optimizer = AdamConfig::new().init();
+/// let (before, _) = nll_gradients(&flow, &x, None);
+/// for _ in 0..20 {
+///     let (_, gradients) = nll_gradients(&flow, &x, None);
+///     flow = optimizer.step(1e-2, flow, gradients);
+/// }
+/// assert!(nll_gradients(&flow, &x, None).0 < before);
+/// ```
+pub fn nll_gradients<F: Distribution<D>, const D: usize>(
+    model: &F,
+    x: &Tensor<D>,
+    context: Option<&Tensor<2>>,
+) -> (f64, GradientsParams) {
+    let [now, later] = draws::with(|noise| [noise.next_u64(), noise.next_u64()]);
+    let seed = |block| draws::seed(Noise::stream(now, block));
+    let result = of_mean_nll(model, x, context, seed);
+    // Whether a block ran on this thread must not matter to what it draws next.
+    draws::seed(Noise::seeded(later));
+    result
+}
+
+/// [`nll_gradients`]; `seed` is called before every block with its number.
+pub(super) fn of_mean_nll<F: Distribution<D>, const D: usize>(
+    model: &F,
+    x: &Tensor<D>,
+    context: Option<&Tensor<2>>,
+    seed: impl Fn(u64) + Sync,
+) -> (f64, GradientsParams) {
+    let dims = x.dims();
+    let blocks = gradient_blocks(dims[0], dims[2..].iter().product());
+    if blocks.len() < 2 || model.mixes_rows() || !is_flex(&x.device()) {
+        seed(0);
+        let loss = model.log_prob(x.clone(), context).mean().neg();
+        let value = loss.clone().into_scalar::<f64>();
+        return (value, GradientsParams::from_grads(loss.backward(), model));
+    }
+    // Every worker has a copy with a graph of its own: graphs that share parameters wait for each
+    // other for ever.
+    let device = x.device().autodiff();
+    let copies = (0..workers(blocks.len())).map(|_| model.clone().fork(&device));
+    let copies: Vec<F> = copies.collect();
+    let parts = each(blocks.len(), |worker, block| {
+        seed(block as u64);
+        let (copy, rows) = (&copies[worker], blocks[block].clone());
+        let context = context.map(|context| context.part(rows.clone()));
+        let loss = copy.log_prob(x.part(rows), context.as_ref()).sum() * (-1.0 / dims[0] as f64);
+        let value = loss.clone().into_scalar::<f64>();
+        (value, GradientsParams::from_grads(loss.backward(), copy))
+    });
+    let (values, gradients): (Vec<f64>, Vec<_>) = parts.into_iter().unzip();
+    (values.iter().sum(), sum(model, gradients))
+}
+
+/// The sum of gradients of the same model, in their order.
+fn sum<M: Module>(module: &M, gradients: Vec<GradientsParams>) -> GradientsParams {
+    struct Sum {
+        parts: Vec<GradientsParams>,
+        total: GradientsParams,
+    }
+    impl ModuleVisitor for Sum {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let parts = self.parts.iter_mut().filter_map(|part| part.remove::<D>(param.id));
+            if let Some(total) = parts.reduce(|total, part| total + part) {
+                self.total.register(param.id, total);
+            }
+        }
+    }
+    let mut sum = Sum { parts: gradients, total: GradientsParams::new() };
+    module.visit(&mut sum);
+    sum.total
+}
+
 /// The Euclidean norm of all gradients together, not finite where one of them is not.
 pub(super) fn global_norm<M: Module>(module: &M, grads: &GradientsParams) -> f64 {
     struct Squares<'a> {

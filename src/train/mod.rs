@@ -35,6 +35,7 @@ pub use config::FitConfig;
 pub use data::{Batch, FitData};
 pub use dequantize::{Dequantize, bits_per_dim};
 pub use fit::{fit, fit_with};
+pub use gradients::nll_gradients;
 #[cfg(feature = "learner")]
 pub use learner::{NllMetric, NllOutput, Trainee};
 pub use log_z::{LogZ, log_z};

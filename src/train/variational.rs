@@ -183,6 +183,10 @@ impl<const D: usize, F: Distribution<D>, Q: NoiseModel<D>> Distribution<D>
         Some(self.levels())
     }
 
+    fn mixes_rows(&self) -> bool {
+        self.density.mixes_rows()
+    }
+
     fn init_from_data(self, x: Tensor<D>, context: Option<&Tensor<2>>) -> Self {
         let mut own = own_noise();
         let unit = self.unit(&x);

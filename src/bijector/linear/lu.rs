@@ -17,7 +17,8 @@ use super::householder::identity;
 use super::{InvertibleMatrix, LinearMap, Permutation};
 use crate::bijector::{Bijector, check_weights};
 use crate::error::{Result, at_least, expect_valid};
-use crate::math::{from_f64, invert_lower, invert_upper, softplus, softplus_inverse};
+use crate::kernel::{invert_lower, invert_upper};
+use crate::math::{from_f64, softplus, softplus_inverse};
 
 /// The least diagonal entry. Without it training can make the map singular. Value from nflows.
 const DIAGONAL_FLOOR: f64 = 1e-3;

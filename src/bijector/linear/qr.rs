@@ -16,7 +16,7 @@ use super::householder::identity;
 use super::{InvertibleMatrix, LinearMap, Reflections};
 use crate::bijector::check_weights;
 use crate::error::{Result, at_least, expect_valid};
-use crate::math::invert_upper;
+use crate::kernel::invert_upper;
 use crate::noise::Noise;
 
 /// Configuration of a [`QrLinear`].
