@@ -8,7 +8,7 @@ use burn_flows::bijector::{
     Permutation,
 };
 use burn_flows::burn::tensor::Device;
-use burn_flows::univariate::{Additive, Affine};
+use burn_flows::univariate::{Additive, Affine, RationalQuadraticConfig};
 use criterion::{Criterion, criterion_group, criterion_main};
 
 const BATCH: usize = 1024;
@@ -37,6 +37,8 @@ fn layers(criterion: &mut Criterion) {
     }
     let additive = coupling(Mask::Halves).init(Additive::default(), &device);
     layer(criterion, "coupling_additive", &additive);
+    let spline = RationalQuadraticConfig::new().init();
+    layer(criterion, "coupling_spline", &coupling(Mask::Halves).init(spline, &device));
     layer(criterion, "actnorm", &ActNormConfig::new(FEATURES).init(&device));
     layer(criterion, "batch_norm", &BatchNormConfig::new(FEATURES).init(&device));
     layer(criterion, "lu_linear", &LuLinearConfig::new(FEATURES).init(&device));

@@ -46,7 +46,7 @@
 //!
 //! # What this crate does not do yet
 //!
-//! No autoregressive flows, splines or continuous flows. Only the `flex`
+//! No autoregressive or continuous flows. Only the `flex`
 //! backend is tested.
 //!
 //! # Features
