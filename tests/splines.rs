@@ -45,6 +45,7 @@ fn survives(map: &impl Univariate, bound: f32) {
         let tracked =
             || (x.clone().autodiff().require_grad(), raw.clone().autodiff().require_grad());
         for inverse in [false, true] {
+            let way = if inverse { "inverse" } else { "forward" };
             let (x, raw) = tracked();
             let (z, log_det) = if inverse {
                 map.inverse_with_log_det(x.clone(), raw.clone())
@@ -52,10 +53,13 @@ fn survives(map: &impl Univariate, bound: f32) {
                 map.forward(x.clone(), raw.clone())
             };
             let gradients = (z.clone().mean() + log_det.clone().mean()).backward();
-            all_finite("z", z);
-            all_finite("log-det", log_det);
-            all_finite("the gradient of x", x.grad(&gradients).unwrap());
-            all_finite("the gradient of the parameters", raw.grad(&gradients).unwrap());
+            all_finite(&format!("z of {way}"), z);
+            all_finite(&format!("log-det of {way}"), log_det);
+            all_finite(&format!("the gradient of x of {way}"), x.grad(&gradients).unwrap());
+            all_finite(
+                &format!("the gradient of the parameters of {way}"),
+                raw.grad(&gradients).unwrap(),
+            );
         }
     }
 }

@@ -60,6 +60,18 @@ enum Rest {
     Turns(Tensor<2>),
 }
 
+/// How far rounding moves a position.
+const SLACK: f64 = 1e-3;
+
+/// A position clamped to `[0, 1]`. Where only rounding has moved it out it keeps its gradient, which
+/// a clamp would end; what is far out has lost its digits, and its gradient with them.
+pub(super) fn held(position: Tensor<2>) -> Tensor<2> {
+    let position = position.clamp(-SLACK, 1.0 + SLACK);
+    let plain = position.clone().without_autodiff();
+    let back = plain.clone().clamp(0.0, 1.0) - plain;
+    position + back
+}
+
 impl SplineDomain {
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
@@ -97,7 +109,7 @@ impl SplineDomain {
         let (low, high) = self.ends();
         let span = high - low;
         // Not `/ span`: burn 0.22 rounds the gradient of a division by a number to f32.
-        let unit = |inside: Tensor<2>| ((inside - low) * span.recip()).clamp(0.0, 1.0);
+        let unit = |inside: Tensor<2>| held((inside - low) * span.recip());
         match self {
             Self::LinearTails { .. } | Self::Interval { .. } => {
                 let plain = x.clone().without_autodiff();

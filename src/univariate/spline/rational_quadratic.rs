@@ -20,7 +20,7 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::bins::{Axis, Bins, Found, Side, check_bins, check_floor, pick};
-use super::domain::{Placed, SplineDomain};
+use super::domain::{Placed, SplineDomain, held};
 use crate::error::{Error, Result, expect_valid};
 use crate::math::{softplus, sum_event};
 use crate::univariate::Univariate;
@@ -251,7 +251,7 @@ impl RationalQuadratic {
     fn solve(piece: &Piece, unit: Tensor<2>) -> Tensor<2> {
         let (h, d0) = (&piece.y.size, &piece.left);
         let s = h.clone() / piece.x.size.clone();
-        let up = (unit - piece.y.start.clone()).clamp_min(0.0);
+        let up = held(unit - piece.y.start.clone());
         let bend = up.clone() * (d0.clone() + piece.right.clone() - s.clone() * 2.0);
         let a = h.clone() * (s.clone() - d0.clone()) + bend.clone();
         let b = h.clone() * d0.clone() - bend;
@@ -262,7 +262,7 @@ impl RationalQuadratic {
         let negative = b.clone().without_autodiff().lower_elem(0.0);
         let above = (minus_c * 2.0).mask_where(negative.clone(), root.clone() - b.clone());
         let below = (root + b).mask_where(negative, a * 2.0);
-        (above / below.clamp_min(LEAST_DISCRIMINANT)).clamp(0.0, 1.0)
+        held(above / below.clamp_min(LEAST_DISCRIMINANT))
     }
 
     /// The log-slope at `p`, the place in its bin.
@@ -279,7 +279,7 @@ impl RationalQuadratic {
     /// The value and log-slope in the unit interval: the formula of the module.
     fn unit_forward(piece: &Piece, unit: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
         let (h, s) = (&piece.y.size, piece.y.size.clone() / piece.x.size.clone());
-        let p = ((unit - piece.x.start.clone()) / piece.x.size.clone()).clamp(0.0, 1.0);
+        let p = held((unit - piece.x.start.clone()) / piece.x.size.clone());
         let both = p.clone() * (p.clone().neg() + 1.0);
         let rise = s.clone() * p.clone() * p.clone() + piece.left.clone() * both.clone();
         let value = h.clone() * rise / denominator(piece, &s, both) + piece.y.start.clone();
