@@ -16,8 +16,8 @@ use burn_flows::conditioner::{
     ResidualConvNetConfig,
 };
 use burn_flows::model::{
-    ChannelMixing, Glow, GlowConfig, GlowStep, Masks, NiceConfig, RealNvpConfig, RealNvpImage,
-    RealNvpImageConfig, RealNvpImageStep,
+    ChannelMixing, Glow, GlowConfig, GlowStep, Masks, NiceConfig, NsfConfig, NsfStep,
+    RealNvpConfig, RealNvpImage, RealNvpImageConfig, RealNvpImageStep,
 };
 use burn_flows::testing::{Check, Suite};
 use burn_flows::univariate::{
@@ -350,6 +350,9 @@ rows! {
     any_batch_norm: any(r#"{"BatchNorm": {"features": 3, "epsilon": 1e-5, "momentum": 0.1}}"#), [4, 3];
     any_standardize: AnyBijector::Stack(vec![AnyBijector::Standardize(standardize([7, 3])), any_coupling(0)]), [3, 3];
 
+    nsf: NsfConfig::new(4).with_layers(2).with_mlp(mlp()).with_elementwise(Some(rqs(3, TAILS))).init(&DEVICE).into_parts().0, at_ends(5.0);
+    nsf_linear_context: NsfConfig::new(3).with_layers(2).with_mlp(mlp()).with_masks(Masks::Halves).with_linear(true).with_context(2).init(&DEVICE).into_parts().0, Suite::new([3, 3]).with_context(2);
+    nsf_steps: Vec::<NsfStep>::new(), [3, 4];
     nice: NiceConfig::new(4).with_mlp(mlp()).init(&DEVICE).into_parts().0, [3, 4];
     nice_context: NiceConfig::new(3).with_mlp(mlp()).with_masks(Masks::Halves).with_context(2).init(&DEVICE).into_parts().0, Suite::new([3, 3]).with_context(2);
     real_nvp: RealNvpConfig::new(4).with_layers(3).with_mlp(mlp()).init(&DEVICE).into_parts().0, Suite::new([3, 4]).with_domain(-9.0, 9.0).with_range(-9.0, 9.0);

@@ -12,7 +12,7 @@ use burn_flows::conditioner::{
 use burn_flows::distribution::{
     ChannelPriorConfig, DiagNormalConfig, Distribution, StandardNormal,
 };
-use burn_flows::model::{GlowConfig, NiceConfig, RealNvpConfig, RealNvpImageConfig};
+use burn_flows::model::{GlowConfig, NiceConfig, NsfConfig, RealNvpConfig, RealNvpImageConfig};
 use burn_flows::train::{Dequantize, ReduceBits};
 use burn_flows::univariate::{
     Affine, AnyUnivariateConfig, KnotMap, RationalQuadraticConfig, ScaleMap, SplineDomain,
@@ -115,6 +115,10 @@ errors! {
     coupling_mlp: coupling(Mask::Halves, 2).with_mlp(MlpConfig::new(vec![])).validate() => "MlpConfig.hidden: must be at least 1, found 0";
     coupling_of_images: Coupling::new(&Mask::Halves, &[1, 2, 2], Affine::default(), |_, _| -> ConvNet { unreachable!() }, &device()) => "Coupling.mask: keeps nothing of event [1, 2, 2]";
 
+    nsf_layers: NsfConfig::new(4).with_layers(0).validate() => "NsfConfig.layers: must be at least 1, found 0";
+    nsf_features: NsfConfig::new(1).validate() => "NsfConfig.features: a coupling needs at least 2 features to split, found 1";
+    nsf_spline: NsfConfig::new(4).with_spline(rqs().with_bins(0)).validate() => "RationalQuadraticConfig.bins: must be at least 2, found 0";
+    nsf_elementwise: NsfConfig::new(4).with_elementwise(Some(rqs().with_bins(1))).validate() => "RationalQuadraticConfig.bins: must be at least 2, found 1";
     rqs_bins: rqs().with_bins(0).validate() => "RationalQuadraticConfig.bins: must be at least 2, found 0";
     rqs_one_bin: AnyUnivariateConfig::RationalQuadratic(rqs().with_bins(1)).validate() => "RationalQuadraticConfig.bins: must be at least 2, found 1";
     rqs_wide_bins: rqs().with_min_width(0.125).validate() => "RationalQuadraticConfig.min_width: must be above 0 and below 1 / bins = 1 / 8, found 0.125";
