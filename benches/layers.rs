@@ -12,7 +12,7 @@ use burn_flows::bijector::{
 use burn_flows::burn::module::Module;
 use burn_flows::burn::tensor::Device;
 use burn_flows::testing::moved;
-use burn_flows::univariate::{Additive, Affine};
+use burn_flows::univariate::{Additive, Affine, RationalQuadraticConfig};
 use criterion::{Criterion, criterion_group, criterion_main};
 
 const BATCH: usize = 1024;
@@ -77,6 +77,8 @@ fn layers(criterion: &mut Criterion) {
     ] {
         layer(criterion, name, &moved.valid().with_inverse(method));
     }
+    let spline = RationalQuadraticConfig::new().init();
+    layer(criterion, "coupling_spline", &coupling(Mask::Halves).init(spline, &device));
     layer(criterion, "actnorm", &ActNormConfig::new(FEATURES).init(&device));
     layer(criterion, "batch_norm", &BatchNormConfig::new(FEATURES).init(&device));
     layer(criterion, "lu_linear", &LuLinearConfig::new(FEATURES).init(&device));

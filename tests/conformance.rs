@@ -16,11 +16,14 @@ use burn_flows::conditioner::{
     Normalization, ResidualConvNet, ResidualConvNetConfig,
 };
 use burn_flows::model::{
-    ChannelMixing, Glow, GlowConfig, GlowStep, Masks, NiceConfig, RealNvpConfig, RealNvpImage,
-    RealNvpImageConfig, RealNvpImageStep,
+    ChannelMixing, Glow, GlowConfig, GlowStep, Masks, NiceConfig, NsfConfig, NsfStep,
+    RealNvpConfig, RealNvpImage, RealNvpImageConfig, RealNvpImageStep,
 };
 use burn_flows::testing::{Check, Suite};
-use burn_flows::univariate::{Additive, Affine, AnyUnivariateConfig, ScaleMap, Univariate};
+use burn_flows::univariate::{
+    Additive, Affine, AnyUnivariateConfig, KnotMap, RationalQuadratic, RationalQuadraticConfig,
+    ScaleMap, SplineDomain, Univariate,
+};
 
 /// The environment variable by which [`every_row_in_f32`] tells the process it starts.
 const SINGLE: &str = "BURN_FLOWS_CONFORMANCE_F32";
@@ -213,6 +216,32 @@ fn near<const D: usize>(shape: [usize; D]) -> Suite<D> {
     Suite::new(shape).with_domain(-4.0, 4.0).with_range(-4.0, 4.0)
 }
 
+const TAILS: SplineDomain = SplineDomain::LinearTails { bound: 3.0 };
+const UNIT: SplineDomain = SplineDomain::Interval { low: 0.0, high: 1.0 };
+const CIRCLE: SplineDomain = SplineDomain::Circular { bound: std::f64::consts::PI };
+const ZUKO: KnotMap = KnotMap::SoftBound { bound: 6.9 };
+
+fn rqs(bins: usize, domain: SplineDomain) -> RationalQuadraticConfig {
+    RationalQuadraticConfig::new().with_bins(bins).with_domain(domain)
+}
+
+fn spline<U: Univariate>(map: U) -> Coupling<U, Mlp> {
+    coupling(4, Mask::Alternating).init(map, &DEVICE)
+}
+
+/// On the whole line, with values at the ends of an interval and just outside.
+fn at_ends(bound: f64) -> Suite<2> {
+    let edges = [bound, -bound, 1.0001 * bound, -1.0001 * bound, 1e30, -1e30];
+    Suite::new([3, 4]).with_edges(&edges).with_range_edges(&edges)
+}
+
+/// On an interval, with its ends and values outside.
+fn inside(low: f64, high: f64) -> Suite<2> {
+    let edges = [low, high, low - 1e-6, high + 1e-6];
+    let suite = Suite::new([3, 4]).with_domain(low, high).with_range(low, high);
+    suite.with_edges(&edges).with_range_edges(&edges)
+}
+
 const LOGIT: f64 = 0.05;
 const INFINITY: f64 = f64::INFINITY;
 
@@ -304,6 +333,21 @@ rows! {
     scale_sigmoid_no_floor: scaled(ScaleMap::Sigmoid { offset: 2.0, floor: 0.0 }), Suite::new([3, 4]).with_domain(-4.0, 4.0).with_range(-4.0, 4.0);
     scale_inverse_sigmoid: scaled(ScaleMap::InverseSigmoid { offset: 2.0 }), Suite::new([3, 4]).with_domain(-4.0, 4.0).with_range(-4.0, 4.0);
     scale_softplus: scaled(ScaleMap::Softplus { offset: 0.5413, floor: 1e-2 }), [3, 4];
+
+    rqs_coupling: spline(rqs(8, TAILS).init()), at_ends(3.0);
+    rqs_coupling_two_bins: spline(rqs(2, TAILS).init()), at_ends(3.0);
+    rqs_coupling_context: coupling(4, Mask::Halves).with_context(2).init(rqs(5, TAILS).init(), &DEVICE), at_ends(3.0).with_context(2);
+    rqs_coupling_unit: spline(rqs(6, UNIT).init()), inside(0.0, 1.0);
+    rqs_coupling_interval: spline(rqs(3, SplineDomain::Interval { low: -2.0, high: 5.0 }).init()), inside(-2.0, 5.0);
+    rqs_coupling_circle: spline(rqs(5, CIRCLE).init()), at_ends(std::f64::consts::PI);
+    rqs_coupling_soft_bound: spline(rqs(5, TAILS).with_knot_map(ZUKO).init()), at_ends(3.0);
+    rqs_coupling_free_ends: spline(rqs(4, SplineDomain::Interval { low: -3.0, high: 3.0 }).init()), at_ends(3.0);
+    rqs_coupling_scaled: spline(rqs(4, TAILS).with_knot_map(KnotMap::Softmax { logit_scale: 0.25, slope_offset: Some(0.0) }).init()), at_ends(3.0);
+    rqs_image: image(rqs(4, TAILS).init(), Mask::Checkerboard, [1, 2, 3], 0), [2, 1, 2, 3];
+    rqs_elementwise: Elementwise::<RationalQuadratic>::new(rqs(8, TAILS).init(), 4, &DEVICE), at_ends(3.0).without(Check::Gradients); // a slope moves the values of its two bins only
+    rqs_elementwise_circle: Elementwise::new(rqs(2, CIRCLE).init(), 4, &DEVICE), at_ends(std::f64::consts::PI);
+    rqs_elementwise_unit: Elementwise::new(rqs(2, UNIT).init(), 4, &DEVICE), inside(0.0, 1.0);
+    rqs_any: spline(AnyUnivariateConfig::RationalQuadratic(rqs(4, TAILS)).init()), at_ends(3.0);
 
     mlp_one_layer: affine(CouplingConfig::new(4).with_mlp(MlpConfig::new(vec![7]))), [3, 4];
     mlp_random_last: affine(CouplingConfig::new(4).with_mlp(mlp().with_zero_last(false))), [3, 4];
@@ -410,6 +454,9 @@ rows! {
     any_batch_norm: any(r#"{"BatchNorm": {"features": 3, "epsilon": 1e-5, "momentum": 0.1}}"#), [4, 3];
     any_standardize: AnyBijector::Stack(vec![AnyBijector::Standardize(standardize([7, 3])), any_coupling(0)]), [3, 3];
 
+    nsf: NsfConfig::new(4).with_layers(2).with_mlp(mlp()).with_elementwise(Some(rqs(3, TAILS))).init(&DEVICE).into_parts().0, at_ends(5.0);
+    nsf_linear_context: NsfConfig::new(3).with_layers(2).with_mlp(mlp()).with_masks(Masks::Halves).with_linear(true).with_context(2).init(&DEVICE).into_parts().0, Suite::new([3, 3]).with_context(2);
+    nsf_steps: Vec::<NsfStep>::new(), [3, 4];
     nice: NiceConfig::new(4).with_mlp(mlp()).init(&DEVICE).into_parts().0, [3, 4];
     nice_context: NiceConfig::new(3).with_mlp(mlp()).with_masks(Masks::Halves).with_context(2).init(&DEVICE).into_parts().0, Suite::new([3, 3]).with_context(2);
     real_nvp: RealNvpConfig::new(4).with_layers(3).with_mlp(mlp()).init(&DEVICE).into_parts().0, Suite::new([3, 4]).with_domain(-9.0, 9.0).with_range(-9.0, 9.0);

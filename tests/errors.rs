@@ -15,9 +15,11 @@ use burn_flows::distribution::{
     ChannelPriorConfig, DiagNormalConfig, Distribution, StandardNormal,
 };
 use burn_flows::interop::{HostTensor, StateDict, nflows, normflows};
-use burn_flows::model::{GlowConfig, NiceConfig, RealNvpConfig, RealNvpImageConfig};
+use burn_flows::model::{GlowConfig, NiceConfig, NsfConfig, RealNvpConfig, RealNvpImageConfig};
 use burn_flows::train::{Dequantize, ReduceBits};
-use burn_flows::univariate::{Affine, AnyUnivariateConfig, ScaleMap};
+use burn_flows::univariate::{
+    Affine, AnyUnivariateConfig, KnotMap, RationalQuadraticConfig, ScaleMap, SplineDomain,
+};
 use burn_flows::{Flow, Result};
 
 fn device() -> Device {
@@ -94,6 +96,14 @@ fn reflections(features: usize) -> Reflections {
     Reflections::from_weights(zeros([1, features]) + 1.0)
 }
 
+fn rqs() -> RationalQuadraticConfig {
+    RationalQuadraticConfig::new()
+}
+
+fn rqs_in(domain: SplineDomain) -> Result<()> {
+    rqs().with_domain(domain).validate()
+}
+
 errors! {
     actnorm_features: ActNormConfig::new(0).validate() => "ActNormConfig.features: must be at least 1, found 0";
     batch_norm_features: BatchNormConfig::new(0).validate() => "BatchNormConfig.features: must be at least 1, found 0";
@@ -151,6 +161,27 @@ errors! {
     coupling_mask: coupling(Mask::Alternating, 1).validate() => "Coupling.mask: leaves nothing to move of event [1]";
     coupling_mlp: coupling(Mask::Halves, 2).with_mlp(MlpConfig::new(vec![])).validate() => "MlpConfig.hidden: must be at least 1, found 0";
     coupling_of_images: Coupling::new(&Mask::Halves, &[1, 2, 2], Affine::default(), |_, _| -> ConvNet { unreachable!() }, &device()) => "Coupling.mask: keeps nothing of event [1, 2, 2]";
+
+    nsf_layers: NsfConfig::new(4).with_layers(0).validate() => "NsfConfig.layers: must be at least 1, found 0";
+    nsf_features: NsfConfig::new(1).validate() => "NsfConfig.features: a coupling needs at least 2 features to split, found 1";
+    nsf_spline: NsfConfig::new(4).with_spline(rqs().with_bins(0)).validate() => "RationalQuadraticConfig.bins: must be at least 2, found 0";
+    nsf_elementwise: NsfConfig::new(4).with_elementwise(Some(rqs().with_bins(1))).validate() => "RationalQuadraticConfig.bins: must be at least 2, found 1";
+    rqs_bins: rqs().with_bins(0).validate() => "RationalQuadraticConfig.bins: must be at least 2, found 0";
+    rqs_one_bin: AnyUnivariateConfig::RationalQuadratic(rqs().with_bins(1)).validate() => "RationalQuadraticConfig.bins: must be at least 2, found 1";
+    rqs_wide_bins: rqs().with_min_width(0.125).validate() => "RationalQuadraticConfig.min_width: must be above 0 and below 1 / bins = 1 / 8, found 0.125";
+    rqs_no_width: rqs().with_min_width(0.0).validate() => "RationalQuadraticConfig.min_width: must be above 0 and below 1 / bins = 1 / 8, found 0";
+    rqs_height_nan: rqs().with_min_height(NAN).validate() => "RationalQuadraticConfig.min_height: must be above 0 and below 1 / bins = 1 / 8, found NaN";
+    rqs_slope: rqs().with_min_slope(1.0).validate() => "RationalQuadraticConfig.min_slope: must be in (0, 1), found 1";
+    rqs_slope_nan: rqs().with_min_slope(NAN).validate() => "RationalQuadraticConfig.min_slope: must be in (0, 1), found NaN";
+    rqs_bound: rqs_in(SplineDomain::LinearTails { bound: 0.0 }) => "SplineDomain.bound: must be positive and finite, found 0";
+    rqs_bound_negative: rqs_in(SplineDomain::Circular { bound: -3.0 }) => "SplineDomain.bound: must be positive and finite, found -3";
+    rqs_bound_nan: rqs_in(SplineDomain::LinearTails { bound: NAN }) => "SplineDomain.bound: must be positive and finite, found NaN";
+    rqs_bound_infinite: rqs_in(SplineDomain::Circular { bound: f64::INFINITY }) => "SplineDomain.bound: must be positive and finite, found inf";
+    rqs_low: rqs_in(SplineDomain::Interval { low: NAN, high: 1.0 }) => "SplineDomain.low: must be finite, found NaN";
+    rqs_high: rqs_in(SplineDomain::Interval { low: 2.0, high: -1.0 }) => "SplineDomain.high: must be finite and above low 2, found -1";
+    rqs_soft_bound: rqs().with_knot_map(KnotMap::SoftBound { bound: 0.0 }).validate() => "KnotMap.bound: must be in (0, 20], found 0";
+    rqs_logit_scale: rqs().with_knot_map(KnotMap::Softmax { logit_scale: NAN, slope_offset: None }).validate() => "KnotMap.logit_scale: must be finite, found NaN";
+    rqs_slope_offset: rqs().with_knot_map(KnotMap::Softmax { logit_scale: 1.0, slope_offset: Some(f64::INFINITY) }).validate() => "KnotMap.slope_offset: must be finite, found inf";
 
     conv1x1: InvertibleConv1x1Config::new(0).validate() => "InvertibleConv1x1Config.channels: must be at least 1, found 0";
     conv_residual_hidden: ResidualConvNetConfig::new(0).validate() => "ResidualConvNetConfig.hidden: must be at least 1, found 0";

@@ -4,17 +4,20 @@
 //! | --- | --- | --- |
 //! | [`Nice`] | Dinh et al. 2015, arXiv:1410.8516 | additive couplings, one diagonal scaling |
 //! | [`RealNvp`] | Dinh et al. 2017, arXiv:1605.08803 | affine couplings |
+//! | [`Nsf`] | Durkan et al. 2019, arXiv:1906.04032 | rational-quadratic spline couplings |
 //! | [`RealNvpImage`] | Dinh et al. 2017, arXiv:1605.08803 | checkerboard and channel couplings, multi-scale |
 //! | [`Glow`] | Kingma, Dhariwal 2018, arXiv:1807.03039 | ActNorm, 1x1 convolution, coupling, multi-scale |
 
 mod glow;
 mod image;
 mod nice;
+mod nsf;
 mod real_nvp;
 mod real_nvp_image;
 
 pub use glow::{ChannelMixing, Glow, GlowConfig, GlowStep, Mix};
 pub use nice::{Nice, NiceConfig};
+pub use nsf::{Nsf, NsfConfig, NsfStep};
 pub use real_nvp::{RealNvp, RealNvpConfig};
 pub use real_nvp_image::{RealNvpImage, RealNvpImageConfig, RealNvpImageStep};
 

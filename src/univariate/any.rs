@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{Additive, Affine, ScaleMap, Univariate};
+use super::{Additive, Affine, RationalQuadratic, RationalQuadraticConfig, ScaleMap, Univariate};
 use crate::error::Result;
 
 /// The scalar maps of this crate behind one type, for stacks known only at run time.
@@ -22,6 +22,8 @@ pub enum AnyUnivariate {
     Additive(Additive),
     /// [`Affine`].
     Affine(Affine),
+    /// [`RationalQuadratic`].
+    RationalQuadratic(RationalQuadratic),
 }
 
 /// Which [`AnyUnivariate`].
@@ -32,6 +34,8 @@ pub enum AnyUnivariateConfig {
     Additive,
     /// [`Affine`] with its scale map.
     Affine(ScaleMap),
+    /// [`RationalQuadratic`].
+    RationalQuadratic(RationalQuadraticConfig),
 }
 
 impl AnyUnivariateConfig {
@@ -40,6 +44,7 @@ impl AnyUnivariateConfig {
         match self {
             Self::Additive => Ok(()),
             Self::Affine(scale_map) => scale_map.validate(),
+            Self::RationalQuadratic(config) => config.validate(),
         }
     }
 
@@ -52,6 +57,7 @@ impl AnyUnivariateConfig {
         match *self {
             Self::Additive => AnyUnivariate::Additive(Additive::default()),
             Self::Affine(scale_map) => AnyUnivariate::Affine(Affine::new(scale_map)),
+            Self::RationalQuadratic(config) => AnyUnivariate::RationalQuadratic(config.init()),
         }
     }
 }
@@ -61,6 +67,7 @@ macro_rules! each {
         match $self {
             AnyUnivariate::Additive($map) => $body,
             AnyUnivariate::Affine($map) => $body,
+            AnyUnivariate::RationalQuadratic($map) => $body,
         }
     };
 }

@@ -6,10 +6,12 @@
 mod additive;
 mod affine;
 mod any;
+mod spline;
 
 pub use additive::Additive;
 pub use affine::{Affine, ScaleMap};
 pub use any::{AnyUnivariate, AnyUnivariateConfig};
+pub use spline::{KnotMap, RationalQuadratic, RationalQuadraticConfig, SplineDomain};
 
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;

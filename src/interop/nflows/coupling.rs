@@ -9,10 +9,13 @@ use crate::error::Result;
 use crate::interop::StateDict;
 use crate::interop::dense::{Dense, ascending, blockwise};
 use crate::interop::scope::{Scope, whole};
-use crate::univariate::{Additive, Affine, AnyUnivariate};
+use crate::univariate::{
+    Additive, Affine, AnyUnivariate, KnotMap, RationalQuadraticConfig, SplineDomain, Univariate,
+};
 
-/// `AffineCouplingTransform` or `AdditiveCouplingTransform` with a `ResidualNet`; the width of the
-/// network's last layer says which.
+/// `AffineCouplingTransform`, `AdditiveCouplingTransform` or
+/// `PiecewiseRationalQuadraticCouplingTransform` with a `ResidualNet`; the width of the network's
+/// last layer says which.
 ///
 /// # Errors
 ///
@@ -57,12 +60,11 @@ pub(super) fn coupling_in(
     let output = Dense::read(&net, "final_layer")?;
     let width = input.outputs();
     let context = input.context_behind(kept.len())?;
-    let (univariate, per_element) = univariate_of(output.outputs(), moved.len(), options);
-    output.expect(per_element * moved.len(), width)?;
+    let (univariate, rows) = univariate_of(output.outputs(), &moved, width, options);
+    output.expect(rows.len(), width)?;
     // The parts are ascending here; nflows keeps the order of its buffers.
     let columns: Vec<usize> =
         ascending(&kept).into_iter().chain(kept.len()..input.inputs()).collect();
-    let rows = blockwise(per_element, moved.len(), &ascending(&moved));
     let mlp = Mlp::from_layers(
         input.pick_inputs(&columns).linear(device),
         vec![],
@@ -84,17 +86,39 @@ pub(super) fn split_in(scope: &Scope<'_>, device: &Device) -> Result<(Vec<usize>
     Ok((kept, moved))
 }
 
-/// The scalar map that a network of this many outputs serves, and its parameters per element.
+/// The scalar map that a network of this many outputs and hidden units serves, and where in them
+/// its parameters are.
 pub(super) fn univariate_of(
     outputs: usize,
-    moved: usize,
+    moved: &[usize],
+    hidden: usize,
     options: &Options,
-) -> (AnyUnivariate, usize) {
-    if outputs == moved {
-        (AnyUnivariate::Additive(Additive::default()), 1)
-    } else {
-        (AnyUnivariate::Affine(Affine::new(options.scale_map)), 2)
+) -> (AnyUnivariate, Vec<usize>) {
+    let (count, order) = (moved.len(), ascending(moved));
+    let per_element = outputs / count.max(1);
+    if per_element == 1 {
+        let map = AnyUnivariate::Additive(Additive::default());
+        return (map, blockwise(1, count, &order));
     }
+    // Raw widths, heights and slopes of the knots between bins, and at the ends where they are free.
+    let bins = match options.spline_domain {
+        SplineDomain::LinearTails { .. } => (per_element + 1) / 3,
+        SplineDomain::Interval { .. } => per_element.saturating_sub(1) / 3,
+        SplineDomain::Circular { .. } => per_element / 3,
+    };
+    let logit_scale = (hidden as f64).sqrt().recip();
+    let spline = RationalQuadraticConfig::new()
+        .with_bins(bins)
+        .with_domain(options.spline_domain)
+        .with_knot_map(KnotMap::Softmax { logit_scale, slope_offset: Some(0.0) });
+    if per_element > 2 && spline.validate().is_ok() {
+        let map = spline.init();
+        let needed = map.params_per_element();
+        // A spline's parameters stand element by element, other maps' parameter by parameter.
+        let rows = (0..needed).flat_map(|p| order.iter().map(move |i| i * needed + p)).collect();
+        return (AnyUnivariate::RationalQuadratic(map), rows);
+    }
+    (AnyUnivariate::Affine(Affine::new(options.scale_map)), blockwise(2, count, &order))
 }
 
 /// The blocks of a `ResidualNet`, at least one.

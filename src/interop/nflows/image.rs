@@ -9,7 +9,7 @@ use crate::conditioner::{ResidualConvBlock, ResidualConvNet};
 use crate::error::{Error, Result};
 use crate::interop::StateDict;
 use crate::interop::conv::Conv;
-use crate::interop::dense::{ascending, blockwise};
+use crate::interop::dense::ascending;
 use crate::interop::scope::{Scope, whole};
 use crate::univariate::AnyUnivariate;
 
@@ -59,9 +59,9 @@ pub(super) fn image_coupling_in(
     let input = Conv::read(&net, "initial_layer", true)?;
     let output = Conv::read(&net, "final_layer", true)?;
     let width = input.outputs();
-    let (univariate, per_element) = univariate_of(output.outputs(), moved.len(), options);
+    let (univariate, rows) = univariate_of(output.outputs(), &moved, width, options);
     input.expect(width, kept.len())?;
-    output.expect(per_element * moved.len(), width)?;
+    output.expect(rows.len(), width)?;
     let block = |index| {
         let layer = |name: &str| {
             let layer = Conv::read(&net, &format!("blocks.{index}.conv_layers.{name}"), true)?;
@@ -72,7 +72,6 @@ pub(super) fn image_coupling_in(
     };
     let blocks = (0..net.numbered("blocks").len().max(1)).map(block).collect::<Result<_>>()?;
     // The parts are ascending here; nflows keeps the order of its buffers.
-    let rows = blockwise(per_element, moved.len(), &ascending(&moved));
     let network = ResidualConvNet::from_layers(
         input.pick_inputs(&ascending(&kept)).layer(None, device),
         blocks,

@@ -84,7 +84,7 @@ use crate::distribution::DiagNormal;
 use crate::error::Result;
 use crate::flow::Flow;
 use crate::math::from_f64;
-use crate::univariate::ScaleMap;
+use crate::univariate::{ScaleMap, SplineDomain};
 
 /// `AffineCouplingTransform.DEFAULT_SCALE_ACTIVATION`: `sigmoid(u + 2) + 1e-3`.
 pub const DEFAULT_SCALE: ScaleMap = ScaleMap::Sigmoid { offset: 2.0, floor: 1e-3 };
@@ -104,6 +104,9 @@ pub struct Options {
     /// `scale_activation` of affine couplings.
     #[config(default = "DEFAULT_SCALE")]
     pub scale_map: ScaleMap,
+    /// `tails` and `tail_bound` of spline couplings: an interval for `tails=None`.
+    #[config(default = "SplineDomain::Interval { low: 0.0, high: 1.0 }")]
+    pub spline_domain: SplineDomain,
     /// `activation` of the conditioners.
     #[config(default = "ActivationConfig::Relu")]
     pub activation: ActivationConfig,

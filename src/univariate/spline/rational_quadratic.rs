@@ -1,0 +1,337 @@
+//! Rational-quadratic spline: between two knots a ratio of two quadratics.
+//!
+//! In the bin of width `w` and height `h` that starts at `(x_k, y_k)`, with `s = h / w`, the slopes
+//! `d0` and `d1` at its ends, and `p = (x - x_k) / w`:
+//!
+//! forward   z = y_k + h (s p^2 + d0 p (1 - p)) / D,   D = s + (d0 + d1 - 2 s) p (1 - p)
+//! log-det   sum of ln( s^2 (d1 p^2 + 2 s p (1 - p) + d0 (1 - p)^2) / D^2 )
+//! inverse   the root p of a p^2 + b p + c = 0 in [0, 1]; with u = z - y_k and v = d0 + d1 - 2 s,
+//!           a = h (s - d0) + u v,  b = h d0 - u v,  c = -s u
+//!
+//! Paper: Durkan, Bekasov, Murray, Papamakarios (2019), Neural Spline Flows, equations 4 to 8,
+//! arXiv:1906.04032, after Gregory and Delbourgo (1982). On circles: Rezende et al. (2020),
+//! Normalizing Flows on Tori and Spheres, arXiv:2002.02428.
+//! Same numbers as nflows 0.14 `rational_quadratic_spline`, zuko 1.6 `MonotonicRQSTransform`, FlowJAX 19
+//! `RationalQuadraticSpline`, with the [`KnotMap`] of each.
+
+use burn::config::Config;
+use burn::module::Module;
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::bins::{Axis, Bins, Found, Side, check_bins, check_floor, pick};
+use super::domain::{Placed, SplineDomain, held};
+use crate::error::{Error, Result, expect_valid};
+use crate::math::{softplus, sum_event};
+use crate::univariate::Univariate;
+
+/// The largest raw slope. Without it the terms of a bin overflow f32 and their ratio is NaN; a slope
+/// of a million already moves data by less than f32 resolves.
+const LARGEST_RAW: f64 = 1e6;
+
+/// Least discriminant of the inverse: the gradient of a root at 0 is infinite. Far below the
+/// square of the smallest bin times the smallest slope.
+const LEAST_DISCRIMINANT: f64 = 1e-30;
+
+/// How raw parameters become sizes of bins and slopes.
+///
+/// The default serves training. The others are the maps of other libraries, so that their weights
+/// give the same numbers here.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub enum KnotMap {
+    /// Sizes by the softmax of `logit_scale` times the raw values, with the least size of the
+    /// configuration; slope `softplus(raw + slope_offset) + min_slope`.
+    Softmax {
+        /// nflows divides by the root of the width of a coupling's network.
+        logit_scale: f64,
+        /// `None` makes the slope of a raw zero 1; nflows has 0.
+        slope_offset: Option<f64>,
+    },
+    /// Sizes by the softmax of `a / (1 + 2 |a| / bound)`, slope `exp(a / (1 + |a| / bound))`: no size
+    /// and no slope can vanish, so there is no least one (zuko, with a bound of `-ln slope`).
+    SoftBound {
+        /// The bound of a log-slope, and twice that of a logit.
+        bound: f64,
+    },
+}
+
+impl Default for KnotMap {
+    fn default() -> Self {
+        Self::Softmax { logit_scale: 1.0, slope_offset: None }
+    }
+}
+
+/// Configuration of a [`RationalQuadratic`].
+///
+/// ```
+/// use burn_flows::univariate::{RationalQuadraticConfig, Univariate};
+///
+/// let map = RationalQuadraticConfig::new().with_bins(16).init();
+/// assert_eq!(map.params_per_element(), 16 + 16 + 15);
+/// let error = RationalQuadraticConfig::new().with_min_width(0.2).validate().unwrap_err();
+/// assert_eq!(
+///     error.to_string(),
+///     "RationalQuadraticConfig.min_width: must be above 0 and below 1 / bins = 1 / 8, found 0.2"
+/// );
+/// ```
+#[derive(Config, Debug, Copy, PartialEq)]
+pub struct RationalQuadraticConfig {
+    /// Number of bins, at least 2.
+    #[config(default = 8)]
+    pub bins: usize,
+    /// Where the spline acts.
+    #[config(default = "SplineDomain::default()")]
+    pub domain: SplineDomain,
+    /// Least width of a bin, as a share of the interval. Without it a bin of no width divides by 0.
+    #[config(default = 1e-3)]
+    pub min_width: f64,
+    /// Least height of a bin, as a share of the interval.
+    #[config(default = 1e-3)]
+    pub min_height: f64,
+    /// Least slope at a knot. Without it the logarithm of the slope is minus infinity.
+    #[config(default = 1e-3)]
+    pub min_slope: f64,
+    /// How raw parameters become knots.
+    #[config(default = "KnotMap::default()")]
+    pub knot_map: KnotMap,
+}
+
+/// A rational-quadratic spline, made by [`RationalQuadraticConfig::init`].
+///
+/// Parameters in this order: `bins` raw widths, `bins` raw heights, then the raw slopes at the
+/// knots from left to right: `bins - 1` with linear tails, whose ends have slope 1; `bins + 1` on an
+/// interval; `bins` on a circle, where the first serves both ends.
+///
+/// # Numerics
+///
+/// Finite for every finite value and parameter, in f32 too: a position is clamped into the interval
+/// before the spline sees it, a bin and a slope have a least size, and no slope exceeds a million.
+/// The root of the inverse is taken without cancellation.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::univariate::{RationalQuadraticConfig, Univariate};
+///
+/// let device = Device::flex();
+/// let map = RationalQuadraticConfig::new().with_bins(2).init();
+/// let x = Tensor::<2>::from_data([[-7.0, 0.0, 1.0]], &device);
+/// let raw = [[1.0; 3], [0.0; 3], [0.0; 3], [0.5; 3], [0.2; 3]]; // widths, heights, one slope
+/// let params = Tensor::<3>::from_data([raw], &device);
+/// let (z, log_det) = map.forward(x.clone(), params.clone());
+/// assert_eq!(z.clone().into_data().try_to_vec_as::<f32>().unwrap()[0], -7.0); // a tail
+/// let (back, minus) = map.inverse_with_log_det(z, params);
+/// back.into_data().assert_approx_eq::<f32>(&x.into_data(), Default::default());
+/// minus.neg().into_data().assert_approx_eq::<f32>(&log_det.into_data(), Default::default());
+/// ```
+#[derive(Module, Debug)]
+pub struct RationalQuadratic {
+    #[module(skip)]
+    config: RationalQuadraticConfig,
+}
+
+impl RationalQuadraticConfig {
+    /// Says which field cannot be, and why.
+    pub fn validate(&self) -> Result<()> {
+        const NAME: &str = "RationalQuadraticConfig";
+        check_bins(NAME, self.bins)?;
+        self.domain.validate()?;
+        match self.knot_map {
+            KnotMap::Softmax { logit_scale, slope_offset } => {
+                check_floor(NAME, "min_width", self.min_width, self.bins)?;
+                check_floor(NAME, "min_height", self.min_height, self.bins)?;
+                if !(self.min_slope > 0.0 && self.min_slope < 1.0) {
+                    let reason = format!("must be in (0, 1), found {}", self.min_slope);
+                    return Err(Error::config(NAME, "min_slope", reason));
+                }
+                let numbers =
+                    [("logit_scale", logit_scale), ("slope_offset", slope_offset.unwrap_or(0.0))];
+                match numbers.into_iter().find(|(_, value)| !value.is_finite()) {
+                    Some((field, value)) => Err(Error::config(
+                        "KnotMap",
+                        field,
+                        format!("must be finite, found {value}"),
+                    )),
+                    None => Ok(()),
+                }
+            }
+            KnotMap::SoftBound { bound } if bound > 0.0 && bound <= 20.0 => Ok(()),
+            KnotMap::SoftBound { bound } => {
+                Err(Error::config("KnotMap", "bound", format!("must be in (0, 20], found {bound}")))
+            }
+        }
+    }
+
+    /// The map.
+    ///
+    /// # Panics
+    ///
+    /// With the text of [`validate`](Self::validate).
+    pub fn init(&self) -> RationalQuadratic {
+        expect_valid(self.validate());
+        RationalQuadratic { config: *self }
+    }
+
+    /// Sizes of the bins from their raw values `[batch, 2 bins, n]`.
+    fn sizes(&self, raw: Tensor<3>) -> Bins {
+        match self.knot_map {
+            KnotMap::Softmax { logit_scale, .. } => {
+                let raw = if logit_scale == 1.0 { raw } else { raw * logit_scale };
+                Bins::new(raw, [self.min_width, self.min_height])
+            }
+            KnotMap::SoftBound { bound } => Bins::new(soft_bound(raw, 0.5 * bound), [0.0; 2]),
+        }
+    }
+
+    /// Slopes from raw ones.
+    fn slope(&self, raw: Tensor<2>) -> Tensor<2> {
+        match self.knot_map {
+            KnotMap::Softmax { slope_offset, .. } => {
+                // softplus(offset) = 1 - min_slope
+                let neutral = || (1.0 - self.min_slope).exp_m1().ln();
+                let raw = raw + slope_offset.unwrap_or_else(neutral);
+                softplus(raw.clamp(-LARGEST_RAW, LARGEST_RAW)) + self.min_slope
+            }
+            KnotMap::SoftBound { bound } => soft_bound(raw, bound).exp(),
+        }
+    }
+}
+
+/// `a / (1 + |a| / bound)`.
+fn soft_bound<const D: usize>(raw: Tensor<D>, bound: f64) -> Tensor<D> {
+    let raw = raw.clamp(-LARGEST_RAW, LARGEST_RAW);
+    raw.clone() / (raw.abs() * bound.recip() + 1.0)
+}
+
+/// The bin of every value, all `[batch, n]`: its sides, and the slopes at its ends.
+struct Piece {
+    x: Side,
+    y: Side,
+    left: Tensor<2>,
+    right: Tensor<2>,
+}
+
+impl RationalQuadratic {
+    /// The bins of values in the unit interval of an axis.
+    fn piece(&self, unit: &Tensor<2>, axis: Axis, params: Tensor<3>) -> Piece {
+        let bins = self.config.bins;
+        let raw_slopes = params.dims()[1] - 2 * bins;
+        let sizes = self.config.sizes(params.clone().narrow(1, 0, 2 * bins));
+        let raw = params.narrow(1, 2 * bins, raw_slopes);
+        let found = sizes.find(unit, axis);
+        let [x, y] = sizes.sides(&found);
+        let (left, right) = self.slopes(&raw, &found);
+        Piece { x, y, left, right }
+    }
+
+    /// The slopes at both ends of the bins found.
+    fn slopes(&self, raw: &Tensor<3>, found: &Found) -> (Tensor<2>, Tensor<2>) {
+        let own = &found.own;
+        let [_, bins, _] = own.dims();
+        let part = |from, count| own.clone().narrow(1, from, count);
+        let slope = |mask| self.config.slope(pick(raw, mask));
+        if let SplineDomain::LinearTails { .. } = self.config.domain {
+            let [batch, _, n] = raw.dims();
+            let is = |k| part(k, 1).reshape([batch, n]).greater_elem(0.5);
+            let left = slope(part(1, bins - 1)).mask_fill(is(0), 1.0);
+            let right = slope(part(0, bins - 1)).mask_fill(is(bins - 1), 1.0);
+            return (left, right);
+        }
+        let rest = match self.config.domain {
+            SplineDomain::Circular { .. } => {
+                let next = Tensor::cat(vec![part(bins - 1, 1), part(0, bins - 1)], 1);
+                return (slope(own.clone()), slope(next));
+            }
+            _ => part(0, 1).zeros_like(),
+        };
+        let left = slope(Tensor::cat(vec![own.clone(), rest.clone()], 1));
+        (left, slope(Tensor::cat(vec![rest, own.clone()], 1)))
+    }
+
+    /// Where in its bin a value of the unit interval of `y` comes from, in `[0, 1]`.
+    fn solve(piece: &Piece, unit: Tensor<2>) -> Tensor<2> {
+        let (h, d0) = (&piece.y.size, &piece.left);
+        let s = h.clone() / piece.x.size.clone();
+        let up = held(unit - piece.y.start.clone());
+        let bend = up.clone() * (d0.clone() + piece.right.clone() - s.clone() * 2.0);
+        let a = h.clone() * (s.clone() - d0.clone()) + bend.clone();
+        let b = h.clone() * d0.clone() - bend;
+        let minus_c = s * up;
+        let discriminant = b.clone() * b.clone() + a.clone() * minus_c.clone() * 4.0;
+        let root = discriminant.clamp_min(LEAST_DISCRIMINANT).sqrt();
+        // Two forms of one root; each is a difference of equal numbers where the other is a sum.
+        let negative = b.clone().without_autodiff().lower_elem(0.0);
+        let above = (minus_c * 2.0).mask_where(negative.clone(), root.clone() - b.clone());
+        let below = (root + b).mask_where(negative, a * 2.0);
+        held(above / below.clamp_min(LEAST_DISCRIMINANT))
+    }
+
+    /// The log-slope at `p`, the place in its bin.
+    fn log_slope(piece: &Piece, p: &Tensor<2>) -> Tensor<2> {
+        let s = piece.y.size.clone() / piece.x.size.clone();
+        let q = p.clone().neg() + 1.0;
+        let both = p.clone() * q.clone();
+        let ends = piece.right.clone() * p.clone() * p.clone() + piece.left.clone() * q.clone() * q;
+        let above = ends + both.clone() * s.clone() * 2.0;
+        let below = denominator(piece, &s, both);
+        above.log() + (s.log() - below.log()) * 2.0
+    }
+
+    /// The value and log-slope in the unit interval: the formula of the module.
+    fn unit_forward(piece: &Piece, unit: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
+        let (h, s) = (&piece.y.size, piece.y.size.clone() / piece.x.size.clone());
+        let p = held((unit - piece.x.start.clone()) / piece.x.size.clone());
+        let both = p.clone() * (p.clone().neg() + 1.0);
+        let rise = s.clone() * p.clone() * p.clone() + piece.left.clone() * both.clone();
+        let value = h.clone() * rise / denominator(piece, &s, both) + piece.y.start.clone();
+        (value, Self::log_slope(piece, &p))
+    }
+
+    fn unit_inverse(&self, placed: &Placed, params: Tensor<3>) -> (Piece, Tensor<2>, Tensor<2>) {
+        let piece = self.piece(&placed.unit, Axis::Y, params);
+        let p = Self::solve(&piece, placed.unit.clone());
+        let value = p.clone() * piece.x.size.clone() + piece.x.start.clone();
+        (piece, p, value)
+    }
+}
+
+/// `D` of the module, without a difference: `s (1 - 2 p (1 - p)) + (d0 + d1) p (1 - p)`.
+fn denominator(piece: &Piece, s: &Tensor<2>, both: Tensor<2>) -> Tensor<2> {
+    let ends = piece.left.clone() + piece.right.clone();
+    s.clone() * (both.clone() * -2.0 + 1.0) + ends * both
+}
+
+impl Univariate for RationalQuadratic {
+    fn params_per_element(&self) -> usize {
+        let bins = self.config.bins;
+        match self.config.domain {
+            SplineDomain::LinearTails { .. } => 3 * bins - 1,
+            SplineDomain::Circular { .. } => 3 * bins,
+            SplineDomain::Interval { .. } => 3 * bins + 1,
+        }
+    }
+
+    fn forward(&self, x: Tensor<2>, params: Tensor<3>) -> (Tensor<2>, Tensor<1>) {
+        let domain = self.config.domain;
+        let placed = domain.place(x);
+        let piece = self.piece(&placed.unit, Axis::X, params);
+        let (value, log_slope) = Self::unit_forward(&piece, placed.unit.clone());
+        let z = domain.value(&placed, value);
+        (z, sum_event(domain.log_slope(&placed, log_slope)))
+    }
+
+    fn inverse(&self, z: Tensor<2>, params: Tensor<3>) -> Tensor<2> {
+        let domain = self.config.domain;
+        let placed = domain.place(z);
+        let (_, _, value) = self.unit_inverse(&placed, params);
+        domain.value(&placed, value)
+    }
+
+    fn inverse_with_log_det(&self, z: Tensor<2>, params: Tensor<3>) -> (Tensor<2>, Tensor<1>) {
+        let domain = self.config.domain;
+        let placed = domain.place(z);
+        let (piece, p, value) = self.unit_inverse(&placed, params);
+        let log_slope = Self::log_slope(&piece, &p).neg();
+        let x = domain.value(&placed, value);
+        (x, sum_event(domain.log_slope(&placed, log_slope)))
+    }
+}
