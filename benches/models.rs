@@ -5,16 +5,14 @@
 
 use std::hint::black_box;
 
-use burn_flows::bijector::{MaskedAutoregressive, MaskedAutoregressiveConfig};
+use burn_flows::Noise;
 use burn_flows::burn::optim::AdamConfig;
 use burn_flows::burn::tensor::Device;
-use burn_flows::conditioner::{ConvNetConfig, Dependencies, MadeConfig};
-use burn_flows::distribution::{Distribution, StandardNormal};
-use burn_flows::model::{GlowConfig, NiceConfig, RealNvpConfig};
+use burn_flows::conditioner::{ConvNetConfig, MadeConfig};
+use burn_flows::distribution::Distribution;
+use burn_flows::model::{GlowConfig, Maf, MafConfig, NiceConfig, RealNvpConfig, StepNorm};
 use burn_flows::testing::moved;
 use burn_flows::train::nll_gradients;
-use burn_flows::univariate::Affine;
-use burn_flows::{Flow, Noise};
 use criterion::{Criterion, criterion_group, criterion_main};
 
 fn model<const D: usize, F: Distribution<D>>(
@@ -58,21 +56,13 @@ fn models(criterion: &mut Criterion) {
     model(criterion, "glow", [32, 3, 16, 16], glow);
 }
 
-/// Five layers in turning order, each with two hidden layers of 128 units, or of as many as there are
-/// features: fewer could not carry every degree.
-fn maf(features: usize) -> Flow<Vec<MaskedAutoregressive<Affine>>, StandardNormal<2>> {
-    let device = Device::flex();
+/// Five layers, each with two hidden layers of 128 units, or of as many as there are features: fewer
+/// could not carry every degree.
+fn maf(features: usize) -> Maf {
     let width = features.max(128);
-    let layer = |index: usize| {
-        let dependencies =
-            if index.is_multiple_of(2) { Dependencies::Forward } else { Dependencies::Reversed };
-        let made = MadeConfig::new(vec![width, width]).with_dependencies(dependencies);
-        let config = MaskedAutoregressiveConfig::new(features).with_made(made);
-        config.init(Affine::default(), &device)
-    };
-    let layers = (0..5).map(layer).collect();
+    let config = MafConfig::new(features).with_made(MadeConfig::new(vec![width, width]));
     // Away from the identity, so that nothing is skipped.
-    moved(Flow::new(layers, StandardNormal::new([features], &device)), 1)
+    moved(config.with_norm(StepNorm::None).init(&Device::flex()), 1)
 }
 
 fn autoregressive(criterion: &mut Criterion) {

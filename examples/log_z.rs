@@ -4,11 +4,30 @@
 //! reverse divergence; importance sampling from it gives `ln Z`, whose true value is
 //! `ln(2 pi * 2 * 0.5) + 3`.
 //!
-//! `cargo run --release --example log_z`
+//! `cargo run --release --example log_z` fits a Real NVP; `-- --model iaf` an inverse autoregressive
+//! flow, whose draws cost one pass.
 
 use burn_flows::burn::tensor::{Device, Tensor};
+use burn_flows::conditioner::MadeConfig;
+use burn_flows::model::IafConfig;
 use burn_flows::prelude::*;
 use burn_flows::train::{ReverseKlConfig, fit_reverse_kl};
+use clap::{Parser, ValueEnum};
+
+/// Estimate the normalising constant of a banana.
+#[derive(Parser)]
+struct Args {
+    /// The flow that is fitted
+    #[arg(long, default_value = "realnvp")]
+    model: Model,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+#[value(rename_all = "lower")]
+enum Model {
+    RealNvp,
+    Iaf,
+}
 
 /// The unnormalised target.
 fn banana(point: Tensor<2>) -> Tensor<1> {
@@ -19,11 +38,8 @@ fn banana(point: Tensor<2>) -> Tensor<1> {
     x.square() * -0.125 - across.square() * 2.0 + 3.0
 }
 
-fn main() -> Result<()> {
-    let device = Device::flex();
-    device.seed(0);
-    let mlp = MlpConfig::new(vec![32, 32]).with_activation(ActivationConfig::Silu);
-    let flow = RealNvpConfig::new(2).with_layers(6).with_mlp(mlp).init(&device);
+/// Fits the flow and compares its estimate with the truth.
+fn estimate<B: Bijector<2>>(flow: Flow<B, StandardNormal<2>>) -> Result<()> {
     let config = ReverseKlConfig::new().with_steps(1000).with_learning_rate(3e-3);
     let (_, report) = fit_reverse_kl(flow, banana, &config)?;
     let truth = (2.0 * std::f64::consts::PI).ln() + 3.0;
@@ -35,4 +51,20 @@ fn main() -> Result<()> {
     let off = (found.estimate - truth).abs();
     assert!(off < 5.0 * found.standard_error && found.effective_draws > 5000.0, "{found:?}");
     Ok(())
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    let device = Device::flex();
+    device.seed(0);
+    match args.model {
+        Model::RealNvp => {
+            let mlp = MlpConfig::new(vec![32, 32]).with_activation(ActivationConfig::Silu);
+            estimate(RealNvpConfig::new(2).with_layers(6).with_mlp(mlp).init(&device))
+        }
+        Model::Iaf => {
+            let made = MadeConfig::new(vec![32, 32]).with_activation(ActivationConfig::Silu);
+            estimate(IafConfig::new(2).with_layers(4).with_made(made).init(&device))
+        }
+    }
 }

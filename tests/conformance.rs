@@ -16,8 +16,9 @@ use burn_flows::conditioner::{
     Normalization, ResidualConvNet, ResidualConvNetConfig,
 };
 use burn_flows::model::{
-    ChannelMixing, Glow, GlowConfig, GlowStep, Masks, NiceConfig, NsfConfig, NsfStep,
-    RealNvpConfig, RealNvpImage, RealNvpImageConfig, RealNvpImageStep,
+    ChannelMixing, Glow, GlowConfig, GlowStep, IafConfig, IafStep, MafConfig, MafMogConfig,
+    MafStep, Masks, NiceConfig, NsfConfig, NsfStep, Orders, RealNvpConfig, RealNvpImage,
+    RealNvpImageConfig, RealNvpImageStep, StepNorm,
 };
 use burn_flows::testing::{Check, Suite};
 use burn_flows::univariate::{
@@ -107,6 +108,19 @@ fn real_nvp_level() -> ((Vec<RealNvpImageStep>, Squeeze, Vec<RealNvpImageStep>),
     let flow: RealNvpImage =
         RealNvpImageConfig::new([1, 2, 4], 1).with_network(network).init(&DEVICE);
     (flow.levels()[0].clone(), Inverse::new(Squeeze::default()))
+}
+
+/// Three layers of MAF.
+fn maf_steps(norm: StepNorm, orders: Orders, linear: bool, context: usize) -> Vec<MafStep> {
+    let config = MafConfig::new(4).with_layers(3).with_made(made()).with_orders(orders);
+    let config = config.with_norm(norm).with_linear(linear).with_context(context);
+    config.init(&DEVICE).into_parts().0
+}
+
+/// Two layers of IAF.
+fn iaf_steps(orders: Orders, linear: bool, context: usize) -> Inverse<Vec<IafStep>> {
+    let config = IafConfig::new(3).with_layers(2).with_made(made()).with_orders(orders);
+    config.with_linear(linear).with_context(context).init(&DEVICE).into_parts().0
 }
 
 fn affine(config: CouplingConfig) -> Coupling<Affine, Mlp> {
@@ -459,6 +473,14 @@ rows! {
     nsf_steps: Vec::<NsfStep>::new(), [3, 4];
     nice: NiceConfig::new(4).with_mlp(mlp()).init(&DEVICE).into_parts().0, [3, 4];
     nice_context: NiceConfig::new(3).with_mlp(mlp()).with_masks(Masks::Halves).with_context(2).init(&DEVICE).into_parts().0, Suite::new([3, 3]).with_context(2);
+    maf: maf_steps(StepNorm::None, Orders::Alternating, false, 0), near([3, 4]);
+    maf_actnorm: maf_steps(StepNorm::ActNorm, Orders::Alternating, false, 0), near([4, 4]);
+    maf_batch_norm: maf_steps(StepNorm::BatchNorm, Orders::Random(1), false, 0), near([4, 4]);
+    maf_linear_context: maf_steps(StepNorm::ActNorm, Orders::Random(2), true, 2), near([4, 4]).with_context(2);
+    maf_one_feature: MafConfig::new(1).with_made(made()).with_layers(2).init(&DEVICE).into_parts().0, near([4, 1]).without(Check::Gradients);
+    maf_mog: MafMogConfig::new(MafConfig::new(3).with_made(made()).with_layers(1), 2).init(&DEVICE).into_parts().0, near([4, 3]);
+    iaf: iaf_steps(Orders::Alternating, false, 0), near([3, 3]);
+    iaf_linear_context: iaf_steps(Orders::Random(3), true, 2), near([3, 3]).with_context(2);
     real_nvp: RealNvpConfig::new(4).with_layers(3).with_mlp(mlp()).init(&DEVICE).into_parts().0, Suite::new([3, 4]).with_domain(-9.0, 9.0).with_range(-9.0, 9.0);
     real_nvp_random: RealNvpConfig::new(5).with_layers(4).with_masks(Masks::Random(1)).with_mlp(residual()).with_context(2).init(&DEVICE).into_parts().0, Suite::new([3, 5]).with_context(2).with_domain(-3.0, 3.0).with_range(-3.0, 3.0);
 }

@@ -15,7 +15,10 @@ use burn_flows::distribution::{
     ChannelPriorConfig, DiagNormalConfig, Distribution, StandardNormal,
 };
 use burn_flows::interop::{HostTensor, StateDict, nflows, normflows};
-use burn_flows::model::{GlowConfig, NiceConfig, NsfConfig, RealNvpConfig, RealNvpImageConfig};
+use burn_flows::model::{
+    GlowConfig, IafConfig, MafConfig, MafMogConfig, NiceConfig, NsfConfig, RealNvpConfig,
+    RealNvpImageConfig,
+};
 use burn_flows::train::{Dequantize, ReduceBits};
 use burn_flows::univariate::{
     Affine, AnyUnivariateConfig, KnotMap, RationalQuadraticConfig, ScaleMap, SplineDomain,
@@ -244,6 +247,18 @@ errors! {
     real_nvp_mlp: RealNvpConfig::new(4).with_mlp(MlpConfig::new(vec![8]).with_dropout(-0.5)).validate() => "MlpConfig.dropout: must be in [0, 1), found -0.5";
     real_nvp_scale: RealNvpConfig::new(4).with_scale_map(ScaleMap::SoftBound { bound: 0.0 }).validate() => "ScaleMap.bound: must be positive and finite, found 0";
 
+    maf_layers: MafConfig::new(4).with_layers(0).validate() => "MafConfig.layers: must be at least 1, found 0";
+    maf_features: MafConfig::new(0).validate() => "MadeConfig.features: must be at least 1, found 0";
+    maf_narrow: MafConfig::new(10).with_made(MadeConfig::new(vec![8])).validate() => "MadeConfig.hidden: 8 units cannot carry the 9 different sets of features that others depend on";
+    maf_order: MafConfig::new(4).with_made(made(Dependencies::Reversed)).validate() => "MafConfig.made: `orders` decides the dependencies of every layer: leave them at Forward";
+    maf_scale: MafConfig::new(4).with_univariate(AnyUnivariateConfig::Affine(ScaleMap::SoftBound { bound: 0.0 })).validate() => "ScaleMap.bound: must be positive and finite, found 0";
+    maf_inverse: MafConfig::new(4).with_inverse(InverseMethod::FixedPoint { tolerance: NAN }).validate() => "InverseMethod.tolerance: must be at least 0 and finite, found NaN";
+    maf_mog_components: MafMogConfig::new(MafConfig::new(4), 0).validate() => "MafMogConfig.components: must be at least 1, found 0";
+    maf_mog_layers: MafMogConfig::new(MafConfig::new(4).with_layers(0), 2).validate() => "MafConfig.layers: must be at least 1, found 0";
+    iaf_layers: IafConfig::new(4).with_layers(0).validate() => "IafConfig.layers: must be at least 1, found 0";
+    iaf_features: IafConfig::new(0).validate() => "MadeConfig.features: must be at least 1, found 0";
+    iaf_order: IafConfig::new(4).with_made(made(Dependencies::Random(1))).validate() => "IafConfig.made: `orders` decides the dependencies of every layer: leave them at Forward";
+
     any_actnorm: any(r#"{"ActNorm": {"features": 0}}"#) => "ActNormConfig.features: must be at least 1, found 0";
     any_batch_norm: any(r#"{"BatchNorm": {"features": 2, "epsilon": 2.0, "momentum": 0.1}}"#) => "BatchNormConfig.epsilon: must be in (0, 1), found 2";
     any_coupling: AnyBijectorConfig::Coupling { univariate: AnyUnivariateConfig::Additive, coupling: coupling(Mask::Halves, 1) }.init(&device()) => "Coupling.mask: keeps nothing of event [1]";
@@ -339,6 +354,9 @@ panics! {
     init_diag_normal: DiagNormalConfig::new(vec![]).init::<2>(&device()) => "DiagNormalConfig.event: must be at least 1, found 0";
     init_diag_normal_rank: DiagNormalConfig::new(vec![2, 2]).init::<2>(&device()) => "DiagNormalConfig.event: needs 1 axes";
     init_nice: NiceConfig::new(1).init(&device()) => "NiceConfig.features: a coupling needs at least 2 features to split, found 1";
+    init_maf: MafConfig::new(4).with_layers(0).init(&device()) => "MafConfig.layers: must be at least 1, found 0";
+    init_maf_mog: MafMogConfig::new(MafConfig::new(4), 0).init(&device()) => "MafMogConfig.components: must be at least 1, found 0";
+    init_iaf: IafConfig::new(4).with_layers(0).init(&device()) => "IafConfig.layers: must be at least 1, found 0";
     init_real_nvp: RealNvpConfig::new(4).with_layers(0).init(&device()) => "RealNvpConfig.layers: must be at least 1, found 0";
 
     actnorm_forward: actnorm().forward(zeros(WIDE), None) => "ActNorm: expected shape [batch, 3], found [2, 4]";

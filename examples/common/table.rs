@@ -6,6 +6,7 @@ use burn_flows::Error;
 use burn_flows::burn::tensor::{Device, Tensor, TensorData};
 
 /// Rows of equal width.
+#[derive(Debug)]
 pub struct Table {
     pub width: usize,
     pub values: Vec<f64>,

@@ -9,7 +9,10 @@ use burn_flows::conditioner::{
     ActivationConfig, ConvNetConfig, Degrees, Dependencies, MadeConfig, MlpConfig,
 };
 use burn_flows::distribution::DiagNormalConfig;
-use burn_flows::model::{ChannelMixing, GlowConfig, Masks, NiceConfig, RealNvpConfig};
+use burn_flows::model::{
+    ChannelMixing, GlowConfig, IafConfig, MafConfig, MafMogConfig, Masks, NiceConfig, Orders,
+    RealNvpConfig, StepNorm,
+};
 use burn_flows::univariate::{AnyUnivariateConfig, ScaleMap};
 use burn_flows::{Error, Noise, store};
 use serde::de::DeserializeOwned;
@@ -82,6 +85,19 @@ fn every_configuration_comes_back() {
     }
     let made = MadeConfig::new(vec![9, 9]).with_residual(true).with_degrees(Degrees::Random(3));
     let inverse = InverseMethod::FixedPoint { tolerance: 1e-7 };
+    for norm in [StepNorm::None, StepNorm::ActNorm, StepNorm::BatchNorm] {
+        let maf = MafConfig::new(4)
+            .with_layers(3)
+            .with_orders(Orders::Random(u64::MAX))
+            .with_made(made.clone())
+            .with_norm(norm)
+            .with_linear(true)
+            .with_inverse(inverse);
+        comes_back(MafMogConfig::new(maf.clone(), 7).with_seed(u64::MAX));
+        comes_back(maf);
+    }
+    let orders = Orders::Alternating;
+    comes_back(IafConfig::new(4).with_made(made.clone()).with_orders(orders).with_context(2));
     comes_back(MaskedAutoregressiveConfig::new(4).with_made(made).with_inverse(inverse));
 }
 

@@ -10,7 +10,10 @@ use burn_flows::conditioner::{
     ConvNet, ConvNetConfig, Degrees, Dependencies, MadeConfig, MlpConfig,
 };
 use burn_flows::distribution::{Distribution, StandardNormal};
-use burn_flows::model::{Masks, Nice, NiceConfig, RealNvp, RealNvpConfig};
+use burn_flows::model::{
+    Iaf, IafConfig, MafConfig, MafMog, MafMogConfig, Masks, Nice, NiceConfig, Orders, RealNvp,
+    RealNvpConfig, StepNorm,
+};
 use burn_flows::univariate::Affine;
 use burn_flows::{Flow, Noise, store};
 
@@ -61,6 +64,34 @@ fn nice() {
     let config = NiceConfig::new(4).with_mlp(MlpConfig::new(vec![8]));
     let flow: Nice = moved(config.init(&device()), 2);
     check(&flow, || config.init(&device()), |flow| both_ways(flow, rows(6, 4)));
+}
+
+/// The orders are in the masks, and the masks are in the file.
+#[test]
+fn maf_on_a_mixture() {
+    for norm in [StepNorm::ActNorm, StepNorm::BatchNorm] {
+        let config = |seed| {
+            let maf = MafConfig::new(5)
+                .with_layers(3)
+                .with_orders(Orders::Random(seed))
+                .with_made(MadeConfig::new(vec![9]))
+                .with_norm(norm)
+                .with_linear(true);
+            MafMogConfig::new(maf, 3).with_seed(seed)
+        };
+        let flow: MafMog = moved(config(1).init(&device()), 3);
+        check(&flow, || config(20).init(&device()), |flow| both_ways(flow, rows(6, 5)));
+    }
+}
+
+#[test]
+fn iaf() {
+    let config = |seed| {
+        let config = IafConfig::new(4).with_layers(3).with_orders(Orders::Random(seed));
+        config.with_made(MadeConfig::new(vec![8, 8]).with_residual(true))
+    };
+    let flow: Iaf = moved(config(1).init(&device()), 4);
+    check(&flow, || config(20).init(&device()), |flow| both_ways(flow, rows(6, 4)));
 }
 
 type Step = (ActNorm, Permutation, LuLinear);

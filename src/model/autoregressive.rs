@@ -1,0 +1,84 @@
+//! What every stack of masked autoregressive layers shares.
+
+use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
+
+use crate::bijector::{
+    InverseMethod, LuLinear, LuLinearConfig, MaskedAutoregressive, MaskedAutoregressiveConfig,
+};
+use crate::conditioner::{Dependencies, MadeConfig};
+use crate::error::{Error, Result, at_least};
+use crate::univariate::{AnyUnivariate, AnyUnivariateConfig};
+
+/// How the order of the features changes from layer to layer of an autoregressive stack.
+///
+/// ```
+/// use burn_flows::model::{MafConfig, Orders};
+///
+/// let config = MafConfig::new(8).with_orders(Orders::Random(1));
+/// assert!(config.validate().is_ok());
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Orders {
+    /// As given and reversed, in turn.
+    Alternating,
+    /// A random order for every layer, fixed by the seed.
+    Random(u64),
+}
+
+impl Orders {
+    /// The order of layer `index`.
+    fn dependencies(self, index: usize) -> Dependencies {
+        match self {
+            Self::Alternating if index.is_multiple_of(2) => Dependencies::Forward,
+            Self::Alternating => Dependencies::Reversed,
+            Self::Random(seed) => Dependencies::Random(seed.wrapping_add(index as u64)),
+        }
+    }
+}
+
+/// A masked layer, behind a linear map or not.
+pub(super) type Masked = (Option<LuLinear>, MaskedAutoregressive<AnyUnivariate>);
+
+/// A stack of masked layers in changing orders.
+pub(super) struct Stack<'a> {
+    pub config: &'static str,
+    pub features: usize,
+    pub layers: usize,
+    pub orders: Orders,
+    pub made: &'a MadeConfig,
+    pub context: usize,
+    pub univariate: AnyUnivariateConfig,
+    pub linear: bool,
+    pub inverse: InverseMethod,
+}
+
+impl Stack<'_> {
+    fn layer(&self, index: usize) -> MaskedAutoregressiveConfig {
+        let made = self.made.clone().with_dependencies(self.orders.dependencies(index));
+        MaskedAutoregressiveConfig::new(self.features)
+            .with_made(made)
+            .with_context(self.context)
+            .with_inverse(self.inverse)
+    }
+
+    pub fn validate(&self) -> Result<()> {
+        at_least(self.config, "layers", 1, self.layers)?;
+        if self.made.dependencies != Dependencies::Forward {
+            let reason = "`orders` decides the dependencies of every layer: leave them at Forward";
+            return Err(Error::config(self.config, "made", reason.to_string()));
+        }
+        self.univariate.validate()?;
+        self.layer(0).validate()
+    }
+
+    pub fn init(&self, device: &Device) -> Vec<Masked> {
+        let linear = |index| {
+            let between = self.linear && index > 0;
+            between.then(|| LuLinearConfig::new(self.features).init(device))
+        };
+        let masked = |index| self.layer(index).init(self.univariate.init(), device);
+        (0..self.layers).map(|index| (linear(index), masked(index))).collect()
+    }
+}

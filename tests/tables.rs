@@ -1,0 +1,111 @@
+//! The files that `tabular` reads: what a good one gives, what a bad one says.
+
+#[path = "../examples/common/presets.rs"]
+mod presets;
+#[path = "../examples/common/table.rs"]
+mod table;
+
+use std::path::Path;
+
+use burn_flows::burn::tensor::Device;
+use clap::ValueEnum;
+
+use presets::{Network, Preset};
+use table::Table;
+
+fn refused<T: std::fmt::Debug>(result: Result<T, burn_flows::Error>, texts: &[&str]) {
+    let error = result.expect_err("an error").to_string();
+    for text in texts {
+        assert!(error.contains(text), "{error}");
+    }
+}
+
+/// Value `i` of a table of `rows` is `i`, plus a start.
+fn npy(path: &Path, rows: usize, width: usize, start: f64) {
+    let header =
+        format!("{{'descr': '<f8', 'fortran_order': False, 'shape': ({rows}, {width}), }}");
+    let header = format!("{header:117}\n");
+    let mut file = b"\x93NUMPY\x01\x00".to_vec();
+    file.extend((header.len() as u16).to_le_bytes());
+    file.extend(header.as_bytes());
+    (0..rows * width).for_each(|i| file.extend((start + i as f64).to_le_bytes()));
+    std::fs::write(path, file).unwrap();
+}
+
+#[test]
+fn three_files_are_taken_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, rows, start) in
+        [("train.npy", 3, 0.5), ("val.npy", 2, 100.0), ("test.npy", 1, 200.0)]
+    {
+        npy(&folder.path().join(name), rows, 6, start);
+    }
+    // No layout of POWER.
+    npy(&folder.path().join("data.npy"), 30, 6, 0.0);
+    let parts = Preset::Power.read(folder.path()).unwrap();
+    let rows = [&parts.train, &parts.validation, &parts.test].map(Table::rows);
+    assert_eq!((rows, parts.standardised), ([3, 2, 1], true));
+    assert_eq!((parts.train.values[0], parts.validation.values[11]), (0.5, 111.0));
+    let test = parts.test.tensor(&Device::flex());
+    assert_eq!((test.dims(), test.max().into_scalar::<f32>()), ([1, 6], 205.0));
+}
+
+#[test]
+fn one_file_of_miniboone_is_split_from_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    npy(&folder.path().join("data.npy"), 29, 43, 0.0);
+    let parts = Preset::Miniboone.read(folder.path()).unwrap();
+    // 2 of 29, then 2 of 27.
+    let rows = [&parts.train, &parts.validation, &parts.test].map(Table::rows);
+    assert_eq!((rows, parts.standardised), ([25, 2, 2], false));
+    assert_eq!(parts.train.values[0], 0.0);
+    assert_eq!(parts.validation.values[0], 25.0 * 43.0);
+    assert_eq!(parts.test.values[0], 27.0 * 43.0);
+
+    npy(&folder.path().join("data.npy"), 9, 43, 0.0);
+    refused(Preset::Miniboone.read(folder.path()), &["data.npy: a tenth of its 9 rows is none"]);
+}
+
+#[test]
+fn a_missing_or_other_file_is_named_with_the_layout() {
+    let folder = tempfile::tempdir().unwrap();
+    let parts = "train.npy, val.npy and test.npy, split and standardised, of";
+    refused(
+        Preset::Miniboone.read(folder.path()),
+        &["train.npy: is missing; expected", parts, "of 43 columns, or one data.npy of all rows"],
+    );
+    npy(&folder.path().join("train.npy"), 3, 8, 0.0);
+    refused(Preset::Gas.read(folder.path()), &["val.npy: is missing; expected", parts]);
+    npy(&folder.path().join("val.npy"), 3, 7, 0.0);
+    npy(&folder.path().join("test.npy"), 3, 8, 0.0);
+    refused(Preset::Gas.read(folder.path()), &["val.npy: expected 8 columns for Gas, found 7"]);
+    std::fs::write(folder.path().join("val.npy"), b"no numbers").unwrap();
+    refused(Preset::Gas.read(folder.path()), &["val.npy"]);
+    npy(&folder.path().join("val.npy"), 3, 8, f64::INFINITY);
+    refused(Preset::Gas.read(folder.path()), &["val.npy: row 0 holds inf"]);
+}
+
+#[test]
+fn the_networks_are_those_of_the_paper() {
+    let found: Vec<_> = Preset::value_variants().iter().map(|p| p.network()).collect();
+    let network = |hidden, tanh| Network { hidden, tanh };
+    let wide = || network(512, false);
+    assert_eq!(found, [network(100, false), network(100, true), wide(), wide(), wide()]);
+    let columns: Vec<_> = Preset::value_variants().iter().map(|p| p.columns()).collect();
+    assert_eq!(columns, [6, 8, 21, 43, 63]);
+}
+
+#[test]
+fn a_bad_line_of_a_csv_file_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("it.csv");
+    for (text, reason) in [
+        ("a,b\n1,2\n3\n", "line 3: 1 columns, expected 2"),
+        ("1,2\n3,x\n", "line 2: column 1 is no number: \"x\""),
+        ("1,2\n3,NaN\n", "row 1 holds NaN"),
+        ("a,b\n", "holds no rows"),
+    ] {
+        std::fs::write(&path, text).unwrap();
+        refused(Table::read(&path), &["it.csv", reason]);
+    }
+}
