@@ -41,7 +41,7 @@ struct Args {
     #[arg(long, default_value_t = 8)]
     layers: usize,
     /// Probability that a hidden element is dropped
-    #[arg(long, default_value_t = 0.3)]
+    #[arg(long, default_value_t = 0.4)]
     dropout: f64,
     /// Runs with consecutive seeds, for a mean and a spread
     #[arg(long, default_value_t = 1)]
@@ -51,7 +51,7 @@ struct Args {
 /// Pixels of an image, and the number of their grey levels.
 const PIXELS: usize = 64;
 const LEVELS: usize = 17;
-const EPOCHS: usize = 150;
+const EPOCHS: usize = 200;
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data");
 
 /// A spline of every pixel, then the couplings.

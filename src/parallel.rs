@@ -27,6 +27,7 @@ const MOST_ROWS: usize = 512;
 const LEAST_ROWS: usize = 128;
 
 /// Rows of a block of a gradient, which pays for a copy of the graph as well.
+#[cfg(feature = "train")]
 const GRADIENT_ROWS: usize = 256;
 
 /// An image counts as a row for every so many pixels: a network looks at every pixel.
@@ -168,6 +169,7 @@ pub(crate) fn over_rows<I: Rows, O: Rows>(
 }
 
 /// The blocks whose gradients make up that of a batch.
+#[cfg(feature = "train")]
 pub(crate) fn gradient_blocks(count: usize, pixels: usize) -> Vec<Range<usize>> {
     blocks(count, images(GRADIENT_ROWS, pixels))
 }

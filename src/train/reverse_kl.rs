@@ -5,7 +5,7 @@
 //! path     d/dx [ln q_v(x) - ln p~(x)] dx_w/dw   at v = w: without d ln q_v / dv, whose mean is 0
 //!
 //! Papers: Rezende, Mohamed (2015), arXiv:1505.05770; the path derivative: Roeder, Wu, Duvenaud
-//! (2017), Sticking the landing, equations 5 to 7, arXiv:1703.09194.
+//! (2017), Sticking the landing, arXiv:1703.09194.
 
 use std::time::Instant;
 
