@@ -145,7 +145,7 @@ impl Settings {
             Some(network) if network.tanh => ActivationConfig::Burn(BurnActivation::Tanh),
             Some(_) => ActivationConfig::Relu,
         };
-        let layers = if small && model == Model::RealNvp { 8 } else { 5 };
+        let layers = if small { 8 } else { 5 };
         let norm = if small { StepNorm::ActNorm } else { StepNorm::BatchNorm };
         Self {
             model,

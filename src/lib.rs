@@ -42,7 +42,10 @@
 //! `masks` [`Random`](model::Masks::Random), and `fit` an `average` of the weights: together they
 //! are worth more than depth. Put a [`Standardize`](bijector::Standardize) in front, and a
 //! [`Logit`](bijector::Logit) before it where data live in an interval. Where volume must be
-//! preserved, [`NiceConfig`](model::NiceConfig). A stack of another kind is a tuple or a `Vec` of
+//! preserved, [`NiceConfig`](model::NiceConfig). For densities of vectors also try
+//! [`MafConfig`](model::MafConfig), with `linear` where columns nearly follow from others; for
+//! training without data, [`IafConfig`](model::IafConfig), whose draws and their density are one
+//! pass. A stack of another kind is a tuple or a `Vec` of
 //! layers.
 //!
 //! # What this crate does not do yet

@@ -160,7 +160,7 @@ fn beats_on<B: Bijector<2>>(
     let standard = |x: Tensor<2>| standardize.forward(x, None).0;
     let flow = built(|| make(part("train").dims()[1], &device));
     let data = FitData::new(standard(part("train"))).with_validation(standard(part("val")), None);
-    let (flow, _) = fit(flow, data, &fitting(100, 32, 1e-3)).unwrap();
+    let (flow, _) = fit(flow, data, &fitting(150, 32, 1e-3)).unwrap();
     let test = nll(&flow, standard(part("test")), None, 1000);
     assert!(test < peer, "{test} against {peer}");
 }
@@ -172,7 +172,8 @@ fn real_nvp(features: usize, device: &Device) -> RealNvp {
 
 fn maf(features: usize, device: &Device) -> Maf {
     let made = masked(64).with_dropout(0.4);
-    MafConfig::new(features).with_orders(Orders::Random(1)).with_made(made).init(device)
+    let config = MafConfig::new(features).with_layers(8).with_orders(Orders::Random(1));
+    config.with_made(made).init(device)
 }
 
 #[test]
