@@ -45,8 +45,7 @@
 //! preserved, [`NiceConfig`](model::NiceConfig). For densities of vectors also try
 //! [`MafConfig`](model::MafConfig), with `linear` where columns nearly follow from others; for
 //! training without data, [`IafConfig`](model::IafConfig), whose draws and their density are one
-//! pass. A stack of another kind is a tuple or a `Vec` of
-//! layers.
+//! pass. A stack of another kind is a tuple or a `Vec` of layers.
 //!
 //! # What this crate does not do yet
 //!

@@ -1,5 +1,5 @@
 //! The five tables that the MAF paper (Papamakarios, Pavlakou, Murray 2017, arXiv:1705.07057,
-//! section 4.1 and appendix) compares density models on, and what it trained on each.
+//! section 4 and its supplement) compares density models on, and what it trained on each.
 //!
 //! Their files are not part of this crate. `data/<name>` folders of the paper's authors hold them
 //! raw; what is read here is one of

@@ -4,7 +4,7 @@
 //! log-det   of x with respect to z: sum of ln s(h_i)
 //!
 //! Paper: Kingma, Salimans, Jozefowicz, Chen, Sutskever, Welling (2016), Improving Variational
-//! Inference with Inverse Autoregressive Flow, section 3 and algorithm 1, arXiv:1606.04934. Its
+//! Inference with Inverse Autoregressive Flow, algorithm 1, arXiv:1606.04934. Its
 //! gated form `s z + (1 - s) m` is the same map by other numbers; a scale of the paper's kind is
 //! [`ScaleMap::Sigmoid`].
 

@@ -7,9 +7,8 @@
 //! The paper writes `(x_i - m_i) e^(-a_i)`: the same maps by other numbers.
 //!
 //! Paper: Papamakarios, Pavlakou, Murray (2017), Masked Autoregressive Flow for Density Estimation,
-//! sections 3.1 to 3.3, arXiv:1705.07057. A linear map between the layers: Oliva et al. (2018),
-//! Transformation Autoregressive Networks, section 3.1, arXiv:1801.09819.
-//! Same numbers as zuko 1.6 `MAF`, nflows 0.14 `MaskedAutoregressiveFlow`.
+//! section 3, arXiv:1705.07057. A linear map between the layers: Oliva et al. (2018),
+//! Transformation Autoregressive Networks, arXiv:1801.09819.
 
 use burn::config::Config;
 use burn::tensor::Device;
