@@ -84,7 +84,8 @@ pub(crate) fn is_flex(_device: &Device) -> bool {
     false
 }
 
-fn is_plain(device: &Device) -> bool {
+/// Whether the tensors of `device` are those of `flex` and hold no graph.
+pub(crate) fn is_plain(device: &Device) -> bool {
     is_flex(device) && !device.is_autodiff()
 }
 

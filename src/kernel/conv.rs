@@ -13,7 +13,7 @@ use burn::tensor::{Tensor, module::conv2d};
 /// `k` odd, and a bias `[c_out]`.
 pub(crate) fn conv_same(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
     #[cfg(feature = "flex")]
-    if crate::parallel::is_flex(&x.device()) && fast::knows(x.dtype()) {
+    if crate::parallel::is_flex(&x.device()) && super::knows(x.dtype()) {
         return fast::conv_same(x, weight, bias);
     }
     reference(x, weight, bias)
@@ -39,10 +39,6 @@ mod fast {
 
     use crate::kernel::matrix::{Real, tensor};
     use crate::kernel::shifts::Shifts;
-
-    pub(super) fn knows(dtype: DType) -> bool {
-        matches!(dtype, DType::F32 | DType::F64)
-    }
 
     pub(super) fn conv_same(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
         let [x, weight] = [x, weight].map(Tensor::into_dispatch);
@@ -147,8 +143,8 @@ mod fast {
         let gradient = gradient.to_contiguous();
         let mut sums = vec![T::ZERO; channels];
         for (index, plane) in T::slice(&gradient).chunks(height * width).enumerate() {
-            let sum = plane.iter().fold(T::ZERO, |sum, &value| sum.plus(value));
-            sums[index % channels] = sums[index % channels].plus(sum);
+            let sum = plane.iter().fold(T::ZERO, |sum, &value| sum + value);
+            sums[index % channels] = sums[index % channels] + sum;
         }
         tensor(sums, &[channels])
     }

@@ -7,14 +7,14 @@ use std::ops::{Deref, DerefMut};
 
 use burn::backend::flex::FlexTensor;
 use burn::tensor::{Element, TensorData};
+use num_traits::Float;
 
 /// The numbers that kernels work on.
-pub(super) trait Real: Element + Send + Sync {
+pub(super) trait Real: Element + Float + Send + Sync {
     /// The numbers of a contiguous tensor.
     fn slice(tensor: &FlexTensor) -> &[Self];
     const ZERO: Self;
     const ONE: Self;
-    fn plus(self, other: Self) -> Self;
     /// The buffers that this thread has at hand.
     fn kept(use_them: impl FnOnce(&mut Vec<Vec<Self>>) -> Vec<Self>) -> Vec<Self>;
 }
@@ -27,10 +27,6 @@ macro_rules! real {
 
             fn slice(tensor: &FlexTensor) -> &[Self] {
                 tensor.as_slice::<$number>().expect("a contiguous tensor of this type")
-            }
-
-            fn plus(self, other: Self) -> Self {
-                self + other
             }
 
             fn kept(use_them: impl FnOnce(&mut Vec<Vec<Self>>) -> Vec<Self>) -> Vec<Self> {

@@ -4,6 +4,7 @@
 //! tests compare with. A kernel is called through one function of tensors; the rest of the crate
 //! does not know which of the two ran.
 
+mod affine;
 mod conv;
 #[cfg(feature = "flex")]
 mod matrix;
@@ -11,5 +12,14 @@ mod matrix;
 mod shifts;
 mod triangular;
 
+pub(crate) use affine::affine_inverse;
 pub(crate) use conv::conv_same;
 pub(crate) use triangular::{invert_lower, invert_upper};
+
+/// Whether the kernels are written for these numbers.
+#[cfg(feature = "flex")]
+fn knows(dtype: burn::tensor::DType) -> bool {
+    use burn::tensor::DType;
+
+    matches!(dtype, DType::F32 | DType::F64)
+}

@@ -87,7 +87,7 @@ impl Shifts {
             .collect();
         let mut total = vec![T::ZERO; self.wide * self.spread()];
         for part in parts {
-            total.iter_mut().zip(part).for_each(|(total, part)| *total = total.plus(part));
+            total.iter_mut().zip(part).for_each(|(total, part)| *total = *total + part);
         }
         total
     }
@@ -146,7 +146,7 @@ impl Shifts {
     fn scatter<T: Real>(&self, columns: &[T], bias: &[T], images: usize, out: &mut [T]) {
         let (pixels, size) = (self.pixels(), [self.height, self.width]);
         let copy = |to: &mut T, from| *to = from;
-        let add = |to: &mut T, from| *to = to.plus(from);
+        let add = |to: &mut T, from| *to = *to + from;
         let frame = self.frame();
         let mut padded = Scratch::new(images * frame.pixels());
         let shifts = self.size * self.size;
