@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release --example tabular` fits the wine data (UCI, 13 columns);
 //! `-- --dataset diabetes` the diabetes data (9 columns); `-- --data FILE` a table of your own;
-//! `-- --model maf` by a masked autoregressive flow.
+//! `-- --model maf` by a masked autoregressive flow, `nsf` by spline couplings.
 //!
 //! `-- --preset miniboone --data DIR` trains as the MAF paper does on its own tables
 //! (arXiv:1705.07057): five masked layers in alternating orders with batch normalization behind each
@@ -28,7 +28,7 @@ use burn_flows::burn::module::Module;
 use burn_flows::burn::nn::activation::ActivationConfig as BurnActivation;
 use burn_flows::burn::tensor::{Device, Int, Tensor};
 use burn_flows::conditioner::MadeConfig;
-use burn_flows::model::{MafConfig, Orders, StepNorm};
+use burn_flows::model::{MafConfig, NsfConfig, Orders, StepNorm};
 use burn_flows::prelude::*;
 use burn_flows::store;
 use burn_flows::train::{FitConfig, FitData, Report, Schedule, fit, nll};
@@ -85,6 +85,7 @@ struct Args {
 enum Model {
     RealNvp,
     Maf,
+    Nsf,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -161,14 +162,25 @@ impl Settings {
         }
     }
 
-    fn real_nvp(&self, features: usize, seed: u64) -> RealNvpConfig {
-        let mlp = MlpConfig::new(vec![self.hidden; 2])
+    fn mlp(&self) -> MlpConfig {
+        MlpConfig::new(vec![self.hidden; 2])
             .with_activation(self.activation.clone())
-            .with_dropout(self.dropout);
+            .with_dropout(self.dropout)
+    }
+
+    fn nsf(&self, features: usize, seed: u64) -> NsfConfig {
+        NsfConfig::new(features)
+            .with_layers(self.layers)
+            .with_masks(Masks::Random(seed))
+            .with_mlp(self.mlp())
+            .with_linear(self.linear)
+    }
+
+    fn real_nvp(&self, features: usize, seed: u64) -> RealNvpConfig {
         RealNvpConfig::new(features)
             .with_layers(self.layers)
             .with_masks(Masks::Random(seed))
-            .with_mlp(mlp)
+            .with_mlp(self.mlp())
             .with_scale_map(self.scale_map)
     }
 
@@ -293,6 +305,11 @@ fn run() -> Outcome<()> {
         let fitted = match settings.model {
             Model::RealNvp => {
                 let model = settings.real_nvp(width, seed);
+                model.validate()?;
+                train(model.init(&device), &split, &config, &weights)?
+            }
+            Model::Nsf => {
+                let model = settings.nsf(width, seed);
                 model.validate()?;
                 train(model.init(&device), &split, &config, &weights)?
             }
