@@ -11,6 +11,7 @@
 #[cfg(feature = "flex")]
 use std::cell::Cell;
 use std::ops::Range;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 #[cfg(feature = "flex")]
 use std::sync::{Arc, Mutex, PoisonError};
@@ -57,8 +58,11 @@ pub fn set_threads(count: usize) {
 
 /// Threads that share the work.
 fn threads() -> usize {
+    // Asking the system reads files, which takes as long as a small batch.
+    static CORES: LazyLock<usize> =
+        LazyLock::new(|| std::thread::available_parallelism().map_or(1, usize::from));
     match THREADS.load(Ordering::Relaxed) {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        0 => *CORES,
         count => count,
     }
 }

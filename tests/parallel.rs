@@ -4,13 +4,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use burn::module::Module;
+use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 use burn_flows::bijector::{ActNormConfig, BatchNormConfig, Bijector};
 use burn_flows::conditioner::ConvNetConfig;
 use burn_flows::model::{Glow, GlowConfig, RealNvp};
 use burn_flows::prelude::*;
 use burn_flows::testing::moved;
-use burn_flows::train::{FitConfig, FitData, fit};
+use burn_flows::train::{FitConfig, FitData, fit, nll_gradients};
 use burn_flows::{burn, set_threads};
 
 /// The number of threads is one for the process, so these tests take turns.
@@ -109,6 +110,21 @@ fn weights<M: Module>(module: &M) -> Vec<f32> {
     all.0
 }
 
+/// Every gradient, one after the other.
+fn flat<M: Module>(module: &M, gradients: &GradientsParams) -> Vec<f32> {
+    use burn::module::{ModuleVisitor, Param};
+    struct All<'a>(&'a GradientsParams, Vec<f32>);
+    impl ModuleVisitor for All<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let gradient = self.0.get::<D>(param.id).expect("a gradient for every parameter");
+            self.1.extend(gradient.into_data().iter::<f32>());
+        }
+    }
+    let mut all = All(gradients, Vec::new());
+    module.visit(&mut all);
+    all.1
+}
+
 /// The weights after two epochs, and the training losses.
 fn trained<F: Distribution<D>, const D: usize>(
     flow: &F,
@@ -178,6 +194,26 @@ fn a_gradient_by_blocks_is_that_of_the_whole_batch() {
     ];
     let far = divided.iter().zip(&undivided).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(far < 1e-4, "{far}");
+}
+
+#[test]
+fn one_row_of_context_serves_every_block_of_a_gradient() {
+    let (flow, x, row) = (vectors(2).train(), normal([600, 5], 1), normal([1, 2], 2));
+    let _turn = turn();
+    let (value, gradients) = nll_gradients(&flow, &x, Some(&row));
+    let (repeated, same) = nll_gradients(&flow, &x, Some(&row.clone().repeat_dim(0, 600)));
+    assert_eq!(value, repeated);
+    assert_eq!(flat(&flow, &gradients), flat(&flow, &same));
+    // And it is the gradient of what `log_prob` gives.
+    let loss = flow.log_prob_given(x.clone(), &row).mean().neg();
+    assert!((loss.clone().into_scalar::<f64>() - value).abs() < 1e-4);
+    let whole = flat(&flow, &GradientsParams::from_grads(loss.backward(), &flow));
+    let pairs = flat(&flow, &gradients).into_iter().zip(whole);
+    let far = pairs.map(|(a, b)| (a - b).abs() / b.abs().max(1.0)).fold(0.0, f32::max);
+    assert!(far < 1e-4, "{far}");
+    // Data with a graph of its own stay whole.
+    let (alone, _) = nll_gradients(&flow, &x.autodiff(), Some(&row));
+    assert!((alone - value).abs() < 1e-4);
 }
 
 #[test]

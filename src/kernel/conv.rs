@@ -13,7 +13,10 @@ use burn::tensor::{Tensor, module::conv2d};
 /// `k` odd, and a bias `[c_out]`.
 pub(crate) fn conv_same(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
     #[cfg(feature = "flex")]
-    if crate::parallel::is_flex(&x.device()) && super::knows(x.dtype()) {
+    if crate::parallel::is_flex(&x.device())
+        && super::knows(x.dtype())
+        && x.shape().num_elements() > 0
+    {
         return fast::conv_same(x, weight, bias);
     }
     reference(x, weight, bias)
@@ -118,7 +121,7 @@ mod fast {
         let [weight, gradient] = [weight, gradient].map(|tensor| tensor.to_contiguous());
         let plan = Plan::new([c_out, c_in, size], [height, width]);
         let matrix = plan.matrix(T::slice(&weight));
-        let (gradient, none) = (T::slice(&gradient), vec![T::ZERO; c_in]);
+        let (gradient, none) = (T::slice(&gradient), vec![T::zero(); c_in]);
         let x = match plan.expands {
             true => plan.shifts.reduce(&matrix, gradient, &none),
             false => plan.shifts.expand(&matrix, gradient, &none),
@@ -141,9 +144,9 @@ mod fast {
     fn bias_gradient<T: Real>(gradient: FlexTensor) -> FlexTensor {
         let [_, channels, height, width] = dims(&gradient);
         let gradient = gradient.to_contiguous();
-        let mut sums = vec![T::ZERO; channels];
+        let mut sums = vec![T::zero(); channels];
         for (index, plane) in T::slice(&gradient).chunks(height * width).enumerate() {
-            let sum = plane.iter().fold(T::ZERO, |sum, &value| sum + value);
+            let sum = plane.iter().fold(T::zero(), |sum, &value| sum + value);
             sums[index % channels] = sums[index % channels] + sum;
         }
         tensor(sums, &[channels])

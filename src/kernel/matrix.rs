@@ -13,25 +13,20 @@ use num_traits::Float;
 pub(super) trait Real: Element + Float + Send + Sync {
     /// The numbers of a contiguous tensor.
     fn slice(tensor: &FlexTensor) -> &[Self];
-    const ZERO: Self;
-    const ONE: Self;
-    /// The buffers that this thread has at hand.
-    fn kept(use_them: impl FnOnce(&mut Vec<Vec<Self>>) -> Vec<Self>) -> Vec<Self>;
+    /// Hands over the buffers that this thread has at hand.
+    fn kept<R>(work: impl FnOnce(&mut Vec<Vec<Self>>) -> R) -> R;
 }
 
 macro_rules! real {
     ($($number:ty),*) => {$(
         impl Real for $number {
-            const ZERO: Self = 0.0;
-            const ONE: Self = 1.0;
-
             fn slice(tensor: &FlexTensor) -> &[Self] {
                 tensor.as_slice::<$number>().expect("a contiguous tensor of this type")
             }
 
-            fn kept(use_them: impl FnOnce(&mut Vec<Vec<Self>>) -> Vec<Self>) -> Vec<Self> {
+            fn kept<R>(work: impl FnOnce(&mut Vec<Vec<Self>>) -> R) -> R {
                 thread_local!(static KEPT: RefCell<Vec<Vec<$number>>> = RefCell::default());
-                KEPT.with_borrow_mut(use_them)
+                KEPT.with_borrow_mut(work)
             }
         }
     )*};
@@ -55,7 +50,7 @@ impl<T: Real> Scratch<T> {
     pub(super) fn new(length: usize) -> Self {
         let mut buffer = T::kept(|kept| kept.pop().unwrap_or_default());
         if buffer.len() < length {
-            buffer.resize(length, T::ZERO);
+            buffer.resize(length, T::zero());
         }
         Self { buffer, length }
     }
@@ -64,10 +59,7 @@ impl<T: Real> Scratch<T> {
 impl<T: Real> Drop for Scratch<T> {
     fn drop(&mut self) {
         let buffer = std::mem::take(&mut self.buffer);
-        T::kept(|kept| {
-            kept.push(buffer);
-            Vec::new()
-        });
+        T::kept(|kept| kept.push(buffer));
     }
 }
 
@@ -144,8 +136,8 @@ fn multiply<T: Real>(out: &mut [T], left: Matrix<'_, T>, right: Matrix<'_, T>, a
             right.values.as_ptr(),
             right.column_stride as isize,
             right.row_stride as isize,
-            T::ONE,
-            T::ONE,
+            T::one(),
+            T::one(),
             false,
             false,
             false,

@@ -80,12 +80,12 @@ impl Shifts {
                 let columns = self.gather(small, images);
                 let wide = Matrix::new(&wide, [self.wide, images * pixels]);
                 let columns = Matrix::new(&columns, [self.spread(), images * pixels]);
-                let mut part = vec![T::ZERO; self.wide * self.spread()];
+                let mut part = vec![T::zero(); self.wide * self.spread()];
                 product(&mut part, wide, columns.transposed());
                 part
             })
             .collect();
-        let mut total = vec![T::ZERO; self.wide * self.spread()];
+        let mut total = vec![T::zero(); self.wide * self.spread()];
         for part in parts {
             total.iter_mut().zip(part).for_each(|(total, part)| *total = *total + part);
         }
@@ -101,7 +101,7 @@ impl Shifts {
     ) -> Vec<T> {
         let (step, pixels) = (self.images_of_block(), self.pixels());
         let count = images.len() / (from * pixels);
-        let mut out = vec![T::ZERO; count * to * pixels];
+        let mut out = vec![T::zero(); count * to * pixels];
         let one = |(given, out): (&[T], &mut [T])| block(given, out, out.len() / (to * pixels));
         let (given, taken) = (step * from * pixels, step * to * pixels);
         if count * pixels * self.wide * self.spread() < PARALLEL {
@@ -122,7 +122,7 @@ impl Shifts {
         let mut columns = Scratch::new(self.spread() * images * pixels);
         let frame = self.frame();
         let mut padded = Scratch::new(images * frame.pixels());
-        padded.fill(T::ZERO);
+        padded.fill(T::zero());
         for channel in 0..self.small {
             for image in 0..images {
                 let from = &small[(image * self.small + channel) * pixels..][..pixels];

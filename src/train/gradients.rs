@@ -7,14 +7,15 @@ use burn::tensor::{ElementConversion, Tensor};
 use crate::distribution::Distribution;
 use crate::draws;
 use crate::noise::Noise;
-use crate::parallel::{Rows, each, gradient_blocks, is_flex, workers};
+use crate::parallel::{Rows, each, gradient_blocks, workers};
 
 /// The mean negative log-likelihood of a batch in nats, and its gradients: the step of a training
 /// loop of your own. On CPU devices of `flex` the rows are shared among the cores, which
 /// `backward` alone cannot do; the result does not depend on their number
 /// ([`set_threads`](crate::set_threads)).
 ///
-/// The model is one that [trains](burn::module::Module::train), `x` and the context are plain.
+/// The model is one that [trains](burn::module::Module::train). Where `x` or the context has a graph
+/// of its own, the batch stays whole.
 ///
 /// # Panics
 ///
@@ -57,7 +58,8 @@ pub(super) fn of_mean_nll<F: Distribution<D>, const D: usize>(
 ) -> (f64, GradientsParams) {
     let dims = x.dims();
     let blocks = gradient_blocks(dims[0], dims[2..].iter().product());
-    if blocks.len() < 2 || model.mixes_rows() || !is_flex(&x.device()) {
+    let plain = x.is_plain() && context.is_none_or(Rows::is_plain);
+    if blocks.len() < 2 || !plain || model.mixes_rows() {
         seed(0);
         let loss = model.log_prob(x.clone(), context).mean().neg();
         let value = loss.clone().into_scalar::<f64>();
@@ -71,7 +73,10 @@ pub(super) fn of_mean_nll<F: Distribution<D>, const D: usize>(
     let parts = each(blocks.len(), |worker, block| {
         seed(block as u64);
         let (copy, rows) = (&copies[worker], blocks[block].clone());
-        let context = context.map(|context| context.part(rows.clone()));
+        let context = context.map(|context| match context.dims()[0] {
+            1 => context.clone(), // one row for all
+            _ => context.part(rows.clone()),
+        });
         let loss = copy.log_prob(x.part(rows), context.as_ref()).sum() * (-1.0 / dims[0] as f64);
         let value = loss.clone().into_scalar::<f64>();
         (value, GradientsParams::from_grads(loss.backward(), copy))

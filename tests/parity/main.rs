@@ -9,6 +9,7 @@
 mod compare;
 mod families;
 mod harness;
+mod libraries;
 mod reference;
 mod report;
 

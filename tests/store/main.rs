@@ -2,6 +2,7 @@
 
 mod configs;
 mod damage;
+mod fields;
 mod mismatch;
 mod round_trip;
 

@@ -1,7 +1,5 @@
-use burn::module::{Module, ModuleMapper, Param, RunningState, list_param_ids};
-use burn::nn::{Linear, LinearConfig, LinearLayout};
-use burn::store::ModuleRecord;
-use burn::tensor::{Bool, DType, FloatDType, Int, Tensor, TensorData};
+use burn::module::{Module, list_param_ids};
+use burn::tensor::{Tensor, TensorData};
 use burn_flows::bijector::{
     ActNorm, ActNormConfig, AnyBijectorConfig, BatchNorm, BatchNormConfig, Bijector, Coupling,
     LuLinear, LuLinearConfig, Mask, MaskedAutoregressiveConfig, Permutation, Standardize,
@@ -20,7 +18,7 @@ use burn_flows::{Flow, Noise, store};
 use crate::{device, folder, moved, rows};
 
 /// Saves `model`, loads it into another one that gives other numbers, in both formats.
-fn check<M: Module>(model: &M, other: impl Fn() -> M, numbers: impl Fn(&M) -> TensorData) -> M {
+pub fn check<M: Module>(model: &M, other: impl Fn() -> M, numbers: impl Fn(&M) -> TensorData) -> M {
     let folder = folder();
     let expected = numbers(model);
     let loaded = ["model.safetensors", "model.bpk"].map(|name| {
@@ -42,7 +40,10 @@ fn check<M: Module>(model: &M, other: impl Fn() -> M, numbers: impl Fn(&M) -> Te
 }
 
 /// `log_prob` of data and the data of latents, in one list.
-fn both_ways<B: Bijector<2>, P: Distribution<2>>(flow: &Flow<B, P>, x: Tensor<2>) -> TensorData {
+pub fn both_ways<B: Bijector<2>, P: Distribution<2>>(
+    flow: &Flow<B, P>,
+    x: Tensor<2>,
+) -> TensorData {
     let log_prob = flow.log_prob(x.clone());
     Tensor::cat(vec![log_prob, flow.decode(x).flatten(0, 1)], 0).into_data()
 }
@@ -214,194 +215,4 @@ fn batch_norm_while_it_trains() {
         let loaded = store::load(trained(2), &path).unwrap();
         assert_eq!(numbers(&loaded).as_bytes(), expected.as_bytes());
     }
-}
-
-#[derive(Module, Debug)]
-enum Choice {
-    Wide(Linear),
-    Tall(Vec<Linear>),
-}
-
-#[derive(Module, Debug)]
-struct Zoo {
-    one: Param<Tensor<1>>,
-    three: Param<Tensor<3>>,
-    five: Param<Tensor<5>>,
-    indices: Param<Tensor<2, Int>>,
-    mask: Param<Tensor<2, Bool>>,
-    state: RunningState<Tensor<2>>,
-    some: Option<Linear>,
-    none: Option<Linear>,
-    pair: (Linear, Vec<Linear>),
-    both: [Choice; 2],
-    rate: f64,
-}
-
-fn zoo(seed: u64) -> Zoo {
-    let (device, mut noise) = (device(), Noise::seeded(seed));
-    let linear = |a, b| LinearConfig::new(a, b).init(&device);
-    let row = TensorData::new((0..6_i64).map(|i| i * seed as i64 - 3).collect(), [2, 3]);
-    let bools = TensorData::new((0..6).map(|i| i % 5 < seed as i32).collect::<Vec<_>>(), [3, 2]);
-    Zoo {
-        one: Param::from_tensor(noise.normal([4], &device)),
-        three: Param::from_tensor(noise.normal([2, 1, 3], &device)),
-        five: Param::from_tensor(noise.normal([1, 2, 1, 2, 2], &device)),
-        indices: Param::initialized(Default::default(), Tensor::from_data(row, &device)),
-        mask: Param::initialized(Default::default(), Tensor::from_data(bools, &device)),
-        state: RunningState::new(noise.normal([2, 2], &device)),
-        some: Some(linear(1, 2)),
-        none: None,
-        pair: (linear(2, 1), vec![linear(1, 1), linear(3, 1)]),
-        both: [Choice::Wide(linear(1, 3)), Choice::Tall(vec![linear(3, 1)])],
-        rate: 0.5,
-    }
-}
-
-#[test]
-fn every_kind_of_field() {
-    let numbers = |zoo: &Zoo| {
-        let (Choice::Wide(wide), Choice::Tall(tall)) = (&zoo.both[0], &zoo.both[1]) else {
-            panic!("the variants are given")
-        };
-        let linears = [zoo.some.as_ref().unwrap(), &zoo.pair.0, &zoo.pair.1[1], wide, &tall[0]];
-        let mut parts: Vec<Tensor<1>> =
-            linears.iter().map(|linear| linear.weight.val().flatten(0, 1)).collect();
-        parts.extend(linears.iter().map(|linear| linear.bias.as_ref().unwrap().val()));
-        parts.extend([zoo.one.val(), zoo.three.val().flatten(0, 2), zoo.five.val().flatten(0, 4)]);
-        parts.push(zoo.indices.val().float().flatten(0, 1));
-        parts.push(zoo.mask.val().float().flatten(0, 1));
-        parts.push(zoo.state.value().flatten(0, 1));
-        Tensor::cat(parts, 0).into_data()
-    };
-    check(&zoo(1), || zoo(2), numbers);
-    let folder = folder();
-    store::save(&zoo(1), folder.path().join("zoo.safetensors")).unwrap();
-    let file = std::fs::read(folder.path().join("zoo.safetensors")).unwrap();
-    let mut names = safetensors::SafeTensors::deserialize(&file)
-        .unwrap()
-        .names()
-        .into_iter()
-        .map(String::from)
-        .collect::<Vec<_>>();
-    names.sort();
-    let expected = "both.0.Wide.bias both.0.Wide.weight both.1.Tall.0.bias both.1.Tall.0.weight five \
-        indices mask one pair.0.bias pair.0.weight pair.1.0.bias pair.1.0.weight pair.1.1.bias \
-        pair.1.1.weight some.bias some.weight state three";
-    assert_eq!(names.join(" "), expected);
-}
-
-/// Weights that are not drawn yet, and weights that live transposed to how they are saved.
-#[test]
-fn lazy_and_transposed_weights() {
-    for layout in [LinearLayout::Row, LinearLayout::Col] {
-        let layer = || LinearConfig::new(2, 3).with_layout(layout).init(&device());
-        let forward = |layer: &Linear| layer.forward(rows(4, 2)).into_data();
-        check(&layer(), layer, forward);
-        let drawn = || {
-            let layer = layer();
-            forward(&layer);
-            layer
-        };
-        check(&layer(), drawn, forward);
-    }
-}
-
-struct Cast(FloatDType);
-
-impl ModuleMapper for Cast {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        param.map(|tensor| tensor.cast(self.0))
-    }
-}
-
-#[test]
-fn double_precision_and_between_precisions() {
-    let config = RealNvpConfig::new(3).with_layers(3).with_mlp(MlpConfig::new(vec![6]));
-    let single = || config.init(&device());
-    let double = || single().map(&mut Cast(FloatDType::F64));
-    let saved = moved(double(), 9);
-    let numbers = |flow: &RealNvp| both_ways(flow, rows(5, 3).cast(FloatDType::F64));
-    check(&saved, double, numbers);
-
-    let folder = folder();
-    for name in ["flow.safetensors", "flow.bpk"] {
-        let path = folder.path().join(name);
-        store::save(&saved, &path).unwrap();
-        let narrowed = store::load(single(), &path).unwrap();
-        let found = both_ways(&narrowed, rows(5, 3));
-        let expected = both_ways(&saved.clone().map(&mut Cast(FloatDType::F32)), rows(5, 3));
-        assert_eq!(found.dtype(), DType::F32);
-        assert_eq!(found.as_bytes(), expected.as_bytes());
-
-        store::save(&narrowed, &path).unwrap();
-        let widened = store::load(double(), &path).unwrap();
-        let expected = narrowed.map(&mut Cast(FloatDType::F64));
-        assert_eq!(numbers(&widened).as_bytes(), numbers(&expected).as_bytes());
-    }
-}
-
-#[test]
-fn integers_take_the_width_of_the_model() {
-    let layer = |dtype, k: i64| {
-        let data = TensorData::new(vec![k, -k], [2]);
-        let tensor = Tensor::<1, Int>::from_data(data, (&device(), dtype));
-        Param::initialized(Default::default(), tensor)
-    };
-    let folder = folder();
-    for name in ["layer.safetensors", "layer.bpk"] {
-        store::save(&layer(DType::I64, 100), folder.path().join(name)).unwrap();
-        let loaded = store::load(layer(DType::I8, 3), folder.path().join(name)).unwrap();
-        let data = loaded.val().into_data();
-        assert_eq!(data.dtype(), DType::I8);
-        assert_eq!(data.as_slice::<i8>().unwrap(), [100, -100]);
-    }
-}
-
-#[test]
-fn identities_and_gradients_survive() {
-    let config = NiceConfig::new(4).with_mlp(MlpConfig::new(vec![8]));
-    let build = |seed| {
-        let standardize = Standardize::from_data(rows(9, 4)).unwrap();
-        (standardize, moved(config.init(&device().autodiff()), seed))
-    };
-    let (saved, folder) = (build(1), folder());
-    for name in ["flow.safetensors", "flow.bpk"] {
-        store::save(&saved, folder.path().join(name)).unwrap();
-        let other = build(2);
-        assert_ne!(list_param_ids(&other), list_param_ids(&saved));
-        let loaded = store::load(other, folder.path().join(name)).unwrap();
-        assert_eq!(list_param_ids(&loaded), list_param_ids(&saved));
-        let (x, _) = loaded.0.forward(rows(5, 4), None);
-        assert!(!x.is_require_grad());
-        let log_prob = |flow: &Nice| flow.log_prob(x.clone()).sum();
-        let (mut found, mut expected) =
-            (log_prob(&loaded.1).backward(), log_prob(&saved.1).backward());
-        let gradient = |flow: &Nice, gradients: &mut _| {
-            struct First<'a>(&'a mut burn::tensor::Gradients, Vec<TensorData>);
-            impl burn::module::ModuleVisitor for First<'_> {
-                fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-                    if let Some(gradient) = param.val().grad_remove(self.0) {
-                        self.1.push(gradient.into_data());
-                    }
-                }
-            }
-            let mut first = First(gradients, vec![]);
-            flow.visit(&mut first);
-            first.1
-        };
-        let gradients = gradient(&loaded.1, &mut found);
-        assert_eq!(gradients, gradient(&saved.1, &mut expected));
-        // Two weights and two biases a coupling, and the parameters of the scaling.
-        assert_eq!(gradients.len(), 4 * config.layers + 1);
-    }
-}
-
-#[test]
-fn burn_reads_the_burnpack() {
-    let config = NiceConfig::new(3).with_mlp(MlpConfig::new(vec![5]));
-    let (flow, folder) = (moved(config.init(&device()), 3), folder());
-    let path = folder.path().join("flow.bpk");
-    store::save(&flow, &path).unwrap();
-    let read = config.init(&device()).load_record(ModuleRecord::load(&path).unwrap());
-    assert_eq!(both_ways(&read, rows(4, 3)), both_ways(&flow, rows(4, 3)));
 }

@@ -1,0 +1,224 @@
+//! The layers of rows that take more than a line.
+
+use burn::nn::activation::ActivationConfig as BurnActivation;
+use burn::tensor::Tensor;
+use burn_flows::Noise;
+use burn_flows::bijector::*;
+use burn_flows::conditioner::{
+    ActivationConfig, ConvNet, ConvNetConfig, Dependencies, MadeConfig, Mlp, MlpConfig,
+    Normalization, ResidualConvNet, ResidualConvNetConfig,
+};
+use burn_flows::model::{
+    ChannelMixing, Glow, GlowConfig, GlowStep, IafConfig, IafStep, MafConfig, MafStep, Orders,
+    RealNvpImage, RealNvpImageConfig, RealNvpImageStep, StepNorm,
+};
+use burn_flows::testing::Suite;
+use burn_flows::univariate::{
+    Affine, AnyUnivariateConfig, KnotMap, RationalQuadraticConfig, ScaleMap, SplineDomain,
+    Univariate,
+};
+
+use crate::DEVICE;
+
+pub fn mlp() -> MlpConfig {
+    MlpConfig::new(vec![8, 6]).with_activation(ActivationConfig::Silu)
+}
+
+pub fn residual() -> MlpConfig {
+    MlpConfig::new(vec![6, 6, 6]).with_residual(true)
+}
+
+pub fn coupling(features: usize, mask: Mask) -> CouplingConfig {
+    CouplingConfig::new(features).with_mask(mask).with_mlp(mlp())
+}
+
+pub fn glow_net(normalization: Normalization, context: usize) -> Coupling<Affine, ConvNet> {
+    let config = ConvNetConfig::new(5)
+        .with_normalization(normalization)
+        .with_activation(ActivationConfig::Silu);
+    let network = |from, to| config.init(from, to, context, &DEVICE);
+    Coupling::new(&Mask::Halves, &[4, 2, 2], Affine::default(), network, &DEVICE).unwrap()
+}
+
+pub fn residual_image(
+    normalization: Normalization,
+    mask: Mask,
+    context: usize,
+) -> Coupling<Affine, ResidualConvNet> {
+    let config = ResidualConvNetConfig::new(4)
+        .with_normalization(normalization)
+        .with_activation(ActivationConfig::Silu);
+    let network = |from, to| config.init(from, to, context, &DEVICE);
+    Coupling::new(&mask, &[2, 2, 2], Affine::default(), network, &DEVICE).unwrap()
+}
+
+/// A level of Glow, back in the shape of its image.
+pub fn glow_level(
+    mixing: ChannelMixing,
+    context: usize,
+) -> ((Squeeze, Vec<GlowStep>), Inverse<Squeeze>) {
+    let network = ConvNetConfig::new(4).with_activation(ActivationConfig::Silu);
+    let config = GlowConfig::new([1, 2, 2], 1)
+        .with_steps(2)
+        .with_network(network)
+        .with_mixing(mixing)
+        .with_context(context);
+    let glow: Glow = config.init(&DEVICE);
+    (glow.levels()[0].clone(), Inverse::new(Squeeze::default()))
+}
+
+/// A level of Real NVP for images, back in the shape of its image.
+pub fn real_nvp_level()
+-> ((Vec<RealNvpImageStep>, Squeeze, Vec<RealNvpImageStep>), Inverse<Squeeze>) {
+    let network =
+        ResidualConvNetConfig::new(3).with_blocks(1).with_activation(ActivationConfig::Silu);
+    let flow: RealNvpImage =
+        RealNvpImageConfig::new([1, 2, 4], 1).with_network(network).init(&DEVICE);
+    (flow.levels()[0].clone(), Inverse::new(Squeeze::default()))
+}
+
+/// Three layers of MAF.
+pub fn maf_steps(norm: StepNorm, orders: Orders, linear: bool, context: usize) -> Vec<MafStep> {
+    let config = MafConfig::new(4).with_layers(3).with_made(made()).with_orders(orders);
+    let config = config.with_norm(norm).with_linear(linear).with_context(context);
+    config.init(&DEVICE).into_parts().0
+}
+
+/// Two layers of IAF.
+pub fn iaf_steps(orders: Orders, linear: bool, context: usize) -> Inverse<Vec<IafStep>> {
+    let config = IafConfig::new(3).with_layers(2).with_made(made()).with_orders(orders);
+    config.with_linear(linear).with_context(context).init(&DEVICE).into_parts().0
+}
+
+pub fn affine(config: CouplingConfig) -> Coupling<Affine, Mlp> {
+    config.init(Affine::default(), &DEVICE)
+}
+
+pub fn scaled(scale_map: ScaleMap) -> Coupling<Affine, Mlp> {
+    coupling(4, Mask::Alternating).init(Affine::new(scale_map), &DEVICE)
+}
+
+pub fn activated(activation: BurnActivation) -> Coupling<Affine, Mlp> {
+    let mlp = MlpConfig::new(vec![8]).with_activation(ActivationConfig::Burn(activation));
+    affine(CouplingConfig::new(4).with_mlp(mlp))
+}
+
+pub fn image<U: Univariate>(
+    univariate: U,
+    mask: Mask,
+    event: [usize; 3],
+    context: usize,
+) -> Coupling<U, ConvNet> {
+    let network = |from, to| ConvNetConfig::new(5).init(from, to, context, &DEVICE);
+    Coupling::new(&mask, &event, univariate, network, &DEVICE).unwrap()
+}
+
+pub fn actnorm(features: usize) -> ActNorm {
+    ActNormConfig::new(features).init(&DEVICE)
+}
+
+pub fn lu(features: usize) -> LuLinear {
+    LuLinearConfig::new(features).init(&DEVICE)
+}
+
+/// A linear map whose diagonal has both signs.
+pub fn signed_lu() -> LuLinear {
+    let tensor = |values: [f64; 3]| Tensor::<1>::from_data(values, &*DEVICE);
+    let factors = Tensor::<2>::from_data([[9., 1., -2.], [0.5, 9., 1.], [-1., 0.3, 9.]], &*DEVICE);
+    let sign = tensor([1.0, -1.0, -1.0]);
+    let matrix = LuFactors::from_weights(factors, tensor([0.1, -0.4, 0.7]), Some(sign));
+    LinearMap::new(matrix).with_bias(tensor([1.0, 0.0, -1.0]))
+}
+
+pub fn mixing(channels: usize, parameterisation: Conv1x1Matrix) -> InvertibleConv1x1 {
+    let config = InvertibleConv1x1Config::new(channels).with_parameterisation(parameterisation);
+    config.with_seed(5).init(&DEVICE)
+}
+
+/// A 1x1 convolution by LU factors with its permutation behind them, and a bias.
+pub fn permuted_last() -> InvertibleConv1x1 {
+    let order = Permutation::given(&[1, 2, 0], &DEVICE).unwrap();
+    let matrix = LuFactors::identity(3, &DEVICE).permuted_last(order);
+    LinearMap::new(ChannelMatrix::Lu(matrix)).with_bias(Tensor::ones([3], &*DEVICE))
+}
+
+pub fn batch_norm(features: usize) -> BatchNorm {
+    let mut noise = Noise::seeded(3);
+    let mut vector = |from: f64| noise.uniform::<1>([features], &DEVICE) + from;
+    BatchNormConfig::new(features).with_weights(vector(0.0), vector(0.0), vector(-1.0), vector(0.5))
+}
+
+pub fn standardize<const D: usize>(shape: [usize; D]) -> Standardize<D> {
+    Standardize::from_data(Noise::seeded(2).normal(shape, &DEVICE) * 3.0 + 1.0).unwrap()
+}
+
+pub fn any(text: &str) -> AnyBijector {
+    serde_json::from_str::<AnyBijectorConfig>(text).unwrap().init(&DEVICE).unwrap()
+}
+
+pub fn any_coupling(context: usize) -> AnyBijector {
+    let univariate = AnyUnivariateConfig::Affine(ScaleMap::default());
+    let coupling = coupling(3, Mask::Halves).with_context(context);
+    AnyBijectorConfig::Coupling { univariate, coupling }.init(&DEVICE).unwrap()
+}
+
+pub fn made() -> MadeConfig {
+    MadeConfig::new(vec![9, 8]).with_activation(ActivationConfig::Silu)
+}
+
+pub fn made_residual() -> MadeConfig {
+    MadeConfig::new(vec![7, 7, 7])
+        .with_residual(true)
+        .with_activation(ActivationConfig::Burn(BurnActivation::Tanh))
+}
+
+/// A feature with two causes, one of which has a cause of its own, and one on its own.
+pub fn graph() -> Dependencies {
+    Dependencies::Parents(vec![vec![3, 2], vec![], vec![4], vec![], vec![]])
+}
+
+pub fn autoregressive(
+    features: usize,
+    made: MadeConfig,
+    context: usize,
+) -> MaskedAutoregressive<Affine> {
+    let config = MaskedAutoregressiveConfig::new(features).with_made(made).with_context(context);
+    config.init(Affine::default(), &DEVICE)
+}
+
+pub fn any_autoregressive() -> AnyBijector {
+    let univariate = AnyUnivariateConfig::Affine(ScaleMap::default());
+    let autoregressive = MaskedAutoregressiveConfig::new(3).with_made(made());
+    AnyBijectorConfig::MaskedAutoregressive { univariate, autoregressive }.init(&DEVICE).unwrap()
+}
+
+/// Data and latents of a size at which a few autoregressive steps do not overflow.
+pub fn near<const D: usize>(shape: [usize; D]) -> Suite<D> {
+    Suite::new(shape).with_domain(-4.0, 4.0).with_range(-4.0, 4.0)
+}
+
+pub const TAILS: SplineDomain = SplineDomain::LinearTails { bound: 3.0 };
+pub const UNIT: SplineDomain = SplineDomain::Interval { low: 0.0, high: 1.0 };
+pub const CIRCLE: SplineDomain = SplineDomain::Circular { bound: std::f64::consts::PI };
+pub const ZUKO: KnotMap = KnotMap::SoftBound { bound: 6.9 };
+
+pub fn rqs(bins: usize, domain: SplineDomain) -> RationalQuadraticConfig {
+    RationalQuadraticConfig::new().with_bins(bins).with_domain(domain)
+}
+
+pub fn spline<U: Univariate>(map: U) -> Coupling<U, Mlp> {
+    coupling(4, Mask::Alternating).init(map, &DEVICE)
+}
+
+/// On the whole line, with values at the ends of an interval and just outside.
+pub fn at_ends(bound: f64) -> Suite<2> {
+    let edges = [bound, -bound, 1.0001 * bound, -1.0001 * bound, 1e30, -1e30];
+    Suite::new([3, 4]).with_edges(&edges).with_range_edges(&edges)
+}
+
+/// On an interval, with its ends and values outside.
+pub fn inside(low: f64, high: f64) -> Suite<2> {
+    let edges = [low, high, low - 1e-6, high + 1e-6];
+    let suite = Suite::new([3, 4]).with_domain(low, high).with_range(low, high);
+    suite.with_edges(&edges).with_range_edges(&edges)
+}

@@ -1,0 +1,88 @@
+//! One row per layer: `testing::Suite` checks it, in f64, and once more in f32.
+//!
+//! A row is a name, a layer, and the shape of its batches, or a `Suite` that knows more.
+
+use std::collections::HashSet;
+use std::process::Command;
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+use burn::tensor::{Device, FloatDType};
+use burn_flows::burn;
+
+/// The environment variable by which [`every_row_in_f32`] tells the process it starts.
+const SINGLE: &str = "BURN_FLOWS_CONFORMANCE_F32";
+
+/// The device, after the precision of the process is set.
+static DEVICE: LazyLock<Device> = LazyLock::new(|| {
+    let single = std::env::var_os(SINGLE).is_some();
+    let mut device = Device::flex();
+    device.configure(if single { FloatDType::F32 } else { FloatDType::F64 }).unwrap();
+    device
+});
+
+/// Builds a layer from a fixed seed. A device has one generator for all threads, hence the lock.
+fn built<B>(make: impl FnOnce() -> B) -> B {
+    static GENERATOR: Mutex<()> = Mutex::new(());
+    let _alone = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
+    DEVICE.seed(0);
+    make()
+}
+
+macro_rules! rows {
+    ($($name:ident: $layer:expr, $suite:expr;)+) => {
+        $(#[test]
+        fn $name() {
+            Suite::from($suite).on(&DEVICE).check(built(|| $layer)).assert_ok();
+        })+
+    };
+}
+
+mod layers;
+mod rows;
+
+/// The rows in the precision that users have without asking, in a process of their own: the
+/// default precision is one per process.
+#[test]
+fn every_row_in_f32() {
+    let mut tests = Command::new(std::env::current_exe().unwrap());
+    let run = tests.args(["--skip", "every_"]).env(SINGLE, "1").output().unwrap();
+    let text = String::from_utf8_lossy(&run.stdout);
+    assert!(run.status.success(), "{text}");
+    assert!(text.contains("test rows::lu_size_3 ... ok"), "{text}");
+}
+
+/// A new layer, map, network or model without a row is noticed.
+#[test]
+fn every_public_name_has_a_row() {
+    let words = |text: &'static str| text.split(|c: char| !(c.is_alphanumeric() || c == '_'));
+    let texts = [include_str!("layers.rs"), include_str!("rows.rs")];
+    // What a `use` names has no row yet.
+    let bodies = texts.map(|text| text.rsplit_once("\nuse ").map_or(text, |(_, body)| body));
+    let rows: HashSet<&str> = bodies.into_iter().flat_map(words).collect();
+    // Parts of a layer that a row has no need to name.
+    let parts = [
+        "Activation",
+        "AnyUnivariate",
+        "Dropout",
+        "InvertibleMatrix",
+        "MaskedLinear",
+        "Mix",
+        "QrFactors",
+        "ResidualBlock",
+        "Split",
+        "SvdFactors",
+    ];
+    let exports = [
+        include_str!("../../src/bijector/mod.rs"),
+        include_str!("../../src/univariate/mod.rs"),
+        include_str!("../../src/conditioner/mod.rs"),
+        include_str!("../../src/model/mod.rs"),
+    ];
+    let has_row = |name: &str| rows.contains(name) || rows.contains(&*format!("{name}Config"));
+    for text in exports.iter().flat_map(|text| text.split("pub use ").skip(1)) {
+        let (names, _) = text.split_once(';').unwrap();
+        for name in words(names).filter(|name| name.starts_with(char::is_uppercase)) {
+            assert!(parts.contains(&name) || has_row(name), "{name} has no row");
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Tensors and contexts that do not fit.
+
+use burn::module::Module;
+use burn::nn::LinearConfig;
+use burn::tensor::{Bool, Tensor};
+use burn_flows::Flow;
+use burn_flows::bijector::*;
+use burn_flows::conditioner::{
+    ActivationConfig, Conditioner, ConvNet, ConvNetConfig, MadeConfig, MaskedLinear, Mlp, MlpConfig,
+};
+use burn_flows::distribution::{DiagNormalConfig, Distribution, StandardNormal};
+use burn_flows::model::{IafConfig, MafConfig, MafMogConfig, NiceConfig, RealNvpConfig};
+use burn_flows::univariate::{Affine, AnyUnivariateConfig, ScaleMap};
+
+use crate::{NAN, coupling, dense_matrix, device, zeros};
+
+fn autoregressive(context: usize) -> MaskedAutoregressive<Affine> {
+    let config = MaskedAutoregressiveConfig::new(3).with_context(context);
+    config.init(Affine::default(), &device())
+}
+
+fn reflections(features: usize) -> Reflections {
+    Reflections::from_weights(zeros([1, features]) + 1.0)
+}
+
+fn actnorm() -> ActNorm {
+    ActNormConfig::new(3).init(&device())
+}
+
+fn batch_norm() -> BatchNorm {
+    BatchNormConfig::new(3).init(&device())
+}
+
+fn lu() -> LuLinear {
+    LuLinearConfig::new(3).init(&device())
+}
+
+fn standardize() -> Standardize<2> {
+    Standardize::new(zeros([1, 3]), zeros([1, 3]) + 1.0).unwrap()
+}
+
+fn elementwise() -> Elementwise<Affine> {
+    Elementwise::new(Affine::default(), 3, &device())
+}
+
+fn dense(context: usize) -> Coupling<Affine, Mlp> {
+    coupling(Mask::Halves, 3).with_context(context).init(Affine::default(), &device())
+}
+
+fn convolved(mask: Mask, context: usize) -> Coupling<Affine, ConvNet> {
+    let network = |from, to| ConvNetConfig::new(4).init(from, to, context, &device());
+    Coupling::new(&mask, &[2, 2, 3], Affine::default(), network, &device()).unwrap()
+}
+
+/// A conditioner of four features that gives one set of parameters for both moved elements.
+#[derive(Module, Debug)]
+struct OneForAll {
+    shift: Tensor<2>,
+}
+
+impl Conditioner<2> for OneForAll {
+    fn forward(&self, kept: Tensor<2>, _context: Option<&Tensor<2>>) -> Tensor<2> {
+        self.shift.clone().expand([kept.dims()[0], 2])
+    }
+}
+
+fn one_for_all() -> Coupling<Affine, OneForAll> {
+    let network = |_, _| OneForAll { shift: zeros([1, 2]) };
+    Coupling::new(&Mask::Halves, &[4], Affine::default(), network, &device()).unwrap()
+}
+
+fn factors() -> LuFactors {
+    LuFactors::identity(3, &device())
+}
+
+fn flow(context: usize) -> Flow<Coupling<Affine, Mlp>, StandardNormal<2>> {
+    Flow::new(dense(context), StandardNormal::new([3], &device()))
+}
+
+const WIDE: [usize; 2] = [2, 4];
+
+panics! {
+    init_actnorm: ActNormConfig::new(0).init(&device()) => "ActNormConfig.features: must be at least 1, found 0";
+    init_batch_norm: BatchNormConfig::new(1).with_momentum(0.0).init(&device()) => "BatchNormConfig.momentum: must be in (0, 1], found 0";
+    init_lu: LuLinearConfig::new(0).init(&device()) => "LuLinearConfig.features: must be at least 1, found 0";
+    init_dense: DenseLinearConfig::new(0).init(&device()) => "DenseLinearConfig.features: must be at least 1, found 0";
+    init_householder: HouseholderConfig::new(0, 1).init(&device()) => "HouseholderConfig.features: must be at least 1, found 0";
+    init_qr: QrLinearConfig::new(0, 1).init(&device()) => "QrLinearConfig.features: must be at least 1, found 0";
+    init_svd: SvdLinearConfig::new(3, 0).init(&device()) => "SvdLinearConfig.reflections: must be at least 1, found 0";
+    init_conv1x1: InvertibleConv1x1Config::new(0).init(&device()) => "InvertibleConv1x1Config.channels: must be at least 1, found 0";
+    init_reverse: Permutation::reverse(0, &device()) => "Permutation.order: is empty";
+    init_random: Permutation::random(0, 1, &device()) => "Permutation.order: is empty";
+    init_elementwise: Elementwise::new(Affine::default(), 0, &device()) => "Elementwise: expected at least 1 element, found 0";
+    init_coupling: coupling(Mask::Halves, 1).init(Affine::default(), &device()) => "Coupling.mask: keeps nothing of event [1]";
+    init_mlp: MlpConfig::new(vec![]).init(2, 2, 0, &device()) => "MlpConfig.hidden: must be at least 1, found 0";
+    init_conv: ConvNetConfig::new(0).init(2, 2, 0, &device()) => "ConvNetConfig.hidden: must be at least 1, found 0";
+    init_affine: Affine::new(ScaleMap::SoftBound { bound: 0.0 }) => "ScaleMap.bound: must be positive and finite, found 0";
+    init_univariate: AnyUnivariateConfig::Affine(ScaleMap::Sigmoid { offset: NAN, floor: 0.0 }).init() => "ScaleMap.offset: must be finite, found NaN";
+    init_diag_normal: DiagNormalConfig::new(vec![]).init::<2>(&device()) => "DiagNormalConfig.event: must be at least 1, found 0";
+    init_diag_normal_rank: DiagNormalConfig::new(vec![2, 2]).init::<2>(&device()) => "DiagNormalConfig.event: needs 1 axes";
+    init_nice: NiceConfig::new(1).init(&device()) => "NiceConfig.features: a coupling needs at least 2 features to split, found 1";
+    init_maf: MafConfig::new(4).with_layers(0).init(&device()) => "MafConfig.layers: must be at least 1, found 0";
+    init_maf_mog: MafMogConfig::new(MafConfig::new(4), 0).init(&device()) => "MafMogConfig.components: must be at least 1, found 0";
+    init_iaf: IafConfig::new(4).with_layers(0).init(&device()) => "IafConfig.layers: must be at least 1, found 0";
+    init_real_nvp: RealNvpConfig::new(4).with_layers(0).init(&device()) => "RealNvpConfig.layers: must be at least 1, found 0";
+
+    actnorm_forward: actnorm().forward(zeros(WIDE), None) => "ActNorm: expected shape [batch, 3], found [2, 4]";
+    actnorm_inverse: actnorm().inverse(zeros(WIDE), None) => "ActNorm: expected shape [batch, 3], found [2, 4]";
+    actnorm_log_det: actnorm().log_det_jacobian(zeros(WIDE), None) => "ActNorm: expected shape [batch, 3], found [2, 4]";
+    actnorm_from_data: actnorm().init_from_data(zeros(WIDE), None) => "ActNorm: expected shape [batch, 3], found [2, 4]";
+    actnorm_image: actnorm().forward(zeros([2, 1, 3, 3]), None) => "ActNorm: expected shape [batch, 3, ..], found [2, 1, 3, 3]";
+    actnorm_weights: ActNorm::from_weights(zeros([3]), zeros([2])) => "ActNorm: expected shift [3], found [2]";
+    batch_norm_forward: batch_norm().forward(zeros(WIDE), None) => "BatchNorm: expected shape [batch, 3], found [2, 4]";
+    batch_norm_inverse: batch_norm().inverse(zeros(WIDE), None) => "BatchNorm: expected shape [batch, 3], found [2, 4]";
+    batch_norm_inverse_log_det: batch_norm().inverse_with_log_det(zeros(WIDE), None) => "BatchNorm: expected shape [batch, 3], found [2, 4]";
+    batch_norm_one_row: batch_norm().train().forward(zeros([1, 3]), None) => "BatchNorm: expected at least 2 rows in a training batch, found 1";
+    batch_norm_weights: BatchNormConfig::new(2).with_weights(zeros([2]), zeros([2]), zeros([1]), zeros([2])) => "BatchNorm: expected running mean [2], found [1]";
+    lu_forward: lu().forward(zeros(WIDE), None) => "LuLinear: expected shape [batch, 3], found [2, 4]";
+    lu_inverse: lu().inverse(zeros(WIDE), None) => "LuLinear: expected shape [batch, 3], found [2, 4]";
+    lu_log_det: lu().log_det_jacobian(zeros(WIDE), None) => "LuLinear: expected shape [batch, 3], found [2, 4]";
+    lu_bias: LinearMap::new(factors()).with_bias(zeros([1])) => "LuLinear: expected bias [3], found [1]";
+    lu_factors: LuFactors::from_weights(zeros([3, 2]), zeros([3]), None) => "LuFactors: expected factors [3, 3], found [3, 2]";
+    lu_diagonal: LuFactors::from_weights(zeros([3, 3]), zeros([1]), None) => "LuFactors: expected diagonal [3], found [1]";
+    lu_sign: LuFactors::from_weights(zeros([3, 3]), zeros([3]), Some(zeros([2]))) => "LuFactors: expected sign [3], found [2]";
+    lu_image: lu().forward(zeros([2, 4, 1, 1]), None) => "LuLinear: expected shape [batch, 3, ..], found [2, 4, 1, 1]";
+    lu_permutation: factors().permuted(Permutation::reverse(2, &device())) => "LuFactors: expected a permutation of 3, found 2";
+    lu_permutation_last: factors().permuted_last(Permutation::reverse(4, &device())) => "LuFactors: expected a permutation of 3, found 4";
+    dense_forward: DenseLinearConfig::new(3).init(&device()).forward(zeros(WIDE), None) => "DenseLinear: expected shape [batch, 3], found [2, 4]";
+    dense_weight: dense_matrix([[1.0, 0.0], [0.0, 1.0], [0.0, 0.0]]) => "DenseMatrix: expected entries [3, 3], found [3, 2]";
+    householder_inverse: HouseholderConfig::new(3, 1).init(&device()).inverse(zeros(WIDE), None) => "Householder: expected shape [batch, 3], found [2, 4]";
+    qr_log_det: QrLinearConfig::new(3, 1).init(&device()).log_det_jacobian(zeros(WIDE), None) => "QrLinear: expected shape [batch, 3], found [2, 4]";
+    qr_upper: QrFactors::from_weights(reflections(3), zeros([3, 4]), zeros([3])) => "QrFactors: expected upper [3, 3], found [3, 4]";
+    qr_diagonal: QrFactors::from_weights(reflections(3), zeros([3, 3]), zeros([2])) => "QrFactors: expected log_diagonal [3], found [2]";
+    svd_forward: SvdLinearConfig::new(3, 1).init(&device()).forward(zeros(WIDE), None) => "SvdLinear: expected shape [batch, 3], found [2, 4]";
+    svd_diagonal: SvdFactors::from_weights(reflections(3), zeros([2]), reflections(3)) => "SvdFactors: expected diagonal [3], found [2]";
+    svd_right: SvdFactors::from_weights(reflections(3), zeros([3]), reflections(2)) => "SvdFactors: expected right reflections of width 3, found 2";
+    permutation_forward: Permutation::reverse(3, &device()).forward(zeros(WIDE), None) => "Permutation: expected shape [batch, 3], found [2, 4]";
+    permutation_inverse: Permutation::reverse(3, &device()).inverse(zeros([2, 4, 1, 1]), None) => "Permutation: expected shape [batch, 3, ..], found [2, 4, 1, 1]";
+    standardize_forward: standardize().forward(zeros(WIDE), None) => "Standardize: expected shape [2, 3], found [2, 4]";
+    standardize_inverse: standardize().inverse(zeros(WIDE), None) => "Standardize: expected shape [2, 3], found [2, 4]";
+    elementwise_forward: elementwise().forward(zeros(WIDE), None) => "Elementwise: expected an event of 3 elements, found shape [2, 4]";
+    elementwise_inverse: elementwise().inverse(zeros([2, 1, 2, 2]), None) => "Elementwise: expected an event of 3 elements, found shape [2, 1, 2, 2]";
+    elementwise_weights: Elementwise::from_weights(Affine::default(), zeros([1, 3])) => "Elementwise: expected parameters [2, elements], found [1, 3]";
+
+    squeeze_odd: Squeeze::default().forward(zeros([1, 1, 3, 2]), None) => "Squeeze: expected an even height and width, found shape [1, 1, 3, 2]";
+    squeeze_channels: Squeeze::default().inverse(zeros([1, 6, 1, 1]), None) => "Squeeze: expected channels divisible by 4, found shape [1, 6, 1, 1]";
+    squeeze_odd_width: Squeeze::default().forward(zeros([1, 1, 2, 3]), None) => "Squeeze: expected an even height and width, found shape [1, 1, 2, 3]";
+    haar_squeeze_odd_height: HaarSqueeze::default().forward(zeros([1, 1, 5, 2]), None) => "HaarSqueeze: expected an even height and width, found shape [1, 1, 5, 2]";
+    haar_squeeze_odd_width: HaarSqueeze::default().forward(zeros([1, 1, 2, 1]), None) => "HaarSqueeze: expected an even height and width, found shape [1, 1, 2, 1]";
+    haar_squeeze_channels: HaarSqueeze::default().inverse(zeros([1, 6, 1, 1]), None) => "HaarSqueeze: expected channels divisible by 4, found shape [1, 6, 1, 1]";
+    conv1x1_channels: InvertibleConv1x1Config::new(3).init(&device()).forward(zeros([1, 2, 1, 1]), None) => "InvertibleConv1x1: expected shape [batch, 3, ..], found [1, 2, 1, 1]";
+
+    conv1x1_inverse: InvertibleConv1x1Config::new(3).init(&device()).inverse(zeros([2, 1, 2, 2]), None) => "InvertibleConv1x1: expected shape [batch, 3, ..], found [2, 1, 2, 2]";
+
+    coupling_forward: dense(0).forward(zeros(WIDE), None) => "Coupling: expected shape [batch, 3], found [2, 4]";
+    coupling_inverse: dense(0).inverse(zeros(WIDE), None) => "Coupling: expected shape [batch, 3], found [2, 4]";
+    coupling_channels: convolved(Mask::Halves, 0).forward(zeros([1, 3, 2, 3]), None) => "Coupling: expected shape [batch, 2, ..], found [1, 3, 2, 3]";
+    coupling_pixels: convolved(Mask::Checkerboard, 0).forward(zeros([1, 2, 2, 4]), None) => "Coupling: expected shape [batch, 2, 2, 3], found [1, 2, 2, 4]";
+    coupling_turned_image: convolved(Mask::Checkerboard, 0).inverse(zeros([1, 2, 3, 2]), None) => "Coupling: expected shape [batch, 2, 2, 3], found [1, 2, 3, 2]";
+    coupling_parameters: one_for_all().forward(zeros([3, 4]), None) => "Coupling: expected 2 parameters for each of 2 elements from the conditioner, found shape [3, 2]";
+    context_missing: dense(2).forward(zeros([4, 3]), None) => "Mlp: expected a context of width 2, found none";
+    context_wide: dense(2).inverse(zeros([4, 3]), Some(&zeros([4, 3]))) => "Mlp: expected a context of width 2, found 3";
+    context_unexpected: dense(0).forward(zeros([4, 3]), Some(&zeros([4, 2]))) => "Mlp: expected a context of width 0, found 2";
+    context_missing_for_images: convolved(Mask::Halves, 1).forward(zeros([1, 2, 2, 3]), None) => "ConvNet: expected a context of width 1, found none";
+    context_wide_for_images: convolved(Mask::Checkerboard, 1).inverse(zeros([1, 2, 2, 3]), Some(&zeros([1, 2]))) => "ConvNet: expected a context of width 1, found 2";
+    context_unexpected_for_images: convolved(Mask::Halves, 0).forward(zeros([1, 2, 2, 3]), Some(&zeros([1, 1]))) => "ConvNet: expected a context of width 0, found 1";
+    mlp_input: MlpConfig::new(vec![4]).init(3, 1, 0, &device()).forward(zeros(WIDE), None) => "Mlp: expected an input of width 3, found 4";
+    mlp_layers_narrow: {
+        let linear = |from, to| LinearConfig::new(from, to).init(&device());
+        let activation = ActivationConfig::Relu.init(&device());
+        Mlp::from_layers(linear(2, 4), vec![], vec![], linear(4, 2), activation, 3)
+    } => "Mlp: expected an input layer of at least the context's width 3, found 2";
+
+    init_made: MadeConfig::new(vec![]).init(2, 1, 0, &device()) => "MadeConfig.hidden: must be at least 1, found 0";
+    init_made_outputs: MadeConfig::new(vec![8]).init(2, 0, 0, &device()) => "MadeConfig.outputs: must be at least 1, found 0";
+    init_autoregressive: MaskedAutoregressiveConfig::new(0).init(Affine::default(), &device()) => "MadeConfig.features: must be at least 1, found 0";
+    made_input: MadeConfig::new(vec![8]).init(3, 1, 0, &device()).forward(zeros(WIDE), None) => "Made: expected an input of width 3, found 4";
+    made_mask: MaskedLinear::new(LinearConfig::new(2, 3).init(&device()), Tensor::<2, Bool>::from_data([[true, true], [true, true]], &device())) => "MaskedLinear: expected a mask of shape [2, 3], found [2, 2]";
+    autoregressive_outputs: MaskedAutoregressive::new(Affine::default(), MadeConfig::new(vec![8]).init(3, 3, 0, &device())) => "MaskedAutoregressive: expected 2 parameters per feature from the network, found 3";
+    autoregressive_method: autoregressive(0).with_inverse(InverseMethod::FixedPoint { tolerance: NAN }) => "InverseMethod.tolerance: must be at least 0 and finite, found NaN";
+    autoregressive_forward: autoregressive(0).forward(zeros(WIDE), None) => "MaskedAutoregressive: expected shape [batch, 3], found [2, 4]";
+    autoregressive_inverse: autoregressive(0).inverse(zeros(WIDE), None) => "MaskedAutoregressive: expected shape [batch, 3], found [2, 4]";
+    autoregressive_image: autoregressive(0).inverse_with_log_det(zeros([2, 1, 2, 2]), None) => "MaskedAutoregressive: expected shape [batch, 3 values], found [2, 1, 2, 2]";
+    autoregressive_context_missing: autoregressive(2).inverse(zeros([4, 3]), None) => "Made: expected a context of width 2, found none";
+    autoregressive_context_wide: autoregressive(2).forward(zeros([4, 3]), Some(&zeros([4, 3]))) => "Made: expected a context of width 2, found 3";
+    autoregressive_context_unexpected: autoregressive(0).inverse(zeros([4, 3]), Some(&zeros([4, 1]))) => "Made: expected a context of width 0, found 1";
+
+    flow_event: flow(0).log_prob(zeros(WIDE)) => "Coupling: expected shape [batch, 3], found [2, 4]";
+    flow_context_missing: flow(1).log_prob(zeros([2, 3])) => "Mlp: expected a context of width 1, found none";
+    flow_context_rows: flow(1).log_prob_given(zeros([3, 3]), &zeros([2, 1])) => "Flow: expected a context of 1 or 3 rows, found 2";
+    flow_sample_rows: flow(1).sample_given(4, &zeros([3, 1])) => "Flow: expected a context of 1 or 4 rows, found 3";
+    flow_batch: flow(0).log_prob_batched(zeros([3, 3]), None, 0) => "log_prob_batched: expected a batch of at least 1 row, found 0";
+    flow_base: Flow::new(Exp {}, StandardNormal::<2>::new([3], &device())).log_prob(zeros(WIDE)) => "StandardNormal: expected an event of shape [3] after the batch axis, found shape [2, 4]";
+    diag_normal_shape: DiagNormalConfig::new(vec![3]).init::<2>(&device()).log_prob(zeros(WIDE), None) => "DiagNormal: expected an event of shape [3] after the batch axis, found shape [2, 4]";
+}

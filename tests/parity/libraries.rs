@@ -1,0 +1,292 @@
+//! How a file of each library is loaded through the public API.
+
+use burn_flows::Flow;
+use burn_flows::bijector::{ActNormConfig, AnyBijector, Bijector};
+use burn_flows::burn::tensor::Tensor;
+use burn_flows::conditioner::ActivationConfig;
+use burn_flows::distribution::DiagNormal;
+use burn_flows::interop::normflows::{self, GlowOptions, Layer, SplitMode};
+use burn_flows::interop::{StateDict, flowjax, nflows, zuko};
+use burn_flows::univariate::{ScaleMap, SplineDomain};
+
+use crate::DEVICE;
+use crate::compare::{self, VALUE, flatten, numbers};
+use crate::reference::Reference;
+use crate::report::Report;
+
+/// A single layer, whose file speaks of a standard normal base, as a flow of one row's shape.
+fn on_standard<const D: usize, B: Bijector<D>>(
+    layer: B,
+    row: [usize; D],
+) -> Flow<B, DiagNormal<D>> {
+    let device = &*DEVICE;
+    let base = DiagNormal::fixed(Tensor::zeros(row, device), Tensor::ones(row, device));
+    Flow::new(layer, base.expect("zeros and ones"))
+}
+
+/// The shape of one row of a file's data.
+fn row<const D: usize>(reference: &Reference) -> Result<[usize; D], String> {
+    let shape = reference.shape("io.x")?;
+    let mut row = <[usize; D]>::try_from(shape.as_slice())
+        .map_err(|_| format!("`io.x` has shape {shape:?}, expected {D} axes"))?;
+    row[0] = 1;
+    Ok(row)
+}
+
+/// Whether the events of a file are images.
+fn of_images(reference: &Reference) -> Result<bool, String> {
+    Ok(reference.shape("io.x")?.len() == 4)
+}
+
+fn nflows_options(reference: &Reference) -> nflows::Options {
+    let options = nflows::Options::new();
+    let (epsilon, momentum) = (options.epsilon, options.momentum);
+    let options = match reference.argument("tail_bound") {
+        Some(bound) => options.with_spline_domain(SplineDomain::LinearTails { bound }),
+        None => options,
+    };
+    options
+        .with_epsilon(reference.argument("eps").unwrap_or(epsilon))
+        .with_momentum(reference.argument("momentum").unwrap_or(momentum))
+}
+
+pub fn nflows_stack(reference: &Reference) -> Result<Report, String> {
+    let options = nflows_options(reference);
+    compare::flow::<2, _>(reference, |state, device| nflows::flow(state, &options, device))
+}
+
+/// The one tensor of the layer decides its width, so that a wrong one fits itself.
+pub fn nflows_householder(reference: &Reference) -> Result<Report, String> {
+    let (features, shape) = (row::<2>(reference)?[1], reference.shape("q_vectors")?);
+    if shape.last() != Some(&features) {
+        return Err(format!("`q_vectors` has shape {shape:?}, of events of {features} features"));
+    }
+    nflows_stack(reference)
+}
+
+pub fn nflows_actnorm(reference: &Reference) -> Result<Report, String> {
+    let mut report = if of_images(reference)? {
+        let row = row(reference)?;
+        compare::flow::<4, _>(reference, |state, device| {
+            Ok(on_standard(nflows::act_norm(state, "", device)?, row))
+        })?
+    } else {
+        nflows_stack(reference)?
+    };
+    if reference.tensors.contains("extra.data_init.x") {
+        let log_scale = reference.floats("extra.data_init.log_scale")?;
+        let shift = reference.floats("extra.data_init.shift")?;
+        // nflows divides by the standard deviation alone, this crate by 1e-6 more.
+        let std = || log_scale.iter().map(|s| (-s).exp());
+        let floored = std().map(|std| -(std + 1e-6).ln()).collect();
+        let shift = shift.iter().zip(std()).map(|(t, std)| t * std / (std + 1e-6)).collect();
+        data_init(reference, floored, shift, &mut report)?;
+    }
+    Ok(report)
+}
+
+pub fn normflows_actnorm(reference: &Reference) -> Result<Report, String> {
+    let mut report = if of_images(reference)? {
+        let row = row(reference)?;
+        compare::flow::<4, _>(reference, |state, device| {
+            Ok(on_standard(normflows::act_norm(state, "", device)?, row))
+        })?
+    } else {
+        normflows_layer(reference, Layer::ActNorm)?
+    };
+    // normflows scales and shifts latent to data: z = (x - t) exp(-s).
+    let (s, t) = (reference.floats("extra.data_init.s")?, reference.floats("extra.data_init.t")?);
+    let log_scale = s.iter().map(|s| -s).collect();
+    let shift = s.iter().zip(t).map(|(s, t)| -t * (-s).exp()).collect();
+    data_init(reference, log_scale, shift, &mut report)?;
+    Ok(report)
+}
+
+/// An ActNorm that has seen the library's first batch, against the parameters it should have.
+fn data_init(
+    reference: &Reference,
+    log_scale: Vec<f64>,
+    shift: Vec<f64>,
+    report: &mut Report,
+) -> Result<(), String> {
+    let x = "extra.data_init.x";
+    let layer = ActNormConfig::new(log_scale.len()).init(&DEVICE);
+    let layer = if reference.shape(x)?.len() == 4 {
+        layer.init_from_data(reference.tensor::<4>(x, &DEVICE)?, None).0
+    } else {
+        layer.init_from_data(reference.tensor::<2>(x, &DEVICE)?, None).0
+    };
+    let found = flatten(&layer);
+    let (found_scale, found_shift) = found.split_at(log_scale.len());
+    report.values("initial log_scale", found_scale, &log_scale, VALUE);
+    report.values("initial shift", found_shift, &shift, VALUE);
+    Ok(())
+}
+
+/// One step in training mode: what comes out, and the running statistics it leaves.
+pub fn nflows_train_step(reference: &Reference) -> Result<Report, String> {
+    let mut report = nflows_stack(reference)?;
+    let options = nflows_options(reference);
+    let tracked = DEVICE.clone().autodiff();
+    let read = |part: &str, device| {
+        nflows::batch_norm(&reference.tensors, part, &options, device).map_err(|e| e.to_string())
+    };
+    let layer = read("extra.before", &tracked)?;
+    let x = reference.tensor::<2>("extra.train.x", &DEVICE)?;
+    let (z, log_det) = layer.forward(x, None);
+    report.values("training z", &numbers(z), reference.floats("extra.train.z")?, VALUE);
+    let expected = reference.floats("extra.train.logabsdet")?;
+    report.values("training log_det", &numbers(log_det), expected, VALUE);
+    let after = flatten(&read("extra.after", &DEVICE)?);
+    report.values("weights and running statistics", &flatten(&layer), &after, VALUE);
+    Ok(report)
+}
+
+fn zuko_options(reference: &Reference) -> zuko::Options {
+    let options = zuko::Options::new();
+    match reference.argument("slope") {
+        Some(slope) => options.with_scale_map(ScaleMap::SoftBound { bound: -slope.ln() }),
+        None => options,
+    }
+}
+
+pub fn zuko_real_nvp(reference: &Reference) -> Result<Report, String> {
+    let options = zuko_options(reference);
+    compare::flow::<2, _>(reference, |state, device| zuko::real_nvp(state, &options, device))
+}
+
+pub fn zuko_maf(reference: &Reference) -> Result<Report, String> {
+    let options = zuko_options(reference);
+    compare::flow::<2, _>(reference, |state, device| zuko::maf(state, &options, device))
+}
+
+pub fn zuko_affine(reference: &Reference) -> Result<Report, String> {
+    let (options, row) = (zuko_options(reference), row(reference)?);
+    compare::flow::<2, _>(reference, |state, device| {
+        Ok(on_standard(zuko::elementwise_affine(state, "", &options, device)?, row))
+    })
+}
+
+/// One layer whose tensors stand at the top of the file.
+pub fn normflows_layer(reference: &Reference, layer: Layer) -> Result<Report, String> {
+    let (relu, row) = (ActivationConfig::Relu, row(reference)?);
+    compare::flow::<2, Flow<AnyBijector, _>>(reference, |state, device| {
+        Ok(on_standard(normflows::layer(state, "", &layer, &relu, device)?, row))
+    })
+}
+
+fn normflows_stack(reference: &Reference, layers: &[Layer]) -> Result<Report, String> {
+    let relu = ActivationConfig::Relu;
+    compare::flow::<2, _>(reference, |state, device| normflows::flow(state, layers, &relu, device))
+}
+
+pub fn normflows_masked(reference: &Reference) -> Result<Report, String> {
+    let layers = vec![Layer::MaskedAffine; numbered_flows(&reference.state())];
+    normflows_stack(reference, &layers)
+}
+
+/// The scale of a block, which is `default` where the case does not name one.
+fn normflows_scale(reference: &Reference, default: ScaleMap) -> Option<ScaleMap> {
+    let text = said(reference);
+    match &text {
+        text if text.contains("additive") || text.contains("scale=False") => None,
+        text if text.contains("sigmoid_inv") => Some(normflows::SIGMOID_INV),
+        text if text.contains("sigmoid") => Some(normflows::SIGMOID),
+        text if text.contains("exp") => Some(ScaleMap::Exp),
+        _ => Some(default),
+    }
+}
+
+/// Everything a case says about how it was made.
+fn said(reference: &Reference) -> String {
+    format!("{} {}", reference.case, reference.constructor())
+}
+
+/// Blocks and swaps in turn. The swaps save nothing, so the file does not even say how many.
+pub fn normflows_blocks(reference: &Reference) -> Result<Report, String> {
+    let scale_map = normflows_scale(reference, ScaleMap::Exp);
+    let inverted = said(reference).contains("channel_inv");
+    normflows_swapped(reference, Layer::AffineCouplingBlock { scale_map, inverted })
+}
+
+pub fn normflows_maf(reference: &Reference) -> Result<Report, String> {
+    normflows_swapped(reference, Layer::MaskedAutoregressive)
+}
+
+/// A layer and a swap in turn.
+fn normflows_swapped(reference: &Reference, layer: Layer) -> Result<Report, String> {
+    let features = row::<2>(reference)?[1];
+    let pair = [layer, Layer::PermuteSwap { features }];
+    normflows_stack(reference, &pair.repeat(numbered_flows(&reference.state())))
+}
+
+pub fn normflows_swap(reference: &Reference) -> Result<Report, String> {
+    let features = row::<2>(reference)?[1];
+    normflows_layer(reference, Layer::PermuteSwap { features })
+}
+
+/// How many different `flows.k` have tensors.
+fn numbered_flows(state: &StateDict) -> usize {
+    let number = |name: &str| name.strip_prefix("flows.")?.split('.').next()?.parse::<usize>().ok();
+    state.names().filter_map(number).collect::<std::collections::BTreeSet<_>>().len()
+}
+
+fn glow_options(reference: &Reference) -> Result<GlowOptions, String> {
+    let [_, _, height, width] = row(reference)?;
+    let text = said(reference);
+    let split_mode = match &text {
+        text if text.contains("checkerboard_inv") => SplitMode::CheckerboardInv,
+        text if text.contains("checkerboard") => SplitMode::Checkerboard,
+        text if text.contains("channel_inv") => SplitMode::ChannelInv,
+        _ => SplitMode::Channel,
+    };
+    let scale_map = normflows_scale(reference, normflows::SIGMOID);
+    Ok(GlowOptions::new([height, width]).with_scale_map(scale_map).with_split_mode(split_mode))
+}
+
+pub fn normflows_glow_block(reference: &Reference) -> Result<Report, String> {
+    let (options, row) = (glow_options(reference)?, row(reference)?);
+    compare::flow::<4, _>(reference, |state, device| {
+        Ok(on_standard(normflows::glow_block(state, "", &options, device)?, row))
+    })
+}
+
+pub fn normflows_glow(reference: &Reference) -> Result<Report, String> {
+    let options = glow_options(reference)?;
+    compare::flow::<4, _>(reference, |state, device| normflows::multiscale(state, &options, device))
+}
+
+pub fn nflows_conv(reference: &Reference) -> Result<Report, String> {
+    let row = row(reference)?;
+    compare::flow::<4, _>(reference, |state, device| {
+        Ok(on_standard(nflows::one_by_one_convolution(state, "", device)?, row))
+    })
+}
+
+pub fn normflows_conv(reference: &Reference) -> Result<Report, String> {
+    let row = row(reference)?;
+    compare::flow::<4, _>(reference, |state, device| {
+        Ok(on_standard(normflows::invertible_conv(state, "", device)?, row))
+    })
+}
+
+pub fn nflows_glow(reference: &Reference) -> Result<Report, String> {
+    let (options, [_, _, height, width]) = (nflows_options(reference), row(reference)?);
+    compare::flow::<4, _>(reference, |state, device| {
+        nflows::glow(state, [height, width], &options, device)
+    })
+}
+
+pub fn flowjax_coupling(reference: &Reference) -> Result<Report, String> {
+    let options = flowjax::Options::new();
+    compare::flow::<2, _>(reference, |state, device| {
+        flowjax::coupling_flow(state, &options, device)
+    })
+}
+
+pub fn flowjax_maf(reference: &Reference) -> Result<Report, String> {
+    let options = flowjax::Options::new();
+    compare::flow::<2, _>(reference, |state, device| {
+        flowjax::masked_autoregressive_flow(state, &options, device)
+    })
+}
