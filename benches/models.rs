@@ -66,8 +66,8 @@ fn maf(features: usize) -> Maf {
 }
 
 fn autoregressive(criterion: &mut Criterion) {
-    for features in [16, 64, 256] {
-        model(criterion, "maf", [1024, features], maf(features));
+    for [batch, features] in [[1024, 16], [64, 64], [1024, 64], [1024, 256]] {
+        model(criterion, "maf", [batch, features], maf(features));
     }
 }
 

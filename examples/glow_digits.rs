@@ -69,7 +69,7 @@ struct Args {
     runs: u64,
 }
 
-const EPOCHS: usize = 400;
+const EPOCHS: usize = 600;
 
 /// Images as integers `[n, channels, height, width]`, and one-hot classes where there are some.
 struct Part {
