@@ -164,8 +164,8 @@ pub fn masked_autoregressive_flow(
         };
         let style = Style { activated_context: false, bare_blocks: false };
         let network = MaskedNet { input, context: None, hidden, blocks: vec![], output, style };
-        let layer =
-            network.affine(features, [0, 1], options.scale_map, &options.activation, device)?;
+        let univariate = AnyUnivariate::Affine(Affine::new(options.scale_map));
+        let layer = network.layer(features, univariate, [0, 1], &options.activation, device)?;
         Ok(AnyBijector::MaskedAutoregressive(layer))
     })
 }

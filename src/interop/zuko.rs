@@ -296,6 +296,7 @@ fn autoregressive_in(
     };
     let style = Style { activated_context: false, bare_blocks: true };
     let network = MaskedNet { input, context: None, hidden: plain, blocks, output, style };
-    let layer = network.affine(features, [0, 1], options.scale_map, &options.activation, device)?;
+    let univariate = AnyUnivariate::Affine(Affine::new(options.scale_map));
+    let layer = network.layer(features, univariate, [0, 1], &options.activation, device)?;
     Ok((layer, features))
 }

@@ -10,7 +10,7 @@ use crate::interop::StateDict;
 use crate::interop::dense::Dense;
 use crate::interop::masked::{MadeParts, MaskedNet};
 use crate::interop::scope::{Scope, whole};
-use crate::univariate::{AnyUnivariate, ScaleMap};
+use crate::univariate::{Affine, AnyUnivariate, ScaleMap};
 
 /// The scale of `MaskedAffineAutoregressiveTransform`, which it has no option for:
 /// `softplus(u) + 1e-3`.
@@ -82,6 +82,7 @@ pub(super) fn autoregressive_in(
     let features = input.inputs();
     let style = Style { activated_context: true, bare_blocks: false };
     let network = MaskedNet { input, context, hidden, blocks, output, style };
-    let layer = network.affine(features, [1, 0], SCALE, &options.activation, device)?;
+    let univariate = AnyUnivariate::Affine(Affine::new(SCALE));
+    let layer = network.layer(features, univariate, [1, 0], &options.activation, device)?;
     Ok((layer, features))
 }
