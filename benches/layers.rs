@@ -12,7 +12,7 @@ use burn_flows::bijector::{
 use burn_flows::burn::module::Module;
 use burn_flows::burn::tensor::Device;
 use burn_flows::testing::moved;
-use burn_flows::univariate::{Additive, Affine, RationalQuadraticConfig};
+use burn_flows::univariate::{Additive, Affine, HalfTurn, RationalQuadraticConfig, SplineDomain};
 use criterion::{Criterion, criterion_group, criterion_main};
 
 const BATCH: usize = 1024;
@@ -79,6 +79,10 @@ fn layers(criterion: &mut Criterion) {
     }
     let spline = RationalQuadraticConfig::new().init();
     layer(criterion, "coupling_spline", &coupling(Mask::Halves).init(spline, &device));
+    let bound = std::f64::consts::PI;
+    let domain = SplineDomain::LinearTails { bound };
+    let turned = HalfTurn::new(RationalQuadraticConfig::new().with_domain(domain).init(), bound);
+    layer(criterion, "coupling_half_turn", &coupling(Mask::Halves).init(turned, &device));
     layer(criterion, "actnorm", &ActNormConfig::new(FEATURES).init(&device));
     layer(criterion, "batch_norm", &BatchNormConfig::new(FEATURES).init(&device));
     layer(criterion, "lu_linear", &LuLinearConfig::new(FEATURES).init(&device));

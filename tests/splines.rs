@@ -2,7 +2,9 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use burn_flows::Noise;
-use burn_flows::univariate::{KnotMap, RationalQuadraticConfig, SplineDomain, Univariate};
+use burn_flows::univariate::{
+    HalfTurn, KnotMap, RationalQuadraticConfig, SplineDomain, Univariate,
+};
 
 /// The shape of a draw, and draws: a million elements a map together.
 const SHAPE: [usize; 2] = [64, 256];
@@ -90,4 +92,9 @@ fn rational_quadratic_on_a_circle() {
 #[test]
 fn rational_quadratic_of_soft_bounds() {
     survives(&rqs(TAILS).with_bins(5).with_knot_map(KnotMap::SoftBound { bound: 6.9 }).init(), 5.0);
+}
+
+#[test]
+fn rational_quadratic_behind_half_a_turn() {
+    survives(&HalfTurn::new(rqs(TAILS).with_bins(4).init(), 5.0), 5.0);
 }

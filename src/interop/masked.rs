@@ -249,7 +249,8 @@ mod tests {
         dict.insert("hyper.2.weight", HostTensor::floats([1.0, 0.0, 10.0, 0.0], [4, 1]));
         dict.insert("hyper.2.bias", HostTensor::floats([0.25, 0.0, 0.25, 0.0], [4]));
         dict.insert("hyper.2.mask", HostTensor::bools(output, [4, 1]));
-        zuko::autoregressive(&dict, "", &zuko::Options::new(), &Device::flex())
+        let options = zuko::Options::new();
+        zuko::autoregressive(&dict, "", &zuko::Univariate::Affine, &options, &Device::flex())
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The layers of rows that take more than a line.
 
+use std::f64::consts::PI;
+
 use burn::nn::activation::ActivationConfig as BurnActivation;
 use burn::tensor::Tensor;
 use burn_flows::Noise;
@@ -199,7 +201,8 @@ pub fn near<const D: usize>(shape: [usize; D]) -> Suite<D> {
 
 pub const TAILS: SplineDomain = SplineDomain::LinearTails { bound: 3.0 };
 pub const UNIT: SplineDomain = SplineDomain::Interval { low: 0.0, high: 1.0 };
-pub const CIRCLE: SplineDomain = SplineDomain::Circular { bound: std::f64::consts::PI };
+pub const CIRCLE: SplineDomain = SplineDomain::Circular { bound: PI };
+pub const ANGLE: SplineDomain = SplineDomain::LinearTails { bound: PI };
 pub const ZUKO: KnotMap = KnotMap::SoftBound { bound: 6.9 };
 
 pub fn rqs(bins: usize, domain: SplineDomain) -> RationalQuadraticConfig {
@@ -214,6 +217,14 @@ pub fn spline<U: Univariate>(map: U) -> Coupling<U, Mlp> {
 pub fn at_ends(bound: f64) -> Suite<2> {
     let edges = [bound, -bound, 1.0001 * bound, -1.0001 * bound, 1e30, -1e30];
     Suite::new([3, 4]).with_edges(&edges).with_range_edges(&edges)
+}
+
+/// Angles.
+pub fn on_circle() -> Suite<2> {
+    Suite::new([3, 4])
+        .with_domain(-PI, PI)
+        .with_range(-PI, PI)
+        .with_edges(&[PI, -PI, 0.0, 40.0, 1e30])
 }
 
 /// On an interval, with its ends and values outside.

@@ -14,7 +14,8 @@ use burn_flows::model::{
 };
 use burn_flows::testing::{Check, Suite};
 use burn_flows::univariate::{
-    Additive, Affine, AnyUnivariateConfig, KnotMap, RationalQuadratic, ScaleMap, SplineDomain,
+    Additive, Affine, AnyUnivariateConfig, HalfTurn, KnotMap, RationalQuadratic, ScaleMap,
+    SplineDomain,
 };
 
 use crate::layers::*;
@@ -125,6 +126,8 @@ rows! {
     rqs_elementwise: Elementwise::<RationalQuadratic>::new(rqs(8, TAILS).init(), 4, &DEVICE), at_ends(3.0).without(Check::Gradients); // a slope moves the values of its two bins only
     rqs_elementwise_circle: Elementwise::new(rqs(2, CIRCLE).init(), 4, &DEVICE), at_ends(std::f64::consts::PI);
     rqs_elementwise_unit: Elementwise::new(rqs(2, UNIT).init(), 4, &DEVICE), inside(0.0, 1.0);
+    half_turn: spline(HalfTurn::new(rqs(4, ANGLE).init(), std::f64::consts::PI)), on_circle();
+    half_turn_any: spline(AnyUnivariateConfig::HalfTurn { bound: std::f64::consts::PI, spline: rqs(3, ANGLE).with_knot_map(ZUKO) }.init()), on_circle();
     rqs_any: spline(AnyUnivariateConfig::RationalQuadratic(rqs(4, TAILS)).init()), at_ends(3.0);
 
     mlp_one_layer: affine(CouplingConfig::new(4).with_mlp(MlpConfig::new(vec![7]))), [3, 4];

@@ -10,7 +10,7 @@ use burn_flows::conditioner::{
     ResidualConvNetConfig,
 };
 use burn_flows::distribution::{ChannelPriorConfig, DiagNormalConfig};
-use burn_flows::interop::{HostTensor, StateDict, nflows, normflows};
+use burn_flows::interop::{HostTensor, StateDict, nflows, normflows, zuko};
 use burn_flows::model::{
     GlowConfig, IafConfig, MafConfig, MafMogConfig, NiceConfig, NsfConfig, RealNvpConfig,
     RealNvpImageConfig,
@@ -41,6 +41,16 @@ fn activated(activation: BurnActivation) -> MadeConfig {
 fn singular(name: &str) -> StateDict {
     let mut dict = StateDict::new();
     dict.insert(name, HostTensor::floats([0.1, 0.3, 0.2, 0.6], [2, 2]));
+    dict
+}
+
+/// A zuko flow of one feature, with as many raw widths, heights and slopes.
+fn zuko_spline(sizes: [usize; 3]) -> StateDict {
+    let mut dict = StateDict::new();
+    for (index, size) in sizes.into_iter().enumerate() {
+        let name = format!("transform.transforms.0.phi.{index}");
+        dict.insert(name, HostTensor::floats(vec![0.0; size], [1, size]));
+    }
     dict
 }
 
@@ -127,6 +137,12 @@ errors! {
     rqs_bound_infinite: rqs_in(SplineDomain::Circular { bound: f64::INFINITY }) => "SplineDomain.bound: must be positive and finite, found inf";
     rqs_low: rqs_in(SplineDomain::Interval { low: NAN, high: 1.0 }) => "SplineDomain.low: must be finite, found NaN";
     rqs_high: rqs_in(SplineDomain::Interval { low: 2.0, high: -1.0 }) => "SplineDomain.high: must be finite and above low 2, found -1";
+    half_turn_bound: AnyUnivariateConfig::HalfTurn { bound: -1.0, spline: rqs() }.validate() => "HalfTurn.bound: must be positive and finite, found -1";
+    half_turn_spline: AnyUnivariateConfig::HalfTurn { bound: 1.0, spline: rqs().with_bins(1) }.validate() => "RationalQuadraticConfig.bins: must be at least 2, found 1";
+    zuko_slope: zuko::nsf(&zuko_spline([2, 2, 1]), &zuko::Options::new().with_slope(1.0), &device()) => "KnotMap.bound: must be in (0, 20], found -0";
+    zuko_heights: zuko::nsf(&zuko_spline([2, 1, 2]), &zuko::Options::new(), &device()) => "tensor `transform.transforms.0.phi.1`: holds 1 numbers an element, expected 2";
+    zuko_params: zuko::nsf(&zuko_spline([2, 2, 2]), &zuko::Options::new(), &device()) => "tensor `transform.transforms.0.phi.0`: gives 6 parameters an element, wrong for Spline { bound: 5.0 }";
+    zuko_map: zuko::maf(&zuko_spline([1, 1, 1]), &zuko::Options::new(), &device()) => "tensor `transform.transforms.0.phi.2` of shape [1, 1] belongs to no part of the model";
     rqs_soft_bound: rqs().with_knot_map(KnotMap::SoftBound { bound: 0.0 }).validate() => "KnotMap.bound: must be in (0, 20], found 0";
     rqs_logit_scale: rqs().with_knot_map(KnotMap::Softmax { logit_scale: NAN, slope_offset: None }).validate() => "KnotMap.logit_scale: must be finite, found NaN";
     rqs_slope_offset: rqs().with_knot_map(KnotMap::Softmax { logit_scale: 1.0, slope_offset: Some(f64::INFINITY) }).validate() => "KnotMap.slope_offset: must be finite, found inf";

@@ -1,6 +1,7 @@
 //! Which files there are, and which of them are compared.
 
 use burn_flows::interop::normflows::Layer;
+use burn_flows::interop::zuko;
 
 use crate::libraries::*;
 use crate::reference::Reference;
@@ -38,8 +39,11 @@ const COMPARED: &[(&str, &str, Check)] = &[
     ("nflows", "maf", nflows_stack),
     ("zuko", "nice", zuko_real_nvp),
     ("zuko", "realnvp", zuko_real_nvp),
-    ("zuko", "univariate_affine", zuko_affine),
+    ("zuko", "univariate_affine", |r| zuko_elementwise(r, zuko::Univariate::Affine)),
+    ("zuko", "univariate_rqs", zuko_spline),
     ("zuko", "maf", zuko_maf),
+    ("zuko", "nsf", zuko_nsf),
+    ("zuko", "ncsf", zuko_ncsf),
     ("normflows", "realnvp_masked_affine", normflows_masked),
     ("normflows", "nice_masked_affine", normflows_masked),
     ("normflows", "affine_coupling_block", normflows_blocks),
@@ -66,8 +70,6 @@ const LATER: &[(&str, &str, &str)] = &[
     ("nflows", "linear_spline_coupling", SCALAR_MAPS),
     ("nflows", "quadratic_spline_coupling", SCALAR_MAPS),
     ("nflows", "cubic_spline_coupling", SCALAR_MAPS),
-    ("zuko", "nsf", SCALAR_MAPS),
-    ("zuko", "ncsf", SCALAR_MAPS),
     ("zuko", "naf", SCALAR_MAPS),
     ("zuko", "unaf", SCALAR_MAPS),
     ("zuko", "gf", SCALAR_MAPS),
@@ -76,7 +78,6 @@ const LATER: &[(&str, &str, &str)] = &[
     ("zuko", "cnf", SCALAR_MAPS),
     ("zuko", "univariate_bernstein", SCALAR_MAPS),
     ("zuko", "univariate_gaussianization", SCALAR_MAPS),
-    ("zuko", "univariate_rqs", SCALAR_MAPS),
     ("zuko", "univariate_sos", SCALAR_MAPS),
     ("normflows", "ar_rqs", SCALAR_MAPS),
     ("normflows", "circular_ar_rqs", SCALAR_MAPS),

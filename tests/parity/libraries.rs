@@ -144,10 +144,10 @@ pub fn nflows_train_step(reference: &Reference) -> Result<Report, String> {
 
 fn zuko_options(reference: &Reference) -> zuko::Options {
     let options = zuko::Options::new();
-    match reference.argument("slope") {
-        Some(slope) => options.with_scale_map(ScaleMap::SoftBound { bound: -slope.ln() }),
-        None => options,
-    }
+    // As a keyword of the constructor, or in the dictionary of keywords.
+    let slope = reference.argument("slope").or_else(|| reference.entry("slope"));
+    let slope = slope.unwrap_or(options.slope);
+    options.with_slope(slope).with_adjacency(reference.constructor().contains("adjacency"))
 }
 
 pub fn zuko_real_nvp(reference: &Reference) -> Result<Report, String> {
@@ -160,11 +160,27 @@ pub fn zuko_maf(reference: &Reference) -> Result<Report, String> {
     compare::flow::<2, _>(reference, |state, device| zuko::maf(state, &options, device))
 }
 
-pub fn zuko_affine(reference: &Reference) -> Result<Report, String> {
+pub fn zuko_nsf(reference: &Reference) -> Result<Report, String> {
+    let options = zuko_options(reference);
+    compare::flow::<2, _>(reference, |state, device| zuko::nsf(state, &options, device))
+}
+
+pub fn zuko_ncsf(reference: &Reference) -> Result<Report, String> {
+    let options = zuko_options(reference);
+    compare::flow::<2, _>(reference, |state, device| zuko::ncsf(state, &options, device))
+}
+
+/// A scalar map with free parameters.
+pub fn zuko_elementwise(reference: &Reference, map: zuko::Univariate) -> Result<Report, String> {
     let (options, row) = (zuko_options(reference), row(reference)?);
     compare::flow::<2, _>(reference, |state, device| {
-        Ok(on_standard(zuko::elementwise_affine(state, "", &options, device)?, row))
+        Ok(on_standard(zuko::elementwise(state, "", &map, &options, device)?, row))
     })
+}
+
+pub fn zuko_spline(reference: &Reference) -> Result<Report, String> {
+    let bound = reference.argument("bound").unwrap_or(5.0);
+    zuko_elementwise(reference, zuko::Univariate::Spline { bound })
 }
 
 /// One layer whose tensors stand at the top of the file.
