@@ -75,7 +75,7 @@ fn a_wrong_number_anywhere_fails() {
             "blocks.0.linear.weight",
         ),
         ("zuko/maf_residual.safetensors", "io.z", 1e-7, "z "),
-        ("zuko/nsf.safetensors", "grad_io.x", 1e-5, "gradient of x"),
+        ("zuko/ncsf.safetensors", "grad_io.x", 1e-5, "gradient of x"),
         ("normflows/maf.safetensors", "io.logabsdet2", 1e-5, "log_det2 "),
         ("flowjax/maf_affine_context.safetensors", "io.log_prob", 1e-7, "log_prob "),
         ("flowjax/coupling_affine.safetensors", net, 1e-4, "layers[1].weight"),
