@@ -5,9 +5,9 @@ use std::hint::black_box;
 use burn_flows::Noise;
 use burn_flows::bijector::{
     ActNormConfig, BatchNormConfig, Bijector, Conv1x1Matrix, CouplingConfig, DenseLinearConfig,
-    Elementwise, HaarSqueeze, HouseholderConfig, InverseMethod, InvertibleConv1x1Config,
+    Elementwise, HaarSqueeze, HouseholderConfig, InverseMethod, InvertibleConv1x1Config, LeakyTanh,
     LuLinearConfig, Mask, MaskedAutoregressiveConfig, Permutation, QrLinearConfig, Squeeze,
-    SvdLinearConfig,
+    SvdLinearConfig, TriangularLinearConfig,
 };
 use burn_flows::burn::module::Module;
 use burn_flows::burn::tensor::Device;
@@ -86,6 +86,9 @@ fn layers(criterion: &mut Criterion) {
     layer(criterion, "actnorm", &ActNormConfig::new(FEATURES).init(&device));
     layer(criterion, "batch_norm", &BatchNormConfig::new(FEATURES).init(&device));
     layer(criterion, "lu_linear", &LuLinearConfig::new(FEATURES).init(&device));
+    let triangular = TriangularLinearConfig::new(FEATURES).init(&device);
+    layer(criterion, "triangular_linear", &triangular);
+    layer(criterion, "leaky_tanh", &LeakyTanh::new(3.0).expect("a turn in range"));
     layer(criterion, "dense_linear", &DenseLinearConfig::new(FEATURES).init(&device));
     layer(criterion, "householder", &HouseholderConfig::new(FEATURES, 8).init(&device));
     layer(criterion, "qr_linear", &QrLinearConfig::new(FEATURES, 8).init(&device));

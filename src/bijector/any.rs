@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::{
     ActNorm, ActNormConfig, BatchNorm, BatchNormConfig, Bijector, Coupling, CouplingConfig,
     DenseLinear, DenseLinearConfig, Elementwise, Exp, Householder, HouseholderConfig, Inverse,
-    LeakyRelu, Logit, LuLinear, LuLinearConfig, MaskedAutoregressive, MaskedAutoregressiveConfig,
-    Permutation, QrLinear, QrLinearConfig, Softplus, Standardize, SvdLinear, SvdLinearConfig, Tanh,
-    Trace,
+    LeakyRelu, LeakyTanh, Logit, LuLinear, LuLinearConfig, MaskedAutoregressive,
+    MaskedAutoregressiveConfig, Permutation, QrLinear, QrLinearConfig, Softplus, Standardize,
+    SvdLinear, SvdLinearConfig, Tanh, Trace, TriangularLinear, TriangularLinearConfig,
 };
 use crate::conditioner::Mlp;
 use crate::error::{Result, at_least};
@@ -52,6 +52,8 @@ pub enum AnyBijector {
     Inverse(Inverse<Vec<AnyBijector>>),
     /// [`LeakyRelu`].
     LeakyRelu(LeakyRelu),
+    /// [`LeakyTanh`].
+    LeakyTanh(LeakyTanh),
     /// [`Logit`].
     Logit(Logit),
     /// [`LuLinear`].
@@ -74,6 +76,8 @@ pub enum AnyBijector {
     SvdLinear(SvdLinear),
     /// [`Tanh`].
     Tanh(Tanh),
+    /// [`TriangularLinear`].
+    TriangularLinear(TriangularLinear),
 }
 
 /// Which [`AnyBijector`], with its configuration.
@@ -113,6 +117,11 @@ pub enum AnyBijectorConfig {
     LeakyRelu {
         /// The slope below zero.
         slope: f64,
+    },
+    /// [`LeakyTanh`].
+    LeakyTanh {
+        /// Where the line begins.
+        turn: f64,
     },
     /// [`Logit`].
     Logit {
@@ -160,6 +169,8 @@ pub enum AnyBijectorConfig {
     SvdLinear(SvdLinearConfig),
     /// [`Tanh`].
     Tanh,
+    /// [`TriangularLinear`].
+    TriangularLinear(TriangularLinearConfig),
 }
 
 impl AnyBijectorConfig {
@@ -201,6 +212,7 @@ impl AnyBijectorConfig {
             }
             Self::Inverse(inner) => AnyBijector::Inverse(Inverse::new(all(inner)?)),
             Self::LeakyRelu { slope } => AnyBijector::LeakyRelu(LeakyRelu::new(*slope)?),
+            Self::LeakyTanh { turn } => AnyBijector::LeakyTanh(LeakyTanh::new(*turn)?),
             Self::Logit { alpha } => AnyBijector::Logit(Logit::new(*alpha)?),
             Self::LuLinear(config) => {
                 config.validate()?;
@@ -238,6 +250,10 @@ impl AnyBijectorConfig {
                 AnyBijector::SvdLinear(config.init(device))
             }
             Self::Tanh => AnyBijector::Tanh(Tanh {}),
+            Self::TriangularLinear(config) => {
+                config.validate()?;
+                AnyBijector::TriangularLinear(config.init(device))
+            }
         })
     }
 }
@@ -248,7 +264,7 @@ macro_rules! each {
         each!($self, ($layer, _wrap, _name) => $body)
     };
     ($self:expr, ($layer:ident, $wrap:ident, $name:ident) => $body:expr) => {
-        each!(@ $self, ($layer, $wrap, $name) => $body; ActNorm BatchNorm Coupling DenseLinear Elementwise Exp Householder Inverse LeakyRelu Logit LuLinear MaskedAutoregressive MultiCoupling Permutation QrLinear Softplus Stack Standardize SvdLinear Tanh)
+        each!(@ $self, ($layer, $wrap, $name) => $body; ActNorm BatchNorm Coupling DenseLinear Elementwise Exp Householder Inverse LeakyRelu LeakyTanh Logit LuLinear MaskedAutoregressive MultiCoupling Permutation QrLinear Softplus Stack Standardize SvdLinear Tanh TriangularLinear)
     };
     (@ $self:expr, ($layer:ident, $wrap:ident, $name:ident) => $body:expr; $($variant:ident)+) => {
         match $self {

@@ -40,6 +40,9 @@ rows! {
     lu_size_8: lu(8), [3, 8];
     lu_signed: signed_lu(), [4, 3];
 
+    triangular_size_1: TriangularLinearConfig::new(1).init(&DEVICE), Suite::new([3, 1]).without(Check::Gradients); // one direction, and nothing below the diagonal
+    triangular_size_4: TriangularLinearConfig::new(4).init(&DEVICE), [3, 4];
+    triangular_image: LinearMap::new(TriangularMatrix::identity(3, &DEVICE)), [2, 3, 2, 1];
     lu_image: lu(3), [2, 3, 2, 1];
     lu_permuted: LinearMap::new(LuFactors::identity(4, &DEVICE).transposed().permuted(Permutation::random(4, 1, &DEVICE))), [3, 4];
     dense_size_1: DenseLinearConfig::new(1).init(&DEVICE), [3, 1];
@@ -82,6 +85,9 @@ rows! {
     softplus_inverse: Inverse::new(Softplus {}), Suite::new([3, 4]).with_range(-50.0, INFINITY).with_domain(0.0, INFINITY).with_edges(&[0.0, -1.0]);
     tanh: Tanh {}, Suite::new([3, 4]).with_domain(-3.0, 3.0).with_edges(&[-1e4, 1e4, 19.0]).with_range(-1.0, 1.0).with_range_edges(&[-1.0, 1.0, -2.0]);
     tanh_inverse: Inverse::new(Tanh {}), Suite::new([2, 2, 2, 1]).with_range(-3.0, 3.0).with_domain(-1.0, 1.0).with_edges(&[-1.0, 1.0, -2.0]);
+    leaky_tanh: LeakyTanh::new(1.5).unwrap(), Suite::new([3, 4]).with_domain(-4.0, 4.0).with_edges(&[1.5, -1.5, 1e30, -1e30]).with_range(-1.5, 1.5).with_range_edges(&[1.0, -1.0, 1e30]);
+    leaky_tanh_late: LeakyTanh::new(8.0).unwrap(), Suite::new([2, 3]).with_domain(-3.0, 3.0).with_edges(&[9.0, 8.0, 1e4]).with_range(-0.99, 0.99);
+    leaky_tanh_image: Inverse::new(LeakyTanh::new(0.3).unwrap()), [2, 2, 2, 1];
     leaky_relu: LeakyRelu::new(0.1).unwrap(), [3, 4];
     leaky_relu_steep: LeakyRelu::new(3.0).unwrap(), [2, 2, 2, 2];
     leaky_relu_inverse: Inverse::new(LeakyRelu::new(0.2).unwrap()), [3, 3];
@@ -231,6 +237,7 @@ rows! {
     any_nested: any(r#"{"Stack": [{"Inverse": [{"ActNorm": {"features": 3}}, {"LuLinear": {"features": 3}}]}, {"Stack": [{"Permutation": {"order": [1, 2, 0]}}, {"Elementwise": {"univariate": "Additive", "features": 3}}]}]}"#), [4, 3];
     any_bounded: any(r#"{"Stack": [{"Logit": {"alpha": 0.05}}, "Tanh", {"Inverse": ["Tanh"]}, "Softplus", {"Inverse": ["Softplus"]}, "Exp", {"Inverse": ["Exp"]}]}"#), Suite::new([4, 3]).with_domain(0.0, 1.0).with_range(-3.0, 3.0);
     any_linear: any(r#"{"Stack": [{"DenseLinear": {"features": 3, "seed": 1}}, {"Householder": {"features": 3, "reflections": 2, "seed": 1}}, {"QrLinear": {"features": 3, "reflections": 1, "seed": 2}}, {"SvdLinear": {"features": 3, "reflections": 2, "seed": 3}}]}"#), [3, 3];
+    any_triangular: any(r#"{"Stack": [{"TriangularLinear": {"features": 3}}, {"LeakyTanh": {"turn": 2.0}}]}"#), Suite::new([4, 3]).with_domain(-3.0, 3.0).with_range(-1.0, 1.0);
     any_coupling_context: any_coupling(2), Suite::new([3, 3]).with_context(2);
     any_batch_norm: any(r#"{"BatchNorm": {"features": 3, "epsilon": 1e-5, "momentum": 0.1}}"#), [4, 3];
     any_standardize: AnyBijector::Stack(vec![AnyBijector::Standardize(standardize([7, 3])), any_coupling(0)]), [3, 3];

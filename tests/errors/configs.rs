@@ -93,6 +93,11 @@ errors! {
     leaky_relu_slope: LeakyRelu::new(0.0) => "LeakyRelu.slope: must be positive and finite, found 0";
     leaky_relu_slope_infinite: LeakyRelu::new(f64::INFINITY) => "LeakyRelu.slope: must be positive and finite, found inf";
 
+    leaky_tanh_turn: LeakyTanh::new(0.0) => "LeakyTanh.turn: must be in (0, 8], found 0";
+    leaky_tanh_turn_late: LeakyTanh::new(9.0) => "LeakyTanh.turn: must be in (0, 8], found 9";
+    leaky_tanh_turn_nan: any(r#"{"LeakyTanh": {"turn": -1.0}}"#) => "LeakyTanh.turn: must be in (0, 8], found -1";
+    triangular_features: TriangularLinearConfig::new(0).validate() => "TriangularLinearConfig.features: must be at least 1, found 0";
+
     dequantize_levels: Dequantize::new(1) => "Dequantize.levels: must be between 2 and 16777216, found 1";
     reduce_no_bits: ReduceBits::new(0) => "ReduceBits.bits: must be between 1 and 8, found 0";
     reduce_more_bits: ReduceBits::new(9) => "ReduceBits.bits: must be between 1 and 8, found 9";

@@ -122,6 +122,9 @@ panics! {
     lu_factors: LuFactors::from_weights(zeros([3, 2]), zeros([3]), None) => "LuFactors: expected factors [3, 3], found [3, 2]";
     lu_diagonal: LuFactors::from_weights(zeros([3, 3]), zeros([1]), None) => "LuFactors: expected diagonal [3], found [1]";
     lu_sign: LuFactors::from_weights(zeros([3, 3]), zeros([3]), Some(zeros([2]))) => "LuFactors: expected sign [3], found [2]";
+    triangular_forward: TriangularLinearConfig::new(3).init(&device()).forward(zeros(WIDE), None) => "TriangularLinear: expected shape [batch, 3], found [2, 4]";
+    triangular_entries: TriangularMatrix::from_weights(zeros([3, 2]), zeros([3])) => "TriangularMatrix: expected entries [3, 3], found [3, 2]";
+    triangular_length: TriangularMatrix::from_weights(zeros([3, 3]), zeros([1])) => "TriangularMatrix: expected length [3], found [1]";
     lu_image: lu().forward(zeros([2, 4, 1, 1]), None) => "LuLinear: expected shape [batch, 3, ..], found [2, 4, 1, 1]";
     lu_permutation: factors().permuted(Permutation::reverse(2, &device())) => "LuFactors: expected a permutation of 3, found 2";
     lu_permutation_last: factors().permuted_last(Permutation::reverse(4, &device())) => "LuFactors: expected a permutation of 3, found 4";

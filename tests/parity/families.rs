@@ -57,7 +57,10 @@ const COMPARED: &[(&str, &str, Check)] = &[
     ("normflows", "glow_multiscale", normflows_glow),
     ("normflows", "maf", normflows_maf),
     ("flowjax", "coupling_affine", flowjax_coupling),
+    ("flowjax", "coupling_rqs", flowjax_coupling),
     ("flowjax", "maf_affine", flowjax_maf),
+    ("flowjax", "maf_rqs", flowjax_maf),
+    ("flowjax", "triangular_spline", flowjax_triangular),
 ];
 
 const SCALAR_MAPS: &str = "splines, residual and other scalar maps";
@@ -87,10 +90,7 @@ const LATER: &[(&str, &str, &str)] = &[
     ("normflows", "planar_tanh", SCALAR_MAPS),
     ("normflows", "radial", SCALAR_MAPS),
     ("normflows", "residual", SCALAR_MAPS),
-    ("flowjax", "coupling_rqs", SCALAR_MAPS),
-    ("flowjax", "maf_rqs", SCALAR_MAPS),
     ("flowjax", "planar_leaky", SCALAR_MAPS),
-    ("flowjax", "triangular_spline", SCALAR_MAPS),
 ];
 
 /// Compares a file, or says why not.
