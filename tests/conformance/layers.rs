@@ -210,6 +210,15 @@ pub fn spline<U: Univariate>(map: U) -> Coupling<U, Mlp> {
     coupling(4, Mask::Alternating).init(map, &DEVICE)
 }
 
+pub fn masked_spline<U: Univariate>(
+    features: usize,
+    context: usize,
+    map: U,
+) -> MaskedAutoregressive<U> {
+    let config = MaskedAutoregressiveConfig::new(features).with_made(made()).with_context(context);
+    config.init(map, &DEVICE)
+}
+
 /// On the whole line, with values at the ends of an interval and just outside.
 pub fn at_ends(bound: f64) -> Suite<2> {
     let edges = [bound, -bound, 1.0001 * bound, -1.0001 * bound, 1e30, -1e30];

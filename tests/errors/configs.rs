@@ -217,6 +217,7 @@ errors! {
     any_householder: any(r#"{"Householder": {"features": 2, "reflections": 0, "seed": 1}}"#) => "HouseholderConfig.reflections: must be at least 1, found 0";
     any_qr: any(r#"{"QrLinear": {"features": 2, "reflections": 0, "seed": 1}}"#) => "QrLinearConfig.reflections: must be at least 1, found 0";
     any_svd: any(r#"{"SvdLinear": {"features": 0, "reflections": 1, "seed": 1}}"#) => "SvdLinearConfig.features: must be at least 1, found 0";
+    any_partial: any(r#"{"Partial": {"features": 2, "mask": {"Kept": [2]}, "inner": ["Exp"]}}"#) => "Partial.mask: index 2 is outside an axis of length 2";
     any_permutation: any(r#"{"Permutation": {"order": [1, 1]}}"#) => "Permutation.order: [1, 1] does not hold every index below 2 once";
     any_reverse: any(r#"{"Reverse": {"features": 0}}"#) => "Reverse.features: must be at least 1, found 0";
     any_shuffle: any(r#"{"Shuffle": {"features": 0, "seed": 1}}"#) => "Shuffle.features: must be at least 1, found 0";

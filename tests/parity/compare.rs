@@ -4,7 +4,7 @@ use burn_flows::bijector::Bijector;
 use burn_flows::burn::module::{Flag, Module, ModuleDisplay, ModuleMapper, ModuleVisitor, Param};
 use burn_flows::burn::tensor::{DType, Device, Gradients, Tensor};
 use burn_flows::cast;
-use burn_flows::distribution::{DiagNormal, Distribution, LevelBase};
+use burn_flows::distribution::{Distribution, LevelBase};
 use burn_flows::interop::{HostTensor, StateDict};
 use burn_flows::{Flow, MultiScale, Noise};
 
@@ -60,7 +60,7 @@ pub trait Subject<const D: usize>: Distribution<D> {
     ) -> (Tensor<D>, Tensor<1>);
 }
 
-impl<const D: usize, B: Bijector<D>> Subject<D> for Flow<B, DiagNormal<D>> {
+impl<const D: usize, B: Bijector<D>, P: Distribution<D>> Subject<D> for Flow<B, P> {
     type Latents = Tensor<D>;
 
     fn latents(&self, reference: &Reference, name: &str) -> Result<Tensor<D>, String> {
