@@ -9,13 +9,14 @@ use burn_flows::conditioner::{
     Normalization, ResidualConvNet, ResidualConvNetConfig,
 };
 use burn_flows::model::{
-    ChannelMixing, Glow, GlowConfig, GlowStep, IafConfig, IafStep, MafConfig, MafStep, Orders,
+    AutoregressiveNsfConfig, AutoregressiveNsfStep, ChannelMixing, CircularNsfConfig,
+    CircularNsfStep, Glow, GlowConfig, GlowStep, IafConfig, IafStep, MafConfig, MafStep, Orders,
     RealNvpImage, RealNvpImageConfig, RealNvpImageStep, StepNorm,
 };
 use burn_flows::testing::Suite;
 use burn_flows::univariate::{
-    Affine, AnyUnivariateConfig, KnotMap, RationalQuadraticConfig, ScaleMap, SplineDomain,
-    Univariate,
+    Affine, AnyUnivariateConfig, KnotMap, RationalQuadratic, RationalQuadraticConfig, ScaleMap,
+    SplineDomain, Univariate,
 };
 
 use crate::DEVICE;
@@ -88,6 +89,18 @@ pub fn maf_steps(norm: StepNorm, orders: Orders, linear: bool, context: usize) -
 pub fn iaf_steps(orders: Orders, linear: bool, context: usize) -> Inverse<Vec<IafStep>> {
     let config = IafConfig::new(3).with_layers(2).with_made(made()).with_orders(orders);
     config.with_linear(linear).with_context(context).init(&DEVICE).into_parts().0
+}
+
+/// Two layers, behind whatever stands in front.
+pub fn masked_nsf(
+    config: AutoregressiveNsfConfig,
+) -> (Option<Elementwise<RationalQuadratic>>, Vec<AutoregressiveNsfStep>) {
+    let config = config.with_layers(2).with_made(made());
+    config.init(&DEVICE).into_parts().0
+}
+
+pub fn angles(config: CircularNsfConfig) -> Vec<CircularNsfStep> {
+    config.with_layers(2).with_made(made()).init(&DEVICE).into_parts().0
 }
 
 pub fn affine(config: CouplingConfig) -> Coupling<Affine, Mlp> {

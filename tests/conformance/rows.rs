@@ -9,8 +9,8 @@ use burn_flows::conditioner::{
     ActivationConfig, Degrees, Dependencies, MadeConfig, MlpConfig, Normalization,
 };
 use burn_flows::model::{
-    ChannelMixing, MafConfig, MafMogConfig, Masks, NiceConfig, NsfConfig, NsfStep, Orders,
-    RealNvpConfig, StepNorm,
+    AutoregressiveNsfConfig, AutoregressiveNsfStep, ChannelMixing, CircularNsfConfig, MafConfig,
+    MafMogConfig, Masks, NiceConfig, NsfConfig, NsfStep, Orders, RealNvpConfig, StepNorm,
 };
 use burn_flows::testing::{Check, Suite};
 use burn_flows::univariate::{
@@ -246,6 +246,11 @@ rows! {
     nsf: NsfConfig::new(4).with_layers(2).with_mlp(mlp()).with_elementwise(Some(rqs(3, TAILS))).init(&DEVICE).into_parts().0, at_ends(5.0);
     nsf_linear_context: NsfConfig::new(3).with_layers(2).with_mlp(mlp()).with_masks(Masks::Halves).with_linear(true).with_context(2).init(&DEVICE).into_parts().0, Suite::new([3, 3]).with_context(2);
     nsf_steps: Vec::<NsfStep>::new(), [3, 4];
+    nsf_autoregressive: masked_nsf(AutoregressiveNsfConfig::new(4).with_elementwise(Some(rqs(3, TAILS)))), at_ends(5.0);
+    nsf_autoregressive_linear_context: masked_nsf(AutoregressiveNsfConfig::new(3).with_orders(Orders::Random(2)).with_linear(true).with_context(2)), Suite::new([3, 3]).with_context(2);
+    nsf_autoregressive_steps: Vec::<AutoregressiveNsfStep>::new(), [3, 4];
+    nsf_circular: angles(CircularNsfConfig::new(4)), at_ends(std::f64::consts::PI);
+    nsf_circular_context: angles(CircularNsfConfig::new(4).with_orders(Orders::Random(1)).with_context(2)), inside(-std::f64::consts::PI, std::f64::consts::PI).with_context(2);
     nice: NiceConfig::new(4).with_mlp(mlp()).init(&DEVICE).into_parts().0, [3, 4];
     nice_context: NiceConfig::new(3).with_mlp(mlp()).with_masks(Masks::Halves).with_context(2).init(&DEVICE).into_parts().0, Suite::new([3, 3]).with_context(2);
     maf: maf_steps(StepNorm::None, Orders::Alternating, false, 0), near([3, 4]);
