@@ -6,8 +6,8 @@ use burn_flows::Noise;
 use burn_flows::bijector::{
     ActNormConfig, BatchNormConfig, Bijector, Conv1x1Matrix, CouplingConfig, DenseLinearConfig,
     Elementwise, HaarSqueeze, HouseholderConfig, InverseMethod, InvertibleConv1x1Config, LeakyTanh,
-    LuLinearConfig, Mask, MaskedAutoregressiveConfig, Permutation, QrLinearConfig, Squeeze,
-    SvdLinearConfig, TriangularLinearConfig,
+    LuLinearConfig, Mask, MaskedAutoregressiveConfig, Partial, Permutation, QrLinearConfig,
+    Squeeze, SvdLinearConfig, TriangularLinearConfig,
 };
 use burn_flows::burn::module::Module;
 use burn_flows::burn::tensor::Device;
@@ -83,6 +83,12 @@ fn layers(criterion: &mut Criterion) {
     let domain = SplineDomain::LinearTails { bound };
     let turned = HalfTurn::new(RationalQuadraticConfig::new().with_domain(domain).init(), bound);
     layer(criterion, "coupling_half_turn", &coupling(Mask::Halves).init(turned, &device));
+    let masked = MaskedAutoregressiveConfig::new(FEATURES);
+    let masked = masked.init(RationalQuadraticConfig::new().init(), &device);
+    layer(criterion, "autoregressive_spline", &masked);
+    let norm = ActNormConfig::new(FEATURES / 2).init(&device);
+    let partial = Partial::new(&Mask::Alternating, &[FEATURES], norm, &device);
+    layer(criterion, "partial", &partial.expect("a mask that fits"));
     layer(criterion, "actnorm", &ActNormConfig::new(FEATURES).init(&device));
     layer(criterion, "batch_norm", &BatchNormConfig::new(FEATURES).init(&device));
     layer(criterion, "lu_linear", &LuLinearConfig::new(FEATURES).init(&device));

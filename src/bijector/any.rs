@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::{
     ActNorm, ActNormConfig, BatchNorm, BatchNormConfig, Bijector, Coupling, CouplingConfig,
     DenseLinear, DenseLinearConfig, Elementwise, Exp, Householder, HouseholderConfig, Inverse,
-    LeakyRelu, LeakyTanh, Logit, LuLinear, LuLinearConfig, MaskedAutoregressive,
-    MaskedAutoregressiveConfig, Permutation, QrLinear, QrLinearConfig, Softplus, Standardize,
-    SvdLinear, SvdLinearConfig, Tanh, Trace, TriangularLinear, TriangularLinearConfig,
+    LeakyRelu, LeakyTanh, Logit, LuLinear, LuLinearConfig, Mask, MaskedAutoregressive,
+    MaskedAutoregressiveConfig, Partial, Permutation, QrLinear, QrLinearConfig, Softplus,
+    Standardize, SvdLinear, SvdLinearConfig, Tanh, Trace, TriangularLinear, TriangularLinearConfig,
 };
 use crate::conditioner::Mlp;
 use crate::error::{Result, at_least};
@@ -62,6 +62,8 @@ pub enum AnyBijector {
     MaskedAutoregressive(MaskedAutoregressive<AnyUnivariate>),
     /// [`Coupling`] with several dense networks that see the same.
     MultiCoupling(Coupling<AnyUnivariate, Vec<Mlp>>),
+    /// [`Partial`] of a stack.
+    Partial(Partial<Vec<AnyBijector>>),
     /// [`Permutation`].
     Permutation(Permutation),
     /// [`QrLinear`].
@@ -136,6 +138,15 @@ pub enum AnyBijectorConfig {
         univariate: AnyUnivariateConfig,
         /// Network, order and inverse.
         autoregressive: MaskedAutoregressiveConfig,
+    },
+    /// [`Partial`] of a stack.
+    Partial {
+        /// Features of an event.
+        features: usize,
+        /// What passes as it is.
+        mask: Mask,
+        /// The stack.
+        inner: Vec<AnyBijectorConfig>,
     },
     /// [`Permutation::given`].
     Permutation {
@@ -224,6 +235,9 @@ impl AnyBijectorConfig {
                 let layer = autoregressive.init(univariate.init(), device);
                 AnyBijector::MaskedAutoregressive(layer)
             }
+            Self::Partial { features, mask, inner } => {
+                AnyBijector::Partial(Partial::new(mask, &[*features], all(inner)?, device)?)
+            }
             Self::Permutation { order } => {
                 AnyBijector::Permutation(Permutation::given(order, device)?)
             }
@@ -264,7 +278,7 @@ macro_rules! each {
         each!($self, ($layer, _wrap, _name) => $body)
     };
     ($self:expr, ($layer:ident, $wrap:ident, $name:ident) => $body:expr) => {
-        each!(@ $self, ($layer, $wrap, $name) => $body; ActNorm BatchNorm Coupling DenseLinear Elementwise Exp Householder Inverse LeakyRelu LeakyTanh Logit LuLinear MaskedAutoregressive MultiCoupling Permutation QrLinear Softplus Stack Standardize SvdLinear Tanh TriangularLinear)
+        each!(@ $self, ($layer, $wrap, $name) => $body; ActNorm BatchNorm Coupling DenseLinear Elementwise Exp Householder Inverse LeakyRelu LeakyTanh Logit LuLinear MaskedAutoregressive MultiCoupling Partial Permutation QrLinear Softplus Stack Standardize SvdLinear Tanh TriangularLinear)
     };
     (@ $self:expr, ($layer:ident, $wrap:ident, $name:ident) => $body:expr; $($variant:ident)+) => {
         match $self {

@@ -22,6 +22,7 @@
 //! | [`Standardize`] | fixed zero mean and unit variance |
 //! | [`Logit`], [`Exp`], [`Softplus`], [`Tanh`], [`LeakyTanh`], [`LeakyRelu`] | between the line and intervals |
 //! | [`Inverse`] | any of them, the other way round |
+//! | [`Partial`] | any of them, on a part of the event |
 //! | [`Unconditional`] | any of them, without the context of the flow |
 //! | `Vec<B>`, tuples up to 8 | one after the other |
 //! | [`AnyBijector`] | any of them, chosen at run time |
@@ -37,6 +38,7 @@ mod haar_squeeze;
 mod inverse;
 mod linear;
 mod mask;
+mod partial;
 mod squeeze;
 mod unconditional;
 
@@ -58,6 +60,7 @@ pub use linear::{
     TriangularMatrix,
 };
 pub use mask::{Mask, Split};
+pub use partial::Partial;
 pub use squeeze::{Squeeze, SqueezeOrder};
 pub use unconditional::Unconditional;
 

@@ -11,13 +11,14 @@ use burn_flows::conditioner::{
     Normalization, ResidualConvNet, ResidualConvNetConfig,
 };
 use burn_flows::model::{
-    ChannelMixing, Glow, GlowConfig, GlowStep, IafConfig, IafStep, MafConfig, MafStep, Orders,
+    AutoregressiveNsfConfig, AutoregressiveNsfStep, ChannelMixing, CircularNsfConfig,
+    CircularNsfStep, Glow, GlowConfig, GlowStep, IafConfig, IafStep, MafConfig, MafStep, Orders,
     RealNvpImage, RealNvpImageConfig, RealNvpImageStep, StepNorm,
 };
 use burn_flows::testing::Suite;
 use burn_flows::univariate::{
-    Affine, AnyUnivariateConfig, KnotMap, RationalQuadraticConfig, ScaleMap, SplineDomain,
-    Univariate,
+    Affine, AnyUnivariateConfig, KnotMap, RationalQuadratic, RationalQuadraticConfig, ScaleMap,
+    SplineDomain, Univariate,
 };
 
 use crate::DEVICE;
@@ -90,6 +91,18 @@ pub fn maf_steps(norm: StepNorm, orders: Orders, linear: bool, context: usize) -
 pub fn iaf_steps(orders: Orders, linear: bool, context: usize) -> Inverse<Vec<IafStep>> {
     let config = IafConfig::new(3).with_layers(2).with_made(made()).with_orders(orders);
     config.with_linear(linear).with_context(context).init(&DEVICE).into_parts().0
+}
+
+/// Two layers, behind whatever stands in front.
+pub fn masked_nsf(
+    config: AutoregressiveNsfConfig,
+) -> (Option<Elementwise<RationalQuadratic>>, Vec<AutoregressiveNsfStep>) {
+    let config = config.with_layers(2).with_made(made());
+    config.init(&DEVICE).into_parts().0
+}
+
+pub fn angles(config: CircularNsfConfig) -> Vec<CircularNsfStep> {
+    config.with_layers(2).with_made(made()).init(&DEVICE).into_parts().0
 }
 
 pub fn affine(config: CouplingConfig) -> Coupling<Affine, Mlp> {
@@ -211,6 +224,15 @@ pub fn rqs(bins: usize, domain: SplineDomain) -> RationalQuadraticConfig {
 
 pub fn spline<U: Univariate>(map: U) -> Coupling<U, Mlp> {
     coupling(4, Mask::Alternating).init(map, &DEVICE)
+}
+
+pub fn masked_spline<U: Univariate>(
+    features: usize,
+    context: usize,
+    map: U,
+) -> MaskedAutoregressive<U> {
+    let config = MaskedAutoregressiveConfig::new(features).with_made(made()).with_context(context);
+    config.init(map, &DEVICE)
 }
 
 /// On the whole line, with values at the ends of an interval and just outside.

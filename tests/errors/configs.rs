@@ -12,8 +12,8 @@ use burn_flows::conditioner::{
 use burn_flows::distribution::{ChannelPriorConfig, DiagNormalConfig};
 use burn_flows::interop::{HostTensor, StateDict, nflows, normflows, zuko};
 use burn_flows::model::{
-    GlowConfig, IafConfig, MafConfig, MafMogConfig, NiceConfig, NsfConfig, RealNvpConfig,
-    RealNvpImageConfig,
+    AutoregressiveNsfConfig, CircularNsfConfig, GlowConfig, IafConfig, MafConfig, MafMogConfig,
+    NiceConfig, NsfConfig, RealNvpConfig, RealNvpImageConfig,
 };
 use burn_flows::train::{Dequantize, ReduceBits};
 use burn_flows::univariate::{
@@ -221,6 +221,12 @@ errors! {
     maf_inverse: MafConfig::new(4).with_inverse(InverseMethod::FixedPoint { tolerance: NAN }).validate() => "InverseMethod.tolerance: must be at least 0 and finite, found NaN";
     maf_mog_components: MafMogConfig::new(MafConfig::new(4), 0).validate() => "MafMogConfig.components: must be at least 1, found 0";
     maf_mog_layers: MafMogConfig::new(MafConfig::new(4).with_layers(0), 2).validate() => "MafConfig.layers: must be at least 1, found 0";
+    nsf_autoregressive_layers: AutoregressiveNsfConfig::new(4).with_layers(0).validate() => "AutoregressiveNsfConfig.layers: must be at least 1, found 0";
+    nsf_autoregressive_order: AutoregressiveNsfConfig::new(4).with_made(made(Dependencies::Reversed)).validate() => "AutoregressiveNsfConfig.made: `orders` decides the dependencies of every layer: leave them at Forward";
+    nsf_autoregressive_spline: AutoregressiveNsfConfig::new(4).with_spline(rqs().with_bins(1)).validate() => "RationalQuadraticConfig.bins: must be at least 2, found 1";
+    nsf_autoregressive_elementwise: AutoregressiveNsfConfig::new(4).with_elementwise(Some(rqs().with_bins(0))).validate() => "RationalQuadraticConfig.bins: must be at least 2, found 0";
+    nsf_circular_layers: CircularNsfConfig::new(4).with_layers(0).validate() => "CircularNsfConfig.layers: must be at least 1, found 0";
+    nsf_circular_domain: CircularNsfConfig::new(4).with_spline(rqs().with_domain(SplineDomain::Interval { low: 0.0, high: 1.0 })).validate() => "CircularNsfConfig.spline: needs a domain that is circular, found Interval { low: 0.0, high: 1.0 }";
     iaf_layers: IafConfig::new(4).with_layers(0).validate() => "IafConfig.layers: must be at least 1, found 0";
     iaf_features: IafConfig::new(0).validate() => "MadeConfig.features: must be at least 1, found 0";
     iaf_order: IafConfig::new(4).with_made(made(Dependencies::Random(1))).validate() => "IafConfig.made: `orders` decides the dependencies of every layer: leave them at Forward";
@@ -238,6 +244,7 @@ errors! {
     any_householder: any(r#"{"Householder": {"features": 2, "reflections": 0, "seed": 1}}"#) => "HouseholderConfig.reflections: must be at least 1, found 0";
     any_qr: any(r#"{"QrLinear": {"features": 2, "reflections": 0, "seed": 1}}"#) => "QrLinearConfig.reflections: must be at least 1, found 0";
     any_svd: any(r#"{"SvdLinear": {"features": 0, "reflections": 1, "seed": 1}}"#) => "SvdLinearConfig.features: must be at least 1, found 0";
+    any_partial: any(r#"{"Partial": {"features": 2, "mask": {"Kept": [2]}, "inner": ["Exp"]}}"#) => "Partial.mask: index 2 is outside an axis of length 2";
     any_permutation: any(r#"{"Permutation": {"order": [1, 1]}}"#) => "Permutation.order: [1, 1] does not hold every index below 2 once";
     any_reverse: any(r#"{"Reverse": {"features": 0}}"#) => "Reverse.features: must be at least 1, found 0";
     any_shuffle: any(r#"{"Shuffle": {"features": 0, "seed": 1}}"#) => "Shuffle.features: must be at least 1, found 0";

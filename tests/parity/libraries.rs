@@ -4,7 +4,7 @@ use burn_flows::Flow;
 use burn_flows::bijector::{ActNormConfig, AnyBijector, Bijector};
 use burn_flows::burn::tensor::Tensor;
 use burn_flows::conditioner::ActivationConfig;
-use burn_flows::distribution::DiagNormal;
+use burn_flows::distribution::{DiagNormal, Uniform};
 use burn_flows::interop::normflows::{self, GlowOptions, Layer, SplitMode};
 use burn_flows::interop::{StateDict, flowjax, nflows, zuko};
 use burn_flows::univariate::{ScaleMap, SplineDomain};
@@ -45,13 +45,26 @@ fn nflows_options(reference: &Reference) -> nflows::Options {
         Some(bound) => options.with_spline_domain(SplineDomain::LinearTails { bound }),
         None => options,
     };
+    let least = |key, default| reference.argument(key).unwrap_or(default);
+    let (width, height, slope) = (options.min_width, options.min_height, options.min_slope);
     options
+        .with_min_width(least("min_bin_width", width))
+        .with_min_height(least("min_bin_height", height))
+        .with_min_slope(least("min_derivative", slope))
         .with_epsilon(reference.argument("eps").unwrap_or(epsilon))
         .with_momentum(reference.argument("momentum").unwrap_or(momentum))
 }
 
 pub fn nflows_stack(reference: &Reference) -> Result<Report, String> {
     let options = nflows_options(reference);
+    if reference.base().contains("uniform on [0,1]") {
+        let row = row::<2>(reference)?;
+        let base = Uniform::new(Tensor::zeros(row, &*DEVICE), Tensor::ones(row, &*DEVICE));
+        let base = base.map_err(|error| error.to_string())?;
+        return compare::flow::<2, _>(reference, |state, device| {
+            Ok(Flow::new(nflows::transform(state, "", &options, device)?, base.clone()))
+        });
+    }
     compare::flow::<2, _>(reference, |state, device| nflows::flow(state, &options, device))
 }
 

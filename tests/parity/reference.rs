@@ -112,6 +112,11 @@ impl Reference {
         self.sidecar["constructor"].as_str().unwrap_or_default()
     }
 
+    /// The distribution of the latents, in words.
+    pub fn base(&self) -> &str {
+        self.sidecar["base"].as_str().unwrap_or_default()
+    }
+
     /// The number behind `key=` in the constructor.
     pub fn argument(&self, key: &str) -> Option<f64> {
         self.number_behind(&format!("{key}="))

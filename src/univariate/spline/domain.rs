@@ -134,7 +134,9 @@ impl SplineDomain {
     /// The values of the map, from those in the unit interval.
     pub(super) fn value(&self, placed: &Placed, unit: Tensor<2>) -> Tensor<2> {
         let (low, high) = self.ends();
-        let inside = unit * (high - low) + low;
+        // Held: an end goes to itself, not a rounding error beyond, where the next spline or a uniform
+        // base would see a value outside.
+        let inside = held(unit) * (high - low) + low;
         match &placed.rest {
             Rest::Tails(x, outside) => inside.mask_where(outside.clone(), x.clone()),
             Rest::Turns(turns) => inside + turns.clone(),
