@@ -12,7 +12,9 @@ use burn_flows::bijector::{
 use burn_flows::burn::module::Module;
 use burn_flows::burn::tensor::Device;
 use burn_flows::testing::moved;
-use burn_flows::univariate::{Additive, Affine, HalfTurn, RationalQuadraticConfig, SplineDomain};
+use burn_flows::univariate::{
+    Additive, Affine, HalfTurn, PerElement, RationalQuadraticConfig, SplineDomain,
+};
 use criterion::{Criterion, criterion_group, criterion_main};
 
 const BATCH: usize = 1024;
@@ -79,6 +81,11 @@ fn layers(criterion: &mut Criterion) {
     }
     let spline = RationalQuadraticConfig::new().init();
     layer(criterion, "coupling_spline", &coupling(Mask::Halves).init(spline, &device));
+    let spline = || RationalQuadraticConfig::new();
+    let angle = spline().with_domain(SplineDomain::Circular { bound: std::f64::consts::PI });
+    let which = (0..FEATURES).map(|i| i % 2).collect();
+    let mixed = PerElement::new(vec![spline().init(), angle.init()], which);
+    layer(criterion, "elementwise_per_element", &Elementwise::new(mixed, FEATURES, &device));
     let bound = std::f64::consts::PI;
     let domain = SplineDomain::LinearTails { bound };
     let turned = HalfTurn::new(RationalQuadraticConfig::new().with_domain(domain).init(), bound);

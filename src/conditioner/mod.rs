@@ -7,6 +7,7 @@ mod made;
 mod masked_linear;
 mod mlp;
 mod norm_conv;
+mod periodic;
 mod residual_conv;
 
 pub use activation::{Activation, ActivationConfig};
@@ -19,6 +20,9 @@ pub use masked_linear::MaskedLinear;
 pub use mlp::{Mlp, MlpConfig, ResidualBlock};
 pub(crate) use norm_conv::NormConv;
 pub use norm_conv::Normalization;
+pub use periodic::Periodic;
+#[cfg(feature = "interop")]
+pub(crate) use periodic::PeriodicFeatures;
 #[cfg(feature = "interop")]
 pub(crate) use residual_conv::ResidualConvBlock;
 pub use residual_conv::{ResidualConvNet, ResidualConvNetConfig};

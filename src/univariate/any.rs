@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::half_turn::check_bound;
 use super::{
-    Additive, Affine, HalfTurn, RationalQuadratic, RationalQuadraticConfig, ScaleMap, Univariate,
+    Additive, Affine, HalfTurn, PerElement, RationalQuadratic, RationalQuadraticConfig, ScaleMap,
+    Univariate,
 };
 use crate::error::Result;
 
@@ -27,11 +28,15 @@ pub enum AnyUnivariate {
     Affine(Affine),
     /// [`HalfTurn`] in front of a [`RationalQuadratic`].
     HalfTurn(HalfTurn<RationalQuadratic>),
+    /// [`PerElement`] of any of them.
+    PerElement(PerElement<AnyUnivariate>),
     /// [`RationalQuadratic`].
     RationalQuadratic(RationalQuadratic),
 }
 
 /// Which [`AnyUnivariate`].
+///
+/// There is none for [`PerElement`](AnyUnivariate::PerElement), whose elements only its user knows.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum AnyUnivariateConfig {
@@ -87,6 +92,7 @@ macro_rules! each {
             AnyUnivariate::Additive($map) => $body,
             AnyUnivariate::Affine($map) => $body,
             AnyUnivariate::HalfTurn($map) => $body,
+            AnyUnivariate::PerElement($map) => $body,
             AnyUnivariate::RationalQuadratic($map) => $body,
         }
     };
@@ -107,5 +113,13 @@ impl Univariate for AnyUnivariate {
 
     fn inverse_with_log_det(&self, z: Tensor<2>, params: Tensor<3>) -> (Tensor<2>, Tensor<1>) {
         each!(self, map => map.inverse_with_log_det(z, params))
+    }
+
+    fn for_elements(&self, elements: &[usize], times: usize) -> Self {
+        match self {
+            Self::HalfTurn(map) => Self::HalfTurn(map.for_elements(elements, times)),
+            Self::PerElement(map) => Self::PerElement(map.for_elements(elements, times)),
+            map => map.clone(),
+        }
     }
 }

@@ -87,4 +87,8 @@ impl<U: Univariate> Univariate for HalfTurn<U> {
         let (x, log_det) = self.map.inverse_with_log_det(z, params);
         (self.turned(x), log_det)
     }
+
+    fn for_elements(&self, elements: &[usize], times: usize) -> Self {
+        Self { map: self.map.for_elements(elements, times), bound: self.bound }
+    }
 }

@@ -7,12 +7,14 @@ mod additive;
 mod affine;
 mod any;
 mod half_turn;
+mod per_element;
 mod spline;
 
 pub use additive::Additive;
 pub use affine::{Affine, ScaleMap};
 pub use any::{AnyUnivariate, AnyUnivariateConfig};
 pub use half_turn::HalfTurn;
+pub use per_element::PerElement;
 pub use spline::{KnotMap, RationalQuadratic, RationalQuadraticConfig, SplineDomain};
 
 use burn::module::{Module, ModuleDisplay};
@@ -56,6 +58,13 @@ pub trait Univariate: Module + ModuleDisplay + Sync {
         let x = self.inverse(z, params.clone());
         let (_, log_det) = self.forward(x.clone(), params);
         (x, log_det.neg())
+    }
+
+    /// The map of other elements: its place `i` is what place `elements[i / times]` is here. A structure
+    /// asks for it where it solves for a few elements of many rows at once. Default: the same map, for
+    /// maps that treat all elements alike.
+    fn for_elements(&self, _elements: &[usize], _times: usize) -> Self {
+        self.clone()
     }
 }
 
