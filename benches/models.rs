@@ -10,7 +10,9 @@ use burn_flows::burn::optim::AdamConfig;
 use burn_flows::burn::tensor::Device;
 use burn_flows::conditioner::{ConvNetConfig, MadeConfig};
 use burn_flows::distribution::Distribution;
-use burn_flows::model::{GlowConfig, Maf, MafConfig, NiceConfig, RealNvpConfig, StepNorm};
+use burn_flows::model::{
+    GlowConfig, Maf, MafConfig, NiceConfig, NsfConfig, RealNvpConfig, StepNorm,
+};
 use burn_flows::testing::moved;
 use burn_flows::train::nll_gradients;
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -50,6 +52,9 @@ fn models(criterion: &mut Criterion) {
     for batch in [64, 1024] {
         model(criterion, "realnvp", [batch, 64], RealNvpConfig::new(64).init(&device));
     }
+    // Away from the identity, whose values all lie in one bin.
+    let nsf = moved(NsfConfig::new(64).with_layers(5).init(&device), 1);
+    model(criterion, "nsf", [1024, 64], nsf);
     model(criterion, "nice", [1024, 64], NiceConfig::new(64).init(&device));
     let glow = GlowConfig::new([3, 16, 16], 2).with_steps(8);
     let glow = glow.with_network(ConvNetConfig::new(64)).init(&device);

@@ -16,8 +16,8 @@ pub(super) trait Elementary: Real {
 }
 
 macro_rules! elementary {
-    ($number:ident, $bits:ident, exp: $exp_terms:literal in $low:literal..$high:literal,
-     ln: $ln_terms:literal, ln_2: $ln_2_high:literal + $ln_2_low:literal) => {
+    ($number:ident, $bits:ident, exp: $($k:literal)* in $low:literal..$high:literal,
+     ln: $($odd:literal)*, ln_2: $ln_2_high:literal + $ln_2_low:literal) => {
         impl Elementary for $number {
             #[inline(always)]
             fn fast_exp(self) -> Self {
@@ -27,9 +27,7 @@ macro_rules! elementary {
                 let n = shifted - $number::ROUNDS;
                 let r = (x - n * $ln_2_high) - n * $ln_2_low;
                 let mut series = 1.0;
-                for k in (1..=$exp_terms).rev() {
-                    series = series * r * (1.0 / k as $number) + 1.0;
-                }
+                $(series = series * r * (1.0 / $k) + 1.0;)*
                 let exponent = shifted.to_bits().wrapping_add($number::BIAS);
                 series * $number::from_bits(exponent << $number::FRACTION)
             }
@@ -47,9 +45,7 @@ macro_rules! elementary {
                 let t = (m - 1.0) / (m + 1.0);
                 let square = t * t;
                 let mut series = 0.0;
-                for k in (1..=$ln_terms).rev() {
-                    series = (series + 1.0 / (2 * k + 1) as $number) * square;
-                }
+                $(series = (series + 1.0 / $odd) * square;)*
                 let poison = self - self;
                 (e * $ln_2_low + (2.0 * t * series + poison)) + 2.0 * t + e * $ln_2_high
             }
@@ -83,8 +79,11 @@ impl Layout for f64 {
 }
 
 // ln 2 in two parts: the first has zeros enough that its product with an exponent is exact.
-elementary!(f32, u32, exp: 7 in -87.0..88.0, ln: 5, ln_2: 0.693_359_375 + -2.121_944_4e-4);
-elementary!(f64, u64, exp: 13 in -708.0..709.0, ln: 10,
+elementary!(f32, u32, exp: 7.0 6.0 5.0 4.0 3.0 2.0 1.0 in -87.0..88.0,
+    ln: 11.0 9.0 7.0 5.0 3.0, ln_2: 0.693_359_4 + -2.121_944_4e-4);
+elementary!(f64, u64,
+    exp: 13.0 12.0 11.0 10.0 9.0 8.0 7.0 6.0 5.0 4.0 3.0 2.0 1.0 in -708.0..709.0,
+    ln: 21.0 19.0 17.0 15.0 13.0 11.0 9.0 7.0 5.0 3.0,
     ln_2: 6.931_471_803_691_238e-1 + 1.908_214_929_270_587_7e-10);
 
 /// `ln(1 + x)` for `x` in `[0, 1]`, to the last digits of a small `x` too: `1 + x` is rounded, and

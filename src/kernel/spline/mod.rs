@@ -7,6 +7,8 @@
 mod lanes;
 #[cfg(feature = "flex")]
 mod ops;
+#[cfg(feature = "flex")]
+mod piece;
 
 use burn::tensor::Tensor;
 

@@ -7,7 +7,7 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::{DType, Tensor};
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 
 use super::Spline;
 use super::lanes::{LANES, Lanes, Params, Work};
@@ -57,8 +57,8 @@ pub(crate) trait SplineBackward: Backend {
 impl SplineForward for Flex {
     fn spline_forward(x: FlexTensor, params: FlexTensor, spline: Spline) -> FlexTensor {
         match x.dtype() {
-            DType::F64 => apply::<f64>(spline, x, params, Work::forward),
-            _ => apply::<f32>(spline, x, params, Work::forward),
+            DType::F64 => apply::<f64, false>(spline, x, params),
+            _ => apply::<f32, false>(spline, x, params),
         }
     }
 }
@@ -66,8 +66,8 @@ impl SplineForward for Flex {
 impl SplineInverse for Flex {
     fn spline_inverse(z: FlexTensor, params: FlexTensor, spline: Spline) -> FlexTensor {
         match z.dtype() {
-            DType::F64 => apply::<f64>(spline, z, params, Work::inverse),
-            _ => apply::<f32>(spline, z, params, Work::inverse),
+            DType::F64 => apply::<f64, true>(spline, z, params),
+            _ => apply::<f32, true>(spline, z, params),
         }
     }
 }
@@ -180,6 +180,23 @@ impl Extent {
     }
 }
 
+/// Runs `work` compiled for the widest instructions that this machine has. What it calls has to be
+/// inlined, or it stays compiled for any machine.
+fn vectorized(work: impl FnOnce()) {
+    struct Work<F>(F);
+
+    impl<F: FnOnce()> WithSimd for Work<F> {
+        type Output = ();
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, _: S) {
+            (self.0)();
+        }
+    }
+
+    Arch::new().dispatch(Work(work));
+}
+
 fn contiguous<const N: usize>(tensors: [FlexTensor; N]) -> [FlexTensor; N] {
     tensors.map(|tensor| tensor.to_contiguous())
 }
@@ -189,13 +206,11 @@ fn extent(params: &FlexTensor) -> Extent {
     Extent { batch, params, n }
 }
 
-/// `function` of all elements, and the sums of its second result over rows.
-#[inline(always)]
-fn apply<T: Elementary>(
+/// The map of all elements, or its inverse, and the sums of its log-slopes over rows.
+fn apply<T: Elementary, const INVERSE: bool>(
     spline: Spline,
     x: FlexTensor,
     params: FlexTensor,
-    function: impl Fn(&mut Work<T>, &Lanes<T>, Params<T>) -> [Lanes<T>; 2],
 ) -> FlexTensor {
     let extent = extent(&params);
     let Extent { batch, n, .. } = extent;
@@ -205,15 +220,21 @@ fn apply<T: Elementary>(
     let mut log_slopes = Scratch::<T>::new(batch * n);
     let mut gathered = Scratch::<T>::new(extent.params * LANES);
     let mut work = Work::new(spline);
-    Arch::new().dispatch(|| {
-        for block in extent.blocks() {
-            let values = extent.load(block, x, n);
-            let params = extent.params(block, params, &mut gathered);
-            let [values, slopes] = function(&mut work, &values, params);
-            extent.store(block, values, &mut out, n + 1);
-            extent.store(block, slopes, &mut log_slopes, n);
-        }
-    });
+    vectorized(
+        #[inline(always)]
+        || {
+            for block in extent.blocks() {
+                let values = extent.load(block, x, n);
+                let params = extent.params(block, params, &mut gathered);
+                let [values, slopes] = match INVERSE {
+                    true => work.inverse(&values, params),
+                    false => work.forward(&values, params),
+                };
+                extent.store(block, values, &mut out, n + 1);
+                extent.store(block, slopes, &mut log_slopes, n);
+            }
+        },
+    );
     for (row, slopes) in out.chunks_mut(n + 1).zip(log_slopes.chunks(n)) {
         row[n] = slopes.iter().fold(T::zero(), |sum, &slope| sum + slope);
     }
@@ -235,39 +256,45 @@ fn gradients<T: Elementary>(
     let mut gathered = Scratch::<T>::new(extent.params * LANES);
     let mut spread = Scratch::<T>::new(extent.params * LANES);
     let mut work = Work::new(spline);
-    Arch::new().dispatch(|| {
-        for block in extent.blocks() {
-            let values = extent.load(block, x, n);
-            let by_value = extent.load(block, gradient, n + 1);
-            let mut by_slope = [T::zero(); LANES];
-            match block {
-                Block::Row { row, .. } => by_slope.fill(gradient[row * (n + 1) + n]),
-                Block::Rows { first, count } => {
-                    for (lane, element) in by_slope.iter_mut().zip(first..first + count) {
-                        *lane = gradient[element / n * (n + 1) + n];
-                    }
-                }
-            }
-            let params = extent.params(block, params, &mut gathered);
-            let by = [&by_value, &by_slope];
-            let by_values = match block {
-                Block::Row { row, column } => {
-                    work.backward(&values, params, by, &mut by_params[extent.range(row, column)])
-                }
-                Block::Rows { first, count } => {
-                    let by_values = work.backward(&values, params, by, &mut spread);
-                    for (lane, element) in (first..first + count).enumerate() {
-                        let start = element / n * extent.params * n + element % n;
-                        for p in 0..extent.params {
-                            by_params[start + p * n] = spread[p * LANES + lane];
+    vectorized(
+        #[inline(always)]
+        || {
+            for block in extent.blocks() {
+                let values = extent.load(block, x, n);
+                let by_value = extent.load(block, gradient, n + 1);
+                let mut by_slope = [T::zero(); LANES];
+                match block {
+                    Block::Row { row, .. } => by_slope.fill(gradient[row * (n + 1) + n]),
+                    Block::Rows { first, count } => {
+                        for (lane, element) in by_slope.iter_mut().zip(first..first + count) {
+                            *lane = gradient[element / n * (n + 1) + n];
                         }
                     }
-                    by_values
                 }
-            };
-            extent.store(block, by_values, &mut by_x, n);
-        }
-    });
+                let params = extent.params(block, params, &mut gathered);
+                let by = [&by_value, &by_slope];
+                let by_values = match block {
+                    Block::Row { row, column } => work.backward(
+                        &values,
+                        params,
+                        by,
+                        &mut by_params[extent.range(row, column)],
+                    ),
+                    Block::Rows { first, count } => {
+                        let by_values = work.backward(&values, params, by, &mut spread);
+                        for (lane, element) in (first..first + count).enumerate() {
+                            let start = element / n * extent.params * n + element % n;
+                            for p in 0..extent.params {
+                                by_params[start + p * n] = spread[p * LANES + lane];
+                            }
+                        }
+                        by_values
+                    }
+                };
+                extent.store(block, by_values, &mut by_x, n);
+            }
+        },
+    );
     [tensor(by_x, &[batch, n]), tensor(by_params, &[batch, extent.params, n])]
 }
 
