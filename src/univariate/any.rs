@@ -4,7 +4,10 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{Additive, Affine, RationalQuadratic, RationalQuadraticConfig, ScaleMap, Univariate};
+use super::half_turn::check_bound;
+use super::{
+    Additive, Affine, HalfTurn, RationalQuadratic, RationalQuadraticConfig, ScaleMap, Univariate,
+};
 use crate::error::Result;
 
 /// The scalar maps of this crate behind one type, for stacks known only at run time.
@@ -22,6 +25,8 @@ pub enum AnyUnivariate {
     Additive(Additive),
     /// [`Affine`].
     Affine(Affine),
+    /// [`HalfTurn`] in front of a [`RationalQuadratic`].
+    HalfTurn(HalfTurn<RationalQuadratic>),
     /// [`RationalQuadratic`].
     RationalQuadratic(RationalQuadratic),
 }
@@ -34,6 +39,13 @@ pub enum AnyUnivariateConfig {
     Additive,
     /// [`Affine`] with its scale map.
     Affine(ScaleMap),
+    /// [`HalfTurn`] in front of a [`RationalQuadratic`].
+    HalfTurn {
+        /// Half the length of the circle.
+        bound: f64,
+        /// The spline behind it.
+        spline: RationalQuadraticConfig,
+    },
     /// [`RationalQuadratic`].
     RationalQuadratic(RationalQuadraticConfig),
 }
@@ -44,6 +56,10 @@ impl AnyUnivariateConfig {
         match self {
             Self::Additive => Ok(()),
             Self::Affine(scale_map) => scale_map.validate(),
+            Self::HalfTurn { bound, spline } => {
+                check_bound(*bound)?;
+                spline.validate()
+            }
             Self::RationalQuadratic(config) => config.validate(),
         }
     }
@@ -57,6 +73,9 @@ impl AnyUnivariateConfig {
         match *self {
             Self::Additive => AnyUnivariate::Additive(Additive::default()),
             Self::Affine(scale_map) => AnyUnivariate::Affine(Affine::new(scale_map)),
+            Self::HalfTurn { bound, spline } => {
+                AnyUnivariate::HalfTurn(HalfTurn::new(spline.init(), bound))
+            }
             Self::RationalQuadratic(config) => AnyUnivariate::RationalQuadratic(config.init()),
         }
     }
@@ -67,6 +86,7 @@ macro_rules! each {
         match $self {
             AnyUnivariate::Additive($map) => $body,
             AnyUnivariate::Affine($map) => $body,
+            AnyUnivariate::HalfTurn($map) => $body,
             AnyUnivariate::RationalQuadratic($map) => $body,
         }
     };

@@ -6,11 +6,13 @@
 mod additive;
 mod affine;
 mod any;
+mod half_turn;
 mod spline;
 
 pub use additive::Additive;
 pub use affine::{Affine, ScaleMap};
 pub use any::{AnyUnivariate, AnyUnivariateConfig};
+pub use half_turn::HalfTurn;
 pub use spline::{KnotMap, RationalQuadratic, RationalQuadraticConfig, SplineDomain};
 
 use burn::module::{Module, ModuleDisplay};

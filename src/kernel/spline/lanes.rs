@@ -43,6 +43,8 @@ pub(super) struct Work<T> {
     high: T,
     span: T,
     knots: Map<T>,
+    /// 1 where the lower end belongs to the tail, and 0 where it does not.
+    low_is_outside: T,
     /// Least shares, widths and heights.
     floors: [T; 2],
     /// Exponentials of the logits, `[2 bins]`.
@@ -101,6 +103,10 @@ impl<T: Elementary> Work<T> {
             low: number(spline.low),
             high: number(spline.high),
             span: number(spline.high - spline.low),
+            low_is_outside: match knots {
+                Map::SoftBound { .. } => T::one(),
+                Map::Softmax { .. } => T::zero(),
+            },
             knots,
             floors: floors.map(number),
             exps: vec![[T::zero(); LANES]; 2 * spline.bins],
@@ -156,7 +162,9 @@ impl<T: Elementary> Work<T> {
         if self.ends == Ends::Circle {
             turns = each(|l| ((x[l] - self.low) / self.span).floor() * self.span);
         } else {
-            let below = each(|l| if x[l] < self.low { T::one() } else { T::zero() });
+            // The lower end, where it belongs to the tail, is below all the same.
+            let end = each(|l| if x[l] == self.low { self.low_is_outside } else { T::zero() });
+            let below = each(|l| if x[l] < self.low { T::one() } else { end[l] });
             outside = each(|l| if x[l] > self.high { T::one() } else { below[l] });
         }
         let unit = each(|l| {
@@ -175,7 +183,9 @@ impl<T: Elementary> Work<T> {
         value: &Lanes<T>,
         log_slope: &Lanes<T>,
     ) -> [Lanes<T>; 2] {
-        let inside = each(|l| value[l] * self.span + self.low + placed.turns[l]);
+        // An end goes to itself, not a rounding error beyond.
+        let held = each(|l| clamp(value[l], T::zero(), T::one()));
+        let inside = each(|l| held[l] * self.span + self.low + placed.turns[l]);
         let is_inside = |l: usize| placed.outside[l] == T::zero();
         let value = each(|l| if is_inside(l) { inside[l] } else { x[l] });
         [value, each(|l| if is_inside(l) { log_slope[l] } else { T::zero() })]

@@ -41,7 +41,8 @@ pub(crate) enum Knots {
     /// Shares `floor + (1 - bins floor) softmax(logit_scale raw)`, slopes
     /// `softplus(raw + slope_offset) + min_slope`.
     Softmax { logit_scale: f64, floors: [f64; 2], slope_offset: f64, min_slope: f64 },
-    /// Shares `softmax(a / (1 + 2 |a| / bound))`, slopes `exp(a / (1 + |a| / bound))`.
+    /// Shares `softmax(a / (1 + 2 |a| / bound))`, slopes `exp(a / (1 + |a| / bound))`; the lower end
+    /// belongs to the tail.
     SoftBound { bound: f64 },
 }
 

@@ -20,7 +20,7 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::bins::{Axis, Bins, Found, Side, check_bins, check_floor, pick};
-use super::domain::{SplineDomain, held};
+use super::domain::{Placed, SplineDomain, held};
 use crate::error::{Error, Result, expect_valid};
 use crate::kernel::{Knots, LARGEST_RAW, LEAST_DISCRIMINANT, Spline};
 use crate::math::{softplus, sum_event};
@@ -162,6 +162,11 @@ impl RationalQuadraticConfig {
     pub fn init(&self) -> RationalQuadratic {
         expect_valid(self.validate());
         RationalQuadratic { config: *self }
+    }
+
+    /// The place of every value in the domain. zuko leaves its lower end to the tail.
+    fn place(&self, x: Tensor<2>) -> Placed {
+        self.domain.place(x, !matches!(self.knot_map, KnotMap::SoftBound { .. }))
     }
 
     /// Sizes of the bins from their raw values `[batch, 2 bins, n]`.
@@ -310,7 +315,7 @@ impl RationalQuadratic {
     /// The map made of tensor operations.
     fn forward_reference(&self, x: Tensor<2>, params: Tensor<3>) -> (Tensor<2>, Tensor<1>) {
         let domain = self.config.domain;
-        let placed = domain.place(x);
+        let placed = self.config.place(x);
         let piece = self.piece(&placed.unit, Axis::X, params);
         let (value, log_slope) = Self::unit_forward(&piece, placed.unit.clone());
         let z = domain.value(&placed, value);
@@ -320,7 +325,7 @@ impl RationalQuadratic {
     /// Its inverse made of tensor operations.
     fn inverse_reference(&self, z: Tensor<2>, params: Tensor<3>) -> (Tensor<2>, Tensor<1>) {
         let domain = self.config.domain;
-        let placed = domain.place(z);
+        let placed = self.config.place(z);
         let piece = self.piece(&placed.unit, Axis::Y, params);
         let p = Self::solve(&piece, placed.unit.clone());
         let value = p.clone() * piece.x.size.clone() + piece.x.start.clone();
@@ -395,6 +400,10 @@ mod tests {
         let mut noise = Noise::seeded(7);
         let count = config.init().params_per_element();
         let x: Tensor<2> = noise.normal([batch, n], &Device::flex()) * 2.0;
+        let (low, high, _) = config.domain.ends();
+        let low = Tensor::full([1, n], low, &Device::flex());
+        let ends = Tensor::cat(vec![low.clone(), low.full_like(high)], 0);
+        let x = x.slice_assign([0..2, 0..n], ends);
         let params: Tensor<3> = noise.normal([batch, count, n], &Device::flex()) * spread;
         (x.cast(dtype), params.cast(dtype))
     }
