@@ -8,8 +8,8 @@ use super::{
     ActNorm, ActNormConfig, BatchNorm, BatchNormConfig, Bijector, Coupling, CouplingConfig,
     DenseLinear, DenseLinearConfig, Elementwise, Exp, Householder, HouseholderConfig, Inverse,
     LeakyRelu, Logit, LuLinear, LuLinearConfig, MaskedAutoregressive, MaskedAutoregressiveConfig,
-    Permutation, QrLinear, QrLinearConfig, Softplus, Standardize, SvdLinear, SvdLinearConfig, Tanh,
-    Trace,
+    Permutation, Planar, PlanarConfig, QrLinear, QrLinearConfig, Radial, RadialConfig, Softplus,
+    Standardize, SvdLinear, SvdLinearConfig, Sylvester, SylvesterConfig, Tanh, Trace,
 };
 use crate::conditioner::Mlp;
 use crate::error::{Result, at_least};
@@ -62,8 +62,12 @@ pub enum AnyBijector {
     MultiCoupling(Coupling<AnyUnivariate, Vec<Mlp>>),
     /// [`Permutation`].
     Permutation(Permutation),
+    /// [`Planar`].
+    Planar(Planar),
     /// [`QrLinear`].
     QrLinear(QrLinear),
+    /// [`Radial`].
+    Radial(Radial),
     /// [`Softplus`].
     Softplus(Softplus),
     /// One after the other.
@@ -72,6 +76,8 @@ pub enum AnyBijector {
     Standardize(Standardize<2>),
     /// [`SvdLinear`].
     SvdLinear(SvdLinear),
+    /// [`Sylvester`].
+    Sylvester(Sylvester),
     /// [`Tanh`].
     Tanh(Tanh),
 }
@@ -133,8 +139,12 @@ pub enum AnyBijectorConfig {
         /// `z_i = x_{order[i]}`.
         order: Vec<usize>,
     },
+    /// [`Planar`].
+    Planar(PlanarConfig),
     /// [`QrLinear`].
     QrLinear(QrLinearConfig),
+    /// [`Radial`].
+    Radial(RadialConfig),
     /// [`Permutation::reverse`].
     Reverse {
         /// Features of an event.
@@ -158,6 +168,8 @@ pub enum AnyBijectorConfig {
     },
     /// [`SvdLinear`].
     SvdLinear(SvdLinearConfig),
+    /// [`Sylvester`].
+    Sylvester(SylvesterConfig),
     /// [`Tanh`].
     Tanh,
 }
@@ -215,9 +227,17 @@ impl AnyBijectorConfig {
             Self::Permutation { order } => {
                 AnyBijector::Permutation(Permutation::given(order, device)?)
             }
+            Self::Planar(config) => {
+                config.validate()?;
+                AnyBijector::Planar(config.init(device))
+            }
             Self::QrLinear(config) => {
                 config.validate()?;
                 AnyBijector::QrLinear(config.init(device))
+            }
+            Self::Radial(config) => {
+                config.validate()?;
+                AnyBijector::Radial(config.init(device))
             }
             Self::Reverse { features } => {
                 at_least("Reverse", "features", 1, *features)?;
@@ -237,6 +257,10 @@ impl AnyBijectorConfig {
                 config.validate()?;
                 AnyBijector::SvdLinear(config.init(device))
             }
+            Self::Sylvester(config) => {
+                config.validate()?;
+                AnyBijector::Sylvester(config.init(device))
+            }
             Self::Tanh => AnyBijector::Tanh(Tanh {}),
         })
     }
@@ -248,7 +272,7 @@ macro_rules! each {
         each!($self, ($layer, _wrap, _name) => $body)
     };
     ($self:expr, ($layer:ident, $wrap:ident, $name:ident) => $body:expr) => {
-        each!(@ $self, ($layer, $wrap, $name) => $body; ActNorm BatchNorm Coupling DenseLinear Elementwise Exp Householder Inverse LeakyRelu Logit LuLinear MaskedAutoregressive MultiCoupling Permutation QrLinear Softplus Stack Standardize SvdLinear Tanh)
+        each!(@ $self, ($layer, $wrap, $name) => $body; ActNorm BatchNorm Coupling DenseLinear Elementwise Exp Householder Inverse LeakyRelu Logit LuLinear MaskedAutoregressive MultiCoupling Permutation Planar QrLinear Radial Softplus Stack Standardize SvdLinear Sylvester Tanh)
     };
     (@ $self:expr, ($layer:ident, $wrap:ident, $name:ident) => $body:expr; $($variant:ident)+) => {
         match $self {

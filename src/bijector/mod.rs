@@ -8,6 +8,7 @@
 //! | [`Coupling`] | one part of the event decides a scalar map of the rest |
 //! | [`MaskedAutoregressive`] | the features before one decide a scalar map of it |
 //! | [`Elementwise`] | a scalar map with free parameters for every element |
+//! | [`Planar`], [`Radial`], [`Sylvester`] | a step along a direction, from a point, through few units |
 //! | [`ActNorm`] | scale and shift per channel, started from data |
 //! | [`BatchNorm`] | batch normalization as a bijector |
 //! | [`LuLinear`] | a full linear map by its LU factors |
@@ -36,6 +37,7 @@ mod haar_squeeze;
 mod inverse;
 mod linear;
 mod mask;
+mod residual;
 mod squeeze;
 mod unconditional;
 
@@ -54,6 +56,10 @@ pub use linear::{
     Reflections, SvdFactors, SvdLinear, SvdLinearConfig,
 };
 pub use mask::{Mask, Split};
+pub use residual::{
+    Planar, PlanarConfig, PlanarConstraint, Radial, RadialConfig, RidgeActivation, Sylvester,
+    SylvesterConfig,
+};
 pub use squeeze::{Squeeze, SqueezeOrder};
 pub use unconditional::Unconditional;
 

@@ -20,6 +20,10 @@ use burn_flows::univariate::{
 
 use crate::DEVICE;
 
+pub fn tensor<const N: usize>(values: [f64; N]) -> Tensor<1> {
+    Tensor::from_data(values, &*DEVICE)
+}
+
 pub fn mlp() -> MlpConfig {
     MlpConfig::new(vec![8, 6]).with_activation(ActivationConfig::Silu)
 }
@@ -123,7 +127,6 @@ pub fn lu(features: usize) -> LuLinear {
 
 /// A linear map whose diagonal has both signs.
 pub fn signed_lu() -> LuLinear {
-    let tensor = |values: [f64; 3]| Tensor::<1>::from_data(values, &*DEVICE);
     let factors = Tensor::<2>::from_data([[9., 1., -2.], [0.5, 9., 1.], [-1., 0.3, 9.]], &*DEVICE);
     let sign = tensor([1.0, -1.0, -1.0]);
     let matrix = LuFactors::from_weights(factors, tensor([0.1, -0.4, 0.7]), Some(sign));
@@ -190,6 +193,16 @@ pub fn any_autoregressive() -> AnyBijector {
     let univariate = AnyUnivariateConfig::Affine(ScaleMap::default());
     let autoregressive = MaskedAutoregressiveConfig::new(3).with_made(made());
     AnyBijectorConfig::MaskedAutoregressive { univariate, autoregressive }.init(&DEVICE).unwrap()
+}
+
+/// A layer of every kind of residual map, through the enum.
+pub fn every_residual() -> AnyBijector {
+    let configs = vec![
+        AnyBijectorConfig::Planar(PlanarConfig::new(3)),
+        AnyBijectorConfig::Radial(RadialConfig::new(3)),
+        AnyBijectorConfig::Sylvester(SylvesterConfig::new(3, 2)),
+    ];
+    AnyBijectorConfig::Stack(configs).init(&DEVICE).unwrap()
 }
 
 /// Data and latents of a size at which a few autoregressive steps do not overflow.

@@ -205,6 +205,28 @@ rows! {
     option_stack: (None::<ActNorm>, Some(LuLinearConfig::new(3).init(&DEVICE))), [3, 3];
     conv_additive: image(Additive::default(), Mask::Checkerboard.flipped(), [2, 2, 2], 0), [2, 2, 2, 2];
 
+    planar_tanh: PlanarConfig::new(4).init(&DEVICE), [4, 4];
+    planar_one_feature: PlanarConfig::new(1).init(&DEVICE), [3, 1];
+    planar_leaky: PlanarConfig::new(3).with_activation(RidgeActivation::LeakyRelu { slope: 0.2 }).init(&DEVICE), [4, 3];
+    planar_log_softplus: PlanarConfig::new(3).with_constraint(PlanarConstraint::LogSoftplus).with_seed(3).init(&DEVICE), [3, 3];
+    planar_context: PlanarConfig::new(3).with_context(2).with_mlp(mlp()).init(&DEVICE), Suite::new([4, 3]).with_context(2);
+    planar_image: PlanarConfig::new(6).init(&DEVICE), [3, 1, 2, 3];
+    planar_inverse: Inverse::new(PlanarConfig::new(3).with_seed(1).init(&DEVICE)), [4, 3];
+    planar_from_weights: Planar::from_weights(tensor([1.0, -2.0]), tensor([-3.0, 0.5]), tensor([0.3]), RidgeActivation::Tanh, PlanarConstraint::Softplus), [4, 2];
+    radial: RadialConfig::new(4).init(&DEVICE), [4, 4];
+    radial_one_feature: RadialConfig::new(1).init(&DEVICE), [3, 1];
+    radial_context: RadialConfig::new(3).with_context(2).with_mlp(mlp()).init(&DEVICE), Suite::new([4, 3]).with_context(2);
+    radial_image: RadialConfig::new(4).init(&DEVICE), [3, 2, 2, 1];
+    radial_inverse: Inverse::new(RadialConfig::new(3).with_seed(1).init(&DEVICE)), [4, 3];
+    radial_inward: Radial::from_weights(tensor([0.0, 0.0]), tensor([2.0]), tensor([-3.0])), [4, 2]; // rows at its centre
+    sylvester: SylvesterConfig::new(5, 3).init(&DEVICE), [4, 5];
+    sylvester_one_unit: SylvesterConfig::new(3, 1).init(&DEVICE), [4, 3];
+    sylvester_full: SylvesterConfig::new(3, 3).with_reflections(1).with_seed(2).init(&DEVICE), [4, 3];
+    sylvester_leaky: SylvesterConfig::new(4, 2).with_activation(RidgeActivation::LeakyRelu { slope: 0.5 }).init(&DEVICE), [4, 4];
+    sylvester_context: SylvesterConfig::new(4, 2).with_context(2).with_mlp(mlp()).init(&DEVICE), Suite::new([4, 4]).with_context(2);
+    sylvester_image: SylvesterConfig::new(4, 2).init(&DEVICE), [3, 1, 2, 2];
+    any_residual: every_residual(), [4, 3];
+
     vec_empty: Vec::<ActNorm>::new(), [3, 4];
     vec_couplings: vec![affine(coupling(4, Mask::Halves)), affine(coupling(4, Mask::Halves.flipped()))], Suite::new([3, 4]).with_domain(-9.0, 9.0).with_range(-9.0, 9.0);
     vec_of_vecs: vec![vec![actnorm(3), actnorm(3)], vec![actnorm(3)]], [4, 3];
