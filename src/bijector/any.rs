@@ -5,11 +5,12 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ActNorm, ActNormConfig, BatchNorm, BatchNormConfig, Bijector, Coupling, CouplingConfig,
-    DenseLinear, DenseLinearConfig, Elementwise, Exp, Householder, HouseholderConfig, Inverse,
-    LeakyRelu, Logit, LuLinear, LuLinearConfig, MaskedAutoregressive, MaskedAutoregressiveConfig,
-    Permutation, Planar, PlanarConfig, QrLinear, QrLinearConfig, Radial, RadialConfig, Softplus,
-    Standardize, SvdLinear, SvdLinearConfig, Sylvester, SylvesterConfig, Tanh, Trace,
+    ActNorm, ActNormConfig, BatchNorm, BatchNormConfig, Bijector, BlockNeuralAutoregressive,
+    BlockNeuralAutoregressiveConfig, Coupling, CouplingConfig, DenseLinear, DenseLinearConfig,
+    Elementwise, Exp, Householder, HouseholderConfig, Inverse, LeakyRelu, Logit, LuLinear,
+    LuLinearConfig, MaskedAutoregressive, MaskedAutoregressiveConfig, Permutation, Planar,
+    PlanarConfig, QrLinear, QrLinearConfig, Radial, RadialConfig, Residual, ResidualConfig,
+    Softplus, Standardize, SvdLinear, SvdLinearConfig, Sylvester, SylvesterConfig, Tanh, Trace,
 };
 use crate::conditioner::Mlp;
 use crate::error::{Result, at_least};
@@ -38,6 +39,8 @@ pub enum AnyBijector {
     ActNorm(ActNorm),
     /// [`BatchNorm`].
     BatchNorm(BatchNorm),
+    /// [`BlockNeuralAutoregressive`].
+    BlockNeuralAutoregressive(BlockNeuralAutoregressive),
     /// [`Coupling`] with a dense network.
     Coupling(Coupling<AnyUnivariate, Mlp>),
     /// [`DenseLinear`].
@@ -68,6 +71,8 @@ pub enum AnyBijector {
     QrLinear(QrLinear),
     /// [`Radial`].
     Radial(Radial),
+    /// [`Residual`].
+    Residual(Residual),
     /// [`Softplus`].
     Softplus(Softplus),
     /// One after the other.
@@ -93,6 +98,8 @@ pub enum AnyBijectorConfig {
     ActNorm(ActNormConfig),
     /// [`BatchNorm`].
     BatchNorm(BatchNormConfig),
+    /// [`BlockNeuralAutoregressive`].
+    BlockNeuralAutoregressive(BlockNeuralAutoregressiveConfig),
     /// [`Coupling`] with a dense network.
     Coupling {
         /// The scalar map.
@@ -145,6 +152,8 @@ pub enum AnyBijectorConfig {
     QrLinear(QrLinearConfig),
     /// [`Radial`].
     Radial(RadialConfig),
+    /// [`Residual`].
+    Residual(ResidualConfig),
     /// [`Permutation::reverse`].
     Reverse {
         /// Features of an event.
@@ -191,6 +200,10 @@ impl AnyBijectorConfig {
             Self::BatchNorm(config) => {
                 config.validate()?;
                 AnyBijector::BatchNorm(config.init(device))
+            }
+            Self::BlockNeuralAutoregressive(config) => {
+                config.validate()?;
+                AnyBijector::BlockNeuralAutoregressive(config.init(device))
             }
             Self::Coupling { univariate, coupling } => {
                 univariate.validate()?;
@@ -239,6 +252,10 @@ impl AnyBijectorConfig {
                 config.validate()?;
                 AnyBijector::Radial(config.init(device))
             }
+            Self::Residual(config) => {
+                config.validate()?;
+                AnyBijector::Residual(config.init(device))
+            }
             Self::Reverse { features } => {
                 at_least("Reverse", "features", 1, *features)?;
                 AnyBijector::Permutation(Permutation::reverse(*features, device))
@@ -272,7 +289,7 @@ macro_rules! each {
         each!($self, ($layer, _wrap, _name) => $body)
     };
     ($self:expr, ($layer:ident, $wrap:ident, $name:ident) => $body:expr) => {
-        each!(@ $self, ($layer, $wrap, $name) => $body; ActNorm BatchNorm Coupling DenseLinear Elementwise Exp Householder Inverse LeakyRelu Logit LuLinear MaskedAutoregressive MultiCoupling Permutation Planar QrLinear Radial Softplus Stack Standardize SvdLinear Sylvester Tanh)
+        each!(@ $self, ($layer, $wrap, $name) => $body; ActNorm BatchNorm BlockNeuralAutoregressive Coupling DenseLinear Elementwise Exp Householder Inverse LeakyRelu Logit LuLinear MaskedAutoregressive MultiCoupling Permutation Planar QrLinear Radial Residual Softplus Stack Standardize SvdLinear Sylvester Tanh)
     };
     (@ $self:expr, ($layer:ident, $wrap:ident, $name:ident) => $body:expr; $($variant:ident)+) => {
         match $self {

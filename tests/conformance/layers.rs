@@ -195,11 +195,31 @@ pub fn any_autoregressive() -> AnyBijector {
     AnyBijectorConfig::MaskedAutoregressive { univariate, autoregressive }.init(&DEVICE).unwrap()
 }
 
+/// A fixed point to the last digits.
+pub const TIGHT: FixedPoint = FixedPoint { tolerance: 0.0, limit: 2000 };
+
+pub const SERIES: LogDet = LogDet::Series { terms: 3, roulette: Some(0.5), probes: 2 };
+
+/// A residual block of a bound that the moved weights reach.
+pub fn residual_block(features: usize, context: usize) -> Residual {
+    let config = ResidualConfig::new(features).with_hidden(vec![6, 5]).with_lipschitz(0.8);
+    config.with_context(context).with_fixed_point(TIGHT).init(&DEVICE)
+}
+
+pub fn block(features: usize, depth: usize, context: usize) -> BlockNeuralAutoregressive {
+    let config = BlockNeuralAutoregressiveConfig::new(features).with_block(3).with_depth(depth);
+    config.with_context(context).init(&DEVICE)
+}
+
 /// A layer of every kind of residual map, through the enum.
 pub fn every_residual() -> AnyBijector {
     let configs = vec![
         AnyBijectorConfig::Planar(PlanarConfig::new(3)),
         AnyBijectorConfig::Radial(RadialConfig::new(3)),
+        AnyBijectorConfig::Residual(
+            ResidualConfig::new(3).with_hidden(vec![4]).with_fixed_point(TIGHT),
+        ),
+        AnyBijectorConfig::BlockNeuralAutoregressive(BlockNeuralAutoregressiveConfig::new(3)),
         AnyBijectorConfig::Sylvester(SylvesterConfig::new(3, 2)),
     ];
     AnyBijectorConfig::Stack(configs).init(&DEVICE).unwrap()

@@ -1,12 +1,17 @@
 //! Residual layers, `z = x + g(x)`: along one direction, around one point, through few units, or by
 //! a network that contracts.
 
-mod params;
+mod block;
+mod log_det;
+mod pivots;
 mod planar;
 mod radial;
 mod ridge;
+mod spectral;
 mod sylvester;
 
+pub use block::{FixedPoint, Residual, ResidualConfig};
+pub use log_det::LogDet;
 pub use planar::{Planar, PlanarConfig, PlanarConstraint};
 pub use radial::{Radial, RadialConfig};
 pub use ridge::RidgeActivation;
@@ -22,7 +27,7 @@ use crate::math::event_len;
 ///
 /// If it has another number of them; the text names the layer and both shapes.
 #[track_caller]
-fn flat<const D: usize>(layer: &str, features: usize, x: Tensor<D>) -> Tensor<2> {
+pub(super) fn flat<const D: usize>(layer: &str, features: usize, x: Tensor<D>) -> Tensor<2> {
     let (dims, rest) = (x.dims(), if D > 2 { " values" } else { "" });
     assert!(
         event_len(&x) == features,

@@ -16,11 +16,10 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::params::{Parts, RowParams};
 use super::ridge::{self, LEAST_GAIN, RidgeActivation};
 use super::rows_bijector;
 use crate::bijector::check_weights;
-use crate::conditioner::MlpConfig;
+use crate::conditioner::{MlpConfig, Parts, RowParams};
 use crate::error::{Result, at_least, expect_valid};
 use crate::math::softplus;
 use crate::noise::Noise;

@@ -15,10 +15,9 @@ use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use super::params::{Parts, RowParams};
 use super::rows_bijector;
 use crate::bijector::check_weights;
-use crate::conditioner::MlpConfig;
+use crate::conditioner::{MlpConfig, Parts, RowParams};
 use crate::error::{Result, at_least, expect_valid};
 use crate::math::softplus;
 use crate::noise::Noise;

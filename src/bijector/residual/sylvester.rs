@@ -15,10 +15,9 @@ use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use super::params::{Parts, RowParams};
 use super::ridge::{self, RidgeActivation};
 use super::rows_bijector;
-use crate::conditioner::MlpConfig;
+use crate::conditioner::{MlpConfig, Parts, RowParams};
 use crate::error::{Error, Result, at_least, expect_valid};
 use crate::noise::Noise;
 
