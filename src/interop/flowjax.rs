@@ -19,9 +19,23 @@
 //! | `{chain}.bijections[0].masked_autoregressive_mlp.layers[k].weight.args[0]`, `.args[1]` | `[layers, out, in]` |
 //! | `{chain}.bijections[0].masked_autoregressive_mlp.layers[k].bias` | `[layers, out]` |
 //!
+//! and for planar flows `{chain}.bijections[0].params` `[layers, 2 features + 1]`, or the
+//! `.conditioner.layers[k]` as above, for block neural autoregressive flows
+//!
+//! | tensor | shape |
+//! | --- | --- |
+//! | `{chain}.bijections[0].bijection.layers[k][0].weight.weight.args[0]` | `[layers, out, in]` |
+//! | `{chain}.bijections[0].bijection.layers[k][0].weight.scale.args[0]` | `[layers, out, 1]` |
+//! | `{chain}.bijections[0].bijection.layers[k][0].bias` | `[layers, out]` |
+//! | `{chain}.bijections[0].bijection.cond_linear.weight` | `[layers, out, context]` |
+//!
 //! where `{chain}` is `bijection.bijection.bijection` for a flow made with `invert=True`, the
 //! default, and `bijection.bijection` for `invert=False`. With two features FlowJAX flips them
 //! after every layer and saves no permutation.
+
+mod residual;
+
+pub use residual::{block_neural_autoregressive_flow, planar_flow};
 
 use burn::config::Config;
 use burn::tensor::Device;
@@ -59,6 +73,8 @@ pub struct Options {
     /// `nn_activation`.
     #[config(default = "ActivationConfig::Relu")]
     pub activation: ActivationConfig,
+    /// `negative_slope` of planar layers; `None` is tanh.
+    pub negative_slope: Option<f64>,
 }
 
 /// `coupling_flow` with an affine transformer and a `Normal` or `StandardNormal` base.
@@ -93,7 +109,7 @@ pub fn coupling_flow(
     options: &Options,
     device: &Device,
 ) -> Result<Flow<AnyBijector, DiagNormal<2>>> {
-    flow(dict, COUPLING, device, |chain, index, layers, features| {
+    flow(dict, &COUPLING.weight(0), device, |chain, index, layers, features| {
         let dense = |k| Dense::read_stacked(chain, &COUPLING.layer(k), "weight", index, layers);
         let rest = (1..COUPLING.depth(chain)).map(dense).collect::<Result<_>>()?;
         let network = Plain::new(dense(0)?, rest)?;
@@ -145,7 +161,7 @@ pub fn masked_autoregressive_flow(
     options: &Options,
     device: &Device,
 ) -> Result<Flow<AnyBijector, DiagNormal<2>>> {
-    flow(dict, AUTOREGRESSIVE, device, |chain, index, layers, features| {
+    flow(dict, &AUTOREGRESSIVE.weight(0), device, |chain, index, layers, features| {
         let layer = |k| {
             let part = AUTOREGRESSIVE.layer(k);
             let dense = Dense::read_stacked(chain, &part, AUTOREGRESSIVE.weight, index, layers)?;
@@ -196,21 +212,26 @@ impl Networks {
 }
 
 /// A flow of equal layers, each with a permutation behind it, in the direction in which FlowJAX runs
-/// them. `read` makes layer `index` of so many,
-/// of so many features.
+/// them. A tensor `first` of them has the layers along its first axis; `read` makes layer `index` of so
+/// many, of so many features.
 fn flow(
     dict: &StateDict,
-    networks: Networks,
+    first: &str,
     device: &Device,
     read: impl Fn(&Scope<'_>, usize, usize, usize) -> Result<AnyBijector>,
 ) -> Result<Flow<AnyBijector, DiagNormal<2>>> {
     whole(dict, "", |scope| {
         let direct = scope.within("bijection.bijection");
         let inner = scope.within("bijection.bijection.bijection");
-        let inverted = !direct.has(&networks.weight(0));
+        let inverted = !direct.has(first);
         let chain = if inverted { inner } else { direct };
 
-        let (_, [layers, _, _]) = chain.floats_of_rank(&networks.weight(0))?;
+        let layers = match chain.tensor(first, None)?.shape() {
+            &[layers, ..] if layers > 0 => layers,
+            found => {
+                return Err(chain.wrong(first, format!("needs a layer, found shape {found:?}")));
+            }
+        };
         let permutations = permutations(&chain, layers)?;
         let features = permutations.as_ref().map_or(2, |orders| orders[0].len());
         let mut stack = Vec::with_capacity(2 * layers);

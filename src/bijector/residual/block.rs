@@ -61,7 +61,7 @@ pub struct FixedPoint {
 
 impl Default for FixedPoint {
     fn default() -> Self {
-        Self { tolerance: 1e-9, limit: 1000 }
+        Self { tolerance: 1e-12, limit: 1000 }
     }
 }
 

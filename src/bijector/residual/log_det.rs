@@ -116,7 +116,9 @@ fn series(g: &Linearised, probes: Tensor<3>, terms: usize, further: usize, keep:
     let mut total = Tensor::zeros([rows], (&probes.device(), probes.dtype()));
     for k in 1..=terms + further {
         change = g.push(change);
-        let along = (change.clone() * probes.clone()).sum_dim(2).sum_dim(0).reshape([rows]);
+        // One row of them where the map is linear and the probes are shared.
+        let along = (change.clone() * probes.clone()).sum_dim(2).sum_dim(0);
+        let along = along.reshape([change.dims()[1]]);
         let sign = if k % 2 == 1 { 1.0 } else { -1.0 };
         let weight = keep.powi(-(k.saturating_sub(terms) as i32)) / (count * k) as f64;
         total = total + along * (sign * weight);

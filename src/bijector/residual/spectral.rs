@@ -279,7 +279,7 @@ mod tests {
         let make = || SpectralLinear::new(LinearConfig::new(3, 4).init(&device), 0.5);
         let (from, to) = (make().map(&mut Stretch(3.0)), make());
         let bytes = from.clone().into_record().into_bytes().unwrap();
-        let record = burn::module::ModuleRecord::from_bytes(bytes).unwrap();
+        let record = burn::store::ModuleRecord::from_bytes(bytes).unwrap();
         let loaded = to.try_load_record(record).unwrap();
         assert_eq!(loaded.weight().into_data(), from.weight().into_data());
     }
