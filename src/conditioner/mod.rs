@@ -8,6 +8,7 @@ mod masked_linear;
 mod mlp;
 mod norm_conv;
 mod residual_conv;
+mod row_params;
 
 pub use activation::{Activation, ActivationConfig};
 pub use conv::{ConvNet, ConvNetConfig};
@@ -16,12 +17,14 @@ pub use made::{Degrees, Dependencies, Made, MadeConfig};
 #[cfg(feature = "interop")]
 pub(crate) use made::{Layers, MaskedBlock, Style};
 pub use masked_linear::MaskedLinear;
+pub(crate) use mlp::linear;
 pub use mlp::{Mlp, MlpConfig, ResidualBlock};
 pub(crate) use norm_conv::NormConv;
 pub use norm_conv::Normalization;
 #[cfg(feature = "interop")]
 pub(crate) use residual_conv::ResidualConvBlock;
 pub use residual_conv::{ResidualConvNet, ResidualConvNetConfig};
+pub(crate) use row_params::{Parts, RowParams};
 
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;
