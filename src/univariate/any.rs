@@ -4,7 +4,12 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{Additive, Affine, RationalQuadratic, RationalQuadraticConfig, ScaleMap, Univariate};
+use super::{
+    Additive, Affine, Bernstein, BernsteinConfig, DeepSigmoidal, DeepSigmoidalConfig,
+    Gaussianization, GaussianizationConfig, MixtureOfLogistics, MixtureOfLogisticsConfig, Neural,
+    RationalQuadratic, RationalQuadraticConfig, ScaleMap, SumOfSquares, SumOfSquaresConfig,
+    UnconstrainedMonotonic, Univariate,
+};
 use crate::error::Result;
 
 /// The scalar maps of this crate behind one type, for stacks known only at run time.
@@ -22,11 +27,28 @@ pub enum AnyUnivariate {
     Additive(Additive),
     /// [`Affine`].
     Affine(Affine),
+    /// [`Bernstein`].
+    Bernstein(Bernstein),
+    /// [`DeepSigmoidal`].
+    DeepSigmoidal(DeepSigmoidal),
+    /// [`Gaussianization`].
+    Gaussianization(Gaussianization),
+    /// [`MixtureOfLogistics`].
+    MixtureOfLogistics(MixtureOfLogistics),
+    /// [`Neural`].
+    Neural(Neural),
     /// [`RationalQuadratic`].
     RationalQuadratic(RationalQuadratic),
+    /// [`SumOfSquares`].
+    SumOfSquares(SumOfSquares),
+    /// [`UnconstrainedMonotonic`].
+    UnconstrainedMonotonic(UnconstrainedMonotonic),
 }
 
 /// Which [`AnyUnivariate`].
+///
+/// There is none for [`Neural`] and [`UnconstrainedMonotonic`], which own weights and so need a
+/// device: their own configurations make them.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum AnyUnivariateConfig {
@@ -34,8 +56,18 @@ pub enum AnyUnivariateConfig {
     Additive,
     /// [`Affine`] with its scale map.
     Affine(ScaleMap),
+    /// [`Bernstein`].
+    Bernstein(BernsteinConfig),
+    /// [`DeepSigmoidal`].
+    DeepSigmoidal(DeepSigmoidalConfig),
+    /// [`Gaussianization`].
+    Gaussianization(GaussianizationConfig),
+    /// [`MixtureOfLogistics`].
+    MixtureOfLogistics(MixtureOfLogisticsConfig),
     /// [`RationalQuadratic`].
     RationalQuadratic(RationalQuadraticConfig),
+    /// [`SumOfSquares`].
+    SumOfSquares(SumOfSquaresConfig),
 }
 
 impl AnyUnivariateConfig {
@@ -44,7 +76,12 @@ impl AnyUnivariateConfig {
         match self {
             Self::Additive => Ok(()),
             Self::Affine(scale_map) => scale_map.validate(),
+            Self::Bernstein(config) => config.validate(),
+            Self::DeepSigmoidal(config) => config.validate(),
+            Self::Gaussianization(config) => config.validate(),
+            Self::MixtureOfLogistics(config) => config.validate(),
             Self::RationalQuadratic(config) => config.validate(),
+            Self::SumOfSquares(config) => config.validate(),
         }
     }
 
@@ -57,7 +94,12 @@ impl AnyUnivariateConfig {
         match *self {
             Self::Additive => AnyUnivariate::Additive(Additive::default()),
             Self::Affine(scale_map) => AnyUnivariate::Affine(Affine::new(scale_map)),
+            Self::Bernstein(config) => AnyUnivariate::Bernstein(config.init()),
+            Self::DeepSigmoidal(config) => AnyUnivariate::DeepSigmoidal(config.init()),
+            Self::Gaussianization(config) => AnyUnivariate::Gaussianization(config.init()),
+            Self::MixtureOfLogistics(config) => AnyUnivariate::MixtureOfLogistics(config.init()),
             Self::RationalQuadratic(config) => AnyUnivariate::RationalQuadratic(config.init()),
+            Self::SumOfSquares(config) => AnyUnivariate::SumOfSquares(config.init()),
         }
     }
 }
@@ -67,7 +109,14 @@ macro_rules! each {
         match $self {
             AnyUnivariate::Additive($map) => $body,
             AnyUnivariate::Affine($map) => $body,
+            AnyUnivariate::Bernstein($map) => $body,
+            AnyUnivariate::DeepSigmoidal($map) => $body,
+            AnyUnivariate::Gaussianization($map) => $body,
+            AnyUnivariate::MixtureOfLogistics($map) => $body,
+            AnyUnivariate::Neural($map) => $body,
             AnyUnivariate::RationalQuadratic($map) => $body,
+            AnyUnivariate::SumOfSquares($map) => $body,
+            AnyUnivariate::UnconstrainedMonotonic($map) => $body,
         }
     };
 }
@@ -87,5 +136,15 @@ impl Univariate for AnyUnivariate {
 
     fn inverse_with_log_det(&self, z: Tensor<2>, params: Tensor<3>) -> (Tensor<2>, Tensor<1>) {
         each!(self, map => map.inverse_with_log_det(z, params))
+    }
+
+    fn of_elements(&self, elements: &[usize]) -> Option<Self> {
+        match self {
+            Self::Neural(map) => map.of_elements(elements).map(Self::Neural),
+            Self::UnconstrainedMonotonic(map) => {
+                map.of_elements(elements).map(Self::UnconstrainedMonotonic)
+            }
+            _ => None,
+        }
     }
 }
