@@ -5,17 +5,17 @@ use std::hint::black_box;
 use burn_flows::Noise;
 use burn_flows::bijector::{
     ActNormConfig, BatchNormConfig, Bijector, Conv1x1Matrix, CouplingConfig, DenseLinearConfig,
-    Elementwise, HaarSqueeze, HouseholderConfig, InverseMethod, InvertibleConv1x1Config,
-    LuLinearConfig, Mask, MaskedAutoregressiveConfig, Permutation, QrLinearConfig, Squeeze,
-    SvdLinearConfig,
+    Elementwise, HaarSqueeze, HouseholderConfig, InverseMethod, InvertibleConv1x1Config, LeakyTanh,
+    LuLinearConfig, Mask, MaskedAutoregressiveConfig, Partial, Permutation, QrLinearConfig,
+    Squeeze, SvdLinearConfig, TriangularLinearConfig,
 };
 use burn_flows::burn::module::Module;
 use burn_flows::burn::tensor::Device;
 use burn_flows::testing::moved;
 use burn_flows::univariate::{
     Additive, Affine, AnyUnivariateConfig, BernsteinConfig, DeepSigmoidalConfig,
-    GaussianizationConfig, MixtureOfLogisticsConfig, NeuralConfig, RationalQuadraticConfig,
-    SumOfSquaresConfig, UnconstrainedMonotonicConfig,
+    GaussianizationConfig, HalfTurn, MixtureOfLogisticsConfig, NeuralConfig,
+    RationalQuadraticConfig, SplineDomain, SumOfSquaresConfig, UnconstrainedMonotonicConfig,
 };
 use criterion::{Criterion, criterion_group, criterion_main};
 
@@ -104,9 +104,22 @@ fn layers(criterion: &mut Criterion) {
         "coupling_unconstrained",
         &coupling(Mask::Halves).init(unconstrained, &device),
     );
+    let bound = std::f64::consts::PI;
+    let domain = SplineDomain::LinearTails { bound };
+    let turned = HalfTurn::new(RationalQuadraticConfig::new().with_domain(domain).init(), bound);
+    layer(criterion, "coupling_half_turn", &coupling(Mask::Halves).init(turned, &device));
+    let masked = MaskedAutoregressiveConfig::new(FEATURES);
+    let masked = masked.init(RationalQuadraticConfig::new().init(), &device);
+    layer(criterion, "autoregressive_spline", &masked);
+    let norm = ActNormConfig::new(FEATURES / 2).init(&device);
+    let partial = Partial::new(&Mask::Alternating, &[FEATURES], norm, &device);
+    layer(criterion, "partial", &partial.expect("a mask that fits"));
     layer(criterion, "actnorm", &ActNormConfig::new(FEATURES).init(&device));
     layer(criterion, "batch_norm", &BatchNormConfig::new(FEATURES).init(&device));
     layer(criterion, "lu_linear", &LuLinearConfig::new(FEATURES).init(&device));
+    let triangular = TriangularLinearConfig::new(FEATURES).init(&device);
+    layer(criterion, "triangular_linear", &triangular);
+    layer(criterion, "leaky_tanh", &LeakyTanh::new(3.0).expect("a turn in range"));
     layer(criterion, "dense_linear", &DenseLinearConfig::new(FEATURES).init(&device));
     layer(criterion, "householder", &HouseholderConfig::new(FEATURES, 8).init(&device));
     layer(criterion, "qr_linear", &QrLinearConfig::new(FEATURES, 8).init(&device));

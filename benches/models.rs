@@ -10,7 +10,10 @@ use burn_flows::burn::optim::AdamConfig;
 use burn_flows::burn::tensor::Device;
 use burn_flows::conditioner::{ConvNetConfig, MadeConfig};
 use burn_flows::distribution::Distribution;
-use burn_flows::model::{GlowConfig, Maf, MafConfig, NiceConfig, RealNvpConfig, StepNorm};
+use burn_flows::model::{
+    AutoregressiveNsfConfig, CircularNsfConfig, GlowConfig, Maf, MafConfig, NiceConfig,
+    RealNvpConfig, StepNorm,
+};
 use burn_flows::testing::moved;
 use burn_flows::train::nll_gradients;
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -69,6 +72,10 @@ fn autoregressive(criterion: &mut Criterion) {
     for [batch, features] in [[1024, 16], [64, 64], [1024, 64], [1024, 256]] {
         model(criterion, "maf", [batch, features], maf(features));
     }
+    let nsf = AutoregressiveNsfConfig::new(16).init(&Device::flex());
+    model(criterion, "nsf_autoregressive", [1024, 16], moved(nsf, 1));
+    let angles = CircularNsfConfig::new(16).init(&Device::flex());
+    model(criterion, "nsf_circular", [1024, 16], moved(angles, 1));
 }
 
 criterion_group!(benches, models, autoregressive);

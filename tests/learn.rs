@@ -8,8 +8,8 @@ use burn_flows::bijector::Logit;
 use burn_flows::conditioner::{ConvNetConfig, MadeConfig, ResidualConvNetConfig};
 use burn_flows::distribution::{EightGaussians, TwoMoons};
 use burn_flows::model::{
-    GlowConfig, IafConfig, Maf, MafConfig, MafMogConfig, NsfConfig, Orders, RealNvp,
-    RealNvpImageConfig,
+    AutoregressiveNsfConfig, CircularNsfConfig, GlowConfig, IafConfig, Maf, MafConfig,
+    MafMogConfig, NsfConfig, Orders, RealNvp, RealNvpImageConfig,
 };
 use burn_flows::prelude::*;
 use burn_flows::train::{
@@ -73,6 +73,44 @@ fn nsf_learns_two_moons_near_their_entropy() {
     let gap = nll(&flow, test.clone(), None, 1000) - nll(&TwoMoons {}, test, None, 1000);
     assert!(gap < 0.05, "{gap} nats above the true density");
     assert!(gap > 0.0, "no model beats the truth by {gap}");
+}
+
+/// The same target with masked layers, whose second feature sees the first.
+#[test]
+fn autoregressive_nsf_learns_two_moons_near_their_entropy() {
+    let device = Device::flex();
+    let moons = |rows, seed| TwoMoons {}.sample(rows, None, &mut Noise::seeded(seed), &device);
+    let config = AutoregressiveNsfConfig::new(2).with_layers(5).with_made(masked(64));
+    let flow = built(|| config.init(&device));
+    let (flow, _) = fit(flow, moons(8000, 1), &fitting(15, 128, 5e-3)).unwrap();
+    let test = moons(5000, 2);
+    let gap = nll(&flow, test.clone(), None, 1000) - nll(&TwoMoons {}, test, None, 1000);
+    assert!(gap < 0.05, "{gap} nats above the true density");
+    assert!(gap > 0.0, "no model beats the truth by {gap}");
+}
+
+/// Two angles around the point where the circle closes: `x ~ N(3, 0.5)`, `y ~ N(x, 0.4)`, wrapped. What a
+/// normal has beyond half a circle is too little to change its entropy.
+#[test]
+fn circular_nsf_learns_wrapped_normals_to_their_entropy() {
+    use std::f64::consts::{E, PI};
+    let angles = |rows, seed| {
+        let normal = Noise::seeded(seed).normal::<2>([rows, 2], &Device::flex());
+        let x = normal.clone().narrow(1, 0, 1) * 0.5 + 3.0;
+        let y = normal.narrow(1, 1, 1) * 0.4 + x.clone();
+        let both = Tensor::cat(vec![x, y], 1);
+        let turns = ((both.clone() + PI) / (2.0 * PI)).floor();
+        (both - turns * (2.0 * PI)).clamp(-PI, PI)
+    };
+    let entropy = (2.0 * PI * E * 0.5 * 0.4).ln();
+    let flow = built(|| CircularNsfConfig::new(2).with_made(masked(64)).init(&Device::flex()));
+    let (flow, _) = fit(flow, angles(10_000, 1), &fitting(20, 128, 5e-3)).unwrap();
+    let test = nll(&flow, angles(6000, 2), None, 1000);
+    assert!((test - entropy).abs() < 0.05, "{test} against the entropy {entropy}");
+    // Both sides of the point get their share.
+    let x = flow.sample_seeded(4000, 3).narrow(1, 0, 1);
+    let beyond: f64 = x.lower_elem(0.0).float().mean().into_scalar();
+    assert!((beyond - 0.388).abs() < 0.04, "{beyond} of the draws lie beyond the point");
 }
 
 /// A shear and a scaling per axis: a density that NICE holds exactly.

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::{
     ActNorm, ActNormConfig, BatchNorm, BatchNormConfig, Bijector, Coupling, CouplingConfig,
     DenseLinear, DenseLinearConfig, Elementwise, Exp, Householder, HouseholderConfig, Inverse,
-    LeakyRelu, Logit, LuLinear, LuLinearConfig, MaskedAutoregressive, MaskedAutoregressiveConfig,
-    Permutation, QrLinear, QrLinearConfig, Softplus, Standardize, SvdLinear, SvdLinearConfig, Tanh,
-    Trace,
+    LeakyRelu, LeakyTanh, Logit, LuLinear, LuLinearConfig, Mask, MaskedAutoregressive,
+    MaskedAutoregressiveConfig, Partial, Permutation, QrLinear, QrLinearConfig, Softplus,
+    Standardize, SvdLinear, SvdLinearConfig, Tanh, Trace, TriangularLinear, TriangularLinearConfig,
 };
 use crate::conditioner::Mlp;
 use crate::error::{Result, at_least};
@@ -52,6 +52,8 @@ pub enum AnyBijector {
     Inverse(Inverse<Vec<AnyBijector>>),
     /// [`LeakyRelu`].
     LeakyRelu(LeakyRelu),
+    /// [`LeakyTanh`].
+    LeakyTanh(LeakyTanh),
     /// [`Logit`].
     Logit(Logit),
     /// [`LuLinear`].
@@ -60,6 +62,8 @@ pub enum AnyBijector {
     MaskedAutoregressive(MaskedAutoregressive<AnyUnivariate>),
     /// [`Coupling`] with several dense networks that see the same.
     MultiCoupling(Coupling<AnyUnivariate, Vec<Mlp>>),
+    /// [`Partial`] of a stack.
+    Partial(Partial<Vec<AnyBijector>>),
     /// [`Permutation`].
     Permutation(Permutation),
     /// [`QrLinear`].
@@ -74,6 +78,8 @@ pub enum AnyBijector {
     SvdLinear(SvdLinear),
     /// [`Tanh`].
     Tanh(Tanh),
+    /// [`TriangularLinear`].
+    TriangularLinear(TriangularLinear),
 }
 
 /// Which [`AnyBijector`], with its configuration.
@@ -114,6 +120,11 @@ pub enum AnyBijectorConfig {
         /// The slope below zero.
         slope: f64,
     },
+    /// [`LeakyTanh`].
+    LeakyTanh {
+        /// Where the line begins.
+        turn: f64,
+    },
     /// [`Logit`].
     Logit {
         /// Distance kept from 0 and 1.
@@ -127,6 +138,15 @@ pub enum AnyBijectorConfig {
         univariate: AnyUnivariateConfig,
         /// Network, order and inverse.
         autoregressive: MaskedAutoregressiveConfig,
+    },
+    /// [`Partial`] of a stack.
+    Partial {
+        /// Features of an event.
+        features: usize,
+        /// What passes as it is.
+        mask: Mask,
+        /// The stack.
+        inner: Vec<AnyBijectorConfig>,
     },
     /// [`Permutation::given`].
     Permutation {
@@ -160,6 +180,8 @@ pub enum AnyBijectorConfig {
     SvdLinear(SvdLinearConfig),
     /// [`Tanh`].
     Tanh,
+    /// [`TriangularLinear`].
+    TriangularLinear(TriangularLinearConfig),
 }
 
 impl AnyBijectorConfig {
@@ -201,6 +223,7 @@ impl AnyBijectorConfig {
             }
             Self::Inverse(inner) => AnyBijector::Inverse(Inverse::new(all(inner)?)),
             Self::LeakyRelu { slope } => AnyBijector::LeakyRelu(LeakyRelu::new(*slope)?),
+            Self::LeakyTanh { turn } => AnyBijector::LeakyTanh(LeakyTanh::new(*turn)?),
             Self::Logit { alpha } => AnyBijector::Logit(Logit::new(*alpha)?),
             Self::LuLinear(config) => {
                 config.validate()?;
@@ -211,6 +234,9 @@ impl AnyBijectorConfig {
                 autoregressive.validate()?;
                 let layer = autoregressive.init(univariate.init(), device);
                 AnyBijector::MaskedAutoregressive(layer)
+            }
+            Self::Partial { features, mask, inner } => {
+                AnyBijector::Partial(Partial::new(mask, &[*features], all(inner)?, device)?)
             }
             Self::Permutation { order } => {
                 AnyBijector::Permutation(Permutation::given(order, device)?)
@@ -238,6 +264,10 @@ impl AnyBijectorConfig {
                 AnyBijector::SvdLinear(config.init(device))
             }
             Self::Tanh => AnyBijector::Tanh(Tanh {}),
+            Self::TriangularLinear(config) => {
+                config.validate()?;
+                AnyBijector::TriangularLinear(config.init(device))
+            }
         })
     }
 }
@@ -248,7 +278,7 @@ macro_rules! each {
         each!($self, ($layer, _wrap, _name) => $body)
     };
     ($self:expr, ($layer:ident, $wrap:ident, $name:ident) => $body:expr) => {
-        each!(@ $self, ($layer, $wrap, $name) => $body; ActNorm BatchNorm Coupling DenseLinear Elementwise Exp Householder Inverse LeakyRelu Logit LuLinear MaskedAutoregressive MultiCoupling Permutation QrLinear Softplus Stack Standardize SvdLinear Tanh)
+        each!(@ $self, ($layer, $wrap, $name) => $body; ActNorm BatchNorm Coupling DenseLinear Elementwise Exp Householder Inverse LeakyRelu LeakyTanh Logit LuLinear MaskedAutoregressive MultiCoupling Partial Permutation QrLinear Softplus Stack Standardize SvdLinear Tanh TriangularLinear)
     };
     (@ $self:expr, ($layer:ident, $wrap:ident, $name:ident) => $body:expr; $($variant:ident)+) => {
         match $self {

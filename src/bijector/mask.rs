@@ -216,15 +216,10 @@ impl Split {
     ///
     /// If `x` has another width than the split was made for.
     pub fn take<const D: usize>(&self, x: Tensor<D>) -> (Tensor<D>, Tensor<2>) {
+        self.check_event("Coupling", &x);
         let batch = x.dims()[0];
         if self.spatial {
             let mut dims = x.dims();
-            let expected: Vec<_> = self.event.iter().map(usize::to_string).collect();
-            assert!(
-                dims[1..] == self.event,
-                "Coupling: expected shape [batch, {}], found {dims:?}",
-                expected.join(", ")
-            );
             let indices = self.indices.as_ref().expect("a spatial split has indices");
             let flat = x.reshape([batch, self.width]);
             let moved = flat.clone().select(1, indices.moved.val());
@@ -236,7 +231,6 @@ impl Split {
             let merged = self.join(kept, moved.zeros_like().detach());
             return (merged.reshape(dims), moved);
         }
-        check_width("Coupling", self.width, &x);
         let moved_count = self.width - self.kept;
         let (kept, moved) = match &self.indices {
             Some(indices) => {
@@ -249,6 +243,21 @@ impl Split {
         };
         let event = event_len(&moved);
         (kept, moved.reshape([batch, event]))
+    }
+
+    /// Checks the event of a layer that takes it apart.
+    ///
+    /// # Panics
+    ///
+    /// If it has another width than the split was made for; the text names the layer.
+    pub(crate) fn check_event<const D: usize>(&self, layer: &str, x: &Tensor<D>) {
+        if !self.spatial {
+            return check_width(layer, self.width, x);
+        }
+        let (dims, event) = (x.dims(), &self.event);
+        let expected: Vec<_> = event.iter().map(usize::to_string).collect();
+        let expected = expected.join(", ");
+        assert!(dims[1..] == *event, "{layer}: expected shape [batch, {expected}], found {dims:?}");
     }
 
     /// Puts the kept part of [`take`](Self::take) and new moved elements together.

@@ -11,6 +11,7 @@
 //! | [`ActNorm`] | scale and shift per channel, started from data |
 //! | [`BatchNorm`] | batch normalization as a bijector |
 //! | [`LuLinear`] | a full linear map by its LU factors |
+//! | [`TriangularLinear`] | a triangular linear map |
 //! | [`QrLinear`], [`SvdLinear`], [`DenseLinear`] | the same by other factors, or by its plain matrix |
 //! | [`Householder`] | an orthogonal map by reflections |
 //! | [`InvertibleConv1x1`] | a learned matrix over the channels of every pixel |
@@ -19,8 +20,9 @@
 //! | [`Squeeze`] | blocks of pixels become channels |
 //! | [`HaarSqueeze`] | blocks of pixels become their averages and details |
 //! | [`Standardize`] | fixed zero mean and unit variance |
-//! | [`Logit`], [`Exp`], [`Softplus`], [`Tanh`], [`LeakyRelu`] | between the line and intervals |
+//! | [`Logit`], [`Exp`], [`Softplus`], [`Tanh`], [`LeakyTanh`], [`LeakyRelu`] | between the line and intervals |
 //! | [`Inverse`] | any of them, the other way round |
+//! | [`Partial`] | any of them, on a part of the event |
 //! | [`Unconditional`] | any of them, without the context of the flow |
 //! | `Vec<B>`, tuples up to 8 | one after the other |
 //! | [`AnyBijector`] | any of them, chosen at run time |
@@ -36,6 +38,7 @@ mod haar_squeeze;
 mod inverse;
 mod linear;
 mod mask;
+mod partial;
 mod squeeze;
 mod unconditional;
 
@@ -44,16 +47,20 @@ pub use any::{AnyBijector, AnyBijectorConfig};
 pub use autoregressive::{InverseMethod, MaskedAutoregressive, MaskedAutoregressiveConfig};
 pub use batch_norm::{BatchNorm, BatchNormConfig};
 pub use coupling::{Coupling, CouplingConfig};
-pub use elementwise::{Elementwise, Exp, LeakyRelu, Logit, Sigmoid, Softplus, Standardize, Tanh};
+pub use elementwise::{
+    Elementwise, Exp, LeakyRelu, LeakyTanh, Logit, Sigmoid, Softplus, Standardize, Tanh,
+};
 pub use haar_squeeze::HaarSqueeze;
 pub use inverse::Inverse;
 pub use linear::{
     ChannelMatrix, Conv1x1Matrix, DenseLinear, DenseLinearConfig, DenseMatrix, Householder,
     HouseholderConfig, InvertibleConv1x1, InvertibleConv1x1Config, InvertibleMatrix, LinearMap,
     LuFactors, LuLinear, LuLinearConfig, Permutation, QrFactors, QrLinear, QrLinearConfig,
-    Reflections, SvdFactors, SvdLinear, SvdLinearConfig,
+    Reflections, SvdFactors, SvdLinear, SvdLinearConfig, TriangularLinear, TriangularLinearConfig,
+    TriangularMatrix,
 };
 pub use mask::{Mask, Split};
+pub use partial::Partial;
 pub use squeeze::{Squeeze, SqueezeOrder};
 pub use unconditional::Unconditional;
 

@@ -8,7 +8,7 @@ use super::scope::Scope;
 use crate::bijector::MaskedAutoregressive;
 use crate::conditioner::{ActivationConfig, Layers, Made, MaskedBlock, MaskedLinear, Style};
 use crate::error::{Error, Result};
-use crate::univariate::{Affine, AnyUnivariate, ScaleMap};
+use crate::univariate::{AnyUnivariate, Univariate};
 
 /// One masked dense layer on the host.
 pub(super) struct Masked {
@@ -138,17 +138,19 @@ pub(super) struct MaskedNet {
 }
 
 impl MaskedNet {
-    /// The affine layer of this network, whose last layer gives the two parameters of one feature
-    /// side by side: those at `places` are the shift and the raw scale.
+    /// The layer of this network and a scalar map. The last layer gives the parameters of one feature
+    /// side by side; `places` says, for every parameter of the map in its own order, where among them
+    /// it stands.
     ///
     /// # Errors
     ///
-    /// If neighbouring layers do not fit, or features depend on each other.
-    pub(super) fn affine(
+    /// If neighbouring layers do not fit, the last has another number of outputs than the map needs, or
+    /// features depend on each other.
+    pub(super) fn layer(
         self,
         features: usize,
-        places: [usize; 2],
-        scale_map: ScaleMap,
+        univariate: AnyUnivariate,
+        places: impl IntoIterator<Item = usize>,
         activation: &ActivationConfig,
         device: &Device,
     ) -> Result<MaskedAutoregressive<AnyUnivariate>> {
@@ -163,8 +165,9 @@ impl MaskedNet {
             context.iter().try_for_each(|c| c.expect(first.outputs(), c.inputs()))?;
         }
         self.context.iter().try_for_each(|c| c.expect(self.input.outputs(), c.inputs()))?;
-        self.output.dense.expect(2 * features, width)?;
-        let rows = |place: usize| (0..features).map(move |feature| 2 * feature + place);
+        let per_feature = univariate.params_per_element();
+        self.output.dense.expect(per_feature * features, width)?;
+        let rows = |place: usize| (0..features).map(move |feature| per_feature * feature + place);
         let rows: Vec<usize> = places.into_iter().flat_map(rows).collect();
 
         let (input, behind) = self.input.split_context(features, device)?;
@@ -182,7 +185,6 @@ impl MaskedNet {
         };
         let made = Made::new(layers, features, activation, self.style, device)
             .map_err(|error| Error::Tensor { name, reason: error.to_string() })?;
-        let univariate = AnyUnivariate::Affine(Affine::new(scale_map));
         Ok(MaskedAutoregressive::new(univariate, made))
     }
 }
@@ -247,7 +249,8 @@ mod tests {
         dict.insert("hyper.2.weight", HostTensor::floats([1.0, 0.0, 10.0, 0.0], [4, 1]));
         dict.insert("hyper.2.bias", HostTensor::floats([0.25, 0.0, 0.25, 0.0], [4]));
         dict.insert("hyper.2.mask", HostTensor::bools(output, [4, 1]));
-        zuko::autoregressive(&dict, "", &zuko::Options::new(), &Device::flex())
+        let options = zuko::Options::new();
+        zuko::autoregressive(&dict, "", &zuko::Univariate::Affine, &options, &Device::flex())
     }
 
     #[test]

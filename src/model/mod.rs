@@ -5,12 +5,16 @@
 //! | [`Nice`] | Dinh et al. 2015, arXiv:1410.8516 | additive couplings, one diagonal scaling |
 //! | [`RealNvp`] | Dinh et al. 2017, arXiv:1605.08803 | affine couplings |
 //! | [`Nsf`] | Durkan et al. 2019, arXiv:1906.04032 | rational-quadratic spline couplings |
+//! | [`AutoregressiveNsf`] | the same paper | rational-quadratic splines in masked layers |
+//! | [`CircularNsf`] | Rezende et al. 2020, arXiv:2002.02428 | the same for angles, on a uniform base |
 //! | [`Maf`], [`MafMog`] | Papamakarios et al. 2017, arXiv:1705.07057 | masked autoregressive layers, one-pass density |
 //! | [`Iaf`] | Kingma et al. 2016, arXiv:1606.04934 | the same the other way round, one-pass sampling |
 //! | [`RealNvpImage`] | Dinh et al. 2017, arXiv:1605.08803 | checkerboard and channel couplings, multi-scale |
 //! | [`Glow`] | Kingma, Dhariwal 2018, arXiv:1807.03039 | ActNorm, 1x1 convolution, coupling, multi-scale |
 
 mod autoregressive;
+mod autoregressive_nsf;
+mod circular_nsf;
 mod glow;
 mod iaf;
 mod image;
@@ -21,6 +25,8 @@ mod real_nvp;
 mod real_nvp_image;
 
 pub use autoregressive::Orders;
+pub use autoregressive_nsf::{AutoregressiveNsf, AutoregressiveNsfConfig, AutoregressiveNsfStep};
+pub use circular_nsf::{CircularNsf, CircularNsfConfig, CircularNsfStep};
 pub use glow::{ChannelMixing, Glow, GlowConfig, GlowStep, Mix};
 pub use iaf::{Iaf, IafConfig, IafStep};
 pub use maf::{Maf, MafConfig, MafMog, MafMogConfig, MafStep, StepNorm};

@@ -59,7 +59,8 @@ pub struct NsfConfig {
 /// One step of an [`Nsf`]: a linear layer, if there is one, and a spline coupling.
 pub type NsfStep = (Option<LuLinear>, Coupling<RationalQuadratic, Mlp>);
 
-/// Spline couplings on a standard normal, behind a free spline per feature if wanted.
+/// Spline couplings on a standard normal, behind a free spline per feature if wanted. The sibling of
+/// masked layers is [`AutoregressiveNsf`](super::AutoregressiveNsf).
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

@@ -4,10 +4,11 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
+use super::half_turn::check_bound;
 use super::{
     Additive, Affine, Bernstein, BernsteinConfig, DeepSigmoidal, DeepSigmoidalConfig,
-    Gaussianization, GaussianizationConfig, MixtureOfLogistics, MixtureOfLogisticsConfig, Neural,
-    RationalQuadratic, RationalQuadraticConfig, ScaleMap, SumOfSquares, SumOfSquaresConfig,
+    Gaussianization, GaussianizationConfig, HalfTurn, MixtureOfLogistics, MixtureOfLogisticsConfig,
+    Neural, RationalQuadratic, RationalQuadraticConfig, ScaleMap, SumOfSquares, SumOfSquaresConfig,
     UnconstrainedMonotonic, Univariate,
 };
 use crate::error::Result;
@@ -37,6 +38,8 @@ pub enum AnyUnivariate {
     MixtureOfLogistics(MixtureOfLogistics),
     /// [`Neural`].
     Neural(Neural),
+    /// [`HalfTurn`] in front of a [`RationalQuadratic`].
+    HalfTurn(HalfTurn<RationalQuadratic>),
     /// [`RationalQuadratic`].
     RationalQuadratic(RationalQuadratic),
     /// [`SumOfSquares`].
@@ -64,6 +67,13 @@ pub enum AnyUnivariateConfig {
     Gaussianization(GaussianizationConfig),
     /// [`MixtureOfLogistics`].
     MixtureOfLogistics(MixtureOfLogisticsConfig),
+    /// [`HalfTurn`] in front of a [`RationalQuadratic`].
+    HalfTurn {
+        /// Half the length of the circle.
+        bound: f64,
+        /// The spline behind it.
+        spline: RationalQuadraticConfig,
+    },
     /// [`RationalQuadratic`].
     RationalQuadratic(RationalQuadraticConfig),
     /// [`SumOfSquares`].
@@ -80,6 +90,10 @@ impl AnyUnivariateConfig {
             Self::DeepSigmoidal(config) => config.validate(),
             Self::Gaussianization(config) => config.validate(),
             Self::MixtureOfLogistics(config) => config.validate(),
+            Self::HalfTurn { bound, spline } => {
+                check_bound(*bound)?;
+                spline.validate()
+            }
             Self::RationalQuadratic(config) => config.validate(),
             Self::SumOfSquares(config) => config.validate(),
         }
@@ -98,6 +112,9 @@ impl AnyUnivariateConfig {
             Self::DeepSigmoidal(config) => AnyUnivariate::DeepSigmoidal(config.init()),
             Self::Gaussianization(config) => AnyUnivariate::Gaussianization(config.init()),
             Self::MixtureOfLogistics(config) => AnyUnivariate::MixtureOfLogistics(config.init()),
+            Self::HalfTurn { bound, spline } => {
+                AnyUnivariate::HalfTurn(HalfTurn::new(spline.init(), bound))
+            }
             Self::RationalQuadratic(config) => AnyUnivariate::RationalQuadratic(config.init()),
             Self::SumOfSquares(config) => AnyUnivariate::SumOfSquares(config.init()),
         }
@@ -114,6 +131,7 @@ macro_rules! each {
             AnyUnivariate::Gaussianization($map) => $body,
             AnyUnivariate::MixtureOfLogistics($map) => $body,
             AnyUnivariate::Neural($map) => $body,
+            AnyUnivariate::HalfTurn($map) => $body,
             AnyUnivariate::RationalQuadratic($map) => $body,
             AnyUnivariate::SumOfSquares($map) => $body,
             AnyUnivariate::UnconstrainedMonotonic($map) => $body,

@@ -1,5 +1,7 @@
 //! The layers of rows that take more than a line.
 
+use std::f64::consts::PI;
+
 use burn::nn::activation::ActivationConfig as BurnActivation;
 use burn::tensor::Tensor;
 use burn_flows::Noise;
@@ -9,12 +11,13 @@ use burn_flows::conditioner::{
     Normalization, ResidualConvNet, ResidualConvNetConfig,
 };
 use burn_flows::model::{
-    ChannelMixing, Glow, GlowConfig, GlowStep, IafConfig, IafStep, MafConfig, MafStep, Orders,
+    AutoregressiveNsfConfig, AutoregressiveNsfStep, ChannelMixing, CircularNsfConfig,
+    CircularNsfStep, Glow, GlowConfig, GlowStep, IafConfig, IafStep, MafConfig, MafStep, Orders,
     RealNvpImage, RealNvpImageConfig, RealNvpImageStep, StepNorm,
 };
 use burn_flows::testing::Suite;
 use burn_flows::univariate::{
-    Affine, AnyUnivariate, AnyUnivariateConfig, KnotMap, Neural, NeuralConfig,
+    Affine, AnyUnivariate, AnyUnivariateConfig, KnotMap, Neural, NeuralConfig, RationalQuadratic,
     RationalQuadraticConfig, ScaleMap, SplineDomain, UnconstrainedMonotonic,
     UnconstrainedMonotonicConfig, Univariate,
 };
@@ -89,6 +92,18 @@ pub fn maf_steps(norm: StepNorm, orders: Orders, linear: bool, context: usize) -
 pub fn iaf_steps(orders: Orders, linear: bool, context: usize) -> Inverse<Vec<IafStep>> {
     let config = IafConfig::new(3).with_layers(2).with_made(made()).with_orders(orders);
     config.with_linear(linear).with_context(context).init(&DEVICE).into_parts().0
+}
+
+/// Two layers, behind whatever stands in front.
+pub fn masked_nsf(
+    config: AutoregressiveNsfConfig,
+) -> (Option<Elementwise<RationalQuadratic>>, Vec<AutoregressiveNsfStep>) {
+    let config = config.with_layers(2).with_made(made());
+    config.init(&DEVICE).into_parts().0
+}
+
+pub fn angles(config: CircularNsfConfig) -> Vec<CircularNsfStep> {
+    config.with_layers(2).with_made(made()).init(&DEVICE).into_parts().0
 }
 
 pub fn affine(config: CouplingConfig) -> Coupling<Affine, Mlp> {
@@ -226,7 +241,8 @@ pub fn near<const D: usize>(shape: [usize; D]) -> Suite<D> {
 
 pub const TAILS: SplineDomain = SplineDomain::LinearTails { bound: 3.0 };
 pub const UNIT: SplineDomain = SplineDomain::Interval { low: 0.0, high: 1.0 };
-pub const CIRCLE: SplineDomain = SplineDomain::Circular { bound: std::f64::consts::PI };
+pub const CIRCLE: SplineDomain = SplineDomain::Circular { bound: PI };
+pub const ANGLE: SplineDomain = SplineDomain::LinearTails { bound: PI };
 pub const ZUKO: KnotMap = KnotMap::SoftBound { bound: 6.9 };
 
 pub fn rqs(bins: usize, domain: SplineDomain) -> RationalQuadraticConfig {
@@ -235,6 +251,15 @@ pub fn rqs(bins: usize, domain: SplineDomain) -> RationalQuadraticConfig {
 
 pub fn spline<U: Univariate>(map: U) -> Coupling<U, Mlp> {
     coupling(4, Mask::Alternating).init(map, &DEVICE)
+}
+
+pub fn masked_spline<U: Univariate>(
+    features: usize,
+    context: usize,
+    map: U,
+) -> MaskedAutoregressive<U> {
+    let config = MaskedAutoregressiveConfig::new(features).with_made(made()).with_context(context);
+    config.init(map, &DEVICE)
 }
 
 /// On the whole line, with values at the ends of an interval and just outside.
@@ -254,6 +279,14 @@ pub fn straight_ends(bound: f64) -> Suite<2> {
 pub fn kernels() -> Suite<2> {
     let edges = [1e6, -1e6, 1e10, -1e10];
     near([3, 4]).with_edges(&edges).with_range_edges(&edges)
+}
+
+/// Angles.
+pub fn on_circle() -> Suite<2> {
+    Suite::new([3, 4])
+        .with_domain(-PI, PI)
+        .with_range(-PI, PI)
+        .with_edges(&[PI, -PI, 0.0, 40.0, 1e30])
 }
 
 /// On an interval, with its ends and values outside.

@@ -9,14 +9,14 @@ use burn_flows::conditioner::{
     ActivationConfig, Degrees, Dependencies, MadeConfig, MlpConfig, Normalization,
 };
 use burn_flows::model::{
-    ChannelMixing, MafConfig, MafMogConfig, Masks, NiceConfig, NsfConfig, NsfStep, Orders,
-    RealNvpConfig, StepNorm,
+    AutoregressiveNsfConfig, AutoregressiveNsfStep, ChannelMixing, CircularNsfConfig, MafConfig,
+    MafMogConfig, Masks, NiceConfig, NsfConfig, NsfStep, Orders, RealNvpConfig, StepNorm,
 };
 use burn_flows::testing::{Check, Suite};
 use burn_flows::univariate::{
     Additive, Affine, AnyUnivariateConfig, BernsteinConfig, DeepSigmoidalConfig,
-    GaussianizationConfig, KnotMap, MixtureOfLogisticsConfig, RationalQuadratic, ScaleMap,
-    SplineDomain, SumOfSquaresConfig,
+    GaussianizationConfig, HalfTurn, KnotMap, MixtureOfLogisticsConfig, RationalQuadratic,
+    ScaleMap, SplineDomain, SumOfSquaresConfig,
 };
 
 use crate::layers::*;
@@ -41,6 +41,9 @@ rows! {
     lu_size_8: lu(8), [3, 8];
     lu_signed: signed_lu(), [4, 3];
 
+    triangular_size_1: TriangularLinearConfig::new(1).init(&DEVICE), Suite::new([3, 1]).without(Check::Gradients); // one direction, and nothing below the diagonal
+    triangular_size_4: TriangularLinearConfig::new(4).init(&DEVICE), [3, 4];
+    triangular_image: LinearMap::new(TriangularMatrix::identity(3, &DEVICE)), [2, 3, 2, 1];
     lu_image: lu(3), [2, 3, 2, 1];
     lu_permuted: LinearMap::new(LuFactors::identity(4, &DEVICE).transposed().permuted(Permutation::random(4, 1, &DEVICE))), [3, 4];
     dense_size_1: DenseLinearConfig::new(1).init(&DEVICE), [3, 1];
@@ -66,6 +69,9 @@ rows! {
     permutation_image: Permutation::given(&[1, 2, 0], &DEVICE).unwrap(), [2, 3, 2, 1];
 
     conv1x1_permuted_last: permuted_last(), [2, 3, 2, 2];
+    partial: Partial::new(&Mask::Kept(vec![1, 3]), &[4], actnorm(2), &DEVICE).unwrap(), [4, 4];
+    partial_context: Partial::new(&Mask::Halves, &[5], affine(coupling(3, Mask::Halves).with_context(2)), &DEVICE).unwrap(), Suite::new([3, 5]).with_context(2);
+    partial_image: Partial::new(&Mask::Checkerboard, &[1, 2, 3], lu(3), &DEVICE).unwrap(), [3, 1, 2, 3];
     unconditional: Unconditional::new(affine(coupling(4, Mask::Halves))), [3, 4];
     elementwise_affine: Elementwise::new(Affine::default(), 4, &DEVICE), [3, 4];
     elementwise_affine_image: Elementwise::new(Affine::default(), 12, &DEVICE), [2, 3, 2, 2];
@@ -83,6 +89,9 @@ rows! {
     softplus_inverse: Inverse::new(Softplus {}), Suite::new([3, 4]).with_range(-50.0, INFINITY).with_domain(0.0, INFINITY).with_edges(&[0.0, -1.0]);
     tanh: Tanh {}, Suite::new([3, 4]).with_domain(-3.0, 3.0).with_edges(&[-1e4, 1e4, 19.0]).with_range(-1.0, 1.0).with_range_edges(&[-1.0, 1.0, -2.0]);
     tanh_inverse: Inverse::new(Tanh {}), Suite::new([2, 2, 2, 1]).with_range(-3.0, 3.0).with_domain(-1.0, 1.0).with_edges(&[-1.0, 1.0, -2.0]);
+    leaky_tanh: LeakyTanh::new(1.5).unwrap(), Suite::new([3, 4]).with_domain(-4.0, 4.0).with_edges(&[1.5, -1.5, 1e30, -1e30]).with_range(-1.5, 1.5).with_range_edges(&[1.0, -1.0, 1e30]);
+    leaky_tanh_late: LeakyTanh::new(8.0).unwrap(), Suite::new([2, 3]).with_domain(-3.0, 3.0).with_edges(&[9.0, 8.0, 1e4]).with_range(-0.99, 0.99);
+    leaky_tanh_image: Inverse::new(LeakyTanh::new(0.3).unwrap()), [2, 2, 2, 1];
     leaky_relu: LeakyRelu::new(0.1).unwrap(), [3, 4];
     leaky_relu_steep: LeakyRelu::new(3.0).unwrap(), [2, 2, 2, 2];
     leaky_relu_inverse: Inverse::new(LeakyRelu::new(0.2).unwrap()), [3, 3];
@@ -127,6 +136,15 @@ rows! {
     rqs_elementwise: Elementwise::<RationalQuadratic>::new(rqs(8, TAILS).init(), 4, &DEVICE), at_ends(3.0).without(Check::Gradients); // a slope moves the values of its two bins only
     rqs_elementwise_circle: Elementwise::new(rqs(2, CIRCLE).init(), 4, &DEVICE), at_ends(std::f64::consts::PI);
     rqs_elementwise_unit: Elementwise::new(rqs(2, UNIT).init(), 4, &DEVICE), inside(0.0, 1.0);
+    half_turn: spline(HalfTurn::new(rqs(4, ANGLE).init(), std::f64::consts::PI)), on_circle();
+    half_turn_any: spline(AnyUnivariateConfig::HalfTurn { bound: std::f64::consts::PI, spline: rqs(3, ANGLE).with_knot_map(ZUKO) }.init()), on_circle();
+    rqs_autoregressive: masked_spline(4, 0, rqs(5, TAILS).init()), at_ends(3.0).autoregressive(&[0, 1, 2, 3]);
+    rqs_autoregressive_context: masked_spline(4, 2, rqs(3, TAILS).init()), at_ends(3.0).with_context(2).autoregressive(&[0, 1, 2, 3]);
+    rqs_autoregressive_passes: masked_spline(4, 0, rqs(4, TAILS).init()).with_inverse(InverseMethod::Passes), at_ends(3.0).autoregressive(&[0, 1, 2, 3]);
+    rqs_autoregressive_unit: masked_spline(4, 0, rqs(6, UNIT).init()), inside(0.0, 1.0).autoregressive(&[0, 1, 2, 3]);
+    rqs_autoregressive_unit_passes: masked_spline(4, 0, rqs(3, UNIT).init()).with_inverse(InverseMethod::Passes), inside(0.0, 1.0).autoregressive(&[0, 1, 2, 3]);
+    rqs_autoregressive_circle: masked_spline(4, 0, rqs(4, CIRCLE).init()), at_ends(std::f64::consts::PI).autoregressive(&[0, 1, 2, 3]);
+    rqs_autoregressive_circle_passes: masked_spline(4, 1, rqs(4, CIRCLE).init()).with_inverse(InverseMethod::Passes), at_ends(std::f64::consts::PI).with_context(1).autoregressive(&[0, 1, 2, 3]);
     rqs_any: spline(AnyUnivariateConfig::RationalQuadratic(rqs(4, TAILS)).init()), at_ends(3.0);
 
     bernstein_coupling: spline(BernsteinConfig::new().init()), at_ends(5.0);
@@ -268,13 +286,20 @@ rows! {
     any_nested: any(r#"{"Stack": [{"Inverse": [{"ActNorm": {"features": 3}}, {"LuLinear": {"features": 3}}]}, {"Stack": [{"Permutation": {"order": [1, 2, 0]}}, {"Elementwise": {"univariate": "Additive", "features": 3}}]}]}"#), [4, 3];
     any_bounded: any(r#"{"Stack": [{"Logit": {"alpha": 0.05}}, "Tanh", {"Inverse": ["Tanh"]}, "Softplus", {"Inverse": ["Softplus"]}, "Exp", {"Inverse": ["Exp"]}]}"#), Suite::new([4, 3]).with_domain(0.0, 1.0).with_range(-3.0, 3.0);
     any_linear: any(r#"{"Stack": [{"DenseLinear": {"features": 3, "seed": 1}}, {"Householder": {"features": 3, "reflections": 2, "seed": 1}}, {"QrLinear": {"features": 3, "reflections": 1, "seed": 2}}, {"SvdLinear": {"features": 3, "reflections": 2, "seed": 3}}]}"#), [3, 3];
+    any_triangular: any(r#"{"Stack": [{"TriangularLinear": {"features": 3}}, {"LeakyTanh": {"turn": 2.0}}]}"#), Suite::new([4, 3]).with_domain(-3.0, 3.0).with_range(-1.0, 1.0);
     any_coupling_context: any_coupling(2), Suite::new([3, 3]).with_context(2);
+    any_partial: any(r#"{"Partial": {"features": 4, "mask": "Halves", "inner": [{"ActNorm": {"features": 2}}, {"LuLinear": {"features": 2}}]}}"#), [4, 4];
     any_batch_norm: any(r#"{"BatchNorm": {"features": 3, "epsilon": 1e-5, "momentum": 0.1}}"#), [4, 3];
     any_standardize: AnyBijector::Stack(vec![AnyBijector::Standardize(standardize([7, 3])), any_coupling(0)]), [3, 3];
 
     nsf: NsfConfig::new(4).with_layers(2).with_mlp(mlp()).with_elementwise(Some(rqs(3, TAILS))).init(&DEVICE).into_parts().0, at_ends(5.0);
     nsf_linear_context: NsfConfig::new(3).with_layers(2).with_mlp(mlp()).with_masks(Masks::Halves).with_linear(true).with_context(2).init(&DEVICE).into_parts().0, Suite::new([3, 3]).with_context(2);
     nsf_steps: Vec::<NsfStep>::new(), [3, 4];
+    nsf_autoregressive: masked_nsf(AutoregressiveNsfConfig::new(4).with_elementwise(Some(rqs(3, TAILS)))), at_ends(5.0);
+    nsf_autoregressive_linear_context: masked_nsf(AutoregressiveNsfConfig::new(3).with_orders(Orders::Random(2)).with_linear(true).with_context(2)), Suite::new([3, 3]).with_context(2);
+    nsf_autoregressive_steps: Vec::<AutoregressiveNsfStep>::new(), [3, 4];
+    nsf_circular: angles(CircularNsfConfig::new(4)), at_ends(std::f64::consts::PI);
+    nsf_circular_context: angles(CircularNsfConfig::new(4).with_orders(Orders::Random(1)).with_context(2)), inside(-std::f64::consts::PI, std::f64::consts::PI).with_context(2);
     nice: NiceConfig::new(4).with_mlp(mlp()).init(&DEVICE).into_parts().0, [3, 4];
     nice_context: NiceConfig::new(3).with_mlp(mlp()).with_masks(Masks::Halves).with_context(2).init(&DEVICE).into_parts().0, Suite::new([3, 3]).with_context(2);
     maf: maf_steps(StepNorm::None, Orders::Alternating, false, 0), near([3, 4]);

@@ -10,10 +10,10 @@ use burn_flows::conditioner::{
     ResidualConvNetConfig,
 };
 use burn_flows::distribution::{ChannelPriorConfig, DiagNormalConfig};
-use burn_flows::interop::{HostTensor, StateDict, nflows, normflows};
+use burn_flows::interop::{HostTensor, StateDict, nflows, normflows, zuko};
 use burn_flows::model::{
-    GlowConfig, IafConfig, MafConfig, MafMogConfig, NiceConfig, NsfConfig, RealNvpConfig,
-    RealNvpImageConfig,
+    AutoregressiveNsfConfig, CircularNsfConfig, GlowConfig, IafConfig, MafConfig, MafMogConfig,
+    NiceConfig, NsfConfig, RealNvpConfig, RealNvpImageConfig,
 };
 use burn_flows::train::{Dequantize, ReduceBits};
 use burn_flows::univariate::{
@@ -48,6 +48,16 @@ fn singular(name: &str) -> StateDict {
 
 fn unconstrained() -> UnconstrainedMonotonicConfig {
     UnconstrainedMonotonicConfig::new()
+}
+
+/// A zuko flow of one feature, with as many raw widths, heights and slopes.
+fn zuko_spline(sizes: [usize; 3]) -> StateDict {
+    let mut dict = StateDict::new();
+    for (index, size) in sizes.into_iter().enumerate() {
+        let name = format!("transform.transforms.0.phi.{index}");
+        dict.insert(name, HostTensor::floats(vec![0.0; size], [1, size]));
+    }
+    dict
 }
 
 fn rqs() -> RationalQuadraticConfig {
@@ -88,6 +98,11 @@ errors! {
     logit_alpha_nan: Logit::new(NAN) => "Logit.alpha: must be in [0, 0.5), found NaN";
     leaky_relu_slope: LeakyRelu::new(0.0) => "LeakyRelu.slope: must be positive and finite, found 0";
     leaky_relu_slope_infinite: LeakyRelu::new(f64::INFINITY) => "LeakyRelu.slope: must be positive and finite, found inf";
+
+    leaky_tanh_turn: LeakyTanh::new(0.0) => "LeakyTanh.turn: must be in (0, 8], found 0";
+    leaky_tanh_turn_late: LeakyTanh::new(9.0) => "LeakyTanh.turn: must be in (0, 8], found 9";
+    leaky_tanh_turn_nan: any(r#"{"LeakyTanh": {"turn": -1.0}}"#) => "LeakyTanh.turn: must be in (0, 8], found -1";
+    triangular_features: TriangularLinearConfig::new(0).validate() => "TriangularLinearConfig.features: must be at least 1, found 0";
 
     dequantize_levels: Dequantize::new(1) => "Dequantize.levels: must be between 2 and 16777216, found 1";
     reduce_no_bits: ReduceBits::new(0) => "ReduceBits.bits: must be between 1 and 8, found 0";
@@ -160,6 +175,12 @@ errors! {
     rqs_bound_infinite: rqs_in(SplineDomain::Circular { bound: f64::INFINITY }) => "SplineDomain.bound: must be positive and finite, found inf";
     rqs_low: rqs_in(SplineDomain::Interval { low: NAN, high: 1.0 }) => "SplineDomain.low: must be finite, found NaN";
     rqs_high: rqs_in(SplineDomain::Interval { low: 2.0, high: -1.0 }) => "SplineDomain.high: must be finite and above low 2, found -1";
+    half_turn_bound: AnyUnivariateConfig::HalfTurn { bound: -1.0, spline: rqs() }.validate() => "HalfTurn.bound: must be positive and finite, found -1";
+    half_turn_spline: AnyUnivariateConfig::HalfTurn { bound: 1.0, spline: rqs().with_bins(1) }.validate() => "RationalQuadraticConfig.bins: must be at least 2, found 1";
+    zuko_slope: zuko::nsf(&zuko_spline([2, 2, 1]), &zuko::Options::new().with_slope(1.0), &device()) => "KnotMap.bound: must be in (0, 20], found -0";
+    zuko_heights: zuko::nsf(&zuko_spline([2, 1, 2]), &zuko::Options::new(), &device()) => "tensor `transform.transforms.0.phi.1`: holds 1 numbers an element, expected 2";
+    zuko_params: zuko::nsf(&zuko_spline([2, 2, 2]), &zuko::Options::new(), &device()) => "tensor `transform.transforms.0.phi.0`: gives 6 parameters an element, wrong for Spline { bound: 5.0 }";
+    zuko_map: zuko::maf(&zuko_spline([1, 1, 1]), &zuko::Options::new(), &device()) => "tensor `transform.transforms.0.phi.2` of shape [1, 1] belongs to no part of the model";
     rqs_soft_bound: rqs().with_knot_map(KnotMap::SoftBound { bound: 0.0 }).validate() => "KnotMap.bound: must be in (0, 20], found 0";
     rqs_logit_scale: rqs().with_knot_map(KnotMap::Softmax { logit_scale: NAN, slope_offset: None }).validate() => "KnotMap.logit_scale: must be finite, found NaN";
     rqs_slope_offset: rqs().with_knot_map(KnotMap::Softmax { logit_scale: 1.0, slope_offset: Some(f64::INFINITY) }).validate() => "KnotMap.slope_offset: must be finite, found inf";
@@ -233,6 +254,12 @@ errors! {
     maf_inverse: MafConfig::new(4).with_inverse(InverseMethod::FixedPoint { tolerance: NAN }).validate() => "InverseMethod.tolerance: must be at least 0 and finite, found NaN";
     maf_mog_components: MafMogConfig::new(MafConfig::new(4), 0).validate() => "MafMogConfig.components: must be at least 1, found 0";
     maf_mog_layers: MafMogConfig::new(MafConfig::new(4).with_layers(0), 2).validate() => "MafConfig.layers: must be at least 1, found 0";
+    nsf_autoregressive_layers: AutoregressiveNsfConfig::new(4).with_layers(0).validate() => "AutoregressiveNsfConfig.layers: must be at least 1, found 0";
+    nsf_autoregressive_order: AutoregressiveNsfConfig::new(4).with_made(made(Dependencies::Reversed)).validate() => "AutoregressiveNsfConfig.made: `orders` decides the dependencies of every layer: leave them at Forward";
+    nsf_autoregressive_spline: AutoregressiveNsfConfig::new(4).with_spline(rqs().with_bins(1)).validate() => "RationalQuadraticConfig.bins: must be at least 2, found 1";
+    nsf_autoregressive_elementwise: AutoregressiveNsfConfig::new(4).with_elementwise(Some(rqs().with_bins(0))).validate() => "RationalQuadraticConfig.bins: must be at least 2, found 0";
+    nsf_circular_layers: CircularNsfConfig::new(4).with_layers(0).validate() => "CircularNsfConfig.layers: must be at least 1, found 0";
+    nsf_circular_domain: CircularNsfConfig::new(4).with_spline(rqs().with_domain(SplineDomain::Interval { low: 0.0, high: 1.0 })).validate() => "CircularNsfConfig.spline: needs a domain that is circular, found Interval { low: 0.0, high: 1.0 }";
     iaf_layers: IafConfig::new(4).with_layers(0).validate() => "IafConfig.layers: must be at least 1, found 0";
     iaf_features: IafConfig::new(0).validate() => "MadeConfig.features: must be at least 1, found 0";
     iaf_order: IafConfig::new(4).with_made(made(Dependencies::Random(1))).validate() => "IafConfig.made: `orders` decides the dependencies of every layer: leave them at Forward";
@@ -250,6 +277,7 @@ errors! {
     any_householder: any(r#"{"Householder": {"features": 2, "reflections": 0, "seed": 1}}"#) => "HouseholderConfig.reflections: must be at least 1, found 0";
     any_qr: any(r#"{"QrLinear": {"features": 2, "reflections": 0, "seed": 1}}"#) => "QrLinearConfig.reflections: must be at least 1, found 0";
     any_svd: any(r#"{"SvdLinear": {"features": 0, "reflections": 1, "seed": 1}}"#) => "SvdLinearConfig.features: must be at least 1, found 0";
+    any_partial: any(r#"{"Partial": {"features": 2, "mask": {"Kept": [2]}, "inner": ["Exp"]}}"#) => "Partial.mask: index 2 is outside an axis of length 2";
     any_permutation: any(r#"{"Permutation": {"order": [1, 1]}}"#) => "Permutation.order: [1, 1] does not hold every index below 2 once";
     any_reverse: any(r#"{"Reverse": {"features": 0}}"#) => "Reverse.features: must be at least 1, found 0";
     any_shuffle: any(r#"{"Shuffle": {"features": 0, "seed": 1}}"#) => "Shuffle.features: must be at least 1, found 0";

@@ -83,6 +83,10 @@ fn flow(context: usize) -> Flow<Coupling<Affine, Mlp>, StandardNormal<2>> {
 
 const WIDE: [usize; 2] = [2, 4];
 
+fn partial(mask: &Mask, event: &[usize]) -> Partial<Exp> {
+    Partial::new(mask, event, Exp {}, &device()).unwrap()
+}
+
 panics! {
     init_actnorm: ActNormConfig::new(0).init(&device()) => "ActNormConfig.features: must be at least 1, found 0";
     init_batch_norm: BatchNormConfig::new(1).with_momentum(0.0).init(&device()) => "BatchNormConfig.momentum: must be in (0, 1], found 0";
@@ -135,6 +139,9 @@ panics! {
     lu_factors: LuFactors::from_weights(zeros([3, 2]), zeros([3]), None) => "LuFactors: expected factors [3, 3], found [3, 2]";
     lu_diagonal: LuFactors::from_weights(zeros([3, 3]), zeros([1]), None) => "LuFactors: expected diagonal [3], found [1]";
     lu_sign: LuFactors::from_weights(zeros([3, 3]), zeros([3]), Some(zeros([2]))) => "LuFactors: expected sign [3], found [2]";
+    triangular_forward: TriangularLinearConfig::new(3).init(&device()).forward(zeros(WIDE), None) => "TriangularLinear: expected shape [batch, 3], found [2, 4]";
+    triangular_entries: TriangularMatrix::from_weights(zeros([3, 2]), zeros([3])) => "TriangularMatrix: expected entries [3, 3], found [3, 2]";
+    triangular_length: TriangularMatrix::from_weights(zeros([3, 3]), zeros([1])) => "TriangularMatrix: expected length [3], found [1]";
     lu_image: lu().forward(zeros([2, 4, 1, 1]), None) => "LuLinear: expected shape [batch, 3, ..], found [2, 4, 1, 1]";
     lu_permutation: factors().permuted(Permutation::reverse(2, &device())) => "LuFactors: expected a permutation of 3, found 2";
     lu_permutation_last: factors().permuted_last(Permutation::reverse(4, &device())) => "LuFactors: expected a permutation of 3, found 4";
@@ -170,6 +177,8 @@ panics! {
     coupling_channels: convolved(Mask::Halves, 0).forward(zeros([1, 3, 2, 3]), None) => "Coupling: expected shape [batch, 2, ..], found [1, 3, 2, 3]";
     coupling_pixels: convolved(Mask::Checkerboard, 0).forward(zeros([1, 2, 2, 4]), None) => "Coupling: expected shape [batch, 2, 2, 3], found [1, 2, 2, 4]";
     coupling_turned_image: convolved(Mask::Checkerboard, 0).inverse(zeros([1, 2, 3, 2]), None) => "Coupling: expected shape [batch, 2, 2, 3], found [1, 2, 3, 2]";
+    partial_forward: partial(&Mask::Halves, &[3]).forward(zeros(WIDE), None) => "Partial: expected shape [batch, 3], found [2, 4]";
+    partial_pixels: partial(&Mask::Checkerboard, &[2, 2, 3]).inverse(zeros([1, 2, 2, 4]), None) => "Partial: expected shape [batch, 2, 2, 3], found [1, 2, 2, 4]";
     coupling_parameters: one_for_all().forward(zeros([3, 4]), None) => "Coupling: expected 2 parameters for each of 2 elements from the conditioner, found shape [3, 2]";
     context_missing: dense(2).forward(zeros([4, 3]), None) => "Mlp: expected a context of width 2, found none";
     context_wide: dense(2).inverse(zeros([4, 3]), Some(&zeros([4, 3]))) => "Mlp: expected a context of width 2, found 3";

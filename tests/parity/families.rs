@@ -1,6 +1,7 @@
 //! Which files there are, and which of them are compared.
 
 use burn_flows::interop::normflows::Layer;
+use burn_flows::interop::zuko;
 
 use crate::libraries::*;
 use crate::reference::Reference;
@@ -24,6 +25,7 @@ const COMPARED: &[(&str, &str, Check)] = &[
     ("nflows", "realnvp_affine_coupling", nflows_stack),
     ("nflows", "nice_additive_coupling", nflows_stack),
     ("nflows", "rqs_coupling", nflows_stack),
+    ("nflows", "rqs_autoregressive", nflows_stack),
     ("nflows", "lulinear", nflows_stack),
     ("nflows", "householder", nflows_householder),
     ("nflows", "naive_linear", nflows_stack),
@@ -38,8 +40,11 @@ const COMPARED: &[(&str, &str, Check)] = &[
     ("nflows", "maf", nflows_stack),
     ("zuko", "nice", zuko_real_nvp),
     ("zuko", "realnvp", zuko_real_nvp),
-    ("zuko", "univariate_affine", zuko_affine),
+    ("zuko", "univariate_affine", |r| zuko_elementwise(r, zuko::Univariate::Affine)),
+    ("zuko", "univariate_rqs", zuko_spline),
     ("zuko", "maf", zuko_maf),
+    ("zuko", "nsf", zuko_nsf),
+    ("zuko", "ncsf", zuko_ncsf),
     ("normflows", "realnvp_masked_affine", normflows_masked),
     ("normflows", "nice_masked_affine", normflows_masked),
     ("normflows", "affine_coupling_block", normflows_blocks),
@@ -53,7 +58,10 @@ const COMPARED: &[(&str, &str, Check)] = &[
     ("normflows", "glow_multiscale", normflows_glow),
     ("normflows", "maf", normflows_maf),
     ("flowjax", "coupling_affine", flowjax_coupling),
+    ("flowjax", "coupling_rqs", flowjax_coupling),
     ("flowjax", "maf_affine", flowjax_maf),
+    ("flowjax", "maf_rqs", flowjax_maf),
+    ("flowjax", "triangular_spline", flowjax_triangular),
 ];
 
 const SCALAR_MAPS: &str = "splines, residual and other scalar maps";
@@ -61,13 +69,9 @@ const SCALAR_MAPS: &str = "splines, residual and other scalar maps";
 /// The families that are not compared yet, and what brings them. A family in neither list fails.
 const LATER: &[(&str, &str, &str)] = &[
     ("flowjax", "bnaf", SCALAR_MAPS),
-    ("nflows", "rqs_autoregressive", SCALAR_MAPS),
-    ("nflows", "rqs_coupling_unconditional", SCALAR_MAPS),
     ("nflows", "linear_spline_coupling", SCALAR_MAPS),
     ("nflows", "quadratic_spline_coupling", SCALAR_MAPS),
     ("nflows", "cubic_spline_coupling", SCALAR_MAPS),
-    ("zuko", "nsf", SCALAR_MAPS),
-    ("zuko", "ncsf", SCALAR_MAPS),
     ("zuko", "naf", SCALAR_MAPS),
     ("zuko", "unaf", SCALAR_MAPS),
     ("zuko", "gf", SCALAR_MAPS),
@@ -76,7 +80,6 @@ const LATER: &[(&str, &str, &str)] = &[
     ("zuko", "cnf", SCALAR_MAPS),
     ("zuko", "univariate_bernstein", SCALAR_MAPS),
     ("zuko", "univariate_gaussianization", SCALAR_MAPS),
-    ("zuko", "univariate_rqs", SCALAR_MAPS),
     ("zuko", "univariate_sos", SCALAR_MAPS),
     ("normflows", "ar_rqs", SCALAR_MAPS),
     ("normflows", "circular_ar_rqs", SCALAR_MAPS),
@@ -86,10 +89,7 @@ const LATER: &[(&str, &str, &str)] = &[
     ("normflows", "planar_tanh", SCALAR_MAPS),
     ("normflows", "radial", SCALAR_MAPS),
     ("normflows", "residual", SCALAR_MAPS),
-    ("flowjax", "coupling_rqs", SCALAR_MAPS),
-    ("flowjax", "maf_rqs", SCALAR_MAPS),
     ("flowjax", "planar_leaky", SCALAR_MAPS),
-    ("flowjax", "triangular_spline", SCALAR_MAPS),
 ];
 
 /// Compares a file, or says why not.

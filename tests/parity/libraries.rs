@@ -4,7 +4,7 @@ use burn_flows::Flow;
 use burn_flows::bijector::{ActNormConfig, AnyBijector, Bijector};
 use burn_flows::burn::tensor::Tensor;
 use burn_flows::conditioner::ActivationConfig;
-use burn_flows::distribution::DiagNormal;
+use burn_flows::distribution::{DiagNormal, Uniform};
 use burn_flows::interop::normflows::{self, GlowOptions, Layer, SplitMode};
 use burn_flows::interop::{StateDict, flowjax, nflows, zuko};
 use burn_flows::univariate::{ScaleMap, SplineDomain};
@@ -45,13 +45,26 @@ fn nflows_options(reference: &Reference) -> nflows::Options {
         Some(bound) => options.with_spline_domain(SplineDomain::LinearTails { bound }),
         None => options,
     };
+    let least = |key, default| reference.argument(key).unwrap_or(default);
+    let (width, height, slope) = (options.min_width, options.min_height, options.min_slope);
     options
+        .with_min_width(least("min_bin_width", width))
+        .with_min_height(least("min_bin_height", height))
+        .with_min_slope(least("min_derivative", slope))
         .with_epsilon(reference.argument("eps").unwrap_or(epsilon))
         .with_momentum(reference.argument("momentum").unwrap_or(momentum))
 }
 
 pub fn nflows_stack(reference: &Reference) -> Result<Report, String> {
     let options = nflows_options(reference);
+    if reference.base().contains("uniform on [0,1]") {
+        let row = row::<2>(reference)?;
+        let base = Uniform::new(Tensor::zeros(row, &*DEVICE), Tensor::ones(row, &*DEVICE));
+        let base = base.map_err(|error| error.to_string())?;
+        return compare::flow::<2, _>(reference, |state, device| {
+            Ok(Flow::new(nflows::transform(state, "", &options, device)?, base.clone()))
+        });
+    }
     compare::flow::<2, _>(reference, |state, device| nflows::flow(state, &options, device))
 }
 
@@ -144,10 +157,10 @@ pub fn nflows_train_step(reference: &Reference) -> Result<Report, String> {
 
 fn zuko_options(reference: &Reference) -> zuko::Options {
     let options = zuko::Options::new();
-    match reference.argument("slope") {
-        Some(slope) => options.with_scale_map(ScaleMap::SoftBound { bound: -slope.ln() }),
-        None => options,
-    }
+    // As a keyword of the constructor, or in the dictionary of keywords.
+    let slope = reference.argument("slope").or_else(|| reference.entry("slope"));
+    let slope = slope.unwrap_or(options.slope);
+    options.with_slope(slope).with_adjacency(reference.constructor().contains("adjacency"))
 }
 
 pub fn zuko_real_nvp(reference: &Reference) -> Result<Report, String> {
@@ -160,11 +173,27 @@ pub fn zuko_maf(reference: &Reference) -> Result<Report, String> {
     compare::flow::<2, _>(reference, |state, device| zuko::maf(state, &options, device))
 }
 
-pub fn zuko_affine(reference: &Reference) -> Result<Report, String> {
+pub fn zuko_nsf(reference: &Reference) -> Result<Report, String> {
+    let options = zuko_options(reference);
+    compare::flow::<2, _>(reference, |state, device| zuko::nsf(state, &options, device))
+}
+
+pub fn zuko_ncsf(reference: &Reference) -> Result<Report, String> {
+    let options = zuko_options(reference);
+    compare::flow::<2, _>(reference, |state, device| zuko::ncsf(state, &options, device))
+}
+
+/// A scalar map with free parameters.
+pub fn zuko_elementwise(reference: &Reference, map: zuko::Univariate) -> Result<Report, String> {
     let (options, row) = (zuko_options(reference), row(reference)?);
     compare::flow::<2, _>(reference, |state, device| {
-        Ok(on_standard(zuko::elementwise_affine(state, "", &options, device)?, row))
+        Ok(on_standard(zuko::elementwise(state, "", &map, &options, device)?, row))
     })
+}
+
+pub fn zuko_spline(reference: &Reference) -> Result<Report, String> {
+    let bound = reference.argument("bound").unwrap_or(5.0);
+    zuko_elementwise(reference, zuko::Univariate::Spline { bound })
 }
 
 /// One layer whose tensors stand at the top of the file.
@@ -277,15 +306,32 @@ pub fn nflows_glow(reference: &Reference) -> Result<Report, String> {
     })
 }
 
-pub fn flowjax_coupling(reference: &Reference) -> Result<Report, String> {
+fn flowjax_options(reference: &Reference) -> flowjax::Options {
     let options = flowjax::Options::new();
+    let (width, slope) = (options.min_width, options.min_slope);
+    options
+        .with_interval(reference.argument("interval").map(|end| [-end, end]))
+        .with_min_width(reference.argument("min_width").unwrap_or(width))
+        .with_min_slope(reference.argument("min_derivative").unwrap_or(slope))
+}
+
+pub fn flowjax_coupling(reference: &Reference) -> Result<Report, String> {
+    let options = flowjax_options(reference);
     compare::flow::<2, _>(reference, |state, device| {
         flowjax::coupling_flow(state, &options, device)
     })
 }
 
+pub fn flowjax_triangular(reference: &Reference) -> Result<Report, String> {
+    let (options, turn) = (flowjax_options(reference), reference.argument("tanh_max_val"));
+    let turn = turn.unwrap_or(3.0);
+    compare::flow::<2, _>(reference, |state, device| {
+        flowjax::triangular_spline_flow(state, turn, &options, device)
+    })
+}
+
 pub fn flowjax_maf(reference: &Reference) -> Result<Report, String> {
-    let options = flowjax::Options::new();
+    let options = flowjax_options(reference);
     compare::flow::<2, _>(reference, |state, device| {
         flowjax::masked_autoregressive_flow(state, &options, device)
     })

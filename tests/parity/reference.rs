@@ -112,10 +112,24 @@ impl Reference {
         self.sidecar["constructor"].as_str().unwrap_or_default()
     }
 
+    /// The distribution of the latents, in words.
+    pub fn base(&self) -> &str {
+        self.sidecar["base"].as_str().unwrap_or_default()
+    }
+
     /// The number behind `key=` in the constructor.
     pub fn argument(&self, key: &str) -> Option<f64> {
-        let rest = self.constructor().split_once(&format!("{key}="))?.1;
-        let end = rest.find([',', ')', ' ', ']']).unwrap_or(rest.len());
+        self.number_behind(&format!("{key}="))
+    }
+
+    /// The number behind `'key': ` in the constructor.
+    pub fn entry(&self, key: &str) -> Option<f64> {
+        self.number_behind(&format!("'{key}': "))
+    }
+
+    fn number_behind(&self, text: &str) -> Option<f64> {
+        let rest = self.constructor().split_once(text)?.1;
+        let end = rest.find([',', ')', ' ', ']', '}']).unwrap_or(rest.len());
         rest[..end].parse().ok()
     }
 

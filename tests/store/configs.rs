@@ -3,7 +3,7 @@ use std::fmt::Debug;
 use burn_flows::bijector::{
     ActNormConfig, AnyBijectorConfig, BatchNormConfig, Conv1x1Matrix, CouplingConfig,
     DenseLinearConfig, HouseholderConfig, InverseMethod, InvertibleConv1x1Config, LuLinearConfig,
-    Mask, MaskedAutoregressiveConfig, QrLinearConfig, SvdLinearConfig,
+    Mask, MaskedAutoregressiveConfig, QrLinearConfig, SvdLinearConfig, TriangularLinearConfig,
 };
 use burn_flows::conditioner::{
     ActivationConfig, ConvNetConfig, Degrees, Dependencies, MadeConfig, MlpConfig,
@@ -48,6 +48,7 @@ fn every_configuration_comes_back() {
     comes_back(HouseholderConfig::new(5, 3).with_seed(1));
     comes_back(QrLinearConfig::new(5, 2).with_seed(2));
     comes_back(SvdLinearConfig::new(5, 4).with_seed(3));
+    comes_back(TriangularLinearConfig::new(5));
     comes_back(InvertibleConv1x1Config::new(5).with_parameterisation(Conv1x1Matrix::Householder));
     comes_back(ConvNetConfig::new(9));
     comes_back(DiagNormalConfig::new(vec![2, 3]));

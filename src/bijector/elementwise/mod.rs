@@ -3,6 +3,7 @@
 mod exp;
 mod free;
 mod leaky_relu;
+mod leaky_tanh;
 mod logit;
 mod softplus;
 mod standardize;
@@ -11,6 +12,7 @@ mod tanh;
 pub use exp::Exp;
 pub use free::Elementwise;
 pub use leaky_relu::LeakyRelu;
+pub use leaky_tanh::LeakyTanh;
 pub use logit::{Logit, Sigmoid};
 pub use softplus::Softplus;
 pub use standardize::Standardize;

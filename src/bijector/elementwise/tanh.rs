@@ -39,14 +39,19 @@ impl Pointwise for Tanh {
 
     fn unapply<const D: usize>(&self, z: Tensor<D>) -> (Tensor<D>, Tensor<D>) {
         guarded(z.clone(), z.abs().greater_equal_elem(1.0), 0.0, |z| {
-            let x = (z.clone().log1p() - z.neg().log1p()) / 2.0;
+            let x = atanh(z);
             (x.clone(), log_slope(x).neg())
         })
     }
 }
 
+/// The inverse of `tanh`.
+pub(super) fn atanh<const D: usize>(z: Tensor<D>) -> Tensor<D> {
+    (z.clone().log1p() - z.neg().log1p()) / 2.0
+}
+
 /// `ln(1 - tanh(x)^2)`.
-fn log_slope<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+pub(super) fn log_slope<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     (softplus(x.clone() * -2.0) + x).neg() * 2.0 + 2.0 * std::f64::consts::LN_2
 }
 

@@ -9,6 +9,7 @@ mod matrix;
 mod permutation;
 mod qr;
 mod svd;
+mod triangular;
 
 pub use conv1x1::{ChannelMatrix, Conv1x1Matrix, InvertibleConv1x1, InvertibleConv1x1Config};
 pub use dense::{DenseLinear, DenseLinearConfig, DenseMatrix};
@@ -18,3 +19,4 @@ pub use matrix::{InvertibleMatrix, LinearMap};
 pub use permutation::Permutation;
 pub use qr::{QrFactors, QrLinear, QrLinearConfig};
 pub use svd::{SvdFactors, SvdLinear, SvdLinearConfig};
+pub use triangular::{TriangularLinear, TriangularLinearConfig, TriangularMatrix};

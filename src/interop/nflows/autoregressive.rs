@@ -1,8 +1,9 @@
-//! Masked affine autoregressive layers.
+//! Masked autoregressive layers, affine or of splines.
 
 use burn::tensor::Device;
 
 use super::Options;
+use super::spline::spline_of;
 use crate::bijector::MaskedAutoregressive;
 use crate::conditioner::Style;
 use crate::error::Result;
@@ -10,13 +11,15 @@ use crate::interop::StateDict;
 use crate::interop::dense::Dense;
 use crate::interop::masked::{MadeParts, MaskedNet};
 use crate::interop::scope::{Scope, whole};
-use crate::univariate::{AnyUnivariate, ScaleMap};
+use crate::univariate::{Affine, AnyUnivariate, ScaleMap, Univariate};
 
 /// The scale of `MaskedAffineAutoregressiveTransform`, which it has no option for:
 /// `softplus(u) + 1e-3`.
 const SCALE: ScaleMap = ScaleMap::Softplus { offset: 0.0, floor: 1e-3 };
 
-/// `MaskedAffineAutoregressiveTransform`, with residual or feed-forward blocks and any masks.
+/// `MaskedAffineAutoregressiveTransform` or `MaskedPiecewiseRationalQuadraticAutoregressiveTransform`,
+/// with residual or feed-forward blocks and any masks; the width of the network's last layer says
+/// which.
 ///
 /// Its inverse here costs about as much as its forward; in nflows, as many times that as there are
 /// features.
@@ -82,6 +85,17 @@ pub(super) fn autoregressive_in(
     let features = input.inputs();
     let style = Style { activated_context: true, bare_blocks: false };
     let network = MaskedNet { input, context, hidden, blocks, output, style };
-    let layer = network.affine(features, [1, 0], SCALE, &options.activation, device)?;
+    // nflows leaves the logits of this network as they are.
+    let spline = spline_of(network.output.outputs() / features, 1.0, options);
+    let layer = match spline {
+        Some(map) => {
+            let places = 0..map.params_per_element();
+            network.layer(features, map, places, &options.activation, device)?
+        }
+        None => {
+            let map = AnyUnivariate::Affine(Affine::new(SCALE));
+            network.layer(features, map, [1, 0], &options.activation, device)?
+        }
+    };
     Ok((layer, features))
 }

@@ -3,19 +3,21 @@
 use burn::tensor::Device;
 
 use super::Options;
-use crate::bijector::{Coupling, Mask, Permutation};
+use super::spline::{elementwise_spline_in, spline_of};
+use crate::bijector::{AnyBijector, Coupling, Mask, Partial, Permutation};
 use crate::conditioner::{Mlp, ResidualBlock};
 use crate::error::Result;
 use crate::interop::StateDict;
 use crate::interop::dense::{Dense, ascending, blockwise};
 use crate::interop::scope::{Scope, whole};
-use crate::univariate::{
-    Additive, Affine, AnyUnivariate, KnotMap, RationalQuadraticConfig, SplineDomain, Univariate,
-};
+use crate::univariate::{Additive, Affine, AnyUnivariate, Univariate};
 
 /// `AffineCouplingTransform`, `AdditiveCouplingTransform` or
 /// `PiecewiseRationalQuadraticCouplingTransform` with a `ResidualNet`; the width of the network's
 /// last layer says which.
+///
+/// One with `apply_unconditional_transform=True` is two layers: [`transform`](super::transform)
+/// reads it.
 ///
 /// # Errors
 ///
@@ -77,6 +79,30 @@ pub(super) fn coupling_in(
     Ok((scope.named("identity_features", layer)?, features))
 }
 
+/// The coupling, and behind it the spline of the kept features if there is one: its network saw them
+/// as they came.
+pub(super) fn any_coupling_in(
+    scope: &Scope<'_>,
+    options: &Options,
+    device: &Device,
+) -> Result<(AnyBijector, usize)> {
+    let (layer, features) = coupling_in(scope, options, device)?;
+    let coupling = AnyBijector::Coupling(layer);
+    if !scope.has_part(UNCONDITIONAL) {
+        return Ok((coupling, features));
+    }
+    let (kept, moved) = split_in(scope, device)?;
+    let order = ascending(&kept);
+    let part = scope.within(UNCONDITIONAL);
+    let (spline, _) = elementwise_spline_in(&part, Some(&order), options, device)?;
+    let spline = vec![AnyBijector::Elementwise(spline)];
+    let spline = Partial::new(&Mask::Kept(moved), &[features], spline, device)?;
+    Ok((AnyBijector::Stack(vec![coupling, AnyBijector::Partial(spline)]), features))
+}
+
+/// Where the spline of the kept features stands.
+const UNCONDITIONAL: &str = "unconditional_transform";
+
 /// The kept and the moved features, in nflows' order, which together are all.
 pub(super) fn split_in(scope: &Scope<'_>, device: &Device) -> Result<(Vec<usize>, Vec<usize>)> {
     let kept = scope.indices("identity_features")?;
@@ -100,23 +126,12 @@ pub(super) fn univariate_of(
         let map = AnyUnivariate::Additive(Additive::default());
         return (map, blockwise(1, count, &order));
     }
-    // Raw widths, heights and slopes of the knots between bins, and at the ends where they are free.
-    let bins = match options.spline_domain {
-        SplineDomain::LinearTails { .. } => (per_element + 1) / 3,
-        SplineDomain::Interval { .. } => per_element.saturating_sub(1) / 3,
-        SplineDomain::Circular { .. } => per_element / 3,
-    };
-    let logit_scale = (hidden as f64).sqrt().recip();
-    let spline = RationalQuadraticConfig::new()
-        .with_bins(bins)
-        .with_domain(options.spline_domain)
-        .with_knot_map(KnotMap::Softmax { logit_scale, slope_offset: Some(0.0) });
-    if per_element > 2 && spline.validate().is_ok() {
-        let map = spline.init();
+    // A map of two parameters is affine; a spline of two bins has more.
+    if let Some(map) = spline_of(per_element, (hidden as f64).sqrt().recip(), options) {
         let needed = map.params_per_element();
         // A spline's parameters stand element by element, other maps' parameter by parameter.
         let rows = (0..needed).flat_map(|p| order.iter().map(move |i| i * needed + p)).collect();
-        return (AnyUnivariate::RationalQuadratic(map), rows);
+        return (map, rows);
     }
     (AnyUnivariate::Affine(Affine::new(options.scale_map)), blockwise(2, count, &order))
 }

@@ -3,7 +3,8 @@
 //! | here | tensors |
 //! | --- | --- |
 //! | [`coupling`] | `identity_features`, `transform_features`, `transform_net` (ResidualNet) |
-//! | [`autoregressive`] | `autoregressive_net` (MaskedAffineAutoregressiveTransform) |
+//! | [`autoregressive`] | `autoregressive_net` (MaskedAffineAutoregressiveTransform and MaskedPiecewise..) |
+//! | [`elementwise_spline`] | `unnormalized_widths`, .. (Piecewise..CDF) |
 //! | [`act_norm`] | `log_scale`, `shift`, `initialized` |
 //! | [`batch_norm`] | `unconstrained_weight`, `bias`, `running_mean`, `running_var` |
 //! | [`lu_linear`] | `lower_entries`, `upper_entries`, `unconstrained_upper_diag`, `bias` |
@@ -58,6 +59,7 @@ mod coupling;
 mod glow;
 mod image;
 mod linear;
+mod spline;
 
 pub use autoregressive::autoregressive;
 pub use coupling::coupling;
@@ -67,13 +69,15 @@ pub(super) use linear::lu_linear_in;
 pub use linear::{
     householder, lu_linear, naive_linear, one_by_one_convolution, qr_linear, svd_linear,
 };
+pub use spline::elementwise_spline;
 
 use burn::config::Config;
 use burn::tensor::Device;
 
 use self::autoregressive::autoregressive_in;
-use self::coupling::coupling_in;
+use self::coupling::any_coupling_in;
 use self::linear::linear_in;
+use self::spline::{elementwise_spline_in, is_elementwise_spline};
 use super::scope::{Scope, whole};
 use super::{StateDict, same_width, standard_base};
 use crate::bijector::{
@@ -104,9 +108,18 @@ pub struct Options {
     /// `scale_activation` of affine couplings.
     #[config(default = "DEFAULT_SCALE")]
     pub scale_map: ScaleMap,
-    /// `tails` and `tail_bound` of spline couplings: an interval for `tails=None`.
+    /// `tails` and `tail_bound` of splines: an interval for `tails=None`.
     #[config(default = "SplineDomain::Interval { low: 0.0, high: 1.0 }")]
     pub spline_domain: SplineDomain,
+    /// `min_bin_width` of splines.
+    #[config(default = 1e-3)]
+    pub min_width: f64,
+    /// `min_bin_height` of splines.
+    #[config(default = 1e-3)]
+    pub min_height: f64,
+    /// `min_derivative` of splines.
+    #[config(default = 1e-3)]
+    pub min_slope: f64,
     /// `activation` of the conditioners.
     #[config(default = "ActivationConfig::Relu")]
     pub activation: ActivationConfig,
@@ -201,11 +214,13 @@ pub fn permutation(dict: &StateDict, prefix: &str, device: &Device) -> Result<Pe
 /// The layer whose tensors these are, and its features.
 fn any(scope: &Scope<'_>, options: &Options, device: &Device) -> Result<(AnyBijector, usize)> {
     if scope.has("identity_features") {
-        let (layer, features) = coupling_in(scope, options, device)?;
-        Ok((AnyBijector::Coupling(layer), features))
+        any_coupling_in(scope, options, device)
     } else if scope.has_part("autoregressive_net") {
         let (layer, features) = autoregressive_in(scope, options, device)?;
         Ok((AnyBijector::MaskedAutoregressive(layer), features))
+    } else if is_elementwise_spline(scope) {
+        let (layer, features) = elementwise_spline_in(scope, None, options, device)?;
+        Ok((AnyBijector::Elementwise(layer), features))
     } else if scope.has("_permutation") {
         let (layer, features) = permutation_in(scope, device)?;
         Ok((AnyBijector::Permutation(layer), features))

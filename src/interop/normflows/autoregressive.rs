@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::interop::StateDict;
 use crate::interop::masked::{MadeParts, MaskedNet};
 use crate::interop::scope::{Scope, whole};
-use crate::univariate::{AnyUnivariate, ScaleMap};
+use crate::univariate::{Affine, AnyUnivariate, ScaleMap};
 
 /// The scale of `MaskedAffineAutoregressive`, latent to data: `sigmoid(u + 2) + 1e-3`.
 const SCALE: ScaleMap = ScaleMap::Sigmoid { offset: 2.0, floor: 1e-3 };
@@ -74,5 +74,6 @@ pub(super) fn autoregressive_in(
     }
     let (features, style) = (input.inputs(), Style::default());
     let network = MaskedNet { input, context: None, hidden, blocks, output, style };
-    Ok((network.affine(features, [1, 0], SCALE, activation, device)?, features))
+    let univariate = AnyUnivariate::Affine(Affine::new(SCALE));
+    Ok((network.layer(features, univariate, [1, 0], activation, device)?, features))
 }

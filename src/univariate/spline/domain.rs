@@ -104,8 +104,9 @@ impl SplineDomain {
         }
     }
 
-    /// The place of every value in the interval.
-    pub(super) fn place(&self, x: Tensor<2>) -> Placed {
+    /// The place of every value in the interval. Both ends of an interval belong to it, or the upper
+    /// one alone: the values are the same, the gradient of the log-slope is that of this side.
+    pub(super) fn place(&self, x: Tensor<2>, with_low: bool) -> Placed {
         let (low, high) = self.ends();
         let span = high - low;
         // Not `/ span`: burn 0.22 rounds the gradient of a division by a number to f32.
@@ -113,7 +114,12 @@ impl SplineDomain {
         match self {
             Self::LinearTails { .. } | Self::Interval { .. } => {
                 let plain = x.clone().without_autodiff();
-                let outside = plain.clone().lower_elem(low).bool_or(plain.greater_elem(high));
+                let below = if with_low {
+                    plain.clone().lower_elem(low)
+                } else {
+                    plain.clone().lower_equal_elem(low)
+                };
+                let outside = below.bool_or(plain.greater_elem(high));
                 Placed { unit: unit(x.clone().clamp(low, high)), rest: Rest::Tails(x, outside) }
             }
             Self::Circular { .. } => {
@@ -128,7 +134,9 @@ impl SplineDomain {
     /// The values of the map, from those in the unit interval.
     pub(super) fn value(&self, placed: &Placed, unit: Tensor<2>) -> Tensor<2> {
         let (low, high) = self.ends();
-        let inside = unit * (high - low) + low;
+        // Held: an end goes to itself, not a rounding error beyond, where the next spline or a uniform
+        // base would see a value outside.
+        let inside = held(unit) * (high - low) + low;
         match &placed.rest {
             Rest::Tails(x, outside) => inside.mask_where(outside.clone(), x.clone()),
             Rest::Turns(turns) => inside + turns.clone(),

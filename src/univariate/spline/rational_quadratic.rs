@@ -171,6 +171,11 @@ impl RationalQuadraticConfig {
         RationalQuadratic { config: *self }
     }
 
+    /// The place of every value in the domain. zuko leaves its lower end to the tail.
+    fn place(&self, x: Tensor<2>) -> Placed {
+        self.domain.place(x, !matches!(self.knot_map, KnotMap::SoftBound { .. }))
+    }
+
     /// Sizes of the bins from their raw values `[batch, 2 bins, n]`.
     fn sizes(&self, raw: Tensor<3>) -> Bins {
         match self.knot_map {
@@ -312,7 +317,7 @@ impl Univariate for RationalQuadratic {
 
     fn forward(&self, x: Tensor<2>, params: Tensor<3>) -> (Tensor<2>, Tensor<1>) {
         let domain = self.config.domain;
-        let placed = domain.place(x);
+        let placed = self.config.place(x);
         let piece = self.piece(&placed.unit, Axis::X, params);
         let (value, log_slope) = Self::unit_forward(&piece, placed.unit.clone());
         let z = domain.value(&placed, value);
@@ -321,14 +326,14 @@ impl Univariate for RationalQuadratic {
 
     fn inverse(&self, z: Tensor<2>, params: Tensor<3>) -> Tensor<2> {
         let domain = self.config.domain;
-        let placed = domain.place(z);
+        let placed = self.config.place(z);
         let (_, _, value) = self.unit_inverse(&placed, params);
         domain.value(&placed, value)
     }
 
     fn inverse_with_log_det(&self, z: Tensor<2>, params: Tensor<3>) -> (Tensor<2>, Tensor<1>) {
         let domain = self.config.domain;
-        let placed = domain.place(z);
+        let placed = self.config.place(z);
         let (piece, p, value) = self.unit_inverse(&placed, params);
         let log_slope = Self::log_slope(&piece, &p).neg();
         let x = domain.value(&placed, value);

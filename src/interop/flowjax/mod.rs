@@ -19,9 +19,23 @@
 //! | `{chain}.bijections[0].masked_autoregressive_mlp.layers[k].weight.args[0]`, `.args[1]` | `[layers, out, in]` |
 //! | `{chain}.bijections[0].masked_autoregressive_mlp.layers[k].bias` | `[layers, out]` |
 //!
-//! where `{chain}` is `bijection.bijection.bijection` for a flow made with `invert=True`, the
+//! and for triangular spline flows
+//!
+//! | tensor | shape |
+//! | --- | --- |
+//! | `{chain}.bijections[0].inner.bijection.x_pos.arr`, `.y_pos.arr` | `[layers, features, knots + 1]` |
+//! | `{chain}.bijections[0].inner.bijection.derivatives.args[0]` | `[layers, features, knots + 2]` |
+//! | `{chain}.bijections[1].loc` | `[layers, features]` |
+//! | `{chain}.bijections[1].triangular.weight.args[0]` | `[layers, features, features]` |
+//! | `{chain}.bijections[1].triangular.scale.args[0]` | `[layers, features, 1]` |
+//!
+//! whose permutations stand at `bijections[2]`. Here `{chain}` is `bijection.bijection.bijection` for a flow made with `invert=True`, the
 //! default, and `bijection.bijection` for `invert=False`. With two features FlowJAX flips them
 //! after every layer and saves no permutation.
+
+mod triangular;
+
+pub use triangular::triangular_spline_flow;
 
 use burn::config::Config;
 use burn::tensor::Device;
@@ -36,7 +50,10 @@ use crate::distribution::DiagNormal;
 use crate::error::Result;
 use crate::flow::Flow;
 use crate::math::from_f64;
-use crate::univariate::{Affine, AnyUnivariate, ScaleMap};
+use crate::univariate::{
+    Affine, AnyUnivariate, KnotMap, RationalQuadratic, RationalQuadraticConfig, ScaleMap,
+    SplineDomain,
+};
 
 /// `ln(exp(0.99) - 1)`: with it and the smallest scale of 0.01, a raw zero means scale 1.
 const DEFAULT_OFFSET: f64 = 0.525_458_719_292_502_1;
@@ -53,15 +70,68 @@ pub const DEFAULT_SCALE: ScaleMap = ScaleMap::Softplus { offset: DEFAULT_OFFSET,
 /// ```
 #[derive(Config, Debug)]
 pub struct Options {
-    /// The scale of the transformer.
+    /// The scale of an affine transformer.
     #[config(default = "DEFAULT_SCALE")]
     pub scale_map: ScaleMap,
+    /// `interval` of a `RationalQuadraticSpline` as transformer, which FlowJAX has no default for.
+    pub interval: Option<[f64; 2]>,
+    /// `min_width` of splines, in units of the data.
+    #[config(default = 1e-3)]
+    pub min_width: f64,
+    /// `min_derivative` of splines.
+    #[config(default = 1e-3)]
+    pub min_slope: f64,
     /// `nn_activation`.
     #[config(default = "ActivationConfig::Relu")]
     pub activation: ActivationConfig,
 }
 
-/// `coupling_flow` with an affine transformer and a `Normal` or `StandardNormal` base.
+impl Options {
+    /// The transformer of so many parameters. They come in the order of this crate.
+    ///
+    /// # Errors
+    ///
+    /// If there is none; the text names the tensor `name` below `scope`.
+    fn transformer(&self, params: usize, scope: &Scope<'_>, name: &str) -> Result<AnyUnivariate> {
+        if params == 2 {
+            self.scale_map.validate()?;
+            return Ok(AnyUnivariate::Affine(Affine::new(self.scale_map)));
+        }
+        // Bins and slopes at both ends, too: the spline is cut off there, not led out smoothly.
+        let bins = params / 3;
+        let wrong = |why| scope.wrong(name, format!("gives {params} parameters a feature, {why}"));
+        if params != 3 * bins + 1 {
+            return Err(wrong("which fit neither an affine map nor a spline"));
+        }
+        let interval =
+            self.interval.ok_or_else(|| wrong("those of a spline without an interval"))?;
+        // FlowJAX adds raw parameters to those of the identity.
+        let spline = self.spline(bins, interval, None)?;
+        Ok(AnyUnivariate::RationalQuadratic(spline))
+    }
+
+    /// The spline of so many bins.
+    fn spline(
+        &self,
+        bins: usize,
+        [low, high]: [f64; 2],
+        slope_offset: Option<f64>,
+    ) -> Result<RationalQuadratic> {
+        let share = self.min_width / (high - low);
+        let config = RationalQuadraticConfig::new()
+            .with_bins(bins)
+            .with_domain(SplineDomain::Interval { low, high })
+            .with_min_width(share)
+            .with_min_height(share)
+            .with_min_slope(self.min_slope)
+            .with_knot_map(KnotMap::Softmax { logit_scale: 1.0, slope_offset });
+        config.validate()?;
+        Ok(config.init())
+    }
+}
+
+/// `coupling_flow` with an affine or a rational-quadratic spline transformer, whose number of
+/// parameters says which, and a `Normal` or `StandardNormal` base.
 ///
 /// A `Normal` base stays learnable. FlowJAX learns its scale through a softplus, this crate through
 /// the exponential, so the scale is the one weight that is recomputed.
@@ -93,26 +163,29 @@ pub fn coupling_flow(
     options: &Options,
     device: &Device,
 ) -> Result<Flow<AnyBijector, DiagNormal<2>>> {
-    flow(dict, COUPLING, device, |chain, index, layers, features| {
+    let chain = Chain { probe: COUPLING.weight(0), permutation: 1 };
+    flow(dict, &chain, device, |chain, index, layers, features| {
         let dense = |k| Dense::read_stacked(chain, &COUPLING.layer(k), "weight", index, layers);
         let rest = (1..COUPLING.depth(chain)).map(dense).collect::<Result<_>>()?;
         let network = Plain::new(dense(0)?, rest)?;
         let kept = features / 2;
         let moved = features - kept;
         let context = network.input.context_behind(kept)?;
-        network.output.expect(2 * moved, network.output.inputs())?;
-        let mlp =
-            network.pick_outputs(&interleaved(2, moved)).mlp(&options.activation, context, device);
-        let univariate = AnyUnivariate::Affine(Affine::new(options.scale_map));
+        let per_feature = network.output.outputs() / moved;
+        let last = COUPLING.weight(COUPLING.depth(chain) - 1);
+        let univariate = options.transformer(per_feature, chain, &last)?;
+        network.output.expect(per_feature * moved, network.output.inputs())?;
+        let rows = interleaved(per_feature, moved);
+        let mlp = network.pick_outputs(&rows).mlp(&options.activation, context, device);
         let mask = Mask::Kept((0..kept).collect());
         let coupling = Coupling::new(&mask, &[features], univariate, |_, _| mlp, device)?;
         Ok(AnyBijector::Coupling(coupling))
     })
 }
 
-/// `masked_autoregressive_flow` with an affine transformer and a `Normal` or `StandardNormal` base.
+/// `masked_autoregressive_flow` with an affine or a rational-quadratic spline transformer.
 ///
-/// The base is as in [`coupling_flow`].
+/// Transformer and base are as in [`coupling_flow`].
 ///
 /// # Errors
 ///
@@ -145,7 +218,8 @@ pub fn masked_autoregressive_flow(
     options: &Options,
     device: &Device,
 ) -> Result<Flow<AnyBijector, DiagNormal<2>>> {
-    flow(dict, AUTOREGRESSIVE, device, |chain, index, layers, features| {
+    let chain = Chain { probe: AUTOREGRESSIVE.weight(0), permutation: 1 };
+    flow(dict, &chain, device, |chain, index, layers, features| {
         let layer = |k| {
             let part = AUTOREGRESSIVE.layer(k);
             let dense = Dense::read_stacked(chain, &part, AUTOREGRESSIVE.weight, index, layers)?;
@@ -164,8 +238,10 @@ pub fn masked_autoregressive_flow(
         };
         let style = Style { activated_context: false, bare_blocks: false };
         let network = MaskedNet { input, context: None, hidden, blocks: vec![], output, style };
-        let layer =
-            network.affine(features, [0, 1], options.scale_map, &options.activation, device)?;
+        let per_feature = network.output.outputs() / features;
+        let last = AUTOREGRESSIVE.weight(AUTOREGRESSIVE.depth(chain) - 1);
+        let map = options.transformer(per_feature, chain, &last)?;
+        let layer = network.layer(features, map, 0..per_feature, &options.activation, device)?;
         Ok(AnyBijector::MaskedAutoregressive(layer))
     })
 }
@@ -195,30 +271,38 @@ impl Networks {
     }
 }
 
+/// Equal layers, stacked along a leading axis.
+struct Chain {
+    /// A tensor that every layer has.
+    probe: String,
+    /// Which of the bijections of a layer is the permutation.
+    permutation: usize,
+}
+
 /// A flow of equal layers, each with a permutation behind it, in the direction in which FlowJAX runs
-/// them. `read` makes layer `index` of so many,
-/// of so many features.
+/// them. `read` makes layer `index` of so many, of so many features.
 fn flow(
     dict: &StateDict,
-    networks: Networks,
+    Chain { probe, permutation }: &Chain,
     device: &Device,
     read: impl Fn(&Scope<'_>, usize, usize, usize) -> Result<AnyBijector>,
 ) -> Result<Flow<AnyBijector, DiagNormal<2>>> {
     whole(dict, "", |scope| {
         let direct = scope.within("bijection.bijection");
         let inner = scope.within("bijection.bijection.bijection");
-        let inverted = !direct.has(&networks.weight(0));
+        let inverted = !direct.has(probe);
         let chain = if inverted { inner } else { direct };
 
-        let (_, [layers, _, _]) = chain.floats_of_rank(&networks.weight(0))?;
-        let permutations = permutations(&chain, layers)?;
+        let (_, [layers, _, _]) = chain.floats_of_rank(probe)?;
+        let permutation = chain.within(&format!("bijections[{permutation}]"));
+        let permutations = permutations(&permutation, layers)?;
         let features = permutations.as_ref().map_or(2, |orders| orders[0].len());
         let mut stack = Vec::with_capacity(2 * layers);
         for index in 0..layers {
             stack.push(read(&chain, index, layers, features)?);
             let order = match &permutations {
                 Some(orders) => {
-                    chain.named(PERMUTATION, Permutation::given(&orders[index], device))?
+                    permutation.named(ORDER, Permutation::given(&orders[index], device))?
                 }
                 None => Permutation::reverse(features, device),
             };
@@ -234,30 +318,30 @@ fn flow(
 }
 
 /// The stacked permutations behind the layers.
-const PERMUTATION: &str = "bijections[1].permutation[0]";
+const ORDER: &str = "permutation[0]";
 /// What undoes them.
-const INVERSE_PERMUTATION: &str = "bijections[1].inverse_permutation[0]";
+const INVERSE_ORDER: &str = "inverse_permutation[0]";
 
 /// The order of every layer, where there are more than two features.
-fn permutations(chain: &Scope<'_>, layers: usize) -> Result<Option<Vec<Vec<usize>>>> {
-    if !chain.has(PERMUTATION) {
+fn permutations(scope: &Scope<'_>, layers: usize) -> Result<Option<Vec<Vec<usize>>>> {
+    if !scope.has(ORDER) {
         return Ok(None);
     }
     let read = |name| {
-        let tensor = chain.tensor(name, None)?;
+        let tensor = scope.tensor(name, None)?;
         match tensor.shape() {
             &[found, features] if found == layers && features > 0 => {
-                let all = chain.as_indices(name, tensor.as_ints())?;
+                let all = scope.as_indices(name, tensor.as_ints())?;
                 Ok(all.chunks(features).map(<[usize]>::to_vec).collect::<Vec<_>>())
             }
             found => {
-                Err(chain.wrong(name, format!("needs shape [{layers}, features], found {found:?}")))
+                Err(scope.wrong(name, format!("needs shape [{layers}, features], found {found:?}")))
             }
         }
     };
-    let (orders, backs) = (read(PERMUTATION)?, read(INVERSE_PERMUTATION)?);
+    let (orders, backs) = (read(ORDER)?, read(INVERSE_ORDER)?);
     for (order, back) in orders.iter().zip(&backs) {
-        chain.expect_inverse(INVERSE_PERMUTATION, order, back)?;
+        scope.expect_inverse(INVERSE_ORDER, order, back)?;
     }
     Ok(Some(orders))
 }

@@ -1,0 +1,163 @@
+//! A triangular linear map with normalised rows.
+//!
+//! forward   z = W x + b,   row i of W = softplus(s_i) t_i / |t_i|
+//! log-det   sum of ln W_ii
+//! inverse   x = W^-1 (z - b), by forward substitution
+//!
+//! where the rows t_i make a lower triangular matrix with diagonal `softplus(d_i)`.
+//!
+//! Paper of the normalised rows: Salimans, Kingma (2016), Weight Normalization, equation 2,
+//! arXiv:1602.07868. Same numbers as FlowJAX 19 `TriangularAffine` in a `triangular_spline_flow`.
+
+use burn::config::Config;
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Tensor};
+
+use super::householder::identity;
+use super::{InvertibleMatrix, LinearMap};
+use crate::bijector::check_weights;
+use crate::error::{Result, at_least, expect_valid};
+use crate::kernel::invert_lower;
+use crate::math::{softplus, softplus_inverse};
+
+/// Configuration of a [`TriangularLinear`].
+///
+/// ```
+/// use burn_flows::bijector::TriangularLinearConfig;
+///
+/// assert!(TriangularLinearConfig::new(3).validate().is_ok());
+/// assert!(TriangularLinearConfig::new(0).validate().is_err());
+/// ```
+#[derive(Config, Debug)]
+pub struct TriangularLinearConfig {
+    /// Features of an event.
+    pub features: usize,
+}
+
+/// A lower triangular matrix with a positive diagonal, by the direction and the length of every row.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::bijector::{InvertibleMatrix, TriangularMatrix};
+///
+/// let device = Device::flex();
+/// let raw = |y: f64| y.exp_m1().ln(); // softplus(raw(y)) = y
+/// let entries = Tensor::<2>::from_data([[raw(1.0), 99.0], [3.0, raw(4.0)]], &device);
+/// let lengths = Tensor::<1>::from_data([raw(2.0), raw(10.0)], &device);
+/// let matrix = TriangularMatrix::from_weights(entries, lengths);
+/// let expected = Tensor::<2>::from_data([[2.0, 0.0], [6.0, 8.0]], &device);
+/// matrix.matrix().into_data().assert_approx_eq::<f32>(&expected.into_data(), Default::default());
+/// ```
+#[derive(Module, Debug)]
+pub struct TriangularMatrix {
+    below: Param<Tensor<2>>,
+    diagonal: Param<Tensor<1>>,
+    length: Param<Tensor<1>>,
+}
+
+impl TriangularMatrix {
+    /// The identity matrix.
+    pub fn identity(size: usize, device: &Device) -> Self {
+        let one = Tensor::<1>::ones([size], &device.clone().without_autodiff());
+        let raw = softplus_inverse(one);
+        let raw = if device.is_autodiff() { raw.autodiff() } else { raw };
+        let entries = Tensor::zeros([size, size], device);
+        Self::new(entries, raw.clone(), raw)
+    }
+
+    /// The matrix of these raw entries, of which those above the diagonal do not count, and raw lengths
+    /// of its rows.
+    ///
+    /// # Panics
+    ///
+    /// If `entries` is not square, or `length` of another length.
+    pub fn from_weights(entries: Tensor<2>, length: Tensor<1>) -> Self {
+        let [size, _] = entries.dims();
+        check_weights("TriangularMatrix", "entries", [size, size], &entries);
+        check_weights("TriangularMatrix", "length", [size], &length);
+        let diagonal = (entries.clone() * identity(size, &entries)).sum_dim(1).reshape([size]);
+        Self::new(entries, diagonal, length)
+    }
+
+    fn new(entries: Tensor<2>, diagonal: Tensor<1>, length: Tensor<1>) -> Self {
+        Self {
+            below: Param::from_tensor(entries.tril(-1)),
+            diagonal: Param::from_tensor(diagonal),
+            length: Param::from_tensor(length),
+        }
+    }
+
+    /// The diagonal before the rows are normalised, and what normalises them: `[n]` and `[n, 1]`.
+    fn parts(&self) -> (Tensor<2>, Tensor<1>, Tensor<2>) {
+        let (size, below) = (self.size(), self.below.val().tril(-1));
+        let diagonal = softplus(self.diagonal.val());
+        let squares =
+            below.clone().square().sum_dim(1) + diagonal.clone().square().reshape([size, 1]);
+        let factor = softplus(self.length.val()).reshape([size, 1]) / squares.sqrt();
+        (below, diagonal, factor)
+    }
+}
+
+impl InvertibleMatrix for TriangularMatrix {
+    const LAYER: &'static str = "TriangularLinear";
+
+    fn size(&self) -> usize {
+        self.length.lazy_shape()[0]
+    }
+
+    fn matrix(&self) -> Tensor<2> {
+        let (below, diagonal, factor) = self.parts();
+        let eye = identity(self.size(), &below);
+        (below + eye * diagonal.unsqueeze()) * factor
+    }
+
+    fn inverse_matrix(&self) -> Tensor<2> {
+        invert_lower(self.matrix())
+    }
+
+    fn log_abs_det(&self) -> Tensor<1> {
+        let (_, diagonal, factor) = self.parts();
+        diagonal.log().sum() + factor.log().sum()
+    }
+}
+
+/// `z = W x + b` with a lower [`TriangularMatrix`], started as the identity: every feature sees those
+/// before it, so layers want a [`Permutation`](super::Permutation) between them.
+///
+/// # Shapes
+///
+/// - `[batch, features]`, or `[batch, channels, height, width]`; the same on both sides
+///
+/// # Panics
+///
+/// If the event has another width than the layer was built for.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::bijector::{Bijector, TriangularLinearConfig};
+///
+/// let device = Device::flex();
+/// let x = Tensor::<2>::from_data([[1.0, -2.0, 0.5]], &device);
+/// let (z, log_det) = TriangularLinearConfig::new(3).init(&device).forward(x.clone(), None);
+/// z.into_data().assert_approx_eq::<f32>(&x.into_data(), Default::default());
+/// assert!(log_det.into_scalar::<f32>().abs() < 1e-5);
+/// ```
+pub type TriangularLinear = LinearMap<TriangularMatrix>;
+
+impl TriangularLinearConfig {
+    /// Says which field cannot be, and why.
+    pub fn validate(&self) -> Result<()> {
+        at_least("TriangularLinearConfig", "features", 1, self.features)
+    }
+
+    /// The layer.
+    ///
+    /// # Panics
+    ///
+    /// With the text of [`validate`](Self::validate).
+    pub fn init(&self, device: &Device) -> TriangularLinear {
+        expect_valid(self.validate());
+        let bias = Tensor::zeros([self.features], device);
+        LinearMap::new(TriangularMatrix::identity(self.features, device)).with_bias(bias)
+    }
+}

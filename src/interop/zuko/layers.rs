@@ -1,0 +1,235 @@
+//! Single layers.
+
+use burn::tensor::Device;
+
+use super::{Options, Univariate};
+use crate::bijector::{Coupling, Elementwise, Mask, MaskedAutoregressive};
+use crate::conditioner::{Mlp, Style};
+use crate::error::{Error, Result};
+use crate::interop::StateDict;
+use crate::interop::dense::Plain;
+use crate::interop::masked::{Block, Masked, MaskedNet};
+use crate::interop::scope::{Scope, whole};
+use crate::math::from_f64;
+use crate::univariate::AnyUnivariate;
+
+/// A `MaskedAutoregressiveTransform` of this scalar map, with whatever dependencies its masks have:
+/// those of an order, of `passes`, or of an `adjacency`.
+///
+/// # Errors
+///
+/// As the [module](crate::interop#errors) says, or if features depend on each other.
+///
+/// ```
+/// use burn_flows::{Error, interop::{HostTensor, StateDict, zuko}};
+///
+/// let mut dict = StateDict::new();
+/// dict.insert("order", HostTensor::ints([2, 1], [2]));
+/// let device = burn::tensor::Device::flex();
+/// let error = zuko::autoregressive(&dict, "", &zuko::Univariate::Affine, &zuko::Options::new(), &device).unwrap_err();
+/// assert!(matches!(error, Error::Tensor { name, .. } if name == "order")); // nothing comes first
+/// ```
+pub fn autoregressive(
+    dict: &StateDict,
+    prefix: &str,
+    univariate: &Univariate,
+    options: &Options,
+    device: &Device,
+) -> Result<MaskedAutoregressive<AnyUnivariate>> {
+    whole(dict, prefix, |scope| Ok(autoregressive_in(scope, univariate, None, options, device)?.0))
+}
+
+/// A `GeneralCouplingTransform` of this scalar map.
+///
+/// # Errors
+///
+/// As the [module](crate::interop#errors) says.
+///
+/// ```
+/// use burn_flows::{Error, interop::{HostTensor, StateDict, zuko}};
+///
+/// let mut dict = StateDict::new();
+/// dict.insert("mask", HostTensor::bools([true, true], [2]));
+/// let device = burn::tensor::Device::flex();
+/// let error = zuko::coupling(&dict, "", &zuko::Univariate::Affine, &zuko::Options::new(), &device).unwrap_err();
+/// assert!(matches!(error, Error::Tensor { name, .. } if name == "mask")); // moves nothing
+/// ```
+pub fn coupling(
+    dict: &StateDict,
+    prefix: &str,
+    univariate: &Univariate,
+    options: &Options,
+    device: &Device,
+) -> Result<Coupling<AnyUnivariate, Mlp>> {
+    whole(dict, prefix, |scope| Ok(coupling_in(scope, univariate, options, device)?.0))
+}
+
+/// A scalar map with free parameters for every element: tensors named after the arguments of the
+/// map's constructor, or `phi.0`, `phi.1`, .. as in an `ElementWiseTransform`. Their first axes are
+/// those of the event.
+///
+/// # Errors
+///
+/// As the [module](crate::interop#errors) says.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::{bijector::Bijector, interop::{HostTensor, StateDict, zuko}};
+///
+/// let mut dict = StateDict::new();
+/// dict.insert("shift", HostTensor::floats([1.0, 2.0], [2]));
+/// dict.insert("scale", HostTensor::floats([0.0, 0.0], [2]));
+/// let device = Device::flex();
+/// let layer = zuko::elementwise(&dict, "", &zuko::Univariate::Affine, &zuko::Options::new(), &device)?;
+/// let (z, _) = layer.forward(Tensor::<2>::zeros([1, 2], &device), None);
+/// assert_eq!(z.into_data().try_to_vec_as::<f32>().unwrap(), [1.0, 2.0]);
+/// # Ok::<(), burn_flows::Error>(())
+/// ```
+pub fn elementwise(
+    dict: &StateDict,
+    prefix: &str,
+    univariate: &Univariate,
+    options: &Options,
+    device: &Device,
+) -> Result<Elementwise<AnyUnivariate>> {
+    whole(dict, prefix, |scope| Ok(elementwise_in(scope, univariate, options, device)?.0))
+}
+
+pub(super) fn coupling_in(
+    scope: &Scope<'_>,
+    univariate: &Univariate,
+    options: &Options,
+    device: &Device,
+) -> Result<(Coupling<AnyUnivariate, Mlp>, usize)> {
+    let mask = scope.tensor("mask", None)?;
+    let Some(flags) = mask.as_bools() else {
+        return Err(scope.wrong("mask", "does not hold booleans".into()));
+    };
+    let features = flags.len();
+    let (kept, moved): (Vec<usize>, Vec<usize>) = (0..features).partition(|&i| flags[i]);
+    let mask = Mask::Kept(kept.clone());
+    scope.named("mask", mask.kept(&[features]))?;
+
+    let network = Plain::read(scope, "hyper")?;
+    let context = network.input.context_behind(kept.len())?;
+    let per_feature = network.output.outputs() / moved.len();
+    let map = univariate.with_params(scope, "hyper", per_feature, options)?;
+    network.output.expect(per_feature * moved.len(), network.output.inputs())?;
+    let rows = |place: &usize| {
+        let place = *place;
+        (0..moved.len()).map(move |feature| per_feature * feature + place)
+    };
+    let rows: Vec<usize> = map.places.iter().flat_map(rows).collect();
+    let mlp = network.pick_outputs(&rows).mlp(&options.activation, context, device);
+    let layer = Coupling::new(&mask, &[features], map.univariate, |_, _| mlp, device);
+    Ok((scope.named("mask", layer)?, features))
+}
+
+/// A layer of an `adjacency` does not say where its features end and a context begins; `features`
+/// does, and without it there is no context.
+pub(super) fn autoregressive_in(
+    scope: &Scope<'_>,
+    univariate: &Univariate,
+    features: Option<usize>,
+    options: &Options,
+    device: &Device,
+) -> Result<(MaskedAutoregressive<AnyUnivariate>, usize)> {
+    let net = scope.within("hyper");
+    let mut numbers = scope.numbered("hyper").into_iter();
+    // The masks say what depends on what; an order is there to be checked.
+    let ordered = (!options.adjacency).then(|| order_in(scope)).transpose()?;
+    let input = Masked::read(&net, &numbers.next().unwrap_or_default().to_string())?;
+    let features = ordered.or(features).unwrap_or(input.inputs());
+    let (mut plain, mut blocks) = (vec![], vec![]);
+    for number in numbers {
+        if net.has(&format!("{number}.weight")) {
+            plain.push(Masked::read(&net, &number.to_string())?);
+        } else {
+            let layer = |at| Masked::read(&net, &format!("{number}.{at}"));
+            blocks.push(Block { first: layer(0)?, second: layer(2)?, context: None });
+        }
+    }
+    let Some(output) = plain.pop().filter(|_| blocks.is_empty() || plain.is_empty()) else {
+        return Err(scope.wrong("hyper", "is no masked network that this crate can read".into()));
+    };
+    let map = univariate.with_params(scope, "hyper", output.outputs() / features, options)?;
+    let style = Style { activated_context: false, bare_blocks: true };
+    let network = MaskedNet { input, context: None, hidden: plain, blocks, output, style };
+    let layer = network.layer(features, map.univariate, map.places, &options.activation, device)?;
+    Ok((layer, features))
+}
+
+/// The number of features of an order of steps.
+fn order_in(scope: &Scope<'_>) -> Result<usize> {
+    let order = scope.indices("order")?;
+    let features = order.len();
+    let steps = order.iter().max().map_or(0, |last| last.saturating_add(1));
+    if steps > features || features == 0 || !(0..steps).all(|step| order.contains(&step)) {
+        return Err(scope.wrong("order", format!("{order:?} is no order of steps from 0")));
+    }
+    Ok(features)
+}
+
+pub(super) fn elementwise_in(
+    scope: &Scope<'_>,
+    univariate: &Univariate,
+    options: &Options,
+    device: &Device,
+) -> Result<(Elementwise<AnyUnivariate>, usize)> {
+    let numbered = scope.has_part("phi");
+    let mut event: Option<Vec<usize>> = None;
+    let mut arguments = vec![];
+    for (index, (name, axes)) in univariate.arguments().iter().enumerate() {
+        let name = if numbered { format!("phi.{index}") } else { (*name).into() };
+        let tensor = scope.tensor(&name, None)?;
+        let Some(leading) = tensor.shape().len().checked_sub(*axes) else {
+            let reason = format!("has {} axes, fewer than {axes}", tensor.shape().len());
+            return Err(scope.wrong(&name, reason));
+        };
+        let (found, own) = tensor.shape().split_at(leading);
+        let event = event.get_or_insert_with(|| found.to_vec());
+        let expected = [event.as_slice(), own].concat();
+        arguments.push((scope.floats(&name, &expected)?, own.iter().product::<usize>(), name));
+    }
+    let elements: usize = event.unwrap_or_default().iter().product();
+    let total = arguments.iter().map(|(_, size, _)| size).sum();
+    let (_, _, first) = &arguments[0];
+    if elements * total == 0 {
+        return Err(scope.wrong(first, "is empty".into()));
+    }
+    let map = univariate.with_params(scope, first, total, options)?;
+    for ((_, size, name), expected) in arguments.iter().zip(&map.sizes) {
+        if size != expected {
+            let reason = format!("holds {size} numbers an element, expected {expected}");
+            return Err(scope.wrong(name, reason));
+        }
+    }
+    let element = |i: usize| {
+        arguments.iter().flat_map(move |(values, size, _)| &values[i * size..(i + 1) * size])
+    };
+    let packed: Vec<f64> = (0..elements).flat_map(element).copied().collect();
+    let param = |place: &usize| packed[*place..].iter().step_by(total).copied();
+    let params = map.places.iter().flat_map(param).collect();
+    let params = from_f64(params, [total, elements], device);
+    Ok((Elementwise::from_weights(map.univariate, params), elements))
+}
+
+impl Univariate {
+    /// The map of so many parameters.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot have as many; the text names the tensor or part `name` that gives them.
+    fn with_params(
+        &self,
+        scope: &Scope<'_>,
+        name: &str,
+        params: usize,
+        options: &Options,
+    ) -> Result<super::univariate::Spread> {
+        self.spread(params, options)?.ok_or_else(|| {
+            let reason = format!("gives {params} parameters an element, wrong for {self:?}");
+            Error::Tensor { name: scope.full(name), reason }
+        })
+    }
+}

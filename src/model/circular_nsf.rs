@@ -1,0 +1,138 @@
+//! Circular neural spline flow: autoregressive splines of angles, on a uniform base.
+//!
+//! layer     z_i = spline(x_i; h_i) on a circle,   h_i a masked network of the angles before i, and c
+//! stack     layer, layer with another order ..
+//! base      uniform on [-bound, bound] for every angle
+//!
+//! Paper: Rezende, Papamakarios, Racaniere, Albergo, Kanwar, Shanahan, Cranmer (2020), Normalizing
+//! Flows on Tori and Spheres, section 2.1.2 (circular splines) and 2.2 (tori), arXiv:2002.02428.
+//! The model that zuko 1.6 calls `NCSF`; there the slope where a circle closes is 1 and every layer
+//! turns by half a circle, here that slope is learned and the point stays.
+
+use std::f64::consts::PI;
+
+use burn::config::Config;
+use burn::tensor::{Device, Tensor};
+
+use super::Orders;
+use super::autoregressive::Stack;
+use crate::bijector::{InverseMethod, MaskedAutoregressive};
+use crate::conditioner::MadeConfig;
+use crate::distribution::Uniform;
+use crate::error::{Error, Result, expect_valid};
+use crate::flow::Flow;
+use crate::univariate::{
+    AnyUnivariate, AnyUnivariateConfig, RationalQuadraticConfig, SplineDomain,
+};
+
+const NAME: &str = "CircularNsfConfig";
+
+/// Configuration of a [`CircularNsf`].
+///
+/// ```
+/// use burn_flows::{model::CircularNsfConfig, univariate::{RationalQuadraticConfig, SplineDomain}};
+///
+/// // Angles in degrees.
+/// let spline = RationalQuadraticConfig::new().with_domain(SplineDomain::Circular { bound: 180.0 });
+/// let config = CircularNsfConfig::new(2).with_spline(spline);
+/// assert!(config.validate().is_ok());
+///
+/// let error = config.with_spline(RationalQuadraticConfig::new()).validate().unwrap_err();
+/// assert_eq!(
+///     error.to_string(),
+///     "CircularNsfConfig.spline: needs a domain that is circular, found LinearTails { bound: 5.0 }"
+/// );
+/// ```
+#[derive(Config, Debug)]
+pub struct CircularNsfConfig {
+    /// Angles of an event.
+    pub features: usize,
+    /// Number of masked layers.
+    #[config(default = 3)]
+    pub layers: usize,
+    /// How the order of the angles changes from layer to layer.
+    #[config(default = "Orders::Alternating")]
+    pub orders: Orders,
+    /// The network of every layer; its dependencies stay at `Forward`, as `orders` decides them.
+    #[config(default = "MadeConfig::new(vec![128, 128])")]
+    pub made: MadeConfig,
+    /// Width of the context; 0 for none.
+    #[config(default = 0)]
+    pub context: usize,
+    /// The spline of every layer, on a circle.
+    #[config(
+        default = "RationalQuadraticConfig::new().with_domain(SplineDomain::Circular { bound: PI })"
+    )]
+    pub spline: RationalQuadraticConfig,
+    /// How the layers are inverted to sample.
+    #[config(default = "InverseMethod::Incremental")]
+    pub inverse: InverseMethod,
+}
+
+/// Masked circular splines on a uniform base: a density of angles, smooth where each circle closes.
+///
+/// Angles lie in `[-bound, bound]`; outside, the density is 0. The networks see an angle as a number,
+/// so how one angle depends on another may jump where the circle of the other closes: cut it where
+/// data are rare.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::model::{CircularNsf, CircularNsfConfig};
+///
+/// let flow: CircularNsf = CircularNsfConfig::new(2).with_layers(2).init(&Device::flex());
+/// let x = flow.sample_seeded(5, 1);
+/// assert!(x.clone().abs().max().into_scalar::<f32>() <= std::f32::consts::PI);
+/// let uniform = -2.0 * (2.0 * std::f32::consts::PI).ln(); // until it is trained
+/// assert!((flow.log_prob(x).mean().into_scalar::<f32>() - uniform).abs() < 1e-5);
+/// ```
+pub type CircularNsf = Flow<Vec<CircularNsfStep>, Uniform<2>>;
+
+/// A step of a [`CircularNsf`].
+pub type CircularNsfStep = MaskedAutoregressive<AnyUnivariate>;
+
+impl CircularNsfConfig {
+    fn stack(&self) -> Stack<'_> {
+        Stack {
+            config: NAME,
+            features: self.features,
+            layers: self.layers,
+            orders: self.orders,
+            made: &self.made,
+            context: self.context,
+            univariate: AnyUnivariateConfig::RationalQuadratic(self.spline),
+            linear: false,
+            inverse: self.inverse,
+        }
+    }
+
+    /// Half the length of a circle.
+    fn bound(&self) -> Result<f64> {
+        match self.spline.domain {
+            SplineDomain::Circular { bound } => Ok(bound),
+            domain => {
+                let reason = format!("needs a domain that is circular, found {domain:?}");
+                Err(Error::config(NAME, "spline", reason))
+            }
+        }
+    }
+
+    /// Says which field cannot be, and why.
+    pub fn validate(&self) -> Result<()> {
+        self.stack().validate()?;
+        self.bound().map(drop)
+    }
+
+    /// The flow, uniform until it is trained.
+    ///
+    /// # Panics
+    ///
+    /// With the text of [`validate`](Self::validate).
+    pub fn init(&self, device: &Device) -> CircularNsf {
+        expect_valid(self.validate());
+        let bound = self.bound().expect("validated");
+        let steps = self.stack().init(device).into_iter().map(|(_, masked)| masked).collect();
+        let high = Tensor::full([1, self.features], bound, device);
+        let base = Uniform::new(high.clone().neg(), high).expect("a bound above 0");
+        Flow::new(steps, base)
+    }
+}

@@ -1,0 +1,95 @@
+//! Half a turn of a circle in front of another map.
+//!
+//! forward   z = f(w(x))             w(x) = x + B for x < 0,  x - B for x >= 0,  on [-B, B)
+//! log-det   that of f at w(x)
+//! inverse   x = w(f^-1(z))          w undoes itself
+//!
+//! A map of an interval that leaves its ends alone says nothing about the point where they meet.
+//! With half a turn in front of every one, the meeting point of one layer is the middle of the next.
+//!
+//! Paper: Rezende et al. (2020), Normalizing Flows on Tori and Spheres, section 2.1 (phase
+//! translation), arXiv:2002.02428. Same numbers as zuko 1.6 `CircularRQSTransform`.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+
+use super::Univariate;
+use crate::error::{Error, Result, expect_valid};
+
+/// A map of `[-bound, bound]`, of points on a circle, behind half a turn.
+///
+/// What comes in is an angle in any number of turns; what comes out is in `[-bound, bound]`. Raw
+/// parameters of zero mean half a turn, not the identity.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::univariate::{HalfTurn, RationalQuadraticConfig, SplineDomain, Univariate};
+///
+/// let spline = RationalQuadraticConfig::new().with_domain(SplineDomain::LinearTails { bound: 2.0 });
+/// let map = HalfTurn::new(spline.init(), 2.0);
+/// let device = Device::flex();
+/// let x = Tensor::<2>::from_data([[-1.5, 0.25]], &device);
+/// let params = Tensor::<3>::zeros([1, map.params_per_element(), 2], &device);
+/// let (z, _) = map.forward(x.clone(), params.clone());
+/// let turned = Tensor::<2>::from_data([[0.5, -1.75]], &device);
+/// z.to_data().assert_approx_eq::<f32>(&turned.into_data(), Default::default());
+/// let back = map.inverse(z, params);
+/// back.into_data().assert_approx_eq::<f32>(&x.into_data(), Default::default());
+/// ```
+#[derive(Module, Debug)]
+pub struct HalfTurn<U> {
+    map: U,
+    bound: f64,
+}
+
+/// Says whether a circle from `-bound` to `bound` can be.
+pub(super) fn check_bound(bound: f64) -> Result<()> {
+    if bound > 0.0 && (2.0 * bound).is_finite() {
+        return Ok(());
+    }
+    let reason = format!("must be positive and finite, found {bound}");
+    Err(Error::config("HalfTurn", "bound", reason))
+}
+
+impl<U: Univariate> HalfTurn<U> {
+    /// Half a turn, then `map`.
+    ///
+    /// # Panics
+    ///
+    /// If the bound is not positive and finite.
+    pub fn new(map: U, bound: f64) -> Self {
+        expect_valid(check_bound(bound));
+        Self { map, bound }
+    }
+
+    fn turned(&self, x: Tensor<2>) -> Tensor<2> {
+        let circle = 2.0 * self.bound;
+        let turns = (x.clone().without_autodiff() * circle.recip()).floor();
+        // Far out the difference has no digits left and may end anywhere.
+        (x - turns * circle - self.bound).clamp(-self.bound, self.bound)
+    }
+}
+
+impl<U: Univariate> Univariate for HalfTurn<U> {
+    fn params_per_element(&self) -> usize {
+        self.map.params_per_element()
+    }
+
+    fn forward(&self, x: Tensor<2>, params: Tensor<3>) -> (Tensor<2>, Tensor<1>) {
+        self.map.forward(self.turned(x), params)
+    }
+
+    fn inverse(&self, z: Tensor<2>, params: Tensor<3>) -> Tensor<2> {
+        self.turned(self.map.inverse(z, params))
+    }
+
+    fn inverse_with_log_det(&self, z: Tensor<2>, params: Tensor<3>) -> (Tensor<2>, Tensor<1>) {
+        let (x, log_det) = self.map.inverse_with_log_det(z, params);
+        (self.turned(x), log_det)
+    }
+
+    fn of_elements(&self, elements: &[usize]) -> Option<Self> {
+        let map = self.map.of_elements(elements)?;
+        Some(Self { map, ..*self })
+    }
+}
