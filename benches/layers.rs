@@ -12,7 +12,11 @@ use burn_flows::bijector::{
 use burn_flows::burn::module::Module;
 use burn_flows::burn::tensor::Device;
 use burn_flows::testing::moved;
-use burn_flows::univariate::{Additive, Affine, HalfTurn, RationalQuadraticConfig, SplineDomain};
+use burn_flows::univariate::{
+    Additive, Affine, AnyUnivariateConfig, BernsteinConfig, DeepSigmoidalConfig,
+    GaussianizationConfig, HalfTurn, MixtureOfLogisticsConfig, NeuralConfig,
+    RationalQuadraticConfig, SplineDomain, SumOfSquaresConfig, UnconstrainedMonotonicConfig,
+};
 use criterion::{Criterion, criterion_group, criterion_main};
 
 const BATCH: usize = 1024;
@@ -79,6 +83,27 @@ fn layers(criterion: &mut Criterion) {
     }
     let spline = RationalQuadraticConfig::new().init();
     layer(criterion, "coupling_spline", &coupling(Mask::Halves).init(spline, &device));
+    for (name, map) in [
+        ("bernstein", AnyUnivariateConfig::Bernstein(BernsteinConfig::new())),
+        ("sum_of_squares", AnyUnivariateConfig::SumOfSquares(SumOfSquaresConfig::new())),
+        ("gaussianization", AnyUnivariateConfig::Gaussianization(GaussianizationConfig::new())),
+        (
+            "mixture_of_logistics",
+            AnyUnivariateConfig::MixtureOfLogistics(MixtureOfLogisticsConfig::new()),
+        ),
+        ("deep_sigmoidal", AnyUnivariateConfig::DeepSigmoidal(DeepSigmoidalConfig::new())),
+    ] {
+        let coupling = coupling(Mask::Halves).init(map.init(), &device);
+        layer(criterion, &format!("coupling_{name}"), &coupling);
+    }
+    let neural = NeuralConfig::new().init(&device);
+    layer(criterion, "coupling_neural", &coupling(Mask::Halves).init(neural, &device));
+    let unconstrained = UnconstrainedMonotonicConfig::new().init(&device);
+    layer(
+        criterion,
+        "coupling_unconstrained",
+        &coupling(Mask::Halves).init(unconstrained, &device),
+    );
     let bound = std::f64::consts::PI;
     let domain = SplineDomain::LinearTails { bound };
     let turned = HalfTurn::new(RationalQuadraticConfig::new().with_domain(domain).init(), bound);

@@ -29,6 +29,11 @@ const LAST_UNITS: f64 = 4.0;
 /// overflows f32.
 const LEAST_SLOPE: f64 = 1e-30;
 
+/// In units in the last place of 1, the slope below which a function is flat: a step of a million does
+/// not change its value. Its root could be anywhere there, and has a gradient of zero; one over such a
+/// slope overflows f32 in what it is multiplied by.
+const FLAT_UNITS: f64 = 1e-6;
+
 /// Where a root is looked for.
 pub(crate) enum Bracket {
     /// `f(low) <= z <= f(high)` by construction. If that is not so, the root is the end nearer to it.
@@ -87,7 +92,7 @@ pub(crate) fn solve(
             (low, high, x, Some(outside))
         }
     };
-    let tolerance = LAST_UNITS * if z.dtype() == DType::F64 { f64::EPSILON } else { EPSILON_F32 };
+    let tolerance = LAST_UNITS * unit(&z);
     let mut step = high.clone() - low.clone();
     let mut slope = z.zeros_like();
     let mut done = z.clone().is_nan();
@@ -118,8 +123,10 @@ pub(crate) fn solve(
     Root { x, slope, outside }
 }
 
-/// [`f32::EPSILON`], of f32 and what is narrower.
-const EPSILON_F32: f64 = f32::EPSILON as f64;
+/// The unit in the last place of 1; of what is narrower than f32, that of f32.
+fn unit(z: &Tensor<2>) -> f64 {
+    if z.dtype() == DType::F64 { f64::EPSILON } else { f64::from(f32::EPSILON) }
+}
 
 /// Doubles every bracket until it holds its root. Where it never does, both ends are the outermost.
 fn expand(
@@ -156,10 +163,12 @@ impl Root {
     }
 
     /// The root as a function of `z`, and of what `f` holds of a graph. `f` is the function that was
-    /// solved, this time in the graph; its slope is not asked for.
+    /// solved, this time in the graph; its slope is not asked for. The gradient is zero where `z` is out
+    /// of reach or `f` is flat.
     pub fn in_graph(self, z: Tensor<2>, f: impl FnOnce(Tensor<2>) -> Tensor<2>) -> Tensor<2> {
         let rest = z - f(self.x.clone());
-        let share = self.slope.recip();
+        let flat = self.slope.clone().lower_elem(FLAT_UNITS * unit(&self.x));
+        let share = self.slope.recip().mask_fill(flat, 0.0);
         let share = match self.outside {
             Some(outside) => share.mask_fill(outside, 0.0),
             None => share,

@@ -87,4 +87,9 @@ impl<U: Univariate> Univariate for HalfTurn<U> {
         let (x, log_det) = self.map.inverse_with_log_det(z, params);
         (self.turned(x), log_det)
     }
+
+    fn of_elements(&self, elements: &[usize]) -> Option<Self> {
+        let map = self.map.of_elements(elements)?;
+        Some(Self { map, ..*self })
+    }
 }

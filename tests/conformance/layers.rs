@@ -17,8 +17,9 @@ use burn_flows::model::{
 };
 use burn_flows::testing::Suite;
 use burn_flows::univariate::{
-    Affine, AnyUnivariateConfig, KnotMap, RationalQuadratic, RationalQuadraticConfig, ScaleMap,
-    SplineDomain, Univariate,
+    Affine, AnyUnivariate, AnyUnivariateConfig, KnotMap, Neural, NeuralConfig, RationalQuadratic,
+    RationalQuadraticConfig, ScaleMap, SplineDomain, UnconstrainedMonotonic,
+    UnconstrainedMonotonicConfig, Univariate,
 };
 
 use crate::DEVICE;
@@ -204,6 +205,32 @@ pub fn autoregressive(
     config.init(Affine::default(), &DEVICE)
 }
 
+/// A masked layer of four features of any scalar map.
+pub fn masked<U: Univariate>(map: U, context: usize) -> MaskedAutoregressive<U> {
+    let config = MaskedAutoregressiveConfig::new(4).with_made(made()).with_context(context);
+    config.init(map, &DEVICE)
+}
+
+/// Four elements with parameters of their own.
+pub fn free<U: Univariate>(map: U) -> Elementwise<U> {
+    Elementwise::new(map, 4, &DEVICE)
+}
+
+/// Networks for so many elements; for all with 0.
+pub fn neural(elements: usize) -> Neural {
+    let config = NeuralConfig::new().with_signal(3).with_hidden(vec![6, 5]);
+    config.with_elements(elements).init(&DEVICE)
+}
+
+pub fn unconstrained(elements: usize) -> UnconstrainedMonotonic {
+    let config = UnconstrainedMonotonicConfig::new().with_signal(3).with_hidden(vec![6, 5]);
+    config.with_elements(elements).init(&DEVICE)
+}
+
+pub fn any_neural() -> AnyUnivariate {
+    AnyUnivariate::Neural(neural(4))
+}
+
 pub fn any_autoregressive() -> AnyBijector {
     let univariate = AnyUnivariateConfig::Affine(ScaleMap::default());
     let autoregressive = MaskedAutoregressiveConfig::new(3).with_made(made());
@@ -272,6 +299,19 @@ pub fn masked_spline<U: Univariate>(
 pub fn at_ends(bound: f64) -> Suite<2> {
     let edges = [bound, -bound, 1.0001 * bound, -1.0001 * bound, 1e30, -1e30];
     Suite::new([3, 4]).with_edges(&edges).with_range_edges(&edges)
+}
+
+/// On the whole line, with values where a map becomes straight, and far beyond.
+pub fn straight_ends(bound: f64) -> Suite<2> {
+    let edges = [bound, -bound, 1.0001 * bound, -1.0001 * bound, 1e10, -1e10];
+    Suite::new([3, 4]).with_edges(&edges).with_range_edges(&edges)
+}
+
+/// For mixtures whose network sees data: far out it parts their kernels until nothing lies between
+/// them, and what falls there has no way back.
+pub fn kernels() -> Suite<2> {
+    let edges = [1e6, -1e6, 1e10, -1e10];
+    near([3, 4]).with_edges(&edges).with_range_edges(&edges)
 }
 
 /// Angles.

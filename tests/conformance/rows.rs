@@ -15,8 +15,9 @@ use burn_flows::model::{
 };
 use burn_flows::testing::{Check, Suite};
 use burn_flows::univariate::{
-    Additive, Affine, AnyUnivariateConfig, HalfTurn, KnotMap, RationalQuadratic, ScaleMap,
-    SplineDomain,
+    Additive, Affine, AnyUnivariateConfig, BernsteinConfig, DeepSigmoidalConfig,
+    GaussianizationConfig, HalfTurn, KnotMap, MixtureOfLogisticsConfig, RationalQuadratic,
+    ScaleMap, SplineDomain, SumOfSquaresConfig,
 };
 
 use crate::layers::*;
@@ -146,6 +147,44 @@ rows! {
     rqs_autoregressive_circle: masked_spline(4, 0, rqs(4, CIRCLE).init()), at_ends(std::f64::consts::PI).autoregressive(&[0, 1, 2, 3]);
     rqs_autoregressive_circle_passes: masked_spline(4, 1, rqs(4, CIRCLE).init()).with_inverse(InverseMethod::Passes), at_ends(std::f64::consts::PI).with_context(1).autoregressive(&[0, 1, 2, 3]);
     rqs_any: spline(AnyUnivariateConfig::RationalQuadratic(rqs(4, TAILS)).init()), at_ends(3.0);
+
+    bernstein_coupling: spline(BernsteinConfig::new().init()), at_ends(5.0);
+    bernstein_coupling_context: coupling(4, Mask::Halves).with_context(2).init(BernsteinConfig::new().with_degree(6).with_bound(2.0).init(), &DEVICE), at_ends(2.0).with_context(2);
+    bernstein_autoregressive: masked(BernsteinConfig::new().with_degree(9).init(), 0), at_ends(5.0).autoregressive(&[0, 1, 2, 3]);
+    bernstein_free: free(BernsteinConfig::new().with_degree(8).with_min_rise(0.0).init()), at_ends(5.0);
+    bernstein_any: spline(AnyUnivariateConfig::Bernstein(BernsteinConfig::new()).init()), at_ends(5.0);
+    sum_of_squares_coupling: spline(SumOfSquaresConfig::new().init()), straight_ends(100.0);
+    sum_of_squares_autoregressive: masked(SumOfSquaresConfig::new().with_degree(2).with_bound(3.0).init(), 2), straight_ends(30.0).with_context(2).autoregressive(&[0, 1, 2, 3]);
+    sum_of_squares_free: free(SumOfSquaresConfig::new().with_degree(7).with_polynomials(1).with_spread(0.0).init()), straight_ends(100.0);
+    sum_of_squares_any: spline(AnyUnivariateConfig::SumOfSquares(SumOfSquaresConfig::new()).init()), straight_ends(100.0);
+    gaussianization_coupling: spline(GaussianizationConfig::new().init()), kernels();
+    gaussianization_coupling_one: spline(GaussianizationConfig::new().with_components(1).with_spread(0.0).init()), kernels();
+    gaussianization_autoregressive: masked(GaussianizationConfig::new().with_components(3).init(), 2), kernels().with_context(2).autoregressive(&[0, 1, 2, 3]);
+    gaussianization_free: free(GaussianizationConfig::new().with_components(4).with_spread(3.0).init()), straight_ends(1e6);
+    gaussianization_floor: free(GaussianizationConfig::new().with_components(4).with_floor(1e-6).init()), Suite::new([3, 4]).with_domain(-3.0, 3.0).with_range(-2.5, 2.5);
+    gaussianization_any: spline(AnyUnivariateConfig::Gaussianization(GaussianizationConfig::new()).init()), kernels();
+    mixture_of_logistics_coupling: spline(MixtureOfLogisticsConfig::new().init()), kernels();
+    mixture_of_logistics_autoregressive: masked(MixtureOfLogisticsConfig::new().with_components(3).init(), 2), kernels().with_context(2).autoregressive(&[0, 1, 2, 3]);
+    mixture_of_logistics_free: free(MixtureOfLogisticsConfig::new().with_components(2).with_spread(4.0).init()), straight_ends(1e6);
+    mixture_of_logistics_image: image(MixtureOfLogisticsConfig::new().with_components(2).init(), Mask::Checkerboard, [1, 2, 3], 0), [2, 1, 2, 3];
+    mixture_of_logistics_any: spline(AnyUnivariateConfig::MixtureOfLogistics(MixtureOfLogisticsConfig::new()).init()), kernels();
+    deep_sigmoidal_coupling: spline(DeepSigmoidalConfig::new().init()), kernels();
+    deep_sigmoidal_deep: spline(DeepSigmoidalConfig::new().with_units(3).with_layers(3).init()), kernels();
+    deep_sigmoidal_autoregressive: masked(DeepSigmoidalConfig::new().with_units(2).with_layers(2).init(), 2), kernels().with_context(2).autoregressive(&[0, 1, 2, 3]);
+    deep_sigmoidal_free: free(DeepSigmoidalConfig::new().with_units(5).init()), straight_ends(1e6);
+    deep_sigmoidal_any: spline(AnyUnivariateConfig::DeepSigmoidal(DeepSigmoidalConfig::new()).init()), kernels();
+    neural_coupling: spline(neural(0)), straight_ends(1e6);
+    neural_coupling_each: spline(neural(2)), straight_ends(1e6);
+    neural_autoregressive: masked(neural(0), 2), straight_ends(1e6).with_context(2).autoregressive(&[0, 1, 2, 3]);
+    neural_autoregressive_each: masked(neural(4), 2), straight_ends(1e6).with_context(2).autoregressive(&[0, 1, 2, 3]);
+    neural_reversed: MaskedAutoregressiveConfig::new(4).with_made(made().with_dependencies(Dependencies::Reversed)).init(neural(4), &DEVICE), straight_ends(1e6).autoregressive(&[3, 2, 1, 0]);
+    neural_free: free(neural(4)), straight_ends(1e6);
+    neural_any: masked(any_neural(), 0), straight_ends(1e6).autoregressive(&[0, 1, 2, 3]);
+    unconstrained_coupling: spline(unconstrained(0)), straight_ends(20.0);
+    unconstrained_coupling_each: spline(unconstrained(2)), straight_ends(20.0);
+    unconstrained_autoregressive: masked(unconstrained(0), 2), straight_ends(20.0).with_context(2).autoregressive(&[0, 1, 2, 3]);
+    unconstrained_autoregressive_each: masked(unconstrained(4), 0), straight_ends(20.0).autoregressive(&[0, 1, 2, 3]);
+    unconstrained_free: free(unconstrained(4)), straight_ends(20.0);
 
     mlp_one_layer: affine(CouplingConfig::new(4).with_mlp(MlpConfig::new(vec![7]))), [3, 4];
     mlp_random_last: affine(CouplingConfig::new(4).with_mlp(mlp().with_zero_last(false))), [3, 4];
