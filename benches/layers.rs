@@ -13,7 +13,9 @@ use burn_flows::burn::module::Module;
 use burn_flows::burn::tensor::Device;
 use burn_flows::testing::moved;
 use burn_flows::univariate::{
-    Additive, Affine, HalfTurn, PerElement, RationalQuadraticConfig, SplineDomain,
+    Additive, Affine, AnyUnivariateConfig, BernsteinConfig, DeepSigmoidalConfig,
+    GaussianizationConfig, HalfTurn, MixtureOfLogisticsConfig, NeuralConfig, PerElement,
+    RationalQuadraticConfig, SplineDomain, SumOfSquaresConfig, UnconstrainedMonotonicConfig,
 };
 use criterion::{Criterion, criterion_group, criterion_main};
 
@@ -86,6 +88,27 @@ fn layers(criterion: &mut Criterion) {
     let which = (0..FEATURES).map(|i| i % 2).collect();
     let mixed = PerElement::new(vec![spline().init(), angle.init()], which);
     layer(criterion, "elementwise_per_element", &Elementwise::new(mixed, FEATURES, &device));
+    for (name, map) in [
+        ("bernstein", AnyUnivariateConfig::Bernstein(BernsteinConfig::new())),
+        ("sum_of_squares", AnyUnivariateConfig::SumOfSquares(SumOfSquaresConfig::new())),
+        ("gaussianization", AnyUnivariateConfig::Gaussianization(GaussianizationConfig::new())),
+        (
+            "mixture_of_logistics",
+            AnyUnivariateConfig::MixtureOfLogistics(MixtureOfLogisticsConfig::new()),
+        ),
+        ("deep_sigmoidal", AnyUnivariateConfig::DeepSigmoidal(DeepSigmoidalConfig::new())),
+    ] {
+        let coupling = coupling(Mask::Halves).init(map.init(), &device);
+        layer(criterion, &format!("coupling_{name}"), &coupling);
+    }
+    let neural = NeuralConfig::new().init(&device);
+    layer(criterion, "coupling_neural", &coupling(Mask::Halves).init(neural, &device));
+    let unconstrained = UnconstrainedMonotonicConfig::new().init(&device);
+    layer(
+        criterion,
+        "coupling_unconstrained",
+        &coupling(Mask::Halves).init(unconstrained, &device),
+    );
     let bound = std::f64::consts::PI;
     let domain = SplineDomain::LinearTails { bound };
     let turned = HalfTurn::new(RationalQuadraticConfig::new().with_domain(domain).init(), bound);

@@ -11,7 +11,7 @@ use burn_flows::burn::tensor::Device;
 use burn_flows::conditioner::{ConvNetConfig, MadeConfig};
 use burn_flows::distribution::Distribution;
 use burn_flows::model::{
-    AutoregressiveNsfConfig, CircularNsfConfig, GlowConfig, Maf, MafConfig, NiceConfig,
+    AutoregressiveNsfConfig, CircularNsfConfig, GlowConfig, Maf, MafConfig, NiceConfig, NsfConfig,
     RealNvpConfig, StepNorm,
 };
 use burn_flows::testing::moved;
@@ -53,6 +53,9 @@ fn models(criterion: &mut Criterion) {
     for batch in [64, 1024] {
         model(criterion, "realnvp", [batch, 64], RealNvpConfig::new(64).init(&device));
     }
+    // Away from the identity, whose values all lie in one bin.
+    let nsf = moved(NsfConfig::new(64).with_layers(5).init(&device), 1);
+    model(criterion, "nsf", [1024, 64], nsf);
     model(criterion, "nice", [1024, 64], NiceConfig::new(64).init(&device));
     let glow = GlowConfig::new([3, 16, 16], 2).with_steps(8);
     let glow = glow.with_network(ConvNetConfig::new(64)).init(&device);

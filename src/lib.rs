@@ -77,6 +77,7 @@ mod noise;
 mod parallel;
 mod param;
 pub mod prelude;
+mod solve;
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;

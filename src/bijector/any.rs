@@ -5,11 +5,13 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ActNorm, ActNormConfig, BatchNorm, BatchNormConfig, Bijector, Coupling, CouplingConfig,
-    DenseLinear, DenseLinearConfig, Elementwise, Exp, Householder, HouseholderConfig, Inverse,
-    LeakyRelu, LeakyTanh, Logit, LuLinear, LuLinearConfig, Mask, MaskedAutoregressive,
-    MaskedAutoregressiveConfig, Partial, Permutation, QrLinear, QrLinearConfig, Softplus,
-    Standardize, SvdLinear, SvdLinearConfig, Tanh, Trace, TriangularLinear, TriangularLinearConfig,
+    ActNorm, ActNormConfig, BatchNorm, BatchNormConfig, Bijector, BlockNeuralAutoregressive,
+    BlockNeuralAutoregressiveConfig, Coupling, CouplingConfig, DenseLinear, DenseLinearConfig,
+    Elementwise, Exp, Householder, HouseholderConfig, Inverse, LeakyRelu, LeakyTanh, Logit,
+    LuLinear, LuLinearConfig, Mask, MaskedAutoregressive, MaskedAutoregressiveConfig, Partial,
+    Permutation, Planar, PlanarConfig, QrLinear, QrLinearConfig, Radial, RadialConfig, Residual,
+    ResidualConfig, Softplus, Standardize, SvdLinear, SvdLinearConfig, Sylvester, SylvesterConfig,
+    Tanh, Trace, TriangularLinear, TriangularLinearConfig,
 };
 use crate::conditioner::Mlp;
 use crate::error::{Result, at_least};
@@ -38,6 +40,8 @@ pub enum AnyBijector {
     ActNorm(ActNorm),
     /// [`BatchNorm`].
     BatchNorm(BatchNorm),
+    /// [`BlockNeuralAutoregressive`].
+    BlockNeuralAutoregressive(BlockNeuralAutoregressive),
     /// [`Coupling`] with a dense network.
     Coupling(Coupling<AnyUnivariate, Mlp>),
     /// [`DenseLinear`].
@@ -66,8 +70,14 @@ pub enum AnyBijector {
     Partial(Partial<Vec<AnyBijector>>),
     /// [`Permutation`].
     Permutation(Permutation),
+    /// [`Planar`].
+    Planar(Planar),
     /// [`QrLinear`].
     QrLinear(QrLinear),
+    /// [`Radial`].
+    Radial(Radial),
+    /// [`Residual`].
+    Residual(Residual),
     /// [`Softplus`].
     Softplus(Softplus),
     /// One after the other.
@@ -76,6 +86,8 @@ pub enum AnyBijector {
     Standardize(Standardize<2>),
     /// [`SvdLinear`].
     SvdLinear(SvdLinear),
+    /// [`Sylvester`].
+    Sylvester(Sylvester),
     /// [`Tanh`].
     Tanh(Tanh),
     /// [`TriangularLinear`].
@@ -93,6 +105,8 @@ pub enum AnyBijectorConfig {
     ActNorm(ActNormConfig),
     /// [`BatchNorm`].
     BatchNorm(BatchNormConfig),
+    /// [`BlockNeuralAutoregressive`].
+    BlockNeuralAutoregressive(BlockNeuralAutoregressiveConfig),
     /// [`Coupling`] with a dense network.
     Coupling {
         /// The scalar map.
@@ -153,8 +167,14 @@ pub enum AnyBijectorConfig {
         /// `z_i = x_{order[i]}`.
         order: Vec<usize>,
     },
+    /// [`Planar`].
+    Planar(PlanarConfig),
     /// [`QrLinear`].
     QrLinear(QrLinearConfig),
+    /// [`Radial`].
+    Radial(RadialConfig),
+    /// [`Residual`].
+    Residual(ResidualConfig),
     /// [`Permutation::reverse`].
     Reverse {
         /// Features of an event.
@@ -178,6 +198,8 @@ pub enum AnyBijectorConfig {
     },
     /// [`SvdLinear`].
     SvdLinear(SvdLinearConfig),
+    /// [`Sylvester`].
+    Sylvester(SylvesterConfig),
     /// [`Tanh`].
     Tanh,
     /// [`TriangularLinear`].
@@ -201,6 +223,10 @@ impl AnyBijectorConfig {
             Self::BatchNorm(config) => {
                 config.validate()?;
                 AnyBijector::BatchNorm(config.init(device))
+            }
+            Self::BlockNeuralAutoregressive(config) => {
+                config.validate()?;
+                AnyBijector::BlockNeuralAutoregressive(config.init(device))
             }
             Self::Coupling { univariate, coupling } => {
                 univariate.validate()?;
@@ -241,9 +267,21 @@ impl AnyBijectorConfig {
             Self::Permutation { order } => {
                 AnyBijector::Permutation(Permutation::given(order, device)?)
             }
+            Self::Planar(config) => {
+                config.validate()?;
+                AnyBijector::Planar(config.init(device))
+            }
             Self::QrLinear(config) => {
                 config.validate()?;
                 AnyBijector::QrLinear(config.init(device))
+            }
+            Self::Radial(config) => {
+                config.validate()?;
+                AnyBijector::Radial(config.init(device))
+            }
+            Self::Residual(config) => {
+                config.validate()?;
+                AnyBijector::Residual(config.init(device))
             }
             Self::Reverse { features } => {
                 at_least("Reverse", "features", 1, *features)?;
@@ -263,6 +301,10 @@ impl AnyBijectorConfig {
                 config.validate()?;
                 AnyBijector::SvdLinear(config.init(device))
             }
+            Self::Sylvester(config) => {
+                config.validate()?;
+                AnyBijector::Sylvester(config.init(device))
+            }
             Self::Tanh => AnyBijector::Tanh(Tanh {}),
             Self::TriangularLinear(config) => {
                 config.validate()?;
@@ -278,7 +320,7 @@ macro_rules! each {
         each!($self, ($layer, _wrap, _name) => $body)
     };
     ($self:expr, ($layer:ident, $wrap:ident, $name:ident) => $body:expr) => {
-        each!(@ $self, ($layer, $wrap, $name) => $body; ActNorm BatchNorm Coupling DenseLinear Elementwise Exp Householder Inverse LeakyRelu LeakyTanh Logit LuLinear MaskedAutoregressive MultiCoupling Partial Permutation QrLinear Softplus Stack Standardize SvdLinear Tanh TriangularLinear)
+        each!(@ $self, ($layer, $wrap, $name) => $body; ActNorm BatchNorm BlockNeuralAutoregressive Coupling DenseLinear Elementwise Exp Householder Inverse LeakyRelu LeakyTanh Logit LuLinear MaskedAutoregressive MultiCoupling Partial Permutation Planar QrLinear Radial Residual Softplus Stack Standardize SvdLinear Sylvester Tanh TriangularLinear)
     };
     (@ $self:expr, ($layer:ident, $wrap:ident, $name:ident) => $body:expr; $($variant:ident)+) => {
         match $self {

@@ -254,15 +254,20 @@ impl<U: Univariate> MaskedAutoregressive<U> {
             if with_log_det {
                 all.push(params.clone().reshape([per_feature, count, batch]));
             }
-            // One row of values: their places in the batch do not matter here.
-            let z = z.clone().narrow(0, places.start, count).reshape([1, count * batch]);
+            let z = z.clone().narrow(0, places.start, count);
+            if let Some(map) = self.univariate.of_elements(&order[places]) {
+                let params = params.reshape([per_feature, count, batch]).permute([2, 0, 1]);
+                return map.inverse(z.transpose(), params).transpose();
+            }
+            // One row of values: their features and their places in the batch do not matter here.
+            let z = z.reshape([1, count * batch]);
             let params = params.reshape([1, per_feature, count * batch]);
-            let map = self.univariate.for_elements(&order[places], batch);
-            map.inverse(z, params).reshape([count, batch])
+            self.univariate.inverse(z, params).reshape([count, batch])
         });
         let log_det = with_log_det.then(|| {
             let params = Tensor::cat(all, 1).permute([2, 0, 1]);
-            let map = self.univariate.for_elements(order, 1);
+            let own = self.univariate.of_elements(order);
+            let map = own.as_ref().unwrap_or(&self.univariate);
             map.inverse_with_log_det(z.transpose(), params).1
         });
         let mut back = vec![0; features];

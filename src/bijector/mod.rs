@@ -8,6 +8,9 @@
 //! | [`Coupling`] | one part of the event decides a scalar map of the rest |
 //! | [`MaskedAutoregressive`] | the features before one decide a scalar map of it |
 //! | [`Elementwise`] | a scalar map with free parameters for every element |
+//! | [`BlockNeuralAutoregressive`] | the same by one network that is monotone in each |
+//! | [`Residual`] | adds a network that contracts |
+//! | [`Planar`], [`Radial`], [`Sylvester`] | a step along a direction, from a point, through few units |
 //! | [`ActNorm`] | scale and shift per channel, started from data |
 //! | [`BatchNorm`] | batch normalization as a bijector |
 //! | [`LuLinear`] | a full linear map by its LU factors |
@@ -31,14 +34,17 @@ mod actnorm;
 mod any;
 mod autoregressive;
 mod batch_norm;
+mod block_autoregressive;
 mod compose;
 mod coupling;
 mod elementwise;
 mod haar_squeeze;
 mod inverse;
 mod linear;
+mod linearised;
 mod mask;
 mod partial;
+mod residual;
 mod squeeze;
 mod unconditional;
 
@@ -46,6 +52,9 @@ pub use actnorm::{ActNorm, ActNormConfig};
 pub use any::{AnyBijector, AnyBijectorConfig};
 pub use autoregressive::{InverseMethod, MaskedAutoregressive, MaskedAutoregressiveConfig};
 pub use batch_norm::{BatchNorm, BatchNormConfig};
+#[cfg(feature = "interop")]
+pub(crate) use block_autoregressive::BlockLinear;
+pub use block_autoregressive::{BlockNeuralAutoregressive, BlockNeuralAutoregressiveConfig};
 pub use coupling::{Coupling, CouplingConfig};
 pub use elementwise::{
     Elementwise, Exp, LeakyRelu, LeakyTanh, Logit, Sigmoid, Softplus, Standardize, Tanh,
@@ -61,6 +70,10 @@ pub use linear::{
 };
 pub use mask::{Mask, Split};
 pub use partial::Partial;
+pub use residual::{
+    FixedPoint, LogDet, Planar, PlanarConfig, PlanarConstraint, Radial, RadialConfig, Residual,
+    ResidualConfig, RidgeActivation, Sylvester, SylvesterConfig,
+};
 pub use squeeze::{Squeeze, SqueezeOrder};
 pub use unconditional::Unconditional;
 

@@ -9,6 +9,7 @@ mod mlp;
 mod norm_conv;
 mod periodic;
 mod residual_conv;
+mod row_params;
 
 pub use activation::{Activation, ActivationConfig};
 pub use conv::{ConvNet, ConvNetConfig};
@@ -17,6 +18,7 @@ pub use made::{Degrees, Dependencies, Made, MadeConfig};
 #[cfg(feature = "interop")]
 pub(crate) use made::{Layers, MaskedBlock, Style};
 pub use masked_linear::MaskedLinear;
+pub(crate) use mlp::linear;
 pub use mlp::{Mlp, MlpConfig, ResidualBlock};
 pub(crate) use norm_conv::NormConv;
 pub use norm_conv::Normalization;
@@ -26,6 +28,7 @@ pub(crate) use periodic::PeriodicFeatures;
 #[cfg(feature = "interop")]
 pub(crate) use residual_conv::ResidualConvBlock;
 pub use residual_conv::{ResidualConvNet, ResidualConvNetConfig};
+pub(crate) use row_params::{Parts, RowParams};
 
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;

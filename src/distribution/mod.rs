@@ -8,12 +8,14 @@
 //! | [`Uniform`] | any shape; a fixed box |
 //! | [`ConditionalNormal`] | any shape; mean and scale from a network of the context |
 //! | [`GaussianMixture`] | vectors; `K` learned normals |
+//! | [`Mixture`] | any; weights free or from a network of the context |
 //! | [`TwoMoons`], [`EightGaussians`], [`Checkerboard`], [`Rings`], [`Pinwheel`] | toy targets in the plane, without parameters |
 
 mod conditional_normal;
 mod diag_normal;
 mod gaussian_mixture;
 mod level;
+mod mixture;
 mod standard_normal;
 mod student_t;
 mod toy;
@@ -23,6 +25,7 @@ pub use conditional_normal::{ConditionalNormal, ConditionalNormalConfig};
 pub use diag_normal::{DiagNormal, DiagNormalConfig};
 pub use gaussian_mixture::{GaussianMixture, GaussianMixtureConfig};
 pub use level::{ChannelPrior, ChannelPriorConfig, LevelBase};
+pub use mixture::Mixture;
 pub use standard_normal::StandardNormal;
 pub use student_t::{StudentT, StudentTConfig};
 pub use toy::{Checkerboard, EightGaussians, Pinwheel, Rings, TwoMoons};

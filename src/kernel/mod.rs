@@ -7,13 +7,17 @@
 mod affine;
 mod conv;
 #[cfg(feature = "flex")]
+mod elementary;
+#[cfg(feature = "flex")]
 mod matrix;
 #[cfg(feature = "flex")]
 mod shifts;
+mod spline;
 mod triangular;
 
 pub(crate) use affine::affine_inverse;
 pub(crate) use conv::conv_same;
+pub(crate) use spline::{Ends, Knots, LARGEST_RAW, LEAST_DISCRIMINANT, SLACK, Spline};
 pub(crate) use triangular::{invert_lower, invert_upper};
 
 /// Whether the kernels are written for these numbers.

@@ -9,6 +9,8 @@
 //! | [`CircularNsf`] | Rezende et al. 2020, arXiv:2002.02428 | the same for angles, on a uniform base |
 //! | [`Maf`], [`MafMog`] | Papamakarios et al. 2017, arXiv:1705.07057 | masked autoregressive layers, one-pass density |
 //! | [`Iaf`] | Kingma et al. 2016, arXiv:1606.04934 | the same the other way round, one-pass sampling |
+//! | [`PlanarFlow`] | Rezende, Mohamed 2015, arXiv:1505.05770 | steps along single directions |
+//! | [`ResidualFlow`] | Chen et al. 2019, arXiv:1906.02735 | contracting networks added to their input |
 //! | [`RealNvpImage`] | Dinh et al. 2017, arXiv:1605.08803 | checkerboard and channel couplings, multi-scale |
 //! | [`Glow`] | Kingma, Dhariwal 2018, arXiv:1807.03039 | ActNorm, 1x1 convolution, coupling, multi-scale |
 
@@ -21,8 +23,10 @@ mod image;
 mod maf;
 mod nice;
 mod nsf;
+mod planar_flow;
 mod real_nvp;
 mod real_nvp_image;
+mod residual_flow;
 
 pub use autoregressive::Orders;
 pub use autoregressive_nsf::{AutoregressiveNsf, AutoregressiveNsfConfig, AutoregressiveNsfStep};
@@ -32,8 +36,10 @@ pub use iaf::{Iaf, IafConfig, IafStep};
 pub use maf::{Maf, MafConfig, MafMog, MafMogConfig, MafStep, StepNorm};
 pub use nice::{Nice, NiceConfig};
 pub use nsf::{Nsf, NsfConfig, NsfStep};
+pub use planar_flow::{PlanarFlow, PlanarFlowConfig};
 pub use real_nvp::{RealNvp, RealNvpConfig};
 pub use real_nvp_image::{RealNvpImage, RealNvpImageConfig, RealNvpImageStep};
+pub use residual_flow::{ResidualFlow, ResidualFlowConfig, ResidualFlowStep};
 
 use crate::bijector::{Coupling, CouplingConfig, Mask};
 use crate::conditioner::{Mlp, MlpConfig};

@@ -6,8 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::half_turn::check_bound;
 use super::{
-    Additive, Affine, HalfTurn, PerElement, RationalQuadratic, RationalQuadraticConfig, ScaleMap,
-    Univariate,
+    Additive, Affine, Bernstein, BernsteinConfig, DeepSigmoidal, DeepSigmoidalConfig,
+    Gaussianization, GaussianizationConfig, HalfTurn, MixtureOfLogistics, MixtureOfLogisticsConfig,
+    Neural, PerElement, RationalQuadratic, RationalQuadraticConfig, ScaleMap, SumOfSquares,
+    SumOfSquaresConfig, UnconstrainedMonotonic, Univariate,
 };
 use crate::error::Result;
 
@@ -26,17 +28,34 @@ pub enum AnyUnivariate {
     Additive(Additive),
     /// [`Affine`].
     Affine(Affine),
+    /// [`Bernstein`].
+    Bernstein(Bernstein),
+    /// [`DeepSigmoidal`].
+    DeepSigmoidal(DeepSigmoidal),
+    /// [`Gaussianization`].
+    Gaussianization(Gaussianization),
+    /// [`MixtureOfLogistics`].
+    MixtureOfLogistics(MixtureOfLogistics),
+    /// [`Neural`].
+    Neural(Neural),
     /// [`HalfTurn`] in front of a [`RationalQuadratic`].
     HalfTurn(HalfTurn<RationalQuadratic>),
     /// [`PerElement`] of any of them.
     PerElement(PerElement<AnyUnivariate>),
     /// [`RationalQuadratic`].
     RationalQuadratic(RationalQuadratic),
+    /// [`SumOfSquares`].
+    SumOfSquares(SumOfSquares),
+    /// [`UnconstrainedMonotonic`].
+    UnconstrainedMonotonic(UnconstrainedMonotonic),
 }
 
 /// Which [`AnyUnivariate`].
 ///
-/// There is none for [`PerElement`](AnyUnivariate::PerElement), whose elements only its user knows.
+/// There is none for [`Neural`] and [`UnconstrainedMonotonic`], which own weights and so need a
+/// device: their own configurations make them.
+///
+/// Nor is there one for [`PerElement`](AnyUnivariate::PerElement), whose elements only its user knows.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum AnyUnivariateConfig {
@@ -44,6 +63,14 @@ pub enum AnyUnivariateConfig {
     Additive,
     /// [`Affine`] with its scale map.
     Affine(ScaleMap),
+    /// [`Bernstein`].
+    Bernstein(BernsteinConfig),
+    /// [`DeepSigmoidal`].
+    DeepSigmoidal(DeepSigmoidalConfig),
+    /// [`Gaussianization`].
+    Gaussianization(GaussianizationConfig),
+    /// [`MixtureOfLogistics`].
+    MixtureOfLogistics(MixtureOfLogisticsConfig),
     /// [`HalfTurn`] in front of a [`RationalQuadratic`].
     HalfTurn {
         /// Half the length of the circle.
@@ -53,6 +80,8 @@ pub enum AnyUnivariateConfig {
     },
     /// [`RationalQuadratic`].
     RationalQuadratic(RationalQuadraticConfig),
+    /// [`SumOfSquares`].
+    SumOfSquares(SumOfSquaresConfig),
 }
 
 impl AnyUnivariateConfig {
@@ -61,11 +90,16 @@ impl AnyUnivariateConfig {
         match self {
             Self::Additive => Ok(()),
             Self::Affine(scale_map) => scale_map.validate(),
+            Self::Bernstein(config) => config.validate(),
+            Self::DeepSigmoidal(config) => config.validate(),
+            Self::Gaussianization(config) => config.validate(),
+            Self::MixtureOfLogistics(config) => config.validate(),
             Self::HalfTurn { bound, spline } => {
                 check_bound(*bound)?;
                 spline.validate()
             }
             Self::RationalQuadratic(config) => config.validate(),
+            Self::SumOfSquares(config) => config.validate(),
         }
     }
 
@@ -78,10 +112,15 @@ impl AnyUnivariateConfig {
         match *self {
             Self::Additive => AnyUnivariate::Additive(Additive::default()),
             Self::Affine(scale_map) => AnyUnivariate::Affine(Affine::new(scale_map)),
+            Self::Bernstein(config) => AnyUnivariate::Bernstein(config.init()),
+            Self::DeepSigmoidal(config) => AnyUnivariate::DeepSigmoidal(config.init()),
+            Self::Gaussianization(config) => AnyUnivariate::Gaussianization(config.init()),
+            Self::MixtureOfLogistics(config) => AnyUnivariate::MixtureOfLogistics(config.init()),
             Self::HalfTurn { bound, spline } => {
                 AnyUnivariate::HalfTurn(HalfTurn::new(spline.init(), bound))
             }
             Self::RationalQuadratic(config) => AnyUnivariate::RationalQuadratic(config.init()),
+            Self::SumOfSquares(config) => AnyUnivariate::SumOfSquares(config.init()),
         }
     }
 }
@@ -91,9 +130,16 @@ macro_rules! each {
         match $self {
             AnyUnivariate::Additive($map) => $body,
             AnyUnivariate::Affine($map) => $body,
+            AnyUnivariate::Bernstein($map) => $body,
+            AnyUnivariate::DeepSigmoidal($map) => $body,
+            AnyUnivariate::Gaussianization($map) => $body,
+            AnyUnivariate::MixtureOfLogistics($map) => $body,
+            AnyUnivariate::Neural($map) => $body,
             AnyUnivariate::HalfTurn($map) => $body,
             AnyUnivariate::PerElement($map) => $body,
             AnyUnivariate::RationalQuadratic($map) => $body,
+            AnyUnivariate::SumOfSquares($map) => $body,
+            AnyUnivariate::UnconstrainedMonotonic($map) => $body,
         }
     };
 }
@@ -115,11 +161,15 @@ impl Univariate for AnyUnivariate {
         each!(self, map => map.inverse_with_log_det(z, params))
     }
 
-    fn for_elements(&self, elements: &[usize], times: usize) -> Self {
+    fn of_elements(&self, elements: &[usize]) -> Option<Self> {
         match self {
-            Self::HalfTurn(map) => Self::HalfTurn(map.for_elements(elements, times)),
-            Self::PerElement(map) => Self::PerElement(map.for_elements(elements, times)),
-            map => map.clone(),
+            Self::HalfTurn(map) => map.of_elements(elements).map(Self::HalfTurn),
+            Self::Neural(map) => map.of_elements(elements).map(Self::Neural),
+            Self::PerElement(map) => map.of_elements(elements).map(Self::PerElement),
+            Self::UnconstrainedMonotonic(map) => {
+                map.of_elements(elements).map(Self::UnconstrainedMonotonic)
+            }
+            _ => None,
         }
     }
 }

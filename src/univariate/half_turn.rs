@@ -88,7 +88,8 @@ impl<U: Univariate> Univariate for HalfTurn<U> {
         (self.turned(x), log_det)
     }
 
-    fn for_elements(&self, elements: &[usize], times: usize) -> Self {
-        Self { map: self.map.for_elements(elements, times), bound: self.bound }
+    fn of_elements(&self, elements: &[usize]) -> Option<Self> {
+        let map = self.map.of_elements(elements)?;
+        Some(Self { map, ..*self })
     }
 }

@@ -1,21 +1,57 @@
-//! Monotone scalar maps whose parameters come from outside; they own no weights.
+//! Monotone scalar maps whose parameters come from outside.
 //!
 //! A map says how many parameters one element needs; a structure (coupling, autoregressive,
 //! elementwise) brings them from wherever it has them. So one new map serves every structure.
+//!
+//! | map | what it is | inverse |
+//! | --- | --- | --- |
+//! | [`Additive`], [`Affine`] | shift, scale and shift | formula |
+//! | [`RationalQuadratic`] | rational-quadratic spline | formula |
+//! | [`Bernstein`] | increasing polynomial on an interval | search |
+//! | [`SumOfSquares`] | integral of squared polynomials | search |
+//! | [`Gaussianization`] | mixture of normals, through the normal quantile | search |
+//! | [`MixtureOfLogistics`] | mixture of logistics, through the logit | search |
+//! | [`DeepSigmoidal`] | networks of sigmoids, every weight a parameter | search |
+//! | [`Neural`] | network of positive weights, steered by a signal | search |
+//! | [`UnconstrainedMonotonic`] | integral of a positive network, steered by a signal | search |
+//!
+//! Only the last two own weights. A search is Newton's method inside a bracket, to the last digits
+//! of the precision; its gradient is that of the inverse function, exactly. It always ends: a value
+//! that it cannot reach gives the nearest end of the bracket, with a gradient of zero, never NaN.
+//! Where a map is flat to the last digit, as between the far kernels of a mixture, `x` is lost.
 
 mod additive;
 mod affine;
 mod any;
+mod bernstein;
+mod curve;
+mod deep_sigmoidal;
+mod gaussianization;
 mod half_turn;
+mod logistic;
+mod mixture_of_logistics;
+mod neural;
+mod normal;
 mod per_element;
+mod quadrature;
 mod spline;
+mod stacked;
+mod sum_of_squares;
+mod unconstrained;
 
 pub use additive::Additive;
 pub use affine::{Affine, ScaleMap};
 pub use any::{AnyUnivariate, AnyUnivariateConfig};
+pub use bernstein::{Bernstein, BernsteinConfig};
+pub use deep_sigmoidal::{DeepSigmoidal, DeepSigmoidalConfig};
+pub use gaussianization::{Gaussianization, GaussianizationConfig};
 pub use half_turn::HalfTurn;
+pub use mixture_of_logistics::{MixtureOfLogistics, MixtureOfLogisticsConfig};
+pub use neural::{Neural, NeuralConfig};
 pub use per_element::PerElement;
 pub use spline::{KnotMap, RationalQuadratic, RationalQuadraticConfig, SplineDomain};
+pub use sum_of_squares::{SumOfSquares, SumOfSquaresConfig};
+pub use unconstrained::{UnconstrainedMonotonic, UnconstrainedMonotonicConfig};
 
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;
@@ -27,7 +63,7 @@ use burn::tensor::Tensor;
 /// convolution's `[batch, P * channels, height, width]`, so no structure moves data, and one
 /// parameter of neighbouring elements is contiguous.
 ///
-/// Raw parameters of zero mean the identity.
+/// Raw parameters of zero mean the identity, or a map close to it; every map says which.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -60,11 +96,10 @@ pub trait Univariate: Module + ModuleDisplay + Sync {
         (x, log_det.neg())
     }
 
-    /// The map of other elements: its place `i` is what place `elements[i / times]` is here. A structure
-    /// asks for it where it solves for a few elements of many rows at once. Default: the same map, for
-    /// maps that treat all elements alike.
-    fn for_elements(&self, _elements: &[usize], _times: usize) -> Self {
-        self.clone()
+    /// The map of these elements alone, where the map keeps something for each element. Default:
+    /// nothing, all elements are moved alike.
+    fn of_elements(&self, _elements: &[usize]) -> Option<Self> {
+        None
     }
 }
 

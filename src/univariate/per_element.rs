@@ -125,8 +125,8 @@ impl<U: Univariate> Univariate for PerElement<U> {
         (x, log_det.expect("at least one element"))
     }
 
-    fn for_elements(&self, elements: &[usize], times: usize) -> Self {
-        let which = elements.iter().flat_map(|&i| std::iter::repeat_n(self.which[i], times));
-        Self { maps: self.maps.clone(), which: which.collect() }
+    fn of_elements(&self, elements: &[usize]) -> Option<Self> {
+        let which = elements.iter().map(|&i| self.which[i]).collect();
+        Some(Self { maps: self.maps.clone(), which })
     }
 }

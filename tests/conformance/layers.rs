@@ -17,11 +17,16 @@ use burn_flows::model::{
 };
 use burn_flows::testing::Suite;
 use burn_flows::univariate::{
-    Affine, AnyUnivariateConfig, KnotMap, PerElement, RationalQuadratic, RationalQuadraticConfig,
-    ScaleMap, SplineDomain, Univariate,
+    Affine, AnyUnivariate, AnyUnivariateConfig, KnotMap, Neural, NeuralConfig, PerElement,
+    RationalQuadratic, RationalQuadraticConfig, ScaleMap, SplineDomain, UnconstrainedMonotonic,
+    UnconstrainedMonotonicConfig, Univariate,
 };
 
 use crate::DEVICE;
+
+pub fn tensor<const N: usize>(values: [f64; N]) -> Tensor<1> {
+    Tensor::from_data(values, &*DEVICE)
+}
 
 pub fn mlp() -> MlpConfig {
     MlpConfig::new(vec![8, 6]).with_activation(ActivationConfig::Silu)
@@ -138,7 +143,6 @@ pub fn lu(features: usize) -> LuLinear {
 
 /// A linear map whose diagonal has both signs.
 pub fn signed_lu() -> LuLinear {
-    let tensor = |values: [f64; 3]| Tensor::<1>::from_data(values, &*DEVICE);
     let factors = Tensor::<2>::from_data([[9., 1., -2.], [0.5, 9., 1.], [-1., 0.3, 9.]], &*DEVICE);
     let sign = tensor([1.0, -1.0, -1.0]);
     let matrix = LuFactors::from_weights(factors, tensor([0.1, -0.4, 0.7]), Some(sign));
@@ -201,10 +205,66 @@ pub fn autoregressive(
     config.init(Affine::default(), &DEVICE)
 }
 
+/// A masked layer of four features of any scalar map.
+pub fn masked<U: Univariate>(map: U, context: usize) -> MaskedAutoregressive<U> {
+    let config = MaskedAutoregressiveConfig::new(4).with_made(made()).with_context(context);
+    config.init(map, &DEVICE)
+}
+
+/// Four elements with parameters of their own.
+pub fn free<U: Univariate>(map: U) -> Elementwise<U> {
+    Elementwise::new(map, 4, &DEVICE)
+}
+
+/// Networks for so many elements; for all with 0.
+pub fn neural(elements: usize) -> Neural {
+    let config = NeuralConfig::new().with_signal(3).with_hidden(vec![6, 5]);
+    config.with_elements(elements).init(&DEVICE)
+}
+
+pub fn unconstrained(elements: usize) -> UnconstrainedMonotonic {
+    let config = UnconstrainedMonotonicConfig::new().with_signal(3).with_hidden(vec![6, 5]);
+    config.with_elements(elements).init(&DEVICE)
+}
+
+pub fn any_neural() -> AnyUnivariate {
+    AnyUnivariate::Neural(neural(4))
+}
+
 pub fn any_autoregressive() -> AnyBijector {
     let univariate = AnyUnivariateConfig::Affine(ScaleMap::default());
     let autoregressive = MaskedAutoregressiveConfig::new(3).with_made(made());
     AnyBijectorConfig::MaskedAutoregressive { univariate, autoregressive }.init(&DEVICE).unwrap()
+}
+
+/// A fixed point to the last digits.
+pub const TIGHT: FixedPoint = FixedPoint { tolerance: 0.0, limit: 2000 };
+
+pub const SERIES: LogDet = LogDet::Series { terms: 3, roulette: Some(0.5), probes: 2 };
+
+/// A residual block of a bound that the moved weights reach.
+pub fn residual_block(features: usize, context: usize) -> Residual {
+    let config = ResidualConfig::new(features).with_hidden(vec![6, 5]).with_lipschitz(0.8);
+    config.with_context(context).with_fixed_point(TIGHT).init(&DEVICE)
+}
+
+pub fn block(features: usize, depth: usize, context: usize) -> BlockNeuralAutoregressive {
+    let config = BlockNeuralAutoregressiveConfig::new(features).with_block(3).with_depth(depth);
+    config.with_context(context).init(&DEVICE)
+}
+
+/// A layer of every kind of residual map, through the enum.
+pub fn every_residual() -> AnyBijector {
+    let configs = vec![
+        AnyBijectorConfig::Planar(PlanarConfig::new(3)),
+        AnyBijectorConfig::Radial(RadialConfig::new(3)),
+        AnyBijectorConfig::Residual(
+            ResidualConfig::new(3).with_hidden(vec![4]).with_fixed_point(TIGHT),
+        ),
+        AnyBijectorConfig::BlockNeuralAutoregressive(BlockNeuralAutoregressiveConfig::new(3)),
+        AnyBijectorConfig::Sylvester(SylvesterConfig::new(3, 2)),
+    ];
+    AnyBijectorConfig::Stack(configs).init(&DEVICE).unwrap()
 }
 
 /// Data and latents of a size at which a few autoregressive steps do not overflow.
@@ -239,6 +299,19 @@ pub fn masked_spline<U: Univariate>(
 pub fn at_ends(bound: f64) -> Suite<2> {
     let edges = [bound, -bound, 1.0001 * bound, -1.0001 * bound, 1e30, -1e30];
     Suite::new([3, 4]).with_edges(&edges).with_range_edges(&edges)
+}
+
+/// On the whole line, with values where a map becomes straight, and far beyond.
+pub fn straight_ends(bound: f64) -> Suite<2> {
+    let edges = [bound, -bound, 1.0001 * bound, -1.0001 * bound, 1e10, -1e10];
+    Suite::new([3, 4]).with_edges(&edges).with_range_edges(&edges)
+}
+
+/// For mixtures whose network sees data: far out it parts their kernels until nothing lies between
+/// them, and what falls there has no way back.
+pub fn kernels() -> Suite<2> {
+    let edges = [1e6, -1e6, 1e10, -1e10];
+    near([3, 4]).with_edges(&edges).with_range_edges(&edges)
 }
 
 /// A spline of its own for each of four features: an angle, two of one kind on the line, an interval.

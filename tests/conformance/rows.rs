@@ -10,12 +10,14 @@ use burn_flows::conditioner::{
 };
 use burn_flows::model::{
     AutoregressiveNsfConfig, AutoregressiveNsfStep, ChannelMixing, CircularNsfConfig, MafConfig,
-    MafMogConfig, Masks, NiceConfig, NsfConfig, NsfStep, Orders, RealNvpConfig, StepNorm,
+    MafMogConfig, Masks, NiceConfig, NsfConfig, NsfStep, Orders, PlanarFlowConfig, RealNvpConfig,
+    ResidualFlowConfig, ResidualFlowStep, StepNorm,
 };
 use burn_flows::testing::{Check, Suite};
 use burn_flows::univariate::{
-    Additive, Affine, AnyUnivariateConfig, HalfTurn, KnotMap, PerElement, RationalQuadratic,
-    ScaleMap, SplineDomain,
+    Additive, Affine, AnyUnivariateConfig, BernsteinConfig, DeepSigmoidalConfig,
+    GaussianizationConfig, HalfTurn, KnotMap, MixtureOfLogisticsConfig, PerElement,
+    RationalQuadratic, ScaleMap, SplineDomain, SumOfSquaresConfig,
 };
 
 use crate::layers::*;
@@ -159,6 +161,44 @@ rows! {
     periodic_masked_passes: with_angles(made(), Affine::default()).with_inverse(InverseMethod::Passes), near([3, 4]);
     rqs_any: spline(AnyUnivariateConfig::RationalQuadratic(rqs(4, TAILS)).init()), at_ends(3.0);
 
+    bernstein_coupling: spline(BernsteinConfig::new().init()), at_ends(5.0);
+    bernstein_coupling_context: coupling(4, Mask::Halves).with_context(2).init(BernsteinConfig::new().with_degree(6).with_bound(2.0).init(), &DEVICE), at_ends(2.0).with_context(2);
+    bernstein_autoregressive: masked(BernsteinConfig::new().with_degree(9).init(), 0), at_ends(5.0).autoregressive(&[0, 1, 2, 3]);
+    bernstein_free: free(BernsteinConfig::new().with_degree(8).with_min_rise(0.0).init()), at_ends(5.0);
+    bernstein_any: spline(AnyUnivariateConfig::Bernstein(BernsteinConfig::new()).init()), at_ends(5.0);
+    sum_of_squares_coupling: spline(SumOfSquaresConfig::new().init()), straight_ends(100.0);
+    sum_of_squares_autoregressive: masked(SumOfSquaresConfig::new().with_degree(2).with_bound(3.0).init(), 2), straight_ends(30.0).with_context(2).autoregressive(&[0, 1, 2, 3]);
+    sum_of_squares_free: free(SumOfSquaresConfig::new().with_degree(7).with_polynomials(1).with_spread(0.0).init()), straight_ends(100.0);
+    sum_of_squares_any: spline(AnyUnivariateConfig::SumOfSquares(SumOfSquaresConfig::new()).init()), straight_ends(100.0);
+    gaussianization_coupling: spline(GaussianizationConfig::new().init()), kernels();
+    gaussianization_coupling_one: spline(GaussianizationConfig::new().with_components(1).with_spread(0.0).init()), kernels();
+    gaussianization_autoregressive: masked(GaussianizationConfig::new().with_components(3).init(), 2), kernels().with_context(2).autoregressive(&[0, 1, 2, 3]);
+    gaussianization_free: free(GaussianizationConfig::new().with_components(4).with_spread(3.0).init()), straight_ends(1e6);
+    gaussianization_floor: free(GaussianizationConfig::new().with_components(4).with_floor(1e-6).init()), Suite::new([3, 4]).with_domain(-3.0, 3.0).with_range(-2.5, 2.5);
+    gaussianization_any: spline(AnyUnivariateConfig::Gaussianization(GaussianizationConfig::new()).init()), kernels();
+    mixture_of_logistics_coupling: spline(MixtureOfLogisticsConfig::new().init()), kernels();
+    mixture_of_logistics_autoregressive: masked(MixtureOfLogisticsConfig::new().with_components(3).init(), 2), kernels().with_context(2).autoregressive(&[0, 1, 2, 3]);
+    mixture_of_logistics_free: free(MixtureOfLogisticsConfig::new().with_components(2).with_spread(4.0).init()), straight_ends(1e6);
+    mixture_of_logistics_image: image(MixtureOfLogisticsConfig::new().with_components(2).init(), Mask::Checkerboard, [1, 2, 3], 0), [2, 1, 2, 3];
+    mixture_of_logistics_any: spline(AnyUnivariateConfig::MixtureOfLogistics(MixtureOfLogisticsConfig::new()).init()), kernels();
+    deep_sigmoidal_coupling: spline(DeepSigmoidalConfig::new().init()), kernels();
+    deep_sigmoidal_deep: spline(DeepSigmoidalConfig::new().with_units(3).with_layers(3).init()), kernels();
+    deep_sigmoidal_autoregressive: masked(DeepSigmoidalConfig::new().with_units(2).with_layers(2).init(), 2), kernels().with_context(2).autoregressive(&[0, 1, 2, 3]);
+    deep_sigmoidal_free: free(DeepSigmoidalConfig::new().with_units(5).init()), straight_ends(1e6);
+    deep_sigmoidal_any: spline(AnyUnivariateConfig::DeepSigmoidal(DeepSigmoidalConfig::new()).init()), kernels();
+    neural_coupling: spline(neural(0)), straight_ends(1e6);
+    neural_coupling_each: spline(neural(2)), straight_ends(1e6);
+    neural_autoregressive: masked(neural(0), 2), straight_ends(1e6).with_context(2).autoregressive(&[0, 1, 2, 3]);
+    neural_autoregressive_each: masked(neural(4), 2), straight_ends(1e6).with_context(2).autoregressive(&[0, 1, 2, 3]);
+    neural_reversed: MaskedAutoregressiveConfig::new(4).with_made(made().with_dependencies(Dependencies::Reversed)).init(neural(4), &DEVICE), straight_ends(1e6).autoregressive(&[3, 2, 1, 0]);
+    neural_free: free(neural(4)), straight_ends(1e6);
+    neural_any: masked(any_neural(), 0), straight_ends(1e6).autoregressive(&[0, 1, 2, 3]);
+    unconstrained_coupling: spline(unconstrained(0)), straight_ends(20.0);
+    unconstrained_coupling_each: spline(unconstrained(2)), straight_ends(20.0);
+    unconstrained_autoregressive: masked(unconstrained(0), 2), straight_ends(20.0).with_context(2).autoregressive(&[0, 1, 2, 3]);
+    unconstrained_autoregressive_each: masked(unconstrained(4), 0), straight_ends(20.0).autoregressive(&[0, 1, 2, 3]);
+    unconstrained_free: free(unconstrained(4)), straight_ends(20.0);
+
     mlp_one_layer: affine(CouplingConfig::new(4).with_mlp(MlpConfig::new(vec![7]))), [3, 4];
     mlp_random_last: affine(CouplingConfig::new(4).with_mlp(mlp().with_zero_last(false))), [3, 4];
     mlp_residual: affine(CouplingConfig::new(4).with_mlp(residual())), [3, 4];
@@ -236,6 +276,51 @@ rows! {
     option_some: Some(ActNormConfig::new(2).init(&DEVICE)), [3, 2, 2, 2];
     option_stack: (None::<ActNorm>, Some(LuLinearConfig::new(3).init(&DEVICE))), [3, 3];
     conv_additive: image(Additive::default(), Mask::Checkerboard.flipped(), [2, 2, 2], 0), [2, 2, 2, 2];
+
+    planar_tanh: PlanarConfig::new(4).init(&DEVICE), [4, 4];
+    planar_one_feature: PlanarConfig::new(1).init(&DEVICE), [3, 1];
+    planar_leaky: PlanarConfig::new(3).with_activation(RidgeActivation::LeakyRelu { slope: 0.2 }).init(&DEVICE), [4, 3];
+    planar_log_softplus: PlanarConfig::new(3).with_constraint(PlanarConstraint::LogSoftplus).with_seed(3).init(&DEVICE), [3, 3];
+    planar_context: PlanarConfig::new(3).with_context(2).with_mlp(mlp()).init(&DEVICE), Suite::new([4, 3]).with_context(2);
+    planar_image: PlanarConfig::new(6).init(&DEVICE), [3, 1, 2, 3];
+    planar_inverse: Inverse::new(PlanarConfig::new(3).with_seed(1).init(&DEVICE)), [4, 3];
+    planar_from_weights: Planar::from_weights(tensor([1.0, -2.0]), tensor([-3.0, 0.5]), tensor([0.3]), RidgeActivation::Tanh, PlanarConstraint::Softplus), [4, 2];
+    radial: RadialConfig::new(4).init(&DEVICE), [4, 4];
+    radial_one_feature: RadialConfig::new(1).init(&DEVICE), [3, 1];
+    radial_context: RadialConfig::new(3).with_context(2).with_mlp(mlp()).init(&DEVICE), Suite::new([4, 3]).with_context(2);
+    radial_image: RadialConfig::new(4).init(&DEVICE), [3, 2, 2, 1];
+    radial_inverse: Inverse::new(RadialConfig::new(3).with_seed(1).init(&DEVICE)), [4, 3];
+    radial_inward: Radial::from_weights(tensor([0.0, 0.0]), tensor([2.0]), tensor([-3.0])), [4, 2]; // rows at its centre
+    sylvester: SylvesterConfig::new(5, 3).init(&DEVICE), [4, 5];
+    sylvester_one_unit: SylvesterConfig::new(3, 1).init(&DEVICE), [4, 3];
+    sylvester_full: SylvesterConfig::new(3, 3).with_reflections(1).with_seed(2).init(&DEVICE), [4, 3];
+    sylvester_leaky: SylvesterConfig::new(4, 2).with_activation(RidgeActivation::LeakyRelu { slope: 0.5 }).init(&DEVICE), [4, 4];
+    sylvester_context: SylvesterConfig::new(4, 2).with_context(2).with_mlp(mlp()).init(&DEVICE), Suite::new([4, 4]).with_context(2);
+    sylvester_image: SylvesterConfig::new(4, 2).init(&DEVICE), [3, 1, 2, 2];
+    contracting: residual_block(2, 0), [4, 2];
+    contracting_one_feature: residual_block(1, 0), [3, 1];
+    contracting_five: residual_block(5, 0), [4, 5];
+    contracting_context: residual_block(3, 2), Suite::new([4, 3]).with_context(2);
+    contracting_image: residual_block(4, 0), [3, 1, 2, 2];
+    contracting_one_layer: ResidualConfig::new(3).with_hidden(vec![5]).with_activate_input(true).with_fixed_point(TIGHT).init(&DEVICE), [4, 3];
+    contracting_inverse: Inverse::new(residual_block(3, 0)), [4, 3];
+    // In training every row has probes of its own: no two calls agree.
+    contracting_series_in_training: ResidualConfig::new(3).with_hidden(vec![6, 5]).with_training(SERIES).with_fixed_point(TIGHT).init(&DEVICE), Suite::new([4, 3]).without(Check::Derivative).without(Check::Valid).without(Check::RowsIndependent);
+    // An estimate is no determinant.
+    contracting_series: ResidualConfig::new(3).with_hidden(vec![6, 5]).with_training(SERIES).with_evaluation(SERIES).with_fixed_point(TIGHT).init(&DEVICE), Suite::new([4, 3]).without(Check::Derivative).without(Check::Valid).without(Check::RowsIndependent).without(Check::Jacobian).without(Check::InverseJacobian);
+    contracting_flow: ResidualFlowConfig::new(3).with_layers(2).with_hidden(vec![6]).init(&DEVICE).into_parts().0, [4, 3];
+    contracting_flow_steps: Vec::<ResidualFlowStep>::new(), [3, 4];
+    planar_flow: PlanarFlowConfig::new(3).with_layers(3).init(&DEVICE).into_parts().0, [4, 3];
+    planar_flow_context: PlanarFlowConfig::new(3).with_layers(2).with_mlp(mlp()).with_context(2).init_inverse(&DEVICE).into_parts().0, Suite::new([4, 3]).with_context(2);
+    block_autoregressive: block(4, 1, 0), Suite::new([4, 4]).autoregressive(&[0, 1, 2, 3]);
+    block_autoregressive_deep: block(3, 3, 0), Suite::new([4, 3]).autoregressive(&[0, 1, 2]);
+    block_autoregressive_linear: block(3, 0, 0), Suite::new([4, 3]).autoregressive(&[0, 1, 2]);
+    block_autoregressive_one_feature: block(1, 1, 0), [4, 1];
+    block_autoregressive_context: block(3, 2, 2), Suite::new([4, 3]).with_context(2).autoregressive(&[0, 1, 2]);
+    block_autoregressive_image: block(4, 1, 0), [3, 2, 2, 1];
+    block_autoregressive_leaky: BlockNeuralAutoregressiveConfig::new(3).with_block(2).with_leak(0.5).init(&DEVICE), Suite::new([4, 3]).autoregressive(&[0, 1, 2]);
+    block_autoregressive_inverse: Inverse::new(block(3, 1, 0)), [4, 3];
+    any_residual: every_residual(), [4, 3];
 
     vec_empty: Vec::<ActNorm>::new(), [3, 4];
     vec_couplings: vec![affine(coupling(4, Mask::Halves)), affine(coupling(4, Mask::Halves.flipped()))], Suite::new([3, 4]).with_domain(-9.0, 9.0).with_range(-9.0, 9.0);

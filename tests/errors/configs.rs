@@ -17,7 +17,9 @@ use burn_flows::model::{
 };
 use burn_flows::train::{Dequantize, ReduceBits};
 use burn_flows::univariate::{
-    Affine, AnyUnivariateConfig, KnotMap, RationalQuadraticConfig, ScaleMap, SplineDomain,
+    Affine, AnyUnivariateConfig, BernsteinConfig, DeepSigmoidalConfig, GaussianizationConfig,
+    KnotMap, MixtureOfLogisticsConfig, NeuralConfig, RationalQuadraticConfig, ScaleMap,
+    SplineDomain, SumOfSquaresConfig, UnconstrainedMonotonicConfig,
 };
 
 use crate::{NAN, coupling, dense_matrix, device, zeros};
@@ -42,6 +44,10 @@ fn singular(name: &str) -> StateDict {
     let mut dict = StateDict::new();
     dict.insert(name, HostTensor::floats([0.1, 0.3, 0.2, 0.6], [2, 2]));
     dict
+}
+
+fn unconstrained() -> UnconstrainedMonotonicConfig {
+    UnconstrainedMonotonicConfig::new()
 }
 
 /// A zuko flow of one feature, with as many raw widths, heights and slopes.
@@ -133,6 +139,33 @@ errors! {
     nsf_features: NsfConfig::new(1).validate() => "NsfConfig.features: a coupling needs at least 2 features to split, found 1";
     nsf_spline: NsfConfig::new(4).with_spline(rqs().with_bins(0)).validate() => "RationalQuadraticConfig.bins: must be at least 2, found 0";
     nsf_elementwise: NsfConfig::new(4).with_elementwise(Some(rqs().with_bins(1))).validate() => "RationalQuadraticConfig.bins: must be at least 2, found 1";
+    bernstein_degree: BernsteinConfig::new().with_degree(5).validate() => "BernsteinConfig.degree: must be at least 6, found 5";
+    bernstein_bound: BernsteinConfig::new().with_bound(0.0).validate() => "BernsteinConfig.bound: must be positive and finite, found 0";
+    bernstein_bound_nan: BernsteinConfig::new().with_bound(NAN).validate() => "BernsteinConfig.bound: must be positive and finite, found NaN";
+    bernstein_rise: BernsteinConfig::new().with_degree(8).with_min_rise(0.25).validate() => "BernsteinConfig.min_rise: must be at least 0 and below 1 / 4, found 0.25";
+    bernstein_rise_negative: BernsteinConfig::new().with_min_rise(-0.1).validate() => "BernsteinConfig.min_rise: must be at least 0 and below 1 / 16, found -0.1";
+    bernstein_gap: AnyUnivariateConfig::Bernstein(BernsteinConfig::new().with_gap(0.1)).validate() => "BernsteinConfig.gap: must be in [0, 0.1), found 0.1";
+    sum_of_squares_degree: SumOfSquaresConfig::new().with_degree(0).validate() => "SumOfSquaresConfig.degree: must be in 1 to 12, found 0";
+    sum_of_squares_polynomials: SumOfSquaresConfig::new().with_polynomials(0).validate() => "SumOfSquaresConfig.polynomials: must be at least 1, found 0";
+    sum_of_squares_bound: SumOfSquaresConfig::new().with_bound(-1.0).validate() => "SumOfSquaresConfig.bound: must be positive and finite, found -1";
+    sum_of_squares_slope: SumOfSquaresConfig::new().with_min_slope(0.0).validate() => "SumOfSquaresConfig.min_slope: must be in (0, 1), found 0";
+    sum_of_squares_spread: AnyUnivariateConfig::SumOfSquares(SumOfSquaresConfig::new().with_spread(11.0)).validate() => "SumOfSquaresConfig.spread: must be in [0, 10], found 11";
+    gaussianization_components: GaussianizationConfig::new().with_components(0).validate() => "GaussianizationConfig.components: must be at least 1, found 0";
+    gaussianization_spread: GaussianizationConfig::new().with_spread(NAN).validate() => "GaussianizationConfig.spread: must be in [0, 10], found NaN";
+    gaussianization_floor: AnyUnivariateConfig::Gaussianization(GaussianizationConfig::new().with_floor(1.0)).validate() => "GaussianizationConfig.floor: must be in [0, 1), found 1";
+    mixture_of_logistics_components: AnyUnivariateConfig::MixtureOfLogistics(MixtureOfLogisticsConfig::new().with_components(0)).validate() => "MixtureOfLogisticsConfig.components: must be at least 1, found 0";
+    mixture_of_logistics_spread: MixtureOfLogisticsConfig::new().with_spread(-1.0).validate() => "MixtureOfLogisticsConfig.spread: must be in [0, 10], found -1";
+    deep_sigmoidal_units: DeepSigmoidalConfig::new().with_units(0).validate() => "DeepSigmoidalConfig.units: must be at least 1, found 0";
+    deep_sigmoidal_layers: AnyUnivariateConfig::DeepSigmoidal(DeepSigmoidalConfig::new().with_layers(0)).validate() => "DeepSigmoidalConfig.layers: must be at least 1, found 0";
+    deep_sigmoidal_spread: DeepSigmoidalConfig::new().with_spread(-1.0).validate() => "DeepSigmoidalConfig.spread: must be in [0, 10], found -1";
+    neural_signal: NeuralConfig::new().with_signal(0).validate() => "NeuralConfig.signal: must be at least 1, found 0";
+    neural_hidden: NeuralConfig::new().with_hidden(vec![]).validate() => "NeuralConfig.hidden: needs at least 1 layer, found none";
+    neural_narrow: NeuralConfig::new().with_hidden(vec![4, 1]).validate() => "NeuralConfig.hidden: layer 1 must have at least 2 units, found 1";
+    unconstrained_signal: unconstrained().with_signal(0).validate() => "UnconstrainedMonotonicConfig.signal: must be at least 1, found 0";
+    unconstrained_nodes: unconstrained().with_nodes(0).validate() => "UnconstrainedMonotonicConfig.nodes: must be at least 1, found 0";
+    unconstrained_hidden: unconstrained().with_hidden(vec![3, 0]).validate() => "UnconstrainedMonotonicConfig.hidden: needs layers of at least 1 unit, found [3, 0]";
+    unconstrained_bound: unconstrained().with_bound(0.0).validate() => "UnconstrainedMonotonicConfig.bound: must be in (0, 1e6], found 0";
+    unconstrained_activation: unconstrained().with_activation(ActivationConfig::Burn(BurnActivation::SwiGlu(SwiGluConfig::new(8, 8)))).validate() => "UnconstrainedMonotonicConfig.activation: must work element by element: the units of a layer stay as many";
     rqs_bins: rqs().with_bins(0).validate() => "RationalQuadraticConfig.bins: must be at least 2, found 0";
     rqs_one_bin: AnyUnivariateConfig::RationalQuadratic(rqs().with_bins(1)).validate() => "RationalQuadraticConfig.bins: must be at least 2, found 1";
     rqs_wide_bins: rqs().with_min_width(0.125).validate() => "RationalQuadraticConfig.min_width: must be above 0 and below 1 / bins = 1 / 8, found 0.125";

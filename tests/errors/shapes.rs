@@ -11,7 +11,11 @@ use burn_flows::conditioner::{
 };
 use burn_flows::distribution::{DiagNormalConfig, Distribution, StandardNormal};
 use burn_flows::model::{IafConfig, MafConfig, MafMogConfig, NiceConfig, RealNvpConfig};
-use burn_flows::univariate::{Affine, AnyUnivariateConfig, PerElement, ScaleMap, Univariate};
+use burn_flows::univariate::{
+    Affine, AnyUnivariateConfig, BernsteinConfig, DeepSigmoidalConfig, GaussianizationConfig,
+    MixtureOfLogisticsConfig, NeuralConfig, PerElement, ScaleMap, SumOfSquaresConfig,
+    UnconstrainedMonotonicConfig, Univariate,
+};
 
 use crate::{NAN, coupling, dense_matrix, device, zeros};
 
@@ -100,6 +104,15 @@ panics! {
     init_mlp: MlpConfig::new(vec![]).init(2, 2, 0, &device()) => "MlpConfig.hidden: must be at least 1, found 0";
     init_conv: ConvNetConfig::new(0).init(2, 2, 0, &device()) => "ConvNetConfig.hidden: must be at least 1, found 0";
     init_affine: Affine::new(ScaleMap::SoftBound { bound: 0.0 }) => "ScaleMap.bound: must be positive and finite, found 0";
+    init_bernstein: BernsteinConfig::new().with_degree(0).init() => "BernsteinConfig.degree: must be at least 6, found 0";
+    init_sum_of_squares: SumOfSquaresConfig::new().with_polynomials(0).init() => "SumOfSquaresConfig.polynomials: must be at least 1, found 0";
+    init_gaussianization: GaussianizationConfig::new().with_components(0).init() => "GaussianizationConfig.components: must be at least 1, found 0";
+    init_mixture_of_logistics: MixtureOfLogisticsConfig::new().with_components(0).init() => "MixtureOfLogisticsConfig.components: must be at least 1, found 0";
+    init_deep_sigmoidal: DeepSigmoidalConfig::new().with_units(0).init() => "DeepSigmoidalConfig.units: must be at least 1, found 0";
+    init_neural: NeuralConfig::new().with_signal(0).init(&device()) => "NeuralConfig.signal: must be at least 1, found 0";
+    init_unconstrained: UnconstrainedMonotonicConfig::new().with_nodes(0).init(&device()) => "UnconstrainedMonotonicConfig.nodes: must be at least 1, found 0";
+    neural_elements: NeuralConfig::new().with_signal(1).with_elements(3).init(&device()).forward(zeros(WIDE), zeros([2, 1, 4])) => "Neural: expected 3 elements, one for each of its networks, found 4";
+    unconstrained_elements: UnconstrainedMonotonicConfig::new().with_signal(1).with_elements(3).init(&device()).inverse(zeros(WIDE), zeros([2, 2, 4])) => "UnconstrainedMonotonic: expected 3 elements, one for each of its networks, found 4";
     init_univariate: AnyUnivariateConfig::Affine(ScaleMap::Sigmoid { offset: NAN, floor: 0.0 }).init() => "ScaleMap.offset: must be finite, found NaN";
     init_diag_normal: DiagNormalConfig::new(vec![]).init::<2>(&device()) => "DiagNormalConfig.event: must be at least 1, found 0";
     init_diag_normal_rank: DiagNormalConfig::new(vec![2, 2]).init::<2>(&device()) => "DiagNormalConfig.event: needs 1 axes";

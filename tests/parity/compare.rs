@@ -18,6 +18,9 @@ pub const VALUE: f64 = 1e-9;
 const DERIVED: f64 = 1e-7;
 /// On top of what a library's numerical inverse misses by itself.
 const NUMERICAL_INVERSE: f64 = 1e-6;
+/// How often that is allowed of `x`: it is known of a few rows, and where a map is flat, a small miss
+/// of `z` is a larger one of `x`.
+const INVERSE_FACTOR: f64 = 10.0;
 /// How often the library's own error in single precision is allowed. That error is a single draw and
 /// may be zero by luck, so it counts as at least one unit in the last place of the largest value.
 const F32_FACTOR: f64 = 10.0;
@@ -169,6 +172,42 @@ pub fn flow<const D: usize, S: Subject<D>>(
     Ok(report)
 }
 
+/// Compares the one direction of a library that goes from latent to data only, and the way back from
+/// where it ends.
+pub fn generator<const D: usize, S: Subject<D>>(
+    reference: &Reference,
+    build: impl Fn(&StateDict, &Device) -> burn_flows::Result<S>,
+) -> Result<Report, String> {
+    let mut report = Report::default();
+    for precision in [DType::F64, DType::F32] {
+        let flow = build(&reference.state(), &DEVICE).map_err(|error| error.to_string())?;
+        let flow = cast(flow, precision);
+        let latents = || Ok::<_, String>(S::cast(flow.latents(reference, "io.z2")?, precision));
+        let (x, log_det) = flow.inverse_with_log_det(latents()?, None);
+        let (back, minus_log_det) = flow.forward(x.clone(), None);
+        let (expected_x, expected) =
+            (reference.floats("io.x2")?, reference.floats("io.logabsdet2")?);
+        let f32_x = reference.f32_error("x2").map(|stated| {
+            F32_FACTOR * stated.max(f64::from(f32::EPSILON) * size(expected_x)) / size(expected_x)
+        });
+        let [of_x, of_log_det, of_back] = match precision {
+            DType::F64 => [VALUE, VALUE, DERIVED],
+            _ => [f32_x.unwrap_or(F32_DEFAULT), F32_DEFAULT, F32_DEFAULT],
+        };
+        let name = |what: &str| match precision {
+            DType::F64 => what.to_string(),
+            _ => format!("f32 {what}"),
+        };
+        let there = numbers(flow.inverse(latents()?, None));
+        report.values(&name("x2"), &numbers(x), expected_x, of_x);
+        report.values(&name("x2 alone"), &there, expected_x, of_x);
+        report.values(&name("log_det2"), &numbers(log_det), expected, of_log_det);
+        report.values(&name("z2"), &S::numbers(back), &S::numbers(latents()?), of_back);
+        report.values(&name("minus log_det2"), &numbers(minus_log_det.neg()), expected, of_back);
+    }
+    Ok(report)
+}
+
 /// Both directions and the density, in one precision.
 fn values<const D: usize, S: Subject<D>>(
     reference: &Reference,
@@ -187,7 +226,15 @@ fn values<const D: usize, S: Subject<D>>(
     let (x2, log_det2) = flow.inverse_with_log_det(latents(z2)?, context.as_ref());
     let x2_alone = flow.inverse(latents(z2)?, context.as_ref());
 
-    let inverse = reference.numerical_inverse_error().map_or(DERIVED, |e| e + NUMERICAL_INVERSE);
+    let missed = reference.numerical_inverse_error();
+    let inverse = missed.map_or(DERIVED, |e| INVERSE_FACTOR * e + NUMERICAL_INVERSE);
+    if let (Some(e), DType::F64, true) = (missed, precision, stated) {
+        // Through the map itself: what is found here is the inverse, what stands there nearly so.
+        let expected = S::numbers(latents("io.z2")?);
+        let z_of = |x| S::numbers(flow.forward(x, context.as_ref()).0);
+        report.values("z of x2", &z_of(x2.clone()), &expected, DERIVED);
+        report.values("z of its x2", &z_of(read("io.x2")?), &expected, e + NUMERICAL_INVERSE);
+    }
     let floats = |name| Ok::<_, String>(reference.floats(name)?.to_vec());
     let expected_log_det2 = match stated {
         true => floats("io.logabsdet2")?,
@@ -207,15 +254,17 @@ fn values<const D: usize, S: Subject<D>>(
             continue;
         }
         let what = format!("f32 {what}");
+        let searched = if missed.is_some() && tolerance == inverse { inverse } else { 0.0 };
         match reference.f32_error(sidecar) {
             Some(stated) => {
                 let unit = f64::from(f32::EPSILON) * size(&expected);
-                report.add(what, max_error(&found, &expected), F32_FACTOR * stated.max(unit));
+                let allowed = (F32_FACTOR * stated.max(unit)).max(searched);
+                report.add(what, max_error(&found, &expected), allowed);
             }
             None => {
                 // No sidecar states the inverse's log-det; others may state nothing at all.
                 unstated |= sidecar != "logabsdet2";
-                report.values(&what, &found, &expected, F32_DEFAULT);
+                report.values(&what, &found, &expected, F32_DEFAULT.max(searched));
             }
         }
     }

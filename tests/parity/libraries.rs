@@ -1,8 +1,8 @@
 //! How a file of each library is loaded through the public API.
 
 use burn_flows::Flow;
-use burn_flows::bijector::{ActNormConfig, AnyBijector, Bijector};
-use burn_flows::burn::tensor::Tensor;
+use burn_flows::bijector::{ActNormConfig, AnyBijector, Bijector, RidgeActivation};
+use burn_flows::burn::tensor::{Device, Tensor};
 use burn_flows::conditioner::ActivationConfig;
 use burn_flows::distribution::{DiagNormal, Uniform};
 use burn_flows::interop::normflows::{self, GlowOptions, Layer, SplitMode};
@@ -338,8 +338,10 @@ pub fn nflows_glow(reference: &Reference) -> Result<Report, String> {
 fn flowjax_options(reference: &Reference) -> flowjax::Options {
     let options = flowjax::Options::new();
     let (width, slope) = (options.min_width, options.min_slope);
+    let symmetric = reference.argument("interval").map(|end| [-end, end]);
+    let interval = reference.pair("interval").or(symmetric);
     options
-        .with_interval(reference.argument("interval").map(|end| [-end, end]))
+        .with_interval(interval)
         .with_min_width(reference.argument("min_width").unwrap_or(width))
         .with_min_slope(reference.argument("min_derivative").unwrap_or(slope))
 }
@@ -364,4 +366,47 @@ pub fn flowjax_maf(reference: &Reference) -> Result<Report, String> {
     compare::flow::<2, _>(reference, |state, device| {
         flowjax::masked_autoregressive_flow(state, &options, device)
     })
+}
+
+/// `Planar`, one after the other, with the activation that the case names.
+pub fn normflows_planar(reference: &Reference) -> Result<Report, String> {
+    let text = said(reference);
+    let activation = match text.contains("leaky_relu") {
+        true => RidgeActivation::LeakyRelu { slope: 0.2 },
+        false => RidgeActivation::Tanh,
+    };
+    normflows_equal(reference, Layer::Planar { activation })
+}
+
+pub fn normflows_radial(reference: &Reference) -> Result<Report, String> {
+    normflows_equal(reference, Layer::Radial)
+}
+
+pub fn normflows_residual(reference: &Reference) -> Result<Report, String> {
+    let lipschitz = reference.argument("lipschitz_const").unwrap_or(0.97);
+    let reverse = !said(reference).contains("reverse=False");
+    normflows_equal(reference, Layer::Residual { lipschitz, reverse })
+}
+
+/// As many layers of a kind as the file numbers.
+fn normflows_equal(reference: &Reference, layer: Layer) -> Result<Report, String> {
+    let layers = vec![layer; numbered_flows(&reference.state()).max(1)];
+    let build = |state: &StateDict, device: &Device| {
+        normflows::flow(state, &layers, &ActivationConfig::Relu, device)
+    };
+    // Where the library has one direction only, the file has.
+    match reference.tensors.contains("io.x") {
+        true => compare::flow::<2, _>(reference, build),
+        false => compare::generator::<2, _>(reference, build),
+    }
+}
+
+pub fn flowjax_planar(reference: &Reference) -> Result<Report, String> {
+    let slope = reference.argument("negative_slope");
+    let options = flowjax::Options::new().with_negative_slope(slope);
+    compare::flow::<2, _>(reference, |state, device| flowjax::planar_flow(state, &options, device))
+}
+
+pub fn flowjax_block_autoregressive(reference: &Reference) -> Result<Report, String> {
+    compare::flow::<2, _>(reference, flowjax::block_neural_autoregressive_flow)
 }

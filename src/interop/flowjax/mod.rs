@@ -19,7 +19,7 @@
 //! | `{chain}.bijections[0].masked_autoregressive_mlp.layers[k].weight.args[0]`, `.args[1]` | `[layers, out, in]` |
 //! | `{chain}.bijections[0].masked_autoregressive_mlp.layers[k].bias` | `[layers, out]` |
 //!
-//! and for triangular spline flows
+//! for triangular spline flows
 //!
 //! | tensor | shape |
 //! | --- | --- |
@@ -29,12 +29,25 @@
 //! | `{chain}.bijections[1].triangular.weight.args[0]` | `[layers, features, features]` |
 //! | `{chain}.bijections[1].triangular.scale.args[0]` | `[layers, features, 1]` |
 //!
-//! whose permutations stand at `bijections[2]`. Here `{chain}` is `bijection.bijection.bijection` for a flow made with `invert=True`, the
-//! default, and `bijection.bijection` for `invert=False`. With two features FlowJAX flips them
-//! after every layer and saves no permutation.
+//! for planar flows `{chain}.bijections[0].params` `[layers, 2 features + 1]`, or the
+//! `.conditioner.layers[k]` as above, and for block neural autoregressive flows
+//!
+//! | tensor | shape |
+//! | --- | --- |
+//! | `{chain}.bijections[0].bijection.layers[k][0].weight.weight.args[0]` | `[layers, out, in]` |
+//! | `{chain}.bijections[0].bijection.layers[k][0].weight.scale.args[0]` | `[layers, out, 1]` |
+//! | `{chain}.bijections[0].bijection.layers[k][0].bias` | `[layers, out]` |
+//! | `{chain}.bijections[0].bijection.cond_linear.weight` | `[layers, out, context]` |
+//!
+//! The permutations of a triangular spline flow stand at `bijections[2]`. `{chain}` is
+//! `bijection.bijection.bijection` for a flow made with `invert=True`, the default, and
+//! `bijection.bijection` for `invert=False`. With two features FlowJAX flips them after every layer and
+//! saves no permutation.
 
+mod residual;
 mod triangular;
 
+pub use residual::{block_neural_autoregressive_flow, planar_flow};
 pub use triangular::triangular_spline_flow;
 
 use burn::config::Config;
@@ -84,6 +97,8 @@ pub struct Options {
     /// `nn_activation`.
     #[config(default = "ActivationConfig::Relu")]
     pub activation: ActivationConfig,
+    /// `negative_slope` of planar layers; `None` is tanh.
+    pub negative_slope: Option<f64>,
 }
 
 impl Options {
@@ -292,8 +307,12 @@ fn flow(
         let inner = scope.within("bijection.bijection.bijection");
         let inverted = !direct.has(probe);
         let chain = if inverted { inner } else { direct };
-
-        let (_, [layers, _, _]) = chain.floats_of_rank(probe)?;
+        let layers = match chain.tensor(probe, None)?.shape() {
+            &[layers, ..] if layers > 0 => layers,
+            found => {
+                return Err(chain.wrong(probe, format!("needs a layer, found shape {found:?}")));
+            }
+        };
         let permutation = chain.within(&format!("bijections[{permutation}]"));
         let permutations = permutations(&permutation, layers)?;
         let features = permutations.as_ref().map_or(2, |orders| orders[0].len());

@@ -8,6 +8,9 @@
 //! | [`autoregressive`] | `autoregressive_net` (`MaskedAffineAutoregressive`) |
 //! | [`layer`], [`flow`] | `prqct` (`CoupledRationalQuadraticSpline`, circular too) |
 //! | [`layer`], [`flow`] | `mprqat` (`AutoregressiveRationalQuadraticSpline`, circular too) |
+//! | [`planar`] | `w`, `u`, `b` (`Planar`) |
+//! | [`radial`] | `z_0`, `alpha`, `beta`, `d` (`Radial`) |
+//! | [`residual`] | `iresblock` (`Residual` with `LipschitzMLP`) |
 //! | [`permute_shuffle`] | `perm`, `inv_perm` (`Permute` with mode `shuffle`) |
 //! | [`permute_swap`] | none (`Permute` with mode `swap`) |
 //! | [`lu_linear_permute`] | `linear`, `permutation` (`LULinearPermute`) |
@@ -56,6 +59,7 @@ mod autoregressive;
 mod couplings;
 mod glow;
 mod linear;
+mod residual;
 mod splines;
 
 pub use autoregressive::autoregressive;
@@ -64,16 +68,18 @@ pub use glow::{GlowBlock, GlowLevel, GlowOptions, SplitMode, glow_block, multisc
 pub use linear::{
     act_norm, invertible_affine, invertible_conv, lu_linear_permute, permute_shuffle, permute_swap,
 };
+pub use residual::{planar, radial, residual};
 
 use burn::tensor::Device;
 
 use self::autoregressive::autoregressive_in;
 use self::couplings::{block_in, masked_affine_in};
 use self::linear::{act_norm_in, invertible_affine_in, lu_linear_permute_in, shuffle_in};
+use self::residual::{planar_in, radial_in, residual_in};
 use self::splines::{Tails, autoregressive_spline_in, coupled_spline_in};
 use super::scope::{Scope, whole};
 use super::{StateDict, same_width, standard_base};
-use crate::bijector::{AnyBijector, Inverse};
+use crate::bijector::{AnyBijector, Inverse, RidgeActivation};
 use crate::conditioner::ActivationConfig;
 use crate::distribution::DiagNormal;
 use crate::error::{Result, at_least};
@@ -152,6 +158,20 @@ pub enum Layer {
     InvertibleAffine,
     /// `ActNorm` of vectors.
     ActNorm,
+    /// `Planar`.
+    Planar {
+        /// `act`; the slope of `leaky_relu` is 0.2 there.
+        activation: RidgeActivation,
+    },
+    /// `Radial`.
+    Radial,
+    /// `Residual` with a `LipschitzMLP`.
+    Residual {
+        /// `lipschitz_const` of the network.
+        lipschitz: f64,
+        /// `reverse`, `true` by default there.
+        reverse: bool,
+    },
 }
 
 /// `NormalizingFlow` with these `flows`, listed latent to data as there.
@@ -283,6 +303,20 @@ fn any(
         Layer::ActNorm => {
             let (layer, features) = act_norm_in(scope, device)?;
             (turned(AnyBijector::ActNorm(layer)), features)
+        }
+        Layer::Planar { activation } => {
+            activation.validate()?;
+            let (layer, features) = planar_in(scope, activation, device)?;
+            (turned(AnyBijector::Planar(layer)), features)
+        }
+        Layer::Radial => {
+            let (layer, features) = radial_in(scope, device)?;
+            (turned(AnyBijector::Radial(layer)), features)
+        }
+        Layer::Residual { lipschitz, reverse } => {
+            let (layer, features) = residual_in(scope, lipschitz, device)?;
+            let layer = AnyBijector::Residual(layer);
+            (if reverse { layer } else { turned(layer) }, features)
         }
     })
 }

@@ -127,7 +127,7 @@ impl Splines {
 
     /// The map of the features in this order of places.
     fn map(&self, order: &[usize]) -> AnyUnivariate {
-        self.map.for_elements(order, 1)
+        self.map.of_elements(order).unwrap_or_else(|| self.map.clone())
     }
 }
 

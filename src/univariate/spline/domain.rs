@@ -4,6 +4,7 @@ use burn::tensor::{Bool, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::kernel::{Ends, SLACK};
 
 /// The interval that a spline maps onto itself, and what happens outside.
 ///
@@ -60,9 +61,6 @@ enum Rest {
     Turns(Tensor<2>),
 }
 
-/// How far rounding moves a position.
-const SLACK: f64 = 1e-3;
-
 /// A position clamped to `[0, 1]`. Where only rounding has moved it out it keeps its gradient, which
 /// a clamp would end; what is far out has lost its digits, and its gradient with them.
 pub(super) fn held(position: Tensor<2>) -> Tensor<2> {
@@ -97,17 +95,19 @@ impl SplineDomain {
         }
     }
 
-    fn ends(&self) -> (f64, f64) {
+    /// The lower and the upper end, and what is there.
+    pub(super) fn ends(&self) -> (f64, f64, Ends) {
         match *self {
-            Self::LinearTails { bound } | Self::Circular { bound } => (-bound, bound),
-            Self::Interval { low, high } => (low, high),
+            Self::LinearTails { bound } => (-bound, bound, Ends::Tails),
+            Self::Interval { low, high } => (low, high, Ends::Interval),
+            Self::Circular { bound } => (-bound, bound, Ends::Circle),
         }
     }
 
     /// The place of every value in the interval. Both ends of an interval belong to it, or the upper
     /// one alone: the values are the same, the gradient of the log-slope is that of this side.
     pub(super) fn place(&self, x: Tensor<2>, with_low: bool) -> Placed {
-        let (low, high) = self.ends();
+        let (low, high, _) = self.ends();
         let span = high - low;
         // Not `/ span`: burn 0.22 rounds the gradient of a division by a number to f32.
         let unit = |inside: Tensor<2>| held((inside - low) * span.recip());
@@ -133,7 +133,7 @@ impl SplineDomain {
 
     /// The values of the map, from those in the unit interval.
     pub(super) fn value(&self, placed: &Placed, unit: Tensor<2>) -> Tensor<2> {
-        let (low, high) = self.ends();
+        let (low, high, _) = self.ends();
         // Held: an end goes to itself, not a rounding error beyond, where the next spline or a uniform
         // base would see a value outside.
         let inside = held(unit) * (high - low) + low;

@@ -22,16 +22,9 @@ use serde::{Deserialize, Serialize};
 use super::bins::{Axis, Bins, Found, Side, check_bins, check_floor, pick};
 use super::domain::{Placed, SplineDomain, held};
 use crate::error::{Error, Result, expect_valid};
+use crate::kernel::{Knots, LARGEST_RAW, LEAST_DISCRIMINANT, Spline};
 use crate::math::{softplus, sum_event};
 use crate::univariate::Univariate;
-
-/// The largest raw slope. Without it the terms of a bin overflow f32 and their ratio is NaN; a slope
-/// of a million already moves data by less than f32 resolves.
-const LARGEST_RAW: f64 = 1e6;
-
-/// Least discriminant of the inverse: the gradient of a root at 0 is infinite. Far below the
-/// square of the smallest bin times the smallest slope.
-const LEAST_DISCRIMINANT: f64 = 1e-30;
 
 /// How raw parameters become sizes of bins and slopes.
 ///
@@ -191,13 +184,33 @@ impl RationalQuadraticConfig {
     fn slope(&self, raw: Tensor<2>) -> Tensor<2> {
         match self.knot_map {
             KnotMap::Softmax { slope_offset, .. } => {
-                // softplus(offset) = 1 - min_slope
-                let neutral = || (1.0 - self.min_slope).exp_m1().ln();
-                let raw = raw + slope_offset.unwrap_or_else(neutral);
+                let raw = raw + self.slope_offset(slope_offset);
                 softplus(raw.clamp(-LARGEST_RAW, LARGEST_RAW)) + self.min_slope
             }
             KnotMap::SoftBound { bound } => soft_bound(raw, bound).exp(),
         }
+    }
+}
+
+impl RationalQuadraticConfig {
+    /// The offset of a slope, without one that for which `softplus(offset) = 1 - min_slope`.
+    fn slope_offset(&self, offset: Option<f64>) -> f64 {
+        offset.unwrap_or_else(|| (1.0 - self.min_slope).exp_m1().ln())
+    }
+
+    /// What the kernel has to know.
+    fn kernel(&self) -> Spline {
+        let (low, high, ends) = self.domain.ends();
+        let knots = match self.knot_map {
+            KnotMap::Softmax { logit_scale, slope_offset } => Knots::Softmax {
+                logit_scale,
+                floors: [self.min_width, self.min_height],
+                slope_offset: self.slope_offset(slope_offset),
+                min_slope: self.min_slope,
+            },
+            KnotMap::SoftBound { bound } => Knots::SoftBound { bound },
+        };
+        Spline { bins: self.bins, low, high, ends, knots }
     }
 }
 
@@ -290,19 +303,36 @@ impl RationalQuadratic {
         let value = h.clone() * rise / denominator(piece, &s, both) + piece.y.start.clone();
         (value, Self::log_slope(piece, &p))
     }
-
-    fn unit_inverse(&self, placed: &Placed, params: Tensor<3>) -> (Piece, Tensor<2>, Tensor<2>) {
-        let piece = self.piece(&placed.unit, Axis::Y, params);
-        let p = Self::solve(&piece, placed.unit.clone());
-        let value = p.clone() * piece.x.size.clone() + piece.x.start.clone();
-        (piece, p, value)
-    }
 }
 
 /// `D` of the module, without a difference: `s (1 - 2 p (1 - p)) + (d0 + d1) p (1 - p)`.
 fn denominator(piece: &Piece, s: &Tensor<2>, both: Tensor<2>) -> Tensor<2> {
     let ends = piece.left.clone() + piece.right.clone();
     s.clone() * (both.clone() * -2.0 + 1.0) + ends * both
+}
+
+impl RationalQuadratic {
+    /// The map made of tensor operations.
+    fn forward_reference(&self, x: Tensor<2>, params: Tensor<3>) -> (Tensor<2>, Tensor<1>) {
+        let domain = self.config.domain;
+        let placed = self.config.place(x);
+        let piece = self.piece(&placed.unit, Axis::X, params);
+        let (value, log_slope) = Self::unit_forward(&piece, placed.unit.clone());
+        let z = domain.value(&placed, value);
+        (z, sum_event(domain.log_slope(&placed, log_slope)))
+    }
+
+    /// Its inverse made of tensor operations.
+    fn inverse_reference(&self, z: Tensor<2>, params: Tensor<3>) -> (Tensor<2>, Tensor<1>) {
+        let domain = self.config.domain;
+        let placed = self.config.place(z);
+        let piece = self.piece(&placed.unit, Axis::Y, params);
+        let p = Self::solve(&piece, placed.unit.clone());
+        let value = p.clone() * piece.x.size.clone() + piece.x.start.clone();
+        let log_slope = Self::log_slope(&piece, &p).neg();
+        let x = domain.value(&placed, value);
+        (x, sum_event(domain.log_slope(&placed, log_slope)))
+    }
 }
 
 impl Univariate for RationalQuadratic {
@@ -316,27 +346,160 @@ impl Univariate for RationalQuadratic {
     }
 
     fn forward(&self, x: Tensor<2>, params: Tensor<3>) -> (Tensor<2>, Tensor<1>) {
-        let domain = self.config.domain;
-        let placed = self.config.place(x);
-        let piece = self.piece(&placed.unit, Axis::X, params);
-        let (value, log_slope) = Self::unit_forward(&piece, placed.unit.clone());
-        let z = domain.value(&placed, value);
-        (z, sum_event(domain.log_slope(&placed, log_slope)))
+        let done = self.config.kernel().forward(&x, &params);
+        done.unwrap_or_else(|| self.forward_reference(x, params))
     }
 
     fn inverse(&self, z: Tensor<2>, params: Tensor<3>) -> Tensor<2> {
-        let domain = self.config.domain;
-        let placed = self.config.place(z);
-        let (_, _, value) = self.unit_inverse(&placed, params);
-        domain.value(&placed, value)
+        self.inverse_with_log_det(z, params).0
     }
 
     fn inverse_with_log_det(&self, z: Tensor<2>, params: Tensor<3>) -> (Tensor<2>, Tensor<1>) {
-        let domain = self.config.domain;
-        let placed = self.config.place(z);
-        let (piece, p, value) = self.unit_inverse(&placed, params);
-        let log_slope = Self::log_slope(&piece, &p).neg();
-        let x = domain.value(&placed, value);
-        (x, sum_event(domain.log_slope(&placed, log_slope)))
+        let done = self.config.kernel().inverse(&z, &params);
+        done.unwrap_or_else(|| self.inverse_reference(z, params))
+    }
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use burn::tensor::{DType, Device, TensorData};
+
+    use super::*;
+    use crate::noise::Noise;
+
+    type Forward = fn(&RationalQuadratic, Tensor<2>, Tensor<3>) -> (Tensor<2>, Tensor<1>);
+
+    /// Splines of every kind.
+    fn splines() -> Vec<RationalQuadraticConfig> {
+        let domains = [
+            SplineDomain::LinearTails { bound: 3.0 },
+            SplineDomain::Interval { low: -1.0, high: 2.5 },
+            SplineDomain::Circular { bound: 2.0 },
+        ];
+        let maps = [
+            KnotMap::default(),
+            KnotMap::Softmax { logit_scale: 0.25, slope_offset: Some(0.0) },
+            KnotMap::SoftBound { bound: 1e3_f64.ln() },
+        ];
+        let config =
+            |domain, map| RationalQuadraticConfig::new().with_domain(domain).with_knot_map(map);
+        let kinds = domains.map(|domain| maps.map(|map| config(domain, map)));
+        let mut all: Vec<_> = kinds.into_iter().flatten().collect();
+        let odd = RationalQuadraticConfig::new().with_bins(3).with_min_width(0.1);
+        all.push(odd.with_min_height(0.02).with_min_slope(0.2));
+        all
+    }
+
+    /// Values and parameters, half of them moderate, and some out of all bounds.
+    fn inputs(
+        config: &RationalQuadraticConfig,
+        [batch, n]: [usize; 2],
+        spread: f64,
+        dtype: DType,
+    ) -> (Tensor<2>, Tensor<3>) {
+        let mut noise = Noise::seeded(7);
+        let count = config.init().params_per_element();
+        let x: Tensor<2> = noise.normal([batch, n], &Device::flex()) * 2.0;
+        let (low, high, _) = config.domain.ends();
+        let low = Tensor::full([1, n], low, &Device::flex());
+        let ends = Tensor::cat(vec![low.clone(), low.full_like(high)], 0);
+        let x = x.slice_assign([0..2, 0..n], ends);
+        let params: Tensor<3> = noise.normal([batch, count, n], &Device::flex()) * spread;
+        (x.cast(dtype), params.cast(dtype))
+    }
+
+    /// Values, log-det and the gradients of a functional with random weights.
+    fn all(
+        forward: Forward,
+        map: &RationalQuadratic,
+        x: Tensor<2>,
+        params: Tensor<3>,
+    ) -> [TensorData; 4] {
+        let dtype = x.dtype();
+        let (x, params) = (x.autodiff().require_grad(), params.autodiff().require_grad());
+        let mut noise = Noise::seeded(8);
+        let device = Device::flex();
+        let weights: Tensor<2> = noise.normal(x.dims(), &device);
+        let row: Tensor<1> = noise.normal([x.dims()[0]], &device);
+        let (weights, row) = (weights.cast(dtype).autodiff(), row.cast(dtype).autodiff());
+        let (z, log_det) = forward(map, x.clone(), params.clone());
+        let loss = (z.clone() * weights).sum() + (log_det.clone() * row).sum();
+        let gradients = loss.backward();
+        let by_x = x.grad(&gradients).expect("tracked").into_data();
+        let by_params = params.grad(&gradients).expect("tracked").into_data();
+        [z.into_data(), log_det.into_data(), by_x, by_params]
+    }
+
+    /// The largest difference, as a share of the largest number of the row that it is in.
+    fn difference(found: &TensorData, wanted: &TensorData) -> f64 {
+        assert_eq!((found.shape(), found.dtype()), (wanted.shape(), wanted.dtype()));
+        let row = wanted.shape()[1..].iter().product::<usize>().max(1);
+        let [found, wanted] = [found, wanted].map(|data| data.iter::<f64>().collect::<Vec<_>>());
+        assert!(found.iter().all(|value| value.is_finite()));
+        let rows = found.chunks(row).zip(wanted.chunks(row));
+        let of_row = |(found, wanted): (&[f64], &[f64])| {
+            let largest = wanted.iter().fold(1.0, |most: f64, value| most.max(value.abs()));
+            let pairs = found.iter().zip(wanted);
+            pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max) / largest
+        };
+        rows.map(of_row).fold(0.0, f64::max)
+    }
+
+    #[test]
+    fn the_kernel_equals_the_reference_in_values_and_gradients() {
+        for config in splines() {
+            let map = config.init();
+            for shape in [[40, 1], [9, 7], [5, 16], [6, 37]] {
+                for (dtype, bound) in [(DType::F64, 1e-10), (DType::F32, 2e-3)] {
+                    let (x, params) = inputs(&config, shape, 1.0, dtype);
+                    let found = all(RationalQuadratic::forward, &map, x.clone(), params.clone());
+                    let reference = RationalQuadratic::forward_reference;
+                    let wanted = all(reference, &map, x.clone(), params.clone());
+                    let errors = [0, 1, 2, 3].map(|k| difference(&found[k], &wanted[k]));
+                    let most = errors.into_iter().fold(0.0, f64::max);
+                    assert!(most < bound, "{config:?} {shape:?} {dtype:?}: {errors:?}");
+                    let found = map.inverse_with_log_det(x.clone(), params.clone());
+                    let wanted = map.inverse_reference(x, params);
+                    let error = difference(&found.0.into_data(), &wanted.0.into_data())
+                        .max(difference(&found.1.into_data(), &wanted.1.into_data()));
+                    assert!(error < bound, "{config:?} {shape:?} {dtype:?} inverse: {error:e}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn extremes_stay_finite_and_agree_in_f64() {
+        for config in splines() {
+            let map = config.init();
+            for spread in [30.0, 1e4, 1e20] {
+                let (x, params) = inputs(&config, [64, 5], spread, DType::F64);
+                let found = all(RationalQuadratic::forward, &map, x.clone(), params.clone());
+                let wanted = all(RationalQuadratic::forward_reference, &map, x, params);
+                for (found, wanted) in found.iter().zip(&wanted).take(2) {
+                    let error = difference(found, wanted);
+                    assert!(error < 1e-8, "{config:?} {spread}: {error:e}");
+                }
+                let (x, params) = inputs(&config, [64, 5], spread, DType::F32);
+                let found = all(RationalQuadratic::forward, &map, x, params);
+                assert!(found.iter().all(|data| data.iter::<f32>().all(f32::is_finite)));
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_does_not_depend_on_its_neighbours_and_nan_stays() {
+        for n in [3, 21] {
+            let config = RationalQuadraticConfig::new();
+            let map = config.init();
+            let (x, params) = inputs(&config, [13, n], 1.0, DType::F32);
+            let (whole, log_det) = map.forward(x.clone(), params.clone());
+            let alone = map.forward(x.clone().narrow(0, 12, 1), params.clone().narrow(0, 12, 1));
+            assert_eq!(alone.0.into_data(), whole.narrow(0, 12, 1).into_data());
+            assert_eq!(alone.1.into_data(), log_det.narrow(0, 12, 1).into_data());
+            let (z, log_det) = map.forward(x * f32::NAN, params);
+            assert!(z.into_data().iter::<f32>().all(f32::is_nan));
+            assert!(log_det.into_data().iter::<f32>().all(f32::is_nan));
+        }
     }
 }

@@ -1,0 +1,359 @@
+//! Block neural autoregressive layer: one network, whose blocks for a feature's own path are positive.
+//!
+//! forward   z_i = (W_n a(.. a(W_1 x + b_1) ..) + b_n)_i,  blocks W[i, i] > 0,  W[i, j] = 0 for j > i
+//! log-det   sum over i of ln(W_n[i, i] diag(a') .. diag(a') W_1[i, i]), by log-sum-exp
+//! inverse   x_i from z_i and x_1 .. x_(i-1), one equation of one number after the other
+//!
+//! `a(h) = tanh(h) + leak h`. Every row of a `W` is `softplus(s) w / |w|`, where `w` has softplus on
+//! the diagonal blocks.
+//!
+//! Paper: De Cao, Titov, Aziz (2019), Block Neural Autoregressive Flow, equations 6 to 12,
+//! arXiv:1904.04676. Its activation, tanh, does not reach the whole line; the leak does.
+//! Same numbers as FlowJAX 19 `BlockAutoregressiveNetwork`.
+
+use burn::config::Config;
+use burn::module::{Module, Param};
+use burn::nn::{Linear, LinearConfig};
+use burn::tensor::{Bool, Device, Tensor, TensorData};
+
+use super::{Bijector, check_weights};
+use crate::conditioner::check_context;
+use crate::error::{Error, Result, at_least, expect_valid};
+use crate::math::{from_f64, softplus};
+use crate::noise::Noise;
+use crate::solve::{Bracket, solve};
+
+/// The least weight on a feature's own path, and the least scale. Without it they underflow, and the
+/// layer is singular. Its square is a normal number of f32.
+const LEAST: f64 = 1e-12;
+
+/// Configuration of a [`BlockNeuralAutoregressive`].
+///
+/// ```
+/// use burn_flows::bijector::BlockNeuralAutoregressiveConfig;
+///
+/// let config = BlockNeuralAutoregressiveConfig::new(4).with_depth(2).with_context(3);
+/// assert!(config.validate().is_ok());
+/// assert!(BlockNeuralAutoregressiveConfig::new(4).with_leak(0.0).validate().is_err());
+/// ```
+#[derive(Config, Debug)]
+pub struct BlockNeuralAutoregressiveConfig {
+    /// Values of an event.
+    pub features: usize,
+    /// Hidden units for every feature.
+    #[config(default = 8)]
+    pub block: usize,
+    /// Hidden layers. Without any, the layer is a triangular linear map.
+    #[config(default = 1)]
+    pub depth: usize,
+    /// What the activation adds to tanh, positive: its least slope. Value from FlowJAX.
+    #[config(default = 0.01)]
+    pub leak: f64,
+    /// Width of the context, which is added to the first layer; 0 for none.
+    #[config(default = 0)]
+    pub context: usize,
+    /// Decides the first weights.
+    #[config(default = 0)]
+    pub seed: u64,
+}
+
+/// A masked layer with positive blocks on its diagonal: its weight is `[in, out]`, blocks of `a` rows
+/// and `b` columns.
+#[derive(Module, Debug)]
+pub(crate) struct BlockLinear {
+    weight: Param<Tensor<2>>,
+    scale: Param<Tensor<1>>,
+    bias: Param<Tensor<1>>,
+}
+
+/// A [`BlockLinear`] as one call needs it.
+struct Blocks {
+    weight: Tensor<2>,
+    bias: Tensor<1>,
+    /// The blocks on the diagonal, `[features, a, b]`.
+    diagonal: Tensor<3>,
+}
+
+/// A block neural autoregressive layer. It starts as a random map: no choice of its weights is the
+/// identity.
+///
+/// # Shapes
+///
+/// - `[batch, features]`; or `[batch, event..]` of as many values
+/// - context `[batch, context]`, where the layer was built for one
+///
+/// # Numerics
+///
+/// The inverse searches every feature to the last digits, with the features before it held: it takes
+/// a few evaluations of a small network each, not one pass through the whole. Its gradient is
+/// exact. A latent beyond the reach of 60 doublings of the bracket stays at its end.
+///
+/// # Panics
+///
+/// If the event or the context has another size than the layer was built for.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::bijector::{BlockNeuralAutoregressiveConfig, Bijector};
+///
+/// let device = Device::flex();
+/// let layer = BlockNeuralAutoregressiveConfig::new(3).init(&device);
+/// let x = Tensor::<2>::from_data([[0.3, -1.0, 0.5]], &device);
+/// let (z, log_det) = layer.forward(x.clone(), None);
+/// assert_eq!(log_det.dims(), [1]);
+/// layer.inverse(z, None).into_data().assert_approx_eq::<f32>(&x.into_data(), Default::default());
+/// ```
+#[derive(Module, Debug)]
+pub struct BlockNeuralAutoregressive {
+    layers: Vec<BlockLinear>,
+    context: Option<Linear>,
+    features: usize,
+    leak: f64,
+}
+
+impl BlockNeuralAutoregressiveConfig {
+    /// Says which field cannot be, and why.
+    pub fn validate(&self) -> Result<()> {
+        at_least("BlockNeuralAutoregressiveConfig", "features", 1, self.features)?;
+        at_least("BlockNeuralAutoregressiveConfig", "block", 1, self.block)?;
+        if self.leak > 0.0 && self.leak.is_finite() {
+            return Ok(());
+        }
+        let reason = format!("must be positive and finite, found {}", self.leak);
+        Err(Error::config("BlockNeuralAutoregressiveConfig", "leak", reason))
+    }
+
+    /// The layer.
+    ///
+    /// # Panics
+    ///
+    /// With the text of [`validate`](Self::validate).
+    pub fn init(&self, device: &Device) -> BlockNeuralAutoregressive {
+        expect_valid(self.validate());
+        let mut noise = Noise::seeded(self.seed);
+        let hidden = std::iter::repeat_n(self.block, self.depth);
+        let widths: Vec<usize> = [1].into_iter().chain(hidden).chain([1]).collect();
+        let layers = widths.windows(2).map(|ends| {
+            let [inputs, outputs] = [ends[0], ends[1]].map(|units| units * self.features);
+            let spread = (inputs as f64).sqrt().recip();
+            let values = (0..inputs * outputs).map(|_| noise.next_normal() * spread).collect();
+            // softplus(s) = 1: rows of length 1.
+            let scale = Tensor::full([outputs], 1f64.exp_m1().ln(), device);
+            let weight = from_f64(values, [inputs, outputs], device);
+            BlockLinear::from_weights(weight, scale, Tensor::zeros([outputs], device))
+        });
+        let layers: Vec<_> = layers.collect();
+        let first = layers[0].bias.lazy_shape()[0];
+        let context = (self.context > 0).then(|| {
+            let context = LinearConfig::new(self.context, first).with_bias(false).init(device);
+            context.weight.val();
+            context
+        });
+        BlockNeuralAutoregressive { layers, context, features: self.features, leak: self.leak }
+    }
+}
+
+impl BlockLinear {
+    /// A layer of raw weights `[in, out]`, raw scales and biases `[out]`.
+    ///
+    /// # Panics
+    ///
+    /// If the shapes do not fit together.
+    pub(crate) fn from_weights(weight: Tensor<2>, scale: Tensor<1>, bias: Tensor<1>) -> Self {
+        let outputs = [weight.dims()[1]];
+        check_weights("BlockNeuralAutoregressive", "scale", outputs, &scale);
+        check_weights("BlockNeuralAutoregressive", "bias", outputs, &bias);
+        Self {
+            weight: Param::from_tensor(weight),
+            scale: Param::from_tensor(scale),
+            bias: Param::from_tensor(bias),
+        }
+    }
+
+    fn blocks(&self, features: usize) -> Blocks {
+        let raw = self.weight.val();
+        let dims = raw.dims();
+        let [a, b] = dims.map(|width| width / features);
+        let device = raw.device().without_autodiff();
+        let mask = |keep: fn(usize, usize) -> bool| {
+            let open = |at: usize| keep(at / dims[1] / a, at % dims[1] / b);
+            let open: Vec<bool> = (0..dims[0] * dims[1]).map(open).collect();
+            Tensor::<2, Bool>::from_data(TensorData::new(open, dims), &device)
+        };
+        let own = mask(|from, to| from == to);
+        let positive = softplus(raw.clone()).clamp_min(LEAST);
+        let weight =
+            raw.mask_fill(mask(|from, to| from > to), 0.0).mask_where(own.clone(), positive);
+        let length = weight.clone().square().sum_dim(0).sqrt();
+        let scale = softplus(self.scale.val()).clamp_min(LEAST).unsqueeze_dim(0);
+        let weight = weight * (scale * length.recip());
+        let diagonal = weight.clone().mask_fill(own.bool_not(), 0.0);
+        let diagonal = diagonal.reshape([features, a, features, b]).sum_dim(2);
+        Blocks { weight, bias: self.bias.val(), diagonal: diagonal.reshape([features, a, b]) }
+    }
+}
+
+impl Blocks {
+    fn without_autodiff(&self) -> Self {
+        Self {
+            weight: self.weight.clone().without_autodiff(),
+            bias: self.bias.clone().without_autodiff(),
+            diagonal: self.diagonal.clone().without_autodiff(),
+        }
+    }
+
+    /// The block of one feature's own path, `[a, b]`.
+    fn own(&self, feature: usize) -> Tensor<2> {
+        let [_, a, b] = self.diagonal.dims();
+        self.diagonal.clone().narrow(0, feature, 1).reshape([a, b])
+    }
+
+    /// What the features before one, whose units are `before`, bring to its units.
+    fn carried(&self, feature: usize, before: Option<&Tensor<2>>) -> Tensor<2> {
+        let [_, a, b] = self.diagonal.dims();
+        let bias = self.bias.clone().narrow(0, feature * b, b).unsqueeze_dim(0);
+        let Some(before) = before else { return bias };
+        let rows = self.weight.clone().narrow(1, feature * b, b).narrow(0, 0, feature * a);
+        before.clone().matmul(rows) + bias
+    }
+}
+
+/// `tanh(h) + leak h` and its slope.
+fn activate(h: Tensor<2>, leak: f64) -> (Tensor<2>, Tensor<2>) {
+    let bent = h.clone().tanh();
+    let slope = bent.clone().square().neg() + (1.0 + leak);
+    (bent + h * leak, slope)
+}
+
+/// One feature's own path: blocks, and what they add to.
+type Path = Vec<(Tensor<2>, Tensor<2>)>;
+
+/// The units of every layer on one feature's path, the last of which is its latent.
+fn units(path: &Path, x: Tensor<2>, leak: f64) -> Vec<Tensor<2>> {
+    let mut all: Vec<Tensor<2>> = vec![];
+    for (own, carried) in path {
+        let before = match all.last() {
+            Some(h) => activate(h.clone(), leak).0,
+            None => x.clone(),
+        };
+        all.push(before.matmul(own.clone()) + carried.clone());
+    }
+    all
+}
+
+/// A feature's latent and its slope in the feature, `[batch, 1]` each.
+fn latent(path: &Path, x: Tensor<2>, leak: f64) -> (Tensor<2>, Tensor<2>) {
+    let mut slope = x.ones_like();
+    let mut h = x;
+    for (index, (own, carried)) in path.iter().enumerate() {
+        if index > 0 {
+            let (bent, rise) = activate(h, leak);
+            h = bent;
+            slope = slope * rise;
+        }
+        h = h.matmul(own.clone()) + carried.clone();
+        slope = slope.matmul(own.clone());
+    }
+    (h, slope)
+}
+
+impl BlockNeuralAutoregressive {
+    /// The layer of these layers.
+    #[cfg(feature = "interop")]
+    pub(crate) fn from_layers(
+        layers: Vec<BlockLinear>,
+        context: Option<Linear>,
+        features: usize,
+        leak: f64,
+    ) -> Self {
+        Self { layers, context, features, leak }
+    }
+
+    fn flat<const D: usize>(&self, x: Tensor<D>) -> Tensor<2> {
+        super::residual::flat("BlockNeuralAutoregressive", self.features, x)
+    }
+
+    /// What the context adds to the first layer.
+    fn term(&self, context: Option<&Tensor<2>>) -> Option<Tensor<2>> {
+        let width = self.context.as_ref().map_or(0, |layer| layer.weight.lazy_shape()[0]);
+        check_context("BlockNeuralAutoregressive", width, context);
+        Some(self.context.as_ref()?.forward(context?.clone()))
+    }
+
+    fn blocks(&self) -> Vec<Blocks> {
+        self.layers.iter().map(|layer| layer.blocks(self.features)).collect()
+    }
+
+    fn solved(&self, z: Tensor<2>, context: Option<&Tensor<2>>) -> Tensor<2> {
+        let (term, leak) = (self.term(context), self.leak);
+        let blocks = self.blocks();
+        let plain: Vec<Blocks> = blocks.iter().map(Blocks::without_autodiff).collect();
+        // Inputs of every layer, of the features that are known.
+        let mut known: Vec<Option<Tensor<2>>> = vec![None; blocks.len()];
+        for feature in 0..self.features {
+            let mut path: Path = vec![];
+            for (index, (layer, before)) in blocks.iter().zip(&known).enumerate() {
+                let mut carried = layer.carried(feature, before.as_ref());
+                if let (0, Some(term)) = (index, &term) {
+                    let units = carried.dims()[1];
+                    carried = carried + term.clone().narrow(1, feature * units, units);
+                }
+                path.push((layer.own(feature), carried));
+            }
+            let fixed: Path = plain
+                .iter()
+                .zip(&path)
+                .map(|(layer, (_, carried))| {
+                    (layer.own(feature), carried.clone().without_autodiff())
+                })
+                .collect();
+            let target = z.clone().narrow(1, feature, 1);
+            let root = solve(&target, Bracket::near(&target), |x| latent(&fixed, x, leak));
+            let x = root.in_graph(target, |x| latent(&path, x, leak).0);
+            let inside = units(&path, x.clone(), leak).into_iter().map(|h| activate(h, leak).0);
+            for (known, new) in known.iter_mut().zip([x].into_iter().chain(inside)) {
+                *known = Some(match known.take() {
+                    Some(old) => Tensor::cat(vec![old, new], 1),
+                    None => new,
+                });
+            }
+        }
+        known.swap_remove(0).unwrap_or(z)
+    }
+}
+
+impl<const D: usize> Bijector<D> for BlockNeuralAutoregressive {
+    fn forward(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> (Tensor<D>, Tensor<1>) {
+        let dims = x.dims();
+        let (batch, features) = (dims[0], self.features);
+        let mut h = self.flat(x);
+        let term = self.term(context);
+        // The slopes of a feature's units in the feature: exp(shift) * slope, `[features, batch, units]`.
+        let mut slope = Tensor::<3>::ones([features, batch, 1], (&h.device(), h.dtype()));
+        let mut shift = slope.clone().zeros_like().without_autodiff();
+        for (index, blocks) in self.blocks().into_iter().enumerate() {
+            if index > 0 {
+                let (bent, rise) = activate(h, self.leak);
+                h = bent;
+                let units = h.dims()[1] / features;
+                slope = slope * rise.reshape([batch, features, units]).swap_dims(0, 1);
+            }
+            h = h.matmul(blocks.weight) + blocks.bias.unsqueeze_dim(0);
+            if let (0, Some(term)) = (index, &term) {
+                h = h + term.clone();
+            }
+            slope = slope.matmul(blocks.diagonal);
+            let largest = slope.clone().without_autodiff().max_dim(2);
+            shift = shift + largest.clone().log();
+            slope = slope * largest.recip();
+        }
+        let log_det = (slope.log() + shift).sum_dim(0).reshape([batch]);
+        (h.reshape(dims), log_det)
+    }
+
+    fn inverse(&self, z: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<D> {
+        let dims = z.dims();
+        let z = self.flat(z);
+        self.solved(z, context).reshape(dims)
+    }
+}

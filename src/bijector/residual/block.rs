@@ -1,0 +1,373 @@
+//! Invertible residual block: a network that contracts, added to its input.
+//!
+//! forward   z = x + g(x, c)              |g(x) - g(y)| <= L |x - y|,  L < 1
+//! log-det   ln |det(I + dg/dx)|          see [`LogDet`]
+//! inverse   x = z - g(x, c), from x = z until nothing moves
+//!
+//! `g` is dense layers, each within its share of `L` (spectral normalization), with
+//! `a(h) = h sigmoid(b h) / 1.1` between them, whose slope is below 1.
+//!
+//! Papers: Behrmann, Grathwohl, Chen, Duvenaud, Jacobsen (2019), Invertible Residual Networks,
+//! algorithm 1 and equation 4, arXiv:1811.00995; Chen, Behrmann, Duvenaud, Jacobsen (2019), Residual
+//! Flows for Invertible Generative Modeling, section 3 (LipSwish), arXiv:1906.02735.
+//! Same numbers as normflows 1.7 `Residual` with `LipschitzMLP`.
+
+use burn::config::Config;
+use burn::module::{Flag, Module, Param};
+use burn::nn::Linear;
+use burn::tensor::{DType, Device, Tensor, activation};
+use serde::{Deserialize, Serialize};
+
+use super::log_det::plus_identity;
+use super::pivots;
+use super::spectral::SpectralLinear;
+use super::{LogDet, flat};
+use crate::bijector::Bijector;
+use crate::bijector::linearised::Linearised;
+use crate::conditioner::{check_context, linear};
+use crate::error::{Error, Result, at_least, expect_valid};
+use crate::math::softplus;
+
+/// `h sigmoid(h)` has a slope of at most 1.0998.
+const SWISH_SLOPE: f64 = 1.1;
+
+/// The first `b`, before its softplus. Value from the authors' code.
+const FIRST_SHARPNESS: f64 = 0.5;
+
+/// Steps between two looks at whether all rows are done: each look waits for the device.
+const LOOK_EVERY: usize = 4;
+
+/// The least tolerance, in units in the last place.
+const LEAST_UNITS: f64 = 4.0;
+
+/// How a [`Residual`] layer is inverted: steps `x <- z - g(x)`, each of which brings `x` nearer by
+/// the factor `L`. A row that has arrived stays as it is, so no row depends on the others.
+///
+/// ```
+/// use burn_flows::bijector::FixedPoint;
+///
+/// assert!(FixedPoint::default().validate().is_ok());
+/// assert!(FixedPoint { tolerance: -1.0, limit: 10 }.validate().is_err());
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct FixedPoint {
+    /// A row has arrived when no element moves by more than this share of `max(1, |x|)`; four units
+    /// in the last place at least.
+    pub tolerance: f64,
+    /// The most steps. A row that has not arrived by then gets its last step, which is off by at
+    /// most `L^limit / (1 - L)` times its first one.
+    pub limit: usize,
+}
+
+impl Default for FixedPoint {
+    fn default() -> Self {
+        Self { tolerance: 1e-12, limit: 1000 }
+    }
+}
+
+impl FixedPoint {
+    /// Says which field cannot be, and why.
+    pub fn validate(&self) -> Result<()> {
+        if !(self.tolerance >= 0.0 && self.tolerance.is_finite()) {
+            let reason = format!("must be at least 0 and finite, found {}", self.tolerance);
+            return Err(Error::config("FixedPoint", "tolerance", reason));
+        }
+        at_least("FixedPoint", "limit", 1, self.limit)
+    }
+}
+
+/// Configuration of a [`Residual`].
+///
+/// ```
+/// use burn_flows::bijector::{LogDet, ResidualConfig};
+///
+/// let config = ResidualConfig::new(64)
+///     .with_hidden(vec![256, 256])
+///     .with_training(LogDet::Series { terms: 2, roulette: Some(0.5), probes: 1 });
+/// assert!(config.validate().is_ok());
+/// assert!(ResidualConfig::new(2).with_lipschitz(1.0).validate().is_err());
+/// ```
+#[derive(Config, Debug)]
+pub struct ResidualConfig {
+    /// Values of an event.
+    pub features: usize,
+    /// Widths of the hidden layers.
+    #[config(default = "vec![128, 128]")]
+    pub hidden: Vec<usize>,
+    /// `L`, in (0, 1): the layers share it evenly. The nearer to 1, the more a layer can do, and the
+    /// more steps its inverse takes.
+    #[config(default = 0.95)]
+    pub lipschitz: f64,
+    /// An activation before the first layer, too.
+    #[config(default = false)]
+    pub activate_input: bool,
+    /// Width of the context, which is added behind the first layer; 0 for none.
+    #[config(default = 0)]
+    pub context: usize,
+    /// The log-determinant in training.
+    #[config(default = "LogDet::Exact")]
+    pub training: LogDet,
+    /// The log-determinant in evaluation.
+    #[config(default = "LogDet::Exact")]
+    pub evaluation: LogDet,
+    /// How the layer is inverted.
+    #[config(default = "FixedPoint::default()")]
+    pub fixed_point: FixedPoint,
+}
+
+/// An invertible residual block, started as the identity.
+///
+/// Training here means: the layer's parameters are on an autodiff device and it is not frozen. With
+/// [`LogDet::Exact`] for both, training and evaluation give the same numbers.
+///
+/// The bound holds for every weight a training can reach: what changes a weight also updates its
+/// largest singular vectors, which are part of the record.
+///
+/// # Shapes
+///
+/// - `[batch, features]`; or `[batch, event..]` of as many values
+/// - context `[batch, context]`, where the layer was built for one
+///
+/// # Numerics
+///
+/// The inverse holds no graph but of its end: its gradient is the one of the implicit function, and
+/// takes the Jacobian of `g`, whatever finds the log-determinant.
+///
+/// # Panics
+///
+/// If the event or the context has another size than the layer was built for.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::{bijector::{Bijector, ResidualConfig}, testing::moved};
+///
+/// let device = Device::flex();
+/// let layer = moved(ResidualConfig::new(3).with_hidden(vec![16]).init(&device), 1);
+/// let x = Tensor::<2>::from_data([[0.3, -1.0, 0.5]], &device);
+/// let (z, _) = layer.forward(x.clone(), None);
+/// layer.inverse(z, None).into_data().assert_approx_eq::<f32>(&x.into_data(), Default::default());
+/// ```
+#[derive(Module, Debug)]
+pub struct Residual {
+    layers: Vec<SpectralLinear>,
+    /// `b` of every activation, before its softplus.
+    sharpness: Vec<Param<Tensor<1>>>,
+    context: Option<Linear>,
+    training: Param<Flag>,
+    #[module(skip)]
+    log_dets: LogDets,
+    #[module(skip)]
+    fixed_point: FixedPoint,
+}
+
+/// How the log-determinant is found when.
+#[derive(Debug, Clone, Copy)]
+struct LogDets {
+    training: LogDet,
+    evaluation: LogDet,
+}
+
+impl ResidualConfig {
+    /// Says which field cannot be, and why.
+    pub fn validate(&self) -> Result<()> {
+        at_least("ResidualConfig", "features", 1, self.features)?;
+        at_least("ResidualConfig", "hidden", 1, self.hidden.len())?;
+        for &width in &self.hidden {
+            at_least("ResidualConfig", "hidden", 1, width)?;
+        }
+        if !(self.lipschitz > 0.0 && self.lipschitz < 1.0) {
+            let reason = format!("must be in (0, 1), found {}", self.lipschitz);
+            return Err(Error::config("ResidualConfig", "lipschitz", reason));
+        }
+        self.training.validate()?;
+        self.evaluation.validate()?;
+        self.fixed_point.validate()
+    }
+
+    /// The layer.
+    ///
+    /// # Panics
+    ///
+    /// With the text of [`validate`](Self::validate).
+    pub fn init(&self, device: &Device) -> Residual {
+        expect_valid(self.validate());
+        let ends = [self.features];
+        let widths: Vec<usize> = ends.iter().chain(&self.hidden).chain(&ends).copied().collect();
+        let count = widths.len() - 1;
+        let bound = self.lipschitz.powf((count as f64).recip());
+        let layers = widths.windows(2).enumerate().map(|(index, ends)| {
+            let last = index + 1 == count;
+            SpectralLinear::new(linear(ends[0], ends[1], last, device), bound)
+        });
+        let active = count - 1 + usize::from(self.activate_input);
+        let sharpness = || Param::from_tensor(Tensor::full([1], FIRST_SHARPNESS, device));
+        let first = self.hidden[0];
+        Residual {
+            layers: layers.collect(),
+            sharpness: (0..active).map(|_| sharpness()).collect(),
+            context: (self.context > 0).then(|| linear(self.context, first, false, device)),
+            training: Param::from_bool(true),
+            log_dets: LogDets { training: self.training, evaluation: self.evaluation },
+            fixed_point: self.fixed_point,
+        }
+    }
+}
+
+/// `g` with the weights and the context of one call.
+struct Network {
+    layers: Vec<(Tensor<2>, Option<Tensor<1>>)>,
+    sharpness: Vec<Tensor<2>>,
+    term: Option<Tensor<2>>,
+}
+
+impl Network {
+    fn run(&self, x: Tensor<2>, derivative: bool) -> Linearised {
+        let mut h = Linearised::at(x, derivative);
+        let idle = self.layers.len() - self.sharpness.len();
+        for (index, (weight, bias)) in self.layers.iter().enumerate() {
+            if let Some(b) = index.checked_sub(idle).map(|at| &self.sharpness[at]) {
+                h = h.then(|h, slope| lip_swish(h, b, slope));
+            }
+            h = h.linear(weight, bias.as_ref());
+            if let (0, Some(term)) = (index, &self.term) {
+                h = h.plus(term.clone());
+            }
+        }
+        h
+    }
+
+    fn without_autodiff(&self) -> Self {
+        let layer = |(weight, bias): &(Tensor<2>, Option<Tensor<1>>)| {
+            (weight.clone().without_autodiff(), bias.clone().map(Tensor::without_autodiff))
+        };
+        Self {
+            layers: self.layers.iter().map(layer).collect(),
+            sharpness: self.sharpness.iter().map(|b| b.clone().without_autodiff()).collect(),
+            term: self.term.clone().map(Tensor::without_autodiff),
+        }
+    }
+
+    fn is_autodiff(&self) -> bool {
+        self.layers[0].0.is_autodiff() || self.term.as_ref().is_some_and(Tensor::is_autodiff)
+    }
+}
+
+/// `h sigmoid(b h) / 1.1`, and its slope.
+fn lip_swish(h: Tensor<2>, b: &Tensor<2>, slope: bool) -> (Tensor<2>, Option<Tensor<2>>) {
+    let scaled = h.clone() * b.clone();
+    let gate = activation::sigmoid(scaled.clone());
+    let slope = slope.then(|| {
+        let rise = scaled * (gate.clone().neg() + 1.0) + 1.0;
+        gate.clone() * rise * SWISH_SLOPE.recip()
+    });
+    (h * gate * SWISH_SLOPE.recip(), slope)
+}
+
+impl Residual {
+    /// The layer of given layers, each with its own bound, and one activation fewer, or as many
+    /// where the first is before the first layer.
+    #[cfg(feature = "interop")]
+    pub(crate) fn from_layers(
+        layers: Vec<(Linear, Tensor<1>, Tensor<1>)>,
+        sharpness: Vec<Tensor<1>>,
+        bound: f64,
+    ) -> Self {
+        let layer =
+            |(linear, right, left)| SpectralLinear::from_weights(linear, right, left, bound);
+        Self {
+            layers: layers.into_iter().map(layer).collect(),
+            sharpness: sharpness.into_iter().map(Param::from_tensor).collect(),
+            context: None,
+            training: Param::from_bool(true),
+            log_dets: LogDets { training: LogDet::Exact, evaluation: LogDet::Exact },
+            fixed_point: FixedPoint::default(),
+        }
+    }
+
+    fn width(&self) -> usize {
+        self.layers[0].dims()[0]
+    }
+
+    fn network(&self, context: Option<&Tensor<2>>) -> Network {
+        let width = self.context.as_ref().map_or(0, |layer| layer.weight.lazy_shape()[0]);
+        check_context("Residual", width, context);
+        let term = self.context.as_ref().zip(context).map(|(layer, c)| layer.forward(c.clone()));
+        let sharpness = |raw: &Param<Tensor<1>>| softplus(raw.val()).unsqueeze_dim(0);
+        Network {
+            layers: self.layers.iter().map(|layer| (layer.weight(), layer.bias())).collect(),
+            sharpness: self.sharpness.iter().map(sharpness).collect(),
+            term,
+        }
+    }
+
+    fn log_det(&self, g: &Linearised, network: &Network) -> Tensor<1> {
+        let training = self.training.is_enabled() && network.layers[0].0.is_autodiff();
+        let LogDets { training: trained, evaluation } = self.log_dets;
+        if training { trained.of(g, true) } else { evaluation.of(g, false) }
+    }
+
+    /// The fixed point, outside any graph.
+    fn search(&self, network: &Network, z: Tensor<2>) -> Tensor<2> {
+        let unit = if z.dtype() == DType::F64 { f64::EPSILON } else { f32::EPSILON.into() };
+        let tolerance = self.fixed_point.tolerance.max(LEAST_UNITS * unit);
+        let mut x = z.clone();
+        let mut done = z.clone().narrow(1, 0, 1).is_nan();
+        for count in 1..=self.fixed_point.limit {
+            let next = z.clone() - network.run(x.clone(), false).value();
+            let next = next.mask_where(done.clone().expand(z.dims()), x.clone());
+            let step = (next.clone() - x).abs().max_dim(1);
+            let size = next.clone().abs().max_dim(1).clamp_min(1.0) * tolerance;
+            // A NaN has arrived, too.
+            done = done.bool_or(step.greater(size).bool_not());
+            x = next;
+            if count % LOOK_EVERY == 0 && done.clone().all().into_scalar::<bool>() {
+                break;
+            }
+        }
+        x
+    }
+
+    /// The inverse, as a function of `z`, of the weights and of the context.
+    fn invert(&self, network: &Network, z: Tensor<2>) -> Tensor<2> {
+        let plain = network.without_autodiff();
+        let x = self.search(&plain, z.clone().without_autodiff());
+        if !z.is_autodiff() && !network.is_autodiff() {
+            return x;
+        }
+        // dz = dx (I + J) + dg, so what z and the weights change in z - x - g(x) changes x by its
+        // solution; the value stays the fixed point.
+        let rest = z - x.clone() - network.run(x.clone(), false).value();
+        let change = rest.clone() - rest.without_autodiff();
+        let jacobian = plus_identity(plain.run(x.clone(), true).jacobian());
+        pivots::solve_left(jacobian, change) + x
+    }
+}
+
+impl<const D: usize> Bijector<D> for Residual {
+    fn forward(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> (Tensor<D>, Tensor<1>) {
+        let dims = x.dims();
+        let x = flat("Residual", self.width(), x);
+        let network = self.network(context);
+        let g = network.run(x.clone(), true);
+        ((x + g.value()).reshape(dims), self.log_det(&g, &network))
+    }
+
+    fn inverse(&self, z: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<D> {
+        let dims = z.dims();
+        let z = flat("Residual", self.width(), z);
+        self.invert(&self.network(context), z).reshape(dims)
+    }
+
+    fn inverse_with_log_det(
+        &self,
+        z: Tensor<D>,
+        context: Option<&Tensor<2>>,
+    ) -> (Tensor<D>, Tensor<1>) {
+        let dims = z.dims();
+        let z = flat("Residual", self.width(), z);
+        let network = self.network(context);
+        let x = self.invert(&network, z);
+        let log_det = self.log_det(&network.run(x.clone(), true), &network);
+        (x.reshape(dims), log_det.neg())
+    }
+}

@@ -1,0 +1,75 @@
+//! Residual layers, `z = x + g(x)`: along one direction, around one point, through few units, or by
+//! a network that contracts.
+
+mod block;
+mod log_det;
+mod pivots;
+mod planar;
+mod radial;
+mod ridge;
+mod spectral;
+mod sylvester;
+
+pub use block::{FixedPoint, Residual, ResidualConfig};
+pub use log_det::LogDet;
+pub use planar::{Planar, PlanarConfig, PlanarConstraint};
+pub use radial::{Radial, RadialConfig};
+pub use ridge::RidgeActivation;
+pub use sylvester::{Sylvester, SylvesterConfig};
+
+use burn::tensor::Tensor;
+
+use crate::math::event_len;
+
+/// An event as a row of numbers.
+///
+/// # Panics
+///
+/// If it has another number of them; the text names the layer and both shapes.
+#[track_caller]
+pub(super) fn flat<const D: usize>(layer: &str, features: usize, x: Tensor<D>) -> Tensor<2> {
+    let (dims, rest) = (x.dims(), if D > 2 { " values" } else { "" });
+    assert!(
+        event_len(&x) == features,
+        "{layer}: expected shape [batch, {features}{rest}], found {dims:?}"
+    );
+    x.reshape([dims[0], features])
+}
+
+/// Makes a bijector of any rank of a layer of rows, which has `width`, `apply` and `unapply`.
+macro_rules! rows_bijector {
+    ($layer:ty, $name:literal) => {
+        impl<const D: usize> $crate::bijector::Bijector<D> for $layer {
+            fn forward(
+                &self,
+                x: burn::tensor::Tensor<D>,
+                context: Option<&burn::tensor::Tensor<2>>,
+            ) -> (burn::tensor::Tensor<D>, burn::tensor::Tensor<1>) {
+                let dims = x.dims();
+                let x = $crate::bijector::residual::flat($name, self.width(), x);
+                let (z, log_det) = self.apply(x, context);
+                (z.reshape(dims), log_det)
+            }
+
+            fn inverse(
+                &self,
+                z: burn::tensor::Tensor<D>,
+                context: Option<&burn::tensor::Tensor<2>>,
+            ) -> burn::tensor::Tensor<D> {
+                $crate::bijector::Bijector::inverse_with_log_det(self, z, context).0
+            }
+
+            fn inverse_with_log_det(
+                &self,
+                z: burn::tensor::Tensor<D>,
+                context: Option<&burn::tensor::Tensor<2>>,
+            ) -> (burn::tensor::Tensor<D>, burn::tensor::Tensor<1>) {
+                let dims = z.dims();
+                let z = $crate::bijector::residual::flat($name, self.width(), z);
+                let (x, log_det) = self.unapply(z, context);
+                (x.reshape(dims), log_det)
+            }
+        }
+    };
+}
+use rows_bijector;

@@ -1,0 +1,286 @@
+//! A linear layer that stretches nothing by more than a bound.
+//!
+//! y = x W c / max(c, s) + b        s = v W u, the largest singular value of W
+//!
+//! Papers: Miyato, Kataoka, Koyama, Yoshida (2018), Spectral Normalization for Generative Adversarial
+//! Networks, section 2.1, arXiv:1802.05957; Behrmann et al. (2019), Invertible Residual Networks,
+//! equation 7, arXiv:1811.00995.
+
+use burn::module::{Content, Devices, Module, ModuleDisplay, ModuleDisplayDefault};
+use burn::module::{ModuleMapper, ModuleVisitor, Param};
+use burn::nn::Linear;
+use burn::tensor::{Device, Tensor};
+
+use crate::math::from_f64;
+use crate::noise::Noise;
+use crate::param::replaced;
+
+/// Squarings of `W W^T` after a change of the weight: as many steps of the power iteration as 2 to
+/// this power. Singular values a percent apart are told apart to the last digit of an f32.
+const SQUARINGS: usize = 10;
+
+/// How far from 1 a squared length may be of a vector that was saved, averaged or cast.
+const UNIT: f64 = 1e-4;
+
+/// A burn [`Linear`] and the singular vectors of its weight to its largest singular value.
+///
+/// The vectors are part of the record and are not trained. What changes the weight and leaves them
+/// as they are, a step of an optimizer for one, makes them follow at once, by a power iteration; so
+/// no call of [`weight`](Self::weight) changes anything, and training and evaluation see the same.
+/// What sets all three, as loading does, sets what it says.
+#[derive(Clone, Debug)]
+pub(super) struct SpectralLinear {
+    parts: Parts,
+}
+
+/// What the layer is made of, apart so that [`SpectralLinear`] can add to the derived `map`.
+#[derive(Module, Debug)]
+struct Parts {
+    linear: Linear,
+    /// Of length 1, on the side of the inputs.
+    right: Param<Tensor<1>>,
+    /// Of length 1, on the side of the outputs.
+    left: Param<Tensor<1>>,
+    bound: f64,
+}
+
+impl SpectralLinear {
+    /// The layer with this bound.
+    pub(super) fn new(linear: Linear, bound: f64) -> Self {
+        let weight = linear.weight.val();
+        linear.bias.as_ref().map(Param::val);
+        let ([inputs, outputs], device) = (weight.dims(), weight.device());
+        let mut noise = Noise::seeded(0);
+        let mut unit = |count: usize| {
+            let values: Vec<f64> = (0..count).map(|_| noise.next_normal()).collect();
+            let length = values.iter().map(|v| v * v).sum::<f64>().sqrt();
+            let values = values.into_iter().map(|v| v / length).collect();
+            from_f64(values, [count], &device).cast(weight.dtype())
+        };
+        let (right, left) = (unit(inputs), unit(outputs));
+        let layer = Self::from_weights(linear, right, left, bound);
+        Self { parts: layer.parts.iterated() }
+    }
+
+    /// The layer of a weight and its singular vectors.
+    pub(super) fn from_weights(
+        linear: Linear,
+        right: Tensor<1>,
+        left: Tensor<1>,
+        bound: f64,
+    ) -> Self {
+        let fixed = |vector: Tensor<1>| Param::from_tensor(vector).set_require_grad(false);
+        Self { parts: Parts { linear, right: fixed(right), left: fixed(left), bound } }
+    }
+
+    /// The weight within its bound, `[in, out]`.
+    pub(super) fn weight(&self) -> Tensor<2> {
+        let weight = self.parts.linear.weight.val();
+        let (right, left) = (self.parts.right.val(), self.parts.left.val());
+        let image = right.unsqueeze_dim::<2>(0).matmul(weight.clone());
+        let largest = (image * left.unsqueeze_dim(0)).sum_dim(1);
+        weight * (largest * self.parts.bound.recip()).clamp_min(1.0).recip()
+    }
+
+    /// The bias, `[out]`, where there is one.
+    pub(super) fn bias(&self) -> Option<Tensor<1>> {
+        self.parts.linear.bias.as_ref().map(Param::val)
+    }
+
+    /// Inputs and outputs.
+    pub(super) fn dims(&self) -> [usize; 2] {
+        let shape = self.parts.linear.weight.lazy_shape();
+        [shape[0], shape[1]]
+    }
+}
+
+/// The vector of length 1 in this direction; the old one where the new one has none.
+fn unit(new: Tensor<2>, old: Tensor<2>) -> Tensor<2> {
+    let length = new.clone().square().sum().sqrt();
+    let usable = length.clone().greater_elem(0.0).unsqueeze_dim::<2>(0).expand(new.dims());
+    let length = length.clone().mask_fill(length.equal_elem(0.0), 1.0).unsqueeze_dim::<2>(0);
+    old.mask_where(usable, new * length.recip())
+}
+
+impl Parts {
+    /// With the vectors of the weight as it is, from where they were.
+    fn iterated(self) -> Self {
+        let weight = self.linear.weight.val().without_autodiff();
+        let [inputs, outputs] = weight.dims();
+        let row = |vector: &Param<Tensor<1>>| vector.val().without_autodiff().unsqueeze_dim(0);
+        let (right, left): (Tensor<2>, Tensor<2>) = (row(&self.right), row(&self.left));
+        let turned = weight.clone().transpose();
+        // On the side where there is less to square.
+        let (start, side) = match inputs <= outputs {
+            true => (right.clone(), weight.clone().matmul(turned.clone())),
+            false => (left.clone(), turned.clone().matmul(weight.clone())),
+        };
+        let powers = (0..SQUARINGS).fold(side, |power, _| {
+            let largest = power.clone().abs().max();
+            let zero = largest.clone().equal_elem(0.0);
+            let power = power * largest.mask_fill(zero, 1.0).recip().unsqueeze_dim(0);
+            power.clone().matmul(power)
+        });
+        let found = unit(start.clone().matmul(powers), start);
+        let (right, left) = match inputs <= outputs {
+            true => (found.clone(), unit(found.matmul(weight), left)),
+            false => (unit(found.clone().matmul(turned), right), found),
+        };
+        Self {
+            right: replaced(self.right, right.reshape([inputs])),
+            left: replaced(self.left, left.reshape([outputs])),
+            ..self
+        }
+    }
+
+    /// Whether the singular vectors are of length 1.
+    fn are_units(&self) -> bool {
+        [&self.right, &self.left].iter().all(|vector| {
+            let square = vector.val().without_autodiff().square().sum().into_scalar::<f64>();
+            (square - 1.0).abs() < UNIT
+        })
+    }
+}
+
+/// Whether a parameter holds the same numbers in the same precision.
+fn same<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> bool {
+    let (a, b) = (a.without_autodiff(), b.without_autodiff());
+    a.dtype() == b.dtype() && a.dims() == b.dims() && a.equal(b).all().into_scalar::<bool>()
+}
+
+impl Module for SpectralLinear {
+    fn map<Mapper: ModuleMapper>(self, mapper: &mut Mapper) -> Self {
+        let (weight, dtype) = {
+            let weight = self.parts.linear.weight.val();
+            (weight.clone(), weight.dtype())
+        };
+        let (right, left) = (self.parts.right.val(), self.parts.left.val());
+        let parts = self.parts.map(mapper);
+        let new = parts.linear.weight.val();
+        let moved = new.dtype() == dtype && !same(weight, new);
+        let followed = || !same(right, parts.right.val()) && !same(left, parts.left.val());
+        if moved && !(followed() && parts.are_units()) {
+            return Self { parts: parts.iterated() };
+        }
+        Self { parts }
+    }
+
+    fn visit<Visitor: ModuleVisitor>(&self, visitor: &mut Visitor) {
+        self.parts.visit(visitor);
+    }
+
+    fn collect_devices(&self, devices: Devices) -> Devices {
+        self.parts.collect_devices(devices)
+    }
+
+    fn fork(self, device: &Device) -> Self {
+        Self { parts: self.parts.fork(device) }
+    }
+
+    fn to_device(self, device: &Device) -> Self {
+        Self { parts: self.parts.to_device(device) }
+    }
+
+    fn train(self) -> Self {
+        Self { parts: self.parts.train() }
+    }
+
+    fn valid(&self) -> Self {
+        Self { parts: self.parts.valid() }
+    }
+
+    fn materialize(self) -> Self {
+        Self { parts: self.parts.materialize() }
+    }
+}
+
+impl ModuleDisplay for SpectralLinear {}
+
+impl ModuleDisplayDefault for SpectralLinear {
+    fn content(&self, content: Content) -> Option<Content> {
+        let content = self.parts.content(content)?;
+        content.set_top_level_type("SpectralLinear").optional()
+    }
+
+    fn num_params(&self) -> usize {
+        Module::num_params(self)
+    }
+}
+
+impl std::fmt::Display for SpectralLinear {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&ModuleDisplay::format(self, Default::default()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::nn::LinearConfig;
+
+    /// Multiplies what is trained.
+    struct Stretch(f64);
+
+    impl ModuleMapper for Stretch {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            if !param.is_require_grad() {
+                return param;
+            }
+            param.map(|old| crate::param::as_before(&old, old.clone().without_autodiff() * self.0))
+        }
+    }
+
+    /// The largest singular value, by many steps.
+    fn norm(weight: Tensor<2>) -> f64 {
+        let weight = weight.without_autodiff();
+        let mut x = weight.clone().slice([0..1]);
+        for _ in 0..3000 {
+            x = x.matmul(weight.clone().transpose().matmul(weight.clone()));
+            let length = x.clone().square().sum().sqrt().into_scalar::<f64>();
+            x = x / length;
+        }
+        x.matmul(weight.transpose()).square().sum().sqrt().into_scalar::<f64>()
+    }
+
+    #[test]
+    fn no_weight_stretches_by_more_than_its_bound() {
+        for (inputs, outputs) in [(3, 7), (7, 3), (1, 5), (6, 6)] {
+            let linear = LinearConfig::new(inputs, outputs).init(&Device::flex().autodiff());
+            let mut layer = SpectralLinear::new(linear, 0.7);
+            for factor in [1.0, 9.0, 1e-3, 1e4] {
+                layer = layer.map(&mut Stretch(factor));
+                let found = norm(layer.weight());
+                let free = norm(layer.parts.linear.weight.val());
+                assert!((found - free.min(0.7)).abs() < 1e-4, "{found} of {free}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_weight_of_zeros_gets_vectors_as_soon_as_it_moves() {
+        struct Ones;
+        impl ModuleMapper for Ones {
+            fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+                if param.is_require_grad() { param.map(|old| old.ones_like()) } else { param }
+            }
+        }
+        let zeros = burn::nn::Initializer::Zeros;
+        let linear =
+            LinearConfig::new(2, 3).with_initializer(zeros).init(&Device::flex().autodiff());
+        let layer = SpectralLinear::new(linear, 0.5);
+        assert_eq!(layer.weight().abs().max().into_scalar::<f32>(), 0.0);
+        let moved = layer.map(&mut Ones);
+        assert!((norm(moved.weight()) - 0.5).abs() < 1e-5);
+    }
+
+    #[test]
+    fn what_loads_all_three_keeps_what_it_says() {
+        let device = Device::flex().autodiff();
+        let make = || SpectralLinear::new(LinearConfig::new(3, 4).init(&device), 0.5);
+        let (from, to) = (make().map(&mut Stretch(3.0)), make());
+        let bytes = from.clone().into_record().into_bytes().unwrap();
+        let record = burn::store::ModuleRecord::from_bytes(bytes).unwrap();
+        let loaded = to.try_load_record(record).unwrap();
+        assert_eq!(loaded.weight().into_data(), from.weight().into_data());
+    }
+}

@@ -1,0 +1,73 @@
+//! Parameters that belong to whole rows: free ones, and what a network makes of a context.
+
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Tensor};
+
+use super::{Conditioner, Mlp, MlpConfig, check_context};
+use crate::math::from_f64;
+
+/// `P` numbers, to which a network adds a function of the context.
+///
+/// A network that ends in zeros changes nothing at the start, so a conditional layer starts where
+/// an unconditional one does.
+#[derive(Module, Debug)]
+pub(crate) struct RowParams {
+    free: Param<Tensor<1>>,
+    network: Option<Mlp>,
+    context: usize,
+}
+
+impl RowParams {
+    /// These numbers, and a network for a context of this width (0: none).
+    pub(crate) fn new(free: Vec<f64>, mlp: &MlpConfig, context: usize, device: &Device) -> Self {
+        let count = free.len();
+        let network = (context > 0).then(|| mlp.init(context, count, 0, device));
+        Self { free: Param::from_tensor(from_f64(free, [count], device)), network, context }
+    }
+
+    /// These numbers for every row.
+    pub(crate) fn free(values: Tensor<1>) -> Self {
+        Self { free: Param::from_tensor(values), network: None, context: 0 }
+    }
+
+    /// What a network makes of a context of this width, and `count` numbers, zero at first, that
+    /// are added to it.
+    #[cfg(feature = "interop")]
+    pub(crate) fn of_network(network: Mlp, context: usize, count: usize, device: &Device) -> Self {
+        let free = Param::from_tensor(Tensor::zeros([count], device));
+        Self { free, network: Some(network), context }
+    }
+
+    /// `[1, P]`, or `[batch, P]` with a context.
+    pub(crate) fn rows(&self, layer: &str, context: Option<&Tensor<2>>) -> Tensor<2> {
+        check_context(layer, self.context, context);
+        let free = self.free.val().unsqueeze_dim(0);
+        match (&self.network, context) {
+            (Some(network), Some(context)) => free + network.forward(context.clone(), None),
+            _ => free,
+        }
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.free.lazy_shape()[0]
+    }
+}
+
+/// Takes one named part after another out of rows of parameters.
+pub(crate) struct Parts {
+    rows: Tensor<2>,
+    taken: usize,
+}
+
+impl Parts {
+    pub(crate) fn of(rows: Tensor<2>) -> Self {
+        Self { rows, taken: 0 }
+    }
+
+    /// The next `count` numbers of every row.
+    pub(crate) fn next(&mut self, count: usize) -> Tensor<2> {
+        let part = self.rows.clone().narrow(1, self.taken, count);
+        self.taken += count;
+        part
+    }
+}

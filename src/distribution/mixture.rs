@@ -1,0 +1,220 @@
+//! Mixture of distributions of any kind, flows included.
+//!
+//! log p(x | c) = ln sum_k exp(ln w_k(c) + ln p_k(x | c))        w = softmax(a + network(c))
+//! sample         k with probability w_k(c), then x from p_k
+//!
+//! Paper of mixtures whose components are flows: Pires, Figueiredo (2020), Variational Mixture of
+//! Normalizing Flows, arXiv:2009.00585.
+
+use burn::module::Module;
+use burn::tensor::activation::log_softmax;
+use burn::tensor::{Device, Tensor};
+
+use super::{Distribution, finite};
+use crate::conditioner::{MlpConfig, RowParams};
+use crate::error::{Result, at_least};
+use crate::math::log_sum_exp;
+use crate::noise::Noise;
+use crate::param::index_tensor;
+
+/// `K` distributions of one kind with weights, free or from the context.
+///
+/// Components that start equal stay equal. Flows start as the identity, but their networks differ, so
+/// they part; where modes lie apart, give every component a base of its own.
+///
+/// A context goes to every component too.
+///
+/// # Shapes
+///
+/// - events as the components have them; `[batch, event..]`
+///
+/// # Numerics
+///
+/// A draw is differentiable in what its component is made of, not in the weights, which choose it.
+///
+/// # Panics
+///
+/// If an event or the context does not fit the components, or the context the weights.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::{Noise, distribution::{DiagNormal, Distribution, Mixture}};
+///
+/// let device = Device::flex();
+/// let at = |mean: f64| {
+///     let mean = Tensor::<2>::from_data([[mean]], &device);
+///     DiagNormal::fixed(mean.clone(), mean.ones_like() * 0.1)
+/// };
+/// let mixture = Mixture::new(vec![at(-5.0)?, at(5.0)?], &device)?;
+/// let x = mixture.sample(100, None, &mut Noise::seeded(1), &device);
+/// assert!(x.clone().min().into_scalar::<f32>() < -4.0 && x.max().into_scalar::<f32>() > 4.0);
+/// # Ok::<(), burn_flows::Error>(())
+/// ```
+#[derive(Module, Debug)]
+pub struct Mixture<P> {
+    components: Vec<P>,
+    weights: RowParams,
+    conditional: bool,
+}
+
+impl<P: Module> Mixture<P> {
+    /// The mixture of these components, of equal weights at first.
+    ///
+    /// # Errors
+    ///
+    /// If there are none.
+    pub fn new(components: Vec<P>, device: &Device) -> Result<Self> {
+        at_least("Mixture", "components", 1, components.len())?;
+        let logits = Tensor::zeros([components.len()], device);
+        Ok(Self { components, weights: RowParams::free(logits), conditional: false })
+    }
+
+    /// The mixture with these weights at first, `[components]`, which are divided by their sum.
+    ///
+    /// # Errors
+    ///
+    /// If a weight is not positive and finite.
+    ///
+    /// # Panics
+    ///
+    /// If their number is another.
+    pub fn with_weights(self, weights: Tensor<1>) -> Result<Self> {
+        let (expected, found) = (self.components.len(), weights.dims()[0]);
+        assert!(found == expected, "Mixture: expected weights [{expected}], found [{found}]");
+        finite("Mixture", "weights", &weights, 0.0)?;
+        let logits = weights.without_autodiff().log();
+        Ok(Self { weights: RowParams::free(logits), conditional: false, ..self })
+    }
+
+    /// The mixture with weights from a context of this width, equal ones at first where the network
+    /// ends in zeros.
+    ///
+    /// # Errors
+    ///
+    /// If the network cannot be, or the width is 0.
+    ///
+    /// ```
+    /// use burn::tensor::{Device, Tensor};
+    /// use burn_flows::conditioner::MlpConfig;
+    /// use burn_flows::distribution::{ConditionalNormalConfig, Distribution, Mixture};
+    ///
+    /// let device = Device::flex();
+    /// let mlp = MlpConfig::new(vec![8]);
+    /// let normal = || ConditionalNormalConfig::new(vec![2], 3, mlp.clone()).init::<2>(&device);
+    /// let mixture = Mixture::new(vec![normal(), normal()], &device)?;
+    /// let mixture = mixture.with_context(3, &mlp, &device)?;
+    /// let (x, c) = (Tensor::<2>::zeros([5, 2], &device), Tensor::ones([5, 3], &device));
+    /// assert_eq!(mixture.log_prob(x, Some(&c)).dims(), [5]);
+    /// # Ok::<(), burn_flows::Error>(())
+    /// ```
+    pub fn with_context(self, context: usize, mlp: &MlpConfig, device: &Device) -> Result<Self> {
+        at_least("Mixture", "context", 1, context)?;
+        mlp.validate()?;
+        let weights = RowParams::new(vec![0.0; self.components.len()], mlp, context, device);
+        Ok(Self { weights, conditional: true, ..self })
+    }
+
+    /// The distributions that are mixed.
+    pub fn components(&self) -> &[P] {
+        &self.components
+    }
+
+    /// `ln w`, `[1, components]`, or `[batch, components]` from a context.
+    fn log_weights(&self, context: Option<&Tensor<2>>) -> Tensor<2> {
+        log_softmax(self.weights.rows("Mixture", context.filter(|_| self.conditional)), 1)
+    }
+
+    /// A component for each of `n` rows.
+    fn chosen(&self, n: usize, context: Option<&Tensor<2>>, noise: &mut Noise) -> Vec<usize> {
+        let weights = self.log_weights(context).without_autodiff().exp();
+        let ([rows, count], values) = (weights.dims(), weights.into_data());
+        let values: Vec<f64> = values.iter::<f64>().collect();
+        let pick = |row: usize| {
+            let weights = &values[row % rows * count..][..count];
+            // The sum is 1 up to rounding: scaled by it, a draw never falls beyond the end.
+            let mut left = noise.next_uniform() * weights.iter().sum::<f64>();
+            let passed = weights.iter().take_while(|weight| {
+                left -= **weight;
+                left >= 0.0
+            });
+            passed.count().min(count - 1)
+        };
+        (0..n).map(pick).collect()
+    }
+}
+
+impl<const D: usize, P: Distribution<D>> Distribution<D> for Mixture<P> {
+    fn log_prob(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<1> {
+        let batch = x.dims()[0];
+        let term = |part: &P| part.log_prob(x.clone(), context).reshape([batch, 1]);
+        let terms = Tensor::cat(self.components.iter().map(term).collect(), 1);
+        log_sum_exp(terms + self.log_weights(context), 1).reshape([batch])
+    }
+
+    fn sample(
+        &self,
+        n: usize,
+        context: Option<&Tensor<2>>,
+        noise: &mut Noise,
+        device: &Device,
+    ) -> Tensor<D> {
+        let chosen = self.chosen(n, context, noise);
+        let (mut parts, mut order) = (vec![], vec![]);
+        for (index, component) in self.components.iter().enumerate() {
+            let rows: Vec<usize> = (0..n).filter(|&row| chosen[row] == index).collect();
+            // Without any draws, the first component gives the shape of none.
+            if rows.is_empty() && !(n == 0 && index == 0) {
+                continue;
+            }
+            let context = context.map(|c| match c.dims()[0] {
+                1 => c.clone(),
+                _ => c.clone().select(0, index_tensor(&rows, &c.device())),
+            });
+            parts.push(component.sample(rows.len(), context.as_ref(), noise, device));
+            order.extend(rows);
+        }
+        let drawn = Tensor::cat(parts, 0);
+        if n == 0 {
+            return drawn;
+        }
+        let mut place = vec![0; n];
+        order.iter().enumerate().for_each(|(at, &row)| place[row] = at);
+        let place = index_tensor(&place, &drawn.device());
+        drawn.select(0, place)
+    }
+
+    fn integer_levels(&self) -> Option<usize> {
+        let levels = self.components[0].integer_levels();
+        levels.filter(|_| self.components.iter().all(|part| part.integer_levels() == levels))
+    }
+
+    fn mixes_rows(&self) -> bool {
+        self.components.iter().any(|part| part.mixes_rows())
+    }
+
+    /// Component `k` of `K` starts from every `K`-th row, where there are enough.
+    fn init_from_data(self, x: Tensor<D>, context: Option<&Tensor<2>>) -> Self {
+        let (rows, count) = (x.dims()[0], self.components.len());
+        let start = |(index, component): (usize, P)| {
+            let own: Vec<usize> = (index..rows).step_by(count).collect();
+            if own.len() < 2 {
+                return component.init_from_data(x.clone(), context);
+            }
+            let own = index_tensor(&own, &x.device());
+            let context = context.map(|c| match c.dims()[0] {
+                1 => c.clone(),
+                _ => c.clone().select(0, own.clone()),
+            });
+            component.init_from_data(x.clone().select(0, own), context.as_ref())
+        };
+        let components = self.components.into_iter().enumerate().map(start).collect();
+        Self { components, ..self }
+    }
+
+    fn first_non_finite(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> Option<String> {
+        self.components.iter().enumerate().find_map(|(index, part)| {
+            let inside = part.first_non_finite(x.clone(), context)?;
+            Some(format!("components.{index}.{inside}"))
+        })
+    }
+}

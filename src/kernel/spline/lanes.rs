@@ -1,0 +1,392 @@
+//! The arithmetic of the spline for a few elements at once; the formulas are those of
+//! `univariate::RationalQuadratic`.
+//!
+//! Every lane computes what it would compute alone, so no result depends on its neighbours. The
+//! loops over lanes are short, without branches and of one type of number: so they become vector
+//! instructions.
+
+use super::piece::{Piece, PieceGradient, each};
+use super::{Ends, Knots, LARGEST_RAW, Spline};
+use crate::kernel::elementary::{Elementary, fast_ln_1p};
+
+/// Elements at once.
+pub(super) const LANES: usize = 16;
+
+/// One number of each of them.
+pub(super) type Lanes<T> = [T; LANES];
+
+/// Parameters of the elements, parameter `p` of lane `l` at `p * stride + l`.
+#[derive(Clone, Copy)]
+pub(super) struct Params<'a, T> {
+    pub values: &'a [T],
+    pub stride: usize,
+}
+
+impl<T: Elementary> Params<'_, T> {
+    #[inline(always)]
+    fn get(&self, p: usize) -> &Lanes<T> {
+        self.values[p * self.stride..][..LANES].try_into().expect("so many lanes")
+    }
+}
+
+/// The lanes of parameter `p` in the layout of [`Params`].
+#[inline(always)]
+fn lanes_of<T>(values: &mut [T], p: usize, stride: usize) -> &mut Lanes<T> {
+    (&mut values[p * stride..][..LANES]).try_into().expect("so many lanes")
+}
+
+/// The numbers of a spline as `T`, and where it puts exponentials.
+pub(super) struct Work<T> {
+    bins: usize,
+    ends: Ends,
+    low: T,
+    high: T,
+    span: T,
+    knots: Map<T>,
+    /// 1 where the lower end belongs to the tail, and 0 where it does not.
+    low_is_outside: T,
+    /// Least shares, widths and heights.
+    floors: [T; 2],
+    /// Exponentials of the logits, `[2 bins]`.
+    exps: Vec<Lanes<T>>,
+}
+
+#[derive(Clone, Copy)]
+enum Map<T> {
+    Softmax { logit_scale: T, slope_offset: T, min_slope: T },
+    SoftBound { bound: T },
+}
+
+/// Where a value lies.
+struct Placed<T> {
+    /// In the unit interval.
+    unit: Lanes<T>,
+    /// Whole circles.
+    turns: Lanes<T>,
+    /// 1 outside the interval, and 0 inside.
+    outside: Lanes<T>,
+}
+
+#[inline(always)]
+pub(super) fn clamp<T: Elementary>(value: T, low: T, high: T) -> T {
+    let value = if value < low { low } else { value };
+    if value > high { high } else { value }
+}
+
+pub(super) fn number<T: Elementary>(value: f64) -> T {
+    T::from(value).expect("a float holds it")
+}
+
+/// `a / (1 + |a| / bound)` and its derivative.
+#[inline(always)]
+fn soft_bound<T: Elementary>(raw: &Lanes<T>, bound: T) -> (Lanes<T>, Lanes<T>) {
+    let largest = number::<T>(LARGEST_RAW);
+    let a = each(|l| clamp(raw[l], -largest, largest));
+    let scale = each(|l| (a[l].abs() / bound + T::one()).recip());
+    let derivative = each(|l| if a[l].abs() < largest { scale[l] * scale[l] } else { T::zero() });
+    (each(|l| a[l] * scale[l]), derivative)
+}
+
+impl<T: Elementary> Work<T> {
+    pub(super) fn new(spline: Spline) -> Self {
+        let (knots, floors) = match spline.knots {
+            Knots::Softmax { logit_scale, floors, slope_offset, min_slope } => {
+                let [logit_scale, slope_offset, min_slope] =
+                    [logit_scale, slope_offset, min_slope].map(number);
+                (Map::Softmax { logit_scale, slope_offset, min_slope }, floors)
+            }
+            Knots::SoftBound { bound } => (Map::SoftBound { bound: number(bound) }, [0.0; 2]),
+        };
+        Self {
+            bins: spline.bins,
+            ends: spline.ends,
+            low: number(spline.low),
+            high: number(spline.high),
+            span: number(spline.high - spline.low),
+            low_is_outside: match knots {
+                Map::SoftBound { .. } => T::one(),
+                Map::Softmax { .. } => T::zero(),
+            },
+            knots,
+            floors: floors.map(number),
+            exps: vec![[T::zero(); LANES]; 2 * spline.bins],
+        }
+    }
+
+    /// Values and log-slopes.
+    #[inline(always)]
+    pub(super) fn forward(&mut self, x: &Lanes<T>, params: Params<T>) -> [Lanes<T>; 2] {
+        let placed = self.place(x);
+        let piece = self.piece::<0>(&placed.unit, params);
+        let (value, position) = piece.value(&placed.unit);
+        let log_slope = piece.log_slope(&position);
+        self.back(x, &placed, &value, &log_slope)
+    }
+
+    /// Values of the inverse and their log-slopes.
+    #[inline(always)]
+    pub(super) fn inverse(&mut self, z: &Lanes<T>, params: Params<T>) -> [Lanes<T>; 2] {
+        let placed = self.place(z);
+        let piece = self.piece::<1>(&placed.unit, params);
+        let (value, position) = piece.solve(&placed.unit);
+        let log_slope = piece.log_slope(&position);
+        self.back(z, &placed, &value, &each(|l| -log_slope[l]))
+    }
+
+    /// Gradients by the values, returned, and by the parameters, written to `out` in the layout of
+    /// `params`, from those by values and log-slopes.
+    #[inline(always)]
+    pub(super) fn backward(
+        &mut self,
+        x: &Lanes<T>,
+        params: Params<T>,
+        [by_value, by_slope]: [&Lanes<T>; 2],
+        out: &mut [T],
+    ) -> Lanes<T> {
+        let placed = self.place(x);
+        let piece = self.piece::<0>(&placed.unit, params);
+        let inside = each(|l| T::one() - placed.outside[l]);
+        let value = each(|l| by_value[l] * self.span * inside[l]);
+        let slope = each(|l| by_slope[l] * inside[l]);
+        let gradient = piece.gradient(&placed.unit, &value, &slope);
+        self.shares_gradient::<0>(&piece, &gradient, params, out);
+        self.shares_gradient::<1>(&piece, &gradient, params, out);
+        self.slopes_gradient(&piece, &gradient, params.stride, out);
+        each(|l| by_value[l] * placed.outside[l] + gradient.unit[l] / self.span)
+    }
+
+    #[inline(always)]
+    fn place(&self, x: &Lanes<T>) -> Placed<T> {
+        let none = [T::zero(); LANES];
+        let (mut turns, mut outside) = (none, none);
+        if self.ends == Ends::Circle {
+            turns = each(|l| ((x[l] - self.low) / self.span).floor() * self.span);
+        } else {
+            // The lower end, where it belongs to the tail, is below all the same.
+            let end = each(|l| if x[l] == self.low { self.low_is_outside } else { T::zero() });
+            let below = each(|l| if x[l] < self.low { T::one() } else { end[l] });
+            outside = each(|l| if x[l] > self.high { T::one() } else { below[l] });
+        }
+        let unit = each(|l| {
+            let inside = clamp(x[l] - turns[l], self.low, self.high);
+            clamp((inside - self.low) / self.span, T::zero(), T::one())
+        });
+        Placed { unit, turns, outside }
+    }
+
+    /// Values and log-slopes of the map, from those in the unit interval.
+    #[inline(always)]
+    fn back(
+        &self,
+        x: &Lanes<T>,
+        placed: &Placed<T>,
+        value: &Lanes<T>,
+        log_slope: &Lanes<T>,
+    ) -> [Lanes<T>; 2] {
+        // An end goes to itself, not a rounding error beyond.
+        let held = each(|l| clamp(value[l], T::zero(), T::one()));
+        let inside = each(|l| held[l] * self.span + self.low + placed.turns[l]);
+        let is_inside = |l: usize| placed.outside[l] == T::zero();
+        let value = each(|l| if is_inside(l) { inside[l] } else { x[l] });
+        [value, each(|l| if is_inside(l) { log_slope[l] } else { T::zero() })]
+    }
+
+    /// The bins in which values of the unit interval of an axis lie.
+    #[inline(always)]
+    fn piece<const AXIS: usize>(&mut self, unit: &Lanes<T>, params: Params<T>) -> Piece<T> {
+        let sums = [self.exponentials(0, params), self.exponentials(1, params)];
+        // A share is floor + (1 - bins floor) exp / sum; sizes are that times sum / (1 - bins floor).
+        let none = [T::zero(); LANES];
+        let (mut floors, mut totals) = ([none; 2], [none; 2]);
+        for side in 0..2 {
+            let floor = self.floors[side];
+            let rest = T::one() - number::<T>(self.bins as f64) * floor;
+            totals[side] = each(|l| sums[side][l] / rest);
+            floors[side] = each(|l| totals[side][l] * floor);
+        }
+        let index = self.find::<AXIS>(&each(|l| unit[l] * totals[AXIS][l]), &floors[AXIS]);
+        let (mut starts, mut sizes) = ([none; 2], [none; 2]);
+        for side in 0..2 {
+            let (mut start, mut own) = (none, none);
+            for bin in 0..self.bins {
+                let (number, exps) = (number::<T>(bin as f64), &self.exps[side * self.bins + bin]);
+                let size = each(|l| exps[l] + floors[side][l]);
+                start = each(|l| start[l] + if number < index[l] { size[l] } else { T::zero() });
+                own = each(|l| if number == index[l] { size[l] } else { own[l] });
+            }
+            starts[side] = each(|l| start[l] / totals[side][l]);
+            sizes[side] = each(|l| own[l] / totals[side][l]);
+        }
+        let raw = self.raw_slopes(&index, params);
+        let last = number::<T>((self.bins - 1) as f64);
+        let (left, left_derivatives) = self.slopes(&raw[0], &index, T::zero());
+        let (right, right_derivatives) = self.slopes(&raw[1], &index, last);
+        Piece {
+            index,
+            starts,
+            sizes,
+            slopes: [left, right],
+            derivatives: [left_derivatives, right_derivatives],
+            sums,
+        }
+    }
+
+    /// The last bin of an axis whose left edge is not above `at`.
+    #[inline(always)]
+    fn find<const AXIS: usize>(&self, at: &Lanes<T>, floors: &Lanes<T>) -> Lanes<T> {
+        let (mut edge, mut index) = ([T::zero(); LANES], [T::zero(); LANES]);
+        for bin in 1..self.bins {
+            let before = &self.exps[AXIS * self.bins + bin - 1];
+            let number = number::<T>(bin as f64);
+            edge = each(|l| edge[l] + (before[l] + floors[l]));
+            index = each(|l| if at[l] >= edge[l] { number } else { index[l] });
+        }
+        index
+    }
+
+    /// The logits of raw sizes, and their derivatives.
+    #[inline(always)]
+    fn logits(&self, raw: &Lanes<T>) -> (Lanes<T>, Lanes<T>) {
+        match self.knots {
+            Map::Softmax { logit_scale, .. } => {
+                (each(|l| raw[l] * logit_scale), [logit_scale; LANES])
+            }
+            Map::SoftBound { bound } => soft_bound(raw, bound * number(0.5)),
+        }
+    }
+
+    /// Exponentials of the logits of one axis, less their maximum, and their sums.
+    #[inline(always)]
+    fn exponentials(&mut self, axis: usize, params: Params<T>) -> Lanes<T> {
+        let bins = axis * self.bins..(axis + 1) * self.bins;
+        let mut most = [T::neg_infinity(); LANES];
+        for bin in bins.clone() {
+            let (logits, _) = self.logits(params.get(bin));
+            most = each(|l| if logits[l] > most[l] { logits[l] } else { most[l] });
+            self.exps[bin] = logits;
+        }
+        let mut sums = [T::zero(); LANES];
+        for exps in &mut self.exps[bins] {
+            let logits = *exps;
+            let powers = each(|l| (logits[l] - most[l]).fast_exp());
+            sums = each(|l| sums[l] + powers[l]);
+            *exps = powers;
+        }
+        sums
+    }
+
+    /// Where the raw slope at the left (0) or right (1) end of a bin stands among the slopes; none
+    /// where it is 1.
+    #[inline(always)]
+    fn slope_at(&self, bin: usize, side: usize) -> Option<usize> {
+        match self.ends {
+            Ends::Tails => (bin + side).checked_sub(1).filter(|&knot| knot + 1 < self.bins),
+            Ends::Interval => Some(bin + side),
+            Ends::Circle => Some((bin + side) % self.bins),
+        }
+    }
+
+    /// Raw slopes at the ends of the bins; at an end of slope 1, any.
+    #[inline(always)]
+    fn raw_slopes(&self, index: &Lanes<T>, params: Params<T>) -> [Lanes<T>; 2] {
+        let mut raw = [[T::zero(); LANES]; 2];
+        for (side, raw) in raw.iter_mut().enumerate() {
+            for bin in 0..self.bins {
+                let Some(knot) = self.slope_at(bin, side) else { continue };
+                let number = number::<T>(bin as f64);
+                let (values, own) = (*params.get(2 * self.bins + knot), *raw);
+                *raw = each(|l| if index[l] == number { values[l] } else { own[l] });
+            }
+        }
+        raw
+    }
+
+    /// Slopes of the raw ones, and the derivatives; 1 at the end of a tail, which is in bin `end`.
+    #[inline(always)]
+    fn slopes(&self, raw: &Lanes<T>, index: &Lanes<T>, end: T) -> (Lanes<T>, Lanes<T>) {
+        let (slopes, derivatives) = match self.knots {
+            Map::Softmax { slope_offset, min_slope, .. } => {
+                let largest = number::<T>(LARGEST_RAW);
+                let a = each(|l| clamp(raw[l] + slope_offset, -largest, largest));
+                let small = each(|l| (-a[l].abs()).fast_exp());
+                let log = each(|l| fast_ln_1p(small[l]));
+                let positive = each(|l| if a[l] < T::zero() { T::zero() } else { a[l] });
+                let share = each(|l| (small[l] + T::one()).recip());
+                let sigmoid =
+                    each(|l| if a[l] < T::zero() { small[l] * share[l] } else { share[l] });
+                let derivative =
+                    each(|l| if a[l].abs() < largest { sigmoid[l] } else { T::zero() });
+                (each(|l| positive[l] + log[l] + min_slope), derivative)
+            }
+            Map::SoftBound { bound } => {
+                let (logs, derivatives) = soft_bound(raw, bound);
+                let slopes = each(|l| logs[l].fast_exp());
+                (slopes, each(|l| slopes[l] * derivatives[l]))
+            }
+        };
+        if self.ends != Ends::Tails {
+            return (slopes, derivatives);
+        }
+        let slopes = each(|l| if index[l] == end { T::one() } else { slopes[l] });
+        (slopes, each(|l| if index[l] == end { T::zero() } else { derivatives[l] }))
+    }
+
+    /// Gradients by the raw sizes of an axis, from those by start and size of the bins.
+    #[inline(always)]
+    fn shares_gradient<const AXIS: usize>(
+        &self,
+        piece: &Piece<T>,
+        gradient: &PieceGradient<T>,
+        params: Params<T>,
+        out: &mut [T],
+    ) {
+        let (start, size) = (&piece.starts[AXIS], &piece.sizes[AXIS]);
+        let (by_start, by_size) = (&gradient.starts[AXIS], &gradient.sizes[AXIS]);
+        let (index, floor) = (&piece.index, self.floors[AXIS]);
+        let rest = T::one() - number::<T>(self.bins as f64) * floor;
+        // The mean of the gradients by the shares of the softmax.
+        let mean =
+            each(|l| by_start[l] * (start[l] - index[l] * floor) + by_size[l] * (size[l] - floor));
+        let per_sum = each(|l| piece.sums[AXIS][l].recip());
+        for bin in 0..self.bins {
+            let (row, number) = (AXIS * self.bins + bin, number::<T>(bin as f64));
+            let (exps, (_, derivatives)) = (&self.exps[row], self.logits(params.get(row)));
+            let own = each(|l| if number == index[l] { by_size[l] } else { T::zero() });
+            let by_share = each(|l| if number < index[l] { by_start[l] } else { own[l] });
+            let softmax = each(|l| exps[l] * per_sum[l]);
+            *lanes_of(out, row, params.stride) =
+                each(|l| softmax[l] * (by_share[l] * rest - mean[l]) * derivatives[l]);
+        }
+    }
+
+    /// Gradients by the raw slopes.
+    #[inline(always)]
+    fn slopes_gradient(
+        &self,
+        piece: &Piece<T>,
+        gradient: &PieceGradient<T>,
+        stride: usize,
+        out: &mut [T],
+    ) {
+        let out = &mut out[2 * self.bins * stride..];
+        let knots = match self.ends {
+            Ends::Tails => self.bins - 1,
+            Ends::Interval => self.bins + 1,
+            Ends::Circle => self.bins,
+        };
+        for knot in 0..knots {
+            *lanes_of(out, knot, stride) = [T::zero(); LANES];
+        }
+        for side in 0..2 {
+            let (by_slope, derivative) = (&gradient.slopes[side], &piece.derivatives[side]);
+            let by_raw = each(|l| by_slope[l] * derivative[l]);
+            for bin in 0..self.bins {
+                let Some(knot) = self.slope_at(bin, side) else { continue };
+                let number = number::<T>(bin as f64);
+                let here = each(|l| if piece.index[l] == number { by_raw[l] } else { T::zero() });
+                let sum = lanes_of(out, knot, stride);
+                *sum = each(|l| sum[l] + here[l]);
+            }
+        }
+    }
+}

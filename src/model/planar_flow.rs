@@ -1,0 +1,116 @@
+//! Planar flow: many steps, each along one direction.
+//!
+//! forward   z = f_K(.. f_1(x)),   f_k(x) = x + u_k h(w_k . x + b_k)
+//!
+//! Paper: Rezende, Mohamed (2015), Variational Inference with Normalizing Flows, section 4.1,
+//! arXiv:1505.05770.
+
+use burn::config::Config;
+use burn::tensor::Device;
+
+use crate::bijector::{Inverse, Planar, PlanarConfig, PlanarConstraint, RidgeActivation};
+use crate::conditioner::MlpConfig;
+use crate::distribution::StandardNormal;
+use crate::error::{Result, at_least, expect_valid};
+use crate::flow::Flow;
+
+/// Configuration of a [`PlanarFlow`].
+///
+/// ```
+/// use burn_flows::{bijector::RidgeActivation, model::PlanarFlowConfig};
+///
+/// let config = PlanarFlowConfig::new(3)
+///     .with_layers(8)
+///     .with_activation(RidgeActivation::LeakyRelu { slope: 0.2 });
+/// assert!(config.validate().is_ok());
+/// assert!(PlanarFlowConfig::new(3).with_layers(0).validate().is_err());
+/// ```
+#[derive(Config, Debug)]
+pub struct PlanarFlowConfig {
+    /// Features of an event.
+    pub features: usize,
+    /// Number of planar layers.
+    #[config(default = 16)]
+    pub layers: usize,
+    /// What bends every layer.
+    #[config(default = "RidgeActivation::Tanh")]
+    pub activation: RidgeActivation,
+    /// Width of the context; 0 for none.
+    #[config(default = 0)]
+    pub context: usize,
+    /// The network of every layer, where there is a context.
+    #[config(default = "MlpConfig::new(vec![64])")]
+    pub mlp: MlpConfig,
+    /// Decides the first directions.
+    #[config(default = 0)]
+    pub seed: u64,
+}
+
+/// Planar layers on a standard normal, data to latent: the density is a formula. The other way round,
+/// as in the paper, draws and their density are: [`PlanarFlowConfig::init_inverse`].
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::model::{PlanarFlow, PlanarFlowConfig};
+///
+/// let device = Device::flex();
+/// let flow: PlanarFlow = PlanarFlowConfig::new(4).with_layers(2).init(&device);
+/// let x = flow.sample_seeded(5, 1);
+/// assert_eq!(x.dims(), [5, 4]);
+/// assert_eq!(flow.log_prob(x).dims(), [5]);
+/// ```
+pub type PlanarFlow = Flow<Vec<Planar>, StandardNormal<2>>;
+
+impl PlanarFlowConfig {
+    fn planar(&self) -> PlanarConfig {
+        PlanarConfig {
+            features: self.features,
+            activation: self.activation,
+            constraint: PlanarConstraint::Softplus,
+            context: self.context,
+            mlp: self.mlp.clone(),
+            seed: self.seed,
+        }
+    }
+
+    /// Says which field cannot be, and why.
+    pub fn validate(&self) -> Result<()> {
+        at_least("PlanarFlowConfig", "layers", 1, self.layers)?;
+        self.planar().validate()
+    }
+
+    fn steps(&self, device: &Device) -> Vec<Planar> {
+        expect_valid(self.validate());
+        let layer =
+            |index: u64| self.planar().with_seed(self.seed.wrapping_add(index)).init(device);
+        (0..self.layers as u64).map(layer).collect()
+    }
+
+    /// The flow, an identity until it is trained.
+    ///
+    /// # Panics
+    ///
+    /// With the text of [`validate`](Self::validate).
+    pub fn init(&self, device: &Device) -> PlanarFlow {
+        Flow::new(self.steps(device), StandardNormal::new([self.features], device))
+    }
+
+    /// The flow whose layers run latent to data, for training without data.
+    ///
+    /// # Panics
+    ///
+    /// With the text of [`validate`](Self::validate).
+    ///
+    /// ```
+    /// use burn::tensor::Device;
+    /// use burn_flows::model::PlanarFlowConfig;
+    ///
+    /// let flow = PlanarFlowConfig::new(2).with_layers(3).init_inverse(&Device::flex());
+    /// let (x, log_prob) = flow.sample_with_log_prob(5);
+    /// assert_eq!((x.dims(), log_prob.dims()), ([5, 2], [5]));
+    /// ```
+    pub fn init_inverse(&self, device: &Device) -> Flow<Inverse<Vec<Planar>>, StandardNormal<2>> {
+        let base = StandardNormal::new([self.features], device);
+        Flow::new(Inverse::new(self.steps(device)), base)
+    }
+}

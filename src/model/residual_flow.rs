@@ -1,0 +1,99 @@
+//! Residual flow: networks that contract, each added to its input.
+//!
+//! forward   z = f_K(.. f_1(x)),   f_k(x) = actnorm(x + g_k(x, c))
+//!
+//! Papers: Behrmann, Grathwohl, Chen, Duvenaud, Jacobsen (2019), Invertible Residual Networks,
+//! arXiv:1811.00995; Chen, Behrmann, Duvenaud, Jacobsen (2019), Residual Flows for Invertible
+//! Generative Modeling, arXiv:1906.02735.
+
+use burn::config::Config;
+use burn::tensor::Device;
+
+use crate::bijector::{ActNorm, ActNormConfig, LogDet, Residual, ResidualConfig};
+use crate::distribution::StandardNormal;
+use crate::error::{Result, at_least, expect_valid};
+use crate::flow::Flow;
+
+/// Configuration of a [`ResidualFlow`].
+///
+/// The log-determinant is exact, which takes as many passes as there are features: with many of
+/// them, train by a series.
+///
+/// ```
+/// use burn_flows::{bijector::LogDet, model::ResidualFlowConfig};
+///
+/// let config = ResidualFlowConfig::new(64)
+///     .with_layers(8)
+///     .with_training(LogDet::Series { terms: 2, roulette: Some(0.5), probes: 1 });
+/// assert!(config.validate().is_ok());
+/// assert!(ResidualFlowConfig::new(2).with_lipschitz(2.0).validate().is_err());
+/// ```
+#[derive(Config, Debug)]
+pub struct ResidualFlowConfig {
+    /// Features of an event.
+    pub features: usize,
+    /// Number of residual blocks.
+    #[config(default = 8)]
+    pub layers: usize,
+    /// Widths of the hidden layers of every block.
+    #[config(default = "vec![128, 128]")]
+    pub hidden: Vec<usize>,
+    /// How much every block may stretch what it adds, in (0, 1).
+    #[config(default = 0.95)]
+    pub lipschitz: f64,
+    /// Width of the context; 0 for none.
+    #[config(default = 0)]
+    pub context: usize,
+    /// The log-determinant in training.
+    #[config(default = "LogDet::Exact")]
+    pub training: LogDet,
+    /// The log-determinant in evaluation.
+    #[config(default = "LogDet::Exact")]
+    pub evaluation: LogDet,
+}
+
+/// A step of a [`ResidualFlow`].
+pub type ResidualFlowStep = (Residual, ActNorm);
+
+/// Residual blocks with an ActNorm behind each, on a standard normal.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::model::{ResidualFlow, ResidualFlowConfig};
+///
+/// let device = Device::flex();
+/// let flow: ResidualFlow = ResidualFlowConfig::new(2).with_layers(2).init(&device);
+/// let x = flow.sample_seeded(5, 1);
+/// assert_eq!(x.dims(), [5, 2]);
+/// assert_eq!(flow.log_prob(x).dims(), [5]);
+/// ```
+pub type ResidualFlow = Flow<Vec<ResidualFlowStep>, StandardNormal<2>>;
+
+impl ResidualFlowConfig {
+    fn block(&self) -> ResidualConfig {
+        ResidualConfig::new(self.features)
+            .with_hidden(self.hidden.clone())
+            .with_lipschitz(self.lipschitz)
+            .with_context(self.context)
+            .with_training(self.training)
+            .with_evaluation(self.evaluation)
+    }
+
+    /// Says which field cannot be, and why.
+    pub fn validate(&self) -> Result<()> {
+        at_least("ResidualFlowConfig", "layers", 1, self.layers)?;
+        self.block().validate()
+    }
+
+    /// The flow, an identity until it is trained or started from data.
+    ///
+    /// # Panics
+    ///
+    /// With the text of [`validate`](Self::validate).
+    pub fn init(&self, device: &Device) -> ResidualFlow {
+        expect_valid(self.validate());
+        let norm = || ActNormConfig::new(self.features).init(device);
+        let steps = (0..self.layers).map(|_| (self.block().init(device), norm())).collect();
+        Flow::new(steps, StandardNormal::new([self.features], device))
+    }
+}

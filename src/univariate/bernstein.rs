@@ -1,0 +1,231 @@
+//! Bernstein polynomial: an increasing polynomial on an interval, the identity outside.
+//!
+//! With `t = (x + B) / 2B`, the basis `b_i(t) = C(M - 1, i) t^i (1 - t)^(M - 1 - i)` and coefficients
+//! `-B = c_0 <= .. <= c_M = B` that rise by `d_i = c_(i+1) - c_i`:
+//!
+//! forward   z = sum_i b_i(t) (c_i + t d_i)              for |x| < B, x elsewhere
+//! log-det   sum of ln( M / 2B sum_i b_i(t) d_i )
+//! inverse   by search in [-B, B]
+//!
+//! The first two and the last two rises are `2B / M`: slope 1 and no bend at the ends.
+//!
+//! Papers: Sick, Hothorn, Duerr (2020), Deep transformation models, section 2.3, arXiv:2004.00464;
+//! Ramasinghe, Fernando, Khan, Barnes (2021), Robust normalizing flows using Bernstein-type
+//! polynomials, arXiv:2102.03509.
+//! Same numbers as zuko 1.6 `BoundedBernsteinTransform`, with [`BernsteinConfig::gap`] of 1e-6 and no
+//! least rise.
+
+use burn::config::Config;
+use burn::module::Module;
+use burn::tensor::{Tensor, TensorData};
+
+use super::Univariate;
+use super::curve::{self, Curve, Curved, tamed};
+use crate::error::{Error, Result, at_least, expect_valid};
+use crate::solve::Bracket;
+
+/// The least distance of a position to an end of the unit interval, and the least slope: the
+/// logarithm of neither may be minus infinity. Both far below anything that f32 resolves next to 1.
+const LEAST: f64 = 1e-30;
+
+/// Rises at either end that are fixed.
+const FIXED: usize = 2;
+
+/// Configuration of a [`Bernstein`].
+///
+/// ```
+/// use burn_flows::univariate::{BernsteinConfig, Univariate};
+///
+/// let map = BernsteinConfig::new().with_degree(12).init();
+/// assert_eq!(map.params_per_element(), 8);
+/// let error = BernsteinConfig::new().with_degree(5).validate().unwrap_err();
+/// assert_eq!(error.to_string(), "BernsteinConfig.degree: must be at least 6, found 5");
+/// ```
+#[derive(Config, Debug, Copy, PartialEq)]
+pub struct BernsteinConfig {
+    /// Degree `M` of the polynomial, at least 6; `M - 4` rises are free.
+    #[config(default = 20)]
+    pub degree: usize,
+    /// Half the interval, `B`.
+    #[config(default = 5.0)]
+    pub bound: f64,
+    /// The least free rise, as a share of what all free rises sum to. Without it (zuko) the logarithm of
+    /// the slope can underflow.
+    #[config(default = 1e-4)]
+    pub min_rise: f64,
+    /// Share of the interval by which the identity outside is moved away from it, to either side. zuko
+    /// has 1e-6, and starts outside that much within; 0 is continuous.
+    #[config(default = 0.0)]
+    pub gap: f64,
+}
+
+/// A Bernstein polynomial, made by [`BernsteinConfig::init`].
+///
+/// Parameters: the `degree - 4` raw rises, of which a softmax is taken. Raw zeros are the identity.
+///
+/// # Numerics
+///
+/// The slope is a mean of rises with positive weights, so it has all its digits. Raw rises are clamped
+/// to a million of both signs; finite for every finite value and parameter, in f32 too.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::univariate::{BernsteinConfig, Univariate};
+///
+/// let device = Device::flex();
+/// let map = BernsteinConfig::new().with_degree(6).init();
+/// let x = Tensor::<2>::from_data([[-7.0, 0.5, 3.0]], &device);
+/// let zeros = Tensor::<3>::zeros([1, 2, 3], &device);
+/// let (z, _) = map.forward(x.clone(), zeros.clone());
+/// z.into_data().assert_approx_eq::<f32>(&x.to_data(), Default::default());
+/// let params = zeros + Tensor::<3>::from_data([[[1.0], [-1.0]]], &device);
+/// let (z, _) = map.forward(x.clone(), params.clone());
+/// assert!(z.clone().into_data().iter::<f32>().nth(1) > Some(1.0));
+/// map.inverse(z, params).into_data().assert_approx_eq::<f32>(&x.into_data(), Default::default());
+/// ```
+#[derive(Module, Debug)]
+pub struct Bernstein {
+    #[module(skip)]
+    config: BernsteinConfig,
+}
+
+impl BernsteinConfig {
+    /// Says which field cannot be, and why.
+    pub fn validate(&self) -> Result<()> {
+        const NAME: &str = "BernsteinConfig";
+        at_least(NAME, "degree", 2 * FIXED + 2, self.degree)?;
+        let free = self.degree - 2 * FIXED;
+        let (bound, rise, gap) = (self.bound, self.min_rise, self.gap);
+        let (field, reason) = if !(bound > 0.0 && (2.0 * bound).is_finite()) {
+            ("bound", format!("must be positive and finite, found {bound}"))
+        } else if !(rise >= 0.0 && rise * (free as f64) < 1.0) {
+            ("min_rise", format!("must be at least 0 and below 1 / {free}, found {rise}"))
+        } else if !(0.0..0.1).contains(&gap) {
+            ("gap", format!("must be in [0, 0.1), found {gap}"))
+        } else {
+            return Ok(());
+        };
+        Err(Error::config(NAME, field, reason))
+    }
+
+    /// The map.
+    ///
+    /// # Panics
+    ///
+    /// With the text of [`validate`](Self::validate).
+    pub fn init(&self) -> Bernstein {
+        expect_valid(self.validate());
+        Bernstein { config: *self }
+    }
+}
+
+/// The polynomials of a batch: coefficients and rises, `[batch, M, n]`.
+pub(super) struct Polynomial {
+    from: Tensor<3>,
+    rise: Tensor<3>,
+    config: BernsteinConfig,
+}
+
+/// Numbers along axis 1.
+fn along(values: Vec<f64>, like: &Tensor<2>) -> Tensor<3> {
+    let data = TensorData::new(values.clone(), [1, values.len(), 1]);
+    Tensor::from_data(data, (&like.device().without_autodiff(), like.dtype()))
+}
+
+/// Logarithms of the binomial coefficients of `n`.
+fn log_binomials(n: usize) -> Vec<f64> {
+    let next = |value: &mut f64, i: usize| {
+        let now = *value;
+        *value += ((n - i) as f64).ln() - ((i + 1) as f64).ln();
+        Some(now)
+    };
+    (0..=n).scan(0.0, next).collect()
+}
+
+impl Polynomial {
+    /// Value and log-slope within the interval.
+    fn inside(&self, x: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
+        let BernsteinConfig { degree, bound, .. } = self.config;
+        let [batch, n] = x.dims();
+        // Not `/ bound`: burn 0.22 rounds the gradient of a division by a number to f32.
+        let scale = 0.5 / bound;
+        let unit = |distance: Tensor<2>| (distance * scale).clamp_min(LEAST);
+        let (t, rest) = (unit(x.clone() + bound), unit(x.neg() + bound));
+        let top = degree - 1;
+        let powers: Vec<f64> = (0..=top).map(|i| i as f64).collect();
+        let row = |t: &Tensor<2>| t.clone().log().reshape([batch, 1, n]);
+        let log_basis = row(&t) * along(powers.clone(), &t)
+            + row(&rest) * along(powers.into_iter().rev().collect(), &t)
+            + along(log_binomials(top), &t);
+        let basis = log_basis.exp();
+        let partly = self.rise.clone() * t.reshape([batch, 1, n]) + self.from.clone();
+        let value = (basis.clone() * partly).sum_dim(1).reshape([batch, n]);
+        let slope = (basis * self.rise.clone()).sum_dim(1).reshape([batch, n]);
+        (value, (slope * (degree as f64 * scale)).clamp_min(LEAST).log())
+    }
+}
+
+impl Curve for Polynomial {
+    /// The identity outside is part of the map.
+    fn limit(&self) -> f64 {
+        f64::INFINITY
+    }
+
+    fn at(&self, x: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
+        let BernsteinConfig { bound, gap, .. } = self.config;
+        let shift = 2.0 * bound * gap;
+        let plain = x.clone().without_autodiff();
+        let below = plain.clone().lower_equal_elem(shift - bound);
+        let above = plain.greater_equal_elem(bound - shift);
+        let outside = below.clone().bool_or(above.clone());
+        let (value, log_slope) = self.inside(x.clone().mask_fill(outside.clone(), 0.0));
+        let value = value.mask_where(below, x.clone() - shift).mask_where(above, x + shift);
+        (value, log_slope.mask_fill(outside, 0.0))
+    }
+
+    /// What lies outside is given its place, and a bracket of no width.
+    fn bracket(&self, z: &Tensor<2>) -> Bracket {
+        let BernsteinConfig { bound, gap, .. } = self.config;
+        let shift = 2.0 * bound * gap;
+        let below = z.clone().lower_equal_elem(-bound);
+        let above = z.clone().greater_equal_elem(bound);
+        let end = |end: f64| {
+            let inside = z.zeros_like() + end;
+            let placed = inside.mask_where(below.clone(), z.clone() + shift);
+            placed.mask_where(above.clone(), z.clone() - shift)
+        };
+        Bracket::Known { low: end(-bound), high: end(bound) }
+    }
+}
+
+impl Curved for Bernstein {
+    type Curve = Polynomial;
+
+    fn curve(&self, params: Tensor<3>) -> Polynomial {
+        let BernsteinConfig { degree, bound, min_rise, .. } = self.config;
+        let [batch, free, n] = params.dims();
+        let share = burn::tensor::activation::softmax(tamed(params), 1);
+        let share = share * (1.0 - min_rise * free as f64) + min_rise;
+        let fixed = 2.0 * bound / degree as f64;
+        let end = share.clone().narrow(1, 0, 1).zeros_like().detach() + fixed;
+        let end = end.expand([batch, FIXED, n]);
+        let total = 2.0 * bound - (2 * FIXED) as f64 * fixed;
+        let rise = Tensor::cat(vec![end.clone(), share * total, end], 1);
+        let from = rise.clone().cumsum(1) - rise.clone() - bound;
+        Polynomial { from, rise, config: self.config }
+    }
+}
+
+impl Univariate for Bernstein {
+    fn params_per_element(&self) -> usize {
+        self.config.degree - 2 * FIXED
+    }
+
+    fn forward(&self, x: Tensor<2>, params: Tensor<3>) -> (Tensor<2>, Tensor<1>) {
+        curve::forward(self, x, params)
+    }
+
+    fn inverse(&self, z: Tensor<2>, params: Tensor<3>) -> Tensor<2> {
+        curve::inverse(self, z, params)
+    }
+}

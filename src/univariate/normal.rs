@@ -1,0 +1,135 @@
+//! Tails and quantiles of the standard normal, to the last digits anywhere. All outside any graph.
+
+use burn::tensor::Tensor;
+
+use crate::math::LN_2PI;
+
+/// `sqrt(2 pi)`.
+const ROOT_2PI: f64 = 2.506_628_274_631_000_5;
+
+/// With `s = (t - 4) / (t + 4)` and `t >= 0`, the powers of `s` in
+/// `(1 + t sqrt(pi / 2)) e^(t^2 / 2) Phi(-t)`, which falls from 1/2 to a little less and rises again
+/// to 1/2. Chebyshev interpolation at 80 points with 50 digits; error below 2e-16. The substitution is
+/// that of Shepherd and Laframboise (1981), Mathematics of Computation 36, 249.
+const POWERS: [f64; 24] = [
+    0.567_715_407_129_090_3,
+    -0.078_035_683_426_330_24,
+    -0.013_961_083_648_828_643,
+    0.054_009_740_629_609,
+    -0.048_172_496_065_473_08,
+    0.024_630_732_379_580_116,
+    -0.006_398_124_452_974_592_6,
+    -0.000_519_796_032_316_119_1,
+    0.000_918_340_746_983_134_5,
+    -0.000_106_811_181_083_853_74,
+    -0.000_117_364_468_026_275_58,
+    2.546_024_710_596_610_8e-5,
+    1.816_832_928_702_292_2e-5,
+    -4.092_991_913_908_144e-6,
+    -3.441_233_281_000_83e-6,
+    4.575_561_063_287_811e-7,
+    7.144_465_877_971_345e-7,
+    1.183_599_645_022_344_4e-8,
+    -1.407_994_479_341_752_4e-7,
+    -2.549_552_606_946_667_7e-8,
+    2.197_715_575_419_952e-8,
+    7.373_399_180_853_07e-9,
+    -1.925_072_462_634_741e-9,
+    -8.946_268_548_901_361e-10,
+];
+
+/// Newton steps of [`quantile`]: monotone from the right, quadratic, last digit after 5.
+const STEPS: usize = 6;
+
+/// `ln(e^(t^2 / 2) Phi(-t))` for `t >= 0`.
+fn log_scaled_tail<const D: usize>(t: Tensor<D>) -> Tensor<D> {
+    let s = (t.clone() - 4.0) / (t.clone() + 4.0);
+    let [powers @ .., last] = POWERS;
+    let start = s.clone() * last;
+    let (first, rest) = powers.split_first().expect("23 of them");
+    let sum = rest.iter().rev().fold(start, |sum, power| (sum + *power) * s.clone()) + *first;
+    sum.log() - (t * (0.5 * ROOT_2PI)).log1p()
+}
+
+/// `ln Phi(-y)`, and the logarithm of the hazard `phi(y) / Phi(-y)`.
+pub(super) fn upper_tail<const D: usize>(y: Tensor<D>) -> (Tensor<D>, Tensor<D>) {
+    let distance = y.clone().abs();
+    let scaled = log_scaled_tail(distance.clone());
+    let square = distance.square() * -0.5;
+    let small = scaled.clone() + square.clone();
+    let large = small.clone().exp().neg().log1p();
+    let below = y.lower_elem(0.0);
+    let hazard = scaled.mask_where(below.clone(), large.clone() - square).neg() - 0.5 * LN_2PI;
+    (small.mask_where(below, large), hazard)
+}
+
+/// The `t >= 0` with `ln Phi(-t) = log_tail`; 0 for a tail of a half or more.
+pub(super) fn quantile<const D: usize>(log_tail: Tensor<D>) -> Tensor<D> {
+    let half = (log_tail.clone() + std::f64::consts::LN_2).clamp_max(0.0);
+    // Phi(-t) <= exp(-t^2 / 2) / 2
+    let start = (half * -2.0).sqrt();
+    (0..STEPS).fold(start, |t, _| {
+        let scaled = log_scaled_tail(t.clone());
+        let error = t.clone().square() * -0.5 + scaled.clone() - log_tail.clone();
+        (t + error * scaled.exp() * ROOT_2PI).clamp_min(0.0)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{DType, Device, TensorData};
+
+    use super::*;
+
+    /// `x` and `ln Phi(x)`, computed with 40 digits.
+    const LOG_CDF: [(f64, f64); 9] = [
+        (-40.0, -804.608_442_013_753_8),
+        (-10.0, -53.231_285_150_512_47),
+        (-5.0, -15.064_998_393_988_726),
+        (-1.0, -1.841_021_645_009_263_5),
+        (-0.1, -0.776_154_592_730_273_3),
+        (0.0, -std::f64::consts::LN_2),
+        (0.3, -0.481_410_161_588_481_2),
+        (2.0, -0.023_012_909_328_963_488),
+        (7.0, -1.279_812_543_886_654e-12),
+    ];
+
+    fn row(values: &[f64], dtype: DType) -> Tensor<1> {
+        Tensor::from_data(
+            TensorData::new(values.to_vec(), [values.len()]),
+            (&Device::flex(), dtype),
+        )
+    }
+
+    fn host(x: Tensor<1>) -> Vec<f64> {
+        x.into_data().iter::<f64>().collect()
+    }
+
+    #[test]
+    fn tails_and_hazards_to_the_last_digits() {
+        for (dtype, allowed) in [(DType::F64, 1e-15), (DType::F32, 3e-7)] {
+            let y = LOG_CDF.map(|(x, _)| -x);
+            let (tails, hazards) = upper_tail(row(&y, dtype));
+            let (tails, hazards) = (host(tails), host(hazards));
+            for (at, (x, expected)) in LOG_CDF.into_iter().enumerate() {
+                let error = (tails[at] - expected).abs() / expected.abs().max(1e-6);
+                assert!(error < allowed, "ln Phi({x}) = {:e}, {error:e} off", tails[at]);
+                let expected = -0.5 * (x * x + LN_2PI) - expected;
+                let error = (hazards[at] - expected).abs() / expected.abs().max(1.0);
+                let allowed = allowed * (1.0 + x * x); // cancellation in what is expected
+                assert!(error < allowed, "hazard at {}: {error:e} off", -x);
+            }
+        }
+    }
+
+    #[test]
+    fn quantiles_undo_tails() {
+        let t = [0.0, 1e-12, 1e-3, 0.3, 1.0, 3.0, 8.0, 40.0, 1e3, 1e6];
+        for (dtype, allowed) in [(DType::F64, 1e-15), (DType::F32, 4e-7)] {
+            let found = host(quantile(upper_tail(row(&t, dtype)).0));
+            for (t, found) in t.into_iter().zip(found) {
+                assert!((t - found).abs() <= allowed * t.max(1.0), "{found} of {t} in {dtype:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Dense layers for scalar maps with weights: one for all elements, or one for each.
+
+use burn::module::{Module, Param};
+use burn::nn::Initializer;
+use burn::tensor::{Device, Tensor};
+
+use crate::param::{index_tensor, replaced};
+
+/// `h W + b`, once for every element that has weights of its own: rows of `[S, rows, inputs]`, weights
+/// `[S, inputs, outputs]`, where `S` is 1 for weights that all elements share.
+#[derive(Module, Debug)]
+pub(crate) struct Stacked {
+    weight: Param<Tensor<3>>,
+    bias: Param<Tensor<3>>,
+}
+
+impl Stacked {
+    /// A layer with weights uniform within `1 / sqrt(inputs)`, as PyTorch and zuko start them.
+    pub fn new(stack: usize, inputs: usize, outputs: usize, device: &Device) -> Self {
+        let reach = (inputs as f64).sqrt().recip();
+        let uniform = Initializer::Uniform { min: -reach, max: reach };
+        let weight = uniform.init::<3, _>([stack, inputs, outputs], device);
+        Self { weight, bias: uniform.init([stack, 1, outputs], device) }
+    }
+
+    /// A layer with these weights, `[S, inputs, outputs]` and `[S, 1, outputs]`.
+    pub fn from_weights(weight: Tensor<3>, bias: Tensor<3>) -> Self {
+        Self { weight: Param::from_tensor(weight), bias: Param::from_tensor(bias) }
+    }
+
+    /// Layers from `widths[k]` to `widths[k + 1]`.
+    pub fn chain(stack: usize, widths: &[usize], device: &Device) -> Vec<Self> {
+        widths.windows(2).map(|pair| Self::new(stack, pair[0], pair[1], device)).collect()
+    }
+
+    pub fn weight(&self) -> Tensor<3> {
+        self.weight.val()
+    }
+
+    pub fn bias(&self) -> Tensor<3> {
+        self.bias.val()
+    }
+
+    /// `S`, inputs and outputs.
+    pub fn dims(&self) -> [usize; 3] {
+        self.weight.lazy_shape().dims()
+    }
+
+    /// The same with its weights and its bias times a number per element, and another bias added.
+    pub fn scaled(self, scale: Tensor<3>, shift: Tensor<3>) -> Self {
+        let weight = self.weight().without_autodiff() * scale.clone();
+        let bias = self.bias().without_autodiff() * scale + shift;
+        Self { weight: replaced(self.weight, weight), bias: replaced(self.bias, bias) }
+    }
+
+    /// The same at zero.
+    pub fn zeroed(self) -> Self {
+        let (weight, bias) = (self.weight().zeros_like(), self.bias().zeros_like());
+        Self { weight: replaced(self.weight, weight), bias: replaced(self.bias, bias) }
+    }
+
+    /// The layers of these elements alone.
+    pub fn of(&self, elements: &[usize]) -> Self {
+        let of = |param: &Param<Tensor<3>>| {
+            param.clone().map(|value| {
+                let indices = index_tensor(elements, &value.device());
+                value.select(0, indices)
+            })
+        };
+        Self { weight: of(&self.weight), bias: of(&self.bias) }
+    }
+}
+
+/// How elements are laid out before their network: `[S, rows, P]`, one row per value.
+#[derive(Clone, Copy)]
+pub(super) struct Rows {
+    batch: usize,
+    n: usize,
+    stack: usize,
+}
+
+impl Rows {
+    /// # Panics
+    ///
+    /// If there are networks for another number of elements.
+    pub fn new(layer: &str, stack: usize, [batch, n]: [usize; 2]) -> Self {
+        assert!(
+            stack == 1 || stack == n,
+            "{layer}: expected {stack} elements, one for each of its networks, found {n}"
+        );
+        Self { batch, n, stack }
+    }
+
+    /// Parameters `[batch, P, n]`, a row for every value.
+    pub fn params(self, params: Tensor<3>) -> Tensor<3> {
+        let [_, width, _] = params.dims();
+        if self.stack == 1 {
+            let rows = params.swap_dims(1, 2);
+            return rows.reshape([1, self.batch * self.n, width]);
+        }
+        params.permute([2, 0, 1])
+    }
+
+    /// Values `[batch, n]`.
+    pub fn values(self, x: Tensor<2>) -> Tensor<3> {
+        self.params(x.reshape([self.batch, 1, self.n]))
+    }
+
+    /// Back to `[batch, n]`.
+    pub fn back(self, rows: Tensor<3>) -> Tensor<2> {
+        let Self { batch, n, stack } = self;
+        if stack == 1 {
+            return rows.reshape([batch, n]);
+        }
+        rows.reshape([n, batch]).transpose()
+    }
+}

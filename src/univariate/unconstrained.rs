@@ -1,0 +1,239 @@
+//! Unconstrained monotonic network: the integral of a positive network.
+//!
+//! forward   z = c + integral from 0 to x of g(u; s) du,   g = exp(h / (1 + |h / 7|)),  h = net(u, s)
+//! log-det   sum of ln g(x; s)
+//! inverse   by search
+//!
+//! The weights of the network are the layer's own; the parameters of an element are the signal `s`, by
+//! which the features before it steer the network, and the constant `c`.
+//!
+//! Paper: Wehenkel, Louppe (2019), Unconstrained Monotonic Neural Networks, sections 2 and 3,
+//! arXiv:1908.05164, with Gauss-Legendre in the place of Clenshaw-Curtis quadrature.
+//! Same numbers as zuko 1.6 `UMNN` in its `UNAF`, with an ELU for activation.
+
+use burn::config::Config;
+use burn::module::Module;
+use burn::tensor::{Device, Tensor, TensorData};
+
+use super::curve::{self, Curve, Curved, tamed, tamed_constant};
+use super::quadrature::gauss_legendre;
+use super::stacked::{Rows, Stacked};
+use super::{Univariate, param};
+use crate::conditioner::{Activation, ActivationConfig};
+use crate::error::{Error, Result, at_least, expect_valid};
+
+/// Bound of the log-slope. Without it one bad batch drives the slope to infinity. Value from zuko.
+const LOG_SLOPE_BOUND: f64 = 7.0;
+
+/// Configuration of an [`UnconstrainedMonotonic`].
+///
+/// ```
+/// use burn_flows::univariate::UnconstrainedMonotonicConfig;
+///
+/// let config = UnconstrainedMonotonicConfig::new().with_hidden(vec![32, 32]).with_nodes(16);
+/// assert!(config.validate().is_ok());
+/// let error = config.with_nodes(0).validate().unwrap_err();
+/// assert_eq!(
+///     error.to_string(),
+///     "UnconstrainedMonotonicConfig.nodes: must be at least 1, found 0"
+/// );
+/// ```
+#[derive(Config, Debug)]
+pub struct UnconstrainedMonotonicConfig {
+    /// Signals of an element; it has one parameter more.
+    #[config(default = 16)]
+    pub signal: usize,
+    /// Widths of the hidden layers.
+    #[config(default = "vec![64, 64]")]
+    pub hidden: Vec<usize>,
+    /// The activation between layers. The smoother, the better the quadrature; zuko has an ELU.
+    #[config(default = "ActivationConfig::Silu")]
+    pub activation: ActivationConfig,
+    /// Nodes of the quadrature.
+    #[config(default = 32)]
+    pub nodes: usize,
+    /// Up to this distance from zero the network is integrated; from there on the map is straight.
+    #[config(default = 20.0)]
+    pub bound: f64,
+    /// Elements with a network each, as many as the layer moves; 0 for one network that all share.
+    #[config(default = 0)]
+    pub elements: usize,
+}
+
+/// An integrated positive network, made by [`UnconstrainedMonotonicConfig::init`].
+///
+/// Parameters in this order: `signal` signals, then the constant. A fresh map is `x + c`: the last layer
+/// of its network starts at zero.
+///
+/// # Numerics
+///
+/// The log-slope is that of the integral, and the gradient in `x` is, too; the quadrature is the
+/// integral up to its own error, which a smooth activation makes small (12 digits with the defaults on
+/// weights of ordinary size). The slope stays between 1/1000 and 1000. Signals are clamped to a million
+/// of both signs.
+///
+/// # Panics
+///
+/// If it has a network for each element, and there is another number of them.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::univariate::{UnconstrainedMonotonicConfig, Univariate};
+///
+/// let device = Device::flex();
+/// let config = UnconstrainedMonotonicConfig::new().with_signal(2).with_hidden(vec![8]);
+/// let map = burn_flows::testing::moved(config.init(&device), 1);
+/// let x = Tensor::<2>::from_data([[-1.0, 0.0, 3.0]], &device);
+/// let params = Tensor::<3>::from_data([[[0.0, 0.0, 0.5], [0.0, 0.0, -1.0], [2.0; 3]]], &device);
+/// let (z, _) = map.forward(x.clone(), params.clone());
+/// assert_eq!(z.clone().into_data().iter::<f32>().nth(1), Some(2.0)); // an empty integral
+/// map.inverse(z, params).into_data().assert_approx_eq::<f32>(&x.into_data(), Default::default());
+/// ```
+#[derive(Module, Debug)]
+pub struct UnconstrainedMonotonic {
+    layers: Vec<Stacked>,
+    activation: Activation,
+    nodes: usize,
+    bound: f64,
+}
+
+impl UnconstrainedMonotonicConfig {
+    /// Says which field cannot be, and why.
+    pub fn validate(&self) -> Result<()> {
+        const NAME: &str = "UnconstrainedMonotonicConfig";
+        at_least(NAME, "signal", 1, self.signal)?;
+        at_least(NAME, "nodes", 1, self.nodes)?;
+        if !self.activation.is_elementwise() {
+            let reason = "must work element by element: the units of a layer stay as many";
+            return Err(Error::config(NAME, "activation", reason.to_string()));
+        }
+        if !(self.bound > 0.0 && self.bound <= curve::FAR) {
+            let reason = format!("must be in (0, {:e}], found {}", curve::FAR, self.bound);
+            return Err(Error::config(NAME, "bound", reason));
+        }
+        if self.hidden.is_empty() || self.hidden.contains(&0) {
+            let reason = format!("needs layers of at least 1 unit, found {:?}", self.hidden);
+            return Err(Error::config(NAME, "hidden", reason));
+        }
+        Ok(())
+    }
+
+    /// The map, with weights from the device's generator.
+    ///
+    /// # Panics
+    ///
+    /// With the text of [`validate`](Self::validate).
+    pub fn init(&self, device: &Device) -> UnconstrainedMonotonic {
+        expect_valid(self.validate());
+        let widths = [&[1 + self.signal], &self.hidden[..], &[1]].concat();
+        let mut layers = Stacked::chain(self.elements.max(1), &widths, device);
+        let last = layers.pop().expect("at least two");
+        layers.push(last.zeroed());
+        self.with_layers(layers, device)
+    }
+
+    /// The map of these layers, whose inputs are `u` and then the signal.
+    pub(crate) fn with_layers(
+        &self,
+        layers: Vec<Stacked>,
+        device: &Device,
+    ) -> UnconstrainedMonotonic {
+        let activation = self.activation.init(device);
+        UnconstrainedMonotonic { layers, activation, nodes: self.nodes, bound: self.bound }
+    }
+}
+
+/// The integrand with the signals of a batch.
+pub(super) struct Integrand {
+    rows: Rows,
+    /// Of `u` into the first layer, `[S, 1, units]`, and what the signals add there.
+    entry: Tensor<3>,
+    steered: Tensor<3>,
+    constant: Tensor<2>,
+    map: UnconstrainedMonotonic,
+}
+
+impl Integrand {
+    /// `ln g` of values `[S, rows, nodes]`, in the same shape.
+    fn log_slope(&self, u: Tensor<3>) -> Tensor<3> {
+        let [stack, rows, nodes] = u.dims();
+        let units = self.entry.dims()[2];
+        let entry = self.entry.clone().reshape([stack, 1, 1, units]);
+        let steered = self.steered.clone().reshape([stack, rows, 1, units]);
+        let h: Tensor<4> = u.reshape([stack, rows, nodes, 1]) * entry + steered;
+        let mut h: Tensor<3> = h.reshape([stack, rows * nodes, units]);
+        for layer in &self.map.layers[1..] {
+            h = self.map.activation.forward(h).matmul(layer.weight()) + layer.bias();
+        }
+        // Not `/ bound`: burn 0.22 rounds the gradient of a division by a number to f32.
+        let h = h.clone() / (h.abs() * LOG_SLOPE_BOUND.recip() + 1.0);
+        h.reshape([stack, rows, nodes])
+    }
+}
+
+impl Curve for Integrand {
+    fn limit(&self) -> f64 {
+        self.map.bound
+    }
+
+    fn at(&self, x: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
+        let (nodes, weights) = gauss_legendre(self.map.nodes);
+        let options = (&x.device().without_autodiff(), x.dtype());
+        let rule = |values: Vec<f64>| {
+            let count = values.len();
+            Tensor::<3>::from_data(TensorData::new(values, [1, 1, count]), options)
+        };
+        let x = self.rows.values(x);
+        let plain = x.clone().without_autodiff();
+        let g = self.log_slope(plain.clone() * rule(nodes)).exp();
+        let area = (g * rule(weights)).sum_dim(2) * plain.clone();
+        let log_slope = self.log_slope(x.clone());
+        // The gradient in `x` is the integrand, not that of the quadrature.
+        let area = (x - plain) * log_slope.clone().without_autodiff().exp() + area;
+        (self.rows.back(area) + self.constant.clone(), self.rows.back(log_slope))
+    }
+}
+
+impl Curved for UnconstrainedMonotonic {
+    type Curve = Integrand;
+
+    fn curve(&self, params: Tensor<3>) -> Integrand {
+        let [batch, width, n] = params.dims();
+        let signal = width - 1;
+        let [stack, ..] = self.layers[0].dims();
+        let rows = Rows::new("UnconstrainedMonotonic", stack, [batch, n]);
+        let weight = self.layers[0].weight();
+        let steer = weight.clone().narrow(1, 1, signal);
+        let signals = rows.params(tamed(params.clone().narrow(1, 0, signal)));
+        let steered = signals.matmul(steer) + self.layers[0].bias();
+        let entry = weight.narrow(1, 0, 1);
+        let constant = tamed_constant(param(&params, signal));
+        Integrand { rows, entry, steered, constant, map: self.clone() }
+    }
+
+    fn in_graph(&self) -> bool {
+        self.layers[0].weight().is_autodiff()
+    }
+}
+
+impl Univariate for UnconstrainedMonotonic {
+    fn params_per_element(&self) -> usize {
+        self.layers[0].dims()[1]
+    }
+
+    fn forward(&self, x: Tensor<2>, params: Tensor<3>) -> (Tensor<2>, Tensor<1>) {
+        curve::forward(self, x, params)
+    }
+
+    fn inverse(&self, z: Tensor<2>, params: Tensor<3>) -> Tensor<2> {
+        curve::inverse(self, z, params)
+    }
+
+    fn of_elements(&self, elements: &[usize]) -> Option<Self> {
+        let own = self.layers[0].dims()[0] > 1;
+        own.then(|| Self {
+            layers: self.layers.iter().map(|l| l.of(elements)).collect(),
+            ..self.clone()
+        })
+    }
+}
