@@ -12,7 +12,10 @@ use burn_flows::bijector::{
 use burn_flows::burn::module::Module;
 use burn_flows::burn::tensor::Device;
 use burn_flows::testing::moved;
-use burn_flows::univariate::{Additive, Affine, RationalQuadraticConfig};
+use burn_flows::univariate::{
+    Additive, Affine, AnyUnivariateConfig, CubicSplineConfig, LinearSplineConfig,
+    QuadraticSplineConfig, RationalQuadraticConfig,
+};
 use criterion::{Criterion, criterion_group, criterion_main};
 
 const BATCH: usize = 1024;
@@ -79,6 +82,16 @@ fn layers(criterion: &mut Criterion) {
     }
     let spline = RationalQuadraticConfig::new().init();
     layer(criterion, "coupling_spline", &coupling(Mask::Halves).init(spline, &device));
+    for (name, spline) in [
+        ("coupling_linear_spline", AnyUnivariateConfig::LinearSpline(LinearSplineConfig::new())),
+        (
+            "coupling_quadratic_spline",
+            AnyUnivariateConfig::QuadraticSpline(QuadraticSplineConfig::new()),
+        ),
+        ("coupling_cubic_spline", AnyUnivariateConfig::CubicSpline(CubicSplineConfig::new())),
+    ] {
+        layer(criterion, name, &coupling(Mask::Halves).init(spline.init(), &device));
+    }
     let masked = MaskedAutoregressiveConfig::new(FEATURES);
     let masked = masked.init(RationalQuadraticConfig::new().init(), &device);
     layer(criterion, "autoregressive_spline", &masked);

@@ -4,7 +4,11 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{Additive, Affine, RationalQuadratic, RationalQuadraticConfig, ScaleMap, Univariate};
+use super::{
+    Additive, Affine, CubicSpline, CubicSplineConfig, LinearSpline, LinearSplineConfig,
+    QuadraticSpline, QuadraticSplineConfig, RationalQuadratic, RationalQuadraticConfig, ScaleMap,
+    Univariate,
+};
 use crate::error::Result;
 
 /// The scalar maps of this crate behind one type, for stacks known only at run time.
@@ -22,6 +26,12 @@ pub enum AnyUnivariate {
     Additive(Additive),
     /// [`Affine`].
     Affine(Affine),
+    /// [`CubicSpline`].
+    CubicSpline(CubicSpline),
+    /// [`LinearSpline`].
+    LinearSpline(LinearSpline),
+    /// [`QuadraticSpline`].
+    QuadraticSpline(QuadraticSpline),
     /// [`RationalQuadratic`].
     RationalQuadratic(RationalQuadratic),
 }
@@ -34,6 +44,12 @@ pub enum AnyUnivariateConfig {
     Additive,
     /// [`Affine`] with its scale map.
     Affine(ScaleMap),
+    /// [`CubicSpline`].
+    CubicSpline(CubicSplineConfig),
+    /// [`LinearSpline`].
+    LinearSpline(LinearSplineConfig),
+    /// [`QuadraticSpline`].
+    QuadraticSpline(QuadraticSplineConfig),
     /// [`RationalQuadratic`].
     RationalQuadratic(RationalQuadraticConfig),
 }
@@ -44,6 +60,9 @@ impl AnyUnivariateConfig {
         match self {
             Self::Additive => Ok(()),
             Self::Affine(scale_map) => scale_map.validate(),
+            Self::CubicSpline(config) => config.validate(),
+            Self::LinearSpline(config) => config.validate(),
+            Self::QuadraticSpline(config) => config.validate(),
             Self::RationalQuadratic(config) => config.validate(),
         }
     }
@@ -57,6 +76,9 @@ impl AnyUnivariateConfig {
         match *self {
             Self::Additive => AnyUnivariate::Additive(Additive::default()),
             Self::Affine(scale_map) => AnyUnivariate::Affine(Affine::new(scale_map)),
+            Self::CubicSpline(config) => AnyUnivariate::CubicSpline(config.init()),
+            Self::LinearSpline(config) => AnyUnivariate::LinearSpline(config.init()),
+            Self::QuadraticSpline(config) => AnyUnivariate::QuadraticSpline(config.init()),
             Self::RationalQuadratic(config) => AnyUnivariate::RationalQuadratic(config.init()),
         }
     }
@@ -67,6 +89,9 @@ macro_rules! each {
         match $self {
             AnyUnivariate::Additive($map) => $body,
             AnyUnivariate::Affine($map) => $body,
+            AnyUnivariate::CubicSpline($map) => $body,
+            AnyUnivariate::LinearSpline($map) => $body,
+            AnyUnivariate::QuadraticSpline($map) => $body,
             AnyUnivariate::RationalQuadratic($map) => $body,
         }
     };

@@ -11,7 +11,10 @@ mod spline;
 pub use additive::Additive;
 pub use affine::{Affine, ScaleMap};
 pub use any::{AnyUnivariate, AnyUnivariateConfig};
-pub use spline::{KnotMap, RationalQuadratic, RationalQuadraticConfig, SplineDomain};
+pub use spline::{
+    CubicSpline, CubicSplineConfig, KnotMap, LinearSpline, LinearSplineConfig, QuadraticSpline,
+    QuadraticSplineConfig, RationalQuadratic, RationalQuadraticConfig, SplineDomain, TailSlope,
+};
 
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;

@@ -17,9 +17,9 @@ use crate::univariate::{Affine, AnyUnivariate, ScaleMap, Univariate};
 /// `softplus(u) + 1e-3`.
 const SCALE: ScaleMap = ScaleMap::Softplus { offset: 0.0, floor: 1e-3 };
 
-/// `MaskedAffineAutoregressiveTransform` or `MaskedPiecewiseRationalQuadraticAutoregressiveTransform`,
-/// with residual or feed-forward blocks and any masks; the width of the network's last layer says
-/// which.
+/// `MaskedAffineAutoregressiveTransform` or `MaskedPiecewise..AutoregressiveTransform`, with residual or
+/// feed-forward blocks and any masks; the width of the network's last layer says which, and
+/// [`Options::spline`](super::Options::spline) which spline.
 ///
 /// Its inverse here costs about as much as its forward; in nflows, as many times that as there are
 /// features.

@@ -19,7 +19,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::bins::{Axis, Bins, Found, Side, check_bins, check_floor, pick};
+use super::bins::{Axis, Bins, Found, Side, check_bins, check_floor, check_share, pick};
 use super::domain::{Placed, SplineDomain, held};
 use crate::error::{Error, Result, expect_valid};
 use crate::math::{softplus, sum_event};
@@ -139,10 +139,7 @@ impl RationalQuadraticConfig {
             KnotMap::Softmax { logit_scale, slope_offset } => {
                 check_floor(NAME, "min_width", self.min_width, self.bins)?;
                 check_floor(NAME, "min_height", self.min_height, self.bins)?;
-                if !(self.min_slope > 0.0 && self.min_slope < 1.0) {
-                    let reason = format!("must be in (0, 1), found {}", self.min_slope);
-                    return Err(Error::config(NAME, "min_slope", reason));
-                }
+                check_share(NAME, "min_slope", self.min_slope)?;
                 let numbers =
                     [("logit_scale", logit_scale), ("slope_offset", slope_offset.unwrap_or(0.0))];
                 match numbers.into_iter().find(|(_, value)| !value.is_finite()) {
