@@ -181,6 +181,38 @@ splines! {
     cubic_as_nflows: cubic(TAILS).with_min_slope(0.0).with_end_offset(Some(0.0)), 5.0;
 }
 
+/// Where a circle closes the slope is the same on both sides, and for a rational-quadratic spline with
+/// tails, or a quadratic one, it is 1 at the ends.
+#[test]
+fn ends_are_smooth() {
+    fn log_slopes(map: &impl Univariate, at: f64) -> Vec<f64> {
+        let shape = [1, map.params_per_element(), 50];
+        let raw = Noise::seeded(5).normal::<3>(shape, &Device::flex()).cast(DType::F64) * 2.0;
+        let one = |column| {
+            let x = Tensor::<2>::full([1, 1], at, (&Device::flex(), DType::F64));
+            map.forward(x, raw.clone().narrow(2, column, 1)).1.into_scalar::<f64>()
+        };
+        (0..50).map(one).collect()
+    }
+    fn closes(map: impl Univariate) {
+        // Just inside: the end itself counts to the next turn.
+        let (left, right) = (log_slopes(&map, 1e-11 - 3.0), log_slopes(&map, 3.0 - 1e-11));
+        for (left, right) in left.into_iter().zip(right) {
+            assert!((left - right).abs() < 1e-6, "{left} and {right}");
+        }
+    }
+    fn joins(map: impl Univariate) {
+        for slope in [-5.0, 5.0].into_iter().flat_map(|at| log_slopes(&map, at)) {
+            assert!(slope.abs() < 1e-9, "{slope}");
+        }
+    }
+    closes(rqs(CIRCLE).init());
+    closes(quadratic(CIRCLE).init());
+    closes(cubic(CIRCLE).init());
+    joins(rqs(TAILS).init());
+    joins(quadratic(TAILS).init());
+}
+
 /// Raw parameters of zero are the identity, as every map of this crate has it.
 #[test]
 fn raw_zeros_are_the_identity() {

@@ -183,7 +183,7 @@ fn values<const D: usize, S: Subject<D>>(
     let (x2, log_det2) = flow.inverse_with_log_det(latents(z2)?, context.as_ref());
     let x2_alone = flow.inverse(latents(z2)?, context.as_ref());
 
-    let inverse_error = reference.numerical_inverse_error();
+    let inverse_error = reference.inverse_error(DERIVED);
     let inverse = inverse_error.map_or(DERIVED, |e| e + NUMERICAL_INVERSE);
     let floats = |name| Ok::<_, String>(reference.floats(name)?.to_vec());
     let expected_log_det2 = match stated {

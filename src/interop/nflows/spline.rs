@@ -65,11 +65,11 @@ pub(super) fn spline_of(
     options: &Options,
 ) -> Option<AnyUnivariate> {
     let Options { spline, spline_domain: domain, min_width, min_height, min_slope, .. } = *options;
-    // What the ends take beyond `of_bin` parameters for every bin.
-    let bins = |of_bin: usize, at_interval: usize, at_tails: isize| {
+    // A bin takes so many parameters, the ends so many more on an interval and with linear tails.
+    let bins = |of_bin: usize, interval: isize, tails: isize| {
         let ends = match domain {
-            SplineDomain::LinearTails { .. } => at_tails,
-            SplineDomain::Interval { .. } => at_interval as isize,
+            SplineDomain::LinearTails { .. } => tails,
+            SplineDomain::Interval { .. } => interval,
             SplineDomain::Circular { .. } => 0,
         };
         per_element.saturating_add_signed(-ends) / of_bin
@@ -176,4 +176,88 @@ pub(super) fn elementwise_spline_in(
         })?;
     let params = from_f64(raw, [per_element, features], device);
     Ok((Elementwise::from_weights(map, params), features))
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Tensor, TensorData};
+
+    use super::*;
+    use crate::bijector::Bijector;
+    use crate::interop::HostTensor;
+    use crate::noise::Noise;
+
+    const ALL: [Spline; 4] =
+        [Spline::Linear, Spline::Quadratic, Spline::Cubic, Spline::RationalQuadratic];
+
+    #[test]
+    fn the_number_of_parameters_says_how_many_bins() {
+        let tails = SplineDomain::LinearTails { bound: 3.0 };
+        let interval = SplineDomain::Interval { low: 0.0, high: 1.0 };
+        for bins in 2..12 {
+            let counts = [
+                (Spline::Linear, bins, bins),
+                (Spline::Quadratic, 2 * bins - 1, 2 * bins + 1),
+                (Spline::Cubic, 2 * bins + 2, 2 * bins + 2),
+                (Spline::RationalQuadratic, 3 * bins - 1, 3 * bins + 1),
+            ];
+            for (spline, with_tails, on_interval) in counts {
+                for (domain, count) in [(tails, with_tails), (interval, on_interval)] {
+                    let options = Options::new().with_spline(spline).with_spline_domain(domain);
+                    let map = spline_of(count, 1.0, &options).expect("at least two bins");
+                    assert_eq!(map.params_per_element(), count, "{spline:?} {domain:?}");
+                }
+            }
+        }
+        for spline in ALL {
+            assert!(spline_of(1, 1.0, &Options::new().with_spline(spline)).is_none());
+        }
+    }
+
+    /// The raw parameters of three features and two bins on the unit interval, as nflows saves them:
+    /// the dictionary, and the same as the map takes them.
+    fn free(spline: Spline) -> (StateDict, Tensor<3>) {
+        let counts: &[usize] = match spline {
+            Spline::Linear => &[2],
+            Spline::Quadratic => &[2, 3],
+            Spline::Cubic => &[2, 2, 1, 1],
+            Spline::RationalQuadratic => &[2, 2, 3],
+        };
+        let (mut dict, mut all, mut noise) = (StateDict::new(), vec![], Noise::seeded(1));
+        for (name, &count) in spline.parts().iter().zip(counts) {
+            let values: Vec<f64> = (0..3 * count).map(|_| noise.next_normal()).collect();
+            dict.insert(*name, HostTensor::floats(values.clone(), [3, count]));
+            let part = TensorData::new(values, [1, 3, count]);
+            all.push(Tensor::<3>::from_data(part, &Device::flex()).swap_dims(1, 2));
+        }
+        (dict, Tensor::cat(all, 1))
+    }
+
+    #[test]
+    fn free_parameters_are_in_the_order_of_the_map() -> Result<()> {
+        let x = Tensor::<2>::from_data([[0.2, 0.5, 0.9]], &Device::flex());
+        for spline in ALL {
+            let (dict, raw) = free(spline);
+            let options = Options::new().with_spline(spline);
+            let layer = elementwise_spline(&dict, "", &options, &Device::flex())?;
+            let map = spline_of(raw.dims()[1], 1.0, &options).expect("two bins");
+            let found = layer.forward(x.clone(), None).0.into_data();
+            assert_eq!(found, map.forward(x.clone(), raw).0.into_data(), "{spline:?}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn parts_of_another_spline_are_an_error() {
+        for (file, read) in [
+            (Spline::Linear, Spline::RationalQuadratic),
+            (Spline::Quadratic, Spline::Linear),
+            (Spline::RationalQuadratic, Spline::Cubic),
+            (Spline::Cubic, Spline::Quadratic),
+        ] {
+            let options = Options::new().with_spline(read);
+            let error = elementwise_spline(&free(file).0, "", &options, &Device::flex());
+            assert!(error.is_err(), "{file:?} read as {read:?}");
+        }
+    }
 }
