@@ -13,9 +13,10 @@ use burn_flows::burn::module::Module;
 use burn_flows::burn::tensor::Device;
 use burn_flows::testing::moved;
 use burn_flows::univariate::{
-    Additive, Affine, AnyUnivariateConfig, BernsteinConfig, DeepSigmoidalConfig,
-    GaussianizationConfig, HalfTurn, MixtureOfLogisticsConfig, NeuralConfig,
-    RationalQuadraticConfig, SplineDomain, SumOfSquaresConfig, UnconstrainedMonotonicConfig,
+    Additive, Affine, AnyUnivariateConfig, BernsteinConfig, CubicSplineConfig, DeepSigmoidalConfig,
+    GaussianizationConfig, HalfTurn, LinearSplineConfig, MixtureOfLogisticsConfig, NeuralConfig,
+    QuadraticSplineConfig, RationalQuadraticConfig, SplineDomain, SumOfSquaresConfig,
+    UnconstrainedMonotonicConfig,
 };
 use criterion::{Criterion, criterion_group, criterion_main};
 
@@ -108,6 +109,16 @@ fn layers(criterion: &mut Criterion) {
     let domain = SplineDomain::LinearTails { bound };
     let turned = HalfTurn::new(RationalQuadraticConfig::new().with_domain(domain).init(), bound);
     layer(criterion, "coupling_half_turn", &coupling(Mask::Halves).init(turned, &device));
+    for (name, spline) in [
+        ("coupling_linear_spline", AnyUnivariateConfig::LinearSpline(LinearSplineConfig::new())),
+        (
+            "coupling_quadratic_spline",
+            AnyUnivariateConfig::QuadraticSpline(QuadraticSplineConfig::new()),
+        ),
+        ("coupling_cubic_spline", AnyUnivariateConfig::CubicSpline(CubicSplineConfig::new())),
+    ] {
+        layer(criterion, name, &coupling(Mask::Halves).init(spline.init(), &device));
+    }
     let masked = MaskedAutoregressiveConfig::new(FEATURES);
     let masked = masked.init(RationalQuadraticConfig::new().init(), &device);
     layer(criterion, "autoregressive_spline", &masked);

@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::half_turn::check_bound;
 use super::{
-    Additive, Affine, Bernstein, BernsteinConfig, DeepSigmoidal, DeepSigmoidalConfig,
-    Gaussianization, GaussianizationConfig, HalfTurn, MixtureOfLogistics, MixtureOfLogisticsConfig,
-    Neural, RationalQuadratic, RationalQuadraticConfig, ScaleMap, SumOfSquares, SumOfSquaresConfig,
-    UnconstrainedMonotonic, Univariate,
+    Additive, Affine, Bernstein, BernsteinConfig, CubicSpline, CubicSplineConfig, DeepSigmoidal,
+    DeepSigmoidalConfig, Gaussianization, GaussianizationConfig, HalfTurn, LinearSpline,
+    LinearSplineConfig, MixtureOfLogistics, MixtureOfLogisticsConfig, Neural, QuadraticSpline,
+    QuadraticSplineConfig, RationalQuadratic, RationalQuadraticConfig, ScaleMap, SumOfSquares,
+    SumOfSquaresConfig, UnconstrainedMonotonic, Univariate,
 };
 use crate::error::Result;
 
@@ -40,6 +41,12 @@ pub enum AnyUnivariate {
     Neural(Neural),
     /// [`HalfTurn`] in front of a [`RationalQuadratic`].
     HalfTurn(HalfTurn<RationalQuadratic>),
+    /// [`CubicSpline`].
+    CubicSpline(CubicSpline),
+    /// [`LinearSpline`].
+    LinearSpline(LinearSpline),
+    /// [`QuadraticSpline`].
+    QuadraticSpline(QuadraticSpline),
     /// [`RationalQuadratic`].
     RationalQuadratic(RationalQuadratic),
     /// [`SumOfSquares`].
@@ -74,6 +81,12 @@ pub enum AnyUnivariateConfig {
         /// The spline behind it.
         spline: RationalQuadraticConfig,
     },
+    /// [`CubicSpline`].
+    CubicSpline(CubicSplineConfig),
+    /// [`LinearSpline`].
+    LinearSpline(LinearSplineConfig),
+    /// [`QuadraticSpline`].
+    QuadraticSpline(QuadraticSplineConfig),
     /// [`RationalQuadratic`].
     RationalQuadratic(RationalQuadraticConfig),
     /// [`SumOfSquares`].
@@ -94,6 +107,9 @@ impl AnyUnivariateConfig {
                 check_bound(*bound)?;
                 spline.validate()
             }
+            Self::CubicSpline(config) => config.validate(),
+            Self::LinearSpline(config) => config.validate(),
+            Self::QuadraticSpline(config) => config.validate(),
             Self::RationalQuadratic(config) => config.validate(),
             Self::SumOfSquares(config) => config.validate(),
         }
@@ -115,6 +131,9 @@ impl AnyUnivariateConfig {
             Self::HalfTurn { bound, spline } => {
                 AnyUnivariate::HalfTurn(HalfTurn::new(spline.init(), bound))
             }
+            Self::CubicSpline(config) => AnyUnivariate::CubicSpline(config.init()),
+            Self::LinearSpline(config) => AnyUnivariate::LinearSpline(config.init()),
+            Self::QuadraticSpline(config) => AnyUnivariate::QuadraticSpline(config.init()),
             Self::RationalQuadratic(config) => AnyUnivariate::RationalQuadratic(config.init()),
             Self::SumOfSquares(config) => AnyUnivariate::SumOfSquares(config.init()),
         }
@@ -132,6 +151,9 @@ macro_rules! each {
             AnyUnivariate::MixtureOfLogistics($map) => $body,
             AnyUnivariate::Neural($map) => $body,
             AnyUnivariate::HalfTurn($map) => $body,
+            AnyUnivariate::CubicSpline($map) => $body,
+            AnyUnivariate::LinearSpline($map) => $body,
+            AnyUnivariate::QuadraticSpline($map) => $body,
             AnyUnivariate::RationalQuadratic($map) => $body,
             AnyUnivariate::SumOfSquares($map) => $body,
             AnyUnivariate::UnconstrainedMonotonic($map) => $body,

@@ -47,7 +47,10 @@ pub use gaussianization::{Gaussianization, GaussianizationConfig};
 pub use half_turn::HalfTurn;
 pub use mixture_of_logistics::{MixtureOfLogistics, MixtureOfLogisticsConfig};
 pub use neural::{Neural, NeuralConfig};
-pub use spline::{KnotMap, RationalQuadratic, RationalQuadraticConfig, SplineDomain};
+pub use spline::{
+    CubicSpline, CubicSplineConfig, KnotMap, LinearSpline, LinearSplineConfig, QuadraticSpline,
+    QuadraticSplineConfig, RationalQuadratic, RationalQuadraticConfig, SplineDomain, TailSlope,
+};
 pub use sum_of_squares::{SumOfSquares, SumOfSquaresConfig};
 pub use unconstrained::{UnconstrainedMonotonic, UnconstrainedMonotonicConfig};
 

@@ -15,9 +15,10 @@ use burn_flows::model::{
 };
 use burn_flows::testing::{Check, Suite};
 use burn_flows::univariate::{
-    Additive, Affine, AnyUnivariateConfig, BernsteinConfig, DeepSigmoidalConfig,
-    GaussianizationConfig, HalfTurn, KnotMap, MixtureOfLogisticsConfig, RationalQuadratic,
-    ScaleMap, SplineDomain, SumOfSquaresConfig,
+    Additive, Affine, AnyUnivariateConfig, BernsteinConfig, CubicSplineConfig, DeepSigmoidalConfig,
+    GaussianizationConfig, HalfTurn, KnotMap, LinearSplineConfig, MixtureOfLogisticsConfig,
+    QuadraticSplineConfig, RationalQuadratic, ScaleMap, SplineDomain, SumOfSquaresConfig,
+    TailSlope,
 };
 
 use crate::layers::*;
@@ -146,6 +147,36 @@ rows! {
     rqs_autoregressive_unit_passes: masked_spline(4, 0, rqs(3, UNIT).init()).with_inverse(InverseMethod::Passes), inside(0.0, 1.0).autoregressive(&[0, 1, 2, 3]);
     rqs_autoregressive_circle: masked_spline(4, 0, rqs(4, CIRCLE).init()), at_ends(std::f64::consts::PI).autoregressive(&[0, 1, 2, 3]);
     rqs_autoregressive_circle_passes: masked_spline(4, 1, rqs(4, CIRCLE).init()).with_inverse(InverseMethod::Passes), at_ends(std::f64::consts::PI).with_context(1).autoregressive(&[0, 1, 2, 3]);
+    linear_spline_coupling: spline(linear(8, TAILS)), at_ends(3.0);
+    linear_spline_coupling_two_bins: spline(linear(2, TAILS)), at_ends(3.0);
+    linear_spline_coupling_unit: spline(linear(6, UNIT)), inside(0.0, 1.0);
+    linear_spline_coupling_circle: spline(linear(5, CIRCLE)), at_ends(std::f64::consts::PI);
+    linear_spline_coupling_no_floor: spline(LinearSplineConfig::new().with_bins(5).with_domain(UNIT).with_min_height(0.0).init()), inside(0.0, 1.0);
+    linear_spline_autoregressive: masked_spline(4, 0, linear(5, TAILS)), at_ends(3.0).autoregressive(&[0, 1, 2, 3]);
+    linear_spline_autoregressive_unit: masked_spline(4, 2, linear(3, UNIT)), inside(0.0, 1.0).with_context(2).autoregressive(&[0, 1, 2, 3]);
+    linear_spline_elementwise: Elementwise::new(linear(4, TAILS), 4, &DEVICE), at_ends(3.0);
+    linear_spline_any: spline(AnyUnivariateConfig::LinearSpline(LinearSplineConfig::new()).init()), at_ends(5.0);
+
+    quadratic_spline_coupling: spline(quadratic(8, TAILS)), at_ends(3.0);
+    quadratic_spline_coupling_two_bins: spline(quadratic(2, TAILS)), at_ends(3.0);
+    quadratic_spline_coupling_unit: spline(quadratic(6, UNIT)), inside(0.0, 1.0);
+    quadratic_spline_coupling_circle: spline(quadratic(5, CIRCLE)), at_ends(std::f64::consts::PI);
+    quadratic_spline_coupling_as_nflows: spline(QuadraticSplineConfig::new().with_bins(5).with_domain(TAILS).with_tail_slope(TailSlope::Nflows).with_logit_scale(0.5).init()), at_ends(3.0);
+    quadratic_spline_autoregressive: masked_spline(4, 0, quadratic(5, TAILS)), at_ends(3.0).autoregressive(&[0, 1, 2, 3]);
+    quadratic_spline_autoregressive_unit: masked_spline(4, 2, quadratic(3, UNIT)), inside(0.0, 1.0).with_context(2).autoregressive(&[0, 1, 2, 3]);
+    quadratic_spline_elementwise: Elementwise::new(quadratic(3, CIRCLE), 4, &DEVICE), at_ends(std::f64::consts::PI);
+    quadratic_spline_any: spline(AnyUnivariateConfig::QuadraticSpline(QuadraticSplineConfig::new()).init()), at_ends(5.0);
+
+    cubic_spline_coupling: spline(cubic(8, TAILS)), at_ends(3.0);
+    cubic_spline_coupling_two_bins: spline(cubic(2, TAILS)), at_ends(3.0);
+    cubic_spline_coupling_unit: spline(cubic(6, UNIT)), inside(0.0, 1.0);
+    cubic_spline_coupling_circle: spline(cubic(5, CIRCLE)), at_ends(std::f64::consts::PI);
+    cubic_spline_coupling_two_bins_circle: spline(cubic(2, CIRCLE)), at_ends(std::f64::consts::PI);
+    cubic_spline_coupling_as_nflows: spline(CubicSplineConfig::new().with_bins(5).with_domain(TAILS).with_min_slope(0.0).with_end_offset(Some(0.0)).with_logit_scale(0.5).init()), at_ends(3.0);
+    cubic_spline_autoregressive: masked_spline(4, 0, cubic(5, TAILS)), at_ends(3.0).autoregressive(&[0, 1, 2, 3]);
+    cubic_spline_autoregressive_unit: masked_spline(4, 2, cubic(3, UNIT)), inside(0.0, 1.0).with_context(2).autoregressive(&[0, 1, 2, 3]);
+    cubic_spline_elementwise: Elementwise::new(cubic(2, UNIT), 4, &DEVICE), inside(0.0, 1.0);
+    cubic_spline_any: spline(AnyUnivariateConfig::CubicSpline(CubicSplineConfig::new()).init()), at_ends(5.0);
     rqs_any: spline(AnyUnivariateConfig::RationalQuadratic(rqs(4, TAILS)).init()), at_ends(3.0);
 
     bernstein_coupling: spline(BernsteinConfig::new().init()), at_ends(5.0);

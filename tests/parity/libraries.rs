@@ -45,6 +45,13 @@ fn nflows_options(reference: &Reference) -> nflows::Options {
         Some(bound) => options.with_spline_domain(SplineDomain::LinearTails { bound }),
         None => options,
     };
+    let spline = [
+        ("PiecewiseLinear", nflows::Spline::Linear),
+        ("PiecewiseQuadratic", nflows::Spline::Quadratic),
+        ("PiecewiseCubic", nflows::Spline::Cubic),
+    ];
+    let spline = spline.into_iter().find(|(name, _)| reference.constructor().contains(name));
+    let options = options.with_spline(spline.map(|(_, spline)| spline).unwrap_or_default());
     let least = |key, default| reference.argument(key).unwrap_or(default);
     let (width, height, slope) = (options.min_width, options.min_height, options.min_slope);
     options
