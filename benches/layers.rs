@@ -15,7 +15,7 @@ use burn_flows::testing::moved;
 use burn_flows::univariate::{
     Additive, Affine, AnyUnivariateConfig, BernsteinConfig, CubicSplineConfig, DeepSigmoidalConfig,
     GaussianizationConfig, HalfTurn, LinearSplineConfig, MixtureOfLogisticsConfig, NeuralConfig,
-    QuadraticSplineConfig, RationalQuadraticConfig, SplineDomain, SumOfSquaresConfig,
+    PerElement, QuadraticSplineConfig, RationalQuadraticConfig, SplineDomain, SumOfSquaresConfig,
     UnconstrainedMonotonicConfig,
 };
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -105,6 +105,11 @@ fn layers(criterion: &mut Criterion) {
         "coupling_unconstrained",
         &coupling(Mask::Halves).init(unconstrained, &device),
     );
+    let spline = || RationalQuadraticConfig::new();
+    let angle = spline().with_domain(SplineDomain::Circular { bound: std::f64::consts::PI });
+    let which = (0..FEATURES).map(|i| i % 2).collect();
+    let mixed = PerElement::new(vec![spline().init(), angle.init()], which);
+    layer(criterion, "elementwise_per_element", &Elementwise::new(mixed, FEATURES, &device));
     let bound = std::f64::consts::PI;
     let domain = SplineDomain::LinearTails { bound };
     let turned = HalfTurn::new(RationalQuadraticConfig::new().with_domain(domain).init(), bound);

@@ -11,7 +11,10 @@ use burn::module::{Module, Param};
 use burn::nn::{Initializer, Linear, LinearConfig};
 use burn::tensor::{Device, Tensor, activation};
 
-use super::{Activation, ActivationConfig, Conditioner, Dropout, check_context, check_dropout};
+use super::periodic::PeriodicFeatures;
+use super::{
+    Activation, ActivationConfig, Conditioner, Dropout, Periodic, check_context, check_dropout,
+};
 use crate::error::{Error, Result, at_least, expect_valid};
 
 /// Configuration of an [`Mlp`]; the widths of its ends come from where it is used.
@@ -40,6 +43,8 @@ pub struct MlpConfig {
     /// Starts the last layer at zero, so that the layer it serves starts as the identity (Glow).
     #[config(default = true)]
     pub zero_last: bool,
+    /// Inputs that are angles.
+    pub periodic: Option<Periodic>,
 }
 
 /// A dense conditioner, made by [`MlpConfig::init`].
@@ -65,6 +70,7 @@ pub struct MlpConfig {
 /// ```
 #[derive(Module, Debug)]
 pub struct Mlp {
+    periodic: Option<PeriodicFeatures>,
     input: Linear,
     hidden: Vec<Linear>,
     blocks: Vec<ResidualBlock>,
@@ -117,9 +123,12 @@ impl MlpConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate).
+    /// With the text of [`validate`](Self::validate), or of [`Periodic::validate`].
     pub fn init(&self, d_in: usize, d_out: usize, context: usize, device: &Device) -> Mlp {
         expect_valid(self.validate());
+        if let Some(periodic) = &self.periodic {
+            expect_valid(periodic.validate(d_in));
+        }
         let width = self.hidden[0];
         let pairs = self.hidden.windows(2);
         let (hidden, blocks) = if self.residual {
@@ -129,6 +138,7 @@ impl MlpConfig {
         };
         let last = *self.hidden.last().expect("validated");
         Mlp {
+            periodic: self.periodic.as_ref().and_then(|periodic| periodic.init(device)),
             input: linear(d_in + context, width, false, device),
             hidden,
             blocks,
@@ -189,6 +199,7 @@ impl Mlp {
         );
         let d_in = width - context;
         Self {
+            periodic: None,
             input,
             hidden,
             blocks,
@@ -198,6 +209,14 @@ impl Mlp {
             d_in,
             context,
         }
+    }
+}
+
+#[cfg(feature = "interop")]
+impl Mlp {
+    /// The same network of inputs some of which are angles.
+    pub(crate) fn with_periodic(self, periodic: Option<PeriodicFeatures>) -> Self {
+        Self { periodic, ..self }
     }
 }
 
@@ -213,6 +232,10 @@ impl Conditioner<2> for Mlp {
         check_context("Mlp", self.context, context);
         let [_, width] = kept.dims();
         assert!(width == self.d_in, "Mlp: expected an input of width {}, found {width}", self.d_in);
+        let kept = match &self.periodic {
+            Some(periodic) => periodic.forward(kept),
+            None => kept,
+        };
         let joined = match context {
             Some(c) => Tensor::cat(vec![kept, c.clone()], 1),
             None => kept,

@@ -7,6 +7,7 @@ mod made;
 mod masked_linear;
 mod mlp;
 mod norm_conv;
+mod periodic;
 mod residual_conv;
 mod row_params;
 
@@ -21,6 +22,9 @@ pub(crate) use mlp::linear;
 pub use mlp::{Mlp, MlpConfig, ResidualBlock};
 pub(crate) use norm_conv::NormConv;
 pub use norm_conv::Normalization;
+pub use periodic::Periodic;
+#[cfg(feature = "interop")]
+pub(crate) use periodic::PeriodicFeatures;
 #[cfg(feature = "interop")]
 pub(crate) use residual_conv::ResidualConvBlock;
 pub use residual_conv::{ResidualConvNet, ResidualConvNetConfig};

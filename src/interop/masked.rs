@@ -154,6 +154,26 @@ impl MaskedNet {
         activation: &ActivationConfig,
         device: &Device,
     ) -> Result<MaskedAutoregressive<AnyUnivariate>> {
+        let per_feature = univariate.params_per_element();
+        let rows = |place: usize| (0..features).map(move |feature| per_feature * feature + place);
+        let rows: Vec<usize> = places.into_iter().flat_map(rows).collect();
+        self.output.dense.expect(per_feature * features, self.output.inputs())?;
+        let made = self.made(features, &rows, activation, device)?;
+        Ok(MaskedAutoregressive::new(univariate, made))
+    }
+
+    /// The network that gives parameter `p` of feature `i` by its row `rows[p * features + i]`.
+    ///
+    /// # Errors
+    ///
+    /// If neighbouring layers do not fit, or features depend on each other.
+    pub(super) fn made(
+        self,
+        features: usize,
+        rows: &[usize],
+        activation: &ActivationConfig,
+        device: &Device,
+    ) -> Result<Made> {
         let (name, mut width) = (self.output.name.clone(), self.input.outputs());
         for layer in &self.hidden {
             layer.dense.expect(layer.outputs(), width)?;
@@ -162,14 +182,11 @@ impl MaskedNet {
         for Block { first, second, context } in &self.blocks {
             first.dense.expect(first.outputs(), width)?;
             second.dense.expect(width, first.outputs())?;
-            context.iter().try_for_each(|c| c.expect(first.outputs(), c.inputs()))?;
+            let met = if self.style.gated_context { second } else { first };
+            context.iter().try_for_each(|c| c.expect(met.outputs(), c.inputs()))?;
         }
         self.context.iter().try_for_each(|c| c.expect(self.input.outputs(), c.inputs()))?;
-        let per_feature = univariate.params_per_element();
-        self.output.dense.expect(per_feature * features, width)?;
-        let rows = |place: usize| (0..features).map(move |feature| per_feature * feature + place);
-        let rows: Vec<usize> = places.into_iter().flat_map(rows).collect();
-
+        self.output.dense.expect(self.output.outputs(), width)?;
         let (input, behind) = self.input.split_context(features, device)?;
         let block = |Block { first, second, context }| MaskedBlock {
             first: Masked::masked_linear(first, device),
@@ -181,18 +198,18 @@ impl MaskedNet {
             context: self.context.map(|c| c.linear(device)).or(behind),
             hidden: self.hidden.into_iter().map(|layer| layer.masked_linear(device)).collect(),
             blocks: self.blocks.into_iter().map(block).collect(),
-            output: self.output.pick_outputs(&rows).masked_linear(device),
+            output: self.output.pick_outputs(rows).masked_linear(device),
         };
-        let made = Made::new(layers, features, activation, self.style, device)
-            .map_err(|error| Error::Tensor { name, reason: error.to_string() })?;
-        Ok(MaskedAutoregressive::new(univariate, made))
+        Made::new(layers, features, activation, self.style, device)
+            .map_err(|error| Error::Tensor { name, reason: error.to_string() })
     }
 }
 
-/// nflows' and normflows' `MADE`, without its context: the degrees of the features, the initial
-/// layer, whatever `blocks` holds, and the final layer.
+/// nflows' and normflows' `MADE`: the initial layer, the context's where there is one, whatever
+/// `blocks` holds, and the final layer, whose degrees are those of the features.
 pub(super) struct MadeParts {
     pub(super) input: Masked,
+    pub(super) context: Option<Dense>,
     pub(super) hidden: Vec<Masked>,
     pub(super) blocks: Vec<Block>,
     pub(super) output: Masked,
@@ -202,9 +219,11 @@ impl MadeParts {
     /// Reads them below `scope`.
     pub(super) fn read(scope: &Scope<'_>) -> Result<Self> {
         let (_, [_, features]) = scope.floats_of_rank::<2>("initial_layer.weight")?;
-        let natural: Vec<usize> = (1..=features).collect();
+        let order = Self::order(scope, features)?;
+        let context = scope.has_part("context_layer").then(|| Dense::read(scope, "context_layer"));
+        let context = context.transpose()?;
         let layer = |part: &str, from: &[usize]| Masked::read_by_degrees(scope, part, from, false);
-        let (input, mut degrees) = layer("initial_layer", &natural)?;
+        let (input, mut degrees) = layer("initial_layer", &order)?;
         let (mut hidden, mut blocks) = (vec![], vec![]);
         for index in 0..scope.numbered("blocks").len() {
             let part = format!("blocks.{index}");
@@ -219,17 +238,37 @@ impl MadeParts {
                     let name = format!("{part}.linear_layers.1.degrees");
                     return Err(scope.wrong(&name, "are lower than before the block".into()));
                 }
-                blocks.push(Block { first, second, context: None });
+                let context = match &context {
+                    Some(context) => {
+                        let layer = Dense::read(scope, &format!("{part}.context_layer"))?;
+                        layer.expect(layer.outputs(), context.inputs())?;
+                        Some(layer)
+                    }
+                    None => None,
+                };
+                blocks.push(Block { first, second, context });
                 degrees = next;
             }
         }
-        let (output, degrees) = Masked::read_by_degrees(scope, "final_layer", &degrees, true)?;
-        let per_feature = degrees.len() / features;
-        if !degrees.iter().copied().eq(natural.iter().flat_map(|d| vec![*d; per_feature])) {
-            let reason = "do not number the features".into();
-            return Err(scope.wrong("final_layer.degrees", reason));
+        let (output, _) = Masked::read_by_degrees(scope, "final_layer", &degrees, true)?;
+        Ok(Self { input, context, hidden, blocks, output })
+    }
+
+    /// The degree of every feature, from 1: those of the final layer, whose parameters of one feature
+    /// stand side by side.
+    fn order(scope: &Scope<'_>, features: usize) -> Result<Vec<usize>> {
+        let name = "final_layer.degrees";
+        let degrees = scope.indices(name)?;
+        let per_feature = (degrees.len() / features).max(1);
+        let order: Vec<usize> = degrees.iter().step_by(per_feature).copied().collect();
+        let mut sorted = order.clone();
+        sorted.sort_unstable();
+        if sorted.into_iter().eq(1..=features)
+            && degrees.iter().copied().eq(order.iter().flat_map(|d| vec![*d; per_feature]))
+        {
+            return Ok(order);
         }
-        Ok(Self { input, hidden, blocks, output })
+        Err(scope.wrong(name, "do not number the features".into()))
     }
 }
 

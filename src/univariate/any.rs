@@ -8,9 +8,9 @@ use super::half_turn::check_bound;
 use super::{
     Additive, Affine, Bernstein, BernsteinConfig, CubicSpline, CubicSplineConfig, DeepSigmoidal,
     DeepSigmoidalConfig, Gaussianization, GaussianizationConfig, HalfTurn, LinearSpline,
-    LinearSplineConfig, MixtureOfLogistics, MixtureOfLogisticsConfig, Neural, QuadraticSpline,
-    QuadraticSplineConfig, RationalQuadratic, RationalQuadraticConfig, ScaleMap, SumOfSquares,
-    SumOfSquaresConfig, UnconstrainedMonotonic, Univariate,
+    LinearSplineConfig, MixtureOfLogistics, MixtureOfLogisticsConfig, Neural, PerElement,
+    QuadraticSpline, QuadraticSplineConfig, RationalQuadratic, RationalQuadraticConfig, ScaleMap,
+    SumOfSquares, SumOfSquaresConfig, UnconstrainedMonotonic, Univariate,
 };
 use crate::error::Result;
 
@@ -47,6 +47,8 @@ pub enum AnyUnivariate {
     LinearSpline(LinearSpline),
     /// [`QuadraticSpline`].
     QuadraticSpline(QuadraticSpline),
+    /// [`PerElement`] of any of them.
+    PerElement(PerElement<AnyUnivariate>),
     /// [`RationalQuadratic`].
     RationalQuadratic(RationalQuadratic),
     /// [`SumOfSquares`].
@@ -58,7 +60,8 @@ pub enum AnyUnivariate {
 /// Which [`AnyUnivariate`].
 ///
 /// There is none for [`Neural`] and [`UnconstrainedMonotonic`], which own weights and so need a
-/// device: their own configurations make them.
+/// device: their own configurations make them; nor for [`PerElement`](AnyUnivariate::PerElement), whose
+/// elements only its user knows.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum AnyUnivariateConfig {
@@ -154,6 +157,7 @@ macro_rules! each {
             AnyUnivariate::CubicSpline($map) => $body,
             AnyUnivariate::LinearSpline($map) => $body,
             AnyUnivariate::QuadraticSpline($map) => $body,
+            AnyUnivariate::PerElement($map) => $body,
             AnyUnivariate::RationalQuadratic($map) => $body,
             AnyUnivariate::SumOfSquares($map) => $body,
             AnyUnivariate::UnconstrainedMonotonic($map) => $body,
@@ -184,6 +188,8 @@ impl Univariate for AnyUnivariate {
             Self::UnconstrainedMonotonic(map) => {
                 map.of_elements(elements).map(Self::UnconstrainedMonotonic)
             }
+            Self::HalfTurn(map) => map.of_elements(elements).map(Self::HalfTurn),
+            Self::PerElement(map) => map.of_elements(elements).map(Self::PerElement),
             _ => None,
         }
     }

@@ -32,6 +32,7 @@ mod logistic;
 mod mixture_of_logistics;
 mod neural;
 mod normal;
+mod per_element;
 mod quadrature;
 mod spline;
 mod stacked;
@@ -47,6 +48,7 @@ pub use gaussianization::{Gaussianization, GaussianizationConfig};
 pub use half_turn::HalfTurn;
 pub use mixture_of_logistics::{MixtureOfLogistics, MixtureOfLogisticsConfig};
 pub use neural::{Neural, NeuralConfig};
+pub use per_element::PerElement;
 pub use spline::{
     CubicSpline, CubicSplineConfig, KnotMap, LinearSpline, LinearSplineConfig, QuadraticSpline,
     QuadraticSplineConfig, RationalQuadratic, RationalQuadraticConfig, SplineDomain, TailSlope,

@@ -8,7 +8,7 @@ use burn_flows::Noise;
 use burn_flows::bijector::*;
 use burn_flows::conditioner::{
     ActivationConfig, ConvNet, ConvNetConfig, Dependencies, MadeConfig, Mlp, MlpConfig,
-    Normalization, ResidualConvNet, ResidualConvNetConfig,
+    Normalization, Periodic, ResidualConvNet, ResidualConvNetConfig,
 };
 use burn_flows::model::{
     AutoregressiveNsfConfig, AutoregressiveNsfStep, ChannelMixing, CircularNsfConfig,
@@ -18,9 +18,9 @@ use burn_flows::model::{
 use burn_flows::testing::Suite;
 use burn_flows::univariate::{
     Affine, AnyUnivariate, AnyUnivariateConfig, CubicSpline, CubicSplineConfig, KnotMap,
-    LinearSpline, LinearSplineConfig, Neural, NeuralConfig, QuadraticSpline, QuadraticSplineConfig,
-    RationalQuadratic, RationalQuadraticConfig, ScaleMap, SplineDomain, UnconstrainedMonotonic,
-    UnconstrainedMonotonicConfig, Univariate,
+    LinearSpline, LinearSplineConfig, Neural, NeuralConfig, PerElement, QuadraticSpline,
+    QuadraticSplineConfig, RationalQuadratic, RationalQuadraticConfig, ScaleMap, SplineDomain,
+    UnconstrainedMonotonic, UnconstrainedMonotonicConfig, Univariate,
 };
 
 use crate::DEVICE;
@@ -325,6 +325,32 @@ pub fn straight_ends(bound: f64) -> Suite<2> {
 pub fn kernels() -> Suite<2> {
     let edges = [1e6, -1e6, 1e10, -1e10];
     near([3, 4]).with_edges(&edges).with_range_edges(&edges)
+}
+
+/// A spline of its own for each of four features: an angle, two of one kind on the line, an interval.
+pub fn mixed() -> PerElement<RationalQuadratic> {
+    let domains = [CIRCLE, TAILS, SplineDomain::Interval { low: -3.0, high: 3.0 }];
+    PerElement::new(domains.map(|domain| rqs(3, domain).init()).to_vec(), vec![0, 1, 2, 1])
+}
+
+/// Splines of different bounds, which need as many parameters.
+pub fn bounds() -> PerElement<RationalQuadratic> {
+    let map = |bound| rqs(3, SplineDomain::LinearTails { bound }).init();
+    PerElement::new(vec![map(3.0), map(1.0)], vec![0, 1, 1, 0])
+}
+
+/// A coupling whose network sees an angle.
+pub fn with_angle(context: usize) -> Coupling<RationalQuadratic, Mlp> {
+    let angle = Periodic { inputs: vec![1], period: 2.0 * PI };
+    let config = coupling(4, Mask::Alternating).with_mlp(mlp().with_periodic(Some(angle)));
+    config.with_context(context).init(rqs(3, TAILS).init(), &DEVICE)
+}
+
+/// Masked layers whose network sees angles.
+pub fn with_angles<U: Univariate>(made: MadeConfig, map: U) -> MaskedAutoregressive<U> {
+    let angles = Periodic { inputs: vec![3, 0], period: 2.0 * PI };
+    let made = made.with_periodic(Some(angles)).with_dependencies(Dependencies::Reversed);
+    MaskedAutoregressiveConfig::new(4).with_made(made).init(map, &DEVICE)
 }
 
 /// Angles.

@@ -17,8 +17,8 @@ use burn_flows::testing::{Check, Suite};
 use burn_flows::univariate::{
     Additive, Affine, AnyUnivariateConfig, BernsteinConfig, CubicSplineConfig, DeepSigmoidalConfig,
     GaussianizationConfig, HalfTurn, KnotMap, LinearSplineConfig, MixtureOfLogisticsConfig,
-    QuadraticSplineConfig, RationalQuadratic, ScaleMap, SplineDomain, SumOfSquaresConfig,
-    TailSlope,
+    PerElement, QuadraticSplineConfig, RationalQuadratic, ScaleMap, SplineDomain,
+    SumOfSquaresConfig, TailSlope,
 };
 
 use crate::layers::*;
@@ -177,6 +177,19 @@ rows! {
     cubic_spline_autoregressive_unit: masked_spline(4, 2, cubic(3, UNIT)), inside(0.0, 1.0).with_context(2).autoregressive(&[0, 1, 2, 3]);
     cubic_spline_elementwise: Elementwise::new(cubic(2, UNIT), 4, &DEVICE), inside(0.0, 1.0);
     cubic_spline_any: spline(AnyUnivariateConfig::CubicSpline(CubicSplineConfig::new()).init()), at_ends(5.0);
+    per_element: Elementwise::new(mixed(), 4, &DEVICE), at_ends(3.0).without(Check::Gradients); // only the third map needs all parameters
+    per_element_bounds: Elementwise::new(bounds(), 4, &DEVICE), at_ends(3.0).without(Check::Gradients); // a slope moves the values of its two bins only
+    per_element_coupling: spline(PerElement::new(vec![rqs(3, TAILS).init(), rqs(2, TAILS).init()], vec![1, 1])), at_ends(3.0).without(Check::Gradients); // the larger map has no element
+    per_element_masked: masked_spline(4, 0, bounds()), at_ends(3.0).autoregressive(&[0, 1, 2, 3]);
+    per_element_masked_context: masked_spline(4, 1, bounds()), at_ends(3.0).with_context(1);
+    per_element_masked_kinds: masked_spline(4, 0, mixed()), at_ends(3.0).without(Check::Gradients);
+    per_element_passes: masked_spline(4, 0, bounds()).with_inverse(InverseMethod::Passes), at_ends(3.0);
+    per_element_half_turn: with_angles(made(), HalfTurn::new(PerElement::new(vec![rqs(3, ANGLE).init(), rqs(3, ANGLE).with_knot_map(ZUKO).init()], vec![1, 0, 1, 1]), std::f64::consts::PI)), on_circle();
+    periodic_coupling: with_angle(0), at_ends(3.0);
+    periodic_coupling_context: with_angle(2), at_ends(3.0).with_context(2);
+    periodic_masked: with_angles(made(), rqs(3, CIRCLE).init()), at_ends(std::f64::consts::PI).autoregressive(&[3, 2, 1, 0]);
+    periodic_masked_residual: with_angles(made_residual(), rqs(3, CIRCLE).init()), at_ends(std::f64::consts::PI);
+    periodic_masked_passes: with_angles(made(), Affine::default()).with_inverse(InverseMethod::Passes), near([3, 4]);
     rqs_any: spline(AnyUnivariateConfig::RationalQuadratic(rqs(4, TAILS)).init()), at_ends(3.0);
 
     bernstein_coupling: spline(BernsteinConfig::new().init()), at_ends(5.0);

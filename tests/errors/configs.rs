@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 use burn_flows::Result;
 use burn_flows::bijector::*;
 use burn_flows::conditioner::{
-    ActivationConfig, ConvNet, ConvNetConfig, Dependencies, MadeConfig, MlpConfig,
+    ActivationConfig, ConvNet, ConvNetConfig, Dependencies, MadeConfig, MlpConfig, Periodic,
     ResidualConvNetConfig,
 };
 use burn_flows::distribution::{ChannelPriorConfig, DiagNormalConfig};
@@ -59,6 +59,10 @@ fn zuko_spline(sizes: [usize; 3]) -> StateDict {
         dict.insert(name, HostTensor::floats(vec![0.0; size], [1, size]));
     }
     dict
+}
+
+fn angles(inputs: &[usize]) -> Option<Periodic> {
+    Some(Periodic { inputs: inputs.to_vec(), period: 1.0 })
 }
 
 fn rqs() -> RationalQuadraticConfig {
@@ -193,6 +197,9 @@ errors! {
     rqs_bound_infinite: rqs_in(SplineDomain::Circular { bound: f64::INFINITY }) => "SplineDomain.bound: must be positive and finite, found inf";
     rqs_low: rqs_in(SplineDomain::Interval { low: NAN, high: 1.0 }) => "SplineDomain.low: must be finite, found NaN";
     rqs_high: rqs_in(SplineDomain::Interval { low: 2.0, high: -1.0 }) => "SplineDomain.high: must be finite and above low 2, found -1";
+    periodic_twice: MlpConfig::new(vec![8]).with_periodic(angles(&[1, 1])).periodic.unwrap().validate(3) => "Periodic.inputs: [1, 1] are not different inputs below 3";
+    periodic_outside: made(Dependencies::Forward).with_periodic(angles(&[0, 3])).validate(3, 0) => "Periodic.inputs: [0, 3] are not different inputs below 3";
+    periodic_period: made(Dependencies::Forward).with_periodic(Some(Periodic { inputs: vec![0], period: 0.0 })).validate(3, 0) => "Periodic.period: must be positive and finite, found 0";
     half_turn_bound: AnyUnivariateConfig::HalfTurn { bound: -1.0, spline: rqs() }.validate() => "HalfTurn.bound: must be positive and finite, found -1";
     half_turn_spline: AnyUnivariateConfig::HalfTurn { bound: 1.0, spline: rqs().with_bins(1) }.validate() => "RationalQuadraticConfig.bins: must be at least 2, found 1";
     zuko_slope: zuko::nsf(&zuko_spline([2, 2, 1]), &zuko::Options::new().with_slope(1.0), &device()) => "KnotMap.bound: must be in (0, 20], found -0";

@@ -6,7 +6,8 @@ use burn::tensor::{Bool, Tensor};
 use burn_flows::Flow;
 use burn_flows::bijector::*;
 use burn_flows::conditioner::{
-    ActivationConfig, Conditioner, ConvNet, ConvNetConfig, MadeConfig, MaskedLinear, Mlp, MlpConfig,
+    ActivationConfig, Conditioner, ConvNet, ConvNetConfig, MadeConfig, MaskedLinear, Mlp,
+    MlpConfig, Periodic,
 };
 use burn_flows::distribution::{DiagNormalConfig, Distribution, StandardNormal};
 use burn_flows::model::{IafConfig, MafConfig, MafMogConfig, NiceConfig, RealNvpConfig};
@@ -15,6 +16,7 @@ use burn_flows::univariate::{
     MixtureOfLogisticsConfig, NeuralConfig, ScaleMap, SumOfSquaresConfig,
     UnconstrainedMonotonicConfig, Univariate,
 };
+use burn_flows::univariate::{Affine, AnyUnivariateConfig, PerElement, ScaleMap, Univariate};
 
 use crate::{NAN, coupling, dense_matrix, device, zeros};
 
@@ -139,6 +141,10 @@ panics! {
     lu_factors: LuFactors::from_weights(zeros([3, 2]), zeros([3]), None) => "LuFactors: expected factors [3, 3], found [3, 2]";
     lu_diagonal: LuFactors::from_weights(zeros([3, 3]), zeros([1]), None) => "LuFactors: expected diagonal [3], found [1]";
     lu_sign: LuFactors::from_weights(zeros([3, 3]), zeros([3]), Some(zeros([2]))) => "LuFactors: expected sign [3], found [2]";
+    per_element_none: PerElement::<Affine>::new(vec![Affine::default()], vec![]) => "PerElement: expected at least 1 element, found 0";
+    per_element_map: PerElement::new(vec![Affine::default()], vec![0, 1]) => "PerElement: expected a map below 1 for every element, found 1";
+    per_element_width: PerElement::new(vec![Affine::default()], vec![0; 3]).forward(zeros([2, 4]), zeros([2, 2, 4])) => "PerElement: expected 3 elements, found 4";
+    periodic_input: MlpConfig::new(vec![4]).with_periodic(Some(Periodic { inputs: vec![2], period: 1.0 })).init(2, 1, 0, &device()) => "Periodic.inputs: [2] are not different inputs below 2";
     triangular_forward: TriangularLinearConfig::new(3).init(&device()).forward(zeros(WIDE), None) => "TriangularLinear: expected shape [batch, 3], found [2, 4]";
     triangular_entries: TriangularMatrix::from_weights(zeros([3, 2]), zeros([3])) => "TriangularMatrix: expected entries [3, 3], found [3, 2]";
     triangular_length: TriangularMatrix::from_weights(zeros([3, 3]), zeros([1])) => "TriangularMatrix: expected length [3], found [1]";

@@ -60,6 +60,10 @@ const COMPARED: &[(&str, &str, Check)] = &[
     ("normflows", "glow_block", normflows_glow_block),
     ("normflows", "glow_multiscale", normflows_glow),
     ("normflows", "maf", normflows_maf),
+    ("normflows", "ar_rqs", normflows_splines),
+    ("normflows", "coupled_rqs", normflows_splines),
+    ("normflows", "circular_ar_rqs", normflows_splines),
+    ("normflows", "circular_coupled_rqs", normflows_splines),
     ("normflows", "planar", normflows_planar),
     ("normflows", "radial", normflows_radial),
     ("normflows", "residual", normflows_residual),
@@ -85,10 +89,6 @@ const LATER: &[(&str, &str, &str)] = &[
     ("zuko", "univariate_bernstein", SCALAR_MAPS),
     ("zuko", "univariate_gaussianization", SCALAR_MAPS),
     ("zuko", "univariate_sos", SCALAR_MAPS),
-    ("normflows", "ar_rqs", SCALAR_MAPS),
-    ("normflows", "circular_ar_rqs", SCALAR_MAPS),
-    ("normflows", "circular_coupled_rqs", SCALAR_MAPS),
-    ("normflows", "coupled_rqs", SCALAR_MAPS),
 ];
 
 /// Compares a file, or says why not.

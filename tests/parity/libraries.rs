@@ -253,7 +253,36 @@ pub fn normflows_maf(reference: &Reference) -> Result<Report, String> {
 fn normflows_swapped(reference: &Reference, layer: Layer) -> Result<Report, String> {
     let features = row::<2>(reference)?[1];
     let pair = [layer, Layer::PermuteSwap { features }];
-    normflows_stack(reference, &pair.repeat(numbered_flows(&reference.state())))
+    let count = 2 * numbered_flows(&reference.state());
+    let layers: Vec<Layer> = pair.into_iter().cycle().take(count).collect();
+    normflows_stack(reference, &layers)
+}
+
+/// Spline layers, and what else their tensors say stands between them.
+pub fn normflows_splines(reference: &Reference) -> Result<Report, String> {
+    let state = reference.state();
+    let bound = reference.argument("tail_bound").unwrap_or(3.0);
+    let circular = reference.list("ind_circ");
+    let domain = match &said(reference) {
+        text if text.contains("tails='circular'") => SplineDomain::Circular { bound },
+        text if text.contains("tails=None") => SplineDomain::Interval { low: 0.0, high: 1.0 },
+        _ => SplineDomain::LinearTails { bound },
+    };
+    let layer = |index: usize| {
+        let has = |part: &str| {
+            let start = format!("flows.{index}.{part}.");
+            state.names().any(|name| name.starts_with(&start))
+        };
+        match (has("prqct"), has("mprqat"), circular.clone()) {
+            (true, _, Some(circular)) => Layer::CircularCoupledSpline { circular, bound },
+            (true, _, None) => Layer::CoupledSpline { domain },
+            (_, true, Some(circular)) => Layer::CircularAutoregressiveSpline { circular, bound },
+            (_, true, None) => Layer::AutoregressiveSpline { bound },
+            _ => Layer::LuLinearPermute,
+        }
+    };
+    let layers: Vec<Layer> = (0..numbered_flows(&state)).map(layer).collect();
+    normflows_stack(reference, &layers)
 }
 
 pub fn normflows_swap(reference: &Reference) -> Result<Report, String> {

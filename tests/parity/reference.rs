@@ -122,6 +122,12 @@ impl Reference {
         self.number_behind(&format!("{key}="))
     }
 
+    /// The list behind `key=` in the constructor.
+    pub fn list(&self, key: &str) -> Option<Vec<usize>> {
+        let rest = self.constructor().split_once(&format!("{key}=["))?.1;
+        rest[..rest.find(']')?].split(',').map(|item| item.trim().parse().ok()).collect()
+    }
+
     /// The number behind `'key': ` in the constructor.
     pub fn entry(&self, key: &str) -> Option<f64> {
         self.number_behind(&format!("'{key}': "))

@@ -6,7 +6,7 @@ use burn_flows::bijector::{
     Mask, MaskedAutoregressiveConfig, QrLinearConfig, SvdLinearConfig, TriangularLinearConfig,
 };
 use burn_flows::conditioner::{
-    ActivationConfig, ConvNetConfig, Degrees, Dependencies, MadeConfig, MlpConfig,
+    ActivationConfig, ConvNetConfig, Degrees, Dependencies, MadeConfig, MlpConfig, Periodic,
 };
 use burn_flows::distribution::DiagNormalConfig;
 use burn_flows::model::{
@@ -41,6 +41,7 @@ fn every_configuration_comes_back() {
         .with_activation(ActivationConfig::Silu)
         .with_dropout(0.3)
         .with_residual(true)
+        .with_periodic(Some(Periodic { inputs: vec![0], period: 360.0 }))
         .with_zero_last(false);
     let scale_map = ScaleMap::Sigmoid { offset: 2.5, floor: 1e-3 };
     let coupling = CouplingConfig::new(3).with_mask(Mask::Random(u64::MAX)).with_mlp(mlp.clone());

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::levels::{Set, after, depths};
 use super::{Layers, Made, MaskedBlock, Style};
 use crate::conditioner::mlp::linear;
-use crate::conditioner::{ActivationConfig, MaskedLinear, check_dropout};
+use crate::conditioner::{ActivationConfig, MaskedLinear, Periodic, check_dropout};
 use crate::error::{Error, Result, at_least, expect_valid};
 use crate::noise::Noise;
 
@@ -163,6 +163,8 @@ pub struct MadeConfig {
     /// Starts the last layer at zero, so that the layer it serves starts as the identity (Glow).
     #[config(default = true)]
     pub zero_last: bool,
+    /// Features that are angles.
+    pub periodic: Option<Periodic>,
 }
 
 impl MadeConfig {
@@ -187,6 +189,7 @@ impl MadeConfig {
             return Err(Error::config("MadeConfig", "activation", reason.to_string()));
         }
         check_dropout("MadeConfig", self.dropout)?;
+        self.periodic.as_ref().map_or(Ok(()), |periodic| periodic.validate(features))?;
         let needed = self.unit_sets(&self.dependencies.parents(features)?, context)?.len();
         match self.hidden.iter().find(|width| **width < needed) {
             Some(width) => {
@@ -253,9 +256,10 @@ impl MadeConfig {
         }
         let targets: Vec<Set> = (0..outputs).flat_map(|_| parents.iter().cloned()).collect();
         let output = masked(&last, &targets, self.zero_last);
+        let periodic = self.periodic.as_ref().and_then(|periodic| periodic.init(device));
         let layers = Layers { input, context: context_layer, hidden, blocks, output };
         Made::new(layers, features, &self.activation, Style::default(), device)
-            .map(|made| made.with_dropout(self.dropout))
+            .map(|made| made.with_dropout(self.dropout).with_periodic(periodic))
     }
 
     /// The sets of features that hidden units see, by the step at which they are known. Without a

@@ -20,9 +20,11 @@ pub use config::{Degrees, Dependencies, MadeConfig};
 
 use burn::module::{Module, Param};
 use burn::nn::Linear;
+use burn::tensor::activation::sigmoid;
 use burn::tensor::{Bool, Device, Int, Tensor};
 
 use self::levels::{HostMask, Masks};
+use super::periodic::PeriodicFeatures;
 use super::{Activation, ActivationConfig, Conditioner, Dropout, MaskedLinear, check_context};
 use crate::error::Result;
 use crate::param::index_param;
@@ -56,6 +58,7 @@ use crate::param::index_param;
 /// ```
 #[derive(Module, Debug)]
 pub struct Made {
+    periodic: Option<PeriodicFeatures>,
     input: MaskedLinear,
     context: Option<Linear>,
     hidden: Vec<MaskedLinear>,
@@ -71,7 +74,7 @@ pub struct Made {
     style: Style,
 }
 
-/// Two pre-activated masked layers around a skip; a context is added between them.
+/// Two pre-activated masked layers around a skip; a context is added between them, or gates them.
 #[derive(Module, Debug)]
 pub(crate) struct MaskedBlock {
     pub(crate) first: MaskedLinear,
@@ -95,6 +98,8 @@ pub(crate) struct Style {
     pub(crate) activated_context: bool,
     /// Residual blocks begin without an activation (zuko).
     pub(crate) bare_blocks: bool,
+    /// The context gates what a block adds, instead of being added inside it (normflows).
+    pub(crate) gated_context: bool,
 }
 
 impl Made {
@@ -121,6 +126,7 @@ impl Made {
         let steps = steps.iter().map(|steps| index_param(steps, device)).collect();
         let (activation, dropout) = (activation.init(device), Dropout::new(0.0));
         Ok(Self {
+            periodic: None,
             input,
             context,
             hidden,
@@ -132,6 +138,11 @@ impl Made {
             features,
             style,
         })
+    }
+
+    /// The same network of features some of which are angles.
+    pub(crate) fn with_periodic(self, periodic: Option<PeriodicFeatures>) -> Self {
+        Self { periodic, ..self }
     }
 
     fn with_dropout(self, probability: f64) -> Self {
@@ -178,15 +189,19 @@ impl Made {
         self.dropout.forward(self.activation.forward(h))
     }
 
+    /// What the context adds inside a block, and what it multiplies the block by, `[batch, width]`.
+    fn block_context(
+        &self,
+        block: &MaskedBlock,
+        context: Option<&Tensor<2>>,
+    ) -> (Option<Tensor<2>>, Option<Tensor<2>>) {
+        let term = block.context.as_ref().zip(context).map(|(layer, c)| layer.forward(c.clone()));
+        if self.style.gated_context { (None, term.map(sigmoid)) } else { (term, None) }
+    }
+
     /// What the first layer of a block takes.
     fn enter_block(&self, h: Tensor<2>) -> Tensor<2> {
         if self.style.bare_blocks { h } else { self.activation.forward(h) }
-    }
-}
-
-impl MaskedBlock {
-    fn context_term(&self, context: Option<&Tensor<2>>) -> Option<Tensor<2>> {
-        Some(self.context.as_ref()?.forward(context?.clone()))
     }
 }
 
@@ -196,6 +211,10 @@ impl Conditioner<2> for Made {
         let [_, width] = kept.dims();
         let features = self.features;
         assert!(width == features, "Made: expected an input of width {features}, found {width}");
+        let kept = match &self.periodic {
+            Some(periodic) => periodic.forward(kept),
+            None => kept,
+        };
         let mut h = plus(self.input.forward(kept), self.context_term(context));
         if self.blocks.is_empty() {
             h = self.activate(h);
@@ -204,9 +223,10 @@ impl Conditioner<2> for Made {
             h = self.activate(layer.forward(h));
         }
         for block in &self.blocks {
-            let inner = block.first.forward(self.enter_block(h.clone()));
-            let inner = plus(inner, block.context_term(context));
-            h = h + block.second.forward(self.activate(inner));
+            let (term, gate) = self.block_context(block, context);
+            let inner = plus(block.first.forward(self.enter_block(h.clone())), term);
+            let inner = block.second.forward(self.activate(inner));
+            h = h + times(inner, gate);
         }
         self.output.forward(h)
     }
@@ -215,6 +235,13 @@ impl Conditioner<2> for Made {
 fn plus(h: Tensor<2>, term: Option<Tensor<2>>) -> Tensor<2> {
     match term {
         Some(term) => h + term,
+        None => h,
+    }
+}
+
+fn times(h: Tensor<2>, gate: Option<Tensor<2>>) -> Tensor<2> {
+    match gate {
+        Some(gate) => h * gate,
         None => h,
     }
 }

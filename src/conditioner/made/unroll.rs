@@ -16,7 +16,7 @@ use std::ops::Range;
 
 use burn::tensor::Tensor;
 
-use super::{Made, host_indices};
+use super::{Made, host_indices, times};
 use crate::conditioner::check_context;
 use crate::param::index_tensor;
 
@@ -61,6 +61,8 @@ struct Stage {
     weight: Tensor<2>,
     /// Bias and context: `[units, 1]` or `[units, batch]`.
     offset: Tensor<2>,
+    /// What the context multiplies the sums by, `[units, batch]`.
+    gate: Option<Tensor<2>>,
     units: Units,
     /// Where the sources of every step begin.
     sources: Vec<usize>,
@@ -116,20 +118,23 @@ impl Made {
         let outputs = self.outputs();
 
         // Which layer of units every masked layer leads from and to: along the stream and back.
-        let mut links = vec![(&self.input, self.context_term(context), 0, 1)];
-        links.extend(self.hidden.iter().enumerate().map(|(k, layer)| (layer, None, k + 1, k + 2)));
+        let mut links = vec![(&self.input, (self.context_term(context), None), 0, 1)];
+        let plain = (None, None);
+        let hidden = self.hidden.iter().enumerate();
+        links.extend(hidden.map(|(k, layer)| (layer, plain.clone(), k + 1, k + 2)));
         for (k, block) in self.blocks.iter().enumerate() {
-            links.push((&block.first, block.context_term(context), 1, k + 2));
-            links.push((&block.second, None, k + 2, 1));
+            let (extra, gate) = self.block_context(block, context);
+            links.push((&block.first, (extra, None), 1, k + 2));
+            links.push((&block.second, (None, gate), k + 2, 1));
         }
         let mut stages: Vec<Stage> = vec![];
-        for (layer, extra, from, to) in links {
+        for (layer, context, from, to) in links {
             let rows = Units { order: units[to].order.clone(), starts: units[to].starts.clone() };
-            stages.push(Stage::new(layer, extra, &units[from], rows, from > 0));
+            stages.push(Stage::new(layer, context, &units[from], rows, from > 0));
         }
         let last = if self.blocks.is_empty() { self.hidden.len() + 1 } else { 1 };
         let rows = units[0].repeated(outputs, self.features);
-        stages.push(Stage::new(&self.output, None, &units[last], rows, true));
+        stages.push(Stage::new(&self.output, plain, &units[last], rows, true));
         let features = units.into_iter().next().expect("the features");
         Unrolled { made: self, stages, features, batch }
     }
@@ -138,7 +143,7 @@ impl Made {
 impl Stage {
     fn new(
         layer: &super::MaskedLinear,
-        extra: Option<Tensor<2>>,
+        (extra, gate): (Option<Tensor<2>>, Option<Tensor<2>>),
         from: &Units,
         to: Units,
         sees_own_step: bool,
@@ -159,7 +164,8 @@ impl Stage {
             (None, None) => weight.clone().detach().narrow(1, 0, 1).zeros_like(),
         };
         let offset = pick(offset, 0, &to.order);
-        Self { weight, offset, units: to, sources: from.starts.clone(), sees_own_step }
+        let gate = gate.map(|gate| pick(gate.transpose(), 0, &to.order));
+        Self { weight, offset, gate, units: to, sources: from.starts.clone(), sees_own_step }
     }
 
     /// What the units of `to` get from the given sources, which are those of `from`.
@@ -196,10 +202,14 @@ impl Unrolled<'_> {
             let new = self.few(few, &sums, solve);
             known.iter_mut().zip(new).for_each(|(known, new)| known.push(new.rows));
         }
-        known.swap_remove(0).rows.expect("a feature")
+        // What was solved for: the sources of the first stage, or what these are made of.
+        let values =
+            if self.made.periodic.is_some() { known.pop() } else { known.into_iter().next() };
+        values.and_then(|values| values.rows).expect("a feature")
     }
 
-    /// Room for the sources of every stage in these steps.
+    /// Room for the sources of every stage in these steps, and for the features where the first stage
+    /// sees something else of them.
     fn growing(&self, steps: &Range<usize>) -> Vec<Growing> {
         let room = |stage: &Stage| {
             let count = stage.sources[steps.end] - stage.sources[steps.start];
@@ -207,7 +217,8 @@ impl Unrolled<'_> {
             let rows = (count > 0).then(|| Tensor::zeros([count, self.batch], options));
             Growing { rows, filled: 0 }
         };
-        self.stages.iter().map(room).collect()
+        let features = self.made.periodic.iter().map(|_| &self.stages[0]);
+        self.stages.iter().chain(features).map(room).collect()
     }
 
     /// Solves for the features of `steps`, given what every unit of these steps gets from earlier
@@ -227,13 +238,23 @@ impl Unrolled<'_> {
                 let sums = sums[at].as_ref().filter(|_| !rows.is_empty())?;
                 let sums = sums.clone().narrow(0, rows.start - all.start, rows.len());
                 let seen = steps.start..if stage.sees_own_step { step + 1 } else { step };
-                Some(match known[at].so_far() {
+                let sums = match known[at].so_far() {
                     Some(sources) => stage.product(&now, &seen, sources) + sums,
                     None => sums.expand([rows.len(), self.batch]),
-                })
+                };
+                let gate = stage.gate.clone().map(|gate| gate.narrow(0, rows.start, rows.len()));
+                Some(times(sums, gate))
             };
             let params = self.step(sum, &mut known).expect("a feature in every step");
-            known[0].push(Some(solve(self.features.at(&now), params)));
+            let places = self.features.at(&now);
+            let values = solve(places.clone(), params);
+            if let Some(periodic) = &self.made.periodic {
+                let seen = periodic.of(values.clone().transpose(), &self.order()[places]);
+                known[0].push(Some(seen.transpose()));
+                known.last_mut().expect("the values").push(Some(values));
+            } else {
+                known[0].push(Some(values));
+            }
         }
         known
     }

@@ -251,7 +251,7 @@ pub fn masked_autoregressive_flow(
             let reason = "is the only layer; a network needs at least 2".into();
             return Err(chain.wrong(&AUTOREGRESSIVE.layer(0), reason));
         };
-        let style = Style { activated_context: false, bare_blocks: false };
+        let style = Style::default();
         let network = MaskedNet { input, context: None, hidden, blocks: vec![], output, style };
         let per_feature = network.output.outputs() / features;
         let last = AUTOREGRESSIVE.weight(AUTOREGRESSIVE.depth(chain) - 1);

@@ -8,7 +8,6 @@ use crate::bijector::MaskedAutoregressive;
 use crate::conditioner::Style;
 use crate::error::Result;
 use crate::interop::StateDict;
-use crate::interop::dense::Dense;
 use crate::interop::masked::{MadeParts, MaskedNet};
 use crate::interop::scope::{Scope, whole};
 use crate::univariate::{Affine, AnyUnivariate, ScaleMap, Univariate};
@@ -70,20 +69,9 @@ pub(super) fn autoregressive_in(
     device: &Device,
 ) -> Result<(MaskedAutoregressive<AnyUnivariate>, usize)> {
     let net = scope.within("autoregressive_net");
-    let MadeParts { input, hidden, mut blocks, output } = MadeParts::read(&net)?;
-    let context = if net.has_part("context_layer") {
-        let context = Dense::read(&net, "context_layer")?;
-        for (index, block) in blocks.iter_mut().enumerate() {
-            let layer = Dense::read(&net, &format!("blocks.{index}.context_layer"))?;
-            layer.expect(layer.outputs(), context.inputs())?;
-            block.context = Some(layer);
-        }
-        Some(context)
-    } else {
-        None
-    };
+    let MadeParts { input, context, hidden, blocks, output } = MadeParts::read(&net)?;
     let features = input.inputs();
-    let style = Style { activated_context: true, bare_blocks: false };
+    let style = Style { activated_context: true, ..Style::default() };
     let network = MaskedNet { input, context, hidden, blocks, output, style };
     // nflows leaves the logits of this network as they are.
     let spline = spline_of(network.output.outputs() / features, 1.0, options);

@@ -105,7 +105,10 @@ pub(super) fn any_coupling_in(
 const UNCONDITIONAL: &str = "unconditional_transform";
 
 /// The kept and the moved features, in nflows' order, which together are all.
-pub(super) fn split_in(scope: &Scope<'_>, device: &Device) -> Result<(Vec<usize>, Vec<usize>)> {
+pub(in crate::interop) fn split_in(
+    scope: &Scope<'_>,
+    device: &Device,
+) -> Result<(Vec<usize>, Vec<usize>)> {
     let kept = scope.indices("identity_features")?;
     let moved = scope.indices("transform_features")?;
     let both: Vec<usize> = kept.iter().chain(&moved).copied().collect();
@@ -137,7 +140,7 @@ pub(super) fn univariate_of(
 }
 
 /// The blocks of a `ResidualNet`, at least one.
-fn residual_blocks(
+pub(in crate::interop) fn residual_blocks(
     net: &Scope<'_>,
     width: usize,
     context: usize,

@@ -63,6 +63,7 @@ mod spline;
 
 pub use autoregressive::autoregressive;
 pub use coupling::coupling;
+pub(super) use coupling::{residual_blocks, split_in};
 pub use glow::{GlowLevel, GlowStep, glow};
 pub use image::image_coupling;
 pub(super) use linear::lu_linear_in;

@@ -13,7 +13,7 @@ use crate::univariate::{Affine, AnyUnivariate, ScaleMap};
 /// The scale of `MaskedAffineAutoregressive`, latent to data: `sigmoid(u + 2) + 1e-3`.
 const SCALE: ScaleMap = ScaleMap::Sigmoid { offset: 2.0, floor: 1e-3 };
 
-/// `MaskedAffineAutoregressive` with residual blocks, without a context.
+/// `MaskedAffineAutoregressive` with residual blocks.
 ///
 /// Its one parallel pass goes from latent to data, so it is the inverse of the layer here: it samples
 /// in one pass, as an inverse autoregressive flow.
@@ -66,14 +66,19 @@ pub(super) fn autoregressive_in(
     activation: &ActivationConfig,
     device: &Device,
 ) -> Result<(MaskedAutoregressive<AnyUnivariate>, usize)> {
-    let net = scope.within("autoregressive_net");
-    let MadeParts { input, hidden, blocks, output } = MadeParts::read(&net)?;
-    if !hidden.is_empty() {
-        let reason = "is a feed-forward network; only residual ones are read";
-        return Err(net.wrong("blocks", reason.into()));
-    }
-    let (features, style) = (input.inputs(), Style::default());
-    let network = MaskedNet { input, context: None, hidden, blocks, output, style };
+    let network = network_in(&scope.within("autoregressive_net"))?;
+    let features = network.input.inputs();
     let univariate = AnyUnivariate::Affine(Affine::new(SCALE));
     Ok((network.layer(features, univariate, [1, 0], activation, device)?, features))
+}
+
+/// A `MADE` of residual blocks. Its context is added after the first layer and gates every block.
+pub(super) fn network_in(scope: &Scope<'_>) -> Result<MaskedNet> {
+    let MadeParts { input, context, hidden, blocks, output } = MadeParts::read(scope)?;
+    if !hidden.is_empty() {
+        let reason = "is a feed-forward network; only residual ones are read";
+        return Err(scope.wrong("blocks", reason.into()));
+    }
+    let style = Style { gated_context: true, ..Style::default() };
+    Ok(MaskedNet { input, context, hidden, blocks, output, style })
 }

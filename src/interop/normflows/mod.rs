@@ -9,6 +9,8 @@
 //! | [`planar`] | `w`, `u`, `b` (`Planar`) |
 //! | [`radial`] | `z_0`, `alpha`, `beta`, `d` (`Radial`) |
 //! | [`residual`] | `iresblock` (`Residual` with `LipschitzMLP`) |
+//! | [`layer`], [`flow`] | `prqct` (`CoupledRationalQuadraticSpline`, circular too) |
+//! | [`layer`], [`flow`] | `mprqat` (`AutoregressiveRationalQuadraticSpline`, circular too) |
 //! | [`permute_shuffle`] | `perm`, `inv_perm` (`Permute` with mode `shuffle`) |
 //! | [`permute_swap`] | none (`Permute` with mode `swap`) |
 //! | [`lu_linear_permute`] | `linear`, `permutation` (`LULinearPermute`) |
@@ -58,6 +60,7 @@ mod couplings;
 mod glow;
 mod linear;
 mod residual;
+mod splines;
 
 pub use autoregressive::autoregressive;
 pub use couplings::{affine_coupling_block, masked_affine};
@@ -73,6 +76,7 @@ use self::autoregressive::autoregressive_in;
 use self::couplings::{block_in, masked_affine_in};
 use self::linear::{act_norm_in, invertible_affine_in, lu_linear_permute_in, shuffle_in};
 use self::residual::{planar_in, radial_in, residual_in};
+use self::splines::{Tails, autoregressive_spline_in, coupled_spline_in};
 use super::scope::{Scope, whole};
 use super::{StateDict, same_width, standard_base};
 use crate::bijector::{AnyBijector, Inverse, RidgeActivation};
@@ -81,7 +85,7 @@ use crate::distribution::DiagNormal;
 use crate::error::{Result, at_least};
 use crate::flow::Flow;
 use crate::math::from_f64;
-use crate::univariate::ScaleMap;
+use crate::univariate::{ScaleMap, SplineDomain};
 
 /// `scale_map="sigmoid"`, the default of Glow blocks: latent to data, `z / sigmoid(a + 2)`.
 pub const SIGMOID: ScaleMap = ScaleMap::InverseSigmoid { offset: 2.0 };
@@ -102,7 +106,7 @@ pub const SIGMOID_INV: ScaleMap = ScaleMap::Sigmoid { offset: 2.0, floor: 0.0 };
 /// ];
 /// assert_eq!(layers.len(), 3);
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Layer {
     /// `MaskedAffineFlow`, also with `s=None`.
@@ -116,6 +120,31 @@ pub enum Layer {
     },
     /// `MaskedAffineAutoregressive`.
     MaskedAutoregressive,
+    /// `CoupledRationalQuadraticSpline`, which also puts a spline on the features it keeps.
+    CoupledSpline {
+        /// `tails` and `tail_bound`, there `LinearTails { bound: 3.0 }`; `tails=None` is
+        /// `Interval { low: 0.0, high: 1.0 }`.
+        domain: SplineDomain,
+    },
+    /// `CircularCoupledRationalQuadraticSpline`.
+    CircularCoupledSpline {
+        /// `ind_circ`: the features that are angles.
+        circular: Vec<usize>,
+        /// `tail_bound`, where it is a number; a tensor is in the file.
+        bound: f64,
+    },
+    /// `AutoregressiveRationalQuadraticSpline`, also with a permuted mask.
+    AutoregressiveSpline {
+        /// `tail_bound`, there 3.
+        bound: f64,
+    },
+    /// `CircularAutoregressiveRationalQuadraticSpline`.
+    CircularAutoregressiveSpline {
+        /// `ind_circ`: the features that are angles.
+        circular: Vec<usize>,
+        /// `tail_bound`, where it is a number; a tensor is in the file.
+        bound: f64,
+    },
     /// `Permute` with mode `swap`.
     PermuteSwap {
         /// `num_channels`.
@@ -228,7 +257,22 @@ fn any(
             AnyBijector::LuLinear(linear),
         ])
     };
+    let spline = |tails: Tails<'_>| {
+        let (layer, features) = autoregressive_spline_in(scope, &tails, activation, device)?;
+        Ok((AnyBijector::MaskedAutoregressive(layer), features))
+    };
+    let coupled = |tails: Tails<'_>| coupled_spline_in(scope, &tails, activation, device);
     Ok(match *layer {
+        Layer::CoupledSpline { domain } => coupled(Tails::All(domain))?,
+        Layer::CircularCoupledSpline { ref circular, bound } => {
+            coupled(Tails::Circular(circular, bound))?
+        }
+        Layer::AutoregressiveSpline { bound } => {
+            spline(Tails::All(SplineDomain::LinearTails { bound }))?
+        }
+        Layer::CircularAutoregressiveSpline { ref circular, bound } => {
+            spline(Tails::Circular(circular, bound))?
+        }
         Layer::MaskedAffine => {
             let (layer, features) = masked_affine_in(scope, activation, device)?;
             (turned(AnyBijector::MultiCoupling(layer)), features)

@@ -153,7 +153,7 @@ pub(super) fn autoregressive_in(
         return Err(scope.wrong("hyper", "is no masked network that this crate can read".into()));
     };
     let map = univariate.with_params(scope, "hyper", output.outputs() / features, options)?;
-    let style = Style { activated_context: false, bare_blocks: true };
+    let style = Style { bare_blocks: true, ..Style::default() };
     let network = MaskedNet { input, context: None, hidden: plain, blocks, output, style };
     let layer = network.layer(features, map.univariate, map.places, &options.activation, device)?;
     Ok((layer, features))

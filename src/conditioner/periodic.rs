@@ -1,0 +1,143 @@
+//! Inputs of a network that mean the same after a whole turn.
+//!
+//! h_i = a_i sin(2 pi x_i / period) + b_i cos(2 pi x_i / period)     for angles, a and b learned
+//! h_i = x_i                                                         for the rest
+//!
+//! Same numbers as normflows 1.7 `PeriodicFeaturesElementwise`.
+
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::math::from_f64;
+use crate::param::index_tensor;
+
+/// Which inputs of a network are angles, for an [`MlpConfig`](super::MlpConfig) or a
+/// [`MadeConfig`](super::MadeConfig): what the network says is then the same where the circle closes.
+///
+/// Of an angle the network sees one number, a learned sine curve of one period, started as
+/// `sin + cos`. Of a coupling's network, inputs are counted among the kept elements.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::conditioner::{Conditioner, MlpConfig, Periodic};
+///
+/// let angle = Periodic { inputs: vec![1], period: 360.0 };
+/// let config = MlpConfig::new(vec![8]).with_zero_last(false).with_periodic(Some(angle));
+/// let net = config.init(2, 3, 0, &Device::flex());
+/// let out = net.forward(Tensor::<2>::from_data([[0.5, -180.0], [0.5, 180.0]], &Device::flex()), None);
+/// let (first, second) = (out.clone().narrow(0, 0, 1), out.narrow(0, 1, 1));
+/// first.into_data().assert_approx_eq::<f32>(&second.into_data(), Default::default());
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Periodic {
+    /// The inputs that are angles.
+    pub inputs: Vec<usize>,
+    /// A whole turn, in the unit of the data.
+    pub period: f64,
+}
+
+impl Periodic {
+    /// Says which field cannot be for a network of so many inputs, and why.
+    ///
+    /// ```
+    /// use burn_flows::conditioner::Periodic;
+    ///
+    /// let error = Periodic { inputs: vec![0, 2], period: 1.0 }.validate(2).unwrap_err();
+    /// assert_eq!(error.to_string(), "Periodic.inputs: [0, 2] are not different inputs below 2");
+    /// ```
+    pub fn validate(&self, inputs: usize) -> Result<()> {
+        let mut sorted = self.inputs.clone();
+        sorted.sort_unstable();
+        sorted.dedup();
+        if sorted.len() < self.inputs.len() || sorted.last().is_some_and(|last| *last >= inputs) {
+            let reason = format!("{:?} are not different inputs below {inputs}", self.inputs);
+            return Err(Error::config("Periodic", "inputs", reason));
+        }
+        if self.period > 0.0 && self.period.is_finite() {
+            return Ok(());
+        }
+        let reason = format!("must be positive and finite, found {}", self.period);
+        Err(Error::config("Periodic", "period", reason))
+    }
+
+    pub(super) fn init(&self, device: &Device) -> Option<PeriodicFeatures> {
+        let count = self.inputs.len();
+        let frequency = vec![std::f64::consts::TAU / self.period; count];
+        let weights = Tensor::ones([2, count.max(1)], device);
+        (count > 0).then(|| PeriodicFeatures::new(self.inputs.clone(), frequency, weights, device))
+    }
+}
+
+/// The curves of the angles.
+#[derive(Module, Debug)]
+pub(crate) struct PeriodicFeatures {
+    /// `[2, angles]`: what is multiplied by the sine, and by the cosine.
+    weights: Param<Tensor<2>>,
+    /// `[1, angles]`, never trained.
+    frequency: Param<Tensor<2>>,
+    inputs: Vec<usize>,
+}
+
+impl PeriodicFeatures {
+    /// Curves of these inputs and angular frequencies; at least one.
+    pub(crate) fn new(
+        inputs: Vec<usize>,
+        frequency: Vec<f64>,
+        weights: Tensor<2>,
+        device: &Device,
+    ) -> Self {
+        let count = inputs.len();
+        let frequency = from_f64(frequency, [1, count], &device.clone().without_autodiff());
+        let frequency = Param::from_tensor(frequency).set_require_grad(false);
+        Self { weights: Param::from_tensor(weights), frequency, inputs }
+    }
+
+    /// The same curves where input `i` is input `order[i]` of this.
+    #[cfg(feature = "interop")]
+    pub(crate) fn reordered(self, order: &[usize]) -> Self {
+        let place = |input: &usize| order.iter().position(|from| from == input);
+        let inputs = self.inputs.iter().filter_map(place).collect();
+        Self { inputs, ..self }
+    }
+
+    /// What the network sees of all its inputs, `[batch, inputs]`.
+    pub(super) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        let all: Vec<usize> = (0..x.dims()[1]).collect();
+        self.of(x, &all)
+    }
+
+    /// What it sees of some of them: column `i` is input `inputs[i]`.
+    pub(super) fn of(&self, x: Tensor<2>, inputs: &[usize]) -> Tensor<2> {
+        let curve = |input: &usize| self.inputs.iter().position(|own| own == input);
+        let (mut angles, mut curves, mut rest) = (vec![], vec![], vec![]);
+        for (column, input) in inputs.iter().enumerate() {
+            match curve(input) {
+                Some(curve) => {
+                    angles.push(column);
+                    curves.push(curve);
+                }
+                None => rest.push(column),
+            }
+        }
+        if angles.is_empty() {
+            return x;
+        }
+        let device = x.device();
+        let of_curves = |values: Tensor<2>| values.select(1, index_tensor(&curves, &device));
+        let angle = x.clone().select(1, index_tensor(&angles, &device));
+        let angle = angle * of_curves(self.frequency.val());
+        let weights = of_curves(self.weights.val());
+        let (sine, cosine) = (weights.clone().narrow(0, 0, 1), weights.narrow(0, 1, 1));
+        let seen = angle.clone().sin() * sine + angle.cos() * cosine;
+        let order: Vec<usize> = angles.into_iter().chain(rest.clone()).collect();
+        let mut back = vec![0; order.len()];
+        order.iter().enumerate().for_each(|(place, &column)| back[column] = place);
+        let all = match rest.is_empty() {
+            true => seen,
+            false => Tensor::cat(vec![seen, x.select(1, index_tensor(&rest, &device))], 1),
+        };
+        all.select(1, index_tensor(&back, &device))
+    }
+}

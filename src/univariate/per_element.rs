@@ -1,0 +1,132 @@
+//! A map of its own for every element.
+//!
+//! forward   z_i = f_k(i)(x_i)          k(i) which of a few maps element i has
+//! log-det   the sum of theirs
+//! inverse   x_i = f_k(i)^-1(z_i)
+//!
+//! For events whose features are not of one kind: angles beside lengths, or intervals of different
+//! ends. Same numbers as the lists of `tails` of normflows 1.7.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+
+use super::Univariate;
+use crate::param::index_tensor;
+
+/// A few maps, and which of them every element has.
+///
+/// An element brings as many parameters as the neediest map takes; maps of fewer leave the last ones
+/// alone.
+///
+/// # Panics
+///
+/// If the values have another number of elements than the map was built for.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::univariate::{PerElement, RationalQuadraticConfig, SplineDomain, Univariate};
+///
+/// // Two angles and a number on the line.
+/// let spline = |domain| RationalQuadraticConfig::new().with_domain(domain).init();
+/// let angle = spline(SplineDomain::Circular { bound: std::f64::consts::PI });
+/// let line = spline(SplineDomain::LinearTails { bound: 5.0 });
+/// let map = PerElement::new(vec![angle, line], vec![0, 0, 1]);
+/// let device = Device::flex();
+/// let x = Tensor::<2>::from_data([[-1.5, 3.0, 40.0]], &device);
+/// let params = Tensor::<3>::ones([1, map.params_per_element(), 3], &device);
+/// let (z, _) = map.forward(x.clone(), params.clone());
+/// let back = map.inverse(z, params);
+/// back.into_data().assert_approx_eq::<f32>(&x.into_data(), Default::default());
+/// ```
+#[derive(Module, Debug)]
+pub struct PerElement<U> {
+    maps: Vec<U>,
+    which: Vec<usize>,
+}
+
+impl<U: Univariate> PerElement<U> {
+    /// Element `i` has the map `maps[which[i]]`.
+    ///
+    /// # Panics
+    ///
+    /// If there are no elements, or one has a map that is not there.
+    pub fn new(maps: Vec<U>, which: Vec<usize>) -> Self {
+        assert!(!which.is_empty(), "PerElement: expected at least 1 element, found 0");
+        let count = maps.len();
+        if let Some(map) = which.iter().find(|map| **map >= count) {
+            panic!("PerElement: expected a map below {count} for every element, found {map}");
+        }
+        Self { maps, which }
+    }
+
+    /// Runs every map on its elements; `run` gives values, and a log-det where it has one.
+    fn each(
+        &self,
+        x: Tensor<2>,
+        params: Tensor<3>,
+        run: impl Fn(&U, Tensor<2>, Tensor<3>) -> (Tensor<2>, Option<Tensor<1>>),
+    ) -> (Tensor<2>, Option<Tensor<1>>) {
+        let (expected, found) = (self.which.len(), x.dims()[1]);
+        assert!(found == expected, "PerElement: expected {expected} elements, found {found}");
+        let device = x.device();
+        let (mut values, mut log_det, mut order) = (vec![], None, vec![]);
+        for (index, map) in self.maps.iter().enumerate() {
+            let own: Vec<usize> = (0..expected).filter(|&i| self.which[i] == index).collect();
+            if own.is_empty() {
+                continue;
+            }
+            let params = params.clone().narrow(1, 0, map.params_per_element());
+            let (x, params) = match own.len() == expected {
+                true => (x.clone(), params),
+                false => {
+                    let indices = index_tensor(&own, &device);
+                    (x.clone().select(1, indices.clone()), params.select(2, indices))
+                }
+            };
+            let (value, own_log_det) = run(map, x, params);
+            values.push(value);
+            log_det = match (log_det, own_log_det) {
+                (Some(sum), Some(own)) => Some(sum + own),
+                (sum, own) => sum.or(own),
+            };
+            order.extend(own);
+        }
+        if values.len() == 1 {
+            return (values.swap_remove(0), log_det);
+        }
+        let mut back = vec![0; expected];
+        order.iter().enumerate().for_each(|(place, &element)| back[element] = place);
+        (Tensor::cat(values, 1).select(1, index_tensor(&back, &device)), log_det)
+    }
+}
+
+impl<U: Univariate> Univariate for PerElement<U> {
+    fn params_per_element(&self) -> usize {
+        self.maps.iter().map(U::params_per_element).max().unwrap_or_default()
+    }
+
+    fn forward(&self, x: Tensor<2>, params: Tensor<3>) -> (Tensor<2>, Tensor<1>) {
+        let (z, log_det) = self.each(x, params, |map, x, params| {
+            let (z, log_det) = map.forward(x, params);
+            (z, Some(log_det))
+        });
+        (z, log_det.expect("at least one element"))
+    }
+
+    fn inverse(&self, z: Tensor<2>, params: Tensor<3>) -> Tensor<2> {
+        self.each(z, params, |map, z, params| (map.inverse(z, params), None)).0
+    }
+
+    fn inverse_with_log_det(&self, z: Tensor<2>, params: Tensor<3>) -> (Tensor<2>, Tensor<1>) {
+        let (x, log_det) = self.each(z, params, |map, z, params| {
+            let (x, log_det) = map.inverse_with_log_det(z, params);
+            (x, Some(log_det))
+        });
+        (x, log_det.expect("at least one element"))
+    }
+
+    fn of_elements(&self, elements: &[usize]) -> Option<Self> {
+        let which = elements.iter().map(|&element| self.which[element]).collect();
+        Some(Self { maps: self.maps.clone(), which })
+    }
+}
