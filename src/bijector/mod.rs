@@ -7,20 +7,21 @@
 //! | --- | --- |
 //! | [`Coupling`] | one part of the event decides a scalar map of the rest |
 //! | [`MaskedAutoregressive`] | the features before one decide a scalar map of it |
-//! | [`Elementwise`] | a scalar map with free parameters for every element |
+//! | [`Elementwise`] | a scalar map with parameters of its own for every element, or from the context |
 //! | [`ActNorm`] | scale and shift per channel, started from data |
 //! | [`BatchNorm`] | batch normalization as a bijector |
 //! | [`LuLinear`] | a full linear map by its LU factors |
 //! | [`TriangularLinear`] | a triangular linear map |
 //! | [`QrLinear`], [`SvdLinear`], [`DenseLinear`] | the same by other factors, or by its plain matrix |
 //! | [`Householder`] | an orthogonal map by reflections |
+//! | [`Rotation`] | a rotation by its logarithm |
 //! | [`InvertibleConv1x1`] | a learned matrix over the channels of every pixel |
 //! | [`LinearMap`] | any [`InvertibleMatrix`] as a layer |
 //! | [`Permutation`] | another order of the features or channels |
 //! | [`Squeeze`] | blocks of pixels become channels |
 //! | [`HaarSqueeze`] | blocks of pixels become their averages and details |
 //! | [`Standardize`] | fixed zero mean and unit variance |
-//! | [`Logit`], [`Exp`], [`Softplus`], [`Tanh`], [`LeakyTanh`], [`LeakyRelu`] | between the line and intervals |
+//! | [`Logit`], [`Exp`], [`Softplus`], [`Tanh`], [`LeakyTanh`], [`Softclip`], [`LeakyRelu`] | between the line and intervals |
 //! | [`Inverse`] | any of them, the other way round |
 //! | [`Partial`] | any of them, on a part of the event |
 //! | [`Unconditional`] | any of them, without the context of the flow |
@@ -48,7 +49,7 @@ pub use autoregressive::{InverseMethod, MaskedAutoregressive, MaskedAutoregressi
 pub use batch_norm::{BatchNorm, BatchNormConfig};
 pub use coupling::{Coupling, CouplingConfig};
 pub use elementwise::{
-    Elementwise, Exp, LeakyRelu, LeakyTanh, Logit, Sigmoid, Softplus, Standardize, Tanh,
+    Elementwise, Exp, LeakyRelu, LeakyTanh, Logit, Sigmoid, Softclip, Softplus, Standardize, Tanh,
 };
 pub use haar_squeeze::HaarSqueeze;
 pub use inverse::Inverse;
@@ -56,8 +57,8 @@ pub use linear::{
     ChannelMatrix, Conv1x1Matrix, DenseLinear, DenseLinearConfig, DenseMatrix, Householder,
     HouseholderConfig, InvertibleConv1x1, InvertibleConv1x1Config, InvertibleMatrix, LinearMap,
     LuFactors, LuLinear, LuLinearConfig, Permutation, QrFactors, QrLinear, QrLinearConfig,
-    Reflections, SvdFactors, SvdLinear, SvdLinearConfig, TriangularLinear, TriangularLinearConfig,
-    TriangularMatrix,
+    Reflections, Rotation, RotationConfig, RotationMatrix, SvdFactors, SvdLinear, SvdLinearConfig,
+    TriangularLinear, TriangularLinearConfig, TriangularMatrix,
 };
 pub use mask::{Mask, Split};
 pub use partial::Partial;

@@ -48,6 +48,8 @@ pub use half_turn::HalfTurn;
 pub use mixture_of_logistics::{MixtureOfLogistics, MixtureOfLogisticsConfig};
 pub use neural::{Neural, NeuralConfig};
 pub use spline::{KnotMap, RationalQuadratic, RationalQuadraticConfig, SplineDomain};
+#[cfg(feature = "interop")]
+pub(crate) use stacked::Stacked;
 pub use sum_of_squares::{SumOfSquares, SumOfSquaresConfig};
 pub use unconstrained::{UnconstrainedMonotonic, UnconstrainedMonotonicConfig};
 
