@@ -7,7 +7,7 @@ use burn_flows::bijector::{
     ActNormConfig, BatchNormConfig, Bijector, Conv1x1Matrix, CouplingConfig, DenseLinearConfig,
     Elementwise, HaarSqueeze, HouseholderConfig, InverseMethod, InvertibleConv1x1Config, LeakyTanh,
     LuLinearConfig, Mask, MaskedAutoregressiveConfig, Partial, Permutation, QrLinearConfig,
-    Squeeze, SvdLinearConfig, TriangularLinearConfig,
+    RotationConfig, Softclip, Squeeze, SvdLinearConfig, TriangularLinearConfig,
 };
 use burn_flows::burn::module::Module;
 use burn_flows::burn::tensor::Device;
@@ -135,6 +135,8 @@ fn layers(criterion: &mut Criterion) {
     layer(criterion, "lu_linear", &LuLinearConfig::new(FEATURES).init(&device));
     let triangular = TriangularLinearConfig::new(FEATURES).init(&device);
     layer(criterion, "triangular_linear", &triangular);
+    layer(criterion, "softclip", &Softclip::new(11.0).expect("a bound in range"));
+    layer(criterion, "rotation", &RotationConfig::new(FEATURES).init(&device));
     layer(criterion, "leaky_tanh", &LeakyTanh::new(3.0).expect("a turn in range"));
     layer(criterion, "dense_linear", &DenseLinearConfig::new(FEATURES).init(&device));
     layer(criterion, "householder", &HouseholderConfig::new(FEATURES, 8).init(&device));

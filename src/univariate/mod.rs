@@ -53,6 +53,8 @@ pub use spline::{
     CubicSpline, CubicSplineConfig, KnotMap, LinearSpline, LinearSplineConfig, QuadraticSpline,
     QuadraticSplineConfig, RationalQuadratic, RationalQuadraticConfig, SplineDomain, TailSlope,
 };
+#[cfg(feature = "interop")]
+pub(crate) use stacked::Stacked;
 pub use sum_of_squares::{SumOfSquares, SumOfSquaresConfig};
 pub use unconstrained::{UnconstrainedMonotonic, UnconstrainedMonotonicConfig};
 

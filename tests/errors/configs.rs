@@ -104,6 +104,10 @@ errors! {
     leaky_relu_slope: LeakyRelu::new(0.0) => "LeakyRelu.slope: must be positive and finite, found 0";
     leaky_relu_slope_infinite: LeakyRelu::new(f64::INFINITY) => "LeakyRelu.slope: must be positive and finite, found inf";
 
+    softclip_bound: Softclip::new(0.0) => "Softclip.bound: must be positive and finite, found 0";
+    softclip_bound_nan: any(r#"{"Softclip": {"bound": -1.0}}"#) => "Softclip.bound: must be positive and finite, found -1";
+    rotation_features: RotationConfig::new(0).validate() => "RotationConfig.features: must be at least 1, found 0";
+    elementwise_no_context: any(r#"{"ElementwiseContext": {"univariate": "Additive", "features": 3, "context": 0, "mlp": {"hidden": [4], "activation": "Silu", "dropout": 0.0, "residual": false, "zero_last": true}}}"#) => "Elementwise.context: must be at least 1, found 0";
     leaky_tanh_turn: LeakyTanh::new(0.0) => "LeakyTanh.turn: must be in (0, 8], found 0";
     leaky_tanh_turn_late: LeakyTanh::new(9.0) => "LeakyTanh.turn: must be in (0, 8], found 9";
     leaky_tanh_turn_nan: any(r#"{"LeakyTanh": {"turn": -1.0}}"#) => "LeakyTanh.turn: must be in (0, 8], found -1";

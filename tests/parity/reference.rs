@@ -52,6 +52,17 @@ impl Reference {
         self.only(|name| name != left_out)
     }
 
+    /// The same, with no gradients of the parameters that have `part` in their names.
+    pub fn without_gradients_of(&self, part: &str) -> Self {
+        let left_out = |name: &str| name.starts_with("grad.") && name.contains(part);
+        Self {
+            library: self.library.clone(),
+            case: self.case.clone(),
+            tensors: self.only(|name| !left_out(name)),
+            sidecar: self.sidecar.clone(),
+        }
+    }
+
     fn only(&self, wanted: impl Fn(&str) -> bool) -> StateDict {
         let mut state = StateDict::new();
         for name in self.tensors.names().filter(|name| wanted(name)) {
