@@ -7,15 +7,16 @@ use burn_flows::bijector::{
     ActNormConfig, BatchNormConfig, Bijector, Conv1x1Matrix, CouplingConfig, DenseLinearConfig,
     Elementwise, HaarSqueeze, HouseholderConfig, InverseMethod, InvertibleConv1x1Config, LeakyTanh,
     LuLinearConfig, Mask, MaskedAutoregressiveConfig, Partial, Permutation, QrLinearConfig,
-    Squeeze, SvdLinearConfig, TriangularLinearConfig,
+    RotationConfig, Softclip, Squeeze, SvdLinearConfig, TriangularLinearConfig,
 };
 use burn_flows::burn::module::Module;
 use burn_flows::burn::tensor::Device;
 use burn_flows::testing::moved;
 use burn_flows::univariate::{
-    Additive, Affine, AnyUnivariateConfig, BernsteinConfig, DeepSigmoidalConfig,
-    GaussianizationConfig, HalfTurn, MixtureOfLogisticsConfig, NeuralConfig, PerElement,
-    RationalQuadraticConfig, SplineDomain, SumOfSquaresConfig, UnconstrainedMonotonicConfig,
+    Additive, Affine, AnyUnivariateConfig, BernsteinConfig, CubicSplineConfig, DeepSigmoidalConfig,
+    GaussianizationConfig, HalfTurn, LinearSplineConfig, MixtureOfLogisticsConfig, NeuralConfig,
+    PerElement, QuadraticSplineConfig, RationalQuadraticConfig, SplineDomain, SumOfSquaresConfig,
+    UnconstrainedMonotonicConfig,
 };
 use criterion::{Criterion, criterion_group, criterion_main};
 
@@ -83,11 +84,6 @@ fn layers(criterion: &mut Criterion) {
     }
     let spline = RationalQuadraticConfig::new().init();
     layer(criterion, "coupling_spline", &coupling(Mask::Halves).init(spline, &device));
-    let spline = || RationalQuadraticConfig::new();
-    let angle = spline().with_domain(SplineDomain::Circular { bound: std::f64::consts::PI });
-    let which = (0..FEATURES).map(|i| i % 2).collect();
-    let mixed = PerElement::new(vec![spline().init(), angle.init()], which);
-    layer(criterion, "elementwise_per_element", &Elementwise::new(mixed, FEATURES, &device));
     for (name, map) in [
         ("bernstein", AnyUnivariateConfig::Bernstein(BernsteinConfig::new())),
         ("sum_of_squares", AnyUnivariateConfig::SumOfSquares(SumOfSquaresConfig::new())),
@@ -109,10 +105,25 @@ fn layers(criterion: &mut Criterion) {
         "coupling_unconstrained",
         &coupling(Mask::Halves).init(unconstrained, &device),
     );
+    let spline = || RationalQuadraticConfig::new();
+    let angle = spline().with_domain(SplineDomain::Circular { bound: std::f64::consts::PI });
+    let which = (0..FEATURES).map(|i| i % 2).collect();
+    let mixed = PerElement::new(vec![spline().init(), angle.init()], which);
+    layer(criterion, "elementwise_per_element", &Elementwise::new(mixed, FEATURES, &device));
     let bound = std::f64::consts::PI;
     let domain = SplineDomain::LinearTails { bound };
     let turned = HalfTurn::new(RationalQuadraticConfig::new().with_domain(domain).init(), bound);
     layer(criterion, "coupling_half_turn", &coupling(Mask::Halves).init(turned, &device));
+    for (name, spline) in [
+        ("coupling_linear_spline", AnyUnivariateConfig::LinearSpline(LinearSplineConfig::new())),
+        (
+            "coupling_quadratic_spline",
+            AnyUnivariateConfig::QuadraticSpline(QuadraticSplineConfig::new()),
+        ),
+        ("coupling_cubic_spline", AnyUnivariateConfig::CubicSpline(CubicSplineConfig::new())),
+    ] {
+        layer(criterion, name, &coupling(Mask::Halves).init(spline.init(), &device));
+    }
     let masked = MaskedAutoregressiveConfig::new(FEATURES);
     let masked = masked.init(RationalQuadraticConfig::new().init(), &device);
     layer(criterion, "autoregressive_spline", &masked);
@@ -124,6 +135,8 @@ fn layers(criterion: &mut Criterion) {
     layer(criterion, "lu_linear", &LuLinearConfig::new(FEATURES).init(&device));
     let triangular = TriangularLinearConfig::new(FEATURES).init(&device);
     layer(criterion, "triangular_linear", &triangular);
+    layer(criterion, "softclip", &Softclip::new(11.0).expect("a bound in range"));
+    layer(criterion, "rotation", &RotationConfig::new(FEATURES).init(&device));
     layer(criterion, "leaky_tanh", &LeakyTanh::new(3.0).expect("a turn in range"));
     layer(criterion, "dense_linear", &DenseLinearConfig::new(FEATURES).init(&device));
     layer(criterion, "householder", &HouseholderConfig::new(FEATURES, 8).init(&device));

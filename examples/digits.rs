@@ -1,8 +1,9 @@
 //! A flow trained on real handwritten digits by exact maximum likelihood.
 //!
-//! Trains a neural spline flow on 1,438 digits of 8x8 pixels, and reports the test negative log-likelihood
-//! and bits per dimension next to a full-covariance Gaussian, the density of every class, the
-//! likeliest and unlikeliest test digits, and a picture of new digits.
+//! Trains neural spline flows on 1,438 digits of 8x8 pixels, each given the class, and mixes them with the
+//! classes summed out: a density of images alone. Reports the test negative log-likelihood and bits
+//! per dimension next to a full-covariance Gaussian, the density of every class, the likeliest and
+//! unlikeliest test digits, and a picture of new digits.
 //!
 //! `cargo run --release --example digits`
 
@@ -20,11 +21,12 @@ use std::process::ExitCode;
 
 use burn_flows::bijector::{Elementwise, Logit};
 use burn_flows::burn::module::Module;
-use burn_flows::burn::tensor::{Device, Tensor};
+use burn_flows::burn::tensor::{Device, Tensor, TensorData};
+use burn_flows::distribution::{Marginal, Mixture};
 use burn_flows::model::{Masks, NsfConfig, NsfStep};
 use burn_flows::prelude::*;
 use burn_flows::store;
-use burn_flows::train::{Dequantize, FitConfig, FitData, Report, bits_per_dim, fit, nll};
+use burn_flows::train::{Dequantize, FitConfig, FitData, bits_per_dim, fit, nll};
 use burn_flows::univariate::{RationalQuadratic, RationalQuadraticConfig};
 use clap::Parser;
 
@@ -37,12 +39,18 @@ use table::Table;
 struct Args {
     #[command(flatten)]
     common: Common,
-    /// Couplings of the flow
+    /// Flows that are mixed
+    #[arg(long, default_value_t = 4)]
+    members: u64,
+    /// Couplings of a flow
     #[arg(long, default_value_t = 8)]
     layers: usize,
     /// Probability that a hidden element is dropped
     #[arg(long, default_value_t = 0.4)]
     dropout: f64,
+    /// Ignores the classes
+    #[arg(long)]
+    unconditional: bool,
     /// Runs with consecutive seeds, for a mean and a spread
     #[arg(long, default_value_t = 1)]
     runs: u64,
@@ -51,47 +59,68 @@ struct Args {
 /// Pixels of an image, and the number of their grey levels.
 const PIXELS: usize = 64;
 const LEVELS: usize = 17;
-const EPOCHS: usize = 200;
+const EPOCHS: usize = 100;
+const CLASSES: usize = 10;
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data");
 
 /// A spline of every pixel, then the couplings.
 type Splines = (Option<Elementwise<RationalQuadratic>>, Vec<NsfStep>);
 
 /// Pixels in [0, 1] to the line, to unit variance, then the splines.
-type Digits = Flow<(Logit, Standardize<2>, Splines), StandardNormal<2>>;
+type Member = Flow<(Logit, Standardize<2>, Splines), StandardNormal<2>>;
+
+/// Flows that differ in their masks and in the noise they saw, without the classes.
+type Digits = Mixture<Marginal<Member>>;
+
+/// Images, and their classes one-hot; of no width where classes are ignored.
+struct Part {
+    x: Tensor<2>,
+    labels: Vec<usize>,
+    classes: Tensor<2>,
+}
 
 /// The digits: integers for training; for validation and test their fixed dequantization.
 struct Data {
-    train: Tensor<2>,
-    validation: Tensor<2>,
-    test: Tensor<2>,
-    test_labels: Vec<usize>,
+    train: Part,
+    validation: Part,
+    test: Part,
 }
 
 fn read(name: &str) -> Result<Table> {
     Table::read(&Path::new(DATA).join(name))
 }
 
+impl Part {
+    fn read(name: &str, dequantized: bool, unconditional: bool, device: &Device) -> Result<Self> {
+        let mut x = read(&format!("digits_{name}_int.csv"))?.tensor(device);
+        if dequantized {
+            let noise = read(&format!("digits_{name}_u.npy"))?.tensor(device);
+            x = (x + noise) / LEVELS as f64;
+        }
+        let labels = read(&format!("digits_{name}_label.csv"))?;
+        let labels: Vec<usize> = labels.values.iter().map(|&label| label as usize).collect();
+        let width = if unconditional { 0 } else { CLASSES };
+        let one_hot = labels.iter().flat_map(|&label| (0..width).map(move |class| class == label));
+        let flags: Vec<f32> = one_hot.map(|is| f32::from(u8::from(is))).collect();
+        let classes = Tensor::from_data(TensorData::new(flags, [labels.len(), width]), device);
+        Ok(Self { x, labels, classes })
+    }
+}
+
 impl Data {
-    fn read(device: &Device) -> Result<Self> {
-        let dequantized = |part: &str| {
-            let integers = read(&format!("digits_{part}_int.csv"))?.tensor(device);
-            let noise = read(&format!("digits_{part}_u.npy"))?.tensor(device);
-            Ok::<_, Error>((integers + noise) / LEVELS as f64)
-        };
-        let labels = read("digits_test_label.csv")?;
+    fn read(unconditional: bool, device: &Device) -> Result<Self> {
+        let part = |name, dequantized| Part::read(name, dequantized, unconditional, device);
         Ok(Self {
-            train: read("digits_train_int.csv")?.tensor(device),
-            validation: dequantized("val")?,
-            test: dequantized("test")?,
-            test_labels: labels.values.iter().map(|&label| label as usize).collect(),
+            train: part("train", false)?,
+            validation: part("val", true)?,
+            test: part("test", true)?,
         })
     }
 }
 
-fn flow(args: &Args, data: &Data, seed: u64, device: &Device) -> Result<Digits> {
+fn member(args: &Args, data: &Data, seed: u64, device: &Device) -> Result<Member> {
     let logit = Logit::new(0.05)?;
-    let pixels = Dequantize::new(LEVELS)?.apply(data.train.clone(), &mut Noise::seeded(seed));
+    let pixels = Dequantize::new(LEVELS)?.apply(data.train.x.clone(), &mut Noise::seeded(seed));
     let standardize = Standardize::from_data(logit.forward(pixels, None).0)?;
     // Few images: dropout and random masks help more than depth. Every pixel has hard edges of its
     // own, black and white, which a spline of many bins learns before the couplings mix anything.
@@ -103,41 +132,72 @@ fn flow(args: &Args, data: &Data, seed: u64, device: &Device) -> Result<Digits> 
         .with_layers(args.layers)
         .with_masks(Masks::Random(seed))
         .with_mlp(mlp)
+        .with_context(data.train.classes.dims()[1])
         .with_elementwise(Some(RationalQuadraticConfig::new().with_bins(48)));
     config.validate()?;
     let (splines, base) = config.init(device).into_parts();
     Ok(Flow::new((logit, standardize, splines), base))
 }
 
-fn train(args: &Args, data: &Data, seed: u64, device: &Device) -> Result<(Digits, Report)> {
-    let config = FitConfig::new()
-        .with_epochs(args.common.epochs.unwrap_or(EPOCHS))
-        .with_learning_rate(2e-3)
-        .with_batch_size(64)
-        .with_average(Some(0.995))
-        .with_seed(seed);
-    let train = FitData::new(data.train.clone())
-        .with_dequantization(Dequantize::new(LEVELS)?)
-        .with_validation(data.validation.clone(), None);
-    fit(flow(args, data, seed, device)?, train, &config)
+/// What came of one run.
+struct Trained {
+    digits: Digits,
+    seconds: f64,
+}
+
+/// Trains the members one after the other and mixes them.
+fn train(args: &Args, data: &Data, run: u64, device: &Device) -> Result<Trained> {
+    let (mut members, mut seconds) = (vec![], 0.0);
+    let unconditional = args.unconditional;
+    for seed in run * args.members..(run + 1) * args.members {
+        device.seed(seed);
+        let config = FitConfig::new()
+            .with_epochs(args.common.epochs.unwrap_or(EPOCHS))
+            .with_learning_rate(2e-3)
+            .with_batch_size(64)
+            .with_average(Some(0.995))
+            .with_seed(seed);
+        let rows = FitData::new(data.train.x.clone())
+            .with_context(data.train.classes.clone())
+            .with_dequantization(Dequantize::new(LEVELS)?)
+            .with_validation(data.validation.x.clone(), Some(data.validation.classes.clone()));
+        let (member, report) = fit(member(args, data, seed, device)?, rows, &config)?;
+        let member = match unconditional {
+            true => Marginal::new(member, Tensor::zeros([1, 0], device), Tensor::ones([1], device)),
+            false => Marginal::of_classes(member, CLASSES, device),
+        }?;
+        let of = |part: &Part| nll(&member, part.x.clone(), None, 512);
+        println!(
+            "  seed {seed}: {} parameters, {:.0} s, best epoch {} of {}, validation {:.2}, test {:.2} nats",
+            member.num_params(),
+            report.seconds,
+            report.best_epoch,
+            report.epochs.len(),
+            of(&data.validation),
+            of(&data.test),
+        );
+        seconds += report.seconds;
+        members.push(member);
+    }
+    Ok(Trained { digits: Mixture::new(members, device)?, seconds })
 }
 
 /// Test NLL of a Gaussian on the standardised logits, as a density of pixels in [0, 1].
 fn gaussian_nll(data: &Data, digits: &Digits) -> Result<f64> {
-    let (logit, standardize, _) = digits.bijector();
+    let (logit, standardize, _) = digits.components()[0].conditional().bijector();
     let front = (logit.clone(), standardize.clone());
-    let pixels = Dequantize::new(LEVELS)?.apply(data.train.clone(), &mut Noise::seeded(0));
+    let pixels = Dequantize::new(LEVELS)?.apply(data.train.x.clone(), &mut Noise::seeded(0));
     let gaussian = Gaussian::fit(front.forward(pixels, None).0);
-    let (y, log_det) = front.forward(data.test.clone(), None);
+    let (y, log_det) = front.forward(data.test.x.clone(), None);
     Ok(gaussian.nll(y) - log_det.mean().into_scalar::<f64>())
 }
 
 /// Every test digit: its index, label and log-density, the likeliest first.
 fn ranked(data: &Data, digits: &Digits) -> Vec<(usize, usize, f64)> {
-    let log_prob = digits.log_prob_batched(data.test.clone(), None, 512).into_data();
+    let log_prob = digits.log_prob_batched(data.test.x.clone(), None, 512).into_data();
     let mut rows: Vec<_> = log_prob
         .iter::<f64>()
-        .zip(&data.test_labels)
+        .zip(&data.test.labels)
         .enumerate()
         .map(|(index, (log_prob, &label))| (index, label, log_prob))
         .collect();
@@ -159,28 +219,33 @@ fn print_report(ranked: &[(usize, usize, f64)]) {
     }
 }
 
+/// The largest error of a pixel after encoding and decoding by every member.
+fn round_trip(data: &Data, digits: &Digits) -> f64 {
+    let Part { x, classes, .. } = &data.test;
+    let error = |member: &Marginal<Member>| {
+        let flow = member.conditional();
+        let back = flow.decode_given(flow.encode_given(x.clone(), classes), classes);
+        (back - x.clone()).abs().max().into_scalar::<f64>()
+    };
+    digits.components().iter().map(error).fold(0.0, f64::max)
+}
+
 fn run() -> Outcome<()> {
     let args = Args::parse();
     let device = args.common.device()?;
-    let data = Data::read(&device)?;
+    let data = Data::read(args.unconditional, &device)?;
     let mut scores = vec![];
     let mut last = None;
-    for seed in args.common.seed..args.common.seed + args.runs.max(1) {
-        device.seed(seed);
-        let (digits, report) = train(&args, &data, seed, &device)?;
-        let test = nll(&digits, data.test.clone(), None, 512);
-        println!(
-            "seed {seed}: {} parameters, {:.0} s, best epoch {} of {}, validation {:.2}, test {test:.2} nats",
-            digits.num_params(),
-            report.seconds,
-            report.best_epoch,
-            report.epochs.len(),
-            report.best_validation_nll.unwrap_or(f64::NAN),
-        );
+    for run in args.common.seed..args.common.seed + args.runs.max(1) {
+        let trained = train(&args, &data, run, &device)?;
+        let test = nll(&trained.digits, data.test.x.clone(), None, 512);
+        let Trained { digits, seconds } = &trained;
+        let count = digits.components().len();
+        println!("run {run}: {count} flows together, {seconds:.0} s, test {test:.2} nats");
         scores.push(test);
-        last = Some((digits, report));
+        last = Some(trained);
     }
-    let (digits, report) = last.expect("at least one run");
+    let Trained { digits, seconds } = last.expect("at least one run");
     let mean = scores.iter().sum::<f64>() / scores.len() as f64;
     let squares: f64 = scores.iter().map(|s| (s - mean) * (s - mean)).sum();
     let spread = (squares / scores.len() as f64).sqrt();
@@ -188,18 +253,17 @@ fn run() -> Outcome<()> {
     let bits = |nll| bits_per_dim(nll, PIXELS, LEVELS);
     println!("\n                       test NLL (nats/image)   bits/dim");
     println!("  Gaussian, full covariance   {gaussian:10.2}   {:12.4}", bits(gaussian));
-    println!("  this flow                   {mean:10.2}   {:12.4}", bits(mean));
+    println!("  these flows                 {mean:10.2}   {:12.4}", bits(mean));
     if scores.len() > 1 {
         println!("  spread over {} seeds         {spread:10.2}", scores.len());
     }
 
     let ranked = ranked(&data, &digits);
     print_report(&ranked);
-    let latents = digits.encode(data.test.clone());
-    let round_trip = (digits.decode(latents) - data.test.clone()).abs().max().into_scalar::<f64>();
+    let round_trip = round_trip(&data, &digits);
     let picture = cli::output(&args.common.out, "digits.png")?;
-    let images = digits.sample_seeded(100, args.common.seed).reshape([100, 1, 8, 8]);
-    grid::draw(images, 10, &picture)?;
+    let images = digits.sample(100, None, &mut Noise::seeded(args.common.seed), &device);
+    grid::draw(images.reshape([100, 1, 8, 8]), 10, &picture)?;
     let weights = cli::output(&args.common.out, "digits.safetensors")?;
     store::save(&digits, &weights)?;
     println!("\n100 new digits: {}, weights: {}", picture.display(), weights.display());
@@ -209,10 +273,10 @@ fn run() -> Outcome<()> {
         "test_nll_spread": spread,
         "gaussian_nll": gaussian,
         "bits_per_dim": bits(mean),
-        "train_seconds": report.seconds,
+        "train_seconds": seconds,
         "round_trip_max": round_trip,
         "parameters": digits.num_params(),
-        "best_epoch": report.best_epoch,
+        "flows": digits.components().len(),
     }));
     Ok(())
 }

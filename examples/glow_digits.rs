@@ -22,9 +22,10 @@ use burn_flows::bijector::Logit;
 use burn_flows::burn::module::Module;
 use burn_flows::burn::tensor::{Device, Tensor, TensorData};
 use burn_flows::conditioner::ConvNetConfig;
+use burn_flows::distribution::Marginal;
 use burn_flows::model::{Glow, GlowConfig};
 use burn_flows::prelude::*;
-use burn_flows::train::{Dequantize, FitConfig, FitData, bits_per_dim, fit};
+use burn_flows::train::{Dequantize, FitConfig, FitData, bits_per_dim, fit, nll};
 use burn_flows::{MultiScale, store};
 use clap::Parser;
 
@@ -186,25 +187,16 @@ fn model(args: &Args, data: &Data, seed: u64, device: &Device) -> Outcome<Model>
     Ok(Flow::new((logit, standardize), config.init(device)))
 }
 
-/// `ln p(x)` of every image: the classes, all equally likely beforehand, are summed out.
-fn log_prob(model: &Model, x: &Tensor<4>, classes: Option<usize>) -> Vec<f64> {
-    let Some(classes) = classes else {
-        return model.log_prob_batched(x.clone(), None, 256).into_data().iter::<f64>().collect();
-    };
-    let given: Vec<Vec<f64>> = (0..classes)
-        .map(|class| {
-            let context = Part::one_hot(&[class], classes, &x.device());
-            let log_prob = model.log_prob_batched(x.clone(), Some(&context), 256);
-            log_prob.into_data().iter::<f64>().collect()
-        })
-        .collect();
-    (0..given[0].len())
-        .map(|row| {
-            let most = given.iter().map(|g| g[row]).fold(f64::MIN, f64::max);
-            let sum: f64 = given.iter().map(|g| (g[row] - most).exp()).sum();
-            most + (sum / classes as f64).ln()
-        })
-        .collect()
+/// Test NLL: the classes, all equally likely beforehand, are summed out.
+fn test_nll(model: &Model, data: &Data, device: &Device) -> Result<f64> {
+    let x = data.test.x.clone();
+    Ok(match &data.train.classes {
+        None => nll(model, x, None, 256),
+        Some(classes) => {
+            let classes = classes.dims()[1];
+            nll(&Marginal::of_classes(model.clone(), classes, device)?, x, None, 256)
+        }
+    })
 }
 
 /// Samples of ten classes (or ten of none) at one temperature.
@@ -283,8 +275,7 @@ fn run() -> Outcome<()> {
             rows = rows.with_context(classes.clone());
         }
         let (model, report) = fit(model(&args, &data, seed, &device)?, rows, &config)?;
-        let log_prob = log_prob(&model, &data.test.x, classes);
-        let nll = -log_prob.iter().sum::<f64>() / log_prob.len() as f64;
+        let nll = test_nll(&model, &data, &device)?;
         println!(
             "seed {seed}: {} parameters, {:.0} s, best epoch {} of {}, test {nll:.2} nats, {:.4} bits/dim",
             model.num_params(),

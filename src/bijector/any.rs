@@ -10,10 +10,11 @@ use super::{
     Elementwise, Exp, Householder, HouseholderConfig, Inverse, LeakyRelu, LeakyTanh, Logit,
     LuLinear, LuLinearConfig, Mask, MaskedAutoregressive, MaskedAutoregressiveConfig, Partial,
     Permutation, Planar, PlanarConfig, QrLinear, QrLinearConfig, Radial, RadialConfig, Residual,
-    ResidualConfig, Softplus, Standardize, SvdLinear, SvdLinearConfig, Sylvester, SylvesterConfig,
-    Tanh, Trace, TriangularLinear, TriangularLinearConfig,
+    ResidualConfig, Rotation, RotationConfig, Softclip, Softplus, Standardize, SvdLinear,
+    SvdLinearConfig, Sylvester, SylvesterConfig, Tanh, Trace, TriangularLinear,
+    TriangularLinearConfig,
 };
-use crate::conditioner::Mlp;
+use crate::conditioner::{Mlp, MlpConfig};
 use crate::error::{Result, at_least};
 use crate::univariate::{AnyUnivariate, AnyUnivariateConfig};
 
@@ -78,6 +79,10 @@ pub enum AnyBijector {
     Radial(Radial),
     /// [`Residual`].
     Residual(Residual),
+    /// [`Rotation`].
+    Rotation(Rotation),
+    /// [`Softclip`].
+    Softclip(Softclip),
     /// [`Softplus`].
     Softplus(Softplus),
     /// One after the other.
@@ -122,6 +127,17 @@ pub enum AnyBijectorConfig {
         univariate: AnyUnivariateConfig,
         /// Elements of an event.
         features: usize,
+    },
+    /// [`Elementwise`] that a context steers.
+    ElementwiseContext {
+        /// The scalar map.
+        univariate: AnyUnivariateConfig,
+        /// Elements of an event.
+        features: usize,
+        /// Width of the context, at least 1.
+        context: usize,
+        /// The network from the context to what is added to the parameters.
+        mlp: MlpConfig,
     },
     /// [`Exp`].
     Exp,
@@ -187,6 +203,13 @@ pub enum AnyBijectorConfig {
         /// Fixes the order.
         seed: u64,
     },
+    /// [`Rotation`].
+    Rotation(RotationConfig),
+    /// [`Softclip`].
+    Softclip {
+        /// The end of its interval.
+        bound: f64,
+    },
     /// [`Softplus`].
     Softplus,
     /// One after the other.
@@ -242,6 +265,14 @@ impl AnyBijectorConfig {
                 at_least("Elementwise", "features", 1, *features)?;
                 AnyBijector::Elementwise(Elementwise::new(univariate.init(), *features, device))
             }
+            Self::ElementwiseContext { univariate, features, context, mlp } => {
+                univariate.validate()?;
+                at_least("Elementwise", "features", 1, *features)?;
+                at_least("Elementwise", "context", 1, *context)?;
+                mlp.validate()?;
+                let free = Elementwise::new(univariate.init(), *features, device);
+                AnyBijector::Elementwise(free.with_context(mlp, *context, device))
+            }
             Self::Exp => AnyBijector::Exp(Exp {}),
             Self::Householder(config) => {
                 config.validate()?;
@@ -287,10 +318,15 @@ impl AnyBijectorConfig {
                 at_least("Reverse", "features", 1, *features)?;
                 AnyBijector::Permutation(Permutation::reverse(*features, device))
             }
+            Self::Rotation(config) => {
+                config.validate()?;
+                AnyBijector::Rotation(config.init(device))
+            }
             Self::Shuffle { features, seed } => {
                 at_least("Shuffle", "features", 1, *features)?;
                 AnyBijector::Permutation(Permutation::random(*features, *seed, device))
             }
+            Self::Softclip { bound } => AnyBijector::Softclip(Softclip::new(*bound)?),
             Self::Softplus => AnyBijector::Softplus(Softplus {}),
             Self::Stack(inner) => AnyBijector::Stack(all(inner)?),
             Self::Standardize { features } => {
@@ -320,7 +356,7 @@ macro_rules! each {
         each!($self, ($layer, _wrap, _name) => $body)
     };
     ($self:expr, ($layer:ident, $wrap:ident, $name:ident) => $body:expr) => {
-        each!(@ $self, ($layer, $wrap, $name) => $body; ActNorm BatchNorm BlockNeuralAutoregressive Coupling DenseLinear Elementwise Exp Householder Inverse LeakyRelu LeakyTanh Logit LuLinear MaskedAutoregressive MultiCoupling Partial Permutation Planar QrLinear Radial Residual Softplus Stack Standardize SvdLinear Sylvester Tanh TriangularLinear)
+        each!(@ $self, ($layer, $wrap, $name) => $body; ActNorm BatchNorm BlockNeuralAutoregressive Coupling DenseLinear Elementwise Exp Householder Inverse LeakyRelu LeakyTanh Logit LuLinear MaskedAutoregressive MultiCoupling Partial Permutation Planar QrLinear Radial Residual Rotation Softclip Softplus Stack Standardize SvdLinear Sylvester Tanh TriangularLinear)
     };
     (@ $self:expr, ($layer:ident, $wrap:ident, $name:ident) => $body:expr; $($variant:ident)+) => {
         match $self {

@@ -7,7 +7,7 @@
 //! | --- | --- |
 //! | [`Coupling`] | one part of the event decides a scalar map of the rest |
 //! | [`MaskedAutoregressive`] | the features before one decide a scalar map of it |
-//! | [`Elementwise`] | a scalar map with free parameters for every element |
+//! | [`Elementwise`] | a scalar map with parameters of its own for every element, or from the context |
 //! | [`BlockNeuralAutoregressive`] | the same by one network that is monotone in each |
 //! | [`Residual`] | adds a network that contracts |
 //! | [`Planar`], [`Radial`], [`Sylvester`] | a step along a direction, from a point, through few units |
@@ -17,13 +17,14 @@
 //! | [`TriangularLinear`] | a triangular linear map |
 //! | [`QrLinear`], [`SvdLinear`], [`DenseLinear`] | the same by other factors, or by its plain matrix |
 //! | [`Householder`] | an orthogonal map by reflections |
+//! | [`Rotation`] | a rotation by its logarithm |
 //! | [`InvertibleConv1x1`] | a learned matrix over the channels of every pixel |
 //! | [`LinearMap`] | any [`InvertibleMatrix`] as a layer |
 //! | [`Permutation`] | another order of the features or channels |
 //! | [`Squeeze`] | blocks of pixels become channels |
 //! | [`HaarSqueeze`] | blocks of pixels become their averages and details |
 //! | [`Standardize`] | fixed zero mean and unit variance |
-//! | [`Logit`], [`Exp`], [`Softplus`], [`Tanh`], [`LeakyTanh`], [`LeakyRelu`] | between the line and intervals |
+//! | [`Logit`], [`Exp`], [`Softplus`], [`Tanh`], [`LeakyTanh`], [`Softclip`], [`LeakyRelu`] | between the line and intervals |
 //! | [`Inverse`] | any of them, the other way round |
 //! | [`Partial`] | any of them, on a part of the event |
 //! | [`Unconditional`] | any of them, without the context of the flow |
@@ -57,7 +58,7 @@ pub(crate) use block_autoregressive::BlockLinear;
 pub use block_autoregressive::{BlockNeuralAutoregressive, BlockNeuralAutoregressiveConfig};
 pub use coupling::{Coupling, CouplingConfig};
 pub use elementwise::{
-    Elementwise, Exp, LeakyRelu, LeakyTanh, Logit, Sigmoid, Softplus, Standardize, Tanh,
+    Elementwise, Exp, LeakyRelu, LeakyTanh, Logit, Sigmoid, Softclip, Softplus, Standardize, Tanh,
 };
 pub use haar_squeeze::HaarSqueeze;
 pub use inverse::Inverse;
@@ -65,8 +66,8 @@ pub use linear::{
     ChannelMatrix, Conv1x1Matrix, DenseLinear, DenseLinearConfig, DenseMatrix, Householder,
     HouseholderConfig, InvertibleConv1x1, InvertibleConv1x1Config, InvertibleMatrix, LinearMap,
     LuFactors, LuLinear, LuLinearConfig, Permutation, QrFactors, QrLinear, QrLinearConfig,
-    Reflections, SvdFactors, SvdLinear, SvdLinearConfig, TriangularLinear, TriangularLinearConfig,
-    TriangularMatrix,
+    Reflections, Rotation, RotationConfig, RotationMatrix, SvdFactors, SvdLinear, SvdLinearConfig,
+    TriangularLinear, TriangularLinearConfig, TriangularMatrix,
 };
 pub use mask::{Mask, Split};
 pub use partial::Partial;

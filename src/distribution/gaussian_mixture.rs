@@ -9,13 +9,13 @@
 use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::tensor::activation::log_softmax;
-use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
+use burn::tensor::{Bool, Device, Tensor, TensorData};
 
-use super::{Distribution, check_event, finite};
+use super::{Distribution, check_event, drawn_by_weight, finite};
 use crate::error::{Result, at_least, expect_valid};
 use crate::math::{LN_2PI, log_sum_exp};
 use crate::noise::Noise;
-use crate::param::{flag, replaced};
+use crate::param::{flag, index_tensor, replaced};
 
 /// Added to the standard deviation of the data. Without it a constant column starts with a scale
 /// of 0 and an infinite density.
@@ -177,23 +177,6 @@ impl GaussianMixture {
     fn shape(&self) -> [usize; 2] {
         self.mean.val().dims()
     }
-
-    /// A component for each of `n` rows, by the weights.
-    fn components(&self, n: usize, noise: &mut Noise) -> Vec<i64> {
-        let weights = log_softmax(self.logits.val().without_autodiff(), 0).exp();
-        let cumulative: Vec<f64> = weights
-            .into_data()
-            .iter::<f64>()
-            .scan(0.0, |sum, weight| {
-                *sum += weight;
-                Some(*sum)
-            })
-            .collect();
-        // The last sum is 1 up to rounding: scaled by it, a draw never falls beyond the end.
-        let total = cumulative[cumulative.len() - 1];
-        let pick = |u: f64| cumulative.partition_point(|&sum| sum <= u * total) as i64;
-        (0..n).map(|_| pick(noise.next_uniform())).collect()
-    }
 }
 
 impl Distribution<2> for GaussianMixture {
@@ -219,8 +202,9 @@ impl Distribution<2> for GaussianMixture {
         device: &Device,
     ) -> Tensor<2> {
         let mean = self.mean.val();
-        let chosen = TensorData::new(self.components(n, noise), [n]);
-        let chosen = Tensor::<1, Int>::from_data(chosen, &mean.device().without_autodiff());
+        let weights = log_softmax(self.logits.val().without_autodiff(), 0).exp();
+        let chosen = drawn_by_weight(weights.unsqueeze_dim(0), n, noise);
+        let chosen = index_tensor(&chosen, &mean.device());
         let standard = noise.normal([n, self.shape()[1]], device).cast(mean.dtype());
         let scale = self.log_scale.val().select(0, chosen.clone()).exp();
         standard * scale + mean.select(0, chosen)

@@ -10,7 +10,7 @@ use burn::module::Module;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Tensor};
 
-use super::{Distribution, finite};
+use super::{Distribution, drawn_by_weight, finite};
 use crate::conditioner::{MlpConfig, RowParams};
 use crate::error::{Result, at_least};
 use crate::math::log_sum_exp;
@@ -123,24 +123,6 @@ impl<P: Module> Mixture<P> {
     fn log_weights(&self, context: Option<&Tensor<2>>) -> Tensor<2> {
         log_softmax(self.weights.rows("Mixture", context.filter(|_| self.conditional)), 1)
     }
-
-    /// A component for each of `n` rows.
-    fn chosen(&self, n: usize, context: Option<&Tensor<2>>, noise: &mut Noise) -> Vec<usize> {
-        let weights = self.log_weights(context).without_autodiff().exp();
-        let ([rows, count], values) = (weights.dims(), weights.into_data());
-        let values: Vec<f64> = values.iter::<f64>().collect();
-        let pick = |row: usize| {
-            let weights = &values[row % rows * count..][..count];
-            // The sum is 1 up to rounding: scaled by it, a draw never falls beyond the end.
-            let mut left = noise.next_uniform() * weights.iter().sum::<f64>();
-            let passed = weights.iter().take_while(|weight| {
-                left -= **weight;
-                left >= 0.0
-            });
-            passed.count().min(count - 1)
-        };
-        (0..n).map(pick).collect()
-    }
 }
 
 impl<const D: usize, P: Distribution<D>> Distribution<D> for Mixture<P> {
@@ -158,7 +140,8 @@ impl<const D: usize, P: Distribution<D>> Distribution<D> for Mixture<P> {
         noise: &mut Noise,
         device: &Device,
     ) -> Tensor<D> {
-        let chosen = self.chosen(n, context, noise);
+        let weights = self.log_weights(context).without_autodiff().exp();
+        let chosen = drawn_by_weight(weights, n, noise);
         let (mut parts, mut order) = (vec![], vec![]);
         for (index, component) in self.components.iter().enumerate() {
             let rows: Vec<usize> = (0..n).filter(|&row| chosen[row] == index).collect();

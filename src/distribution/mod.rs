@@ -9,12 +9,14 @@
 //! | [`ConditionalNormal`] | any shape; mean and scale from a network of the context |
 //! | [`GaussianMixture`] | vectors; `K` learned normals |
 //! | [`Mixture`] | any; weights free or from a network of the context |
+//! | [`Marginal`] | any; a conditional density with its context summed out |
 //! | [`TwoMoons`], [`EightGaussians`], [`Checkerboard`], [`Rings`], [`Pinwheel`] | toy targets in the plane, without parameters |
 
 mod conditional_normal;
 mod diag_normal;
 mod gaussian_mixture;
 mod level;
+mod marginal;
 mod mixture;
 mod standard_normal;
 mod student_t;
@@ -25,6 +27,7 @@ pub use conditional_normal::{ConditionalNormal, ConditionalNormalConfig};
 pub use diag_normal::{DiagNormal, DiagNormalConfig};
 pub use gaussian_mixture::{GaussianMixture, GaussianMixtureConfig};
 pub use level::{ChannelPrior, ChannelPriorConfig, LevelBase};
+pub use marginal::Marginal;
 pub use mixture::Mixture;
 pub use standard_normal::StandardNormal;
 pub use student_t::{StudentT, StudentTConfig};
@@ -120,6 +123,30 @@ pub trait Distribution<const D: usize>: Module + ModuleDisplay + Sync {
 /// These rows of a context; a context of one row serves all.
 fn rows_of(context: &Tensor<2>, rows: &Range<usize>) -> Tensor<2> {
     if context.dims()[0] == 1 { context.clone() } else { context.clone().slice([rows.clone()]) }
+}
+
+/// For each of `n` rows an index, drawn by the weights of its row, `[n, K]`, or of all, `[1, K]`.
+fn drawn_by_weight(weights: Tensor<2>, n: usize, noise: &mut Noise) -> Vec<usize> {
+    let ([_, count], weights) = (weights.dims(), weights.into_data());
+    let weights: Vec<f64> = weights.iter::<f64>().collect();
+    let sums: Vec<Vec<f64>> = weights
+        .chunks(count)
+        .map(|row| {
+            let mut total = 0.0;
+            let sum = |weight: &f64| {
+                total += weight;
+                total
+            };
+            row.iter().map(sum).collect()
+        })
+        .collect();
+    let pick = |row: usize| {
+        let sums = &sums[row % sums.len()];
+        // The last sum is 1 up to rounding: scaled by it, a draw never falls beyond the end.
+        let at = noise.next_uniform() * sums[count - 1];
+        sums.partition_point(|&sum| sum <= at)
+    };
+    (0..n).map(pick).collect()
 }
 
 /// Checks the event of a distribution.

@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::half_turn::check_bound;
 use super::{
-    Additive, Affine, Bernstein, BernsteinConfig, DeepSigmoidal, DeepSigmoidalConfig,
-    Gaussianization, GaussianizationConfig, HalfTurn, MixtureOfLogistics, MixtureOfLogisticsConfig,
-    Neural, PerElement, RationalQuadratic, RationalQuadraticConfig, ScaleMap, SumOfSquares,
-    SumOfSquaresConfig, UnconstrainedMonotonic, Univariate,
+    Additive, Affine, Bernstein, BernsteinConfig, CubicSpline, CubicSplineConfig, DeepSigmoidal,
+    DeepSigmoidalConfig, Gaussianization, GaussianizationConfig, HalfTurn, LinearSpline,
+    LinearSplineConfig, MixtureOfLogistics, MixtureOfLogisticsConfig, Neural, PerElement,
+    QuadraticSpline, QuadraticSplineConfig, RationalQuadratic, RationalQuadraticConfig, ScaleMap,
+    SumOfSquares, SumOfSquaresConfig, UnconstrainedMonotonic, Univariate,
 };
 use crate::error::Result;
 
@@ -40,6 +41,12 @@ pub enum AnyUnivariate {
     Neural(Neural),
     /// [`HalfTurn`] in front of a [`RationalQuadratic`].
     HalfTurn(HalfTurn<RationalQuadratic>),
+    /// [`CubicSpline`].
+    CubicSpline(CubicSpline),
+    /// [`LinearSpline`].
+    LinearSpline(LinearSpline),
+    /// [`QuadraticSpline`].
+    QuadraticSpline(QuadraticSpline),
     /// [`PerElement`] of any of them.
     PerElement(PerElement<AnyUnivariate>),
     /// [`RationalQuadratic`].
@@ -53,9 +60,8 @@ pub enum AnyUnivariate {
 /// Which [`AnyUnivariate`].
 ///
 /// There is none for [`Neural`] and [`UnconstrainedMonotonic`], which own weights and so need a
-/// device: their own configurations make them.
-///
-/// Nor is there one for [`PerElement`](AnyUnivariate::PerElement), whose elements only its user knows.
+/// device: their own configurations make them; nor for [`PerElement`](AnyUnivariate::PerElement), whose
+/// elements only its user knows.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum AnyUnivariateConfig {
@@ -78,6 +84,12 @@ pub enum AnyUnivariateConfig {
         /// The spline behind it.
         spline: RationalQuadraticConfig,
     },
+    /// [`CubicSpline`].
+    CubicSpline(CubicSplineConfig),
+    /// [`LinearSpline`].
+    LinearSpline(LinearSplineConfig),
+    /// [`QuadraticSpline`].
+    QuadraticSpline(QuadraticSplineConfig),
     /// [`RationalQuadratic`].
     RationalQuadratic(RationalQuadraticConfig),
     /// [`SumOfSquares`].
@@ -98,6 +110,9 @@ impl AnyUnivariateConfig {
                 check_bound(*bound)?;
                 spline.validate()
             }
+            Self::CubicSpline(config) => config.validate(),
+            Self::LinearSpline(config) => config.validate(),
+            Self::QuadraticSpline(config) => config.validate(),
             Self::RationalQuadratic(config) => config.validate(),
             Self::SumOfSquares(config) => config.validate(),
         }
@@ -119,6 +134,9 @@ impl AnyUnivariateConfig {
             Self::HalfTurn { bound, spline } => {
                 AnyUnivariate::HalfTurn(HalfTurn::new(spline.init(), bound))
             }
+            Self::CubicSpline(config) => AnyUnivariate::CubicSpline(config.init()),
+            Self::LinearSpline(config) => AnyUnivariate::LinearSpline(config.init()),
+            Self::QuadraticSpline(config) => AnyUnivariate::QuadraticSpline(config.init()),
             Self::RationalQuadratic(config) => AnyUnivariate::RationalQuadratic(config.init()),
             Self::SumOfSquares(config) => AnyUnivariate::SumOfSquares(config.init()),
         }
@@ -136,6 +154,9 @@ macro_rules! each {
             AnyUnivariate::MixtureOfLogistics($map) => $body,
             AnyUnivariate::Neural($map) => $body,
             AnyUnivariate::HalfTurn($map) => $body,
+            AnyUnivariate::CubicSpline($map) => $body,
+            AnyUnivariate::LinearSpline($map) => $body,
+            AnyUnivariate::QuadraticSpline($map) => $body,
             AnyUnivariate::PerElement($map) => $body,
             AnyUnivariate::RationalQuadratic($map) => $body,
             AnyUnivariate::SumOfSquares($map) => $body,
@@ -163,12 +184,12 @@ impl Univariate for AnyUnivariate {
 
     fn of_elements(&self, elements: &[usize]) -> Option<Self> {
         match self {
-            Self::HalfTurn(map) => map.of_elements(elements).map(Self::HalfTurn),
             Self::Neural(map) => map.of_elements(elements).map(Self::Neural),
-            Self::PerElement(map) => map.of_elements(elements).map(Self::PerElement),
             Self::UnconstrainedMonotonic(map) => {
                 map.of_elements(elements).map(Self::UnconstrainedMonotonic)
             }
+            Self::HalfTurn(map) => map.of_elements(elements).map(Self::HalfTurn),
+            Self::PerElement(map) => map.of_elements(elements).map(Self::PerElement),
             _ => None,
         }
     }

@@ -49,7 +49,12 @@ pub use half_turn::HalfTurn;
 pub use mixture_of_logistics::{MixtureOfLogistics, MixtureOfLogisticsConfig};
 pub use neural::{Neural, NeuralConfig};
 pub use per_element::PerElement;
-pub use spline::{KnotMap, RationalQuadratic, RationalQuadraticConfig, SplineDomain};
+pub use spline::{
+    CubicSpline, CubicSplineConfig, KnotMap, LinearSpline, LinearSplineConfig, QuadraticSpline,
+    QuadraticSplineConfig, RationalQuadratic, RationalQuadraticConfig, SplineDomain, TailSlope,
+};
+#[cfg(feature = "interop")]
+pub(crate) use stacked::Stacked;
 pub use sum_of_squares::{SumOfSquares, SumOfSquaresConfig};
 pub use unconstrained::{UnconstrainedMonotonic, UnconstrainedMonotonicConfig};
 

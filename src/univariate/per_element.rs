@@ -126,7 +126,7 @@ impl<U: Univariate> Univariate for PerElement<U> {
     }
 
     fn of_elements(&self, elements: &[usize]) -> Option<Self> {
-        let which = elements.iter().map(|&i| self.which[i]).collect();
+        let which = elements.iter().map(|&element| self.which[element]).collect();
         Some(Self { maps: self.maps.clone(), which })
     }
 }

@@ -17,9 +17,10 @@ use burn_flows::model::{
 };
 use burn_flows::testing::Suite;
 use burn_flows::univariate::{
-    Affine, AnyUnivariate, AnyUnivariateConfig, KnotMap, Neural, NeuralConfig, PerElement,
-    RationalQuadratic, RationalQuadraticConfig, ScaleMap, SplineDomain, UnconstrainedMonotonic,
-    UnconstrainedMonotonicConfig, Univariate,
+    Affine, AnyUnivariate, AnyUnivariateConfig, CubicSpline, CubicSplineConfig, KnotMap,
+    LinearSpline, LinearSplineConfig, Neural, NeuralConfig, PerElement, QuadraticSpline,
+    QuadraticSplineConfig, RationalQuadratic, RationalQuadraticConfig, ScaleMap, SplineDomain,
+    UnconstrainedMonotonic, UnconstrainedMonotonicConfig, Univariate,
 };
 
 use crate::DEVICE;
@@ -280,6 +281,18 @@ pub const ZUKO: KnotMap = KnotMap::SoftBound { bound: 6.9 };
 
 pub fn rqs(bins: usize, domain: SplineDomain) -> RationalQuadraticConfig {
     RationalQuadraticConfig::new().with_bins(bins).with_domain(domain)
+}
+
+pub fn linear(bins: usize, domain: SplineDomain) -> LinearSpline {
+    LinearSplineConfig::new().with_bins(bins).with_domain(domain).init()
+}
+
+pub fn quadratic(bins: usize, domain: SplineDomain) -> QuadraticSpline {
+    QuadraticSplineConfig::new().with_bins(bins).with_domain(domain).init()
+}
+
+pub fn cubic(bins: usize, domain: SplineDomain) -> CubicSpline {
+    CubicSplineConfig::new().with_bins(bins).with_domain(domain).init()
 }
 
 pub fn spline<U: Univariate>(map: U) -> Coupling<U, Mlp> {

@@ -15,9 +15,10 @@ use burn_flows::model::{
 };
 use burn_flows::testing::{Check, Suite};
 use burn_flows::univariate::{
-    Additive, Affine, AnyUnivariateConfig, BernsteinConfig, DeepSigmoidalConfig,
-    GaussianizationConfig, HalfTurn, KnotMap, MixtureOfLogisticsConfig, PerElement,
-    RationalQuadratic, ScaleMap, SplineDomain, SumOfSquaresConfig,
+    Additive, Affine, AnyUnivariateConfig, BernsteinConfig, CubicSplineConfig, DeepSigmoidalConfig,
+    GaussianizationConfig, HalfTurn, KnotMap, LinearSplineConfig, MixtureOfLogisticsConfig,
+    PerElement, QuadraticSplineConfig, RationalQuadratic, ScaleMap, SplineDomain,
+    SumOfSquaresConfig, TailSlope,
 };
 
 use crate::layers::*;
@@ -55,6 +56,12 @@ rows! {
     householder_full: HouseholderConfig::new(4, 4).init(&DEVICE), [3, 4];
     householder_more: HouseholderConfig::new(2, 5).init(&DEVICE), [3, 2];
     householder_image: LinearMap::new(Reflections::from_weights(Tensor::from_data([[1.0, 2.0, 0.0], [1.0, 2.0, 0.0]], &*DEVICE))), [2, 3, 2, 1];
+    rotation_size_1: RotationConfig::new(1).init(&DEVICE), Suite::new([3, 1]).without(Check::Gradients); // one direction
+    rotation_size_2: RotationConfig::new(2).init(&DEVICE), [3, 2];
+    rotation_size_5: RotationConfig::new(5).with_seed(3).init(&DEVICE), [3, 5];
+    rotation_small: LinearMap::new(RotationMatrix::from_weights(Tensor::zeros([3, 3], &*DEVICE))), [3, 3];
+    rotation_image: RotationConfig::new(3).init(&DEVICE), [2, 3, 2, 1];
+    rotation_any: any(r#"{"Stack": [{"Rotation": {"features": 3, "seed": 1}}, {"Softclip": {"bound": 9.0}}]}"#), near([3, 3]);
     qr_size_1: QrLinearConfig::new(1, 1).init(&DEVICE), Suite::new([3, 1]).without(Check::Gradients); // one direction, and nothing above the diagonal
     qr_size_4: QrLinearConfig::new(4, 2).init(&DEVICE), [3, 4];
     qr_size_7: QrLinearConfig::new(7, 7).with_seed(3).init(&DEVICE), [3, 7];
@@ -90,6 +97,12 @@ rows! {
     softplus_inverse: Inverse::new(Softplus {}), Suite::new([3, 4]).with_range(-50.0, INFINITY).with_domain(0.0, INFINITY).with_edges(&[0.0, -1.0]);
     tanh: Tanh {}, Suite::new([3, 4]).with_domain(-3.0, 3.0).with_edges(&[-1e4, 1e4, 19.0]).with_range(-1.0, 1.0).with_range_edges(&[-1.0, 1.0, -2.0]);
     tanh_inverse: Inverse::new(Tanh {}), Suite::new([2, 2, 2, 1]).with_range(-3.0, 3.0).with_domain(-1.0, 1.0).with_edges(&[-1.0, 1.0, -2.0]);
+    softclip: Softclip::new(11.0).unwrap(), Suite::new([3, 4]).with_edges(&[11.0, 1e30]).with_range(-11.0, 11.0).with_range_edges(&[11.0, -11.0, 11.0 - 1e-6, 1e30]).without(Check::RoundTripFar); // far out z rounds to the bound
+    softclip_image: Inverse::new(Softclip::new(5.0).unwrap()), Suite::new([2, 2, 2, 1]).with_domain(-5.0, 5.0).with_range(-4.0, 4.0);
+    elementwise_context: Elementwise::new(Affine::default(), 4, &DEVICE).with_context(&mlp(), 2, &DEVICE), Suite::new([3, 4]).with_context(2);
+    elementwise_context_image: Elementwise::new(Additive::default(), 8, &DEVICE).with_context(&mlp(), 3, &DEVICE), Suite::new([2, 2, 2, 2]).with_context(3);
+    elementwise_context_gaussianization: Elementwise::new(GaussianizationConfig::new().with_components(3).init(), 3, &DEVICE).with_context(&residual(), 2, &DEVICE), near([3, 3]).with_context(2);
+    elementwise_context_any: any(r#"{"ElementwiseContext": {"univariate": {"Affine": "Exp"}, "features": 3, "context": 2, "mlp": {"hidden": [4], "activation": "Silu", "dropout": 0.0, "residual": false, "zero_last": true}}}"#), near([3, 3]).with_context(2);
     leaky_tanh: LeakyTanh::new(1.5).unwrap(), Suite::new([3, 4]).with_domain(-4.0, 4.0).with_edges(&[1.5, -1.5, 1e30, -1e30]).with_range(-1.5, 1.5).with_range_edges(&[1.0, -1.0, 1e30]);
     leaky_tanh_late: LeakyTanh::new(8.0).unwrap(), Suite::new([2, 3]).with_domain(-3.0, 3.0).with_edges(&[9.0, 8.0, 1e4]).with_range(-0.99, 0.99);
     leaky_tanh_image: Inverse::new(LeakyTanh::new(0.3).unwrap()), [2, 2, 2, 1];
@@ -146,6 +159,36 @@ rows! {
     rqs_autoregressive_unit_passes: masked_spline(4, 0, rqs(3, UNIT).init()).with_inverse(InverseMethod::Passes), inside(0.0, 1.0).autoregressive(&[0, 1, 2, 3]);
     rqs_autoregressive_circle: masked_spline(4, 0, rqs(4, CIRCLE).init()), at_ends(std::f64::consts::PI).autoregressive(&[0, 1, 2, 3]);
     rqs_autoregressive_circle_passes: masked_spline(4, 1, rqs(4, CIRCLE).init()).with_inverse(InverseMethod::Passes), at_ends(std::f64::consts::PI).with_context(1).autoregressive(&[0, 1, 2, 3]);
+    linear_spline_coupling: spline(linear(8, TAILS)), at_ends(3.0);
+    linear_spline_coupling_two_bins: spline(linear(2, TAILS)), at_ends(3.0);
+    linear_spline_coupling_unit: spline(linear(6, UNIT)), inside(0.0, 1.0);
+    linear_spline_coupling_circle: spline(linear(5, CIRCLE)), at_ends(std::f64::consts::PI);
+    linear_spline_coupling_no_floor: spline(LinearSplineConfig::new().with_bins(5).with_domain(UNIT).with_min_height(0.0).init()), inside(0.0, 1.0);
+    linear_spline_autoregressive: masked_spline(4, 0, linear(5, TAILS)), at_ends(3.0).autoregressive(&[0, 1, 2, 3]);
+    linear_spline_autoregressive_unit: masked_spline(4, 2, linear(3, UNIT)), inside(0.0, 1.0).with_context(2).autoregressive(&[0, 1, 2, 3]);
+    linear_spline_elementwise: Elementwise::new(linear(4, TAILS), 4, &DEVICE), at_ends(3.0);
+    linear_spline_any: spline(AnyUnivariateConfig::LinearSpline(LinearSplineConfig::new()).init()), at_ends(5.0);
+
+    quadratic_spline_coupling: spline(quadratic(8, TAILS)), at_ends(3.0);
+    quadratic_spline_coupling_two_bins: spline(quadratic(2, TAILS)), at_ends(3.0);
+    quadratic_spline_coupling_unit: spline(quadratic(6, UNIT)), inside(0.0, 1.0);
+    quadratic_spline_coupling_circle: spline(quadratic(5, CIRCLE)), at_ends(std::f64::consts::PI);
+    quadratic_spline_coupling_as_nflows: spline(QuadraticSplineConfig::new().with_bins(5).with_domain(TAILS).with_tail_slope(TailSlope::Nflows).with_logit_scale(0.5).init()), at_ends(3.0);
+    quadratic_spline_autoregressive: masked_spline(4, 0, quadratic(5, TAILS)), at_ends(3.0).autoregressive(&[0, 1, 2, 3]);
+    quadratic_spline_autoregressive_unit: masked_spline(4, 2, quadratic(3, UNIT)), inside(0.0, 1.0).with_context(2).autoregressive(&[0, 1, 2, 3]);
+    quadratic_spline_elementwise: Elementwise::new(quadratic(3, CIRCLE), 4, &DEVICE), at_ends(std::f64::consts::PI);
+    quadratic_spline_any: spline(AnyUnivariateConfig::QuadraticSpline(QuadraticSplineConfig::new()).init()), at_ends(5.0);
+
+    cubic_spline_coupling: spline(cubic(8, TAILS)), at_ends(3.0);
+    cubic_spline_coupling_two_bins: spline(cubic(2, TAILS)), at_ends(3.0);
+    cubic_spline_coupling_unit: spline(cubic(6, UNIT)), inside(0.0, 1.0);
+    cubic_spline_coupling_circle: spline(cubic(5, CIRCLE)), at_ends(std::f64::consts::PI);
+    cubic_spline_coupling_two_bins_circle: spline(cubic(2, CIRCLE)), at_ends(std::f64::consts::PI);
+    cubic_spline_coupling_as_nflows: spline(CubicSplineConfig::new().with_bins(5).with_domain(TAILS).with_min_slope(0.0).with_end_offset(Some(0.0)).with_logit_scale(0.5).init()), at_ends(3.0);
+    cubic_spline_autoregressive: masked_spline(4, 0, cubic(5, TAILS)), at_ends(3.0).autoregressive(&[0, 1, 2, 3]);
+    cubic_spline_autoregressive_unit: masked_spline(4, 2, cubic(3, UNIT)), inside(0.0, 1.0).with_context(2).autoregressive(&[0, 1, 2, 3]);
+    cubic_spline_elementwise: Elementwise::new(cubic(2, UNIT), 4, &DEVICE), inside(0.0, 1.0);
+    cubic_spline_any: spline(AnyUnivariateConfig::CubicSpline(CubicSplineConfig::new()).init()), at_ends(5.0);
     per_element: Elementwise::new(mixed(), 4, &DEVICE), at_ends(3.0).without(Check::Gradients); // only the third map needs all parameters
     per_element_bounds: Elementwise::new(bounds(), 4, &DEVICE), at_ends(3.0).without(Check::Gradients); // a slope moves the values of its two bins only
     per_element_coupling: spline(PerElement::new(vec![rqs(3, TAILS).init(), rqs(2, TAILS).init()], vec![1, 1])), at_ends(3.0).without(Check::Gradients); // the larger map has no element

@@ -2,6 +2,7 @@
 
 mod fixed;
 mod learned;
+mod marginal;
 mod toy;
 
 use std::sync::LazyLock;

@@ -17,9 +17,10 @@ use burn_flows::model::{
 };
 use burn_flows::train::{Dequantize, ReduceBits};
 use burn_flows::univariate::{
-    Affine, AnyUnivariateConfig, BernsteinConfig, DeepSigmoidalConfig, GaussianizationConfig,
-    KnotMap, MixtureOfLogisticsConfig, NeuralConfig, RationalQuadraticConfig, ScaleMap,
-    SplineDomain, SumOfSquaresConfig, UnconstrainedMonotonicConfig,
+    Affine, AnyUnivariateConfig, BernsteinConfig, CubicSplineConfig, DeepSigmoidalConfig,
+    GaussianizationConfig, KnotMap, LinearSplineConfig, MixtureOfLogisticsConfig, NeuralConfig,
+    QuadraticSplineConfig, RationalQuadraticConfig, ScaleMap, SplineDomain, SumOfSquaresConfig,
+    UnconstrainedMonotonicConfig,
 };
 
 use crate::{NAN, coupling, dense_matrix, device, zeros};
@@ -103,6 +104,10 @@ errors! {
     leaky_relu_slope: LeakyRelu::new(0.0) => "LeakyRelu.slope: must be positive and finite, found 0";
     leaky_relu_slope_infinite: LeakyRelu::new(f64::INFINITY) => "LeakyRelu.slope: must be positive and finite, found inf";
 
+    softclip_bound: Softclip::new(0.0) => "Softclip.bound: must be positive and finite, found 0";
+    softclip_bound_nan: any(r#"{"Softclip": {"bound": -1.0}}"#) => "Softclip.bound: must be positive and finite, found -1";
+    rotation_features: RotationConfig::new(0).validate() => "RotationConfig.features: must be at least 1, found 0";
+    elementwise_no_context: any(r#"{"ElementwiseContext": {"univariate": "Additive", "features": 3, "context": 0, "mlp": {"hidden": [4], "activation": "Silu", "dropout": 0.0, "residual": false, "zero_last": true}}}"#) => "Elementwise.context: must be at least 1, found 0";
     leaky_tanh_turn: LeakyTanh::new(0.0) => "LeakyTanh.turn: must be in (0, 8], found 0";
     leaky_tanh_turn_late: LeakyTanh::new(9.0) => "LeakyTanh.turn: must be in (0, 8], found 9";
     leaky_tanh_turn_nan: any(r#"{"LeakyTanh": {"turn": -1.0}}"#) => "LeakyTanh.turn: must be in (0, 8], found -1";
@@ -173,6 +178,23 @@ errors! {
     rqs_height_nan: rqs().with_min_height(NAN).validate() => "RationalQuadraticConfig.min_height: must be above 0 and below 1 / bins = 1 / 8, found NaN";
     rqs_slope: rqs().with_min_slope(1.0).validate() => "RationalQuadraticConfig.min_slope: must be in (0, 1), found 1";
     rqs_slope_nan: rqs().with_min_slope(NAN).validate() => "RationalQuadraticConfig.min_slope: must be in (0, 1), found NaN";
+    linear_spline_bins: AnyUnivariateConfig::LinearSpline(LinearSplineConfig::new().with_bins(1)).validate() => "LinearSplineConfig.bins: must be at least 2, found 1";
+    linear_spline_height: LinearSplineConfig::new().with_bins(4).with_min_height(0.25).validate() => "LinearSplineConfig.min_height: must be at least 0 and below 1 / bins = 1 / 4, found 0.25";
+    linear_spline_height_nan: LinearSplineConfig::new().with_min_height(NAN).validate() => "LinearSplineConfig.min_height: must be at least 0 and below 1 / bins = 1 / 8, found NaN";
+    linear_spline_domain: LinearSplineConfig::new().with_domain(SplineDomain::LinearTails { bound: 0.0 }).validate() => "SplineDomain.bound: must be positive and finite, found 0";
+    quadratic_spline_bins: AnyUnivariateConfig::QuadraticSpline(QuadraticSplineConfig::new().with_bins(1)).validate() => "QuadraticSplineConfig.bins: must be at least 2, found 1";
+    quadratic_spline_width: QuadraticSplineConfig::new().with_min_width(0.0).validate() => "QuadraticSplineConfig.min_width: must be above 0 and below 1 / bins = 1 / 8, found 0";
+    quadratic_spline_slope: QuadraticSplineConfig::new().with_min_slope(0.0).validate() => "QuadraticSplineConfig.min_slope: must be in (0, 1), found 0";
+    quadratic_spline_scale: QuadraticSplineConfig::new().with_logit_scale(NAN).validate() => "QuadraticSplineConfig.logit_scale: must be finite, found NaN";
+    quadratic_spline_domain: QuadraticSplineConfig::new().with_domain(SplineDomain::Circular { bound: -1.0 }).validate() => "SplineDomain.bound: must be positive and finite, found -1";
+    cubic_spline_bins: AnyUnivariateConfig::CubicSpline(CubicSplineConfig::new().with_bins(0)).validate() => "CubicSplineConfig.bins: must be at least 2, found 0";
+    cubic_spline_width: CubicSplineConfig::new().with_min_width(0.2).validate() => "CubicSplineConfig.min_width: must be above 0 and below 1 / bins = 1 / 8, found 0.2";
+    cubic_spline_height: CubicSplineConfig::new().with_min_height(NAN).validate() => "CubicSplineConfig.min_height: must be above 0 and below 1 / bins = 1 / 8, found NaN";
+    cubic_spline_slope: CubicSplineConfig::new().with_min_slope(0.4).validate() => "CubicSplineConfig.min_slope: must be in [0, 1/3), found 0.4";
+    cubic_spline_slope_nan: CubicSplineConfig::new().with_min_slope(NAN).validate() => "CubicSplineConfig.min_slope: must be in [0, 1/3), found NaN";
+    cubic_spline_scale: CubicSplineConfig::new().with_logit_scale(f64::INFINITY).validate() => "CubicSplineConfig.logit_scale: must be finite, found inf";
+    cubic_spline_offset: CubicSplineConfig::new().with_end_offset(Some(NAN)).validate() => "CubicSplineConfig.end_offset: must be finite, found NaN";
+    cubic_spline_domain: CubicSplineConfig::new().with_domain(SplineDomain::Interval { low: 1.0, high: 0.0 }).validate() => "SplineDomain.high: must be finite and above low 1, found 0";
     rqs_bound: rqs_in(SplineDomain::LinearTails { bound: 0.0 }) => "SplineDomain.bound: must be positive and finite, found 0";
     rqs_bound_negative: rqs_in(SplineDomain::Circular { bound: -3.0 }) => "SplineDomain.bound: must be positive and finite, found -3";
     rqs_bound_nan: rqs_in(SplineDomain::LinearTails { bound: NAN }) => "SplineDomain.bound: must be positive and finite, found NaN";

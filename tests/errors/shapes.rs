@@ -48,6 +48,10 @@ fn elementwise() -> Elementwise<Affine> {
     Elementwise::new(Affine::default(), 3, &device())
 }
 
+fn steered() -> Elementwise<Affine> {
+    elementwise().with_context(&MlpConfig::new(vec![4]), 2, &device())
+}
+
 fn dense(context: usize) -> Coupling<Affine, Mlp> {
     coupling(Mask::Halves, 3).with_context(context).init(Affine::default(), &device())
 }
@@ -94,6 +98,7 @@ panics! {
     init_lu: LuLinearConfig::new(0).init(&device()) => "LuLinearConfig.features: must be at least 1, found 0";
     init_dense: DenseLinearConfig::new(0).init(&device()) => "DenseLinearConfig.features: must be at least 1, found 0";
     init_householder: HouseholderConfig::new(0, 1).init(&device()) => "HouseholderConfig.features: must be at least 1, found 0";
+    init_rotation: RotationConfig::new(0).init(&device()) => "RotationConfig.features: must be at least 1, found 0";
     init_qr: QrLinearConfig::new(0, 1).init(&device()) => "QrLinearConfig.features: must be at least 1, found 0";
     init_svd: SvdLinearConfig::new(3, 0).init(&device()) => "SvdLinearConfig.reflections: must be at least 1, found 0";
     init_conv1x1: InvertibleConv1x1Config::new(0).init(&device()) => "InvertibleConv1x1Config.channels: must be at least 1, found 0";
@@ -163,6 +168,11 @@ panics! {
     permutation_inverse: Permutation::reverse(3, &device()).inverse(zeros([2, 4, 1, 1]), None) => "Permutation: expected shape [batch, 3, ..], found [2, 4, 1, 1]";
     standardize_forward: standardize().forward(zeros(WIDE), None) => "Standardize: expected shape [2, 3], found [2, 4]";
     standardize_inverse: standardize().inverse(zeros(WIDE), None) => "Standardize: expected shape [2, 3], found [2, 4]";
+    rotation_square: RotationMatrix::from_weights(zeros([2, 3])) => "Rotation: expected a square matrix, found shape [2, 3]";
+    rotation_forward: RotationConfig::new(3).init(&device()).forward(zeros(WIDE), None) => "Rotation: expected shape [batch, 3], found [2, 4]";
+    elementwise_context_none: steered().forward(zeros([2, 3]), None) => "Elementwise: expected a context of width 2, found none";
+    elementwise_context_wide: steered().inverse(zeros([2, 3]), Some(&zeros([2, 5]))) => "Elementwise: expected a context of width 2, found 5";
+    elementwise_context_zero: elementwise().with_context(&MlpConfig::new(vec![4]), 0, &device()) => "Elementwise: expected a context of width at least 1, found 0";
     elementwise_forward: elementwise().forward(zeros(WIDE), None) => "Elementwise: expected an event of 3 elements, found shape [2, 4]";
     elementwise_inverse: elementwise().inverse(zeros([2, 1, 2, 2]), None) => "Elementwise: expected an event of 3 elements, found shape [2, 1, 2, 2]";
     elementwise_weights: Elementwise::from_weights(Affine::default(), zeros([1, 3])) => "Elementwise: expected parameters [2, elements], found [1, 3]";

@@ -226,7 +226,7 @@ fn values<const D: usize, S: Subject<D>>(
     let (x2, log_det2) = flow.inverse_with_log_det(latents(z2)?, context.as_ref());
     let x2_alone = flow.inverse(latents(z2)?, context.as_ref());
 
-    let missed = reference.numerical_inverse_error();
+    let missed = reference.inverse_error(DERIVED);
     let inverse = missed.map_or(DERIVED, |e| INVERSE_FACTOR * e + NUMERICAL_INVERSE);
     if let (Some(e), DType::F64, true) = (missed, precision, stated) {
         // Through the map itself: what is found here is the inverse, what stands there nearly so.

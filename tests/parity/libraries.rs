@@ -45,6 +45,13 @@ fn nflows_options(reference: &Reference) -> nflows::Options {
         Some(bound) => options.with_spline_domain(SplineDomain::LinearTails { bound }),
         None => options,
     };
+    let spline = [
+        ("PiecewiseLinear", nflows::Spline::Linear),
+        ("PiecewiseQuadratic", nflows::Spline::Quadratic),
+        ("PiecewiseCubic", nflows::Spline::Cubic),
+    ];
+    let spline = spline.into_iter().find(|(name, _)| reference.constructor().contains(name));
+    let options = options.with_spline(spline.map(|(_, spline)| spline).unwrap_or_default());
     let least = |key, default| reference.argument(key).unwrap_or(default);
     let (width, height, slope) = (options.min_width, options.min_height, options.min_slope);
     options
@@ -185,7 +192,15 @@ pub fn zuko_ncsf(reference: &Reference) -> Result<Report, String> {
 
 /// A scalar map with free parameters.
 pub fn zuko_elementwise(reference: &Reference, map: zuko::Univariate) -> Result<Report, String> {
-    let (options, row) = (zuko_options(reference), row(reference)?);
+    let (options, row) = (zuko_options(reference), row::<2>(reference)?);
+    // A single tensor decides the width of the layer, so that a wrong one fits itself.
+    let state = reference.state();
+    for name in state.names() {
+        let shape = state.get(name).map_err(|error| error.to_string())?.shape();
+        if shape.first() != Some(&row[1]) {
+            return Err(format!("`{name}` has shape {shape:?}, of events of {} features", row[1]));
+        }
+    }
     compare::flow::<2, _>(reference, |state, device| {
         Ok(on_standard(zuko::elementwise(state, "", &map, &options, device)?, row))
     })
@@ -194,6 +209,49 @@ pub fn zuko_elementwise(reference: &Reference, map: zuko::Univariate) -> Result<
 pub fn zuko_spline(reference: &Reference) -> Result<Report, String> {
     let bound = reference.argument("bound").unwrap_or(5.0);
     zuko_elementwise(reference, zuko::Univariate::Spline { bound })
+}
+
+pub fn zuko_bernstein(reference: &Reference) -> Result<Report, String> {
+    let bound = reference.argument("bound").unwrap_or(5.0);
+    zuko_elementwise(reference, zuko::Univariate::Bernstein { bound })
+}
+
+pub fn zuko_sum_of_squares(reference: &Reference) -> Result<Report, String> {
+    let powers = *reference.shape("a")?.last().ok_or("`a` has no axes")?;
+    zuko_elementwise(reference, zuko::Univariate::SumOfSquares { degree: powers - 1 })
+}
+
+pub fn zuko_bpf(reference: &Reference) -> Result<Report, String> {
+    let options = zuko_options(reference);
+    compare::flow::<2, _>(reference, |state, device| zuko::bpf(state, &options, device))
+}
+
+pub fn zuko_sospf(reference: &Reference) -> Result<Report, String> {
+    let options = zuko_options(reference);
+    let degree = reference.argument("degree").or_else(|| reference.entry("degree"));
+    let degree = degree.unwrap_or(4.0) as usize;
+    compare::flow::<2, _>(reference, |state, device| zuko::sospf(state, degree, &options, device))
+}
+
+pub fn zuko_naf(reference: &Reference) -> Result<Report, String> {
+    let options = zuko_options(reference);
+    compare::flow::<2, _>(reference, |state, device| zuko::naf(state, &options, device))
+}
+
+/// Unless it trains, zuko differentiates the integral in the signal but not in the weights of the
+/// integrand: the files have part of a gradient there, by the log-determinant alone.
+pub fn zuko_unaf(reference: &Reference) -> Result<Report, String> {
+    let (options, weights) = (zuko_options(reference), "univariate.integrand");
+    let reference = reference.without_gradients_of(weights);
+    let mut report =
+        compare::flow::<2, _>(&reference, |state, device| zuko::unaf(state, &options, device))?;
+    report.note(format!("gradients of {weights} are those of an evaluation, not compared"));
+    Ok(report)
+}
+
+pub fn zuko_gf(reference: &Reference) -> Result<Report, String> {
+    let options = zuko_options(reference);
+    compare::flow::<2, _>(reference, |state, device| zuko::gf(state, &options, device))
 }
 
 /// One layer whose tensors stand at the top of the file.
@@ -338,10 +396,8 @@ pub fn nflows_glow(reference: &Reference) -> Result<Report, String> {
 fn flowjax_options(reference: &Reference) -> flowjax::Options {
     let options = flowjax::Options::new();
     let (width, slope) = (options.min_width, options.min_slope);
-    let symmetric = reference.argument("interval").map(|end| [-end, end]);
-    let interval = reference.pair("interval").or(symmetric);
     options
-        .with_interval(interval)
+        .with_interval(reference.argument("interval").map(|end| [-end, end]))
         .with_min_width(reference.argument("min_width").unwrap_or(width))
         .with_min_slope(reference.argument("min_derivative").unwrap_or(slope))
 }

@@ -10,10 +10,13 @@ use burn_flows::conditioner::{
 };
 use burn_flows::distribution::DiagNormalConfig;
 use burn_flows::model::{
-    ChannelMixing, GlowConfig, IafConfig, MafConfig, MafMogConfig, Masks, NiceConfig, Orders,
-    RealNvpConfig, StepNorm,
+    AutoregressiveNsfConfig, ChannelMixing, CircularNsfConfig, GlowConfig, IafConfig, MafConfig,
+    MafMogConfig, Masks, NiceConfig, Orders, RealNvpConfig, StepNorm,
 };
-use burn_flows::univariate::{AnyUnivariateConfig, ScaleMap};
+use burn_flows::univariate::{
+    AnyUnivariateConfig, CubicSplineConfig, LinearSplineConfig, QuadraticSplineConfig,
+    RationalQuadraticConfig, ScaleMap, SplineDomain, TailSlope,
+};
 use burn_flows::{Error, Noise, store};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -98,6 +101,21 @@ fn every_configuration_comes_back() {
         comes_back(MafMogConfig::new(maf.clone(), 7).with_seed(u64::MAX));
         comes_back(maf);
     }
+    let unit = SplineDomain::Interval { low: -0.5, high: 1.5 };
+    let spline = RationalQuadraticConfig::new().with_bins(3).with_domain(unit);
+    comes_back(AnyUnivariateConfig::RationalQuadratic(spline));
+    let linear = LinearSplineConfig::new().with_bins(9).with_min_height(0.0);
+    comes_back(AnyUnivariateConfig::LinearSpline(linear));
+    let quadratic = QuadraticSplineConfig::new().with_tail_slope(TailSlope::Nflows);
+    comes_back(AnyUnivariateConfig::QuadraticSpline(quadratic.with_min_slope(1e-4)));
+    let cubic = CubicSplineConfig::new().with_domain(SplineDomain::Circular { bound: 2.0 });
+    comes_back(AnyUnivariateConfig::CubicSpline(cubic.with_end_offset(Some(-0.1))));
+    let partial = vec![AnyBijectorConfig::Exp];
+    comes_back(AnyBijectorConfig::Partial { features: 4, mask: Mask::Halves, inner: partial });
+    let nsf =
+        AutoregressiveNsfConfig::new(5).with_made(made.clone()).with_elementwise(Some(spline));
+    comes_back(nsf.with_orders(Orders::Random(2)).with_linear(true).with_inverse(inverse));
+    comes_back(CircularNsfConfig::new(5).with_layers(2).with_made(made.clone()).with_context(3));
     let orders = Orders::Alternating;
     comes_back(IafConfig::new(4).with_made(made.clone()).with_orders(orders).with_context(2));
     comes_back(MaskedAutoregressiveConfig::new(4).with_made(made).with_inverse(inverse));

@@ -1,15 +1,16 @@
-//! A scalar map with free parameters for every element.
+//! A scalar map with parameters of its own for every element, which a context may steer.
 //!
-//! forward   z_i = f(x_i; theta_i)        theta learned
+//! forward   z_i = f(x_i; theta_i)        theta learned, or theta + h(c) with a network h
 //! log-det   sum of ln |f'(x_i; theta_i)|
 //! inverse   x_i = f^-1(z_i; theta_i)
 //!
-//! Same numbers as zuko 1.6 `ElementWiseTransform`.
+//! Same numbers as zuko 1.6 `ElementWiseTransform`, with and without a context.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
 use crate::bijector::Bijector;
+use crate::conditioner::{Conditioner, Mlp, MlpConfig, check_context};
 use crate::math::event_len;
 use crate::univariate::Univariate;
 
@@ -18,10 +19,13 @@ use crate::univariate::Univariate;
 /// # Shapes
 ///
 /// - `[batch, event..]`; the same on both sides
+/// - context `[batch, context]`, where the layer was given one by [`with_context`](Self::with_context);
+///   otherwise whatever there is, and not used
 ///
 /// # Panics
 ///
-/// If the event has another number of elements than the layer was built for.
+/// If the event has another number of elements, or the context another width, than the layer was built
+/// for.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -37,6 +41,8 @@ use crate::univariate::Univariate;
 pub struct Elementwise<U> {
     univariate: U,
     params: Param<Tensor<2>>,
+    network: Option<Mlp>,
+    context: usize,
 }
 
 impl<U: Univariate> Elementwise<U> {
@@ -62,11 +68,43 @@ impl<U: Univariate> Elementwise<U> {
             found[0] == expected,
             "Elementwise: expected parameters [{expected}, elements], found {found:?}"
         );
-        Self { univariate, params: Param::from_tensor(params) }
+        Self { univariate, params: Param::from_tensor(params), network: None, context: 0 }
+    }
+
+    /// The same, with what a dense network makes of a context of this width added to the parameters.
+    ///
+    /// # Panics
+    ///
+    /// If `context` is 0, and with the text of [`MlpConfig::validate`].
+    ///
+    /// ```
+    /// use burn::tensor::{Device, Tensor};
+    /// use burn_flows::{bijector::{Bijector, Elementwise}, conditioner::MlpConfig, univariate::Affine};
+    ///
+    /// let device = Device::flex();
+    /// let mlp = MlpConfig::new(vec![8]);
+    /// let layer = Elementwise::new(Affine::default(), 3, &device).with_context(&mlp, 2, &device);
+    /// let (x, context) = (Tensor::<2>::ones([5, 3], &device), Tensor::ones([5, 2], &device));
+    /// let (z, _) = layer.forward(x, Some(&context));
+    /// assert_eq!(z.dims(), [5, 3]);
+    /// ```
+    pub fn with_context(self, mlp: &MlpConfig, context: usize, device: &Device) -> Self {
+        assert!(context > 0, "Elementwise: expected a context of width at least 1, found 0");
+        let outputs = self.params.lazy_shape().iter().product();
+        self.with_network(mlp.init(context, outputs, 0, device), context)
+    }
+
+    /// The same with this network, `[batch, context] -> [batch, P * elements]`.
+    pub(crate) fn with_network(self, network: Mlp, context: usize) -> Self {
+        Self { network: Some(network), context, ..self }
     }
 
     /// The parameters of every row, and the rows flattened.
-    fn spread<const D: usize>(&self, x: Tensor<D>) -> (Tensor<2>, Tensor<3>) {
+    fn spread<const D: usize>(
+        &self,
+        x: Tensor<D>,
+        context: Option<&Tensor<2>>,
+    ) -> (Tensor<2>, Tensor<3>) {
         let params = self.params.val();
         let [per_element, elements] = params.dims();
         let (batch, found) = (x.dims()[0], event_len(&x));
@@ -76,31 +114,40 @@ impl<U: Univariate> Elementwise<U> {
             x.dims()
         );
         let params = params.reshape([1, per_element, elements]);
+        let params = match &self.network {
+            None => params,
+            Some(network) => {
+                check_context("Elementwise", self.context, context);
+                let given = network.forward(context.expect("checked").clone(), None);
+                let rows = given.dims()[0];
+                params + given.reshape([rows, per_element, elements])
+            }
+        };
         (x.reshape([batch, elements]), params.expand([batch, per_element, elements]))
     }
 }
 
 impl<const D: usize, U: Univariate> Bijector<D> for Elementwise<U> {
-    fn forward(&self, x: Tensor<D>, _context: Option<&Tensor<2>>) -> (Tensor<D>, Tensor<1>) {
+    fn forward(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> (Tensor<D>, Tensor<1>) {
         let dims = x.dims();
-        let (x, params) = self.spread(x);
+        let (x, params) = self.spread(x, context);
         let (z, log_det) = self.univariate.forward(x, params);
         (z.reshape(dims), log_det)
     }
 
-    fn inverse(&self, z: Tensor<D>, _context: Option<&Tensor<2>>) -> Tensor<D> {
+    fn inverse(&self, z: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<D> {
         let dims = z.dims();
-        let (z, params) = self.spread(z);
+        let (z, params) = self.spread(z, context);
         self.univariate.inverse(z, params).reshape(dims)
     }
 
     fn inverse_with_log_det(
         &self,
         z: Tensor<D>,
-        _context: Option<&Tensor<2>>,
+        context: Option<&Tensor<2>>,
     ) -> (Tensor<D>, Tensor<1>) {
         let dims = z.dims();
-        let (z, params) = self.spread(z);
+        let (z, params) = self.spread(z, context);
         let (x, log_det) = self.univariate.inverse_with_log_det(z, params);
         (x.reshape(dims), log_det)
     }

@@ -8,6 +8,7 @@ mod lu;
 mod matrix;
 mod permutation;
 mod qr;
+mod rotation;
 mod svd;
 mod triangular;
 
@@ -18,5 +19,6 @@ pub use lu::{LuFactors, LuLinear, LuLinearConfig};
 pub use matrix::{InvertibleMatrix, LinearMap};
 pub use permutation::Permutation;
 pub use qr::{QrFactors, QrLinear, QrLinearConfig};
+pub use rotation::{Rotation, RotationConfig, RotationMatrix};
 pub use svd::{SvdFactors, SvdLinear, SvdLinearConfig};
 pub use triangular::{TriangularLinear, TriangularLinearConfig, TriangularMatrix};

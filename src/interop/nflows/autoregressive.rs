@@ -16,9 +16,9 @@ use crate::univariate::{Affine, AnyUnivariate, ScaleMap, Univariate};
 /// `softplus(u) + 1e-3`.
 const SCALE: ScaleMap = ScaleMap::Softplus { offset: 0.0, floor: 1e-3 };
 
-/// `MaskedAffineAutoregressiveTransform` or `MaskedPiecewiseRationalQuadraticAutoregressiveTransform`,
-/// with residual or feed-forward blocks and any masks; the width of the network's last layer says
-/// which.
+/// `MaskedAffineAutoregressiveTransform` or `MaskedPiecewise..AutoregressiveTransform`, with residual or
+/// feed-forward blocks and any masks; the width of the network's last layer says which, and
+/// [`Options::spline`](super::Options::spline) which spline.
 ///
 /// Its inverse here costs about as much as its forward; in nflows, as many times that as there are
 /// features.
@@ -86,4 +86,58 @@ pub(super) fn autoregressive_in(
         }
     };
     Ok((layer, features))
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Tensor, TensorData};
+
+    use super::*;
+    use crate::bijector::Bijector;
+    use crate::interop::HostTensor;
+    use crate::interop::nflows::Spline;
+    use crate::noise::Noise;
+
+    /// What stands in the biases of the last layer is what the map gets, feature by feature.
+    #[test]
+    fn every_spline_gets_the_parameters_of_its_feature() -> Result<()> {
+        let device = Device::flex();
+        let x = Tensor::<2>::from_data([[0.3, 0.8]], &device);
+        for (spline, per_feature) in [
+            (Spline::Linear, 2),
+            (Spline::Quadratic, 7),
+            (Spline::Cubic, 8),
+            (Spline::RationalQuadratic, 10),
+        ] {
+            let rows = 2 * per_feature;
+            let mut noise = Noise::seeded(1);
+            let raw: Vec<f64> = (0..rows).map(|_| noise.next_normal()).collect();
+            let mut dict = StateDict::new();
+            let mut layer = |name: &str, bias: &[f64], mask: Vec<f64>, degrees: Vec<i64>| {
+                let (name, rows) = (format!("autoregressive_net.{name}"), bias.len());
+                let shape = [rows, mask.len() / rows];
+                let zeros = HostTensor::floats(vec![0.0; mask.len()], shape);
+                dict.insert(format!("{name}.weight"), zeros);
+                dict.insert(format!("{name}.bias"), HostTensor::floats(bias, [rows]));
+                dict.insert(format!("{name}.mask"), HostTensor::floats(mask, shape));
+                dict.insert(format!("{name}.degrees"), HostTensor::ints(degrees, [rows]));
+            };
+            layer("initial_layer", &[0.0], vec![1.0, 0.0], vec![1]);
+            let of_first = |first: bool| vec![first; per_feature];
+            let firsts = [of_first(true), of_first(false)].concat();
+            let mask = firsts.iter().map(|first| f64::from(u8::from(!first))).collect();
+            let degrees = firsts.iter().map(|first| if *first { 1 } else { 2 }).collect();
+            layer("final_layer", &raw, mask, degrees);
+
+            let options = Options::new().with_spline(spline);
+            let layer = autoregressive(&dict, "", &options, &device)?;
+            let map = spline_of(per_feature, 1.0, &options).expect("a spline");
+            let raw = Tensor::<3>::from_data(TensorData::new(raw, [1, 2, per_feature]), &device);
+            let (z, log_det) = map.forward(x.clone(), raw.swap_dims(1, 2));
+            let (found, found_log_det) = layer.forward(x.clone(), None);
+            assert_eq!(found.into_data(), z.into_data(), "{spline:?}");
+            assert_eq!(found_log_det.into_data(), log_det.into_data(), "{spline:?}");
+        }
+        Ok(())
+    }
 }

@@ -12,9 +12,9 @@ use crate::interop::dense::{Dense, ascending, blockwise};
 use crate::interop::scope::{Scope, whole};
 use crate::univariate::{Additive, Affine, AnyUnivariate, Univariate};
 
-/// `AffineCouplingTransform`, `AdditiveCouplingTransform` or
-/// `PiecewiseRationalQuadraticCouplingTransform` with a `ResidualNet`; the width of the network's
-/// last layer says which.
+/// `AffineCouplingTransform`, `AdditiveCouplingTransform` or `Piecewise..CouplingTransform` with a
+/// `ResidualNet`; the width of the network's last layer says which, and
+/// [`Options::spline`](super::Options::spline) which spline.
 ///
 /// One with `apply_unconditional_transform=True` is two layers: [`transform`](super::transform)
 /// reads it.
@@ -62,7 +62,8 @@ pub(super) fn coupling_in(
     let output = Dense::read(&net, "final_layer")?;
     let width = input.outputs();
     let context = input.context_behind(kept.len())?;
-    let (univariate, rows) = univariate_of(output.outputs(), &moved, width, options);
+    let logit_scale = (width as f64).sqrt().recip();
+    let (univariate, rows) = univariate_of(output.outputs(), &moved, logit_scale, options);
     output.expect(rows.len(), width)?;
     // The parts are ascending here; nflows keeps the order of its buffers.
     let columns: Vec<usize> =
@@ -115,12 +116,11 @@ pub(in crate::interop) fn split_in(
     Ok((kept, moved))
 }
 
-/// The scalar map that a network of this many outputs and hidden units serves, and where in them
-/// its parameters are.
+/// The scalar map that a network of this many outputs serves, and where in them its parameters are.
 pub(super) fn univariate_of(
     outputs: usize,
     moved: &[usize],
-    hidden: usize,
+    logit_scale: f64,
     options: &Options,
 ) -> (AnyUnivariate, Vec<usize>) {
     let (count, order) = (moved.len(), ascending(moved));
@@ -129,8 +129,8 @@ pub(super) fn univariate_of(
         let map = AnyUnivariate::Additive(Additive::default());
         return (map, blockwise(1, count, &order));
     }
-    // A map of two parameters is affine; a spline of two bins has more.
-    if let Some(map) = spline_of(per_element, (hidden as f64).sqrt().recip(), options) {
+    // Two parameters are affine, unless splines are said to be linear.
+    if let Some(map) = spline_of(per_element, logit_scale, options) {
         let needed = map.params_per_element();
         // A spline's parameters stand element by element, other maps' parameter by parameter.
         let rows = (0..needed).flat_map(|p| order.iter().map(move |i| i * needed + p)).collect();

@@ -2,8 +2,8 @@
 
 use burn::tensor::Device;
 
-use super::Options;
 use super::coupling::{split_in, univariate_of};
+use super::{Options, Spline};
 use crate::bijector::{Coupling, Mask};
 use crate::conditioner::{ResidualConvBlock, ResidualConvNet};
 use crate::error::{Error, Result};
@@ -59,7 +59,12 @@ pub(super) fn image_coupling_in(
     let input = Conv::read(&net, "initial_layer", true)?;
     let output = Conv::read(&net, "final_layer", true)?;
     let width = input.outputs();
-    let (univariate, rows) = univariate_of(output.outputs(), &moved, width, options);
+    let logit_scale = match options.spline {
+        Spline::RationalQuadratic => (width as f64).sqrt().recip(),
+        // nflows looks at the width of a convolutional network nowhere else.
+        _ => 1.0,
+    };
+    let (univariate, rows) = univariate_of(output.outputs(), &moved, logit_scale, options);
     input.expect(width, kept.len())?;
     output.expect(rows.len(), width)?;
     let block = |index| {

@@ -70,7 +70,7 @@ pub(super) use linear::lu_linear_in;
 pub use linear::{
     householder, lu_linear, naive_linear, one_by_one_convolution, qr_linear, svd_linear,
 };
-pub use spline::elementwise_spline;
+pub use spline::{Spline, elementwise_spline};
 
 use burn::config::Config;
 use burn::tensor::Device;
@@ -109,6 +109,9 @@ pub struct Options {
     /// `scale_activation` of affine couplings.
     #[config(default = "DEFAULT_SCALE")]
     pub scale_map: ScaleMap,
+    /// The family of splines.
+    #[config(default = "Spline::default()")]
+    pub spline: Spline,
     /// `tails` and `tail_bound` of splines: an interval for `tails=None`.
     #[config(default = "SplineDomain::Interval { low: 0.0, high: 1.0 }")]
     pub spline_domain: SplineDomain,

@@ -6,11 +6,11 @@
 //! | [`masked_affine`] | `b`, `t.net.0`, .., `s.net.0`, .. (`MaskedAffineFlow`) |
 //! | [`affine_coupling_block`] | `flows.1.param_map.net.0`, .. (`AffineCouplingBlock`) |
 //! | [`autoregressive`] | `autoregressive_net` (`MaskedAffineAutoregressive`) |
-//! | [`layer`], [`flow`] | `prqct` (`CoupledRationalQuadraticSpline`, circular too) |
-//! | [`layer`], [`flow`] | `mprqat` (`AutoregressiveRationalQuadraticSpline`, circular too) |
 //! | [`planar`] | `w`, `u`, `b` (`Planar`) |
 //! | [`radial`] | `z_0`, `alpha`, `beta`, `d` (`Radial`) |
 //! | [`residual`] | `iresblock` (`Residual` with `LipschitzMLP`) |
+//! | [`layer`], [`flow`] | `prqct` (`CoupledRationalQuadraticSpline`, circular too) |
+//! | [`layer`], [`flow`] | `mprqat` (`AutoregressiveRationalQuadraticSpline`, circular too) |
 //! | [`permute_shuffle`] | `perm`, `inv_perm` (`Permute` with mode `shuffle`) |
 //! | [`permute_swap`] | none (`Permute` with mode `swap`) |
 //! | [`lu_linear_permute`] | `linear`, `permutation` (`LULinearPermute`) |

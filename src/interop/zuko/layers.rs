@@ -2,6 +2,7 @@
 
 use burn::tensor::Device;
 
+use super::univariate::{CONSTANT, expect_all};
 use super::{Options, Univariate};
 use crate::bijector::{Coupling, Elementwise, Mask, MaskedAutoregressive};
 use crate::conditioner::{Mlp, Style};
@@ -11,7 +12,7 @@ use crate::interop::dense::Plain;
 use crate::interop::masked::{Block, Masked, MaskedNet};
 use crate::interop::scope::{Scope, whole};
 use crate::math::from_f64;
-use crate::univariate::AnyUnivariate;
+use crate::univariate::{AnyUnivariate, Univariate as _};
 
 /// A `MaskedAutoregressiveTransform` of this scalar map, with whatever dependencies its masks have:
 /// those of an order, of `passes`, or of an `adjacency`.
@@ -113,7 +114,8 @@ pub(super) fn coupling_in(
     let network = Plain::read(scope, "hyper")?;
     let context = network.input.context_behind(kept.len())?;
     let per_feature = network.output.outputs() / moved.len();
-    let map = univariate.with_params(scope, "hyper", per_feature, options)?;
+    let map = univariate.with_params(scope, "hyper", per_feature, options, device)?;
+    expect_all(scope, "hyper", &map)?;
     network.output.expect(per_feature * moved.len(), network.output.inputs())?;
     let rows = |place: &usize| {
         let place = *place;
@@ -152,7 +154,9 @@ pub(super) fn autoregressive_in(
     let Some(output) = plain.pop().filter(|_| blocks.is_empty() || plain.is_empty()) else {
         return Err(scope.wrong("hyper", "is no masked network that this crate can read".into()));
     };
-    let map = univariate.with_params(scope, "hyper", output.outputs() / features, options)?;
+    let per_feature = output.outputs() / features;
+    let map = univariate.with_params(scope, "hyper", per_feature, options, device)?;
+    expect_all(scope, "hyper", &map)?;
     let style = Style { bare_blocks: true, ..Style::default() };
     let network = MaskedNet { input, context: None, hidden: plain, blocks, output, style };
     let layer = network.layer(features, map.univariate, map.places, &options.activation, device)?;
@@ -180,7 +184,11 @@ pub(super) fn elementwise_in(
     let mut event: Option<Vec<usize>> = None;
     let mut arguments = vec![];
     for (index, (name, axes)) in univariate.arguments().iter().enumerate() {
+        let optional = *name == CONSTANT;
         let name = if numbered { format!("phi.{index}") } else { (*name).into() };
+        if optional && !scope.has(&name) {
+            continue;
+        }
         let tensor = scope.tensor(&name, None)?;
         let Some(leading) = tensor.shape().len().checked_sub(*axes) else {
             let reason = format!("has {} axes, fewer than {axes}", tensor.shape().len());
@@ -197,7 +205,7 @@ pub(super) fn elementwise_in(
     if elements * total == 0 {
         return Err(scope.wrong(first, "is empty".into()));
     }
-    let map = univariate.with_params(scope, first, total, options)?;
+    let map = univariate.with_params(scope, first, total, options, device)?;
     for ((_, size, name), expected) in arguments.iter().zip(&map.sizes) {
         if size != expected {
             let reason = format!("holds {size} numbers an element, expected {expected}");
@@ -209,9 +217,37 @@ pub(super) fn elementwise_in(
     };
     let packed: Vec<f64> = (0..elements).flat_map(element).copied().collect();
     let param = |place: &usize| packed[*place..].iter().step_by(total).copied();
-    let params = map.places.iter().flat_map(param).collect();
-    let params = from_f64(params, [total, elements], device);
+    let mut params: Vec<f64> = map.places.iter().flat_map(param).collect();
+    let needed = map.univariate.params_per_element();
+    // A constant that is left out is zero.
+    params.resize(needed * elements, 0.0);
+    let params = from_f64(params, [needed, elements], device);
     Ok((Elementwise::from_weights(map.univariate, params), elements))
+}
+
+/// The same with a network from the context, `hyper.0`, ..: `features` says how many elements share
+/// what it gives.
+pub(super) fn elementwise_context_in(
+    scope: &Scope<'_>,
+    univariate: &Univariate,
+    features: usize,
+    options: &Options,
+    device: &Device,
+) -> Result<Elementwise<AnyUnivariate>> {
+    let network = Plain::read(scope, "hyper")?;
+    let context = network.input.inputs();
+    let per_feature = network.output.outputs() / features.max(1);
+    let map = univariate.with_params(scope, "hyper", per_feature, options, device)?;
+    expect_all(scope, "hyper", &map)?;
+    network.output.expect(per_feature * features, network.output.inputs())?;
+    let rows = |place: &usize| {
+        let place = *place;
+        (0..features).map(move |feature| per_feature * feature + place)
+    };
+    let rows: Vec<usize> = map.places.iter().flat_map(rows).collect();
+    let mlp = network.pick_outputs(&rows).mlp(&options.activation, 0, device);
+    let free = from_f64(vec![0.0; per_feature * features], [per_feature, features], device);
+    Ok(Elementwise::from_weights(map.univariate, free).with_network(mlp, context))
 }
 
 impl Univariate {
@@ -226,8 +262,9 @@ impl Univariate {
         name: &str,
         params: usize,
         options: &Options,
+        device: &Device,
     ) -> Result<super::univariate::Spread> {
-        self.spread(params, options)?.ok_or_else(|| {
+        self.spread(scope, params, options, device)?.ok_or_else(|| {
             let reason = format!("gives {params} parameters an element, wrong for {self:?}");
             Error::Tensor { name: scope.full(name), reason }
         })

@@ -1,11 +1,22 @@
 //! Which scalar map, and how zuko lays out its parameters.
 
+use burn::tensor::Device;
+
 use super::Options;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::interop::scope::Scope;
+use crate::math::from_f64;
 use crate::univariate::{
-    Affine, AnyUnivariate, HalfTurn, KnotMap, RationalQuadratic, RationalQuadraticConfig, ScaleMap,
-    SplineDomain,
+    Affine, AnyUnivariate, BernsteinConfig, GaussianizationConfig, HalfTurn, KnotMap, Neural,
+    RationalQuadratic, RationalQuadraticConfig, ScaleMap, SplineDomain, Stacked,
+    SumOfSquaresConfig, UnconstrainedMonotonicConfig,
 };
+
+/// The `eps` of `MonotonicTransform`, by which a `BoundedBernsteinTransform` starts early outside.
+const BERNSTEIN_GAP: f64 = 1e-6;
+
+/// What a `GaussianizationTransform` keeps from the ends of the unit interval, twice.
+const GAUSSIANIZATION_FLOOR: f64 = 1e-6;
 
 /// The `univariate` of a layer, with what zuko does not save of it.
 ///
@@ -26,6 +37,23 @@ pub enum Univariate {
     },
     /// `CircularRQSTransform`.
     CircularSpline,
+    /// `BoundedBernsteinTransform`.
+    Bernstein {
+        /// `bound`.
+        bound: f64,
+    },
+    /// `SOSPolynomialTransform`, alone or with the constant behind it of `SOSPF`. The shape of what a
+    /// network gives is not saved.
+    SumOfSquares {
+        /// `degree` of the polynomials; there are as many as the parameters make.
+        degree: usize,
+    },
+    /// `GaussianizationTransform`.
+    Gaussianization,
+    /// `MNN`, with the weights `univariate.network` of the layer.
+    Neural,
+    /// `UMNN`, with the weights `univariate.integrand` of the layer.
+    Unconstrained,
 }
 
 /// A map, and where it finds its parameters.
@@ -44,6 +72,11 @@ impl Univariate {
     /// The arguments of the constructor: their names, and how many axes they have for one element.
     pub(super) fn arguments(&self) -> &'static [(&'static str, usize)] {
         match self {
+            Self::Bernstein { .. } => &[("theta", 1)],
+            Self::SumOfSquares { .. } => &[("a", 2), (CONSTANT, 0)],
+            Self::Gaussianization => &[("shift", 1), ("scale", 1)],
+            Self::Neural => &[("signal", 1)],
+            Self::Unconstrained => &[("signal", 1), (CONSTANT, 0)],
             Self::Affine => &[("shift", 0), ("scale", 0)],
             Self::Spline { .. } | Self::CircularSpline => {
                 &[("widths", 1), ("heights", 1), ("derivatives", 1)]
@@ -51,12 +84,18 @@ impl Univariate {
         }
     }
 
-    /// The map of `params` parameters, if it can have as many.
+    /// The map of `params` parameters, if it can have as many. Its own weights are read from the layer.
     ///
     /// # Errors
     ///
-    /// If a number that zuko does not save cannot be.
-    pub(super) fn spread(&self, params: usize, options: &Options) -> Result<Option<Spread>> {
+    /// If a number that zuko does not save cannot be, or for weights that cannot.
+    pub(super) fn spread(
+        &self,
+        layer: &Scope<'_>,
+        params: usize,
+        options: &Options,
+        device: &Device,
+    ) -> Result<Option<Spread>> {
         let limit = -options.slope.ln();
         let in_order = |univariate, sizes: &[usize]| Spread {
             univariate,
@@ -73,6 +112,50 @@ impl Univariate {
             Self::Spline { bound } => spline(params, bound, limit)?.map(|(map, bins)| {
                 in_order(AnyUnivariate::RationalQuadratic(map), &[bins, bins, bins - 1])
             }),
+            Self::Bernstein { bound } => {
+                let config = BernsteinConfig::new()
+                    .with_degree(params + 4)
+                    .with_bound(bound)
+                    .with_min_rise(0.0)
+                    .with_gap(BERNSTEIN_GAP);
+                config.validate()?;
+                Some(in_order(AnyUnivariate::Bernstein(config.init()), &[params]))
+            }
+            Self::SumOfSquares { degree } => {
+                let (polynomials, constant) = (params / (degree + 1), params % (degree + 1));
+                let config = SumOfSquaresConfig::new()
+                    .with_degree(degree)
+                    .with_polynomials(polynomials)
+                    .with_min_slope(options.slope)
+                    .with_spread(0.0);
+                config.validate()?;
+                let sizes = [params - constant, constant];
+                let map = AnyUnivariate::SumOfSquares(config.init());
+                (constant <= 1).then(|| in_order(map, &sizes[..1 + constant]))
+            }
+            Self::Gaussianization => {
+                let config = GaussianizationConfig::new()
+                    .with_components(params / 2)
+                    .with_spread(0.0)
+                    .with_floor(GAUSSIANIZATION_FLOOR);
+                config.validate()?;
+                let map = AnyUnivariate::Gaussianization(config.init());
+                (params % 2 == 0).then(|| in_order(map, &[params / 2; 2]))
+            }
+            Self::Neural => {
+                let layers = stacked(layer, "univariate.network", params, device)?;
+                let map = AnyUnivariate::Neural(Neural::from_layers(layers));
+                Some(in_order(map, &[params]))
+            }
+            Self::Unconstrained => {
+                let Some(signal) = params.checked_sub(1) else { return Ok(None) };
+                let layers = stacked(layer, "univariate.integrand", signal, device)?;
+                let config = UnconstrainedMonotonicConfig::new()
+                    .with_activation(options.integrand_activation.clone());
+                config.validate()?;
+                let map = AnyUnivariate::UnconstrainedMonotonic(config.with_layers(layers, device));
+                Some(in_order(map, &[signal, 1]))
+            }
             Self::CircularSpline => {
                 let bound = std::f64::consts::PI;
                 spline(params, bound, limit)?.map(|(map, bins)| {
@@ -82,6 +165,61 @@ impl Univariate {
             }
         })
     }
+}
+
+/// The argument that a map may go without.
+pub(super) const CONSTANT: &str = "constant";
+
+/// The dense layers of a network of one value and `signal` signals, one network for all elements or one
+/// for each.
+fn stacked(layer: &Scope<'_>, part: &str, signal: usize, device: &Device) -> Result<Vec<Stacked>> {
+    let numbers = layer.numbered(part);
+    if numbers.len() < 2 {
+        return Err(layer.wrong(part, "is no network that this crate can read".into()));
+    }
+    let last = numbers.len() - 1;
+    let (mut width, mut stack) = (1 + signal, None);
+    let mut layers = vec![];
+    for (index, number) in numbers.into_iter().enumerate() {
+        let name = |what: &str| format!("{part}.{number}.{what}");
+        let weight = layer.tensor(&name("weight"), None)?;
+        let (outputs, found) = match *weight.shape() {
+            [outputs, _] => (outputs, None),
+            [stack, outputs, _] => (outputs, Some(stack)),
+            ref shape => {
+                let reason = format!("needs 2 or 3 axes, found shape {shape:?}");
+                return Err(layer.wrong(&name("weight"), reason));
+            }
+        };
+        let stack: Option<usize> = *stack.get_or_insert(found);
+        let outputs = if index == last { 1 } else { outputs };
+        let leading: Vec<usize> = stack.into_iter().collect();
+        let weight =
+            layer.floats(&name("weight"), &[leading.as_slice(), &[outputs, width]].concat())?;
+        let bias = layer.floats(&name("bias"), &[leading.as_slice(), &[outputs]].concat())?;
+        if weight.is_empty() {
+            return Err(layer.wrong(&name("weight"), "is empty".into()));
+        }
+        let stack = stack.unwrap_or(1);
+        let weight = from_f64::<3>(weight.to_vec(), [stack, outputs, width], device);
+        let bias = from_f64(bias.to_vec(), [stack, 1, outputs], device);
+        layers.push(Stacked::from_weights(weight.swap_dims(1, 2), bias));
+        width = outputs;
+    }
+    Ok(layers)
+}
+
+/// Fails unless every parameter of the map has a place: zuko may leave the constant out, where
+/// parameters are free.
+pub(super) fn expect_all(scope: &Scope<'_>, name: &str, map: &Spread) -> Result<()> {
+    use crate::univariate::Univariate as _;
+
+    let (given, needed) = (map.places.len(), map.univariate.params_per_element());
+    if given == needed {
+        return Ok(());
+    }
+    let reason = format!("gives {given} parameters an element, expected {needed}");
+    Err(Error::Tensor { name: scope.full(name), reason })
 }
 
 /// The spline of so many parameters, and its bins.

@@ -3,7 +3,7 @@
 //! A gather and its scatter cost more than a masked sum over a handful of bins, and every number
 //! of an element but the sums stands in tensors without the axis of bins.
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Bool, Tensor, TensorData};
 
 use crate::error::{Error, Result};
 
@@ -26,6 +26,22 @@ pub(super) fn check_floor(
     Err(Error::config(config, field, reason))
 }
 
+/// Fails unless a share is between nothing and all.
+pub(super) fn check_share(config: &'static str, field: &'static str, share: f64) -> Result<()> {
+    if share > 0.0 && share < 1.0 {
+        return Ok(());
+    }
+    Err(Error::config(config, field, format!("must be in (0, 1), found {share}")))
+}
+
+/// Fails unless what multiplies raw parameters is finite.
+pub(super) fn check_scale(config: &'static str, scale: f64) -> Result<()> {
+    if scale.is_finite() {
+        return Ok(());
+    }
+    Err(Error::config(config, "logit_scale", format!("must be finite, found {scale}")))
+}
+
 /// Which axis a value belongs to.
 #[derive(Clone, Copy)]
 pub(super) enum Axis {
@@ -33,8 +49,8 @@ pub(super) enum Axis {
     Y = 1,
 }
 
-/// Sizes of bins, `[batch, 2, bins, n]`, widths and heights, before they are divided by their total
-/// `[batch, 2, 1, n]`.
+/// Sizes of bins, `[batch, axes, bins, n]`, widths and heights or one of them, before they are divided
+/// by their total `[batch, axes, 1, n]`.
 pub(super) struct Bins {
     sizes: Tensor<4>,
     total: Tensor<4>,
@@ -43,7 +59,7 @@ pub(super) struct Bins {
 /// Where values lie, outside any graph: ones for the bins before theirs, and for theirs, each
 /// `[batch, bins, n]`.
 pub(super) struct Found {
-    before: Tensor<3>,
+    pub before: Tensor<3>,
     pub own: Tensor<3>,
 }
 
@@ -53,19 +69,55 @@ pub(super) struct Side {
     pub size: Tensor<2>,
 }
 
+impl Found {
+    /// Where values lie among bins of these sizes, both outside any graph.
+    pub(super) fn among(sizes: Tensor<3>, at: &Tensor<2>) -> Self {
+        let [batch, bins, n] = sizes.dims();
+        let row = [batch, 1, n];
+        let edges = sizes.narrow(1, 0, bins - 1).cumsum(1);
+        let at = at.clone().without_autodiff().reshape(row);
+        let dtype = at.dtype();
+        let past = at.expand([batch, bins - 1, n]).greater_equal(edges).float().cast(dtype);
+        let end = |value: f64| Tensor::full(row, value, (&past.device(), dtype));
+        let before = Tensor::cat(vec![past.clone(), end(0.0)], 1);
+        let own = Tensor::cat(vec![end(1.0), past], 1) - before.clone();
+        Self { before, own }
+    }
+
+    /// The numbers of the bins found, `[batch, n]`.
+    pub(super) fn index(&self) -> Tensor<2> {
+        let [batch, _, n] = self.before.dims();
+        self.before.clone().sum_dim(1).reshape([batch, n])
+    }
+
+    /// Where the bin of this number was found.
+    pub(super) fn is(&self, bin: usize) -> Tensor<2, Bool> {
+        let [batch, _, n] = self.own.dims();
+        self.own.clone().narrow(1, bin, 1).reshape([batch, n]).greater_elem(0.5)
+    }
+
+    /// Ones for the bin so many before the one found, around the circle.
+    pub(super) fn turned(&self, by: usize) -> Tensor<3> {
+        let bins = self.own.dims()[1];
+        let part = |from, count| self.own.clone().narrow(1, from, count);
+        Tensor::cat(vec![part(by, bins - by), part(0, by)], 1)
+    }
+}
+
 impl Bins {
-    /// Softmax of `[batch, 2 bins, n]`, widths then heights, with a least share per axis.
-    pub(super) fn new(raw: Tensor<3>, floors: [f64; 2]) -> Self {
-        let [batch, double, n] = raw.dims();
-        let bins = double / 2;
-        let raw: Tensor<4> = raw.reshape([batch, 2, bins, n]);
+    /// Softmax of `[batch, axes bins, n]`, widths then heights, with a least share per axis.
+    pub(super) fn new<const AXES: usize>(raw: Tensor<3>, floors: [f64; AXES]) -> Self {
+        let [batch, all, n] = raw.dims();
+        let bins = all / AXES;
+        let raw: Tensor<4> = raw.reshape([batch, AXES, bins, n]);
         let max = raw.clone().detach().max_dim(2);
         let sizes = (raw - max).exp();
         let sum = sizes.clone().sum_dim(2);
         // share = floor + (1 - bins floor) e / sum, times sum / (1 - bins floor).
         let per_sum = floors.map(|floor| floor / (1.0 - bins as f64 * floor));
         let options = (&sum.device().without_autodiff(), sum.dtype());
-        let per_sum = Tensor::from_data(TensorData::new(per_sum.to_vec(), [1, 2, 1, 1]), options);
+        let per_sum =
+            Tensor::from_data(TensorData::new(per_sum.to_vec(), [1, AXES, 1, 1]), options);
         let floor = sum.clone() * per_sum;
         let total = sum + floor.clone() * bins as f64;
         Self { sizes: sizes + floor, total }
@@ -74,16 +126,19 @@ impl Bins {
     /// The bins of values in the unit interval of an axis.
     pub(super) fn find(&self, unit: &Tensor<2>, axis: Axis) -> Found {
         let [batch, _, bins, n] = self.sizes.dims();
-        let (axis, row) = (axis as usize, [batch, 1, n]);
+        let axis = axis as usize;
         let sizes = self.sizes.clone().without_autodiff().narrow(1, axis, 1);
         let total = self.total.clone().without_autodiff().narrow(1, axis, 1);
-        let edges = sizes.reshape([batch, bins, n]).narrow(1, 0, bins - 1).cumsum(1);
-        let at = unit.clone().without_autodiff().reshape(row) * total.reshape(row);
-        let past = at.expand([batch, bins - 1, n]).greater_equal(edges).float().cast(unit.dtype());
-        let end = |value: f64| Tensor::full(row, value, (&past.device(), past.dtype()));
-        let before = Tensor::cat(vec![past.clone(), end(0.0)], 1);
-        let own = Tensor::cat(vec![end(1.0), past], 1) - before.clone();
-        Found { before, own }
+        let at = unit.clone().without_autodiff() * total.reshape([batch, n]);
+        Found::among(sizes.reshape([batch, bins, n]), &at)
+    }
+
+    /// Shares of the bins of one axis, `[batch, bins, n]`.
+    pub(super) fn shares(&self, axis: usize) -> Tensor<3> {
+        let [batch, _, bins, n] = self.sizes.dims();
+        let sizes = self.sizes.clone().narrow(1, axis, 1);
+        let total = self.total.clone().narrow(1, axis, 1);
+        (sizes / total).reshape([batch, bins, n])
     }
 
     /// The sides of the bins found.

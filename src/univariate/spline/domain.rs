@@ -104,9 +104,18 @@ impl SplineDomain {
         }
     }
 
-    /// The place of every value in the interval. Both ends of an interval belong to it, or the upper
-    /// one alone: the values are the same, the gradient of the log-slope is that of this side.
-    pub(super) fn place(&self, x: Tensor<2>, with_low: bool) -> Placed {
+    /// The place of every value in the interval, to which both ends belong.
+    pub(super) fn place(&self, x: Tensor<2>) -> Placed {
+        self.placed(x, true)
+    }
+
+    /// The same where the lower end belongs to the tail: the values are the same, the gradient of the
+    /// log-slope is that of the other side.
+    pub(super) fn place_above_low(&self, x: Tensor<2>) -> Placed {
+        self.placed(x, false)
+    }
+
+    fn placed(&self, x: Tensor<2>, with_low: bool) -> Placed {
         let (low, high, _) = self.ends();
         let span = high - low;
         // Not `/ span`: burn 0.22 rounds the gradient of a division by a number to f32.

@@ -19,7 +19,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::bins::{Axis, Bins, Found, Side, check_bins, check_floor, pick};
+use super::bins::{Axis, Bins, Found, Side, check_bins, check_floor, check_share, pick};
 use super::domain::{Placed, SplineDomain, held};
 use crate::error::{Error, Result, expect_valid};
 use crate::kernel::{Knots, LARGEST_RAW, LEAST_DISCRIMINANT, Spline};
@@ -132,10 +132,7 @@ impl RationalQuadraticConfig {
             KnotMap::Softmax { logit_scale, slope_offset } => {
                 check_floor(NAME, "min_width", self.min_width, self.bins)?;
                 check_floor(NAME, "min_height", self.min_height, self.bins)?;
-                if !(self.min_slope > 0.0 && self.min_slope < 1.0) {
-                    let reason = format!("must be in (0, 1), found {}", self.min_slope);
-                    return Err(Error::config(NAME, "min_slope", reason));
-                }
+                check_share(NAME, "min_slope", self.min_slope)?;
                 let numbers =
                     [("logit_scale", logit_scale), ("slope_offset", slope_offset.unwrap_or(0.0))];
                 match numbers.into_iter().find(|(_, value)| !value.is_finite()) {
@@ -166,7 +163,10 @@ impl RationalQuadraticConfig {
 
     /// The place of every value in the domain. zuko leaves its lower end to the tail.
     fn place(&self, x: Tensor<2>) -> Placed {
-        self.domain.place(x, !matches!(self.knot_map, KnotMap::SoftBound { .. }))
+        match self.knot_map {
+            KnotMap::SoftBound { .. } => self.domain.place_above_low(x),
+            KnotMap::Softmax { .. } => self.domain.place(x),
+        }
     }
 
     /// Sizes of the bins from their raw values `[batch, 2 bins, n]`.

@@ -1,0 +1,74 @@
+//! Softclip: the line to an interval, without a transcendental.
+//!
+//! forward   z = x / (1 + |x| / B)
+//! log-det   sum of -2 ln(1 + |x| / B)
+//! inverse   x = z / (1 - |z| / B)        for |z| < B
+//!
+//! Same numbers as zuko 1.6 `SoftclipTransform`.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+
+use super::{Pointwise, guarded, pointwise_bijector};
+use crate::error::{Error, Result};
+
+/// The line to `(-bound, bound)`: nearly the identity in the middle, and slow to reach the ends.
+///
+/// zuko puts it between layers whose inverse searches an interval; the layers of this crate need none.
+///
+/// # Numerics
+///
+/// A `z` outside the interval has log-slope `-inf`. Far out `z` rounds to the bound, where no inverse
+/// can be had.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::bijector::{Bijector, Softclip};
+///
+/// let layer = Softclip::new(10.0)?;
+/// let x = Tensor::<2>::from_data([[-10.0, 2.5]], &Device::flex());
+/// let (z, log_det) = layer.forward(x, None);
+/// assert_eq!(z.into_data().try_to_vec_as::<f32>().unwrap(), [-5.0, 2.0]);
+/// assert!((log_det.into_scalar::<f32>() + 2.0 * 2.5f32.ln()).abs() < 1e-6);
+/// assert!(Softclip::new(0.0).is_err());
+/// # Ok::<(), burn_flows::Error>(())
+/// ```
+#[derive(Module, Debug)]
+pub struct Softclip {
+    bound: f64,
+}
+
+impl Softclip {
+    /// The map to `(-bound, bound)`.
+    ///
+    /// # Errors
+    ///
+    /// If the bound is not a positive finite number.
+    pub fn new(bound: f64) -> Result<Self> {
+        if bound > 0.0 && bound.is_finite() {
+            return Ok(Self { bound });
+        }
+        let reason = format!("must be positive and finite, found {bound}");
+        Err(Error::config("Softclip", "bound", reason))
+    }
+}
+
+impl Pointwise for Softclip {
+    fn apply<const D: usize>(&self, x: Tensor<D>) -> (Tensor<D>, Tensor<D>) {
+        // Not `/ bound`: burn 0.22 rounds the gradient of a division by a number to f32.
+        let share = x.clone().abs() * self.bound.recip();
+        (x / (share.clone() + 1.0), share.log1p() * -2.0)
+    }
+
+    fn unapply<const D: usize>(&self, z: Tensor<D>) -> (Tensor<D>, Tensor<D>) {
+        let outside = z.clone().abs().greater_equal_elem(self.bound);
+        guarded(z, outside, 0.0, |z| {
+            let share = z.clone().abs() * self.bound.recip();
+            // Rounding of the product alone may reach 1.
+            let rest = (share.neg() + 1.0).clamp_min(f64::from(f32::MIN_POSITIVE));
+            (z / rest.clone(), rest.log() * -2.0)
+        })
+    }
+}
+
+pointwise_bijector!(Softclip);

@@ -1,0 +1,169 @@
+//! A rotation by the exponential of a skew-symmetric matrix.
+//!
+//! forward   z = R x,   R = exp(A - A^T)
+//! log-det   0
+//! inverse   x = R^T z
+//!
+//! Every rotation is of this form, and no reflection. The exponential is taken by scaling and squaring:
+//! Higham (2005), The scaling and squaring method for the matrix exponential revisited.
+//! Same numbers as zuko 1.6 `RotationTransform`.
+
+use burn::config::Config;
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Tensor};
+
+use super::householder::identity;
+use super::{InvertibleMatrix, LinearMap};
+use crate::error::{Result, at_least, expect_valid};
+use crate::math::from_f64;
+use crate::noise::Noise;
+
+/// The norm below which a power series of [`TERMS`] terms has no error in f64: `2^-17 / 17!`.
+const SMALL: f64 = 0.5;
+
+/// Terms of the power series behind the identity.
+const TERMS: usize = 16;
+
+/// The most squarings: angles beyond 2^40 have no digits left in any case.
+const MOST_SQUARINGS: i32 = 40;
+
+/// Configuration of a [`Rotation`].
+///
+/// ```
+/// use burn_flows::bijector::RotationConfig;
+///
+/// assert!(RotationConfig::new(4).validate().is_ok());
+/// assert!(RotationConfig::new(0).validate().is_err());
+/// ```
+#[derive(Config, Debug)]
+pub struct RotationConfig {
+    /// Features of an event.
+    pub features: usize,
+    /// Decides the first rotation.
+    #[config(default = 0)]
+    pub seed: u64,
+}
+
+/// A rotation matrix by its logarithm.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::bijector::{InvertibleMatrix, RotationMatrix};
+///
+/// let quarter = std::f64::consts::FRAC_PI_4; // A - A^T doubles it
+/// let a = Tensor::<2>::from_data([[0.0, -quarter], [quarter, 0.0]], &Device::flex());
+/// let matrix = RotationMatrix::from_weights(a).matrix();
+/// let expected = Tensor::<2>::from_data([[0.0, -1.0], [1.0, 0.0]], &Device::flex());
+/// matrix.into_data().assert_approx_eq::<f32>(&expected.into_data(), Default::default());
+/// ```
+#[derive(Module, Debug)]
+pub struct RotationMatrix {
+    generator: Param<Tensor<2>>,
+}
+
+impl RotationMatrix {
+    /// The rotation `exp(A - A^T)`.
+    ///
+    /// # Panics
+    ///
+    /// If `A` is not square.
+    pub fn from_weights(a: Tensor<2>) -> Self {
+        let found = a.dims();
+        assert!(found[0] == found[1], "Rotation: expected a square matrix, found shape {found:?}");
+        Self { generator: Param::from_tensor(a) }
+    }
+}
+
+/// `exp(a)`.
+fn exponential(a: Tensor<2>) -> Tensor<2> {
+    let one = identity(a.dims()[0], &a);
+    let norm = a.clone().without_autodiff().abs().sum_dim(1).max().into_scalar::<f64>();
+    let squarings = ((norm / SMALL).log2().ceil() as i32).clamp(0, MOST_SQUARINGS);
+    let a = a * 0.5f64.powi(squarings);
+    let series = (1..=TERMS)
+        .rev()
+        .fold(one.clone(), |sum, term| a.clone().matmul(sum) * (term as f64).recip() + one.clone());
+    (0..squarings).fold(series, |root, _| root.clone().matmul(root))
+}
+
+impl InvertibleMatrix for RotationMatrix {
+    const LAYER: &'static str = "Rotation";
+
+    fn size(&self) -> usize {
+        self.generator.lazy_shape()[0]
+    }
+
+    fn matrix(&self) -> Tensor<2> {
+        let a = self.generator.val();
+        exponential(a.clone() - a.transpose())
+    }
+
+    fn inverse_matrix(&self) -> Tensor<2> {
+        self.matrix().transpose()
+    }
+
+    fn log_abs_det(&self) -> Tensor<1> {
+        let a = self.generator.val();
+        Tensor::zeros([1], (&a.device().without_autodiff(), a.dtype()))
+    }
+}
+
+/// A rotation of the features, started at random. It has no bias.
+///
+/// # Shapes
+///
+/// - `[batch, features]`, or `[batch, channels, height, width]`; the same on both sides
+///
+/// # Panics
+///
+/// If the event has another width than the layer was built for.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::bijector::{Bijector, RotationConfig};
+///
+/// let device = Device::flex();
+/// let x = Tensor::<2>::from_data([[3.0, 0.0, -4.0]], &device);
+/// let (z, log_det) = RotationConfig::new(3).init(&device).forward(x, None);
+/// assert!((z.square().sum().into_scalar::<f32>() - 25.0).abs() < 1e-4); // lengths stay
+/// assert_eq!(log_det.into_scalar::<f32>(), 0.0);
+/// ```
+pub type Rotation = LinearMap<RotationMatrix>;
+
+impl RotationConfig {
+    /// Says which field cannot be, and why.
+    pub fn validate(&self) -> Result<()> {
+        at_least("RotationConfig", "features", 1, self.features)
+    }
+
+    /// The layer.
+    ///
+    /// # Panics
+    ///
+    /// With the text of [`validate`](Self::validate).
+    pub fn init(&self, device: &Device) -> Rotation {
+        expect_valid(self.validate());
+        let (size, mut noise) = (self.features, Noise::seeded(self.seed));
+        let values = (0..size * size).map(|_| noise.next_normal()).collect();
+        LinearMap::new(RotationMatrix::from_weights(from_f64(values, [size, size], device)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_turns_are_still_a_rotation() {
+        let device = Device::flex();
+        for size in [1.0, 10.0, 300.0] {
+            let a = Noise::seeded(1).normal::<2>([5, 5], &device) * size;
+            let matrix = RotationMatrix::from_weights(a).matrix();
+            let error = (matrix.clone().matmul(matrix.clone().transpose()) - identity(5, &matrix))
+                .abs()
+                .max()
+                .into_scalar::<f32>();
+            assert!(error < 1e-3, "{error} at size {size}");
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! A conditional density with its context summed out.
+//!
+//! log p(x) = ln sum_k w_k p(x | c_k)
+//! sample     k with probability w_k, then x given c_k
+//!
+//! A density that was trained with classes is a density of the data without them: the classes are
+//! summed out by their prior.
+
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Int, Tensor};
+
+use super::{Distribution, drawn_by_weight, finite};
+use crate::error::{Result, at_least};
+use crate::math::log_sum_exp;
+use crate::noise::Noise;
+use crate::param::index_tensor;
+
+/// A density given a context, over contexts that are known, with known weights.
+///
+/// Takes no context of its own: one that is given has no effect. Neither contexts nor weights are
+/// trained.
+///
+/// # Shapes
+///
+/// - events as the conditional density has them; contexts `[K, width]`; weights `[K]`
+///
+/// # Panics
+///
+/// If an event, or the width of the contexts, does not fit the conditional density.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::conditioner::MlpConfig;
+/// use burn_flows::distribution::{ConditionalNormalConfig, Distribution, Marginal};
+///
+/// let device = Device::flex();
+/// let config = ConditionalNormalConfig::new(vec![2], 10, MlpConfig::new(vec![8]));
+/// let digits = Marginal::of_classes(config.init::<2>(&device), 10, &device)?;
+/// assert_eq!(digits.log_prob(Tensor::zeros([5, 2], &device), None).dims(), [5]);
+/// # Ok::<(), burn_flows::Error>(())
+/// ```
+#[derive(Module, Debug)]
+pub struct Marginal<P> {
+    conditional: P,
+    contexts: Param<Tensor<2>>,
+    log_weights: Param<Tensor<1>>,
+}
+
+impl<P: Module> Marginal<P> {
+    /// The sum over these contexts `[K, width]` with weights `[K]`, which are divided by their sum.
+    ///
+    /// # Errors
+    ///
+    /// If there is no context, or a weight is not positive and finite.
+    ///
+    /// # Panics
+    ///
+    /// If there is another number of weights than of contexts.
+    ///
+    /// ```
+    /// use burn::tensor::{Device, Tensor};
+    /// use burn_flows::conditioner::MlpConfig;
+    /// use burn_flows::distribution::{ConditionalNormalConfig, Marginal};
+    ///
+    /// let device = Device::flex();
+    /// let config = ConditionalNormalConfig::new(vec![2], 1, MlpConfig::new(vec![8]));
+    /// let contexts = Tensor::from_data([[-1.0], [1.0]], &device);
+    /// let (rare, frequent) = (1.0, 9.0);
+    /// let weights = Tensor::from_data([rare, frequent], &device);
+    /// assert!(Marginal::new(config.init::<2>(&device), contexts, weights).is_ok());
+    /// # Ok::<(), burn_flows::Error>(())
+    /// ```
+    pub fn new(conditional: P, contexts: Tensor<2>, weights: Tensor<1>) -> Result<Self> {
+        let (expected, found) = (contexts.dims()[0], weights.dims()[0]);
+        at_least("Marginal", "contexts", 1, expected)?;
+        assert!(found == expected, "Marginal: expected weights [{expected}], found [{found}]");
+        finite("Marginal", "weights", &weights, 0.0)?;
+        let weights = weights.without_autodiff();
+        let log_weights = (weights.clone() / weights.sum()).log();
+        Ok(Self {
+            conditional,
+            contexts: Param::from_tensor(contexts.without_autodiff()).set_require_grad(false),
+            log_weights: Param::from_tensor(log_weights).set_require_grad(false),
+        })
+    }
+
+    /// The sum over so many classes, one-hot, all equally likely.
+    ///
+    /// # Errors
+    ///
+    /// If there is none.
+    pub fn of_classes(conditional: P, classes: usize, device: &Device) -> Result<Self> {
+        at_least("Marginal", "classes", 1, classes)?;
+        let plain = device.clone().without_autodiff();
+        let rows = Tensor::<1, Int>::arange(0..classes as i64, &plain);
+        Self::new(conditional, rows.one_hot(classes).float(), Tensor::ones([classes], &plain))
+    }
+
+    /// The density given a context.
+    pub fn conditional(&self) -> &P {
+        &self.conditional
+    }
+
+    /// The contexts that are summed out, `[K, width]`.
+    pub fn contexts(&self) -> Tensor<2> {
+        self.contexts.val()
+    }
+}
+
+impl<const D: usize, P: Distribution<D>> Distribution<D> for Marginal<P> {
+    fn log_prob(&self, x: Tensor<D>, _context: Option<&Tensor<2>>) -> Tensor<1> {
+        let batch = x.dims()[0];
+        let contexts = self.contexts.val();
+        let term = |k: usize| {
+            let context = contexts.clone().narrow(0, k, 1);
+            self.conditional.log_prob(x.clone(), Some(&context)).reshape([batch, 1])
+        };
+        let terms = Tensor::cat((0..contexts.dims()[0]).map(term).collect(), 1);
+        log_sum_exp(terms + self.log_weights.val().unsqueeze_dim(0), 1).reshape([batch])
+    }
+
+    fn sample(
+        &self,
+        n: usize,
+        _context: Option<&Tensor<2>>,
+        noise: &mut Noise,
+        device: &Device,
+    ) -> Tensor<D> {
+        let weights = self.log_weights.val().exp().unsqueeze_dim(0);
+        let chosen = drawn_by_weight(weights, n, noise);
+        let contexts = self.contexts.val();
+        let chosen = index_tensor(&chosen, &contexts.device());
+        self.conditional.sample(n, Some(&contexts.select(0, chosen)), noise, device)
+    }
+
+    fn integer_levels(&self) -> Option<usize> {
+        self.conditional.integer_levels()
+    }
+
+    fn mixes_rows(&self) -> bool {
+        self.conditional.mixes_rows()
+    }
+
+    fn first_non_finite(&self, x: Tensor<D>, _context: Option<&Tensor<2>>) -> Option<String> {
+        let contexts = self.contexts.val();
+        (0..contexts.dims()[0]).find_map(|k| {
+            let context = contexts.clone().narrow(0, k, 1);
+            let inside = self.conditional.first_non_finite(x.clone(), Some(&context))?;
+            Some(format!("conditional.{inside}"))
+        })
+    }
+}
