@@ -41,6 +41,13 @@ fn below<T: Elementary>(s: T, ends: T, both: T) -> T {
     s * (T::one() - both * number(2.0)) + ends * both
 }
 
+/// A position in a bin: at the end of the unit interval that of the last bin, where a start and a size
+/// that are rounded apart would leave it short, by more than rounding where the bin is narrow.
+#[inline(always)]
+fn at_end<T: Elementary>(unit: T, position: T) -> T {
+    if unit == T::one() { unit } else { position }
+}
+
 impl<T: Elementary> Piece<T> {
     /// Height by width.
     #[inline(always)]
@@ -64,7 +71,7 @@ impl<T: Elementary> Piece<T> {
 
     #[inline(always)]
     fn position(&self, unit: &Lanes<T>, l: usize) -> T {
-        (unit[l] - self.starts[0][l]) / self.sizes[0][l]
+        at_end(unit[l], (unit[l] - self.starts[0][l]) / self.sizes[0][l])
     }
 
     /// Values of the inverse in the unit interval, and the positions in the bins.
@@ -85,7 +92,8 @@ impl<T: Elementary> Piece<T> {
             let negative = b < T::zero();
             let above = if negative { root - b } else { minus_c * two };
             let below = if negative { a * two } else { root + b };
-            clamp(above / (if below < least { least } else { below }), T::zero(), T::one())
+            let p = at_end(unit[l], above / (if below < least { least } else { below }));
+            clamp(p, T::zero(), T::one())
         });
         (each(|l| p[l] * self.sizes[0][l] + self.starts[0][l]), p)
     }

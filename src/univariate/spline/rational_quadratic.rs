@@ -269,7 +269,7 @@ impl RationalQuadratic {
     fn solve(piece: &Piece, unit: Tensor<2>) -> Tensor<2> {
         let (h, d0) = (&piece.y.size, &piece.left);
         let s = h.clone() / piece.x.size.clone();
-        let up = held(unit - piece.y.start.clone());
+        let up = held(unit.clone() - piece.y.start.clone());
         let bend = up.clone() * (d0.clone() + piece.right.clone() - s.clone() * 2.0);
         let a = h.clone() * (s.clone() - d0.clone()) + bend.clone();
         let b = h.clone() * d0.clone() - bend;
@@ -280,7 +280,7 @@ impl RationalQuadratic {
         let negative = b.clone().without_autodiff().lower_elem(0.0);
         let above = (minus_c * 2.0).mask_where(negative.clone(), root.clone() - b.clone());
         let below = (root + b).mask_where(negative, a * 2.0);
-        held(above / below.clamp_min(LEAST_DISCRIMINANT))
+        at_end(&unit, held(above / below.clamp_min(LEAST_DISCRIMINANT)))
     }
 
     /// The log-slope at `p`, the place in its bin.
@@ -297,12 +297,22 @@ impl RationalQuadratic {
     /// The value and log-slope in the unit interval: the formula of the module.
     fn unit_forward(piece: &Piece, unit: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
         let (h, s) = (&piece.y.size, piece.y.size.clone() / piece.x.size.clone());
-        let p = held((unit - piece.x.start.clone()) / piece.x.size.clone());
+        let p = held((unit.clone() - piece.x.start.clone()) / piece.x.size.clone());
+        let p = at_end(&unit, p);
         let both = p.clone() * (p.clone().neg() + 1.0);
         let rise = s.clone() * p.clone() * p.clone() + piece.left.clone() * both.clone();
         let value = h.clone() * rise / denominator(piece, &s, both) + piece.y.start.clone();
         (value, Self::log_slope(piece, &p))
     }
+}
+
+/// A position in a bin, with its gradient: at the end of the unit interval that of the last bin, where a
+/// start and a size that are rounded apart would leave it short.
+fn at_end(unit: &Tensor<2>, position: Tensor<2>) -> Tensor<2> {
+    let plain = position.clone().without_autodiff();
+    let short = plain.clone().neg() + 1.0;
+    let ended = unit.clone().without_autodiff().equal_elem(1.0);
+    position + plain.zeros_like().mask_where(ended, short)
 }
 
 /// `D` of the module, without a difference: `s (1 - 2 p (1 - p)) + (d0 + d1) p (1 - p)`.
