@@ -11,8 +11,8 @@ use burn_flows::burn::tensor::Device;
 use burn_flows::conditioner::{ConvNetConfig, MadeConfig};
 use burn_flows::distribution::Distribution;
 use burn_flows::model::{
-    AutoregressiveNsfConfig, CircularNsfConfig, GlowConfig, Maf, MafConfig, NiceConfig, NsfConfig,
-    RealNvpConfig, StepNorm,
+    AutoregressiveNsfConfig, BpfConfig, CircularNsfConfig, GfConfig, GlowConfig, Maf, MafConfig,
+    NafConfig, NiceConfig, NsfConfig, RealNvpConfig, SospfConfig, StepNorm, UnafConfig,
 };
 use burn_flows::testing::moved;
 use burn_flows::train::nll_gradients;
@@ -77,6 +77,15 @@ fn autoregressive(criterion: &mut Criterion) {
     }
     let nsf = AutoregressiveNsfConfig::new(16).init(&Device::flex());
     model(criterion, "nsf_autoregressive", [1024, 16], moved(nsf, 1));
+    let naf = NafConfig::new(16).init(&Device::flex());
+    model(criterion, "naf", [1024, 16], moved(naf, 1));
+    let unaf = UnafConfig::new(16).init(&Device::flex());
+    model(criterion, "unaf", [1024, 16], moved(unaf, 1));
+    let bpf = BpfConfig::new(16).init(&Device::flex());
+    model(criterion, "bpf", [1024, 16], moved(bpf, 1));
+    let sospf = SospfConfig::new(16).init(&Device::flex());
+    model(criterion, "sospf", [1024, 16], moved(sospf, 1));
+    model(criterion, "gf", [1024, 16], moved(GfConfig::new(16).init(&Device::flex()), 1));
     let angles = CircularNsfConfig::new(16).init(&Device::flex());
     model(criterion, "nsf_circular", [1024, 16], moved(angles, 1));
 }

@@ -8,7 +8,7 @@ use crate::bijector::{
 };
 use crate::conditioner::{Dependencies, MadeConfig};
 use crate::error::{Error, Result, at_least};
-use crate::univariate::{AnyUnivariate, AnyUnivariateConfig};
+use crate::univariate::Univariate;
 
 /// How the order of the features changes from layer to layer of an autoregressive stack.
 ///
@@ -39,7 +39,7 @@ impl Orders {
 }
 
 /// A masked layer, behind a linear map or not.
-pub(super) type Masked = (Option<LuLinear>, MaskedAutoregressive<AnyUnivariate>);
+pub(super) type Masked<U> = (Option<LuLinear>, MaskedAutoregressive<U>);
 
 /// A stack of masked layers in changing orders.
 pub(super) struct Stack<'a> {
@@ -49,7 +49,6 @@ pub(super) struct Stack<'a> {
     pub orders: Orders,
     pub made: &'a MadeConfig,
     pub context: usize,
-    pub univariate: AnyUnivariateConfig,
     pub linear: bool,
     pub inverse: InverseMethod,
 }
@@ -69,16 +68,20 @@ impl Stack<'_> {
             let reason = "`orders` decides the dependencies of every layer: leave them at Forward";
             return Err(Error::config(self.config, "made", reason.to_string()));
         }
-        self.univariate.validate()?;
         self.layer(0).validate()
     }
 
-    pub fn init(&self, device: &Device) -> Vec<Masked> {
+    /// The layers, each with a scalar map made for it.
+    pub fn init<U: Univariate>(
+        &self,
+        univariate: impl Fn() -> U,
+        device: &Device,
+    ) -> Vec<Masked<U>> {
         let linear = |index| {
             let between = self.linear && index > 0;
             between.then(|| LuLinearConfig::new(self.features).init(device))
         };
-        let masked = |index| self.layer(index).init(self.univariate.init(), device);
+        let masked = |index| self.layer(index).init(univariate(), device);
         (0..self.layers).map(|index| (linear(index), masked(index))).collect()
     }
 }

@@ -93,7 +93,6 @@ impl AutoregressiveNsfConfig {
             orders: self.orders,
             made: &self.made,
             context: self.context,
-            univariate: AnyUnivariateConfig::RationalQuadratic(self.spline),
             linear: self.linear,
             inverse: self.inverse,
         }
@@ -102,6 +101,7 @@ impl AutoregressiveNsfConfig {
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
         self.stack().validate()?;
+        self.spline.validate()?;
         self.elementwise.as_ref().map_or(Ok(()), RationalQuadraticConfig::validate)
     }
 
@@ -115,7 +115,11 @@ impl AutoregressiveNsfConfig {
         let front = |spline: &RationalQuadraticConfig| {
             Elementwise::new(spline.init(), self.features, device)
         };
-        let layers = (self.elementwise.as_ref().map(front), self.stack().init(device));
+        let layers = (
+            self.elementwise.as_ref().map(front),
+            self.stack()
+                .init(|| AnyUnivariateConfig::RationalQuadratic(self.spline).init(), device),
+        );
         Flow::new(layers, StandardNormal::new([self.features], device))
     }
 }

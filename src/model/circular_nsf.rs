@@ -99,7 +99,6 @@ impl CircularNsfConfig {
             orders: self.orders,
             made: &self.made,
             context: self.context,
-            univariate: AnyUnivariateConfig::RationalQuadratic(self.spline),
             linear: false,
             inverse: self.inverse,
         }
@@ -119,6 +118,7 @@ impl CircularNsfConfig {
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
         self.stack().validate()?;
+        self.spline.validate()?;
         self.bound().map(drop)
     }
 
@@ -130,7 +130,9 @@ impl CircularNsfConfig {
     pub fn init(&self, device: &Device) -> CircularNsf {
         expect_valid(self.validate());
         let bound = self.bound().expect("validated");
-        let steps = self.stack().init(device).into_iter().map(|(_, masked)| masked).collect();
+        let spline = || AnyUnivariateConfig::RationalQuadratic(self.spline).init();
+        let steps =
+            self.stack().init(spline, device).into_iter().map(|(_, masked)| masked).collect();
         let high = Tensor::full([1, self.features], bound, device);
         let base = Uniform::new(high.clone().neg(), high).expect("a bound above 0");
         Flow::new(steps, base)

@@ -87,7 +87,6 @@ impl IafConfig {
             orders: self.orders,
             made: &self.made,
             context: self.context,
-            univariate: self.univariate,
             linear: self.linear,
             inverse: self.inverse,
         }
@@ -95,7 +94,8 @@ impl IafConfig {
 
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
-        self.stack().validate()
+        self.stack().validate()?;
+        self.univariate.validate()
     }
 
     /// The flow, an identity until it is trained.
@@ -105,7 +105,7 @@ impl IafConfig {
     /// With the text of [`validate`](Self::validate).
     pub fn init(&self, device: &Device) -> Iaf {
         expect_valid(self.validate());
-        let steps = self.stack().init(device);
+        let steps = self.stack().init(|| self.univariate.init(), device);
         Flow::new(Inverse::new(steps), StandardNormal::new([self.features], device))
     }
 }

@@ -123,7 +123,6 @@ impl MafConfig {
             orders: self.orders,
             made: &self.made,
             context: self.context,
-            univariate: self.univariate,
             linear: self.linear,
             inverse: self.inverse,
         }
@@ -131,16 +130,19 @@ impl MafConfig {
 
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
-        self.stack().validate()
+        self.stack().validate()?;
+        self.univariate.validate()
     }
 
     fn steps(&self, device: &Device) -> Vec<MafStep> {
         let (act, batch) = (self.norm == StepNorm::ActNorm, self.norm == StepNorm::BatchNorm);
-        let steps = self.stack().init(device).into_iter().map(|(linear, masked)| {
-            let act = act.then(|| ActNormConfig::new(self.features).init(device));
-            let batch = batch.then(|| BatchNormConfig::new(self.features).init(device));
-            (linear, masked, act, batch)
-        });
+        let steps = self.stack().init(|| self.univariate.init(), device).into_iter().map(
+            |(linear, masked)| {
+                let act = act.then(|| ActNormConfig::new(self.features).init(device));
+                let batch = batch.then(|| BatchNormConfig::new(self.features).init(device));
+                (linear, masked, act, batch)
+            },
+        );
         steps.collect()
     }
 

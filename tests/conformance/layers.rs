@@ -11,16 +11,17 @@ use burn_flows::conditioner::{
     Normalization, Periodic, ResidualConvNet, ResidualConvNetConfig,
 };
 use burn_flows::model::{
-    AutoregressiveNsfConfig, AutoregressiveNsfStep, ChannelMixing, CircularNsfConfig,
-    CircularNsfStep, Glow, GlowConfig, GlowStep, IafConfig, IafStep, MafConfig, MafStep, Orders,
-    RealNvpImage, RealNvpImageConfig, RealNvpImageStep, StepNorm,
+    AutoregressiveNsfConfig, AutoregressiveNsfStep, BpfConfig, BpfStep, ChannelMixing,
+    CircularNsfConfig, CircularNsfStep, GfConfig, GfStep, Glow, GlowConfig, GlowStep, IafConfig,
+    IafStep, MafConfig, MafStep, NafConfig, NafStep, Orders, RealNvpImage, RealNvpImageConfig,
+    RealNvpImageStep, SospfConfig, SospfStep, StepNorm, UnafConfig, UnafStep,
 };
 use burn_flows::testing::Suite;
 use burn_flows::univariate::{
-    Affine, AnyUnivariate, AnyUnivariateConfig, CubicSpline, CubicSplineConfig, KnotMap,
-    LinearSpline, LinearSplineConfig, Neural, NeuralConfig, PerElement, QuadraticSpline,
-    QuadraticSplineConfig, RationalQuadratic, RationalQuadraticConfig, ScaleMap, SplineDomain,
-    UnconstrainedMonotonic, UnconstrainedMonotonicConfig, Univariate,
+    Affine, AnyUnivariate, AnyUnivariateConfig, CubicSpline, CubicSplineConfig,
+    GaussianizationConfig, KnotMap, LinearSpline, LinearSplineConfig, Neural, NeuralConfig,
+    PerElement, QuadraticSpline, QuadraticSplineConfig, RationalQuadratic, RationalQuadraticConfig,
+    ScaleMap, SplineDomain, UnconstrainedMonotonic, UnconstrainedMonotonicConfig, Univariate,
 };
 
 use crate::DEVICE;
@@ -105,6 +106,34 @@ pub fn masked_nsf(
 ) -> (Option<Elementwise<RationalQuadratic>>, Vec<AutoregressiveNsfStep>) {
     let config = config.with_layers(2).with_made(made());
     config.init(&DEVICE).into_parts().0
+}
+
+pub fn naf_steps(shared: bool, context: usize) -> Vec<NafStep> {
+    let network = NeuralConfig::new().with_signal(3).with_hidden(vec![6, 5]);
+    let config = NafConfig::new(4).with_layers(2).with_made(made()).with_network(network);
+    config.with_shared(shared).with_context(context).init(&DEVICE).into_parts().0
+}
+
+pub fn unaf_steps(shared: bool, context: usize) -> Vec<UnafStep> {
+    let network = UnconstrainedMonotonicConfig::new().with_signal(3).with_hidden(vec![6, 5]);
+    let config = UnafConfig::new(4).with_layers(2).with_made(made()).with_network(network);
+    config.with_shared(shared).with_context(context).init(&DEVICE).into_parts().0
+}
+
+pub fn bpf_steps(context: usize) -> Vec<BpfStep> {
+    let config = BpfConfig::new(4).with_layers(2).with_made(made()).with_linear(true);
+    config.with_context(context).init(&DEVICE).into_parts().0
+}
+
+pub fn sospf_steps(context: usize) -> Vec<SospfStep> {
+    let config = SospfConfig::new(4).with_layers(2).with_made(made()).with_linear(true);
+    config.with_context(context).init(&DEVICE).into_parts().0
+}
+
+pub fn gf_steps(context: usize) -> Vec<GfStep> {
+    let kernels = GaussianizationConfig::new().with_components(3);
+    let config = GfConfig::new(4).with_layers(2).with_kernels(kernels).with_mlp(mlp());
+    config.with_context(context).init(&DEVICE).into_parts().0
 }
 
 pub fn angles(config: CircularNsfConfig) -> Vec<CircularNsfStep> {

@@ -9,9 +9,9 @@ use burn_flows::conditioner::{
     ActivationConfig, Degrees, Dependencies, MadeConfig, MlpConfig, Normalization,
 };
 use burn_flows::model::{
-    AutoregressiveNsfConfig, AutoregressiveNsfStep, ChannelMixing, CircularNsfConfig, MafConfig,
-    MafMogConfig, Masks, NiceConfig, NsfConfig, NsfStep, Orders, PlanarFlowConfig, RealNvpConfig,
-    ResidualFlowConfig, ResidualFlowStep, StepNorm,
+    AutoregressiveNsfConfig, AutoregressiveNsfStep, ChannelMixing, CircularNsfConfig, GfConfig,
+    MafConfig, MafMogConfig, Masks, NiceConfig, NsfConfig, NsfStep, Orders, PlanarFlowConfig,
+    RealNvpConfig, ResidualFlowConfig, ResidualFlowStep, StepNorm,
 };
 use burn_flows::testing::{Check, Suite};
 use burn_flows::univariate::{
@@ -400,6 +400,16 @@ rows! {
     nsf_autoregressive: masked_nsf(AutoregressiveNsfConfig::new(4).with_elementwise(Some(rqs(3, TAILS)))), at_ends(5.0);
     nsf_autoregressive_linear_context: masked_nsf(AutoregressiveNsfConfig::new(3).with_orders(Orders::Random(2)).with_linear(true).with_context(2)), Suite::new([3, 3]).with_context(2);
     nsf_autoregressive_steps: Vec::<AutoregressiveNsfStep>::new(), [3, 4];
+    naf: naf_steps(false, 0), near([3, 4]);
+    naf_shared_context: naf_steps(true, 2), near([3, 4]).with_context(2);
+    unaf: unaf_steps(false, 0), near([3, 4]);
+    unaf_shared_context: unaf_steps(true, 2), near([3, 4]).with_context(2);
+    bpf: bpf_steps(0), at_ends(5.0);
+    bpf_context: bpf_steps(2), at_ends(5.0).with_context(2);
+    sospf: sospf_steps(0), near([3, 4]);
+    sospf_context: sospf_steps(2), near([3, 4]).with_context(2);
+    gf: GfConfig::new(4).with_kernels(GaussianizationConfig::new().with_components(3)).init(&DEVICE).into_parts().0, near([3, 4]);
+    gf_context: gf_steps(2), near([3, 4]).with_context(2);
     nsf_circular: angles(CircularNsfConfig::new(4)), at_ends(std::f64::consts::PI);
     nsf_circular_context: angles(CircularNsfConfig::new(4).with_orders(Orders::Random(1)).with_context(2)), inside(-std::f64::consts::PI, std::f64::consts::PI).with_context(2);
     nice: NiceConfig::new(4).with_mlp(mlp()).init(&DEVICE).into_parts().0, [3, 4];

@@ -10,7 +10,10 @@ use burn_flows::conditioner::{
     MlpConfig, Periodic,
 };
 use burn_flows::distribution::{DiagNormalConfig, Distribution, StandardNormal};
-use burn_flows::model::{IafConfig, MafConfig, MafMogConfig, NiceConfig, RealNvpConfig};
+use burn_flows::model::{
+    BpfConfig, GfConfig, IafConfig, MafConfig, MafMogConfig, NafConfig, NiceConfig, RealNvpConfig,
+    SospfConfig, UnafConfig,
+};
 use burn_flows::univariate::{
     Affine, AnyUnivariateConfig, BernsteinConfig, DeepSigmoidalConfig, GaussianizationConfig,
     MixtureOfLogisticsConfig, NeuralConfig, PerElement, ScaleMap, SumOfSquaresConfig,
@@ -124,6 +127,11 @@ panics! {
     init_nice: NiceConfig::new(1).init(&device()) => "NiceConfig.features: a coupling needs at least 2 features to split, found 1";
     init_maf: MafConfig::new(4).with_layers(0).init(&device()) => "MafConfig.layers: must be at least 1, found 0";
     init_maf_mog: MafMogConfig::new(MafConfig::new(4), 0).init(&device()) => "MafMogConfig.components: must be at least 1, found 0";
+    init_naf: NafConfig::new(4).with_layers(0).init(&device()) => "NafConfig.layers: must be at least 1, found 0";
+    init_unaf: UnafConfig::new(4).with_layers(0).init(&device()) => "UnafConfig.layers: must be at least 1, found 0";
+    init_bpf: BpfConfig::new(4).with_layers(0).init(&device()) => "BpfConfig.layers: must be at least 1, found 0";
+    init_sospf: SospfConfig::new(4).with_layers(0).init(&device()) => "SospfConfig.layers: must be at least 1, found 0";
+    init_gf: GfConfig::new(4).with_layers(0).init(&device()) => "GfConfig.layers: must be at least 1, found 0";
     init_iaf: IafConfig::new(4).with_layers(0).init(&device()) => "IafConfig.layers: must be at least 1, found 0";
     init_real_nvp: RealNvpConfig::new(4).with_layers(0).init(&device()) => "RealNvpConfig.layers: must be at least 1, found 0";
 

@@ -1,0 +1,109 @@
+//! Bernstein polynomial flow: masked layers whose scalar map is an increasing polynomial.
+//!
+//! layer     z_i = polynomial(x_i; h_i),   h_i a masked network of the features before i, and c
+//! stack     layer, (linear map), layer with another order ..
+//!
+//! Papers: Sick, Hothorn, Duerr (2020), Deep transformation models, arXiv:2004.00464; Arpogaus et al.
+//! (2022), Short-Term Density Forecasting of Low-Voltage Load using Bernstein-Polynomial Normalizing
+//! Flows, arXiv:2204.13939.
+//! The model that zuko 1.6 calls `BPF`.
+
+use burn::config::Config;
+use burn::tensor::Device;
+
+use super::Orders;
+use super::autoregressive::Stack;
+use crate::bijector::{InverseMethod, LuLinear, MaskedAutoregressive};
+use crate::conditioner::MadeConfig;
+use crate::distribution::StandardNormal;
+use crate::error::{Result, expect_valid};
+use crate::flow::Flow;
+use crate::univariate::{Bernstein, BernsteinConfig};
+
+/// Configuration of a [`Bpf`].
+///
+/// Standardise the data first: outside the interval of the polynomial, 5 to either side of 0, nothing
+/// changes.
+///
+/// ```
+/// use burn_flows::{model::BpfConfig, univariate::BernsteinConfig};
+///
+/// let config = BpfConfig::new(6).with_polynomial(BernsteinConfig::new().with_degree(30));
+/// assert!(config.validate().is_ok());
+/// assert!(config.with_layers(0).validate().is_err());
+/// ```
+#[derive(Config, Debug)]
+pub struct BpfConfig {
+    /// Features of an event.
+    pub features: usize,
+    /// Number of masked layers.
+    #[config(default = 3)]
+    pub layers: usize,
+    /// How the order of the features changes from layer to layer.
+    #[config(default = "Orders::Alternating")]
+    pub orders: Orders,
+    /// The network of every layer; its dependencies stay at `Forward`, as `orders` decides them.
+    #[config(default = "MadeConfig::new(vec![128, 128])")]
+    pub made: MadeConfig,
+    /// Width of the context; 0 for none.
+    #[config(default = 0)]
+    pub context: usize,
+    /// The polynomial of every layer.
+    #[config(default = "BernsteinConfig::new()")]
+    pub polynomial: BernsteinConfig,
+    /// A learned linear map between layers, started as the identity.
+    #[config(default = false)]
+    pub linear: bool,
+    /// How the layers are inverted to sample.
+    #[config(default = "InverseMethod::Incremental")]
+    pub inverse: InverseMethod,
+}
+
+/// A step of a [`Bpf`].
+pub type BpfStep = (Option<LuLinear>, MaskedAutoregressive<Bernstein>);
+
+/// Masked layers of Bernstein polynomials on a standard normal. A sample is a search for every feature.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::model::{Bpf, BpfConfig};
+///
+/// let device = Device::flex();
+/// let flow: Bpf = BpfConfig::new(4).with_layers(2).init(&device);
+/// let x = flow.sample_seeded(5, 1);
+/// assert_eq!(x.dims(), [5, 4]);
+/// assert_eq!(flow.log_prob(x).dims(), [5]);
+/// ```
+pub type Bpf = Flow<Vec<BpfStep>, StandardNormal<2>>;
+
+impl BpfConfig {
+    fn stack(&self) -> Stack<'_> {
+        Stack {
+            config: "BpfConfig",
+            features: self.features,
+            layers: self.layers,
+            orders: self.orders,
+            made: &self.made,
+            context: self.context,
+            linear: self.linear,
+            inverse: self.inverse,
+        }
+    }
+
+    /// Says which field cannot be, and why.
+    pub fn validate(&self) -> Result<()> {
+        self.stack().validate()?;
+        self.polynomial.validate()
+    }
+
+    /// The flow, an identity until it is trained.
+    ///
+    /// # Panics
+    ///
+    /// With the text of [`validate`](Self::validate).
+    pub fn init(&self, device: &Device) -> Bpf {
+        expect_valid(self.validate());
+        let steps = self.stack().init(|| self.polynomial.init(), device);
+        Flow::new(steps, StandardNormal::new([self.features], device))
+    }
+}

@@ -1,0 +1,101 @@
+//! Gaussianization flow: every feature on its own, then a rotation, again and again.
+//!
+//! layer     z_i = Phi^-1( mean_k Phi(s_ik x_i + b_ik) ),   s and b free, or from the context
+//! stack     layer, rotation, layer, rotation ..  layer
+//!
+//! A layer makes the marginals normal, a rotation shows it others. No feature decides another: there is
+//! no network but that of a context, and both directions cost the same number of passes.
+//!
+//! Papers: Meng, Song, Song, Ermon (2020), Gaussianization Flows, arXiv:2003.01941 (with other kernels);
+//! Chen, Gopinath (2000), Gaussianization.
+//! The model that zuko 1.6 calls `GF`.
+
+use burn::config::Config;
+use burn::tensor::Device;
+
+use crate::bijector::{Elementwise, Rotation, RotationConfig};
+use crate::conditioner::MlpConfig;
+use crate::distribution::StandardNormal;
+use crate::error::{Result, at_least, expect_valid};
+use crate::flow::Flow;
+use crate::univariate::{Gaussianization, GaussianizationConfig};
+
+/// Configuration of a [`Gf`].
+///
+/// ```
+/// use burn_flows::{model::GfConfig, univariate::GaussianizationConfig};
+///
+/// let kernels = GaussianizationConfig::new().with_components(20);
+/// let config = GfConfig::new(6).with_layers(8).with_kernels(kernels).with_context(2);
+/// assert!(config.validate().is_ok());
+/// assert!(GfConfig::new(0).validate().is_err());
+/// ```
+#[derive(Config, Debug)]
+pub struct GfConfig {
+    /// Features of an event.
+    pub features: usize,
+    /// Number of elementwise layers; between two of them is a rotation.
+    #[config(default = 3)]
+    pub layers: usize,
+    /// The kernels of every feature.
+    #[config(default = "GaussianizationConfig::new()")]
+    pub kernels: GaussianizationConfig,
+    /// Width of the context; 0 for none.
+    #[config(default = 0)]
+    pub context: usize,
+    /// The network from the context to the parameters, where there is a context.
+    #[config(default = "MlpConfig::new(vec![64, 64])")]
+    pub mlp: MlpConfig,
+    /// Decides the first rotations.
+    #[config(default = 0)]
+    pub seed: u64,
+}
+
+/// A step of a [`Gf`].
+pub type GfStep = (Option<Rotation>, Elementwise<Gaussianization>);
+
+/// Gaussianizations of every feature with rotations between, on a standard normal.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::model::{Gf, GfConfig};
+///
+/// let device = Device::flex();
+/// let flow: Gf = GfConfig::new(4).with_context(2).init(&device);
+/// let context = Tensor::<2>::ones([5, 2], &device);
+/// let x = flow.sample_given_seeded(1, &context, 1);
+/// assert_eq!(flow.log_prob_given(x, &context).dims(), [5]);
+/// ```
+pub type Gf = Flow<Vec<GfStep>, StandardNormal<2>>;
+
+impl GfConfig {
+    /// Says which field cannot be, and why.
+    pub fn validate(&self) -> Result<()> {
+        at_least("GfConfig", "features", 1, self.features)?;
+        at_least("GfConfig", "layers", 1, self.layers)?;
+        self.kernels.validate()?;
+        self.mlp.validate()
+    }
+
+    /// The flow: rotations, and otherwise close to an identity, until it is trained.
+    ///
+    /// # Panics
+    ///
+    /// With the text of [`validate`](Self::validate).
+    pub fn init(&self, device: &Device) -> Gf {
+        expect_valid(self.validate());
+        let step = |index: usize| {
+            let rotation =
+                RotationConfig::new(self.features).with_seed(self.seed.wrapping_add(index as u64));
+            let rotation = (index > 0).then(|| rotation.init(device));
+            let free = Elementwise::new(self.kernels.init(), self.features, device);
+            let layer = match self.context {
+                0 => free,
+                context => free.with_context(&self.mlp, context, device),
+            };
+            (rotation, layer)
+        };
+        let steps = (0..self.layers).map(step).collect();
+        Flow::new(steps, StandardNormal::new([self.features], device))
+    }
+}

@@ -1,0 +1,118 @@
+//! Neural autoregressive flow: masked layers whose scalar map is a monotone network.
+//!
+//! layer     z_i = net_i(x_i; s_i),   net_i of positive weights, the signal s_i from a masked network
+//! stack     layer, (linear map), layer with another order ..
+//!
+//! Paper: Huang, Krueger, Lacoste, Courville (2018), Neural Autoregressive Flows, arXiv:1804.00779. Its
+//! sigmoids, with every weight from the masked network, are [`Maf`](super::Maf) with the scalar map
+//! [`DeepSigmoidal`](crate::univariate::DeepSigmoidal).
+//! The model that zuko 1.6 calls `NAF`, without the softclip between its layers, which its search for
+//! inverses needs.
+
+use burn::config::Config;
+use burn::tensor::Device;
+
+use super::Orders;
+use super::autoregressive::Stack;
+use crate::bijector::{InverseMethod, LuLinear, MaskedAutoregressive};
+use crate::conditioner::MadeConfig;
+use crate::distribution::StandardNormal;
+use crate::error::{Error, Result, expect_valid};
+use crate::flow::Flow;
+use crate::univariate::{Neural, NeuralConfig};
+
+/// Configuration of a [`Naf`].
+///
+/// Standardise the data first: a fresh network is like the identity only near 0.
+///
+/// ```
+/// use burn_flows::{model::NafConfig, univariate::NeuralConfig};
+///
+/// let config = NafConfig::new(6).with_network(NeuralConfig::new().with_hidden(vec![32]));
+/// assert!(config.validate().is_ok());
+/// assert!(config.with_layers(0).validate().is_err());
+/// ```
+#[derive(Config, Debug)]
+pub struct NafConfig {
+    /// Features of an event.
+    pub features: usize,
+    /// Number of masked layers.
+    #[config(default = 3)]
+    pub layers: usize,
+    /// How the order of the features changes from layer to layer.
+    #[config(default = "Orders::Alternating")]
+    pub orders: Orders,
+    /// The network of every layer; its dependencies stay at `Forward`, as `orders` decides them.
+    #[config(default = "MadeConfig::new(vec![128, 128])")]
+    pub made: MadeConfig,
+    /// Width of the context; 0 for none.
+    #[config(default = 0)]
+    pub context: usize,
+    /// The monotone networks of every layer; `elements` stays at 0, as `shared` decides it.
+    #[config(default = "NeuralConfig::new()")]
+    pub network: NeuralConfig,
+    /// One monotone network that all features share, instead of one for each.
+    #[config(default = false)]
+    pub shared: bool,
+    /// A learned linear map between layers, started as the identity.
+    #[config(default = false)]
+    pub linear: bool,
+    /// How the layers are inverted to sample.
+    #[config(default = "InverseMethod::Incremental")]
+    pub inverse: InverseMethod,
+}
+
+/// A step of a [`Naf`].
+pub type NafStep = (Option<LuLinear>, MaskedAutoregressive<Neural>);
+
+/// Masked layers of monotone networks on a standard normal. A sample is a search for every feature.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::model::{Naf, NafConfig};
+///
+/// let device = Device::flex();
+/// let flow: Naf = NafConfig::new(4).with_layers(2).init(&device);
+/// let x = flow.sample_seeded(5, 1);
+/// assert_eq!(x.dims(), [5, 4]);
+/// assert_eq!(flow.log_prob(x).dims(), [5]);
+/// ```
+pub type Naf = Flow<Vec<NafStep>, StandardNormal<2>>;
+
+impl NafConfig {
+    fn stack(&self) -> Stack<'_> {
+        Stack {
+            config: "NafConfig",
+            features: self.features,
+            layers: self.layers,
+            orders: self.orders,
+            made: &self.made,
+            context: self.context,
+            linear: self.linear,
+            inverse: self.inverse,
+        }
+    }
+
+    /// Says which field cannot be, and why.
+    pub fn validate(&self) -> Result<()> {
+        self.stack().validate()?;
+        if self.network.elements != 0 {
+            let reason = "`shared` decides how many networks there are: leave `elements` at 0";
+            return Err(Error::config("NafConfig", "network", reason.to_string()));
+        }
+        self.network.validate()
+    }
+
+    /// The flow, bent a little by its random networks until it is trained.
+    ///
+    /// # Panics
+    ///
+    /// With the text of [`validate`](Self::validate).
+    pub fn init(&self, device: &Device) -> Naf {
+        expect_valid(self.validate());
+        let elements = if self.shared { 0 } else { self.features };
+        let network = self.network.clone().with_elements(elements);
+        let steps = self.stack().init(|| network.init(device), device);
+        Flow::new(steps, StandardNormal::new([self.features], device))
+    }
+}

@@ -1,0 +1,110 @@
+//! Sum-of-squares polynomial flow: masked layers whose scalar map is the integral of squared polynomials.
+//!
+//! layer     z_i = c_i + integral of g(u; h_i) from 0 to x_i,   g a sum of squares, h_i a masked network
+//! stack     layer, (linear map), layer with another order ..
+//!
+//! Paper: Jaini, Selby, Yu (2019), Sum-of-Squares Polynomial Flow, arXiv:1905.02325.
+//! The model that zuko 1.6 calls `SOSPF`, without the softclip between its layers, which its search for
+//! inverses needs.
+
+use burn::config::Config;
+use burn::tensor::Device;
+
+use super::Orders;
+use super::autoregressive::Stack;
+use crate::bijector::{InverseMethod, LuLinear, MaskedAutoregressive};
+use crate::conditioner::MadeConfig;
+use crate::distribution::StandardNormal;
+use crate::error::{Result, expect_valid};
+use crate::flow::Flow;
+use crate::univariate::{SumOfSquares, SumOfSquaresConfig};
+
+/// Configuration of a [`Sospf`].
+///
+/// Standardise the data first. Polynomials of polynomials grow fast: let the unit they measure in, 10 by
+/// default, be some times larger than the data, or one outlier of a later layer outweighs a batch.
+///
+/// ```
+/// use burn_flows::{model::SospfConfig, univariate::SumOfSquaresConfig};
+///
+/// let polynomial = SumOfSquaresConfig::new().with_degree(3).with_polynomials(5);
+/// let config = SospfConfig::new(6).with_polynomial(polynomial);
+/// assert!(config.validate().is_ok());
+/// assert!(config.with_layers(0).validate().is_err());
+/// ```
+#[derive(Config, Debug)]
+pub struct SospfConfig {
+    /// Features of an event.
+    pub features: usize,
+    /// Number of masked layers.
+    #[config(default = 3)]
+    pub layers: usize,
+    /// How the order of the features changes from layer to layer.
+    #[config(default = "Orders::Alternating")]
+    pub orders: Orders,
+    /// The network of every layer; its dependencies stay at `Forward`, as `orders` decides them.
+    #[config(default = "MadeConfig::new(vec![128, 128])")]
+    pub made: MadeConfig,
+    /// Width of the context; 0 for none.
+    #[config(default = 0)]
+    pub context: usize,
+    /// The polynomials of every layer.
+    #[config(default = "SumOfSquaresConfig::new()")]
+    pub polynomial: SumOfSquaresConfig,
+    /// A learned linear map between layers, started as the identity.
+    #[config(default = false)]
+    pub linear: bool,
+    /// How the layers are inverted to sample.
+    #[config(default = "InverseMethod::Incremental")]
+    pub inverse: InverseMethod,
+}
+
+/// A step of a [`Sospf`].
+pub type SospfStep = (Option<LuLinear>, MaskedAutoregressive<SumOfSquares>);
+
+/// Masked layers of sum-of-squares polynomials on a standard normal. A sample is a search for every
+/// feature.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::model::{Sospf, SospfConfig};
+///
+/// let device = Device::flex();
+/// let flow: Sospf = SospfConfig::new(4).with_layers(2).init(&device);
+/// let x = flow.sample_seeded(5, 1);
+/// assert_eq!(x.dims(), [5, 4]);
+/// assert_eq!(flow.log_prob(x).dims(), [5]);
+/// ```
+pub type Sospf = Flow<Vec<SospfStep>, StandardNormal<2>>;
+
+impl SospfConfig {
+    fn stack(&self) -> Stack<'_> {
+        Stack {
+            config: "SospfConfig",
+            features: self.features,
+            layers: self.layers,
+            orders: self.orders,
+            made: &self.made,
+            context: self.context,
+            linear: self.linear,
+            inverse: self.inverse,
+        }
+    }
+
+    /// Says which field cannot be, and why.
+    pub fn validate(&self) -> Result<()> {
+        self.stack().validate()?;
+        self.polynomial.validate()
+    }
+
+    /// The flow, close to an identity until it is trained.
+    ///
+    /// # Panics
+    ///
+    /// With the text of [`validate`](Self::validate).
+    pub fn init(&self, device: &Device) -> Sospf {
+        expect_valid(self.validate());
+        let steps = self.stack().init(|| self.polynomial.init(), device);
+        Flow::new(steps, StandardNormal::new([self.features], device))
+    }
+}

@@ -1,0 +1,118 @@
+//! Unconstrained neural autoregressive flow: masked layers whose scalar map integrates a positive network.
+//!
+//! layer     z_i = c_i + integral of g_i(u; s_i) from 0 to x_i,   g_i positive, c_i and s_i from a masked network
+//! stack     layer, (linear map), layer with another order ..
+//!
+//! Paper: Wehenkel, Louppe (2019), Unconstrained Monotonic Neural Networks, section 4 (UMNN-MAF),
+//! arXiv:1908.05164.
+//! The model that zuko 1.6 calls `UNAF`, without the softclip between its layers, which its search for
+//! inverses needs.
+
+use burn::config::Config;
+use burn::tensor::Device;
+
+use super::Orders;
+use super::autoregressive::Stack;
+use crate::bijector::{InverseMethod, LuLinear, MaskedAutoregressive};
+use crate::conditioner::MadeConfig;
+use crate::distribution::StandardNormal;
+use crate::error::{Error, Result, expect_valid};
+use crate::flow::Flow;
+use crate::univariate::{UnconstrainedMonotonic, UnconstrainedMonotonicConfig};
+
+/// Configuration of an [`Unaf`].
+///
+/// Standardise the data first: the networks are integrated up to 20 to either side of 0.
+///
+/// ```
+/// use burn_flows::{model::UnafConfig, univariate::UnconstrainedMonotonicConfig};
+///
+/// let network = UnconstrainedMonotonicConfig::new().with_hidden(vec![32, 32]).with_nodes(20);
+/// let config = UnafConfig::new(6).with_network(network);
+/// assert!(config.validate().is_ok());
+/// assert!(config.with_layers(0).validate().is_err());
+/// ```
+#[derive(Config, Debug)]
+pub struct UnafConfig {
+    /// Features of an event.
+    pub features: usize,
+    /// Number of masked layers.
+    #[config(default = 3)]
+    pub layers: usize,
+    /// How the order of the features changes from layer to layer.
+    #[config(default = "Orders::Alternating")]
+    pub orders: Orders,
+    /// The network of every layer; its dependencies stay at `Forward`, as `orders` decides them.
+    #[config(default = "MadeConfig::new(vec![128, 128])")]
+    pub made: MadeConfig,
+    /// Width of the context; 0 for none.
+    #[config(default = 0)]
+    pub context: usize,
+    /// The integrated networks of every layer; `elements` stays at 0, as `shared` decides it.
+    #[config(default = "UnconstrainedMonotonicConfig::new()")]
+    pub network: UnconstrainedMonotonicConfig,
+    /// One integrated network that all features share, instead of one for each.
+    #[config(default = false)]
+    pub shared: bool,
+    /// A learned linear map between layers, started as the identity.
+    #[config(default = false)]
+    pub linear: bool,
+    /// How the layers are inverted to sample.
+    #[config(default = "InverseMethod::Incremental")]
+    pub inverse: InverseMethod,
+}
+
+/// A step of an [`Unaf`].
+pub type UnafStep = (Option<LuLinear>, MaskedAutoregressive<UnconstrainedMonotonic>);
+
+/// Masked layers of integrated networks on a standard normal. A sample is a search for every feature.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::model::{Unaf, UnafConfig};
+///
+/// let device = Device::flex();
+/// let flow: Unaf = UnafConfig::new(4).with_layers(2).init(&device);
+/// let x = flow.sample_seeded(5, 1);
+/// assert_eq!(x.dims(), [5, 4]);
+/// assert_eq!(flow.log_prob(x).dims(), [5]);
+/// ```
+pub type Unaf = Flow<Vec<UnafStep>, StandardNormal<2>>;
+
+impl UnafConfig {
+    fn stack(&self) -> Stack<'_> {
+        Stack {
+            config: "UnafConfig",
+            features: self.features,
+            layers: self.layers,
+            orders: self.orders,
+            made: &self.made,
+            context: self.context,
+            linear: self.linear,
+            inverse: self.inverse,
+        }
+    }
+
+    /// Says which field cannot be, and why.
+    pub fn validate(&self) -> Result<()> {
+        self.stack().validate()?;
+        if self.network.elements != 0 {
+            let reason = "`shared` decides how many networks there are: leave `elements` at 0";
+            return Err(Error::config("UnafConfig", "network", reason.to_string()));
+        }
+        self.network.validate()
+    }
+
+    /// The flow, an identity until it is trained.
+    ///
+    /// # Panics
+    ///
+    /// With the text of [`validate`](Self::validate).
+    pub fn init(&self, device: &Device) -> Unaf {
+        expect_valid(self.validate());
+        let elements = if self.shared { 0 } else { self.features };
+        let network = self.network.clone().with_elements(elements);
+        let steps = self.stack().init(|| network.init(device), device);
+        Flow::new(steps, StandardNormal::new([self.features], device))
+    }
+}
