@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ActNorm, ActNormConfig, BatchNorm, BatchNormConfig, Bijector, BlockNeuralAutoregressive,
-    BlockNeuralAutoregressiveConfig, Coupling, CouplingConfig, DenseLinear, DenseLinearConfig,
-    Elementwise, Exp, Householder, HouseholderConfig, Inverse, LeakyRelu, Logit, LuLinear,
-    LuLinearConfig, MaskedAutoregressive, MaskedAutoregressiveConfig, Permutation, Planar,
-    PlanarConfig, QrLinear, QrLinearConfig, Radial, RadialConfig, Residual, ResidualConfig,
+    BlockNeuralAutoregressiveConfig, Cnf, CnfConfig, Coupling, CouplingConfig, DenseLinear,
+    DenseLinearConfig, Elementwise, Exp, Householder, HouseholderConfig, Inverse, LeakyRelu, Logit,
+    LuLinear, LuLinearConfig, MaskedAutoregressive, MaskedAutoregressiveConfig, Permutation,
+    Planar, PlanarConfig, QrLinear, QrLinearConfig, Radial, RadialConfig, Residual, ResidualConfig,
     Softplus, Standardize, SvdLinear, SvdLinearConfig, Sylvester, SylvesterConfig, Tanh, Trace,
 };
 use crate::conditioner::Mlp;
@@ -41,6 +41,8 @@ pub enum AnyBijector {
     BatchNorm(BatchNorm),
     /// [`BlockNeuralAutoregressive`].
     BlockNeuralAutoregressive(BlockNeuralAutoregressive),
+    /// [`Cnf`].
+    Cnf(Cnf),
     /// [`Coupling`] with a dense network.
     Coupling(Coupling<AnyUnivariate, Mlp>),
     /// [`DenseLinear`].
@@ -100,6 +102,8 @@ pub enum AnyBijectorConfig {
     BatchNorm(BatchNormConfig),
     /// [`BlockNeuralAutoregressive`].
     BlockNeuralAutoregressive(BlockNeuralAutoregressiveConfig),
+    /// [`Cnf`].
+    Cnf(CnfConfig),
     /// [`Coupling`] with a dense network.
     Coupling {
         /// The scalar map.
@@ -205,6 +209,10 @@ impl AnyBijectorConfig {
                 config.validate()?;
                 AnyBijector::BlockNeuralAutoregressive(config.init(device))
             }
+            Self::Cnf(config) => {
+                config.validate()?;
+                AnyBijector::Cnf(config.init(device))
+            }
             Self::Coupling { univariate, coupling } => {
                 univariate.validate()?;
                 coupling.validate()?;
@@ -289,7 +297,7 @@ macro_rules! each {
         each!($self, ($layer, _wrap, _name) => $body)
     };
     ($self:expr, ($layer:ident, $wrap:ident, $name:ident) => $body:expr) => {
-        each!(@ $self, ($layer, $wrap, $name) => $body; ActNorm BatchNorm BlockNeuralAutoregressive Coupling DenseLinear Elementwise Exp Householder Inverse LeakyRelu Logit LuLinear MaskedAutoregressive MultiCoupling Permutation Planar QrLinear Radial Residual Softplus Stack Standardize SvdLinear Sylvester Tanh)
+        each!(@ $self, ($layer, $wrap, $name) => $body; ActNorm BatchNorm BlockNeuralAutoregressive Cnf Coupling DenseLinear Elementwise Exp Householder Inverse LeakyRelu Logit LuLinear MaskedAutoregressive MultiCoupling Permutation Planar QrLinear Radial Residual Softplus Stack Standardize SvdLinear Sylvester Tanh)
     };
     (@ $self:expr, ($layer:ident, $wrap:ident, $name:ident) => $body:expr; $($variant:ident)+) => {
         match $self {

@@ -6,9 +6,14 @@
 //! | [`autoregressive`] | `order`, `hyper.0`, .. with masks (`MaskedAutoregressiveTransform`) |
 //! | [`real_nvp`] | `transform.transforms.0`, .. of couplings, and `base` |
 //! | [`maf`] | `transform.transforms.0`, .. of autoregressive layers, and `base` |
+//! | [`cnf`] | `transform.ode.0`, `transform.ode.2`, .., `transform.freqs`, `transform.times`, and `base` |
 //! | [`elementwise_affine`] | `shift`, `scale` (`MonotonicAffineTransform`) |
 //!
 //! Prefixes are written without their last dot; an empty one means the whole dictionary.
+
+mod cnf;
+
+pub use cnf::{CnfOptions, cnf};
 
 use burn::config::Config;
 use burn::tensor::Device;
