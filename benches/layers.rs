@@ -4,10 +4,12 @@ use std::hint::black_box;
 
 use burn_flows::Noise;
 use burn_flows::bijector::{
-    ActNormConfig, BatchNormConfig, Bijector, Conv1x1Matrix, CouplingConfig, DenseLinearConfig,
-    Elementwise, HaarSqueeze, HouseholderConfig, InverseMethod, InvertibleConv1x1Config, LeakyTanh,
-    LuLinearConfig, Mask, MaskedAutoregressiveConfig, Partial, Permutation, QrLinearConfig,
-    RotationConfig, Softclip, Squeeze, SvdLinearConfig, TriangularLinearConfig,
+    ActNormConfig, AnyBijectorConfig, BatchNormConfig, Bijector, BlockNeuralAutoregressiveConfig,
+    CnfConfig, Conv1x1Matrix, CouplingConfig, DenseLinearConfig, Divergence, Elementwise,
+    HaarSqueeze, HouseholderConfig, InverseMethod, InvertibleConv1x1Config, LeakyTanh, LogDet,
+    LuLinearConfig, Mask, MaskedAutoregressiveConfig, Partial, Permutation, PlanarConfig,
+    QrLinearConfig, RadialConfig, ResidualConfig, RotationConfig, Softclip, Solver, Squeeze,
+    SvdLinearConfig, SylvesterConfig, TriangularLinearConfig,
 };
 use burn_flows::burn::module::Module;
 use burn_flows::burn::tensor::Device;
@@ -22,6 +24,9 @@ use criterion::{Criterion, criterion_group, criterion_main};
 
 const BATCH: usize = 1024;
 const FEATURES: usize = 64;
+
+/// A log-determinant that does not take `FEATURES` passes.
+const SERIES: LogDet = LogDet::Series { terms: 8, roulette: None, probes: 1 };
 
 /// `FEATURES` as an image.
 const IMAGE: [usize; 4] = [BATCH, 4, 4, 4];
@@ -130,6 +135,29 @@ fn layers(criterion: &mut Criterion) {
     let norm = ActNormConfig::new(FEATURES / 2).init(&device);
     let partial = Partial::new(&Mask::Alternating, &[FEATURES], norm, &device);
     layer(criterion, "partial", &partial.expect("a mask that fits"));
+    let residual = ResidualConfig::new(FEATURES).with_training(SERIES).with_evaluation(SERIES);
+    for (name, config) in [
+        ("planar", AnyBijectorConfig::Planar(PlanarConfig::new(FEATURES))),
+        ("radial", AnyBijectorConfig::Radial(RadialConfig::new(FEATURES))),
+        ("sylvester", AnyBijectorConfig::Sylvester(SylvesterConfig::new(FEATURES, 16))),
+        ("residual", AnyBijectorConfig::Residual(residual)),
+        (
+            "block_autoregressive",
+            AnyBijectorConfig::BlockNeuralAutoregressive(BlockNeuralAutoregressiveConfig::new(
+                FEATURES,
+            )),
+        ),
+        (
+            "cnf",
+            AnyBijectorConfig::Cnf(
+                CnfConfig::new(FEATURES)
+                    .with_evaluation(Divergence::Hutchinson { probes: 1 })
+                    .with_solver(Solver::Rk4 { steps: 8 }),
+            ),
+        ),
+    ] {
+        layer(criterion, name, &config.init(&device).expect("a valid configuration"));
+    }
     layer(criterion, "actnorm", &ActNormConfig::new(FEATURES).init(&device));
     layer(criterion, "batch_norm", &BatchNormConfig::new(FEATURES).init(&device));
     layer(criterion, "lu_linear", &LuLinearConfig::new(FEATURES).init(&device));

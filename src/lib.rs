@@ -30,8 +30,10 @@
 //! * [`distribution`]: bases, and targets with exact density and sampler
 //! * [`model`]: NICE (2015, arXiv:1410.8516), Real NVP (2017, arXiv:1605.08803), MAF (2017,
 //!   arXiv:1705.07057), IAF (2016, arXiv:1606.04934), Glow (2018, arXiv:1807.03039),
-//!   NSF, by couplings and autoregressive (2019, arXiv:1906.04032), circular NSF
-//!   (2020, arXiv:2002.02428); [`MultiScale`] for image models of your own
+//!   NSF, by couplings and autoregressive (2019, arXiv:1906.04032), circular NSF (2020,
+//!   arXiv:2002.02428), NAF, UNAF, Bernstein, sum-of-squares and Gaussianization flows, planar
+//!   flows (2015, arXiv:1505.05770), residual flows (2019, arXiv:1906.02735); [`MultiScale`] for image
+//!   models of your own
 //! * `train`: `fit`, `fit_reverse_kl` to an unnormalised target, `log_z`, dequantization, bits per dimension, burn-train's learner
 //! * [`store`]: weights and configurations in files with a checksum
 //! * `interop`: weights of nflows, zuko, normflows and FlowJAX
@@ -50,7 +52,7 @@
 //!
 //! # What this crate does not do yet
 //!
-//! No continuous flows. Only the `flex` backend is tested.
+//! Only the `flex` backend is tested.
 //!
 //! # Features
 //!

@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ActNorm, ActNormConfig, BatchNorm, BatchNormConfig, Bijector, BlockNeuralAutoregressive,
-    BlockNeuralAutoregressiveConfig, Coupling, CouplingConfig, DenseLinear, DenseLinearConfig,
-    Elementwise, Exp, Householder, HouseholderConfig, Inverse, LeakyRelu, LeakyTanh, Logit,
-    LuLinear, LuLinearConfig, Mask, MaskedAutoregressive, MaskedAutoregressiveConfig, Partial,
-    Permutation, Planar, PlanarConfig, QrLinear, QrLinearConfig, Radial, RadialConfig, Residual,
-    ResidualConfig, Rotation, RotationConfig, Softclip, Softplus, Standardize, SvdLinear,
-    SvdLinearConfig, Sylvester, SylvesterConfig, Tanh, Trace, TriangularLinear,
-    TriangularLinearConfig,
+    BlockNeuralAutoregressiveConfig, Cnf, CnfConfig, Coupling, CouplingConfig, DenseLinear,
+    DenseLinearConfig, Elementwise, Exp, Householder, HouseholderConfig, Inverse, LeakyRelu,
+    LeakyTanh, Logit, LuLinear, LuLinearConfig, Mask, MaskedAutoregressive,
+    MaskedAutoregressiveConfig, Partial, Permutation, Planar, PlanarConfig, QrLinear,
+    QrLinearConfig, Radial, RadialConfig, Residual, ResidualConfig, Rotation, RotationConfig,
+    Softclip, Softplus, Standardize, SvdLinear, SvdLinearConfig, Sylvester, SylvesterConfig, Tanh,
+    Trace, TriangularLinear, TriangularLinearConfig,
 };
 use crate::conditioner::{Mlp, MlpConfig};
 use crate::error::{Result, at_least};
@@ -43,6 +43,8 @@ pub enum AnyBijector {
     BatchNorm(BatchNorm),
     /// [`BlockNeuralAutoregressive`].
     BlockNeuralAutoregressive(BlockNeuralAutoregressive),
+    /// [`Cnf`].
+    Cnf(Cnf),
     /// [`Coupling`] with a dense network.
     Coupling(Coupling<AnyUnivariate, Mlp>),
     /// [`DenseLinear`].
@@ -112,6 +114,8 @@ pub enum AnyBijectorConfig {
     BatchNorm(BatchNormConfig),
     /// [`BlockNeuralAutoregressive`].
     BlockNeuralAutoregressive(BlockNeuralAutoregressiveConfig),
+    /// [`Cnf`].
+    Cnf(CnfConfig),
     /// [`Coupling`] with a dense network.
     Coupling {
         /// The scalar map.
@@ -251,6 +255,10 @@ impl AnyBijectorConfig {
                 config.validate()?;
                 AnyBijector::BlockNeuralAutoregressive(config.init(device))
             }
+            Self::Cnf(config) => {
+                config.validate()?;
+                AnyBijector::Cnf(config.init(device))
+            }
             Self::Coupling { univariate, coupling } => {
                 univariate.validate()?;
                 coupling.validate()?;
@@ -356,7 +364,7 @@ macro_rules! each {
         each!($self, ($layer, _wrap, _name) => $body)
     };
     ($self:expr, ($layer:ident, $wrap:ident, $name:ident) => $body:expr) => {
-        each!(@ $self, ($layer, $wrap, $name) => $body; ActNorm BatchNorm BlockNeuralAutoregressive Coupling DenseLinear Elementwise Exp Householder Inverse LeakyRelu LeakyTanh Logit LuLinear MaskedAutoregressive MultiCoupling Partial Permutation Planar QrLinear Radial Residual Rotation Softclip Softplus Stack Standardize SvdLinear Sylvester Tanh TriangularLinear)
+        each!(@ $self, ($layer, $wrap, $name) => $body; ActNorm BatchNorm BlockNeuralAutoregressive Cnf Coupling DenseLinear Elementwise Exp Householder Inverse LeakyRelu LeakyTanh Logit LuLinear MaskedAutoregressive MultiCoupling Partial Permutation Planar QrLinear Radial Residual Rotation Softclip Softplus Stack Standardize SvdLinear Sylvester Tanh TriangularLinear)
     };
     (@ $self:expr, ($layer:ident, $wrap:ident, $name:ident) => $body:expr; $($variant:ident)+) => {
         match $self {

@@ -10,6 +10,7 @@
 //! | [`Elementwise`] | a scalar map with parameters of its own for every element, or from the context |
 //! | [`BlockNeuralAutoregressive`] | the same by one network that is monotone in each |
 //! | [`Residual`] | adds a network that contracts |
+//! | [`Cnf`] | follows a velocity field for a while |
 //! | [`Planar`], [`Radial`], [`Sylvester`] | a step along a direction, from a point, through few units |
 //! | [`ActNorm`] | scale and shift per channel, started from data |
 //! | [`BatchNorm`] | batch normalization as a bijector |
@@ -37,6 +38,7 @@ mod autoregressive;
 mod batch_norm;
 mod block_autoregressive;
 mod compose;
+mod continuous;
 mod coupling;
 mod elementwise;
 mod haar_squeeze;
@@ -56,6 +58,7 @@ pub use batch_norm::{BatchNorm, BatchNormConfig};
 #[cfg(feature = "interop")]
 pub(crate) use block_autoregressive::BlockLinear;
 pub use block_autoregressive::{BlockNeuralAutoregressive, BlockNeuralAutoregressiveConfig};
+pub use continuous::{Cnf, CnfConfig, Divergence, SmoothActivation, Solver};
 pub use coupling::{Coupling, CouplingConfig};
 pub use elementwise::{
     Elementwise, Exp, LeakyRelu, LeakyTanh, Logit, Sigmoid, Softclip, Softplus, Standardize, Tanh,

@@ -283,6 +283,17 @@ pub fn block(features: usize, depth: usize, context: usize) -> BlockNeuralAutore
     config.with_context(context).init(&DEVICE)
 }
 
+/// Steps of which a determinant is right to 1e-10.
+pub const EXACT: Solver = Solver::DormandPrince { atol: 1e-11, rtol: 1e-11, limit: 9999 };
+
+pub const PROBES: Divergence = Divergence::Hutchinson { probes: 2 };
+
+/// A small continuous layer: slow in time, so that it takes few steps.
+pub fn continuous(features: usize, activation: SmoothActivation) -> CnfConfig {
+    let config = CnfConfig::new(features).with_hidden(vec![4]).with_frequencies(1);
+    config.with_activation(activation).with_solver(EXACT)
+}
+
 /// A layer of every kind of residual map, through the enum.
 pub fn every_residual() -> AnyBijector {
     let configs = vec![

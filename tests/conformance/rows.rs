@@ -363,6 +363,12 @@ rows! {
     block_autoregressive_image: block(4, 1, 0), [3, 2, 2, 1];
     block_autoregressive_leaky: BlockNeuralAutoregressiveConfig::new(3).with_block(2).with_leak(0.5).init(&DEVICE), Suite::new([4, 3]).autoregressive(&[0, 1, 2]);
     block_autoregressive_inverse: Inverse::new(block(3, 1, 0)), [4, 3];
+    // With and without a log-determinant it takes other steps, and a pass takes long.
+    cnf: continuous(2, SmoothActivation::Tanh).init(&DEVICE), Suite::new([2, 2]).without(Check::InverseAgrees);
+    cnf_context: continuous(1, SmoothActivation::Softplus).with_context(2).init(&DEVICE), Suite::new([2, 1]).with_context(2).without(Check::InverseAgrees).without(Check::Derivative);
+    cnf_fixed_steps: continuous(2, SmoothActivation::Silu).with_hidden(vec![3, 2]).with_solver(Solver::Rk4 { steps: 100 }).init(&DEVICE), Suite::new([2, 1, 2, 1]).without(Check::Derivative);
+    // In training every row has probes of its own: no two calls agree.
+    cnf_probes: continuous(2, SmoothActivation::Tanh).with_training(PROBES).with_solver(Solver::Rk4 { steps: 100 }).init(&DEVICE), Suite::new([2, 2]).without(Check::Derivative).without(Check::Valid).without(Check::RowsIndependent);
     any_residual: every_residual(), [4, 3];
 
     vec_empty: Vec::<ActNorm>::new(), [3, 4];

@@ -271,3 +271,77 @@ fn diag_normal_integrates_to_one_and_its_draws_follow() {
     assert!((mass - 1.0).abs() < 1e-9, "{mass}");
     assert_sampler_follows(&normal, entropy, 12.0);
 }
+
+/// The normals of [`two_normals`] as a mixture of distributions.
+fn mixed_normals() -> Mixture<DiagNormal<2>> {
+    let normal = |mean: [f64; 2], scale: [f64; 2]| {
+        DiagNormal::fixed(tensor(&mean, [1, 2]), tensor(&scale, [1, 2])).unwrap()
+    };
+    let parts = vec![normal([0.0, 0.0], [1.0, 0.5]), normal([3.0, -1.0], [2.0, 0.125])];
+    Mixture::new(parts, &device()).unwrap().with_weights(tensor(&[1.0, 3.0], [2])).unwrap()
+}
+
+#[test]
+fn mixture_of_normals_is_a_gaussian_mixture() {
+    let x = Noise::seeded(1).normal::<2>([50, 2], &device()) * 4.0;
+    let expected = log_probs(&two_normals(), x.clone());
+    for (found, expected) in log_probs(&mixed_normals(), x).iter().zip(expected) {
+        assert!((found - expected).abs() < 1e-12, "{found}, expected {expected}");
+    }
+    let (mass, entropy) = quadrature(&mixed_normals(), 16.0, 640);
+    assert!((mass - 1.0).abs() < 1e-6, "{mass}");
+    assert_sampler_follows(&mixed_normals(), entropy, 16.0);
+    assert_seeded(&mixed_normals(), None);
+}
+
+/// Two flows of planar layers.
+fn mixed_flows(context: usize) -> Mixture<PlanarFlow> {
+    let flow = |seed| {
+        let config = PlanarFlowConfig::new(2).with_layers(2).with_seed(seed);
+        config.with_context(context).init(&device().autodiff())
+    };
+    Mixture::new(vec![flow(1), flow(7)], &device().autodiff()).unwrap()
+}
+
+#[test]
+fn mixture_of_flows_integrates_to_one_and_learns_every_parameter() {
+    let mixture = moved(mixed_flows(0), 3);
+    let (mass, entropy) = quadrature(&mixture.valid(), 12.0, 640);
+    assert!((mass - 1.0).abs() < 1e-5, "{mass}");
+    assert_sampler_follows(&mixture.valid(), entropy, 12.0);
+    let x = Noise::seeded(1).normal::<2>([50, 2], &device());
+    assert_all_learn(&mixture, mixture.log_prob(x, None).mean(), 5);
+}
+
+#[test]
+fn mixture_weighs_and_draws_by_context() {
+    let mlp = MlpConfig::new(vec![8]).with_zero_last(false);
+    let mixture = mixed_flows(1).with_context(1, &mlp, &device().autodiff()).unwrap();
+    let mixture = moved(mixture, 5).valid();
+    let x = tensor(&[0.3, -0.2, 0.3, -0.2], [2, 2]);
+    let both = host(mixture.log_prob(x.clone(), Some(&tensor(&[-1.0, 2.0], [2, 1]))));
+    assert!((both[0] - both[1]).abs() > 1e-3, "the context changes nothing");
+    for (row, c) in [-1.0, 2.0].into_iter().enumerate() {
+        let alone = mixture.log_prob(x.clone().slice([row..row + 1]), Some(&tensor(&[c], [1, 1])));
+        assert!((host(alone)[0] - both[row]).abs() < 1e-12);
+    }
+    // One row of context for all draws, and as many as draws, are the same.
+    let draw = |context: Tensor<2>| {
+        host(mixture.sample(6, Some(&context), &mut Noise::seeded(1), &device()))
+    };
+    assert_eq!(draw(tensor(&[2.0], [1, 1])), draw(tensor(&[2.0; 6], [6, 1])));
+    assert_ne!(draw(tensor(&[-1.0], [1, 1])), draw(tensor(&[2.0], [1, 1])));
+    let one = tensor(&[2.0], [1, 1]);
+    let none: Tensor<2> = mixture.sample(0, Some(&one), &mut Noise::seeded(1), &device());
+    assert_eq!(none.dims(), [0, 2]);
+}
+
+#[test]
+fn mixture_of_nothing_or_by_weights_of_nothing_is_an_error() {
+    let none = Mixture::<DiagNormal<2>>::new(vec![], &device()).unwrap_err();
+    assert_eq!(none.to_string(), "Mixture.components: must be at least 1, found 0");
+    let weights = mixed_normals().with_weights(tensor(&[1.0, 0.0], [2])).unwrap_err();
+    assert_eq!(weights.to_string(), "Mixture.weights: must be positive and finite, found 0");
+    let width = mixed_normals().with_context(0, &MlpConfig::new(vec![4]), &device()).unwrap_err();
+    assert_eq!(width.to_string(), "Mixture.context: must be at least 1, found 0");
+}

@@ -13,9 +13,10 @@ use burn_flows::burn;
 use burn_flows::conditioner::{ActivationConfig, MlpConfig};
 use burn_flows::distribution::{
     Checkerboard, ConditionalNormal, ConditionalNormalConfig, DiagNormal, DiagNormalConfig,
-    Distribution, EightGaussians, GaussianMixture, GaussianMixtureConfig, Pinwheel, Rings,
+    Distribution, EightGaussians, GaussianMixture, GaussianMixtureConfig, Mixture, Pinwheel, Rings,
     StandardNormal, StudentT, StudentTConfig, TwoMoons, Uniform,
 };
+use burn_flows::model::{PlanarFlow, PlanarFlowConfig};
 use burn_flows::{Error, Noise};
 
 /// The CPU in f64, decided before the first tensor of the process.

@@ -13,8 +13,8 @@ use burn_flows::distribution::{ChannelPriorConfig, DiagNormalConfig};
 use burn_flows::interop::{HostTensor, StateDict, nflows, normflows, zuko};
 use burn_flows::model::{
     AutoregressiveNsfConfig, BpfConfig, CircularNsfConfig, GfConfig, GlowConfig, IafConfig,
-    MafConfig, MafMogConfig, NafConfig, NiceConfig, NsfConfig, RealNvpConfig, RealNvpImageConfig,
-    SospfConfig, UnafConfig,
+    MafConfig, MafMogConfig, NafConfig, NiceConfig, NsfConfig, PlanarFlowConfig, RealNvpConfig,
+    RealNvpImageConfig, ResidualFlowConfig, SospfConfig, UnafConfig,
 };
 use burn_flows::train::{Dequantize, ReduceBits};
 use burn_flows::univariate::{
@@ -64,6 +64,10 @@ fn zuko_spline(sizes: [usize; 3]) -> StateDict {
 
 fn angles(inputs: &[usize]) -> Option<Periodic> {
     Some(Periodic { inputs: inputs.to_vec(), period: 1.0 })
+}
+
+fn series(terms: usize, roulette: Option<f64>, probes: usize) -> LogDet {
+    LogDet::Series { terms, roulette, probes }
 }
 
 fn rqs() -> RationalQuadraticConfig {
@@ -214,6 +218,47 @@ errors! {
     rqs_soft_bound: rqs().with_knot_map(KnotMap::SoftBound { bound: 0.0 }).validate() => "KnotMap.bound: must be in (0, 20], found 0";
     rqs_logit_scale: rqs().with_knot_map(KnotMap::Softmax { logit_scale: NAN, slope_offset: None }).validate() => "KnotMap.logit_scale: must be finite, found NaN";
     rqs_slope_offset: rqs().with_knot_map(KnotMap::Softmax { logit_scale: 1.0, slope_offset: Some(f64::INFINITY) }).validate() => "KnotMap.slope_offset: must be finite, found inf";
+
+    planar_features: PlanarConfig::new(0).validate() => "PlanarConfig.features: must be at least 1, found 0";
+    planar_slope: PlanarConfig::new(2).with_activation(RidgeActivation::LeakyRelu { slope: 1.5 }).validate() => "RidgeActivation.slope: must be in (0, 1], found 1.5";
+    planar_slope_nan: RidgeActivation::LeakyRelu { slope: NAN }.validate() => "RidgeActivation.slope: must be in (0, 1], found NaN";
+    planar_mlp: PlanarConfig::new(2).with_mlp(MlpConfig::new(vec![0])).validate() => "MlpConfig.hidden: must be at least 1, found 0";
+    radial_features: RadialConfig::new(0).validate() => "RadialConfig.features: must be at least 1, found 0";
+    sylvester_features: SylvesterConfig::new(0, 1).validate() => "SylvesterConfig.features: must be at least 1, found 0";
+    sylvester_units: SylvesterConfig::new(3, 0).validate() => "SylvesterConfig.units: must be at least 1, found 0";
+    sylvester_many_units: SylvesterConfig::new(3, 4).validate() => "SylvesterConfig.units: must be at most the features 3, found 4";
+    sylvester_reflections: SylvesterConfig::new(3, 2).with_reflections(0).validate() => "SylvesterConfig.reflections: must be at least 1, found 0";
+    residual_features: ResidualConfig::new(0).validate() => "ResidualConfig.features: must be at least 1, found 0";
+    residual_layers: ResidualConfig::new(2).with_hidden(vec![]).validate() => "ResidualConfig.hidden: must be at least 1, found 0";
+    residual_hidden: ResidualConfig::new(2).with_hidden(vec![4, 0]).validate() => "ResidualConfig.hidden: must be at least 1, found 0";
+    residual_lipschitz: ResidualConfig::new(2).with_lipschitz(1.0).validate() => "ResidualConfig.lipschitz: must be in (0, 1), found 1";
+    residual_lipschitz_nan: ResidualConfig::new(2).with_lipschitz(NAN).validate() => "ResidualConfig.lipschitz: must be in (0, 1), found NaN";
+    residual_tolerance: ResidualConfig::new(2).with_fixed_point(FixedPoint { tolerance: NAN, limit: 9 }).validate() => "FixedPoint.tolerance: must be at least 0 and finite, found NaN";
+    residual_limit: ResidualConfig::new(2).with_fixed_point(FixedPoint { tolerance: 0.0, limit: 0 }).validate() => "FixedPoint.limit: must be at least 1, found 0";
+    residual_terms: ResidualConfig::new(2).with_training(series(0, None, 1)).validate() => "LogDet.terms: must be at least 1, found 0";
+    residual_probes: ResidualConfig::new(2).with_evaluation(series(1, None, 0)).validate() => "LogDet.probes: must be at least 1, found 0";
+    residual_roulette: series(1, Some(1.0), 1).validate() => "LogDet.roulette: must be in (0, 1), found 1";
+    residual_flow_layers: ResidualFlowConfig::new(2).with_layers(0).validate() => "ResidualFlowConfig.layers: must be at least 1, found 0";
+    residual_loaded: normflows::residual(&StateDict::new(), "", 1.0, &device()) => "normflows::residual.lipschitz: must be in (0, 1), found 1";
+    planar_flow_layers: PlanarFlowConfig::new(2).with_layers(0).validate() => "PlanarFlowConfig.layers: must be at least 1, found 0";
+    block_features: BlockNeuralAutoregressiveConfig::new(0).validate() => "BlockNeuralAutoregressiveConfig.features: must be at least 1, found 0";
+    block_units: BlockNeuralAutoregressiveConfig::new(2).with_block(0).validate() => "BlockNeuralAutoregressiveConfig.block: must be at least 1, found 0";
+    block_leak: BlockNeuralAutoregressiveConfig::new(2).with_leak(0.0).validate() => "BlockNeuralAutoregressiveConfig.leak: must be positive and finite, found 0";
+    cnf_features: CnfConfig::new(0).validate() => "CnfConfig.features: must be at least 1, found 0";
+    cnf_layers: CnfConfig::new(2).with_hidden(vec![]).validate() => "CnfConfig.hidden: must be at least 1, found 0";
+    cnf_hidden: CnfConfig::new(2).with_hidden(vec![0]).validate() => "CnfConfig.hidden: must be at least 1, found 0";
+    cnf_frequencies: CnfConfig::new(2).with_frequencies(0).validate() => "CnfConfig.frequencies: must be at least 1, found 0";
+    cnf_steps: CnfConfig::new(2).with_solver(Solver::Rk4 { steps: 0 }).validate() => "Solver.steps: must be at least 1, found 0";
+    cnf_atol: Solver::DormandPrince { atol: 0.0, rtol: 1e-5, limit: 9 }.validate() => "Solver.atol: must be positive and finite, found 0";
+    cnf_rtol: Solver::DormandPrince { atol: 1e-6, rtol: -1.0, limit: 9 }.validate() => "Solver.rtol: must be at least 0 and finite, found -1";
+    cnf_limit: Solver::DormandPrince { atol: 1e-6, rtol: 1e-5, limit: 0 }.validate() => "Solver.limit: must be at least 1, found 0";
+    cnf_probes: CnfConfig::new(2).with_training(Divergence::Hutchinson { probes: 0 }).validate() => "Divergence.probes: must be at least 1, found 0";
+    any_planar: AnyBijectorConfig::Planar(PlanarConfig::new(0)).init(&device()) => "PlanarConfig.features: must be at least 1, found 0";
+    any_radial: AnyBijectorConfig::Radial(RadialConfig::new(0)).init(&device()) => "RadialConfig.features: must be at least 1, found 0";
+    any_residual: AnyBijectorConfig::Residual(ResidualConfig::new(0)).init(&device()) => "ResidualConfig.features: must be at least 1, found 0";
+    any_sylvester: AnyBijectorConfig::Sylvester(SylvesterConfig::new(0, 1)).init(&device()) => "SylvesterConfig.features: must be at least 1, found 0";
+    any_block: AnyBijectorConfig::BlockNeuralAutoregressive(BlockNeuralAutoregressiveConfig::new(0)).init(&device()) => "BlockNeuralAutoregressiveConfig.features: must be at least 1, found 0";
+    any_cnf: AnyBijectorConfig::Cnf(CnfConfig::new(0)).init(&device()) => "CnfConfig.features: must be at least 1, found 0";
 
     conv1x1: InvertibleConv1x1Config::new(0).validate() => "InvertibleConv1x1Config.channels: must be at least 1, found 0";
     conv_residual_hidden: ResidualConvNetConfig::new(0).validate() => "ResidualConvNetConfig.hidden: must be at least 1, found 0";

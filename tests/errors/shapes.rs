@@ -9,7 +9,7 @@ use burn_flows::conditioner::{
     ActivationConfig, Conditioner, ConvNet, ConvNetConfig, MadeConfig, MaskedLinear, Mlp,
     MlpConfig, Periodic,
 };
-use burn_flows::distribution::{DiagNormalConfig, Distribution, StandardNormal};
+use burn_flows::distribution::{DiagNormalConfig, Distribution, Mixture, StandardNormal};
 use burn_flows::model::{
     BpfConfig, GfConfig, IafConfig, MafConfig, MafMogConfig, NafConfig, NiceConfig, RealNvpConfig,
     SospfConfig, UnafConfig,
@@ -184,6 +184,24 @@ panics! {
     elementwise_forward: elementwise().forward(zeros(WIDE), None) => "Elementwise: expected an event of 3 elements, found shape [2, 4]";
     elementwise_inverse: elementwise().inverse(zeros([2, 1, 2, 2]), None) => "Elementwise: expected an event of 3 elements, found shape [2, 1, 2, 2]";
     elementwise_weights: Elementwise::from_weights(Affine::default(), zeros([1, 3])) => "Elementwise: expected parameters [2, elements], found [1, 3]";
+
+    planar_forward: PlanarConfig::new(3).init(&device()).forward(zeros(WIDE), None) => "Planar: expected shape [batch, 3], found [2, 4]";
+    planar_image: PlanarConfig::new(3).init(&device()).inverse(zeros([2, 1, 2, 2]), None) => "Planar: expected shape [batch, 3 values], found [2, 1, 2, 2]";
+    planar_context: PlanarConfig::new(3).with_context(2).init(&device()).forward(zeros([2, 3]), None) => "Planar: expected a context of width 2, found none";
+    planar_direction: Planar::from_weights(zeros([3]), zeros([2]), zeros([1]), RidgeActivation::Tanh, PlanarConstraint::Softplus) => "Planar: expected direction [3], found [2]";
+    planar_bias: Planar::from_weights(zeros([3]), zeros([3]), zeros([2]), RidgeActivation::Tanh, PlanarConstraint::Softplus) => "Planar: expected bias [1], found [2]";
+    radial_inverse: RadialConfig::new(3).init(&device()).inverse(zeros(WIDE), None) => "Radial: expected shape [batch, 3], found [2, 4]";
+    radial_context: RadialConfig::new(3).init(&device()).forward(zeros([2, 3]), Some(&zeros([2, 1]))) => "Radial: expected a context of width 0, found 1";
+    radial_alpha: Radial::from_weights(zeros([3]), zeros([2]), zeros([1])) => "Radial: expected alpha [1], found [2]";
+    radial_beta: Radial::from_weights(zeros([3]), zeros([1]), zeros([3])) => "Radial: expected beta [1], found [3]";
+    sylvester_forward: SylvesterConfig::new(3, 2).init(&device()).forward(zeros(WIDE), None) => "Sylvester: expected shape [batch, 3], found [2, 4]";
+    residual_forward: ResidualConfig::new(3).init(&device()).forward(zeros(WIDE), None) => "Residual: expected shape [batch, 3], found [2, 4]";
+    residual_context: ResidualConfig::new(3).with_context(1).init(&device()).inverse(zeros([2, 3]), Some(&zeros([2, 2]))) => "Residual: expected a context of width 1, found 2";
+    block_forward: BlockNeuralAutoregressiveConfig::new(3).init(&device()).forward(zeros(WIDE), None) => "BlockNeuralAutoregressive: expected shape [batch, 3], found [2, 4]";
+    block_context: BlockNeuralAutoregressiveConfig::new(3).init(&device()).forward(zeros([2, 3]), Some(&zeros([2, 2]))) => "BlockNeuralAutoregressive: expected a context of width 0, found 2";
+    cnf_forward: CnfConfig::new(3).init(&device()).forward(zeros(WIDE), None) => "Cnf: expected shape [batch, 3], found [2, 4]";
+    cnf_context: CnfConfig::new(3).with_context(2).init(&device()).inverse(zeros([2, 3]), None) => "Cnf: expected a context of width 2, found none";
+    mixture_weights: Mixture::new(vec![StandardNormal::<2>::new([3], &device())], &device()).unwrap().with_weights(zeros([2])) => "Mixture: expected weights [1], found [2]";
 
     squeeze_odd: Squeeze::default().forward(zeros([1, 1, 3, 2]), None) => "Squeeze: expected an even height and width, found shape [1, 1, 3, 2]";
     squeeze_channels: Squeeze::default().inverse(zeros([1, 6, 1, 1]), None) => "Squeeze: expected channels divisible by 4, found shape [1, 6, 1, 1]";

@@ -154,21 +154,47 @@ pub fn flow<const D: usize, S: Subject<D>>(
     reference: &Reference,
     build: impl Fn(&StateDict, &Device) -> burn_flows::Result<S>,
 ) -> Result<Report, String> {
+    within(reference, build, &Tolerances { value: VALUE, derived: DERIVED })
+}
+
+/// The same for a library that solves its forward direction numerically too: everything is compared
+/// to what its own round trip misses.
+pub fn solution<const D: usize, S: Subject<D>>(
+    reference: &Reference,
+    build: impl Fn(&StateDict, &Device) -> burn_flows::Result<S>,
+) -> Result<Report, String> {
+    let missed = reference.numerical_inverse_error().ok_or("no round trip error is stated")?;
+    let allowed = missed + NUMERICAL_INVERSE;
+    within(reference, build, &Tolerances { value: allowed, derived: allowed })
+}
+
+/// Relative to magnitude: of values, of gradients.
+struct Tolerances {
+    value: f64,
+    derived: f64,
+}
+
+fn within<const D: usize, S: Subject<D>>(
+    reference: &Reference,
+    build: impl Fn(&StateDict, &Device) -> burn_flows::Result<S>,
+    tolerances: &Tolerances,
+) -> Result<Report, String> {
     let state = reference.state();
     let built = |state: &StateDict, device: &Device| {
         build(state, device).map_err(|error| error.to_string())
     };
     let mut report = Report::default();
-    values(reference, &built(&state, &DEVICE)?, DType::F64, &mut report)?;
+    values(reference, &built(&state, &DEVICE)?, DType::F64, tolerances, &mut report)?;
 
     let tracked = DEVICE.clone().autodiff();
     let trained = built(&state, &tracked)?.map(&mut Evaluating);
-    let gradients = gradients(reference, &trained, &mut report)?;
+    let gradients = gradients(reference, &trained, tolerances, &mut report)?;
     let weights = |state: &StateDict| Ok(flatten(&built(state, &DEVICE)?));
-    parameters(reference, &state, &gradients, weights, &mut report)?;
+    parameters(reference, &state, &gradients, weights, tolerances, &mut report)?;
 
     // Built anew: a cast would reach running statistics through a clone.
-    values(reference, &cast(built(&state, &DEVICE)?, DType::F32), DType::F32, &mut report)?;
+    let single = cast(built(&state, &DEVICE)?, DType::F32);
+    values(reference, &single, DType::F32, tolerances, &mut report)?;
     Ok(report)
 }
 
@@ -213,6 +239,7 @@ fn values<const D: usize, S: Subject<D>>(
     reference: &Reference,
     flow: &S,
     precision: DType,
+    tolerances: &Tolerances,
     report: &mut Report,
 ) -> Result<(), String> {
     let read = |name| Ok::<_, String>(reference.tensor::<D>(name, &DEVICE)?.cast(precision));
@@ -242,9 +269,9 @@ fn values<const D: usize, S: Subject<D>>(
     };
     let mut unstated = false;
     for (what, found, expected, sidecar, tolerance) in [
-        ("z", S::numbers(z), S::numbers(flow.latents(reference, "io.z")?), "z", VALUE),
-        ("log_det", numbers(log_det), floats("io.logabsdet")?, "logabsdet", VALUE),
-        ("log_prob", numbers(log_prob), floats("io.log_prob")?, "log_prob", VALUE),
+        ("z", S::numbers(z), S::numbers(flow.latents(reference, "io.z")?), "z", tolerances.value),
+        ("log_det", numbers(log_det), floats("io.logabsdet")?, "logabsdet", tolerances.value),
+        ("log_prob", numbers(log_prob), floats("io.log_prob")?, "log_prob", tolerances.value),
         ("x2", numbers(x2), floats(x2_name)?, "x2", inverse),
         ("x2 alone", numbers(x2_alone), floats(x2_name)?, "x2", inverse),
         ("log_det2", numbers(log_det2), expected_log_det2, "logabsdet2", inverse),
@@ -278,6 +305,7 @@ fn values<const D: usize, S: Subject<D>>(
 fn gradients<const D: usize, S: Subject<D>>(
     reference: &Reference,
     flow: &S,
+    tolerances: &Tolerances,
     report: &mut Report,
 ) -> Result<Vec<f64>, String> {
     let x = reference.tensor::<D>("io.x", &DEVICE)?.autodiff().require_grad();
@@ -296,7 +324,7 @@ fn gradients<const D: usize, S: Subject<D>>(
         };
         let mut kinks = 0;
         for (at, (found, expected)) in found.iter_mut().zip(expected).enumerate() {
-            if (*found - expected).abs() > DERIVED * size(&[*found, *expected])
+            if (*found - expected).abs() > tolerances.derived * size(&[*found, *expected])
                 && kinked(|by| loss(at, by))?
             {
                 *found = *expected;
@@ -307,7 +335,11 @@ fn gradients<const D: usize, S: Subject<D>>(
             report
                 .note(format!("the gradient of x has two sides at {kinks} elements, not compared"));
         }
-        report.add("gradient of x", max_error(&found, expected) / size(expected), DERIVED);
+        report.add(
+            "gradient of x",
+            max_error(&found, expected) / size(expected),
+            tolerances.derived,
+        );
     }
     let mut collect = CollectGradients { gradients: &gradients, values: vec![] };
     flow.visit(&mut collect);
@@ -330,6 +362,7 @@ fn parameters(
     state: &StateDict,
     gradients: &[f64],
     weights: impl Fn(&StateDict) -> Result<Vec<f64>, String>,
+    tolerances: &Tolerances,
     report: &mut Report,
 ) -> Result<(), String> {
     let norm = |values: &[f64]| dot(values, values).sqrt();
@@ -369,14 +402,14 @@ fn parameters(
             let relative = if miss == 0.0 { 0.0 } else { miss / scale };
             error = if relative.is_nan() { f64::NAN } else { error.max(relative) };
         }
-        if error.is_nan() || error > DERIVED {
-            report.add(format!("gradient of {name}"), error, DERIVED);
+        if error.is_nan() || error > tolerances.derived {
+            report.add(format!("gradient of {name}"), error, tolerances.derived);
         }
         worst = worst.max(error);
         count += 1;
     }
     if count > 0 {
-        report.add(format!("gradients of {count} weights"), worst, DERIVED);
+        report.add(format!("gradients of {count} weights"), worst, tolerances.derived);
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! How a file of each library is loaded through the public API.
 
 use burn_flows::Flow;
-use burn_flows::bijector::{ActNormConfig, AnyBijector, Bijector, RidgeActivation};
+use burn_flows::bijector::{ActNormConfig, AnyBijector, Bijector, RidgeActivation, Solver};
 use burn_flows::burn::tensor::{Device, Tensor};
 use burn_flows::conditioner::ActivationConfig;
 use burn_flows::distribution::{DiagNormal, Uniform};
@@ -465,4 +465,11 @@ pub fn flowjax_planar(reference: &Reference) -> Result<Report, String> {
 
 pub fn flowjax_block_autoregressive(reference: &Reference) -> Result<Report, String> {
     compare::flow::<2, _>(reference, flowjax::block_neural_autoregressive_flow)
+}
+
+/// A differential equation, solved far better here than there: the tolerance is what they miss.
+pub fn zuko_cnf(reference: &Reference) -> Result<Report, String> {
+    let solver = Solver::DormandPrince { atol: 1e-11, rtol: 1e-11, limit: 10_000 };
+    let options = zuko::CnfOptions::new().with_solver(solver);
+    compare::solution::<2, _>(reference, |state, device| zuko::cnf(state, &options, device))
 }

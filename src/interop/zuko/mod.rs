@@ -10,14 +10,17 @@
 //! | [`nsf`] | the same of autoregressive splines, also with `passes=2`, which make couplings |
 //! | [`ncsf`] | the same of autoregressive circular splines, and a uniform `base` |
 //! | [`bpf`], [`sospf`], [`naf`], [`unaf`] | the same of autoregressive Bernstein and sum-of-squares polynomials, and monotone networks |
+//! | [`cnf`] | `transform.ode.0`, `transform.ode.2`, .., `transform.freqs`, `transform.times`, and `base` |
 //! | [`gf`] | the same of elementwise Gaussianizations, and of rotations `A` between |
 //!
 //! A layer of one feature is an `ElementWiseTransform` in zuko; the flows of autoregressive layers read
 //! that, too. Prefixes are written without their last dot; an empty one means the whole dictionary.
 
+mod cnf;
 mod layers;
 mod univariate;
 
+pub use cnf::{CnfOptions, cnf};
 pub use layers::{autoregressive, coupling, elementwise};
 pub use univariate::Univariate;
 

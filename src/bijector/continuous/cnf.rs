@@ -1,0 +1,277 @@
+//! Continuous normalizing flow (FFJORD): a point follows a velocity field for one unit of time.
+//!
+//! forward   x' = f(x, t, c) from t = 0 to 1,  z = x(1)
+//! log-det   the integral of tr(df/dx) along the way
+//! inverse   the same from t = 1 to 0
+//!
+//! `f` is a dense network of `cos(w t)`, `sin(w t)`, `x` and `c`.
+//!
+//! burn has no derivative of a derivative, and the trace is one that is trained. So it is built of
+//! operations that burn can differentiate: a small step of `x` is carried forward through the layers
+//! by hand, beside the values, and backward goes through both. What is differentiated is the method
+//! with the steps it took (discretise, then optimise): the gradient is that of the numbers given, at
+//! the price of keeping every stage in memory.
+//!
+//! Papers: Chen, Rubanova, Bettencourt, Duvenaud (2018), Neural Ordinary Differential Equations,
+//! theorem 1, arXiv:1806.07366; Grathwohl, Chen, Bettencourt, Sutskever, Duvenaud (2019), FFJORD,
+//! equations 4 and 8, arXiv:1810.01367; Onken, Ruthotto (2020), Discretize-Optimize vs.
+//! Optimize-Discretize for Time-Series Regression and Continuous Normalizing Flows, arXiv:2005.13420.
+//! Same numbers as zuko 1.6 `CNF`, to the tolerance of its solver.
+
+use burn::config::Config;
+use burn::module::{Flag, Module, Param};
+use burn::nn::Linear;
+use burn::tensor::{Device, Tensor};
+
+use super::field::Field;
+use super::{Divergence, SmoothActivation, Solver};
+use crate::bijector::Bijector;
+use crate::bijector::residual::flat;
+use crate::conditioner::{check_context, linear};
+use crate::error::{Result, at_least, expect_valid};
+use crate::math::from_f64;
+
+/// The share of the log-determinant's error that decides a step. zuko allows it the same, 100 times
+/// that of `x`.
+const LOG_DET_WEIGHT: f64 = 0.01;
+
+/// Configuration of a [`Cnf`].
+///
+/// ```
+/// use burn_flows::bijector::{CnfConfig, Divergence, Solver};
+///
+/// let config = CnfConfig::new(64)
+///     .with_hidden(vec![128, 128])
+///     .with_training(Divergence::Hutchinson { probes: 1 })
+///     .with_solver(Solver::Rk4 { steps: 16 });
+/// assert!(config.validate().is_ok());
+/// assert!(CnfConfig::new(0).validate().is_err());
+/// ```
+#[derive(Config, Debug)]
+pub struct CnfConfig {
+    /// Values of an event.
+    pub features: usize,
+    /// Widths of the hidden layers.
+    #[config(default = "vec![64, 64]")]
+    pub hidden: Vec<usize>,
+    /// The activation between layers.
+    #[config(default = "SmoothActivation::Tanh")]
+    pub activation: SmoothActivation,
+    /// Frequencies by which the network sees the time, multiples of pi.
+    #[config(default = 3)]
+    pub frequencies: usize,
+    /// Width of the context; 0 for none.
+    #[config(default = 0)]
+    pub context: usize,
+    /// How the equation is solved.
+    #[config(default = "Solver::default()")]
+    pub solver: Solver,
+    /// The trace in training.
+    #[config(default = "Divergence::Exact")]
+    pub training: Divergence,
+    /// The trace in evaluation.
+    #[config(default = "Divergence::Exact")]
+    pub evaluation: Divergence,
+}
+
+/// A continuous layer, started as the identity.
+///
+/// Training here means: the layer's parameters are on an autodiff device and it is not frozen. With
+/// [`Divergence::Exact`] for both, training and evaluation give the same numbers.
+///
+/// # Shapes
+///
+/// - `[batch, features]`; or `[batch, event..]` of as many values
+/// - context `[batch, context]`, where the layer was built for one
+///
+/// # Numerics
+///
+/// Both directions are as good as the solver: a round trip misses what its steps miss. The adaptive
+/// one chooses them for every row by itself, so no row depends on the others. Where the
+/// log-determinant is wanted, its error decides too, so `inverse` and `inverse_with_log_det` take
+/// other steps to the same place, to the tolerance.
+///
+/// # Panics
+///
+/// If the event or the context has another size than the layer was built for.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::{bijector::{Bijector, CnfConfig}, testing::moved};
+///
+/// let device = Device::flex();
+/// let layer = moved(CnfConfig::new(2).with_hidden(vec![8]).init(&device), 1);
+/// let x = Tensor::<2>::from_data([[0.3, -1.0]], &device);
+/// let (z, log_det) = layer.forward(x.clone(), None);
+/// let (back, minus) = layer.inverse_with_log_det(z, None);
+/// assert!((back - x).abs().max().into_scalar::<f32>() < 1e-4);
+/// assert!((log_det + minus).abs().into_scalar::<f32>() < 1e-4);
+/// ```
+#[derive(Module, Debug)]
+pub struct Cnf {
+    layers: Vec<Linear>,
+    frequencies: Param<Tensor<1>>,
+    training: Param<Flag>,
+    #[module(skip)]
+    activation: SmoothActivation,
+    #[module(skip)]
+    solver: Solver,
+    #[module(skip)]
+    traces: Traces,
+}
+
+/// How the trace is found when.
+#[derive(Debug, Clone, Copy)]
+struct Traces {
+    training: Divergence,
+    evaluation: Divergence,
+}
+
+impl CnfConfig {
+    /// Says which field cannot be, and why.
+    pub fn validate(&self) -> Result<()> {
+        at_least("CnfConfig", "features", 1, self.features)?;
+        at_least("CnfConfig", "hidden", 1, self.hidden.len())?;
+        for &width in &self.hidden {
+            at_least("CnfConfig", "hidden", 1, width)?;
+        }
+        at_least("CnfConfig", "frequencies", 1, self.frequencies)?;
+        self.solver.validate()?;
+        self.training.validate()?;
+        self.evaluation.validate()
+    }
+
+    /// The layer.
+    ///
+    /// # Panics
+    ///
+    /// With the text of [`validate`](Self::validate).
+    pub fn init(&self, device: &Device) -> Cnf {
+        expect_valid(self.validate());
+        let inputs = 2 * self.frequencies + self.features + self.context;
+        let widths: Vec<usize> =
+            [inputs].into_iter().chain(self.hidden.clone()).chain([self.features]).collect();
+        let count = widths.len() - 1;
+        let layer = |(k, ends): (usize, &[usize])| linear(ends[0], ends[1], k + 1 == count, device);
+        let layers = widths.windows(2).enumerate().map(layer).collect();
+        let multiples = (1..=self.frequencies).map(|k| k as f64 * std::f64::consts::PI).collect();
+        let frequencies = from_f64(multiples, [self.frequencies], device);
+        let layer = Cnf::from_layers(layers, frequencies, self.activation, self.solver);
+        Cnf { traces: Traces { training: self.training, evaluation: self.evaluation }, ..layer }
+    }
+}
+
+impl Cnf {
+    /// The layer of these layers, the first of which takes the features of the time, the event and
+    /// the context in this order.
+    pub(crate) fn from_layers(
+        layers: Vec<Linear>,
+        frequencies: Tensor<1>,
+        activation: SmoothActivation,
+        solver: Solver,
+    ) -> Self {
+        Self {
+            layers,
+            frequencies: Param::from_tensor(frequencies).set_require_grad(false),
+            training: Param::from_bool(true),
+            activation,
+            solver,
+            traces: Traces { training: Divergence::Exact, evaluation: Divergence::Exact },
+        }
+    }
+
+    fn width(&self) -> usize {
+        let last = &self.layers[self.layers.len() - 1];
+        last.weight.lazy_shape()[1]
+    }
+
+    fn field(&self, context: Option<&Tensor<2>>) -> Field {
+        let first = self.layers[0].weight.val();
+        let (times, features) = (2 * self.frequencies.lazy_shape()[0], self.width());
+        let width = first.dims()[0] - times - features;
+        check_context("Cnf", width, context);
+        let part = |from: usize, count: usize| first.clone().narrow(0, from, count);
+        let bias = |layer: &Linear| layer.bias.as_ref().map(Param::val);
+        Field {
+            of_time: part(0, times),
+            of_x: part(times, features),
+            term: context.map(|c| c.clone().matmul(part(times + features, width))),
+            first_bias: bias(&self.layers[0]),
+            rest: self.layers[1..].iter().map(|l| (l.weight.val(), bias(l))).collect(),
+            frequencies: self.frequencies.val().unsqueeze_dim(0),
+            activation: self.activation,
+        }
+    }
+
+    /// Moves `x` from one time to another; with the log-determinant where it is wanted.
+    fn moved(
+        &self,
+        x: Tensor<2>,
+        context: Option<&Tensor<2>>,
+        way: [f64; 2],
+        with_log_det: bool,
+    ) -> (Tensor<2>, Option<Tensor<1>>) {
+        let field = self.field(context);
+        let plain = field.without_autodiff();
+        let [rows, features] = x.dims();
+        let training = self.training.is_enabled() && field.of_x.is_autodiff();
+        let Traces { training: trained, evaluation } = self.traces;
+        let divergence = if training { trained } else { evaluation };
+        let probes = if with_log_det { divergence.draw(&x, training) } else { None };
+        let rate = |field: &Field, t, state| match with_log_det {
+            true => field.augmented(t, state, probes.as_ref()),
+            false => field.velocity(t, state),
+        };
+        let options = (&x.device().without_autodiff(), x.dtype());
+        let mut weights = Tensor::ones([1, features], options);
+        let mut state = x;
+        if with_log_det {
+            let column = |rows: usize, value: f64| Tensor::full([rows, 1], value, options);
+            state = Tensor::cat(vec![state, column(rows, 0.0)], 1);
+            weights = Tensor::cat(vec![weights, column(1, LOG_DET_WEIGHT)], 1);
+        }
+        let in_graph = state.is_autodiff() || field.of_x.is_autodiff() || context_tracked(&field);
+        let start = state.clone().without_autodiff();
+        let (mut end, steps) =
+            self.solver.run(way, start, weights, |t, state| rate(&plain, t, state));
+        if in_graph {
+            end = self.solver.follow(&steps, state, |t, state| rate(&field, t, state));
+        }
+        let log_det = with_log_det.then(|| end.clone().narrow(1, features, 1).reshape([rows]));
+        (end.narrow(1, 0, features), log_det)
+    }
+}
+
+fn context_tracked(field: &Field) -> bool {
+    field.term.as_ref().is_some_and(Tensor::is_autodiff)
+}
+
+/// Data to latent, and back.
+const AHEAD: [f64; 2] = [0.0, 1.0];
+const BACK: [f64; 2] = [1.0, 0.0];
+
+impl<const D: usize> Bijector<D> for Cnf {
+    fn forward(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> (Tensor<D>, Tensor<1>) {
+        let dims = x.dims();
+        let x = flat("Cnf", self.width(), x);
+        let (z, log_det) = self.moved(x, context, AHEAD, true);
+        (z.reshape(dims), log_det.expect("asked for"))
+    }
+
+    fn inverse(&self, z: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<D> {
+        let dims = z.dims();
+        let z = flat("Cnf", self.width(), z);
+        self.moved(z, context, BACK, false).0.reshape(dims)
+    }
+
+    fn inverse_with_log_det(
+        &self,
+        z: Tensor<D>,
+        context: Option<&Tensor<2>>,
+    ) -> (Tensor<D>, Tensor<1>) {
+        let dims = z.dims();
+        let z = flat("Cnf", self.width(), z);
+        let (x, log_det) = self.moved(z, context, BACK, true);
+        (x.reshape(dims), log_det.expect("asked for"))
+    }
+}

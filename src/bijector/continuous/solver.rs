@@ -1,0 +1,340 @@
+//! Runge-Kutta methods whose steps are chosen for every row by itself.
+//!
+//! An adaptive method first runs outside any graph and notes its steps. What is differentiated is the
+//! method with these steps as constants: discretise, then optimise.
+//!
+//! Paper: Dormand, Prince (1980), A family of embedded Runge-Kutta formulae, Journal of Computational
+//! and Applied Mathematics 6, table 2 (RK5(4)7M); step control: Hairer, Nørsett, Wanner (1993),
+//! Solving Ordinary Differential Equations I, section II.4.
+
+use burn::tensor::{DType, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result, at_least};
+
+/// Where the stages of Dormand and Prince stand in a step.
+const NODES: [f64; 7] = [0.0, 0.2, 0.3, 0.8, 8.0 / 9.0, 1.0, 1.0];
+
+/// What each stage takes of those before it; the last row is the step itself.
+const STAGES: [&[f64]; 6] = [
+    &[1.0 / 5.0],
+    &[3.0 / 40.0, 9.0 / 40.0],
+    &[44.0 / 45.0, -56.0 / 15.0, 32.0 / 9.0],
+    &[19372.0 / 6561.0, -25360.0 / 2187.0, 64448.0 / 6561.0, -212.0 / 729.0],
+    &[9017.0 / 3168.0, -355.0 / 33.0, 46732.0 / 5247.0, 49.0 / 176.0, -5103.0 / 18656.0],
+    &[35.0 / 384.0, 0.0, 500.0 / 1113.0, 125.0 / 192.0, -2187.0 / 6784.0, 11.0 / 84.0],
+];
+
+/// The step of order 5 minus that of order 4.
+const ERROR: [f64; 7] = [
+    71.0 / 57600.0,
+    0.0,
+    -71.0 / 16695.0,
+    71.0 / 1920.0,
+    -17253.0 / 339_200.0,
+    22.0 / 525.0,
+    -1.0 / 40.0,
+];
+
+/// The first step, as a share of the way.
+const FIRST_STEP: f64 = 0.05;
+
+/// The next step aims at this share of the error allowed, and changes by at most these factors.
+const SAFETY: f64 = 0.9;
+const SHRINK: f64 = 0.2;
+const GROW: f64 = 5.0;
+
+/// The least error that is divided by.
+const LEAST_ERROR: f64 = 1e-8;
+
+/// The least tolerance, in units in the last place: rounding alone makes as much.
+const LEAST_UNITS: f64 = 20.0;
+
+/// A way of this many units in the last place has been gone.
+const ARRIVED_UNITS: f64 = 4.0;
+
+/// How a [`Cnf`](super::Cnf) solves its differential equation.
+///
+/// ```
+/// use burn_flows::bijector::Solver;
+///
+/// assert!(Solver::Rk4 { steps: 20 }.validate().is_ok());
+/// assert!(Solver::DormandPrince { atol: 0.0, rtol: 0.0, limit: 100 }.validate().is_err());
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Solver {
+    /// The classical method of order 4 with equal steps. It misses by the fourth power of a step, in
+    /// a round trip too.
+    Rk4 {
+        /// Steps, at least 1; each evaluates the network 4 times.
+        steps: usize,
+    },
+    /// The method of order 5 with steps as long as its error allows, for every row by itself.
+    DormandPrince {
+        /// Error of a step that is allowed of any size, positive.
+        atol: f64,
+        /// Error of a step relative to the size of an element, at least 0. Of both, 20 units in the
+        /// last place are allowed at least.
+        rtol: f64,
+        /// The most steps, at least 1. A row that has not arrived by then goes the rest in one step.
+        limit: usize,
+    },
+}
+
+impl Default for Solver {
+    fn default() -> Self {
+        Self::DormandPrince { atol: 1e-6, rtol: 1e-5, limit: 1000 }
+    }
+}
+
+/// A step of every row: where it begins, and how long it is; 0 for a row that rests. `[1 or batch, 1]`.
+pub(super) struct Step {
+    at: Tensor<2>,
+    length: Tensor<2>,
+}
+
+impl Solver {
+    /// Says which field cannot be, and why.
+    pub fn validate(&self) -> Result<()> {
+        match *self {
+            Self::Rk4 { steps } => at_least("Solver", "steps", 1, steps),
+            Self::DormandPrince { atol, rtol, limit } => {
+                if !(atol > 0.0 && atol.is_finite()) {
+                    let reason = format!("must be positive and finite, found {atol}");
+                    return Err(Error::config("Solver", "atol", reason));
+                }
+                if !(rtol >= 0.0 && rtol.is_finite()) {
+                    let reason = format!("must be at least 0 and finite, found {rtol}");
+                    return Err(Error::config("Solver", "rtol", reason));
+                }
+                at_least("Solver", "limit", 1, limit)
+            }
+        }
+    }
+
+    /// Where these rows are at time `to`, and the steps that led there, outside any graph. The error
+    /// of a column counts by its weight, `[1, width]`.
+    pub(super) fn run(
+        self,
+        [from, to]: [f64; 2],
+        y: Tensor<2>,
+        weights: Tensor<2>,
+        f: impl Fn(Tensor<2>, Tensor<2>) -> Tensor<2>,
+    ) -> (Tensor<2>, Vec<Step>) {
+        match self {
+            Self::Rk4 { steps } => {
+                let options = (&y.device().without_autodiff(), y.dtype());
+                let number = |value: f64| Tensor::<2>::full([1, 1], value, options);
+                let length = (to - from) / steps as f64;
+                let step = |index: usize| Step {
+                    at: number(from + length * index as f64),
+                    length: number(length),
+                };
+                let steps: Vec<Step> = (0..steps).map(step).collect();
+                (self.follow(&steps, y, f), steps)
+            }
+            Self::DormandPrince { atol, rtol, limit } => {
+                let unit = if y.dtype() == DType::F64 { f64::EPSILON } else { f32::EPSILON.into() };
+                let [atol, rtol] = [atol, rtol].map(|t| t.max(LEAST_UNITS * unit));
+                let control = Control { atol, rtol, weights, limit, arrived: ARRIVED_UNITS * unit };
+                adaptive([from, to], y, f, &control)
+            }
+        }
+    }
+
+    /// The state behind these steps.
+    pub(super) fn follow(
+        self,
+        steps: &[Step],
+        y: Tensor<2>,
+        f: impl Fn(Tensor<2>, Tensor<2>) -> Tensor<2>,
+    ) -> Tensor<2> {
+        steps.iter().fold(y, |y, Step { at, length }| match self {
+            Self::Rk4 { .. } => rk4(at, length, y, &f),
+            Self::DormandPrince { .. } => {
+                let first = f(at.clone(), y.clone());
+                dormand_prince(at, length, y, first, &f).0
+            }
+        })
+    }
+}
+
+fn rk4(
+    at: &Tensor<2>,
+    length: &Tensor<2>,
+    y: Tensor<2>,
+    f: &impl Fn(Tensor<2>, Tensor<2>) -> Tensor<2>,
+) -> Tensor<2> {
+    let half = length.clone() * 0.5;
+    let (middle, end) = (at.clone() + half.clone(), at.clone() + length.clone());
+    let k1 = f(at.clone(), y.clone());
+    let k2 = f(middle.clone(), y.clone() + k1.clone() * half.clone());
+    let k3 = f(middle, y.clone() + k2.clone() * half);
+    let k4 = f(end, y.clone() + k3.clone() * length.clone());
+    y + (k1 + (k2 + k3) * 2.0 + k4) * (length.clone() * (1.0 / 6.0))
+}
+
+/// One step, and its stages but for the last.
+fn dormand_prince(
+    at: &Tensor<2>,
+    length: &Tensor<2>,
+    y: Tensor<2>,
+    first: Tensor<2>,
+    f: &impl Fn(Tensor<2>, Tensor<2>) -> Tensor<2>,
+) -> (Tensor<2>, Vec<Tensor<2>>) {
+    let mut stages = vec![first];
+    for (index, weights) in STAGES.iter().enumerate() {
+        let next = y.clone() + weighted(&stages, weights) * length.clone();
+        if index + 1 == STAGES.len() {
+            return (next, stages);
+        }
+        stages.push(f(at.clone() + length.clone() * NODES[index + 1], next));
+    }
+    (y, stages)
+}
+
+/// The sum of stages by their weights, without those of weight 0.
+fn weighted(stages: &[Tensor<2>], weights: &[f64]) -> Tensor<2> {
+    let terms = stages.iter().zip(weights).filter(|(_, weight)| **weight != 0.0);
+    let terms = terms.map(|(stage, weight)| stage.clone() * *weight);
+    terms.reduce(|sum, term| sum + term).expect("a first stage of non-zero weight")
+}
+
+/// What decides how long a step is.
+struct Control {
+    atol: f64,
+    rtol: f64,
+    weights: Tensor<2>,
+    limit: usize,
+    arrived: f64,
+}
+
+fn adaptive(
+    [from, to]: [f64; 2],
+    mut y: Tensor<2>,
+    f: impl Fn(Tensor<2>, Tensor<2>) -> Tensor<2>,
+    control: &Control,
+) -> (Tensor<2>, Vec<Step>) {
+    let ([rows, _], way) = (y.dims(), (to - from).abs());
+    let sign = (to - from).signum();
+    let options = (&y.device(), y.dtype());
+    let mut gone = Tensor::<2>::zeros([rows, 1], options);
+    let mut length = Tensor::<2>::full([rows, 1], way * FIRST_STEP, options);
+    let place = |gone: &Tensor<2>| gone.clone() * sign + from;
+    let mut first = f(place(&gone), y.clone());
+    let mut steps = vec![];
+    for count in 1.. {
+        let left = gone.clone().neg() + way;
+        // A NaN has arrived, too.
+        let done = left.clone().greater_elem(control.arrived * way).bool_not();
+        if done.clone().all().into_scalar::<bool>() {
+            break;
+        }
+        let last = count > control.limit;
+        let tried = if last { left.clone() } else { length.min_pair(left) };
+        let tried = tried.mask_fill(done, 0.0);
+        let (at, signed) = (place(&gone), tried.clone() * sign);
+        let (next, mut stages) = dormand_prince(&at, &signed, y.clone(), first.clone(), &f);
+        let end = f(at.clone() + signed.clone(), next.clone());
+        stages.push(end.clone());
+        let error = weighted(&stages, &ERROR) * signed.clone();
+        let size = next.clone().abs().max_pair(y.clone().abs()) * control.rtol + control.atol;
+        let error = (error * control.weights.clone() * size.recip()).square().mean_dim(1).sqrt();
+        // A NaN is taken: no shorter step would mend it.
+        let refused = error.clone().greater_elem(1.0);
+        let refused = if last { refused.clone().bool_and(refused.bool_not()) } else { refused };
+
+        let wide = refused.clone().expand(y.dims());
+        y = next.mask_where(wide.clone(), y);
+        first = end.mask_where(wide, first);
+        gone = gone + tried.clone().mask_fill(refused.clone(), 0.0);
+        steps.push(Step { at, length: signed.mask_fill(refused, 0.0) });
+        let factor = error.clamp_min(LEAST_ERROR).powf_scalar(-0.2) * SAFETY;
+        length = tried * factor.clamp(SHRINK, GROW);
+    }
+    (y, steps)
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, TensorData};
+
+    use super::*;
+
+    fn tensor(values: &[f64], shape: [usize; 2]) -> Tensor<2> {
+        let data = TensorData::new(values.to_vec(), shape);
+        Tensor::from_data(data, (&Device::flex(), DType::F64))
+    }
+
+    fn host(x: Tensor<2>) -> Vec<f64> {
+        x.into_data().try_to_vec_as().unwrap()
+    }
+
+    /// `y' = y cos(9 t)`, so that `y(1) = y(0) exp(sin(9) / 9)`.
+    fn field(t: Tensor<2>, y: Tensor<2>) -> Tensor<2> {
+        y * (t * 9.0).cos()
+    }
+
+    fn run(solver: Solver, way: [f64; 2], y: Tensor<2>) -> (Tensor<2>, Vec<Step>) {
+        solver.run(way, y, tensor(&[1.0], [1, 1]), field)
+    }
+
+    fn error(solver: Solver, way: [f64; 2], start: &[f64]) -> f64 {
+        let y = tensor(start, [start.len(), 1]);
+        let (end, steps) = run(solver, way, y.clone());
+        let found = host(solver.follow(&steps, y, field));
+        assert_eq!(host(end), found, "the steps lead where the search ended");
+        let growth = (way[1] - way[0]) * 9f64.sin() / 9.0;
+        let expected = start.iter().map(|y| y * growth.exp());
+        found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
+    }
+
+    #[test]
+    fn the_stages_and_weights_add_up() {
+        for (row, node) in STAGES.iter().zip(&NODES[1..]) {
+            assert!((row.iter().sum::<f64>() - node).abs() < 1e-14);
+        }
+        assert!(ERROR.iter().sum::<f64>().abs() < 1e-16);
+    }
+
+    #[test]
+    fn errors_fall_as_the_orders_say() {
+        let rk4 = |steps| error(Solver::Rk4 { steps }, [0.0, 1.0], &[1.0, -2.0]);
+        let ratio = rk4(20) / rk4(40);
+        assert!((12.0..24.0).contains(&ratio), "{ratio}");
+        let adaptive = |tolerance| {
+            let solver = Solver::DormandPrince { atol: tolerance, rtol: tolerance, limit: 9999 };
+            [[0.0, 1.0], [1.0, 0.0]].map(|way| error(solver, way, &[1.0, -2.0]))
+        };
+        for tolerance in [1e-4, 1e-8, 1e-12] {
+            for error in adaptive(tolerance) {
+                assert!(error < 10.0 * tolerance, "{error:e} of {tolerance:e}");
+            }
+        }
+        assert!(adaptive(1e-4)[0] > 1e-9, "a loose tolerance takes long steps");
+    }
+
+    #[test]
+    fn a_limit_ends_and_a_nan_ends() {
+        let solver = Solver::DormandPrince { atol: 1e-12, rtol: 1e-12, limit: 3 };
+        let y = tensor(&[1.0, f64::NAN], [2, 1]);
+        let (end, steps) = run(solver, [0.0, 1.0], y);
+        assert_eq!(steps.len(), 4);
+        let found = host(end);
+        assert!(found[0].is_finite() && found[1].is_nan());
+    }
+
+    #[test]
+    fn rows_choose_their_own_steps() {
+        let solver = Solver::DormandPrince { atol: 1e-9, rtol: 0.0, limit: 999 };
+        let run = |start: &[f64]| {
+            let y = tensor(start, [start.len(), 1]);
+            host(run(solver, [0.0, 1.0], y).0)
+        };
+        let together = run(&[1e-3, 5.0, 1e4]);
+        for (at, start) in [1e-3, 5.0, 1e4].into_iter().enumerate() {
+            assert_eq!(run(&[start])[0], together[at]);
+        }
+    }
+}
