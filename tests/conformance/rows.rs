@@ -46,6 +46,8 @@ rows! {
     triangular_size_1: TriangularLinearConfig::new(1).init(&DEVICE), Suite::new([3, 1]).without(Check::Gradients); // one direction, and nothing below the diagonal
     triangular_size_4: TriangularLinearConfig::new(4).init(&DEVICE), [3, 4];
     triangular_image: LinearMap::new(TriangularMatrix::identity(3, &DEVICE)), [2, 3, 2, 1];
+    lu_context: lu(3).with_context(Noise::seeded(1).normal([2, 3], &DEVICE)), Suite::new([3, 3]).with_context(2);
+    lu_context_image: LinearMap::new(LuFactors::identity(2, &DEVICE)).with_context(Noise::seeded(1).normal([1, 2], &DEVICE)), Suite::new([3, 2, 2, 1]).with_context(1);
     lu_image: lu(3), [2, 3, 2, 1];
     lu_permuted: LinearMap::new(LuFactors::identity(4, &DEVICE).transposed().permuted(Permutation::random(4, 1, &DEVICE))), [3, 4];
     dense_size_1: DenseLinearConfig::new(1).init(&DEVICE), [3, 1];

@@ -150,6 +150,8 @@ panics! {
     lu_inverse: lu().inverse(zeros(WIDE), None) => "LuLinear: expected shape [batch, 3], found [2, 4]";
     lu_log_det: lu().log_det_jacobian(zeros(WIDE), None) => "LuLinear: expected shape [batch, 3], found [2, 4]";
     lu_bias: LinearMap::new(factors()).with_bias(zeros([1])) => "LuLinear: expected bias [3], found [1]";
+    lu_context: LinearMap::new(factors()).with_context(zeros([2, 2])) => "LuLinear: expected context [2, 3], found [2, 2]";
+    lu_context_missing: lu().with_context(zeros([2, 3])).forward(zeros([1, 3]), None) => "LuLinear: expected a context of width 2, found none";
     lu_factors: LuFactors::from_weights(zeros([3, 2]), zeros([3]), None) => "LuFactors: expected factors [3, 3], found [3, 2]";
     lu_diagonal: LuFactors::from_weights(zeros([3, 3]), zeros([1]), None) => "LuFactors: expected diagonal [3], found [1]";
     lu_sign: LuFactors::from_weights(zeros([3, 3]), zeros([3]), Some(zeros([2]))) => "LuFactors: expected sign [3], found [2]";

@@ -396,8 +396,10 @@ pub fn nflows_glow(reference: &Reference) -> Result<Report, String> {
 fn flowjax_options(reference: &Reference) -> flowjax::Options {
     let options = flowjax::Options::new();
     let (width, slope) = (options.min_width, options.min_slope);
+    let symmetric = reference.argument("interval").map(|end| [-end, end]);
+    let interval = reference.pair("interval").or(symmetric);
     options
-        .with_interval(reference.argument("interval").map(|end| [-end, end]))
+        .with_interval(interval)
         .with_min_width(reference.argument("min_width").unwrap_or(width))
         .with_min_slope(reference.argument("min_derivative").unwrap_or(slope))
 }

@@ -133,6 +133,13 @@ impl Reference {
         self.number_behind(&format!("{key}="))
     }
 
+    /// The two numbers in brackets behind `key=` in the constructor.
+    pub fn pair(&self, key: &str) -> Option<[f64; 2]> {
+        let rest = self.constructor().split_once(&format!("{key}=("))?.1;
+        let (low, high) = rest[..rest.find(')')?].split_once(',')?;
+        Some([low.trim().parse().ok()?, high.trim().parse().ok()?])
+    }
+
     /// The list behind `key=` in the constructor.
     pub fn list(&self, key: &str) -> Option<Vec<usize>> {
         let rest = self.constructor().split_once(&format!("{key}=["))?.1;

@@ -1,13 +1,14 @@
 //! A linear map by an invertible matrix, however that is parameterised.
 //!
-//! forward   z = W x + b, per pixel
+//! forward   z = W x + b + V c, per pixel          c the context, where there is one
 //! log-det   (height * width) * ln |det W|
-//! inverse   x = W^-1 (z - b)
+//! inverse   x = W^-1 (z - b - V c)
 
 use burn::module::{Module, ModuleDisplay, Param};
 use burn::tensor::Tensor;
 
 use crate::bijector::{Bijector, Trace, check_weights, check_width};
+use crate::conditioner::check_context;
 use crate::math::{event_len, repeat_batch};
 
 /// A square matrix with an inverse and a log-determinant: what a [`LinearMap`] is made of.
@@ -69,10 +70,11 @@ pub trait InvertibleMatrix: Module + ModuleDisplay + Sync {
 /// # Shapes
 ///
 /// - `[batch, features]`, or `[batch, channels, height, width]`; the same on both sides
+/// - context `[batch, context]`, where the layer has weights for one
 ///
 /// # Panics
 ///
-/// If the event has another width than the matrix.
+/// If the event has another width than the matrix, or the context than its weights.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -88,12 +90,13 @@ pub trait InvertibleMatrix: Module + ModuleDisplay + Sync {
 pub struct LinearMap<M: InvertibleMatrix> {
     matrix: M,
     bias: Option<Param<Tensor<1>>>,
+    context: Option<Param<Tensor<2>>>,
 }
 
 impl<M: InvertibleMatrix> LinearMap<M> {
     /// The layer of this matrix, without a bias.
     pub fn new(matrix: M) -> Self {
-        Self { matrix, bias: None }
+        Self { matrix, bias: None, context: None }
     }
 
     /// The same matrix with a learned shift behind it.
@@ -106,16 +109,50 @@ impl<M: InvertibleMatrix> LinearMap<M> {
         Self { bias: Some(Param::from_tensor(bias)), ..self }
     }
 
+    /// The same with a shift by a linear map of the context, whose weights are `[context, features]`.
+    ///
+    /// # Panics
+    ///
+    /// If there are no weights, or not one per context for every feature.
+    ///
+    /// ```
+    /// use burn::tensor::{Device, Tensor};
+    /// use burn_flows::bijector::{Bijector, LinearMap, LuFactors};
+    ///
+    /// let device = Device::flex();
+    /// let weights = Tensor::from_data([[10.0, 0.0], [0.0, 100.0]], &device);
+    /// let layer = LinearMap::new(LuFactors::identity(2, &device)).with_context(weights);
+    /// let context = Tensor::from_data([[1.0, 2.0]], &device);
+    /// let (z, _) = layer.forward(Tensor::<2>::zeros([1, 2], &device), Some(&context));
+    /// assert_eq!(z.into_data().try_to_vec_as::<f32>().unwrap(), [10.0, 200.0]);
+    /// ```
+    pub fn with_context(self, weights: Tensor<2>) -> Self {
+        let [width, _] = weights.dims();
+        check_weights(M::LAYER, "context", [width.max(1), self.matrix.size()], &weights);
+        Self { context: Some(Param::from_tensor(weights)), ..self }
+    }
+
     /// The matrix.
     pub fn matrix(&self) -> &M {
         &self.matrix
     }
 
-    /// The bias, broadcastable over events.
-    fn shift<const D: usize>(&self) -> Option<Tensor<D>> {
+    /// Bias and context, broadcastable over events.
+    fn shift<const D: usize>(&self, context: Option<&Tensor<2>>) -> Option<Tensor<D>> {
+        let size = self.matrix.size();
+        let bias = self.bias.as_ref().map(|bias| bias.val().reshape([1, size]));
+        let term = self.context.as_ref().and_then(|weights| {
+            let weights = weights.val();
+            check_context(M::LAYER, weights.dims()[0], context);
+            Some(context?.clone().matmul(weights))
+        });
+        let shift: Tensor<2> = match (bias, term) {
+            (Some(bias), Some(term)) => bias + term,
+            (bias, term) => bias.or(term)?,
+        };
         let mut shape = [1; D];
-        shape[1] = self.matrix.size();
-        self.bias.as_ref().map(|bias| bias.val().reshape(shape))
+        shape[..2].copy_from_slice(&shift.dims());
+        Some(shift.reshape(shape))
     }
 
     fn check<const D: usize>(&self, x: &Tensor<D>) {
@@ -145,20 +182,20 @@ fn mixed<const D: usize>(matrix: Tensor<2>, x: Tensor<D>) -> Tensor<D> {
 }
 
 impl<const D: usize, M: InvertibleMatrix> Bijector<D> for LinearMap<M> {
-    fn forward(&self, x: Tensor<D>, _context: Option<&Tensor<2>>) -> (Tensor<D>, Tensor<1>) {
+    fn forward(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> (Tensor<D>, Tensor<1>) {
         self.check(&x);
         let log_det = self.log_det(&x);
         let z = mixed(self.matrix.matrix(), x);
-        let z = match self.shift() {
+        let z = match self.shift(context) {
             Some(shift) => z + shift,
             None => z,
         };
         (z, log_det)
     }
 
-    fn inverse(&self, z: Tensor<D>, _context: Option<&Tensor<2>>) -> Tensor<D> {
+    fn inverse(&self, z: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<D> {
         self.check(&z);
-        let z = match self.shift() {
+        let z = match self.shift(context) {
             Some(shift) => z - shift,
             None => z,
         };

@@ -28,6 +28,7 @@
 //! | `{chain}.bijections[1].loc` | `[layers, features]` |
 //! | `{chain}.bijections[1].triangular.weight.args[0]` | `[layers, features, features]` |
 //! | `{chain}.bijections[1].triangular.scale.args[0]` | `[layers, features, 1]` |
+//! | `{chain}.bijections[2].module.weight`, with a condition | `[layers, features, condition]` |
 //!
 //! for planar flows `{chain}.bijections[0].params` `[layers, 2 features + 1]`, or the
 //! `.conditioner.layers[k]` as above, and for block neural autoregressive flows
@@ -39,7 +40,8 @@
 //! | `{chain}.bijections[0].bijection.layers[k][0].bias` | `[layers, out]` |
 //! | `{chain}.bijections[0].bijection.cond_linear.weight` | `[layers, out, context]` |
 //!
-//! The permutations of a triangular spline flow stand at `bijections[2]`. `{chain}` is
+//! The permutations of a triangular spline flow stand at `bijections[2]`, with a condition at
+//! `bijections[3]`. `{chain}` is
 //! `bijection.bijection.bijection` for a flow made with `invert=True`, the default, and
 //! `bijection.bijection` for `invert=False`. With two features FlowJAX flips them after every layer and
 //! saves no permutation.
@@ -178,7 +180,7 @@ pub fn coupling_flow(
     options: &Options,
     device: &Device,
 ) -> Result<Flow<AnyBijector, DiagNormal<2>>> {
-    let chain = Chain { probe: COUPLING.weight(0), permutation: 1 };
+    let chain = Chain { probe: COUPLING.weight(0), permutation: 1, features: |_| None };
     flow(dict, &chain, device, |chain, index, layers, features| {
         let dense = |k| Dense::read_stacked(chain, &COUPLING.layer(k), "weight", index, layers);
         let rest = (1..COUPLING.depth(chain)).map(dense).collect::<Result<_>>()?;
@@ -233,7 +235,7 @@ pub fn masked_autoregressive_flow(
     options: &Options,
     device: &Device,
 ) -> Result<Flow<AnyBijector, DiagNormal<2>>> {
-    let chain = Chain { probe: AUTOREGRESSIVE.weight(0), permutation: 1 };
+    let chain = Chain { probe: AUTOREGRESSIVE.weight(0), permutation: 1, features: |_| None };
     flow(dict, &chain, device, |chain, index, layers, features| {
         let layer = |k| {
             let part = AUTOREGRESSIVE.layer(k);
@@ -292,13 +294,15 @@ struct Chain {
     probe: String,
     /// Which of the bijections of a layer is the permutation.
     permutation: usize,
+    /// How many features there are, by the shape of that tensor, where it says so.
+    features: fn(&[usize]) -> Option<usize>,
 }
 
 /// A flow of equal layers, each with a permutation behind it, in the direction in which FlowJAX runs
 /// them. `read` makes layer `index` of so many, of so many features.
 fn flow(
     dict: &StateDict,
-    Chain { probe, permutation }: &Chain,
+    Chain { probe, permutation, features }: &Chain,
     device: &Device,
     read: impl Fn(&Scope<'_>, usize, usize, usize) -> Result<AnyBijector>,
 ) -> Result<Flow<AnyBijector, DiagNormal<2>>> {
@@ -307,7 +311,8 @@ fn flow(
         let inner = scope.within("bijection.bijection.bijection");
         let inverted = !direct.has(probe);
         let chain = if inverted { inner } else { direct };
-        let layers = match chain.tensor(probe, None)?.shape() {
+        let shape = chain.tensor(probe, None)?.shape();
+        let layers = match shape {
             &[layers, ..] if layers > 0 => layers,
             found => {
                 return Err(chain.wrong(probe, format!("needs a layer, found shape {found:?}")));
@@ -315,7 +320,11 @@ fn flow(
         };
         let permutation = chain.within(&format!("bijections[{permutation}]"));
         let permutations = permutations(&permutation, layers)?;
-        let features = permutations.as_ref().map_or(2, |orders| orders[0].len());
+        // One feature has no order, and two are flipped.
+        let features = match &permutations {
+            Some(orders) => orders[0].len(),
+            None => features(shape).filter(|features| *features < 2).unwrap_or(2),
+        };
         let mut stack = Vec::with_capacity(2 * layers);
         for index in 0..layers {
             stack.push(read(&chain, index, layers, features)?);
@@ -325,7 +334,9 @@ fn flow(
                 }
                 None => Permutation::reverse(features, device),
             };
-            stack.push(AnyBijector::Permutation(order));
+            if features > 1 {
+                stack.push(AnyBijector::Permutation(order));
+            }
         }
         let layer = if inverted {
             AnyBijector::Stack(stack)

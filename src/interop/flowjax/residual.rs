@@ -65,30 +65,38 @@ pub fn planar_flow(
     let conditioner = format!("{CONDITIONER}[0].weight");
     let conditional = dict.names().any(|name| name.ends_with(&conditioner));
     let probe = if conditional { conditioner } else { PLANAR.to_string() };
-    flow(dict, &Chain { probe, permutation: 1 }, device, |chain, index, layers, features| {
-        let count = 2 * features + 1;
-        if !conditional {
-            let all = chain.floats(PLANAR, &[layers, count])?;
-            let part = |from: usize, length: usize| {
-                let at = index * count + from;
-                from_f64(all[at..at + length].to_vec(), [length], device)
+    flow(
+        dict,
+        &Chain { probe, permutation: 1, features: |_| None },
+        device,
+        |chain, index, layers, features| {
+            let count = 2 * features + 1;
+            if !conditional {
+                let all = chain.floats(PLANAR, &[layers, count])?;
+                let part = |from: usize, length: usize| {
+                    let at = index * count + from;
+                    from_f64(all[at..at + length].to_vec(), [length], device)
+                };
+                let (weight, direction) = (part(0, features), part(features, features));
+                let bias = part(2 * features, 1);
+                let layer = Planar::from_weights(weight, direction, bias, activation, constraint);
+                return Ok(AnyBijector::Planar(layer));
+            }
+            let depth =
+                (0..).take_while(|k| chain.has(&format!("{CONDITIONER}[{k}].weight"))).count();
+            let dense = |k| {
+                Dense::read_stacked(chain, &format!("{CONDITIONER}[{k}]"), "weight", index, layers)
             };
-            let (weight, direction) = (part(0, features), part(features, features));
-            let bias = part(2 * features, 1);
-            let layer = Planar::from_weights(weight, direction, bias, activation, constraint);
-            return Ok(AnyBijector::Planar(layer));
-        }
-        let depth = (0..).take_while(|k| chain.has(&format!("{CONDITIONER}[{k}].weight"))).count();
-        let dense =
-            |k| Dense::read_stacked(chain, &format!("{CONDITIONER}[{k}]"), "weight", index, layers);
-        let rest = (1..depth).map(dense).collect::<Result<_>>()?;
-        let network = Plain::new(dense(0)?, rest)?;
-        network.output.expect(count, network.output.inputs())?;
-        let context = network.input.inputs();
-        let mlp = network.mlp(&options.activation, 0, device);
-        let layer = Planar::of_network(mlp, [context, features], activation, constraint, device);
-        Ok(AnyBijector::Planar(layer))
-    })
+            let rest = (1..depth).map(dense).collect::<Result<_>>()?;
+            let network = Plain::new(dense(0)?, rest)?;
+            network.output.expect(count, network.output.inputs())?;
+            let context = network.input.inputs();
+            let mlp = network.mlp(&options.activation, 0, device);
+            let layer =
+                Planar::of_network(mlp, [context, features], activation, constraint, device);
+            Ok(AnyBijector::Planar(layer))
+        },
+    )
 }
 
 /// `block_neural_autoregressive_flow` with its default activation and a `Normal` or
@@ -121,7 +129,7 @@ pub fn block_neural_autoregressive_flow(
     let bias = |k: usize| format!("{BLOCKS}.layers[{k}][0].bias");
     flow(
         dict,
-        &Chain { probe: bias(0), permutation: 1 },
+        &Chain { probe: bias(0), permutation: 1, features: |_| None },
         device,
         |chain, index, layers, features| {
             let depth = (0..).take_while(|&k| chain.has(&bias(k))).count();

@@ -15,9 +15,11 @@ use crate::univariate::AnyUnivariate;
 /// Where a layer has its splines and its triangular map.
 const SPLINES: &str = "bijections[0].inner.bijection";
 const LINEAR: &str = "bijections[1]";
+/// And the weights of its condition, if it has one.
+const CONDITION: &str = "bijections[2].module.weight";
 
-/// `triangular_spline_flow` without a condition, with the base of a
-/// [`coupling_flow`](super::coupling_flow); `tanh_max_val` is not saved and 3 by default.
+/// `triangular_spline_flow`, with the base of a [`coupling_flow`](super::coupling_flow); `tanh_max_val`
+/// is not saved and 3 by default.
 ///
 /// Every layer is a spline of every feature between a [`LeakyTanh`] and its inverse, and a triangular
 /// linear map.
@@ -58,7 +60,12 @@ pub fn triangular_spline_flow(
     device: &Device,
 ) -> Result<Flow<AnyBijector, DiagNormal<2>>> {
     let tanh = LeakyTanh::new(tanh_max_val)?;
-    let chain = Chain { probe: format!("{SPLINES}.x_pos.arr"), permutation: 2 };
+    let conditional = dict.names().any(|name| name.ends_with(CONDITION));
+    let chain = Chain {
+        probe: format!("{SPLINES}.x_pos.arr"),
+        permutation: if conditional { 3 } else { 2 },
+        features: |shape| shape.get(1).copied(),
+    };
     flow(dict, &chain, device, |chain, index, layers, features| {
         let splines = splines(chain, index, [layers, features], options, device)?;
         let back = Inverse::new(vec![AnyBijector::LeakyTanh(tanh.clone())]);
@@ -113,5 +120,13 @@ fn triangular(
     let entries = from_f64(entries, [features, features], device);
     let scale = from_f64(row("triangular.scale.args[0]", &[features, 1])?, [features], device);
     let shift = from_f64(row("loc", &[features])?, [features], device);
-    Ok(LinearMap::new(TriangularMatrix::from_weights(entries, scale)).with_bias(shift))
+    let layer = LinearMap::new(TriangularMatrix::from_weights(entries, scale)).with_bias(shift);
+    if !chain.has(CONDITION) {
+        return Ok(layer);
+    }
+    let (weights, [_, _, width]) = chain.floats_of_rank(CONDITION)?;
+    chain.floats(CONDITION, &[layers, features, width])?;
+    let own = &weights[index * features * width..][..features * width];
+    let columns = (0..width).flat_map(|k| own[k..].iter().step_by(width)).copied().collect();
+    Ok(layer.with_context(from_f64(columns, [width, features], device)))
 }

@@ -124,6 +124,8 @@ pub enum Layer {
     CoupledSpline {
         /// `tails` and `tail_bound`, there `LinearTails { bound: 3.0 }`; `tails=None` is
         /// `Interval { low: 0.0, high: 1.0 }`.
+        ///
+        /// Angles are those of `[-bound, bound]` there; here one turns on outside.
         domain: SplineDomain,
     },
     /// `CircularCoupledRationalQuadraticSpline`.
