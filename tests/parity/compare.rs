@@ -16,6 +16,8 @@ use crate::report::{Report, max_error, size};
 pub const VALUE: f64 = 1e-9;
 /// Relative to magnitude, for gradients and inverses.
 const DERIVED: f64 = 1e-7;
+/// Relative to magnitude, for the gradient of `x` by an adjoint equation.
+const ADJOINT: f64 = 5e-3;
 /// On top of what a library's numerical inverse misses by itself.
 const NUMERICAL_INVERSE: f64 = 1e-6;
 /// How often that is allowed of `x`: it is known of a few rows, and where a map is flat, a small miss
@@ -154,24 +156,27 @@ pub fn flow<const D: usize, S: Subject<D>>(
     reference: &Reference,
     build: impl Fn(&StateDict, &Device) -> burn_flows::Result<S>,
 ) -> Result<Report, String> {
-    within(reference, build, &Tolerances { value: VALUE, derived: DERIVED })
+    within(reference, build, &Tolerances { value: VALUE, derived: DERIVED, of_weights: true })
 }
 
-/// The same for a library that solves its forward direction numerically too: everything is compared
-/// to what its own round trip misses.
+/// The same for a library that solves its forward direction numerically too: values are compared
+/// to ten times what its own round trip misses. It evaluates without gradients of its weights, and its adjoint
+/// runs back over kinks of the activation in steps that nothing controls: a tolerance 100 times as
+/// tight there moves its gradient of `x` by 1.3e-3.
 pub fn solution<const D: usize, S: Subject<D>>(
     reference: &Reference,
     build: impl Fn(&StateDict, &Device) -> burn_flows::Result<S>,
 ) -> Result<Report, String> {
     let missed = reference.inverse_error(DERIVED).ok_or("no round trip error is stated")?;
-    let allowed = missed + NUMERICAL_INVERSE;
-    within(reference, build, &Tolerances { value: allowed, derived: allowed })
+    let allowed = INVERSE_FACTOR * missed + NUMERICAL_INVERSE;
+    within(reference, build, &Tolerances { value: allowed, derived: ADJOINT, of_weights: false })
 }
 
-/// Relative to magnitude: of values, of gradients.
+/// Relative to magnitude: of values, and of gradients where the file has some.
 struct Tolerances {
     value: f64,
     derived: f64,
+    of_weights: bool,
 }
 
 fn within<const D: usize, S: Subject<D>>(
@@ -190,7 +195,9 @@ fn within<const D: usize, S: Subject<D>>(
     let trained = built(&state, &tracked)?.map(&mut Evaluating);
     let gradients = gradients(reference, &trained, tolerances, &mut report)?;
     let weights = |state: &StateDict| Ok(flatten(&built(state, &DEVICE)?));
-    parameters(reference, &state, &gradients, weights, tolerances, &mut report)?;
+    if tolerances.of_weights {
+        parameters(reference, &state, &gradients, weights, &mut report)?;
+    }
 
     // Built anew: a cast would reach running statistics through a clone.
     let single = cast(built(&state, &DEVICE)?, DType::F32);
@@ -267,6 +274,8 @@ fn values<const D: usize, S: Subject<D>>(
         true => floats("io.logabsdet2")?,
         false => floats("io.logabsdet")?.iter().map(|log_det| -log_det).collect(),
     };
+    // Where both directions are solved alike, what is said of one holds of the other.
+    let of_log_det2 = if tolerances.value > VALUE { "logabsdet" } else { "logabsdet2" };
     let mut unstated = false;
     for (what, found, expected, sidecar, tolerance) in [
         ("z", S::numbers(z), S::numbers(flow.latents(reference, "io.z")?), "z", tolerances.value),
@@ -274,7 +283,7 @@ fn values<const D: usize, S: Subject<D>>(
         ("log_prob", numbers(log_prob), floats("io.log_prob")?, "log_prob", tolerances.value),
         ("x2", numbers(x2), floats(x2_name)?, "x2", inverse),
         ("x2 alone", numbers(x2_alone), floats(x2_name)?, "x2", inverse),
-        ("log_det2", numbers(log_det2), expected_log_det2, "logabsdet2", inverse),
+        ("log_det2", numbers(log_det2), expected_log_det2, of_log_det2, inverse),
     ] {
         if precision == DType::F64 {
             report.values(what, &found, &expected, tolerance);
@@ -362,7 +371,6 @@ fn parameters(
     state: &StateDict,
     gradients: &[f64],
     weights: impl Fn(&StateDict) -> Result<Vec<f64>, String>,
-    tolerances: &Tolerances,
     report: &mut Report,
 ) -> Result<(), String> {
     let norm = |values: &[f64]| dot(values, values).sqrt();
@@ -402,14 +410,14 @@ fn parameters(
             let relative = if miss == 0.0 { 0.0 } else { miss / scale };
             error = if relative.is_nan() { f64::NAN } else { error.max(relative) };
         }
-        if error.is_nan() || error > tolerances.derived {
-            report.add(format!("gradient of {name}"), error, tolerances.derived);
+        if error.is_nan() || error > DERIVED {
+            report.add(format!("gradient of {name}"), error, DERIVED);
         }
         worst = worst.max(error);
         count += 1;
     }
     if count > 0 {
-        report.add(format!("gradients of {count} weights"), worst, tolerances.derived);
+        report.add(format!("gradients of {count} weights"), worst, DERIVED);
     }
     Ok(())
 }
