@@ -6,7 +6,7 @@
 //! | module | library | whole stacks | single layers |
 //! | --- | --- | --- | --- |
 //! | [`nflows`] | nflows 0.14 | [`nflows::flow`], [`nflows::glow`] | coupling, MAF, ActNorm, BatchNorm, linear (LU, QR, SVD, Householder, plain), permutation |
-//! | [`zuko`] | zuko 1.6 | [`zuko::real_nvp`], [`zuko::maf`], [`zuko::nsf`], [`zuko::ncsf`] | coupling, autoregressive and elementwise of any scalar map |
+//! | [`zuko`] | zuko 1.6 | [`zuko::real_nvp`], [`zuko::maf`], [`zuko::nsf`], [`zuko::ncsf`], [`zuko::bpf`], [`zuko::sospf`], [`zuko::naf`], [`zuko::unaf`], [`zuko::gf`] | coupling, autoregressive and elementwise of any scalar map |
 //! | [`normflows`] | normflows 1.7 | [`normflows::flow`], [`normflows::multiscale`] | masked affine, coupling block, MAF, Glow block, permute, LU, ActNorm |
 //! | [`flowjax`] | FlowJAX 19 | [`flowjax::coupling_flow`], [`flowjax::masked_autoregressive_flow`], [`flowjax::triangular_spline_flow`] | |
 //!
