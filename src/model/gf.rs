@@ -63,7 +63,7 @@ pub type GfStep = (Option<Rotation>, Elementwise<Gaussianization>);
 /// let device = Device::flex();
 /// let flow: Gf = GfConfig::new(4).with_context(2).init(&device);
 /// let context = Tensor::<2>::ones([5, 2], &device);
-/// let x = flow.sample_given_seeded(1, &context, 1);
+/// let x = flow.sample_given(5, &context);
 /// assert_eq!(flow.log_prob_given(x, &context).dims(), [5]);
 /// ```
 pub type Gf = Flow<Vec<GfStep>, StandardNormal<2>>;

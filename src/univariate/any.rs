@@ -24,6 +24,7 @@ use crate::error::Result;
 /// ```
 #[derive(Module, Debug)]
 #[non_exhaustive]
+#[allow(clippy::large_enum_variant, reason = "burn has no Module for Box")]
 pub enum AnyUnivariate {
     /// [`Additive`].
     Additive(Additive),

@@ -86,6 +86,12 @@ fn a_wrong_number_anywhere_fails() {
             "network.2.weight",
         ),
         ("zuko/unaf.safetensors", "grad_io.x", 1e-5, "gradient of x"),
+        (
+            "zuko/unaf_training.safetensors",
+            "grad.transform.transforms.0.univariate.integrand.2.weight",
+            1e-4,
+            "integrand.2.weight",
+        ),
         ("zuko/ncsf.safetensors", "grad_io.x", 1e-5, "gradient of x"),
         ("normflows/maf.safetensors", "io.logabsdet2", 1e-5, "log_det2 "),
         ("flowjax/maf_affine_context.safetensors", "io.log_prob", 1e-7, "log_prob "),

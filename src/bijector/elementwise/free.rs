@@ -14,7 +14,8 @@ use crate::conditioner::{Conditioner, Mlp, MlpConfig, check_context};
 use crate::math::event_len;
 use crate::univariate::Univariate;
 
-/// A univariate map of every element, with parameters of its own, started as the identity.
+/// A univariate map of every element, with parameters of its own, started at zero: the identity, or a map
+/// close to it.
 ///
 /// # Shapes
 ///
@@ -46,7 +47,7 @@ pub struct Elementwise<U> {
 }
 
 impl<U: Univariate> Elementwise<U> {
-    /// The map of `elements` elements with parameters of zero, the identity.
+    /// The map of `elements` elements with parameters of zero.
     ///
     /// # Panics
     ///

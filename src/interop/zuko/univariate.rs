@@ -140,7 +140,7 @@ impl Univariate {
                     .with_floor(GAUSSIANIZATION_FLOOR);
                 config.validate()?;
                 let map = AnyUnivariate::Gaussianization(config.init());
-                (params % 2 == 0).then(|| in_order(map, &[params / 2; 2]))
+                params.is_multiple_of(2).then(|| in_order(map, &[params / 2; 2]))
             }
             Self::Neural => {
                 let layers = stacked(layer, "univariate.network", params, device)?;
