@@ -83,6 +83,7 @@ mod solve;
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod trace;
 #[cfg(feature = "train")]
 pub mod train;
 pub mod univariate;

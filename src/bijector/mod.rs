@@ -84,6 +84,9 @@ pub use unconditional::Unconditional;
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;
 
+use crate::trace::Layer;
+pub use crate::trace::Trace;
+
 /// A bijection between data `x` and latent `z`, both `[batch, event..]` of rank `D`.
 ///
 /// `forward` is data to latent; [`inverse`](Self::inverse) generates. A layer of your own is this
@@ -164,26 +167,40 @@ pub trait Bijector<const D: usize>: Module + ModuleDisplay + Sync {
         path: &str,
         visit: &mut dyn FnMut(&Trace<'_, D>),
     ) -> Tensor<D> {
-        let (output, log_det) = self.forward(x.clone(), context);
-        let name = layer_name::<Self>();
-        visit(&Trace { path, name, input: &x, output: &output, log_det: &log_det });
-        output
+        traced(self, layer_name::<Self>(), x, context, path, visit)
     }
 }
 
-/// What one layer did to a batch, as [`Bijector::trace`] reports it.
+/// Reports one layer by this name.
+fn traced<const D: usize, B: Bijector<D>>(
+    layer: &B,
+    name: &'static str,
+    x: Tensor<D>,
+    context: Option<&Tensor<2>>,
+    path: &str,
+    visit: &mut dyn FnMut(&Trace<'_, D>),
+) -> Tensor<D> {
+    let (output, log_det) = layer.forward(x.clone(), context);
+    let layer = &Given { layer, context };
+    visit(&Trace { path, name, input: &x, output: &output, log_det: &log_det, layer });
+    output
+}
+
+/// A layer with the context of a trace.
 #[derive(Debug)]
-pub struct Trace<'a, const D: usize> {
-    /// Where the layer stands, as in the names of its parameters: `bijector.1.0`.
-    pub path: &'a str,
-    /// The layer's type, without its parameters.
-    pub name: &'static str,
-    /// What came in.
-    pub input: &'a Tensor<D>,
-    /// What went out.
-    pub output: &'a Tensor<D>,
-    /// `ln |det|` of this layer, `[batch]`.
-    pub log_det: &'a Tensor<1>,
+struct Given<'a, B> {
+    layer: &'a B,
+    context: Option<&'a Tensor<2>>,
+}
+
+impl<const D: usize, B: Bijector<D>> Layer<D> for Given<'_, B> {
+    fn forward(&self, x: Tensor<D>) -> (Tensor<D>, Tensor<1>) {
+        self.layer.forward(x, self.context)
+    }
+
+    fn inverse(&self, z: Tensor<D>) -> Tensor<D> {
+        self.layer.inverse(z, self.context)
+    }
 }
 
 /// `Coupling` for `burn_flows::bijector::coupling::Coupling<..>`.

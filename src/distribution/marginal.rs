@@ -14,6 +14,7 @@ use crate::error::{Result, at_least};
 use crate::math::log_sum_exp;
 use crate::noise::Noise;
 use crate::param::index_tensor;
+use crate::trace::{Trace, part_path};
 
 /// A density given a context, over contexts that are known, with known weights.
 ///
@@ -139,6 +140,25 @@ impl<const D: usize, P: Distribution<D>> Distribution<D> for Marginal<P> {
 
     fn mixes_rows(&self) -> bool {
         self.conditional.mixes_rows()
+    }
+
+    fn trace(
+        &self,
+        x: Tensor<D>,
+        _context: Option<&Tensor<2>>,
+        path: &str,
+        visit: &mut dyn FnMut(&Trace<'_, D>),
+    ) {
+        let contexts = self.contexts.val();
+        for k in 0..contexts.dims()[0] {
+            let context = contexts.clone().narrow(0, k, 1);
+            self.conditional.trace(
+                x.clone(),
+                Some(&context),
+                &part_path(path, "conditional"),
+                visit,
+            );
+        }
     }
 
     fn first_non_finite(&self, x: Tensor<D>, _context: Option<&Tensor<2>>) -> Option<String> {

@@ -16,6 +16,7 @@ use crate::error::{Result, at_least};
 use crate::math::log_sum_exp;
 use crate::noise::Noise;
 use crate::param::index_tensor;
+use crate::trace::{Trace, part_path};
 
 /// `K` distributions of one kind with weights, free or from the context.
 ///
@@ -192,6 +193,23 @@ impl<const D: usize, P: Distribution<D>> Distribution<D> for Mixture<P> {
         };
         let components = self.components.into_iter().enumerate().map(start).collect();
         Self { components, ..self }
+    }
+
+    fn trace(
+        &self,
+        x: Tensor<D>,
+        context: Option<&Tensor<2>>,
+        path: &str,
+        visit: &mut dyn FnMut(&Trace<'_, D>),
+    ) {
+        for (index, component) in self.components.iter().enumerate() {
+            component.trace(
+                x.clone(),
+                context,
+                &part_path(path, &format!("components.{index}")),
+                visit,
+            );
+        }
     }
 
     fn first_non_finite(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> Option<String> {

@@ -41,6 +41,7 @@ use burn::tensor::{Bool, Device, Tensor};
 
 use crate::error::{Error, Result};
 use crate::noise::Noise;
+use crate::trace::Trace;
 
 /// A density over events of rank `D` (batch axis included), perhaps given a context.
 ///
@@ -111,6 +112,18 @@ pub trait Distribution<const D: usize>: Module + ModuleDisplay + Sync {
     /// Data-dependent initialisation from a first batch. Default: nothing to initialise.
     fn init_from_data(self, _x: Tensor<D>, _context: Option<&Tensor<2>>) -> Self {
         self
+    }
+
+    /// Sends data through the layers of the density, reporting to `visit` what every single one did.
+    /// Default: it has none. A flow passes the call on to its bijector and its base; `path` grows
+    /// as the paths of the parameters do, from an empty one.
+    fn trace(
+        &self,
+        _x: Tensor<D>,
+        _context: Option<&Tensor<2>>,
+        _path: &str,
+        _visit: &mut dyn FnMut(&Trace<'_, D>),
+    ) {
     }
 
     /// The first part that turns this batch into something non-finite, by name; `None` where

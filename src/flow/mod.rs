@@ -13,6 +13,7 @@ use crate::bijector::Bijector;
 use crate::distribution::Distribution;
 use crate::noise::Noise;
 use crate::parallel::over_rows;
+use crate::trace::{Trace, part_path};
 
 /// A bijector and a base: an exact density and an exact sampler.
 ///
@@ -289,6 +290,18 @@ impl<const D: usize, B: Bijector<D>, P: Distribution<D>> Distribution<D> for Flo
         let (bijector, z) = self.bijector.init_from_data(x, context.as_ref());
         let base = self.base.init_from_data(z, context.as_ref());
         Self { bijector, base }
+    }
+
+    fn trace(
+        &self,
+        x: Tensor<D>,
+        context: Option<&Tensor<2>>,
+        path: &str,
+        visit: &mut dyn FnMut(&Trace<'_, D>),
+    ) {
+        let context = context.map(|c| spread(c, x.dims()[0]));
+        let z = self.bijector.trace(x, context.as_ref(), &part_path(path, "bijector"), visit);
+        self.base.trace(z, context.as_ref(), &part_path(path, "base"), visit);
     }
 
     fn first_non_finite(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> Option<String> {

@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::math::zeros_batch;
 use crate::noise::Noise;
 use crate::parallel::over_rows;
+use crate::trace::{Trace, part_path};
 
 /// Which part of the channels a split finishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -344,6 +345,22 @@ impl<B: Bijector<4>, P: LevelBase> Distribution<4> for MultiScale<B, P> {
             h = if index == last { out } else { self.split(out).0 };
         }
         Self { levels, ..self }
+    }
+
+    fn trace(
+        &self,
+        x: Tensor<4>,
+        context: Option<&Tensor<2>>,
+        path: &str,
+        visit: &mut dyn FnMut(&Trace<'_, 4>),
+    ) {
+        let context = context.map(|c| spread(c, x.dims()[0]));
+        let last = self.levels.len() - 1;
+        self.levels.iter().enumerate().fold(x, |h, (index, level)| {
+            let path = part_path(path, &format!("levels.{index}"));
+            let out = level.trace(h, context.as_ref(), &path, visit);
+            if index == last { out } else { self.split(out).0 }
+        });
     }
 
     fn first_non_finite(&self, x: Tensor<4>, context: Option<&Tensor<2>>) -> Option<String> {

@@ -1,4 +1,5 @@
-//! The conformance suite: mathematics checks a layer, this crate's or your own.
+//! The conformance suite: mathematics checks a layer, this crate's or your own. And [`certify`]: what the
+//! layers of a trained density lose on real data.
 //!
 //! ```
 //! use burn::{module::{Module, Param}, tensor::{Device, Tensor}};
@@ -50,6 +51,7 @@
 //! | gradient against a finite difference | 1e-6 | not tried |
 //! | record, triangle | 0 | 0 |
 
+mod certify;
 mod conduct;
 mod determinant;
 mod draw;
@@ -61,6 +63,7 @@ mod report;
 mod run;
 mod subject;
 
+pub use certify::{Certificate, LayerCertificate, certify, certify_given};
 pub use params::moved;
 pub use report::{Check, Finding, Report};
 

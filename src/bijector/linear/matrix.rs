@@ -7,7 +7,7 @@
 use burn::module::{Module, ModuleDisplay, Param};
 use burn::tensor::Tensor;
 
-use crate::bijector::{Bijector, Trace, check_weights, check_width};
+use crate::bijector::{Bijector, Trace, check_weights, check_width, traced};
 use crate::conditioner::check_context;
 use crate::math::{event_len, repeat_batch};
 
@@ -214,8 +214,6 @@ impl<const D: usize, M: InvertibleMatrix> Bijector<D> for LinearMap<M> {
         path: &str,
         visit: &mut dyn FnMut(&Trace<'_, D>),
     ) -> Tensor<D> {
-        let (output, log_det) = self.forward(x.clone(), context);
-        visit(&Trace { path, name: M::LAYER, input: &x, output: &output, log_det: &log_det });
-        output
+        traced(self, M::LAYER, x, context, path, visit)
     }
 }
