@@ -20,7 +20,7 @@ use super::Univariate;
 use super::curve::{
     self, Curve, Curved, FAR, between, check_spread, offsets, tamed, tamed_log_scale,
 };
-use super::normal::{quantile, upper_tail};
+use super::normal::{Tail, quantile, tails};
 use crate::error::{Error, Result, at_least, expect_valid};
 use crate::math::log_sum_exp;
 use crate::solve::Bracket;
@@ -131,10 +131,14 @@ impl Curve for Kernels {
         let log_weight = (1.0 - self.floor).ln() - (count as f64).ln();
 
         // The smaller tail decides: mirrored where that is the lower one.
-        let mixed = |u: Tensor<3>| log_sum_exp(upper_tail(u).0 + log_weight, 1);
-        let lower = mixed(plain.clone().neg()).lower(mixed(plain.clone()));
-        let sign = (lower.float().cast(plain.dtype()) * -2.0) + 1.0;
-        let (tail, log_hazard) = upper_tail(plain.clone() * sign.clone());
+        let [above, below] = tails(plain);
+        let mixed = |tail: &Tail<3>| log_sum_exp(tail.log.clone() + log_weight, 1);
+        let total_above = mixed(&above);
+        let mirrored = mixed(&below).lower(total_above.clone());
+        let sign = (total_above.zeros_like() + 1.0).mask_fill(mirrored.clone(), -1.0);
+        let mirrored = mirrored.expand(u.dims());
+        let tail = above.log.mask_where(mirrored.clone(), below.log);
+        let log_hazard = above.log_hazard.mask_where(mirrored, below.log_hazard);
         let hazard = log_hazard.clone().exp();
         let towards = u.clone() * sign.clone();
         let tail = with_gradient(tail, &towards, hazard.clone().neg());
@@ -144,7 +148,7 @@ impl Curve for Kernels {
             log_total = log_sum_exp(Tensor::cat(vec![log_total, floor], 1), 1);
         }
         let distance = quantile(log_total.clone().without_autodiff());
-        let (_, log_hazard_z) = upper_tail(distance.clone());
+        let [Tail { log_hazard: log_hazard_z, .. }, _] = tails(distance.clone());
 
         // dz / du_k = w_k phi(u_k) / phi(z), as the share of the tail times a ratio of hazards.
         let share = tail + log_weight - log_total;

@@ -119,7 +119,7 @@ impl NeuralConfig {
 
 impl Neural {
     /// The map of these layers, whose inputs are `x` and then the signal.
-    #[cfg_attr(not(feature = "interop"), expect(dead_code, reason = "for foreign weights"))]
+    #[cfg(feature = "interop")]
     pub(crate) fn from_layers(layers: Vec<Stacked>) -> Self {
         Self { layers }
     }

@@ -51,16 +51,28 @@ fn log_scaled_tail<const D: usize>(t: Tensor<D>) -> Tensor<D> {
     sum.log() - (t * (0.5 * ROOT_2PI)).log1p()
 }
 
-/// `ln Phi(-y)`, and the logarithm of the hazard `phi(y) / Phi(-y)`.
-pub(super) fn upper_tail<const D: usize>(y: Tensor<D>) -> (Tensor<D>, Tensor<D>) {
+/// A tail in logarithms, and the hazard there: the density over the tail.
+pub(super) struct Tail<const D: usize> {
+    pub log: Tensor<D>,
+    pub log_hazard: Tensor<D>,
+}
+
+/// What lies above `y`, and what lies below.
+pub(super) fn tails<const D: usize>(y: Tensor<D>) -> [Tail<D>; 2] {
     let distance = y.clone().abs();
     let scaled = log_scaled_tail(distance.clone());
     let square = distance.square() * -0.5;
     let small = scaled.clone() + square.clone();
     let large = small.clone().exp().neg().log1p();
+    let short = scaled.neg() - 0.5 * LN_2PI;
+    let long = square - large.clone() - 0.5 * LN_2PI;
     let below = y.lower_elem(0.0);
-    let hazard = scaled.mask_where(below.clone(), large.clone() - square).neg() - 0.5 * LN_2PI;
-    (small.mask_where(below, large), hazard)
+    let either = |far: &Tensor<D>, near: &Tensor<D>| {
+        let [far, near] = [far.clone(), near.clone()];
+        [far.clone().mask_where(below.clone(), near.clone()), near.mask_where(below.clone(), far)]
+    };
+    let ([upper, lower], [above, beneath]) = (either(&small, &large), either(&short, &long));
+    [Tail { log: upper, log_hazard: above }, Tail { log: lower, log_hazard: beneath }]
 }
 
 /// The `t >= 0` with `ln Phi(-t) = log_tail`; 0 for a tail of a half or more.
@@ -108,16 +120,19 @@ mod tests {
     #[test]
     fn tails_and_hazards_to_the_last_digits() {
         for (dtype, allowed) in [(DType::F64, 1e-15), (DType::F32, 3e-7)] {
-            let y = LOG_CDF.map(|(x, _)| -x);
-            let (tails, hazards) = upper_tail(row(&y, dtype));
-            let (tails, hazards) = (host(tails), host(hazards));
-            for (at, (x, expected)) in LOG_CDF.into_iter().enumerate() {
-                let error = (tails[at] - expected).abs() / expected.abs().max(1e-6);
-                assert!(error < allowed, "ln Phi({x}) = {:e}, {error:e} off", tails[at]);
-                let expected = -0.5 * (x * x + LN_2PI) - expected;
-                let error = (hazards[at] - expected).abs() / expected.abs().max(1.0);
-                let allowed = allowed * (1.0 + x * x); // cancellation in what is expected
-                assert!(error < allowed, "hazard at {}: {error:e} off", -x);
+            let x = LOG_CDF.map(|(x, _)| x);
+            let [_, below] = tails(row(&x, dtype));
+            let [above, _] = tails(row(&x.map(|x| -x), dtype));
+            for Tail { log, log_hazard } in [below, above] {
+                let (log, hazard) = (host(log), host(log_hazard));
+                for (at, (x, expected)) in LOG_CDF.into_iter().enumerate() {
+                    let error = (log[at] - expected).abs() / expected.abs().max(1e-6);
+                    assert!(error < allowed, "ln Phi({x}) = {:e}, {error:e} off", log[at]);
+                    let expected = -0.5 * (x * x + LN_2PI) - expected;
+                    let error = (hazard[at] - expected).abs() / expected.abs().max(1.0);
+                    let allowed = allowed * (1.0 + x * x); // cancellation in what is expected
+                    assert!(error < allowed, "hazard at {x}: {error:e} off");
+                }
             }
         }
     }
@@ -126,7 +141,8 @@ mod tests {
     fn quantiles_undo_tails() {
         let t = [0.0, 1e-12, 1e-3, 0.3, 1.0, 3.0, 8.0, 40.0, 1e3, 1e6];
         for (dtype, allowed) in [(DType::F64, 1e-15), (DType::F32, 4e-7)] {
-            let found = host(quantile(upper_tail(row(&t, dtype)).0));
+            let [Tail { log, .. }, _] = tails(row(&t, dtype));
+            let found = host(quantile(log));
             for (t, found) in t.into_iter().zip(found) {
                 assert!((t - found).abs() <= allowed * t.max(1.0), "{found} of {t} in {dtype:?}");
             }

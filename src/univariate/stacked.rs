@@ -24,6 +24,7 @@ impl Stacked {
     }
 
     /// A layer with these weights, `[S, inputs, outputs]` and `[S, 1, outputs]`.
+    #[cfg(feature = "interop")]
     pub fn from_weights(weight: Tensor<3>, bias: Tensor<3>) -> Self {
         Self { weight: Param::from_tensor(weight), bias: Param::from_tensor(bias) }
     }

@@ -243,6 +243,18 @@ rows! {
     unconstrained_autoregressive: masked(unconstrained(0), 2), straight_ends(20.0).with_context(2).autoregressive(&[0, 1, 2, 3]);
     unconstrained_autoregressive_each: masked(unconstrained(4), 0), straight_ends(20.0).autoregressive(&[0, 1, 2, 3]);
     unconstrained_free: free(unconstrained(4)), straight_ends(20.0);
+    neural_passes: masked(neural(4), 0).with_inverse(InverseMethod::Passes), near([3, 4]).autoregressive(&[0, 1, 2, 3]);
+    unconstrained_fixed_point: masked(unconstrained(4), 0).with_inverse(InverseMethod::FixedPoint { tolerance: 1e-13 }), near([3, 4]).autoregressive(&[0, 1, 2, 3]);
+    // The other way round, the gradients of parameters go through the search.
+    inverse_bernstein: Inverse::new(spline(BernsteinConfig::new().with_degree(8).init())), near([3, 4]);
+    inverse_sum_of_squares: Inverse::new(masked(SumOfSquaresConfig::new().init(), 2)), near([3, 4]).with_context(2);
+    inverse_gaussianization: Inverse::new(masked(GaussianizationConfig::new().with_components(3).init(), 0)), near([3, 4]);
+    inverse_mixture_of_logistics: Inverse::new(spline(MixtureOfLogisticsConfig::new().with_components(3).init())), near([3, 4]);
+    inverse_deep_sigmoidal: Inverse::new(masked(DeepSigmoidalConfig::new().with_units(3).with_layers(2).init(), 0)), near([3, 4]);
+    inverse_neural: Inverse::new(masked(neural(4), 0)), near([3, 4]);
+    inverse_neural_shared: Inverse::new(spline(neural(0))), near([3, 4]);
+    inverse_unconstrained: Inverse::new(masked(unconstrained(4), 2)), near([3, 4]).with_context(2);
+    inverse_free: Inverse::new(free(neural(4))), near([3, 4]);
 
     mlp_one_layer: affine(CouplingConfig::new(4).with_mlp(MlpConfig::new(vec![7]))), [3, 4];
     mlp_random_last: affine(CouplingConfig::new(4).with_mlp(mlp().with_zero_last(false))), [3, 4];
