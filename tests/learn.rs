@@ -54,7 +54,6 @@ fn table(name: &str) -> Tensor<2> {
 #[test]
 fn real_nvp_learns_two_moons_near_their_entropy() {
     let device = Device::flex();
-    let moons = |rows, seed| TwoMoons {}.sample(rows, None, &mut Noise::seeded(seed), &device);
     let flow = built(|| RealNvpConfig::new(2).with_layers(12).with_mlp(silu(64)).init(&device));
     let (flow, _) = fit(flow, moons(8000, 1), &fitting(25, 128, 5e-3)).unwrap();
     let test = moons(5000, 2);
@@ -67,7 +66,6 @@ fn real_nvp_learns_two_moons_near_their_entropy() {
 #[test]
 fn nsf_learns_two_moons_near_their_entropy() {
     let device = Device::flex();
-    let moons = |rows, seed| TwoMoons {}.sample(rows, None, &mut Noise::seeded(seed), &device);
     let config = NsfConfig::new(2).with_layers(6).with_masks(Masks::Alternating).with_mlp(silu(64));
     let flow = built(|| config.init(&device));
     let (flow, _) = fit(flow, moons(8000, 1), &fitting(15, 128, 5e-3)).unwrap();
@@ -212,16 +210,18 @@ fn masked(width: usize) -> MadeConfig {
     MadeConfig::new(vec![width; 2]).with_activation(ActivationConfig::Silu)
 }
 
+/// Draws of `y ~ N(0, 4)`, `x ~ N(y^2 / 4, 1)`.
+fn bent(rows: usize, seed: u64) -> Tensor<2> {
+    let normal = Noise::seeded(seed).normal::<2>([rows, 2], &Device::flex());
+    let y = normal.clone().narrow(1, 1, 1) * 2.0;
+    let x = normal.narrow(1, 0, 1) + y.clone().square() * 0.25;
+    Tensor::cat(vec![x, y], 1)
+}
+
 /// The density of figure 1 of the paper, which one layer in the right order holds exactly:
 /// `y ~ N(0, 4)`, `x ~ N(y^2 / 4, 1)`.
 #[test]
 fn maf_learns_the_density_of_its_paper_to_its_entropy() {
-    let bent = |rows, seed| {
-        let normal = Noise::seeded(seed).normal::<2>([rows, 2], &Device::flex());
-        let y = normal.clone().narrow(1, 1, 1) * 2.0;
-        let x = normal.narrow(1, 0, 1) + y.clone().square() * 0.25;
-        Tensor::cat(vec![x, y], 1)
-    };
     let entropy = 1.0 + (2.0 * std::f64::consts::PI * 2.0).ln();
     let config = MafConfig::new(2).with_layers(2).with_made(masked(32));
     let flow = built(|| config.init(&Device::flex()));
@@ -380,24 +380,32 @@ fn moons(rows: usize, seed: u64) -> Tensor<2> {
     TwoMoons {}.sample(rows, None, &mut Noise::seeded(seed), &Device::flex())
 }
 
-/// How far above the true density a flow of two moons ends.
-fn gap_on_moons<F: Distribution<2>>(flow: F, epochs: usize) -> f64 {
-    let (flow, _) = fit(flow, moons(8000, 1), &fitting(epochs, 128, 5e-3)).unwrap();
+/// How far above the true density a flow of two moons is.
+fn above_moons<F: Distribution<2>>(flow: &F) -> f64 {
     let test = moons(5000, 2);
-    nll(&flow, test.clone(), None, 1000) - nll(&TwoMoons {}, test, None, 1000)
+    nll(flow, test.clone(), None, 1000) - nll(&TwoMoons {}, test, None, 1000)
+}
+
+/// How far it ends above it.
+fn gap_on_moons<F: Distribution<2>>(flow: F, epochs: usize, rate: f64) -> f64 {
+    above_moons(&fit(flow, moons(8000, 1), &fitting(epochs, 128, rate)).unwrap().0)
 }
 
 #[test]
 fn planar_flow_bends_a_normal_into_two_moons() {
     let flow = PlanarFlowConfig::new(2).with_layers(24).init(&Device::flex());
-    let gap = gap_on_moons(flow, 30);
-    assert!((0.0..0.35).contains(&gap), "{gap} nats above the true density");
+    let gap = gap_on_moons(flow, 30, 5e-3);
+    assert!((0.0..0.12).contains(&gap), "{gap} nats above the true density");
+}
+
+fn residual_flow() -> ResidualFlowConfig {
+    ResidualFlowConfig::new(2).with_layers(6).with_hidden(vec![32, 32]).with_lipschitz(0.97)
 }
 
 #[test]
 fn residual_flow_learns_two_moons_near_their_entropy() {
-    let config = ResidualFlowConfig::new(2).with_layers(6).with_hidden(vec![64, 64]);
-    let gap = gap_on_moons(built(|| config.init(&Device::flex())), 12);
+    let flow = built(|| residual_flow().init(&Device::flex()));
+    let gap = gap_on_moons(flow, 25, 3e-2);
     assert!((0.0..0.12).contains(&gap), "{gap} nats above the true density");
 }
 
@@ -405,41 +413,50 @@ fn residual_flow_learns_two_moons_near_their_entropy() {
 #[test]
 fn residual_flow_learns_by_a_series() {
     let series = LogDet::Series { terms: 2, roulette: Some(0.5), probes: 1 };
-    let config = ResidualFlowConfig::new(2).with_layers(4).with_hidden(vec![32, 32]);
-    let gap = gap_on_moons(built(|| config.with_training(series).init(&Device::flex())), 8);
-    assert!((0.0..0.4).contains(&gap), "{gap} nats above the true density");
+    let flow = built(|| residual_flow().with_training(series).init(&Device::flex()));
+    let gap = gap_on_moons(flow, 25, 3e-2);
+    assert!((0.0..0.15).contains(&gap), "{gap} nats above the true density");
 }
 
 #[test]
 fn block_neural_autoregressive_layers_learn_two_moons() {
     let device = Device::flex();
     let layer = |seed| {
-        let block = BlockNeuralAutoregressiveConfig::new(2).with_block(16).with_seed(seed);
-        (block.with_depth(2).init(&device), Permutation::reverse(2, &device))
+        let block = BlockNeuralAutoregressiveConfig::new(2).with_block(32).with_seed(seed);
+        (block.init(&device), Permutation::reverse(2, &device))
     };
-    let flow = Flow::new(vec![layer(1), layer(2)], StandardNormal::<2>::new([2], &device));
-    let gap = gap_on_moons(flow, 12);
-    assert!((0.0..0.12).contains(&gap), "{gap} nats above the true density");
-}
-
-#[test]
-fn continuous_flow_learns_two_moons() {
-    let device = Device::flex();
-    let config = CnfConfig::new(2).with_hidden(vec![32, 32]);
-    let layer = built(|| config.with_solver(Solver::Rk4 { steps: 6 }).init(&device));
-    let flow = Flow::new(layer, StandardNormal::<2>::new([2], &device));
-    let gap = gap_on_moons(flow, 8);
+    let flow = Flow::new(vec![layer(0), layer(1)], StandardNormal::<2>::new([2], &device));
+    let gap = gap_on_moons(flow, 40, 1e-1);
     assert!((0.0..0.2).contains(&gap), "{gap} nats above the true density");
 }
 
-/// One flow for each moon: the mixture comes closer than a single one of them.
+/// The density of figure 1 of the MAF paper, in a few fixed steps. Far better steps say the same of
+/// what came of it: it has not learned to exploit what the few ones miss.
+#[test]
+fn continuous_flow_learns_a_bent_normal_near_its_entropy() {
+    let device = Device::flex();
+    let config = CnfConfig::new(2).with_hidden(vec![32, 32]);
+    let layer = built(|| config.with_solver(Solver::Rk4 { steps: 8 }).init(&device));
+    let flow = Flow::new(layer, StandardNormal::<2>::new([2], &device));
+    let (flow, _) = fit(flow, bent(8000, 1), &fitting(15, 128, 5e-3)).unwrap();
+    let test = bent(5000, 2);
+    let coarse = nll(&flow, test.clone(), None, 1000);
+    let (layer, base) = flow.into_parts();
+    let fine = Flow::new(layer.with_solver(Solver::Rk4 { steps: 64 }), base);
+    let found = nll(&fine, test, None, 1000);
+    let entropy = 1.0 + (2.0 * std::f64::consts::PI * 2.0).ln();
+    assert!((-0.05..0.15).contains(&(found - entropy)), "{found} against the entropy {entropy}");
+    assert!((coarse - found).abs() < 0.01, "{coarse} by few steps, {found} by many");
+}
+
+/// One moon for each flow: the mixture comes closer than a single one of them.
 #[test]
 fn mixture_of_flows_learns_two_moons() {
     let device = Device::flex();
     let config = RealNvpConfig::new(2).with_layers(4).with_mlp(silu(32));
-    let single = gap_on_moons(built(|| config.init(&device)), 10);
+    let single = gap_on_moons(built(|| config.init(&device)), 10, 5e-3);
     let parts = built(|| (0..3).map(|_| config.init(&device)).collect());
-    let mixture = gap_on_moons(Mixture::new(parts, &device).unwrap(), 10);
+    let mixture = gap_on_moons(Mixture::new(parts, &device).unwrap(), 10, 5e-3);
     assert!((0.0..0.12).contains(&mixture), "{mixture} nats above the true density");
-    assert!(mixture < single - 0.03, "{mixture} against {single} of a single flow");
+    assert!(mixture < single - 0.1, "{mixture} against {single} of a single flow");
 }

@@ -137,8 +137,10 @@ impl BlockNeuralAutoregressiveConfig {
             let [inputs, outputs] = [ends[0], ends[1]].map(|units| units * self.features);
             let spread = (inputs as f64).sqrt().recip();
             let values = (0..inputs * outputs).map(|_| noise.next_normal() * spread).collect();
-            // softplus(s) = 1: rows of length 1.
-            let scale = Tensor::full([outputs], 1f64.exp_m1().ln(), device);
+            // The own weights of a unit are positive: rows of this length, not of length 1, keep
+            // their sum, and so the slope, near 1.
+            let length = (ends[0] as f64).sqrt().recip();
+            let scale = Tensor::full([outputs], length.exp_m1().ln(), device);
             let weight = from_f64(values, [inputs, outputs], device);
             BlockLinear::from_weights(weight, scale, Tensor::zeros([outputs], device))
         });

@@ -329,7 +329,7 @@ fn mixture_weighs_and_draws_by_context() {
     let both = host(mixture.log_prob(x.clone(), Some(&tensor(&[-1.0, 2.0], [2, 1]))));
     assert!((both[0] - both[1]).abs() > 1e-3, "the context changes nothing");
     for (row, c) in [-1.0, 2.0].into_iter().enumerate() {
-        let alone = mixture.log_prob(x.clone().slice([row..row + 1]), Some(&tensor(&[c], [1, 1])));
+        let alone = mixture.log_prob(x.clone().slice(row..row + 1), Some(&tensor(&[c], [1, 1])));
         assert!((host(alone)[0] - both[row]).abs() < 1e-12);
     }
     // One row of context for all draws, and as many as draws, are the same.

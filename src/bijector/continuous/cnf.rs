@@ -91,6 +91,10 @@ pub struct CnfConfig {
 /// log-determinant is wanted, its error decides too, so `inverse` and `inverse_with_log_det` take
 /// other steps to the same place, to the tolerance.
 ///
+/// What a solver misses, training can exploit: by too few fixed steps the log-determinant is not the
+/// one of the map, and its loss may fall without end. Look at the trained layer by a better solver
+/// ([`with_solver`](Self::with_solver)).
+///
 /// # Panics
 ///
 /// If the event or the context has another size than the layer was built for.
@@ -178,6 +182,16 @@ impl Cnf {
             solver,
             traces: Traces { training: Divergence::Exact, evaluation: Divergence::Exact },
         }
+    }
+
+    /// The same layer, solved in this way: trained in few steps, say, and evaluated in many.
+    ///
+    /// # Panics
+    ///
+    /// With the text of [`Solver::validate`].
+    pub fn with_solver(self, solver: Solver) -> Self {
+        expect_valid(solver.validate());
+        Self { solver, ..self }
     }
 
     fn width(&self) -> usize {

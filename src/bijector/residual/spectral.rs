@@ -233,7 +233,7 @@ mod tests {
     /// The largest singular value, by many steps.
     fn norm(weight: Tensor<2>) -> f64 {
         let weight = weight.without_autodiff();
-        let mut x = weight.clone().slice([0..1]);
+        let mut x = weight.clone().slice(0..1);
         for _ in 0..3000 {
             x = x.matmul(weight.clone().transpose().matmul(weight.clone()));
             let length = x.clone().square().sum().sqrt().into_scalar::<f64>();
