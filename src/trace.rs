@@ -1,11 +1,26 @@
 //! What single layers did to a batch, for those who look for the one that fails.
 
-use std::fmt::Debug;
+use std::fmt;
 
 use burn::tensor::Tensor;
 
 /// What one layer did to a batch, as [`Bijector::trace`](crate::bijector::Bijector::trace) reports it.
-#[derive(Debug)]
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::{bijector::Bijector, model::RealNvpConfig};
+///
+/// let flow = RealNvpConfig::new(2).init(&Device::flex());
+/// let x = Tensor::<2>::ones([3, 2], &Device::flex());
+/// let mut layers = 0;
+/// flow.bijector().trace(x, None, "bijector", &mut |layer| {
+///     let back = (layer.inverse)(layer.output.clone());
+///     let lost = (back - layer.input.clone()).abs().max().into_scalar::<f32>();
+///     assert!(lost < 1e-6, "{} loses {lost}", layer.path);
+///     layers += 1;
+/// });
+/// assert_eq!(layers, 8);
+/// ```
 pub struct Trace<'a, const D: usize> {
     /// Where the layer stands, as in the names of its parameters: `bijector.1.0`.
     pub path: &'a str,
@@ -17,40 +32,18 @@ pub struct Trace<'a, const D: usize> {
     pub output: &'a Tensor<D>,
     /// `ln |det|` of this layer, `[batch]`.
     pub log_det: &'a Tensor<1>,
-    pub(crate) layer: &'a dyn Layer<D>,
+    /// The layer's forward of another batch of as many rows, with the same context.
+    pub forward: &'a dyn Fn(Tensor<D>) -> (Tensor<D>, Tensor<1>),
+    /// The layer's inverse of such a batch.
+    pub inverse: &'a dyn Fn(Tensor<D>) -> Tensor<D>,
 }
 
-/// Both directions of a layer whose type is forgotten.
-pub(crate) trait Layer<const D: usize>: Debug {
-    fn forward(&self, x: Tensor<D>) -> (Tensor<D>, Tensor<1>);
-    fn inverse(&self, z: Tensor<D>) -> Tensor<D>;
-}
-
-impl<const D: usize> Trace<'_, D> {
-    /// What the layer makes of another batch of as many rows, with the same context.
-    pub fn forward(&self, x: Tensor<D>) -> (Tensor<D>, Tensor<1>) {
-        self.layer.forward(x)
-    }
-
-    /// Where the layer says that a batch of as many rows comes from, with the same context.
-    ///
-    /// ```
-    /// use burn::tensor::{Device, Tensor};
-    /// use burn_flows::{bijector::Bijector, model::RealNvpConfig};
-    ///
-    /// let flow = RealNvpConfig::new(2).init(&Device::flex());
-    /// let x = Tensor::<2>::ones([3, 2], &Device::flex());
-    /// let mut layers = 0;
-    /// flow.bijector().trace(x, None, "bijector", &mut |layer| {
-    ///     let back = layer.inverse(layer.output.clone());
-    ///     let lost = (back - layer.input.clone()).abs().max().into_scalar::<f32>();
-    ///     assert!(lost < 1e-6, "{} loses {lost}", layer.path);
-    ///     layers += 1;
-    /// });
-    /// assert_eq!(layers, 8);
-    /// ```
-    pub fn inverse(&self, z: Tensor<D>) -> Tensor<D> {
-        self.layer.inverse(z)
+impl<const D: usize> fmt::Debug for Trace<'_, D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, name, input, output, log_det, .. } = self;
+        let mut all = f.debug_struct("Trace");
+        all.field("path", path).field("name", name).field("input", input);
+        all.field("output", output).field("log_det", log_det).finish_non_exhaustive()
     }
 }
 

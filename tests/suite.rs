@@ -192,7 +192,15 @@ impl Bijector<2> for Faulty {
         let (z, log_det) = self.forward(x.clone(), context);
         let log_det =
             if self.is(Fault::TraceWithoutLogDet) { log_det.zeros_like() } else { log_det };
-        visit(&Trace { path, name: "Faulty", input: &x, output: &z, log_det: &log_det });
+        visit(&Trace {
+            path,
+            name: "Faulty",
+            input: &x,
+            output: &z,
+            log_det: &log_det,
+            forward: &|x| self.forward(x, context),
+            inverse: &|z| self.inverse(z, context),
+        });
         z
     }
 }

@@ -84,7 +84,6 @@ pub use unconditional::Unconditional;
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;
 
-use crate::trace::Layer;
 pub use crate::trace::Trace;
 
 /// A bijection between data `x` and latent `z`, both `[batch, event..]` of rank `D`.
@@ -181,26 +180,16 @@ fn traced<const D: usize, B: Bijector<D>>(
     visit: &mut dyn FnMut(&Trace<'_, D>),
 ) -> Tensor<D> {
     let (output, log_det) = layer.forward(x.clone(), context);
-    let layer = &Given { layer, context };
-    visit(&Trace { path, name, input: &x, output: &output, log_det: &log_det, layer });
+    visit(&Trace {
+        path,
+        name,
+        input: &x,
+        output: &output,
+        log_det: &log_det,
+        forward: &|x| layer.forward(x, context),
+        inverse: &|z| layer.inverse(z, context),
+    });
     output
-}
-
-/// A layer with the context of a trace.
-#[derive(Debug)]
-struct Given<'a, B> {
-    layer: &'a B,
-    context: Option<&'a Tensor<2>>,
-}
-
-impl<const D: usize, B: Bijector<D>> Layer<D> for Given<'_, B> {
-    fn forward(&self, x: Tensor<D>) -> (Tensor<D>, Tensor<1>) {
-        self.layer.forward(x, self.context)
-    }
-
-    fn inverse(&self, z: Tensor<D>) -> Tensor<D> {
-        self.layer.inverse(z, self.context)
-    }
 }
 
 /// `Coupling` for `burn_flows::bijector::coupling::Coupling<..>`.

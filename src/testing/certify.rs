@@ -152,7 +152,7 @@ impl Found {
 
     fn lead_back<const D: usize>(&mut self, layer: &Trace<'_, D>) {
         let there = host(layer.input.clone());
-        let back = host(layer.inverse(layer.output.clone()));
+        let back = host((layer.inverse)(layer.output.clone()));
         let log_dets = host(layer.log_det.clone());
         let size = (there.len() / log_dets.len().max(1)).max(1) as f64;
         let missed = there.iter().zip(&back).map(|(x, back)| finite((back - x) / x.abs().max(1.0)));
@@ -184,7 +184,7 @@ impl Found {
                 }
                 let moved = TensorData::new(moved, layer.input.dims());
                 let options = (&layer.input.device(), DType::F64);
-                outputs.push(host(layer.forward(Tensor::from_data(moved, options)).0));
+                outputs.push(host((layer.forward)(Tensor::from_data(moved, options)).0));
             }
         }
         let error = |row: usize| {
