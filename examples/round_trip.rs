@@ -9,7 +9,7 @@
 
 use burn_flows::MultiScale;
 use burn_flows::bijector::Bijector;
-use burn_flows::burn::module::{Module, ModuleMapper, Param};
+use burn_flows::burn::module::{ModuleMapper, Param};
 use burn_flows::burn::tensor::{Device, Tensor};
 use burn_flows::conditioner::{ConvNetConfig, MadeConfig};
 use burn_flows::distribution::{Distribution, LevelBase};

@@ -104,3 +104,23 @@ fn block_autoregressive_stays_finite() {
     let config = BlockNeuralAutoregressiveConfig::new(3).with_block(4).with_depth(2);
     stays_finite(AnyBijectorConfig::BlockNeuralAutoregressive(config));
 }
+
+#[test]
+fn layers_start_as_the_identity() {
+    let device = Device::flex();
+    let log_softplus = PlanarConfig::new(3).with_constraint(PlanarConstraint::LogSoftplus);
+    for config in [
+        AnyBijectorConfig::Planar(PlanarConfig::new(3).with_seed(4)),
+        AnyBijectorConfig::Planar(log_softplus),
+        AnyBijectorConfig::Radial(RadialConfig::new(3)),
+        AnyBijectorConfig::Sylvester(SylvesterConfig::new(3, 2)),
+        AnyBijectorConfig::Residual(ResidualConfig::new(3)),
+        AnyBijectorConfig::Cnf(CnfConfig::new(3)),
+    ] {
+        let x = Noise::seeded(2).normal::<2>([20, 3], &device);
+        let (z, log_det) = config.init(&device).unwrap().forward(x.clone(), None);
+        let off = (z - x).abs().max().into_scalar::<f64>();
+        let volume = log_det.abs().max().into_scalar::<f64>();
+        assert!(off < 1e-6 && volume < 1e-6, "{config:?}: {off} and {volume}");
+    }
+}

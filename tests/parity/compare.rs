@@ -15,7 +15,7 @@ use crate::report::{Report, max_error, size};
 /// Relative to magnitude, for z, log-det and log-prob.
 pub const VALUE: f64 = 1e-9;
 /// Relative to magnitude, for gradients and inverses.
-const DERIVED: f64 = 1e-7;
+pub const DERIVED: f64 = 1e-7;
 /// Relative to magnitude, for the gradient of `x` by an adjoint equation.
 const ADJOINT: f64 = 5e-3;
 /// On top of what a library's numerical inverse misses by itself.
@@ -25,9 +25,9 @@ const NUMERICAL_INVERSE: f64 = 1e-6;
 const INVERSE_FACTOR: f64 = 10.0;
 /// How often the library's own error in single precision is allowed. That error is a single draw and
 /// may be zero by luck, so it counts as at least one unit in the last place of the largest value.
-const F32_FACTOR: f64 = 10.0;
+pub const F32_FACTOR: f64 = 10.0;
 /// Relative to magnitude, in single precision, where the library's own error is not known.
-const F32_DEFAULT: f64 = 1e-4;
+pub const F32_DEFAULT: f64 = 1e-4;
 
 /// Step to either side of a possible kink, and the share by which two slopes differ at one.
 const SIDE: f64 = 1e-6;
@@ -205,42 +205,6 @@ fn within<const D: usize, S: Subject<D>>(
     Ok(report)
 }
 
-/// Compares the one direction of a library that goes from latent to data only, and the way back from
-/// where it ends.
-pub fn generator<const D: usize, S: Subject<D>>(
-    reference: &Reference,
-    build: impl Fn(&StateDict, &Device) -> burn_flows::Result<S>,
-) -> Result<Report, String> {
-    let mut report = Report::default();
-    for precision in [DType::F64, DType::F32] {
-        let flow = build(&reference.state(), &DEVICE).map_err(|error| error.to_string())?;
-        let flow = cast(flow, precision);
-        let latents = || Ok::<_, String>(S::cast(flow.latents(reference, "io.z2")?, precision));
-        let (x, log_det) = flow.inverse_with_log_det(latents()?, None);
-        let (back, minus_log_det) = flow.forward(x.clone(), None);
-        let (expected_x, expected) =
-            (reference.floats("io.x2")?, reference.floats("io.logabsdet2")?);
-        let f32_x = reference.f32_error("x2").map(|stated| {
-            F32_FACTOR * stated.max(f64::from(f32::EPSILON) * size(expected_x)) / size(expected_x)
-        });
-        let [of_x, of_log_det, of_back] = match precision {
-            DType::F64 => [VALUE, VALUE, DERIVED],
-            _ => [f32_x.unwrap_or(F32_DEFAULT), F32_DEFAULT, F32_DEFAULT],
-        };
-        let name = |what: &str| match precision {
-            DType::F64 => what.to_string(),
-            _ => format!("f32 {what}"),
-        };
-        let there = numbers(flow.inverse(latents()?, None));
-        report.values(&name("x2"), &numbers(x), expected_x, of_x);
-        report.values(&name("x2 alone"), &there, expected_x, of_x);
-        report.values(&name("log_det2"), &numbers(log_det), expected, of_log_det);
-        report.values(&name("z2"), &S::numbers(back), &S::numbers(latents()?), of_back);
-        report.values(&name("minus log_det2"), &numbers(minus_log_det.neg()), expected, of_back);
-    }
-    Ok(report)
-}
-
 /// Both directions and the density, in one precision.
 fn values<const D: usize, S: Subject<D>>(
     reference: &Reference,
@@ -323,17 +287,21 @@ fn gradients<const D: usize, S: Subject<D>>(
     if reference.tensors.contains("grad_io.x") {
         let expected = reference.floats("grad_io.x")?;
         let mut found = x.grad(&gradients).map(numbers).unwrap_or_default();
+        // Without a graph: one that no backward pass follows stays in memory.
+        let plain = flow.valid();
         let loss = |at: usize, by: f64| -> Result<f64, String> {
             let x = reference.tensor::<D>("io.x", &DEVICE)?;
             let (dims, mut values) = (x.dims(), numbers(x));
             values[at] += by;
             let x = Tensor::from_data(TensorData::new(values, dims), (&*DEVICE, DType::F64));
-            let log_prob = flow.log_prob(x, reference.context(&DEVICE)?.as_ref());
+            let log_prob = plain.log_prob(x, reference.context(&DEVICE)?.as_ref());
             Ok(log_prob.mean().neg().into_scalar::<f64>())
         };
-        let mut kinks = 0;
+        let (mut kinks, magnitude) = (0, size(expected));
         for (at, (found, expected)) in found.iter_mut().zip(expected).enumerate() {
-            if (*found - expected).abs() > tolerances.derived * size(&[*found, *expected])
+            // The noise of a map that is solved numerically would look like a kink.
+            if tolerances.derived <= DERIVED
+                && (*found - expected).abs() > tolerances.derived * magnitude
                 && kinked(|by| loss(at, by))?
             {
                 *found = *expected;

@@ -10,6 +10,7 @@ mod compare;
 mod families;
 mod harness;
 mod libraries;
+mod one_way;
 mod reference;
 mod report;
 

@@ -1,9 +1,12 @@
 use std::fmt::Debug;
 
 use burn_flows::bijector::{
-    ActNormConfig, AnyBijectorConfig, BatchNormConfig, Conv1x1Matrix, CouplingConfig,
-    DenseLinearConfig, HouseholderConfig, InverseMethod, InvertibleConv1x1Config, LuLinearConfig,
-    Mask, MaskedAutoregressiveConfig, QrLinearConfig, SvdLinearConfig, TriangularLinearConfig,
+    ActNormConfig, AnyBijectorConfig, BatchNormConfig, BlockNeuralAutoregressiveConfig, CnfConfig,
+    Conv1x1Matrix, CouplingConfig, DenseLinearConfig, Divergence, FixedPoint, HouseholderConfig,
+    InverseMethod, InvertibleConv1x1Config, LogDet, LuLinearConfig, Mask,
+    MaskedAutoregressiveConfig, PlanarConfig, PlanarConstraint, QrLinearConfig, RadialConfig,
+    ResidualConfig, RidgeActivation, Solver, SvdLinearConfig, SylvesterConfig,
+    TriangularLinearConfig,
 };
 use burn_flows::conditioner::{
     ActivationConfig, ConvNetConfig, Degrees, Dependencies, MadeConfig, MlpConfig, Periodic,
@@ -11,7 +14,8 @@ use burn_flows::conditioner::{
 use burn_flows::distribution::DiagNormalConfig;
 use burn_flows::model::{
     AutoregressiveNsfConfig, ChannelMixing, CircularNsfConfig, GlowConfig, IafConfig, MafConfig,
-    MafMogConfig, Masks, NiceConfig, Orders, RealNvpConfig, StepNorm,
+    MafMogConfig, Masks, NiceConfig, Orders, PlanarFlowConfig, RealNvpConfig, ResidualFlowConfig,
+    StepNorm,
 };
 use burn_flows::univariate::{
     AnyUnivariateConfig, CubicSplineConfig, LinearSplineConfig, QuadraticSplineConfig,
@@ -56,6 +60,20 @@ fn every_configuration_comes_back() {
     comes_back(InvertibleConv1x1Config::new(5).with_parameterisation(Conv1x1Matrix::Householder));
     comes_back(ConvNetConfig::new(9));
     comes_back(DiagNormalConfig::new(vec![2, 3]));
+    let leaky = RidgeActivation::LeakyRelu { slope: 0.3 };
+    let log_softplus = PlanarConstraint::LogSoftplus;
+    comes_back(PlanarConfig::new(3).with_activation(leaky).with_constraint(log_softplus));
+    comes_back(PlanarFlowConfig::new(3).with_mlp(mlp.clone()).with_context(2));
+    comes_back(RadialConfig::new(3).with_mlp(mlp.clone()).with_context(2));
+    comes_back(SylvesterConfig::new(3, 2).with_reflections(5));
+    let series = LogDet::Series { terms: 3, roulette: Some(0.3), probes: 2 };
+    let fixed_point = FixedPoint { tolerance: 1e-7, limit: 77 };
+    comes_back(ResidualConfig::new(3).with_training(series).with_fixed_point(fixed_point));
+    comes_back(ResidualFlowConfig::new(3).with_evaluation(series).with_lipschitz(0.7));
+    comes_back(BlockNeuralAutoregressiveConfig::new(3).with_depth(2).with_leak(0.2));
+    let solver = Solver::DormandPrince { atol: 1e-7, rtol: 1e-6, limit: 77 };
+    let probes = Divergence::Hutchinson { probes: 3 };
+    comes_back(CnfConfig::new(3).with_solver(solver).with_training(probes));
     comes_back(NiceConfig::new(6).with_masks(Masks::Halves).with_mlp(mlp.clone()).with_context(1));
     comes_back(
         RealNvpConfig::new(6)
