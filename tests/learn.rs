@@ -82,7 +82,7 @@ fn autoregressive_nsf_learns_two_moons_near_their_entropy() {
     let moons = |rows, seed| TwoMoons {}.sample(rows, None, &mut Noise::seeded(seed), &device);
     let config = AutoregressiveNsfConfig::new(2).with_layers(5).with_made(masked(64));
     let flow = built(|| config.init(&device));
-    let (flow, _) = fit(flow, moons(8000, 1), &fitting(15, 128, 5e-3)).unwrap();
+    let (flow, _) = fit(flow, moons(8000, 1), &fitting(20, 128, 5e-3)).unwrap();
     let test = moons(5000, 2);
     let gap = nll(&flow, test.clone(), None, 1000) - nll(&TwoMoons {}, test, None, 1000);
     assert!(gap < 0.05, "{gap} nats above the true density");

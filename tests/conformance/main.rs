@@ -71,6 +71,7 @@ fn every_public_name_has_a_row() {
         "ResidualBlock",
         "Split",
         "SvdFactors",
+        "Trace",
     ];
     let exports = [
         include_str!("../../src/bijector/mod.rs"),

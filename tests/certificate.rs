@@ -1,0 +1,154 @@
+//! Certificates: the layer that loses its inverse is named, and so is one with a wrong log-determinant.
+
+use std::sync::LazyLock;
+
+use burn_flows::bijector::{
+    Bijector, DenseMatrix, Inverse, LeakyRelu, LinearMap, LuLinearConfig, Squeeze, Tanh, Trace,
+};
+use burn_flows::burn;
+use burn_flows::burn::module::Module;
+use burn_flows::burn::tensor::{DType, Device, Tensor};
+use burn_flows::conditioner::ConvNetConfig;
+use burn_flows::distribution::{Distribution, Marginal, Mixture, StandardNormal};
+use burn_flows::model::{GlowConfig, RealNvp, RealNvpConfig};
+use burn_flows::testing::{certify, certify_given, moved};
+use burn_flows::{Flow, Noise};
+
+static DEVICE: LazyLock<Device> = LazyLock::new(Device::flex);
+
+fn data(features: usize) -> Tensor<2> {
+    Noise::seeded(1).normal([50, features], &DEVICE)
+}
+
+fn normal(features: usize) -> StandardNormal<2> {
+    StandardNormal::new([features], &DEVICE)
+}
+
+/// A layer that doubles, and says so of its log-determinant or not.
+#[derive(Module, Debug)]
+struct Double {
+    says_so: bool,
+}
+
+impl Bijector<2> for Double {
+    fn forward(&self, x: Tensor<2>, _context: Option<&Tensor<2>>) -> (Tensor<2>, Tensor<1>) {
+        let [rows, features] = x.dims();
+        let log_det = if self.says_so { features as f64 * 2f64.ln() } else { 0.0 };
+        let log_det = Tensor::full([rows], log_det, (&x.device(), x.dtype()));
+        (x * 2.0, log_det)
+    }
+
+    fn inverse(&self, z: Tensor<2>, _context: Option<&Tensor<2>>) -> Tensor<2> {
+        z * 0.5
+    }
+}
+
+#[test]
+fn a_sound_flow_has_a_certificate_without_a_complaint() {
+    let flow = moved(RealNvpConfig::new(4).with_layers(3).init(&DEVICE), 1);
+    let certificate = certify(&flow, &data(4));
+    let paths: Vec<_> = certificate.layers().iter().map(|layer| layer.path.as_str()).collect();
+    assert_eq!(paths, ["bijector.0", "bijector.1", "bijector.2"]);
+    for layer in certificate.layers() {
+        assert_eq!(layer.name, "Coupling");
+        assert!(layer.round_trip < 1e-5 && layer.log_scale > 0.0, "{layer:?}");
+        assert!(layer.log_det.is_some_and(|error| error < 1e-7), "{layer:?}");
+    }
+    assert!(certificate.lost().is_none() && certificate.wrong().is_none());
+    assert!(certificate.to_string().ends_with("every layer leads back"), "{certificate}");
+}
+
+#[test]
+fn the_layer_that_leads_nowhere_is_named() {
+    let sound = || LinearMap::new(DenseMatrix::from_weights(matrix(0.5)).unwrap());
+    let singular = LinearMap::new(DenseMatrix::from_weights(matrix(1.0 - 1e-6)).unwrap());
+    let flow = Flow::new(vec![sound(), singular, sound()], normal(2));
+    let certificate = certify(&flow, &data(2));
+    let lost = certificate.lost().expect("one is lost");
+    assert_eq!(lost.path, "bijector.1");
+    assert!(lost.round_trip > 1e-3 && lost.round_trip.is_finite());
+    assert!(certificate.to_string().contains("bijector.1 (DenseLinear) has lost its inverse"));
+    assert!(certificate.with_tolerance(10.0).lost().is_none());
+}
+
+fn matrix(b: f64) -> Tensor<2> {
+    Tensor::from_data([[1.0, b], [b, 1.0]], &*DEVICE)
+}
+
+/// Tanh sends large numbers to 1, from which nothing leads back.
+#[test]
+fn what_is_not_finite_on_the_way_back_is_lost() {
+    let flow = Flow::new((LeakyRelu::new(0.5).unwrap(), Tanh {}), normal(3));
+    let certificate = certify(&flow, &(data(3) * 100.0));
+    assert_eq!(certificate.lost().expect("one is lost").path, "bijector.1");
+    let nan = certify(&flow, &(data(3) * f32::NAN));
+    assert_eq!(nan.lost().expect("all are lost").round_trip, f64::INFINITY);
+}
+
+#[test]
+fn a_wrong_log_determinant_is_named() {
+    let flow = Flow::new((Double { says_so: true }, Double { says_so: false }), normal(3));
+    let certificate = certify(&flow, &data(3));
+    assert!(certificate.lost().is_none());
+    let wrong = certificate.wrong().expect("one is wrong");
+    assert_eq!((wrong.path.as_str(), wrong.name.as_str()), ("bijector.1", "Double"));
+    assert!((wrong.log_det.unwrap() - 3.0 * 2f64.ln()).abs() < 1e-6);
+    assert!(certificate.to_string().contains("Double) has a wrong log-determinant"));
+}
+
+#[test]
+fn levels_components_and_contexts_are_walked_through() {
+    let network = ConvNetConfig::new(8);
+    let glow = GlowConfig::new([1, 4, 4], 2).with_steps(1).with_network(network).init(&DEVICE);
+    let x: Tensor<4> = Noise::seeded(2).normal([20, 1, 4, 4], &DEVICE);
+    let glow = moved(glow.init_from_data(x.clone(), None), 3);
+    let certificate =
+        certify(&Flow::new(Squeeze::default(), StandardNormal::new([4, 2, 2], &DEVICE)), &x);
+    assert_eq!(certificate.layers()[0].path, "bijector");
+    let certificate = certify(&glow, &x);
+    let paths: Vec<_> = certificate.layers().iter().map(|layer| layer.path.as_str()).collect();
+    assert!(
+        paths.first().unwrap().starts_with("levels.0")
+            && paths.last().unwrap().starts_with("levels.1")
+    );
+    assert!(certificate.lost().is_none() && certificate.wrong().is_none(), "{certificate}");
+
+    let given = |seed| -> RealNvp {
+        moved(RealNvpConfig::new(2).with_layers(2).with_context(3).init(&DEVICE), seed)
+    };
+    let context = Tensor::<2>::ones([1, 3], &*DEVICE);
+    let certificate = certify_given(&given(1), &data(2), &context);
+    assert_eq!(certificate.layers().len(), 2);
+    let classes = |seed| Marginal::of_classes(given(seed), 3, &DEVICE).unwrap();
+    let mixture = Mixture::new(vec![classes(1), classes(2)], &DEVICE).unwrap();
+    let certificate = certify(&mixture, &data(2));
+    let paths: Vec<_> = certificate.layers().iter().map(|layer| layer.path.as_str()).collect();
+    let second = "components.1.conditional.bijector.1";
+    assert_eq!((paths.len(), paths[3]), (4, second));
+}
+
+#[test]
+fn large_events_and_f64_data_are_certified_too() {
+    let flow = RealNvpConfig::new(65).with_layers(1).init(&DEVICE);
+    assert_eq!(certify(&flow, &data(65)).layers()[0].log_det, None);
+    let flow = Flow::new(vec![LuLinearConfig::new(3).init(&DEVICE)], normal(3));
+    let flow = burn_flows::cast(moved(flow, 5), DType::F64);
+    let certificate = certify(&flow, &data(3).cast(DType::F64));
+    assert!(certificate.layers()[0].round_trip < 1e-12);
+    assert!(certificate.lost().is_none() && certificate.wrong().is_none(), "{certificate}");
+}
+
+#[test]
+fn a_trace_reports_both_directions_of_a_layer() {
+    let flow = Flow::new(Inverse::new(Double { says_so: true }), normal(2));
+    let x = data(2);
+    let mut seen = 0;
+    flow.trace(x.clone(), None, "", &mut |layer: &Trace<'_, 2>| {
+        let again = (layer.forward)(layer.input.clone()).0.into_data();
+        assert_eq!(again, layer.output.clone().into_data());
+        assert_eq!((layer.inverse)(layer.output.clone()).into_data(), x.clone().into_data());
+        assert!(format!("{layer:?}").contains("bijector"));
+        seen += 1;
+    });
+    assert_eq!(seen, 1);
+}
