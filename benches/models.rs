@@ -75,7 +75,7 @@ fn autoregressive(criterion: &mut Criterion) {
     for [batch, features] in [[1024, 16], [64, 64], [1024, 64], [1024, 256]] {
         model(criterion, "maf", [batch, features], maf(features));
     }
-    let nsf = AutoregressiveNsfConfig::new(16).init(&Device::flex());
+    let nsf = AutoregressiveNsfConfig::new(16).with_layers(5).init(&Device::flex());
     model(criterion, "nsf_autoregressive", [1024, 16], moved(nsf, 1));
     let naf = NafConfig::new(16).init(&Device::flex());
     model(criterion, "naf", [1024, 16], moved(naf, 1));
