@@ -8,9 +8,11 @@
 #[path = "common/cli.rs"]
 mod cli;
 
+use burn_flows::bijector::Bijector;
 use burn_flows::burn::tensor::{Device, Tensor, TensorData};
+use burn_flows::conditioner::MadeConfig;
 use burn_flows::distribution::{Checkerboard, EightGaussians, Pinwheel, Rings, TwoMoons};
-use burn_flows::model::RealNvp;
+use burn_flows::model::AutoregressiveNsfConfig;
 use burn_flows::prelude::*;
 use burn_flows::train::{FitConfig, fit, nll};
 use clap::{Parser, ValueEnum};
@@ -27,10 +29,13 @@ struct Args {
     /// The density to learn
     #[arg(long, value_enum, default_value_t = Target::Moons)]
     target: Target,
-    /// Couplings of the flow
-    #[arg(long, default_value_t = 16)]
-    layers: usize,
-    /// Units of the two hidden layers of every coupling
+    /// The flow that learns it
+    #[arg(long, value_enum, default_value_t = Model::Nsf)]
+    model: Model,
+    /// Layers of the flow; 16 couplings, or 5 spline layers, without it
+    #[arg(long)]
+    layers: Option<usize>,
+    /// Units of the two hidden layers of every network
     #[arg(long, default_value_t = 64)]
     hidden: usize,
 }
@@ -42,6 +47,13 @@ enum Target {
     Checkerboard,
     Rings,
     Pinwheel,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Model {
+    RealNvp,
+    /// Autoregressive splines
+    Nsf,
 }
 
 impl Target {
@@ -119,7 +131,12 @@ impl Window {
 }
 
 /// Density, samples and the image of a grid in latent space, side by side.
-fn draw(flow: &RealNvp, window: &Window, seed: u64, device: &Device) -> RgbImage {
+fn draw<B: Bijector<2>>(
+    flow: &Flow<B, StandardNormal<2>>,
+    window: &Window,
+    seed: u64,
+    device: &Device,
+) -> RgbImage {
     let mut picture = RgbImage::from_pixel(3 * SIDE as u32, SIDE as u32, Rgb([255; 3]));
     let log_prob = flow.log_prob_batched(window.pixels(device), None, 8192).into_data();
     let density: Vec<f64> = log_prob.iter::<f64>().map(f64::exp).collect();
@@ -147,13 +164,30 @@ fn draw(flow: &RealNvp, window: &Window, seed: u64, device: &Device) -> RgbImage
 fn run() -> Outcome<()> {
     let args = Args::parse();
     let device = args.common.device()?;
+    let silu = ActivationConfig::Silu;
+    match args.model {
+        Model::RealNvp => {
+            let mlp = MlpConfig::new(vec![args.hidden; 2]).with_activation(silu);
+            let config = RealNvpConfig::new(2).with_layers(args.layers.unwrap_or(16)).with_mlp(mlp);
+            learn(&args, config.init(&device), &device)
+        }
+        Model::Nsf => {
+            let made = MadeConfig::new(vec![args.hidden; 2]).with_activation(silu);
+            let config = AutoregressiveNsfConfig::new(2).with_made(made);
+            learn(&args, config.with_layers(args.layers.unwrap_or(5)).init(&device), &device)
+        }
+    }
+}
+
+/// Trains, reports and draws.
+fn learn<B: Bijector<2>>(
+    args: &Args,
+    flow: Flow<B, StandardNormal<2>>,
+    device: &Device,
+) -> Outcome<()> {
     let mut noise = Noise::seeded(args.common.seed);
-    let train = args.target.sample(ROWS, &mut noise, &device);
-    let test = args.target.sample(5000, &mut noise, &device);
-    let flow = RealNvpConfig::new(2)
-        .with_layers(args.layers)
-        .with_mlp(MlpConfig::new(vec![args.hidden; 2]).with_activation(ActivationConfig::Silu))
-        .init(&device);
+    let train = args.target.sample(ROWS, &mut noise, device);
+    let test = args.target.sample(5000, &mut noise, device);
     let config = FitConfig::new()
         .with_epochs(args.common.epochs.unwrap_or(EPOCHS))
         .with_batch_size(256)
@@ -170,7 +204,7 @@ fn run() -> Outcome<()> {
     let back = flow.decode(flow.encode(test.clone()));
     let round_trip = (back - test).abs().max().into_scalar::<f64>();
     let path = cli::output(&args.common.out, "two_moons.png")?;
-    draw(&flow, &Window::around(&train), args.common.seed, &device).save(&path)?;
+    draw(&flow, &Window::around(&train), args.common.seed, device).save(&path)?;
     println!("density, samples, grid: {}", path.display());
     cli::finish(&serde_json::json!({
         "test_nll": test_nll,
