@@ -65,6 +65,7 @@
 //! in the version that [`burn_flows::burn`](burn) re-exports.
 
 pub mod bijector;
+mod by_parts;
 pub mod conditioner;
 pub mod distribution;
 mod draws;

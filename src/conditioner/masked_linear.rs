@@ -5,11 +5,11 @@
 //! Paper: Germain, Gregor, Murray, Larochelle (2015), MADE: Masked Autoencoder for Distribution
 //! Estimation, equations 8 to 10, arXiv:1502.03509.
 
-use burn::module::{Content, Devices, Module, ModuleDisplay, ModuleDisplayDefault};
-use burn::module::{ModuleMapper, ModuleVisitor, Param};
+use burn::module::{Module, ModuleMapper, Param};
 use burn::nn::Linear;
-use burn::tensor::{Bool, Device, Tensor, module};
+use burn::tensor::{Bool, Tensor, module};
 
+use crate::by_parts::module_by_parts;
 use crate::param::as_before;
 
 /// A burn [`Linear`] and a mask of its weight, `[d_in, d_out]`, true where a connection stays.
@@ -106,58 +106,14 @@ impl Parts {
     }
 }
 
-impl Module for MaskedLinear {
-    fn map<Mapper: ModuleMapper>(self, mapper: &mut Mapper) -> Self {
+impl MaskedLinear {
+    /// What [`Module::map`] does.
+    fn mapped<M: ModuleMapper>(self, mapper: &mut M) -> Self {
         Self { parts: self.parts.map(mapper).masked() }
     }
-
-    fn visit<Visitor: ModuleVisitor>(&self, visitor: &mut Visitor) {
-        self.parts.visit(visitor);
-    }
-
-    fn collect_devices(&self, devices: Devices) -> Devices {
-        self.parts.collect_devices(devices)
-    }
-
-    fn fork(self, device: &Device) -> Self {
-        Self { parts: self.parts.fork(device) }
-    }
-
-    fn to_device(self, device: &Device) -> Self {
-        Self { parts: self.parts.to_device(device) }
-    }
-
-    fn train(self) -> Self {
-        Self { parts: self.parts.train() }
-    }
-
-    fn valid(&self) -> Self {
-        Self { parts: self.parts.valid() }
-    }
-
-    fn materialize(self) -> Self {
-        Self { parts: self.parts.materialize() }
-    }
 }
 
-impl ModuleDisplay for MaskedLinear {}
-
-impl ModuleDisplayDefault for MaskedLinear {
-    fn content(&self, content: Content) -> Option<Content> {
-        let content = self.parts.content(content)?;
-        content.set_top_level_type("MaskedLinear").optional()
-    }
-
-    fn num_params(&self) -> usize {
-        Module::num_params(self)
-    }
-}
-
-impl std::fmt::Display for MaskedLinear {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&ModuleDisplay::format(self, Default::default()))
-    }
-}
+module_by_parts!(MaskedLinear);
 
 #[cfg(test)]
 mod tests {

@@ -339,6 +339,7 @@ fn spread(context: &Tensor<2>, rows: usize) -> Tensor<2> {
     let [found, width] = context.dims();
     match found {
         _ if found == rows => context.clone(),
+        1 if rows == 0 => Tensor::zeros([0, width], (&context.device(), context.dtype())),
         1 => context.clone().expand([rows, width]),
         _ => panic!("Flow: expected a context of 1 or {rows} rows, found {found}"),
     }

@@ -53,6 +53,23 @@ pub(super) struct Stack<'a> {
     pub inverse: InverseMethod,
 }
 
+/// The stack of a configuration that has its fields.
+macro_rules! stack {
+    ($config:ident, $name:literal) => {
+        Stack {
+            config: $name,
+            features: $config.features,
+            layers: $config.layers,
+            orders: $config.orders,
+            made: &$config.made,
+            context: $config.context,
+            linear: $config.linear,
+            inverse: $config.inverse,
+        }
+    };
+}
+pub(super) use stack;
+
 impl Stack<'_> {
     fn layer(&self, index: usize) -> MaskedAutoregressiveConfig {
         let made = self.made.clone().with_dependencies(self.orders.dependencies(index));

@@ -11,7 +11,7 @@ use burn::config::Config;
 use burn::tensor::Device;
 
 use super::Orders;
-use super::autoregressive::Stack;
+use super::autoregressive::{Stack, stack};
 use crate::bijector::{Elementwise, InverseMethod, LuLinear, MaskedAutoregressive};
 use crate::conditioner::MadeConfig;
 use crate::distribution::StandardNormal;
@@ -86,16 +86,7 @@ pub type AutoregressiveNsf =
 
 impl AutoregressiveNsfConfig {
     fn stack(&self) -> Stack<'_> {
-        Stack {
-            config: "AutoregressiveNsfConfig",
-            features: self.features,
-            layers: self.layers,
-            orders: self.orders,
-            made: &self.made,
-            context: self.context,
-            linear: self.linear,
-            inverse: self.inverse,
-        }
+        stack!(self, "AutoregressiveNsfConfig")
     }
 
     /// Says which field cannot be, and why.

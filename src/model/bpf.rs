@@ -12,7 +12,7 @@ use burn::config::Config;
 use burn::tensor::Device;
 
 use super::Orders;
-use super::autoregressive::Stack;
+use super::autoregressive::{Stack, stack};
 use crate::bijector::{InverseMethod, LuLinear, MaskedAutoregressive};
 use crate::conditioner::MadeConfig;
 use crate::distribution::StandardNormal;
@@ -78,16 +78,7 @@ pub type Bpf = Flow<Vec<BpfStep>, StandardNormal<2>>;
 
 impl BpfConfig {
     fn stack(&self) -> Stack<'_> {
-        Stack {
-            config: "BpfConfig",
-            features: self.features,
-            layers: self.layers,
-            orders: self.orders,
-            made: &self.made,
-            context: self.context,
-            linear: self.linear,
-            inverse: self.inverse,
-        }
+        stack!(self, "BpfConfig")
     }
 
     /// Says which field cannot be, and why.

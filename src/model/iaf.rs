@@ -12,7 +12,7 @@ use burn::config::Config;
 use burn::tensor::Device;
 
 use super::Orders;
-use super::autoregressive::Stack;
+use super::autoregressive::{Stack, stack};
 use crate::bijector::{Inverse, InverseMethod, LuLinear, MaskedAutoregressive};
 use crate::conditioner::MadeConfig;
 use crate::distribution::StandardNormal;
@@ -80,16 +80,7 @@ pub type Iaf = Flow<Inverse<Vec<IafStep>>, StandardNormal<2>>;
 
 impl IafConfig {
     fn stack(&self) -> Stack<'_> {
-        Stack {
-            config: "IafConfig",
-            features: self.features,
-            layers: self.layers,
-            orders: self.orders,
-            made: &self.made,
-            context: self.context,
-            linear: self.linear,
-            inverse: self.inverse,
-        }
+        stack!(self, "IafConfig")
     }
 
     /// Says which field cannot be, and why.

@@ -15,7 +15,7 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use super::Orders;
-use super::autoregressive::Stack;
+use super::autoregressive::{Stack, stack};
 use crate::bijector::{
     ActNorm, ActNormConfig, BatchNorm, BatchNormConfig, InverseMethod, LuLinear,
     MaskedAutoregressive,
@@ -116,16 +116,7 @@ pub type Maf = Flow<Vec<MafStep>, StandardNormal<2>>;
 
 impl MafConfig {
     fn stack(&self) -> Stack<'_> {
-        Stack {
-            config: "MafConfig",
-            features: self.features,
-            layers: self.layers,
-            orders: self.orders,
-            made: &self.made,
-            context: self.context,
-            linear: self.linear,
-            inverse: self.inverse,
-        }
+        stack!(self, "MafConfig")
     }
 
     /// Says which field cannot be, and why.

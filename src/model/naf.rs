@@ -13,7 +13,7 @@ use burn::config::Config;
 use burn::tensor::Device;
 
 use super::Orders;
-use super::autoregressive::Stack;
+use super::autoregressive::{Stack, stack};
 use crate::bijector::{InverseMethod, LuLinear, MaskedAutoregressive};
 use crate::conditioner::MadeConfig;
 use crate::distribution::StandardNormal;
@@ -81,16 +81,7 @@ pub type Naf = Flow<Vec<NafStep>, StandardNormal<2>>;
 
 impl NafConfig {
     fn stack(&self) -> Stack<'_> {
-        Stack {
-            config: "NafConfig",
-            features: self.features,
-            layers: self.layers,
-            orders: self.orders,
-            made: &self.made,
-            context: self.context,
-            linear: self.linear,
-            inverse: self.inverse,
-        }
+        stack!(self, "NafConfig")
     }
 
     /// Says which field cannot be, and why.

@@ -11,7 +11,7 @@ use burn::config::Config;
 use burn::tensor::Device;
 
 use super::Orders;
-use super::autoregressive::Stack;
+use super::autoregressive::{Stack, stack};
 use crate::bijector::{InverseMethod, LuLinear, MaskedAutoregressive};
 use crate::conditioner::MadeConfig;
 use crate::distribution::StandardNormal;
@@ -79,16 +79,7 @@ pub type Sospf = Flow<Vec<SospfStep>, StandardNormal<2>>;
 
 impl SospfConfig {
     fn stack(&self) -> Stack<'_> {
-        Stack {
-            config: "SospfConfig",
-            features: self.features,
-            layers: self.layers,
-            orders: self.orders,
-            made: &self.made,
-            context: self.context,
-            linear: self.linear,
-            inverse: self.inverse,
-        }
+        stack!(self, "SospfConfig")
     }
 
     /// Says which field cannot be, and why.

@@ -12,7 +12,7 @@ use burn::config::Config;
 use burn::tensor::Device;
 
 use super::Orders;
-use super::autoregressive::Stack;
+use super::autoregressive::{Stack, stack};
 use crate::bijector::{InverseMethod, LuLinear, MaskedAutoregressive};
 use crate::conditioner::MadeConfig;
 use crate::distribution::StandardNormal;
@@ -81,16 +81,7 @@ pub type Unaf = Flow<Vec<UnafStep>, StandardNormal<2>>;
 
 impl UnafConfig {
     fn stack(&self) -> Stack<'_> {
-        Stack {
-            config: "UnafConfig",
-            features: self.features,
-            layers: self.layers,
-            orders: self.orders,
-            made: &self.made,
-            context: self.context,
-            linear: self.linear,
-            inverse: self.inverse,
-        }
+        stack!(self, "UnafConfig")
     }
 
     /// Says which field cannot be, and why.

@@ -6,11 +6,11 @@
 //! Networks, section 2.1, arXiv:1802.05957; Behrmann et al. (2019), Invertible Residual Networks,
 //! equation 7, arXiv:1811.00995.
 
-use burn::module::{Content, Devices, Module, ModuleDisplay, ModuleDisplayDefault};
-use burn::module::{ModuleMapper, ModuleVisitor, Param};
+use burn::module::{Module, ModuleMapper, Param};
 use burn::nn::Linear;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 
+use crate::by_parts::module_by_parts;
 use crate::math::from_f64;
 use crate::noise::Noise;
 use crate::param::replaced;
@@ -148,8 +148,9 @@ fn same<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> bool {
     a.dtype() == b.dtype() && a.dims() == b.dims() && a.equal(b).all().into_scalar::<bool>()
 }
 
-impl Module for SpectralLinear {
-    fn map<Mapper: ModuleMapper>(self, mapper: &mut Mapper) -> Self {
+impl SpectralLinear {
+    /// What [`Module::map`] does.
+    fn mapped<M: ModuleMapper>(self, mapper: &mut M) -> Self {
         let (weight, dtype) = {
             let weight = self.parts.linear.weight.val();
             (weight.clone(), weight.dtype())
@@ -164,54 +165,9 @@ impl Module for SpectralLinear {
         }
         Self { parts }
     }
-
-    fn visit<Visitor: ModuleVisitor>(&self, visitor: &mut Visitor) {
-        self.parts.visit(visitor);
-    }
-
-    fn collect_devices(&self, devices: Devices) -> Devices {
-        self.parts.collect_devices(devices)
-    }
-
-    fn fork(self, device: &Device) -> Self {
-        Self { parts: self.parts.fork(device) }
-    }
-
-    fn to_device(self, device: &Device) -> Self {
-        Self { parts: self.parts.to_device(device) }
-    }
-
-    fn train(self) -> Self {
-        Self { parts: self.parts.train() }
-    }
-
-    fn valid(&self) -> Self {
-        Self { parts: self.parts.valid() }
-    }
-
-    fn materialize(self) -> Self {
-        Self { parts: self.parts.materialize() }
-    }
 }
 
-impl ModuleDisplay for SpectralLinear {}
-
-impl ModuleDisplayDefault for SpectralLinear {
-    fn content(&self, content: Content) -> Option<Content> {
-        let content = self.parts.content(content)?;
-        content.set_top_level_type("SpectralLinear").optional()
-    }
-
-    fn num_params(&self) -> usize {
-        Module::num_params(self)
-    }
-}
-
-impl std::fmt::Display for SpectralLinear {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&ModuleDisplay::format(self, Default::default()))
-    }
-}
+module_by_parts!(SpectralLinear);
 
 #[cfg(test)]
 mod tests {

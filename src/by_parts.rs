@@ -1,0 +1,64 @@
+//! `Module` for a layer around parts of its own.
+//!
+//! burn derives `Module` for a struct; a layer that keeps a law between its parameters, whatever sets
+//! them, has to add to the derived `map`. It keeps them in a struct `Parts` with the derived
+//! implementation, and says in `mapped` what `map` does; all else is that of the parts.
+
+/// Implements `Module` and its display for a struct with a field `parts` and a function `mapped`.
+macro_rules! module_by_parts {
+    ($layer:ident) => {
+        impl burn::module::Module for $layer {
+            fn map<M: burn::module::ModuleMapper>(self, mapper: &mut M) -> Self {
+                self.mapped(mapper)
+            }
+
+            fn visit<V: burn::module::ModuleVisitor>(&self, visitor: &mut V) {
+                self.parts.visit(visitor);
+            }
+
+            fn collect_devices(&self, devices: burn::module::Devices) -> burn::module::Devices {
+                self.parts.collect_devices(devices)
+            }
+
+            fn fork(self, device: &burn::tensor::Device) -> Self {
+                Self { parts: self.parts.fork(device) }
+            }
+
+            fn to_device(self, device: &burn::tensor::Device) -> Self {
+                Self { parts: self.parts.to_device(device) }
+            }
+
+            fn train(self) -> Self {
+                Self { parts: self.parts.train() }
+            }
+
+            fn valid(&self) -> Self {
+                Self { parts: self.parts.valid() }
+            }
+
+            fn materialize(self) -> Self {
+                Self { parts: self.parts.materialize() }
+            }
+        }
+
+        impl burn::module::ModuleDisplay for $layer {}
+
+        impl burn::module::ModuleDisplayDefault for $layer {
+            fn content(&self, content: burn::module::Content) -> Option<burn::module::Content> {
+                let content = self.parts.content(content)?;
+                content.set_top_level_type(stringify!($layer)).optional()
+            }
+
+            fn num_params(&self) -> usize {
+                burn::module::Module::num_params(self)
+            }
+        }
+
+        impl std::fmt::Display for $layer {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(&burn::module::ModuleDisplay::format(self, Default::default()))
+            }
+        }
+    };
+}
+pub(crate) use module_by_parts;
