@@ -119,6 +119,7 @@ module_by_parts!(MaskedLinear);
 mod tests {
     use super::*;
     use burn::nn::LinearConfig;
+    use burn::tensor::Device;
 
     fn layer(device: &Device) -> MaskedLinear {
         let plain = device.clone().without_autodiff();

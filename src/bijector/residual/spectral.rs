@@ -173,6 +173,7 @@ module_by_parts!(SpectralLinear);
 mod tests {
     use super::*;
     use burn::nn::LinearConfig;
+    use burn::tensor::Device;
 
     /// Multiplies what is trained.
     struct Stretch(f64);
