@@ -1,0 +1,99 @@
+//! The workloads of `benches/peers/`, for a process that compares: a line `<workload> <operation>` on standard
+//! input is answered by the milliseconds of one call, after one that does not count.
+//!
+//! `bash benches/peers/run.sh` drives it.
+
+use std::collections::HashMap;
+use std::hint::black_box;
+use std::io::{BufRead, Write};
+use std::time::Instant;
+
+use burn_flows::Noise;
+use burn_flows::burn::optim::AdamConfig;
+use burn_flows::burn::tensor::Device;
+use burn_flows::conditioner::{ConvNetConfig, MadeConfig};
+use burn_flows::distribution::Distribution;
+use burn_flows::model::{
+    AutoregressiveNsfConfig, GlowConfig, MafConfig, Masks, NsfConfig, RealNvpConfig, StepNorm,
+};
+use burn_flows::testing::moved;
+use burn_flows::train::nll_gradients;
+
+/// Runs an operation; `None` if there is none of this name.
+type Run = Box<dyn FnMut(&str) -> Option<()>>;
+
+fn run<const D: usize, F: Distribution<D> + 'static>(shape: [usize; D], flow: F) -> Run {
+    let device = Device::flex();
+    let x = Noise::seeded(1).normal(shape, &device);
+    // Away from the identity, so that nothing is skipped.
+    let flow = moved(flow, 1).init_from_data(x.clone(), None);
+    let plain = flow.valid();
+    let mut trained = Some(flow.train());
+    let mut optimizer = AdamConfig::new().init();
+    Box::new(move |operation| {
+        match operation {
+            "log_prob" => drop(black_box(plain.log_prob(x.clone(), None))),
+            "sample" => {
+                let mut noise = Noise::seeded(1);
+                drop(black_box(plain.sample(shape[0], None, &mut noise, &device)));
+            }
+            "train" => {
+                let flow = trained.take().expect("put back below");
+                let (_, gradients) = nll_gradients(&flow, &x, None);
+                trained = Some(optimizer.step(1e-4, flow, gradients));
+            }
+            _ => return None,
+        }
+        Some(())
+    })
+}
+
+fn workload(name: &str) -> Option<Run> {
+    let device = Device::flex();
+    let couplings = |layers| {
+        RealNvpConfig::new(64).with_layers(layers).with_masks(Masks::Alternating).init(&device)
+    };
+    let masked = |features| {
+        let config = MafConfig::new(features).with_made(MadeConfig::new(vec![128, 128]));
+        config.with_norm(StepNorm::None).init(&device)
+    };
+    Some(match name {
+        "realnvp_D64_K8_B1024" => run([1024, 64], couplings(8)),
+        "realnvp_D64_K8_B64" => run([64, 64], couplings(8)),
+        "maf_D64_K5_B1024" => run([1024, 64], masked(64)),
+        "maf_D16_K5_B1024" => run([1024, 16], masked(16)),
+        "nsf_coupling_D64_K5_B1024" => {
+            let config = NsfConfig::new(64).with_layers(5).with_masks(Masks::Alternating);
+            run([1024, 64], config.init(&device))
+        }
+        "nsf_ar_D16_K5_B1024" => {
+            run([1024, 16], AutoregressiveNsfConfig::new(16).with_layers(5).init(&device))
+        }
+        "glow_L2_K8_h64_3x16x16_B32" => {
+            let config = GlowConfig::new([3, 16, 16], 2).with_steps(8);
+            run([32, 3, 16, 16], config.with_network(ConvNetConfig::new(64)).init(&device))
+        }
+        "affine_coupling_1layer_D64_B1024" => run([1024, 64], couplings(1)),
+        "affine_coupling_1layer_D64_B8192" => run([8192, 64], couplings(1)),
+        "affine_coupling_1layer_D64_B65536" => run([65_536, 64], couplings(1)),
+        _ => return None,
+    })
+}
+
+fn main() {
+    let mut known: HashMap<String, Run> = HashMap::new();
+    // A bench run by `cargo bench` alone has an empty input, and nothing to do.
+    for line in std::io::stdin().lock().lines() {
+        let line = line.expect("a line of text");
+        let (name, operation) = line.split_once(' ').expect("a workload and an operation");
+        let run = known.entry(name.to_string()).or_insert_with(|| {
+            workload(name).unwrap_or_else(|| panic!("there is no workload {name}"))
+        });
+        let mut call = || run(operation).unwrap_or_else(|| panic!("there is no {operation}"));
+        call();
+        let start = Instant::now();
+        call();
+        println!("{}", start.elapsed().as_secs_f64() * 1e3);
+        std::io::stdout().flush().expect("somebody listens");
+    }
+}

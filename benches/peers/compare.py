@@ -1,0 +1,110 @@
+"""Times every workload here and in the Python libraries, one call of each in turn, and prints the ratios.
+
+Every timed call follows a pause, in which the threads of the library before stop waiting for work, and an untimed
+call of its own, so that none pays for the caches of another. Figures are medians of wall time.
+"""
+
+import argparse
+import json
+import os
+import re
+import statistics
+import subprocess
+import time
+import warnings
+
+import workloads
+
+
+class Ours:
+    """This crate's workloads in a process of their own, which answers with milliseconds."""
+
+    def __init__(self, manifest):
+        command = ["cargo", "bench", "--quiet", "--manifest-path", manifest, "--bench", "peers"]
+        pipe = subprocess.PIPE
+        self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
+
+    def time(self, workload, operation):
+        self.process.stdin.write(f"{workload} {operation}\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise SystemExit(f"no answer to {workload} {operation}")
+        return float(answer)
+
+
+def timed(call):
+    call()
+    start = time.perf_counter()
+    call()
+    return (time.perf_counter() - start) * 1e3
+
+
+PAUSE = 0.02
+
+
+def measure(calls, seconds):
+    """Medians in ms of calls that take turns."""
+    for call in calls.values():
+        call()  # compiles, or allocates
+    once = sum(call() for call in calls.values()) / 1e3
+    rounds = max(7, min(60, int(seconds / (2 * once + PAUSE * len(calls)))))
+    taken = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            time.sleep(PAUSE)
+            taken[name].append(call())
+    return {name: statistics.median(times) for name, times in taken.items()}
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--ours", required=True, help="manifest of this crate")
+    parser.add_argument("--json", help="where the figures go")
+    parser.add_argument("--only", default="", help="regular expression of workloads")
+    parser.add_argument("--seconds", type=float, default=8.0, help="for every operation of a workload")
+    arguments = parser.parse_args()
+
+    import torch
+
+    torch.set_num_threads(os.cpu_count())
+    ours = Ours(arguments.ours)
+    rows = []
+    print("| workload | operation | ours, ms | fastest library, ms | speedup | goal |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for name, kind, layers, shape, operations in workloads.table():
+        if not re.search(arguments.only, name):
+            continue
+        libraries = workloads.operations(kind, layers, shape)
+        for operation in operations:
+            calls = {"ours": lambda: ours.time(name, operation)}
+            for library, made in libraries.items():
+                calls[library] = lambda call=made[operation]: timed(call)
+            peers = measure(calls, arguments.seconds)
+            mine = peers.pop("ours")
+            fastest = min(peers, key=peers.get)
+            speedup, goal = peers[fastest] / mine, workloads.goal(name, operation)
+            rows.append(
+                {
+                    "workload": name,
+                    "operation": operation,
+                    "ours_ms": mine,
+                    "peers_ms": peers,
+                    "speedup": speedup,
+                    "goal": goal,
+                }
+            )
+            wanted = "" if goal is None else f"{goal:g}"
+            print(
+                f"| {name} | {operation} | {mine:.2f} | {peers[fastest]:.2f} ({fastest}) | {speedup:.1f} | {wanted} |",
+                flush=True,
+            )
+    if arguments.json:
+        with open(arguments.json, "w") as file:
+            json.dump(rows, file, indent=1)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    warnings.simplefilter("ignore")  # old calls inside the libraries
+    main()

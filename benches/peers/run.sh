@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# The same workloads here and in zuko, nflows, normflows and FlowJAX, one call of each in turn.
+#
+#   bash benches/peers/run.sh [--json FILE] [--only REGEX] [--seconds N]
+#
+# The Python libraries are installed once, at the versions of requirements.txt, in a virtual environment outside
+# the repository (PEERS_VENV says where).
+set -euo pipefail
+here="$(cd "$(dirname "$0")" && pwd)"
+venv="${PEERS_VENV:-${XDG_CACHE_HOME:-$HOME/.cache}/burn-flows/peers}"
+if ! cmp -s "$here/requirements.txt" "$venv/installed.txt"; then
+    python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet --requirement "$here/requirements.txt"
+    cp "$here/requirements.txt" "$venv/installed.txt"
+fi
+manifest="$here/../../Cargo.toml"
+cargo bench --manifest-path "$manifest" --bench peers --no-run
+exec "$venv/bin/python" "$here/compare.py" --ours "$manifest" "$@"

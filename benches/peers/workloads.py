@@ -1,0 +1,303 @@
+"""The workloads in the Python libraries, as their own documentation builds them.
+
+Networks have two hidden layers of 128 units and ReLU; splines have 8 bins on [-5, 5]. What differs between the
+libraries is said in ../README.md.
+"""
+
+import re
+
+HIDDEN = 128
+BINS = 8
+BOUND = 5.0
+
+LOG_PROB, SAMPLE, TRAIN = "log_prob", "sample", "train"
+ALL = (LOG_PROB, SAMPLE, TRAIN)
+
+
+def table():
+    """Name, kind, layers, shape of a batch, operations."""
+    rows = [
+        ("realnvp_D64_K8_B1024", "coupling", 8, (1024, 64), ALL),
+        ("realnvp_D64_K8_B64", "coupling", 8, (64, 64), ALL),
+        ("maf_D64_K5_B1024", "masked", 5, (1024, 64), ALL),
+        ("maf_D16_K5_B1024", "masked", 5, (1024, 16), ALL),
+        ("nsf_coupling_D64_K5_B1024", "spline_coupling", 5, (1024, 64), ALL),
+        ("nsf_ar_D16_K5_B1024", "spline_masked", 5, (1024, 16), ALL),
+        ("glow_L2_K8_h64_3x16x16_B32", "glow", 8, (32, 3, 16, 16), ALL),
+    ]
+    for batch in (1024, 8192, 65536):
+        rows.append((f"affine_coupling_1layer_D64_B{batch}", "coupling", 1, (batch, 64), (LOG_PROB,)))
+    return rows
+
+
+# How much faster than the fastest library each is meant to be.
+GOALS = [
+    (r"realnvp.*B1024", ALL, 1.5),
+    (r"realnvp.*B64$", ALL, 2.0),
+    (r"maf", (LOG_PROB, TRAIN), 1.5),
+    (r"maf_D64", (SAMPLE,), 10.0),
+    (r"nsf_ar", (SAMPLE,), 10.0),
+    (r"nsf_ar", (LOG_PROB, TRAIN), 2.0),
+    (r"nsf_coupling", ALL, 3.0),
+    (r"glow", ALL, 1.2),
+    (r"affine.*B65536", ALL, 2.0),
+]
+
+
+def goal(name, operation):
+    return next((g for pattern, ops, g in GOALS if re.match(pattern, name) and operation in ops), None)
+
+
+# ---------------------------------------------------------------- PyTorch
+
+
+class TorchModel:
+    """A module with its log-density and its sampler."""
+
+    def __init__(self, module, log_prob, sample):
+        self.module, self.log_prob, self.sample = module, log_prob, sample
+
+
+def dense(inputs, outputs):
+    from torch import nn
+
+    class Dense(nn.Sequential):
+        # nflows asks for a second argument, and divides by the root of this number.
+        hidden_features = HIDDEN
+
+        def forward(self, x, context=None):
+            return super().forward(x)
+
+    return Dense(
+        nn.Linear(inputs, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, outputs)
+    )
+
+
+def convolutions(inputs, outputs, hidden=64):
+    from torch import nn
+
+    class Convolutions(nn.Sequential):
+        hidden_channels = hidden
+
+        def forward(self, x, context=None):
+            return super().forward(x)
+
+    same = dict(kernel_size=3, padding=1)
+    return Convolutions(
+        nn.Conv2d(inputs, hidden, **same), nn.ReLU(), nn.Conv2d(hidden, hidden, 1), nn.ReLU(),
+        nn.Conv2d(hidden, outputs, **same),
+    )
+
+
+def zuko_model(kind, layers, shape):
+    import zuko
+
+    common = dict(transforms=layers, hidden_features=(HIDDEN, HIDDEN))
+    spline = zuko.transforms.MonotonicRQSTransform
+    widths = [(BINS,), (BINS,), (BINS - 1,)]
+    makers = {
+        "coupling": lambda d: zuko.flows.RealNVP(d, **common),
+        "masked": lambda d: zuko.flows.MAF(d, **common),
+        "spline_coupling": lambda d: zuko.flows.NICE(d, univariate=spline, shapes=widths, **common),
+        "spline_masked": lambda d: zuko.flows.NSF(d, bins=BINS, **common),
+    }
+    if kind not in makers:
+        return None
+    flow = makers[kind](shape[1])
+    return TorchModel(flow, lambda x: flow().log_prob(x), lambda n: flow().sample((n,)))
+
+
+def nflows_model(kind, layers, shape):
+    import torch
+    from nflows import distributions, flows, transforms as t
+
+    tails = dict(num_bins=BINS, tails="linear", tail_bound=BOUND)
+    masked = dict(num_blocks=1, use_residual_blocks=False)
+
+    def alternating(k):
+        return (torch.arange(shape[1]) + k) % 2
+
+    def glow():
+        channels, side = shape[1], shape[2]
+        whole = t.MultiscaleCompositeTransform(num_transforms=2)
+        for _ in range(2):
+            channels, side = 4 * channels, side // 2
+            half = (torch.arange(channels) >= channels // 2).int()
+            level = [t.SqueezeTransform()]
+            for _ in range(layers):
+                coupling = t.AffineCouplingTransform(half, convolutions)
+                level += [t.ActNorm(channels), t.OneByOneConvolution(channels), coupling]
+            rest = whole.add_transform(t.CompositeTransform(level), (channels, side, side))
+            if rest is not None:
+                channels = rest[0]
+        return whole
+
+    def stack(layer, permuted):
+        chain = []
+        for k in range(layers):
+            chain.append(layer(k))
+            if permuted:
+                chain.append(t.ReversePermutation(shape[1]))
+        return t.CompositeTransform(chain)
+
+    makers = {
+        "coupling": lambda: stack(lambda k: t.AffineCouplingTransform(alternating(k), dense), False),
+        "masked": lambda: stack(
+            lambda _: t.MaskedAffineAutoregressiveTransform(shape[1], HIDDEN, **masked), True
+        ),
+        "spline_coupling": lambda: stack(
+            lambda k: t.PiecewiseRationalQuadraticCouplingTransform(alternating(k), dense, **tails), False
+        ),
+        "spline_masked": lambda: stack(
+            lambda _: t.MaskedPiecewiseRationalQuadraticAutoregressiveTransform(
+                shape[1], HIDDEN, **tails, **masked
+            ),
+            True,
+        ),
+        "glow": glow,
+    }
+    size = 1
+    for axis in shape[1:]:
+        size *= axis
+    flow = flows.Flow(makers[kind](), distributions.StandardNormal([size]))
+    return TorchModel(flow, flow.log_prob, flow.sample)
+
+
+def normflows_model(kind, layers, shape):
+    import normflows as nf
+
+    features = shape[1]
+    if kind == "glow":
+        bases, merges, levels = [], [], []
+        for level in range(2):
+            channels = 3 * 2 ** (3 - level)
+            steps = [nf.flows.GlowBlock(channels, 64, split_mode="channel", scale=True) for _ in range(layers)]
+            levels.append(steps + [nf.flows.Squeeze()])
+            # Listed from the latents: the deepest level first.
+            latent, side = (24, 4) if level == 0 else (6, 2)
+            bases.append(nf.distributions.GlowBase((latent, shape[2] // side, shape[3] // side)))
+            if level > 0:
+                merges.append(nf.flows.Merge())
+        flow = nf.MultiscaleFlow(bases, levels, merges, class_cond=False)
+        return TorchModel(flow, lambda x: flow.log_prob(x, None), lambda n: flow.sample(n)[0])
+
+    bound = dict(num_bins=BINS, tail_bound=BOUND)
+
+    def swapped(layer):
+        return [part for _ in range(layers) for part in (layer(), nf.flows.Permute(features, "swap"))]
+
+    makers = {
+        "coupling": lambda: swapped(
+            lambda: nf.flows.AffineCouplingBlock(
+                nf.nets.MLP([features // 2, HIDDEN, HIDDEN, features]), scale_map="sigmoid"
+            )
+        ),
+        # Wired the other way round there: its density is the slow direction, so it is left out.
+        "spline_coupling": lambda: [
+            nf.flows.CoupledRationalQuadraticSpline(features, 1, HIDDEN, reverse_mask=k % 2 == 1, **bound)
+            for k in range(layers)
+        ],
+        "spline_masked": lambda: swapped(
+            lambda: nf.flows.AutoregressiveRationalQuadraticSpline(features, 1, HIDDEN, **bound)
+        ),
+    }
+    if kind not in makers:
+        return None
+    base = nf.distributions.DiagGaussian(features, trainable=False)
+    flow = nf.NormalizingFlow(base, makers[kind]())
+    return TorchModel(flow, flow.log_prob, lambda n: flow.sample(n)[0])
+
+
+TORCH = {"zuko": zuko_model, "nflows": nflows_model, "normflows": normflows_model}
+
+
+def torch_operations(library, kind, layers, shape):
+    import torch
+
+    torch.manual_seed(0)
+    model = TORCH[library](kind, layers, shape)
+    if model is None:
+        return None
+    x = torch.randn(shape)
+    model.log_prob(x)  # what starts from data starts here
+    parameters = [p for p in model.module.parameters() if p.requires_grad]
+    optimizer = torch.optim.Adam(parameters, lr=1e-4)
+
+    def train():
+        optimizer.zero_grad()
+        (-model.log_prob(x).mean()).backward()
+        optimizer.step()
+
+    @torch.no_grad()
+    def log_prob():
+        model.log_prob(x)
+
+    @torch.no_grad()
+    def sample():
+        model.sample(shape[0])
+
+    return {LOG_PROB: log_prob, SAMPLE: sample, TRAIN: train}
+
+
+# ---------------------------------------------------------------- JAX
+
+
+def jax_operations(kind, layers, shape):
+    import equinox as eqx
+    import jax
+    import jax.numpy as jnp
+    import optax
+    import paramax
+    from flowjax import bijections, flows
+    from flowjax.distributions import Normal
+
+    makers = {
+        "coupling": (flows.coupling_flow, None),
+        "masked": (flows.masked_autoregressive_flow, None),
+        "spline_coupling": (flows.coupling_flow, BINS),
+        "spline_masked": (flows.masked_autoregressive_flow, BINS),
+    }
+    if kind not in makers:
+        return None
+    maker, knots = makers[kind]
+    more = {}
+    if knots:
+        more["transformer"] = bijections.RationalQuadraticSpline(knots=knots, interval=BOUND)
+    flow = maker(
+        jax.random.key(0), base_dist=Normal(jnp.zeros(shape[1])), flow_layers=layers, nn_width=HIDDEN,
+        nn_depth=2, **more,
+    )
+    x = jax.random.normal(jax.random.key(1), shape)
+    density = eqx.filter_jit(lambda flow, x: flow.log_prob(x))
+    sampler = eqx.filter_jit(lambda flow, key: flow.sample(key, (shape[0],)))
+    frozen = dict(is_leaf=lambda leaf: isinstance(leaf, paramax.NonTrainable))
+    weights, rest = eqx.partition(flow, eqx.is_inexact_array, **frozen)
+    optimizer = optax.adam(1e-4)
+
+    def loss(weights):
+        return -paramax.unwrap(eqx.combine(weights, rest)).log_prob(x).mean()
+
+    @eqx.filter_jit
+    def step(weights, state):
+        _, gradients = eqx.filter_value_and_grad(loss)(weights)
+        updates, state = optimizer.update(gradients, state)
+        return eqx.apply_updates(weights, updates), state
+
+    held = [weights, optimizer.init(weights)]
+
+    def train():
+        held[:] = step(*held)
+        jax.block_until_ready(held[0])
+
+    return {
+        LOG_PROB: lambda: density(flow, x).block_until_ready(),
+        SAMPLE: lambda: sampler(flow, jax.random.key(2)).block_until_ready(),
+        TRAIN: train,
+    }
+
+
+def operations(kind, layers, shape):
+    """For every library that has the model, its operations."""
+    made = {library: torch_operations(library, kind, layers, shape) for library in TORCH}
+    made["flowjax"] = jax_operations(kind, layers, shape)
+    return {library: made for library, made in made.items() if made is not None}
