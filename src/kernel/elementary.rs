@@ -5,7 +5,26 @@
 //!
 //! Both series end where the next term is below half a unit in the last place.
 
+use pulp::{Arch, Simd, WithSimd};
+
 use super::matrix::Real;
+
+/// Runs `work` compiled for the widest instructions that this machine has. What it calls has to be
+/// inlined, or it stays compiled for any machine.
+pub(super) fn vectorized(work: impl FnOnce()) {
+    struct Work<F>(F);
+
+    impl<F: FnOnce()> WithSimd for Work<F> {
+        type Output = ();
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, _: S) {
+            (self.0)();
+        }
+    }
+
+    Arch::new().dispatch(Work(work));
+}
 
 /// Numbers with these functions.
 pub(super) trait Elementary: Real {

@@ -34,6 +34,11 @@ macro_rules! real {
 
 real!(f32, f64);
 
+/// The same tensors, each in one piece.
+pub(super) fn contiguous<const N: usize>(tensors: [FlexTensor; N]) -> [FlexTensor; N] {
+    tensors.map(|tensor| tensor.to_contiguous())
+}
+
 /// A tensor of these numbers.
 pub(super) fn tensor<T: Real>(values: Vec<T>, shape: &[usize]) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(values, shape))

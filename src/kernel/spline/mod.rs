@@ -69,7 +69,7 @@ impl Spline {
         #[cfg(feature = "flex")]
         if crate::parallel::is_flex(&x.device()) && self.fits(x, params) {
             let packed = ops::forward(self, x.clone(), params.clone());
-            return Some(unpacked(packed));
+            return Some(super::unpacked(packed));
         }
         None
     }
@@ -86,7 +86,7 @@ impl Spline {
             && self.fits(z, params)
         {
             let packed = ops::inverse(self, z.clone(), params.clone());
-            return Some(unpacked(packed));
+            return Some(super::unpacked(packed));
         }
         None
     }
@@ -110,12 +110,4 @@ impl Spline {
             Ends::Circle => 3 * self.bins,
         }
     }
-}
-
-/// Values and log-det of `[batch, n + 1]`.
-#[cfg(feature = "flex")]
-fn unpacked(packed: Tensor<2>) -> (Tensor<2>, Tensor<1>) {
-    let [batch, columns] = packed.dims();
-    let log_det = packed.clone().narrow(1, columns - 1, 1).reshape([batch]);
-    (packed.narrow(1, 0, columns - 1), log_det)
 }

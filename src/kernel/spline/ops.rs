@@ -7,12 +7,11 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::{DType, Tensor};
-use pulp::{Arch, Simd, WithSimd};
 
 use super::Spline;
 use super::lanes::{LANES, Lanes, Params, Work};
-use crate::kernel::elementary::Elementary;
-use crate::kernel::matrix::{Scratch, tensor};
+use crate::kernel::elementary::{Elementary, vectorized};
+use crate::kernel::matrix::{Scratch, contiguous, tensor};
 
 /// Values and log-det of the spline side by side, `[batch, n + 1]`.
 pub(super) fn forward(spline: Spline, x: Tensor<2>, params: Tensor<3>) -> Tensor<2> {
@@ -178,27 +177,6 @@ impl Extent {
             }
         }
     }
-}
-
-/// Runs `work` compiled for the widest instructions that this machine has. What it calls has to be
-/// inlined, or it stays compiled for any machine.
-fn vectorized(work: impl FnOnce()) {
-    struct Work<F>(F);
-
-    impl<F: FnOnce()> WithSimd for Work<F> {
-        type Output = ();
-
-        #[inline(always)]
-        fn with_simd<S: Simd>(self, _: S) {
-            (self.0)();
-        }
-    }
-
-    Arch::new().dispatch(Work(work));
-}
-
-fn contiguous<const N: usize>(tensors: [FlexTensor; N]) -> [FlexTensor; N] {
-    tensors.map(|tensor| tensor.to_contiguous())
 }
 
 fn extent(params: &FlexTensor) -> Extent {
