@@ -157,7 +157,9 @@ fn main() {
     println!("{:23} {:17} {:>8} {:>8}", "f32", "weights", "x->z->x", "z->x->z");
     table("nice 64-D", [0, 64], NiceConfig::new(64).init(&device));
     table("real_nvp 64-D", [0, 64], RealNvpConfig::new(64).init(&device));
-    table("maf 16-D", [0, 16], MafConfig::new(16).with_made(masked(16)).init(&device));
+    let maf = MafConfig::new(16).with_made(masked(16));
+    table("maf 16-D", [0, 16], maf.init(&device));
+    table("maf_mog 16-D", [0, 16], MafMogConfig::new(maf, 4).init(&device));
     table("iaf 16-D", [0, 16], IafConfig::new(16).with_made(masked(16)).init(&device));
     table("nsf 64-D", [0, 64], NsfConfig::new(64).with_layers(5).init(&device));
     table(
