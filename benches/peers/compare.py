@@ -21,6 +21,7 @@ class Ours:
 
     def __init__(self, manifest):
         command = ["cargo", "bench", "--quiet", "--manifest-path", manifest, "--bench", "peers"]
+        command += ["--", "--serve"]
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
 
