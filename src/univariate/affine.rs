@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Univariate, param};
 use crate::error::{Error, Result, expect_valid};
-use crate::kernel::{affine_forward, affine_inverse};
+use crate::kernel::Map;
 use crate::math::{log_sigmoid_pair, softplus, sum_event};
 
 /// Bound of the log-scale, `ln 1000`. Without a bound one bad batch drives `exp(s)` to infinity;
@@ -156,10 +156,18 @@ impl Affine {
         (x * log_scale.clone().exp() + shift, sum_event(log_scale))
     }
 
-    /// Its inverse made of tensor operations.
-    fn inverse_reference(&self, z: Tensor<2>, params: &Tensor<3>) -> Tensor<2> {
+    /// Its inverse made of tensor operations, and its log-scales.
+    fn inverse_reference(&self, z: Tensor<2>, params: &Tensor<3>) -> (Tensor<2>, Tensor<2>) {
         let (shift, log_scale) = self.shift_and_log_scale(params);
-        (z - shift) * log_scale.neg().exp()
+        let minus = log_scale.neg();
+        ((z - shift) * minus.clone().exp(), minus)
+    }
+
+    fn kernel(&self) -> Option<Map> {
+        match self.scale_map {
+            ScaleMap::SoftBound { bound } => Some(Map::Affine { bound }),
+            _ => None,
+        }
     }
 }
 
@@ -169,25 +177,22 @@ impl Univariate for Affine {
     }
 
     fn forward(&self, x: Tensor<2>, params: Tensor<3>) -> (Tensor<2>, Tensor<1>) {
-        let done = match self.scale_map {
-            ScaleMap::SoftBound { bound } => affine_forward(&x, &params, bound),
-            _ => None,
-        };
+        let done = self.kernel().and_then(|kernel| kernel.forward(&x, &params));
         done.unwrap_or_else(|| self.forward_reference(x, &params))
     }
 
     fn inverse(&self, z: Tensor<2>, params: Tensor<3>) -> Tensor<2> {
-        let done = match self.scale_map {
-            ScaleMap::SoftBound { bound } => affine_inverse(&z, &params, bound),
-            _ => None,
-        };
-        done.unwrap_or_else(|| self.inverse_reference(z, &params))
+        let done = self.kernel().and_then(|kernel| kernel.inverse(&z, &params));
+        done.unwrap_or_else(|| self.inverse_reference(z, &params).0)
     }
 
     fn inverse_with_log_det(&self, z: Tensor<2>, params: Tensor<3>) -> (Tensor<2>, Tensor<1>) {
-        let (shift, log_scale) = self.shift_and_log_scale(&params);
-        let minus = log_scale.neg();
-        ((z - shift) * minus.clone().exp(), sum_event(minus))
+        let done = self.kernel().and_then(|kernel| kernel.inverse_with_log_det(&z, &params));
+        let (x, minus) = match done {
+            Some(done) => return done,
+            None => self.inverse_reference(z, &params),
+        };
+        (x, sum_event(minus))
     }
 }
 
@@ -218,9 +223,11 @@ mod tests {
             for params in
                 [params.clone(), params.clone() * 1e30, params.swap_dims(0, 2).swap_dims(0, 2)]
             {
-                let back = map.inverse(draw(1), params.clone());
-                let wanted = map.inverse_reference(draw(1), &params);
-                assert_close(&back.into_data(), &wanted.into_data(), bound);
+                let (back, log_det) = map.inverse_with_log_det(draw(1), params.clone());
+                let (wanted, minus) = map.inverse_reference(draw(1), &params);
+                assert_close(&back.clone().into_data(), &wanted.into_data(), bound);
+                assert_close(&log_det.into_data(), &sum_event(minus).into_data(), bound);
+                assert_eq!(map.inverse(draw(1), params.clone()).into_data(), back.into_data());
                 let all = |forward: fn(&Affine, Tensor<2>, Tensor<3>) -> (Tensor<2>, Tensor<1>)| {
                     let x = draw(1).autodiff().require_grad();
                     let params = params.clone().autodiff().require_grad();

@@ -22,9 +22,9 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::sigmoid;
 
 use super::bins::{Axis, Bins, Side, check_bins, check_floor, check_scale};
-use super::domain::{Placed, SplineDomain, held};
+use super::domain::{SplineDomain, held};
+use super::unit::{self, UnitSpline};
 use crate::error::{Error, Result, expect_valid};
-use crate::math::sum_event;
 use crate::univariate::{Univariate, param};
 
 /// Least slope, as a share of that of the bin, that a logarithm is taken of or a step of the inverse
@@ -149,7 +149,7 @@ impl CubicSplineConfig {
 }
 
 /// The bin of every value, all `[batch, n]`.
-struct Piece {
+pub(super) struct Piece {
     x: Side,
     y: Side,
     /// Slopes at its ends, as multiples of its own.
@@ -202,11 +202,6 @@ impl CubicSpline {
         Piece { x, y, left, right }
     }
 
-    fn log_slope(piece: &Piece, p: &Tensor<2>) -> Tensor<2> {
-        let own = piece.y.size.clone().log() - piece.x.size.clone().log();
-        slope(&piece.left, &piece.right, p).log() + own
-    }
-
     /// The `p` at which `g` is `t`, outside any graph.
     fn root(left: &Tensor<2>, right: &Tensor<2>, t: &Tensor<2>) -> Tensor<2> {
         // The map of the same ends with a formula: the rational-quadratic spline's a p^2 + b p = t.
@@ -228,10 +223,25 @@ impl CubicSpline {
         }
         p
     }
+}
 
-    fn unit_inverse(&self, placed: &Placed, params: Tensor<3>) -> (Piece, Tensor<2>, Tensor<2>) {
-        let piece = self.piece(&placed.unit, Axis::Y, &params);
-        let t = held((placed.unit.clone() - piece.y.start.clone()) / piece.y.size.clone());
+impl UnitSpline for CubicSpline {
+    type Found = (Piece, Tensor<2>);
+
+    fn domain(&self) -> SplineDomain {
+        self.config.domain
+    }
+
+    fn rise(&self, unit: &Tensor<2>, params: Tensor<3>) -> (Tensor<2>, Self::Found) {
+        let piece = self.piece(unit, Axis::X, &params);
+        let p = held((unit.clone() - piece.x.start.clone()) / piece.x.size.clone());
+        let up = rise(&piece.left, &piece.right, &p) * piece.y.size.clone();
+        (up + piece.y.start.clone(), (piece, p))
+    }
+
+    fn solve(&self, unit: &Tensor<2>, params: Tensor<3>) -> (Tensor<2>, Self::Found) {
+        let piece = self.piece(unit, Axis::Y, &params);
+        let t = held((unit.clone() - piece.y.start.clone()) / piece.y.size.clone());
         let plain = |x: &Tensor<2>| x.clone().without_autodiff();
         let (left, right) = (plain(&piece.left), plain(&piece.right));
         let found = Self::root(&left, &right, &plain(&t));
@@ -240,8 +250,12 @@ impl CubicSpline {
         let miss = rise(&piece.left, &piece.right, &found) - t;
         let change = miss.clone() - plain(&miss);
         let p = found - change * per_slope;
-        let x = p.clone() * piece.x.size.clone() + piece.x.start.clone();
-        (piece, p, x)
+        (p.clone() * piece.x.size.clone() + piece.x.start.clone(), (piece, p))
+    }
+
+    fn log_slope(&self, (piece, p): &Self::Found) -> Tensor<2> {
+        let own = piece.y.size.clone().log() - piece.x.size.clone().log();
+        slope(&piece.left, &piece.right, p).log() + own
     }
 }
 
@@ -251,29 +265,14 @@ impl Univariate for CubicSpline {
     }
 
     fn forward(&self, x: Tensor<2>, params: Tensor<3>) -> (Tensor<2>, Tensor<1>) {
-        let domain = self.config.domain;
-        let placed = domain.place(x);
-        let piece = self.piece(&placed.unit, Axis::X, &params);
-        let p = held((placed.unit.clone() - piece.x.start.clone()) / piece.x.size.clone());
-        let up = rise(&piece.left, &piece.right, &p) * piece.y.size.clone();
-        let log_slope = Self::log_slope(&piece, &p);
-        let z = domain.value(&placed, up + piece.y.start);
-        (z, sum_event(domain.log_slope(&placed, log_slope)))
+        unit::forward(self, x, params)
     }
 
     fn inverse(&self, z: Tensor<2>, params: Tensor<3>) -> Tensor<2> {
-        let domain = self.config.domain;
-        let placed = domain.place(z);
-        let (_, _, value) = self.unit_inverse(&placed, params);
-        domain.value(&placed, value)
+        unit::inverse(self, z, params)
     }
 
     fn inverse_with_log_det(&self, z: Tensor<2>, params: Tensor<3>) -> (Tensor<2>, Tensor<1>) {
-        let domain = self.config.domain;
-        let placed = domain.place(z);
-        let (piece, p, value) = self.unit_inverse(&placed, params);
-        let log_slope = Self::log_slope(&piece, &p).neg();
-        let x = domain.value(&placed, value);
-        (x, sum_event(domain.log_slope(&placed, log_slope)))
+        unit::inverse_with_log_det(self, z, params)
     }
 }

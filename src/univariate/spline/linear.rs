@@ -15,9 +15,9 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 
 use super::bins::{Bins, Found, check_bins, pick};
-use super::domain::{Placed, SplineDomain, held};
+use super::domain::{SplineDomain, held};
+use super::unit::{self, UnitSpline};
 use crate::error::{Error, Result, expect_valid};
-use crate::math::sum_event;
 use crate::univariate::Univariate;
 
 /// Least height that a position or a logarithm is taken of. Where `min_height` is 0 a height underflows
@@ -105,7 +105,7 @@ impl LinearSplineConfig {
 }
 
 /// The bin of every value, all `[batch, n]`.
-struct Piece {
+pub(super) struct Piece {
     /// Its number, outside any graph.
     index: Tensor<2>,
     /// Where it starts on the axis of `z`.
@@ -123,18 +123,34 @@ impl LinearSpline {
         let start = pick(heights, found.before);
         Piece { index, start, height: pick(heights, found.own).clamp_min(LEAST_HEIGHT) }
     }
+}
+
+impl UnitSpline for LinearSpline {
+    type Found = Piece;
+
+    fn domain(&self) -> SplineDomain {
+        self.config.domain
+    }
+
+    fn rise(&self, unit: &Tensor<2>, params: Tensor<3>) -> (Tensor<2>, Piece) {
+        let heights = self.heights(params);
+        let at = unit.clone() * self.config.bins as f64;
+        let equal = heights.clone().without_autodiff().ones_like();
+        let piece = Self::piece(&heights, Found::among(equal, &at));
+        let p = held(at - piece.index.clone());
+        (p * piece.height.clone() + piece.start.clone(), piece)
+    }
+
+    fn solve(&self, unit: &Tensor<2>, params: Tensor<3>) -> (Tensor<2>, Piece) {
+        let heights = self.heights(params);
+        let found = Found::among(heights.clone().without_autodiff(), unit);
+        let piece = Self::piece(&heights, found);
+        let p = held((unit.clone() - piece.start.clone()) / piece.height.clone());
+        ((p + piece.index.clone()) * (self.config.bins as f64).recip(), piece)
+    }
 
     fn log_slope(&self, piece: &Piece) -> Tensor<2> {
         piece.height.clone().log() + (self.config.bins as f64).ln()
-    }
-
-    fn unit_inverse(&self, placed: &Placed, params: Tensor<3>) -> (Piece, Tensor<2>) {
-        let heights = self.heights(params);
-        let found = Found::among(heights.clone().without_autodiff(), &placed.unit);
-        let piece = Self::piece(&heights, found);
-        let p = held((placed.unit.clone() - piece.start.clone()) / piece.height.clone());
-        let x = (p + piece.index.clone()) * (self.config.bins as f64).recip();
-        (piece, x)
     }
 }
 
@@ -144,32 +160,14 @@ impl Univariate for LinearSpline {
     }
 
     fn forward(&self, x: Tensor<2>, params: Tensor<3>) -> (Tensor<2>, Tensor<1>) {
-        let domain = self.config.domain;
-        let placed = domain.place(x);
-        let heights = self.heights(params);
-        let at = placed.unit.clone() * self.config.bins as f64;
-        let equal = heights.clone().without_autodiff().ones_like();
-        let piece = Self::piece(&heights, Found::among(equal, &at));
-        let p = held(at - piece.index.clone());
-        let value = p * piece.height.clone() + piece.start.clone();
-        let log_slope = self.log_slope(&piece);
-        let z = domain.value(&placed, value);
-        (z, sum_event(domain.log_slope(&placed, log_slope)))
+        unit::forward(self, x, params)
     }
 
     fn inverse(&self, z: Tensor<2>, params: Tensor<3>) -> Tensor<2> {
-        let domain = self.config.domain;
-        let placed = domain.place(z);
-        let (_, value) = self.unit_inverse(&placed, params);
-        domain.value(&placed, value)
+        unit::inverse(self, z, params)
     }
 
     fn inverse_with_log_det(&self, z: Tensor<2>, params: Tensor<3>) -> (Tensor<2>, Tensor<1>) {
-        let domain = self.config.domain;
-        let placed = domain.place(z);
-        let (piece, value) = self.unit_inverse(&placed, params);
-        let log_slope = self.log_slope(&piece).neg();
-        let x = domain.value(&placed, value);
-        (x, sum_event(domain.log_slope(&placed, log_slope)))
+        unit::inverse_with_log_det(self, z, params)
     }
 }

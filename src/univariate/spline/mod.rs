@@ -6,6 +6,7 @@ mod domain;
 mod linear;
 mod quadratic;
 mod rational_quadratic;
+mod unit;
 
 pub use cubic::{CubicSpline, CubicSplineConfig};
 pub use domain::SplineDomain;

@@ -17,9 +17,10 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::bins::{Bins, Found, check_bins, check_floor, check_scale, check_share, pick};
-use super::domain::{Placed, SplineDomain, held};
+use super::domain::{SplineDomain, held};
+use super::unit::{self, UnitSpline};
 use crate::error::{Result, expect_valid};
-use crate::math::{softplus, sum_event};
+use crate::math::softplus;
 use crate::univariate::Univariate;
 
 /// Least slope before slopes are divided by their mean. Without it all of them underflow together and
@@ -144,7 +145,7 @@ struct Knots {
 }
 
 /// The bin of every value, all `[batch, n]`.
-struct Piece {
+pub(super) struct Piece {
     x: Tensor<2>,
     y: Tensor<2>,
     width: Tensor<2>,
@@ -204,32 +205,49 @@ impl QuadraticSpline {
             right: own(&knots.right),
         }
     }
-
-    fn log_slope(piece: &Piece, p: &Tensor<2>) -> Tensor<2> {
-        let q = p.clone().neg() + 1.0;
-        (piece.left.clone() * q + piece.right.clone() * p.clone()).log()
-    }
-
-    fn unit_inverse(&self, placed: &Placed, params: Tensor<3>) -> (Piece, Tensor<2>, Tensor<2>) {
-        let knots = self.knots(params);
-        let areas = knots.areas();
-        let found = Found::among(areas.clone().without_autodiff(), &placed.unit);
-        let piece = Self::piece(&knots, &found, &areas);
-        let up = held(placed.unit.clone() - piece.y.clone()) / piece.width.clone();
-        let bend = (piece.right.clone() - piece.left.clone()) * 2.0;
-        let square = piece.left.clone() * piece.left.clone() + bend * up.clone();
-        // The root is the slope at the result, which is not below the least one.
-        let root = square.clamp_min(self.config.min_slope.powi(2)).sqrt();
-        let p = held(up * 2.0 / (piece.left.clone() + root));
-        let x = p.clone() * piece.width.clone() + piece.x.clone();
-        (piece, p, x)
-    }
 }
 
 impl Knots {
     /// What every bin adds to `z`.
     fn areas(&self) -> Tensor<3> {
         (self.left.clone() + self.right.clone()) * 0.5 * self.widths.clone()
+    }
+}
+
+impl UnitSpline for QuadraticSpline {
+    type Found = (Piece, Tensor<2>);
+
+    fn domain(&self) -> SplineDomain {
+        self.config.domain
+    }
+
+    fn rise(&self, unit: &Tensor<2>, params: Tensor<3>) -> (Tensor<2>, Self::Found) {
+        let knots = self.knots(params);
+        let found = Found::among(knots.widths.clone().without_autodiff(), unit);
+        let piece = Self::piece(&knots, &found, &knots.areas());
+        let p = held((unit.clone() - piece.x.clone()) / piece.width.clone());
+        let bend = (piece.right.clone() - piece.left.clone()) * 0.5 * p.clone();
+        let rise = p.clone() * (piece.left.clone() + bend) * piece.width.clone();
+        (rise + piece.y.clone(), (piece, p))
+    }
+
+    fn solve(&self, unit: &Tensor<2>, params: Tensor<3>) -> (Tensor<2>, Self::Found) {
+        let knots = self.knots(params);
+        let areas = knots.areas();
+        let found = Found::among(areas.clone().without_autodiff(), unit);
+        let piece = Self::piece(&knots, &found, &areas);
+        let up = held(unit.clone() - piece.y.clone()) / piece.width.clone();
+        let bend = (piece.right.clone() - piece.left.clone()) * 2.0;
+        let square = piece.left.clone() * piece.left.clone() + bend * up.clone();
+        // The root is the slope at the result, which is not below the least one.
+        let root = square.clamp_min(self.config.min_slope.powi(2)).sqrt();
+        let p = held(up * 2.0 / (piece.left.clone() + root));
+        (p.clone() * piece.width.clone() + piece.x.clone(), (piece, p))
+    }
+
+    fn log_slope(&self, (piece, p): &Self::Found) -> Tensor<2> {
+        let q = p.clone().neg() + 1.0;
+        (piece.left.clone() * q + piece.right.clone() * p.clone()).log()
     }
 }
 
@@ -244,32 +262,14 @@ impl Univariate for QuadraticSpline {
     }
 
     fn forward(&self, x: Tensor<2>, params: Tensor<3>) -> (Tensor<2>, Tensor<1>) {
-        let domain = self.config.domain;
-        let placed = domain.place(x);
-        let knots = self.knots(params);
-        let found = Found::among(knots.widths.clone().without_autodiff(), &placed.unit);
-        let piece = Self::piece(&knots, &found, &knots.areas());
-        let p = held((placed.unit.clone() - piece.x.clone()) / piece.width.clone());
-        let bend = (piece.right.clone() - piece.left.clone()) * 0.5 * p.clone();
-        let rise = p.clone() * (piece.left.clone() + bend) * piece.width.clone();
-        let log_slope = Self::log_slope(&piece, &p);
-        let z = domain.value(&placed, rise + piece.y);
-        (z, sum_event(domain.log_slope(&placed, log_slope)))
+        unit::forward(self, x, params)
     }
 
     fn inverse(&self, z: Tensor<2>, params: Tensor<3>) -> Tensor<2> {
-        let domain = self.config.domain;
-        let placed = domain.place(z);
-        let (_, _, value) = self.unit_inverse(&placed, params);
-        domain.value(&placed, value)
+        unit::inverse(self, z, params)
     }
 
     fn inverse_with_log_det(&self, z: Tensor<2>, params: Tensor<3>) -> (Tensor<2>, Tensor<1>) {
-        let domain = self.config.domain;
-        let placed = domain.place(z);
-        let (piece, p, value) = self.unit_inverse(&placed, params);
-        let log_slope = Self::log_slope(&piece, &p).neg();
-        let x = domain.value(&placed, value);
-        (x, sum_event(domain.log_slope(&placed, log_slope)))
+        unit::inverse_with_log_det(self, z, params)
     }
 }

@@ -4,13 +4,14 @@
 //! parameters; the kernel reads both once and writes the result.
 
 #[cfg(feature = "flex")]
-mod lanes;
+mod blocks;
 #[cfg(feature = "flex")]
-mod ops;
+mod lanes;
 #[cfg(feature = "flex")]
 mod piece;
 
-use burn::tensor::Tensor;
+#[cfg(feature = "flex")]
+pub(super) use blocks::{apply, gradients};
 
 /// What the kernel has to know of a spline.
 #[derive(Debug, Clone, Copy)]
@@ -57,53 +58,10 @@ pub(crate) const SLACK: f64 = 1e-3;
 /// square of the smallest bin times the smallest slope.
 pub(crate) const LEAST_DISCRIMINANT: f64 = 1e-30;
 
+#[cfg(feature = "flex")]
 impl Spline {
-    /// Values `[batch, n]` and the log-det `[batch]` for parameters `[batch, P, n]`, by the kernel
-    /// where there is one.
-    #[cfg_attr(not(feature = "flex"), expect(unused_variables, reason = "there is no kernel"))]
-    pub(crate) fn forward(
-        self,
-        x: &Tensor<2>,
-        params: &Tensor<3>,
-    ) -> Option<(Tensor<2>, Tensor<1>)> {
-        #[cfg(feature = "flex")]
-        if crate::parallel::is_flex(&x.device()) && self.fits(x, params) {
-            let packed = ops::forward(self, x.clone(), params.clone());
-            return Some(super::unpacked(packed));
-        }
-        None
-    }
-
-    /// Values of the inverse, and its log-det; nothing where there is a graph.
-    #[cfg_attr(not(feature = "flex"), expect(unused_variables, reason = "there is no kernel"))]
-    pub(crate) fn inverse(
-        self,
-        z: &Tensor<2>,
-        params: &Tensor<3>,
-    ) -> Option<(Tensor<2>, Tensor<1>)> {
-        #[cfg(feature = "flex")]
-        if [z.device(), params.device()].iter().all(crate::parallel::is_plain)
-            && self.fits(z, params)
-        {
-            let packed = ops::inverse(self, z.clone(), params.clone());
-            return Some(super::unpacked(packed));
-        }
-        None
-    }
-
-    /// Whether the kernel is written for these.
-    #[cfg(feature = "flex")]
-    fn fits(self, x: &Tensor<2>, params: &Tensor<3>) -> bool {
-        let [batch, n] = x.dims();
-        super::knows(x.dtype())
-            && x.dtype() == params.dtype()
-            && params.dims() == [batch, self.params(), n]
-            && batch * n > 0
-    }
-
     /// Parameters of one element.
-    #[cfg(feature = "flex")]
-    fn params(self) -> usize {
+    pub(super) fn params(self) -> usize {
         match self.ends {
             Ends::Tails => 3 * self.bins - 1,
             Ends::Interval => 3 * self.bins + 1,

@@ -1,0 +1,153 @@
+//! The place of the maps in burn: operations of the backend, with a backward pass.
+
+use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::flex::FlexTensor;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
+use burn::tensor::{DType, Tensor};
+
+use super::{Extent, Map, Pass, affine, spline};
+use crate::kernel::elementary::Elementary;
+use crate::kernel::matrix::{contiguous, tensor};
+
+/// Values and log-det side by side, `[batch, n + 1]`.
+pub(super) fn forward(map: Map, x: Tensor<2>, params: Tensor<3>) -> Tensor<2> {
+    let (x, params) = (x.into_dispatch(), params.into_dispatch());
+    Tensor::from_dispatch(Dispatch::map_forward(x, params, map))
+}
+
+/// Those of the inverse, or its values alone.
+pub(super) fn inverse(map: Map, pass: Pass, z: Tensor<2>, params: Tensor<3>) -> Tensor<2> {
+    let (z, params) = (z.into_dispatch(), params.into_dispatch());
+    Tensor::from_dispatch(Dispatch::map_inverse(z, params, map, pass))
+}
+
+#[backend_extension(Flex, Autodiff)]
+trait MapForward: Backend {
+    fn map_forward(x: FloatTensor<Self>, params: FloatTensor<Self>, map: Map) -> FloatTensor<Self>;
+}
+
+#[backend_extension(Flex)]
+trait MapInverse: Backend {
+    fn map_inverse(
+        z: FloatTensor<Self>,
+        params: FloatTensor<Self>,
+        map: Map,
+        pass: Pass,
+    ) -> FloatTensor<Self>;
+}
+
+/// The gradients of [`MapForward`] by values and parameters, from that of its output.
+trait MapBackward: Backend {
+    fn map_backward(
+        x: FloatTensor<Self>,
+        params: FloatTensor<Self>,
+        map: Map,
+        gradient: FloatTensor<Self>,
+    ) -> [FloatTensor<Self>; 2];
+}
+
+impl MapForward for Flex {
+    fn map_forward(x: FlexTensor, params: FlexTensor, map: Map) -> FlexTensor {
+        Self::map_inverse(x, params, map, Pass::Forward)
+    }
+}
+
+impl MapInverse for Flex {
+    fn map_inverse(z: FlexTensor, params: FlexTensor, map: Map, pass: Pass) -> FlexTensor {
+        match z.dtype() {
+            DType::F64 => apply::<f64>(map, pass, z, params),
+            _ => apply::<f32>(map, pass, z, params),
+        }
+    }
+}
+
+impl MapBackward for Flex {
+    fn map_backward(
+        x: FlexTensor,
+        params: FlexTensor,
+        map: Map,
+        gradient: FlexTensor,
+    ) -> [FlexTensor; 2] {
+        match x.dtype() {
+            DType::F64 => gradients::<f64>(map, x, params, gradient),
+            _ => gradients::<f32>(map, x, params, gradient),
+        }
+    }
+}
+
+fn extent(params: &FlexTensor) -> Extent {
+    let [batch, params, n] = params.layout().shape().dims();
+    Extent { batch, params, n }
+}
+
+fn apply<T: Elementary>(map: Map, pass: Pass, x: FlexTensor, params: FlexTensor) -> FlexTensor {
+    let extent = extent(&params);
+    let columns = pass.columns(extent.n);
+    let [x, params] = contiguous([x, params]);
+    let inputs = [T::slice(&x), T::slice(&params)];
+    let mut out = vec![T::zero(); extent.batch * columns];
+    match map {
+        Map::Affine { bound } => affine::apply(bound, pass, extent, inputs, &mut out),
+        Map::Spline(spline) => spline::apply(spline, pass, extent, inputs, &mut out),
+    }
+    tensor(out, &[extent.batch, columns])
+}
+
+fn gradients<T: Elementary>(
+    map: Map,
+    x: FlexTensor,
+    params: FlexTensor,
+    gradient: FlexTensor,
+) -> [FlexTensor; 2] {
+    let extent = extent(&params);
+    let Extent { batch, params: count, n } = extent;
+    let [x, params, gradient] = contiguous([x, params, gradient]);
+    let inputs = [&x, &params, &gradient].map(|tensor| T::slice(tensor));
+    let mut by_x = vec![T::zero(); batch * n];
+    let mut by_params = vec![T::zero(); batch * count * n];
+    let out = [&mut by_x[..], &mut by_params];
+    match map {
+        Map::Affine { bound } => affine::gradients(bound, extent, inputs, out),
+        Map::Spline(spline) => spline::gradients(spline, extent, inputs, out),
+    }
+    [tensor(by_x, &[batch, n]), tensor(by_params, &[batch, count, n])]
+}
+
+impl<B: MapForward + MapBackward, C: CheckpointStrategy> MapForward for Autodiff<B, C> {
+    fn map_forward(x: FloatTensor<Self>, params: FloatTensor<Self>, map: Map) -> FloatTensor<Self> {
+        #[derive(Debug)]
+        struct Step;
+
+        impl<B: MapBackward> Backward<B, 2> for Step {
+            type State = (FloatTensor<B>, FloatTensor<B>, Map);
+
+            fn backward(
+                self,
+                ops: Ops<Self::State, 2>,
+                gradients: &mut Gradients,
+                _: &mut Checkpointer,
+            ) {
+                let (x, params, map) = ops.state;
+                let gradient = gradients.consume::<B>(&ops.node);
+                let by = B::map_backward(x, params, map, gradient);
+                for (node, gradient) in ops.parents.into_iter().zip(by) {
+                    if let Some(node) = node {
+                        gradients.register::<B>(node.id, gradient);
+                    }
+                }
+            }
+        }
+
+        let ((x, x_node), (params, params_node)) = (x.into_parts(), params.into_parts());
+        match Step.prepare::<C>([x_node, params_node]).compute_bound().stateful() {
+            OpsKind::Tracked(prepared) => {
+                let state = (x.clone(), params.clone(), map);
+                prepared.finish(state, B::map_forward(x, params, map))
+            }
+            OpsKind::UnTracked(prepared) => prepared.finish(B::map_forward(x, params, map)),
+        }
+    }
+}
