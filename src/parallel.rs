@@ -24,12 +24,23 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 /// Rows of a block at the most; more leave the cache of a core.
 const MOST_ROWS: usize = 512;
 
-/// Rows below which another block costs more than it gives.
+/// Rows below which another block costs more than it gives, whatever the model; a model of many
+/// parameters pays earlier, from [`WORK`] on.
 const LEAST_ROWS: usize = 128;
+
+/// Rows of any block: the product of a single one has other last bits, and few fill no vectors.
+const FEWEST_ROWS: usize = 16;
 
 /// Rows of a block of a gradient, which pays for a copy of the graph as well.
 #[cfg(feature = "train")]
 const GRADIENT_ROWS: usize = 256;
+
+/// Rows times parameters from which a block pays for its hand-over.
+const WORK: usize = 4 << 20;
+
+/// The same for a block of a gradient.
+#[cfg(feature = "train")]
+const GRADIENT_WORK: usize = 24 << 20;
 
 /// An image counts as a row for every so many pixels: a network looks at every pixel.
 const PIXELS_OF_ROW: usize = 16;
@@ -156,7 +167,8 @@ pub(crate) fn over_rows<I: Rows, O: Rows>(
     [count, pixels]: [usize; 2],
     evaluate: impl Fn(I, Option<&Tensor<2>>) -> O + Sync,
 ) -> O {
-    let [most, least] = [MOST_ROWS, LEAST_ROWS].map(|rows| images(rows, pixels));
+    let least = LEAST_ROWS.min(least_rows(model, WORK));
+    let [most, least] = [MOST_ROWS, least].map(|rows| images(rows, pixels));
     let blocks = blocks(count, count.div_ceil(threads()).clamp(least, most));
     let shared = blocks.len() > 1
         && workers(blocks.len()) > 1
@@ -173,10 +185,20 @@ pub(crate) fn over_rows<I: Rows, O: Rows>(
     }))
 }
 
-/// The blocks whose gradients make up that of a batch.
+/// The blocks whose gradients make up that of a batch: two of a small batch, if they pay.
 #[cfg(feature = "train")]
-pub(crate) fn gradient_blocks(count: usize, pixels: usize) -> Vec<Range<usize>> {
-    blocks(count, images(GRADIENT_ROWS, pixels))
+pub(crate) fn gradient_blocks(
+    model: &impl Module,
+    [count, pixels]: [usize; 2],
+) -> Vec<Range<usize>> {
+    let least = GRADIENT_ROWS.min(least_rows(model, GRADIENT_WORK));
+    let [most, least] = [GRADIENT_ROWS, least].map(|rows| images(rows, pixels));
+    blocks(count, count.div_ceil(2).clamp(least, most))
+}
+
+/// The rows with which a model has so much work.
+fn least_rows(model: &impl Module, work: usize) -> usize {
+    work.div_ceil(model.num_params().max(1)).max(FEWEST_ROWS)
 }
 
 /// How many images of so many pixels weigh as much as these rows.

@@ -14,6 +14,7 @@ use burn::tensor::{Bool, Device, Tensor};
 
 use super::{Bijector, check_weights, check_width};
 use crate::error::{Result, at_least, expect_valid};
+use crate::kernel::{scale_and_shift, shift_and_scale_back};
 use crate::math::{channel_moments, event_len, repeat_batch};
 use crate::param::{flag, replaced};
 
@@ -111,13 +112,6 @@ impl ActNorm {
         self.initialized.val().into_scalar::<u8>() != 0
     }
 
-    fn shaped<const D: usize>(&self) -> (Tensor<D>, Tensor<D>) {
-        let log_scale = self.log_scale.val();
-        let mut dims = [1; D];
-        dims[1] = log_scale.dims()[0];
-        (log_scale.reshape(dims), self.shift.val().reshape(dims))
-    }
-
     fn log_det<const D: usize>(&self, x: &Tensor<D>) -> Tensor<1> {
         let pixels = event_len(x) / x.dims()[1];
         repeat_batch(self.log_scale.val().sum() * pixels as f64, x)
@@ -132,14 +126,12 @@ impl<const D: usize> Bijector<D> for ActNorm {
     fn forward(&self, x: Tensor<D>, _context: Option<&Tensor<2>>) -> (Tensor<D>, Tensor<1>) {
         self.check(&x);
         let log_det = self.log_det(&x);
-        let (log_scale, shift) = self.shaped();
-        (x * log_scale.exp() + shift, log_det)
+        (scale_and_shift(x, self.log_scale.val(), self.shift.val()), log_det)
     }
 
     fn inverse(&self, z: Tensor<D>, _context: Option<&Tensor<2>>) -> Tensor<D> {
         self.check(&z);
-        let (log_scale, shift) = self.shaped();
-        (z - shift) * log_scale.neg().exp()
+        shift_and_scale_back(z, self.log_scale.val(), self.shift.val())
     }
 
     fn log_det_jacobian(&self, x: Tensor<D>, _context: Option<&Tensor<2>>) -> Tensor<1> {

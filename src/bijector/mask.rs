@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::check_width;
 use crate::error::{Error, Result};
+use crate::kernel::{join, pick, span, weave};
 use crate::math::event_len;
 use crate::noise::Noise;
 use crate::param::index_param;
@@ -222,8 +223,8 @@ impl Split {
             let mut dims = x.dims();
             let indices = self.indices.as_ref().expect("a spatial split has indices");
             let flat = x.reshape([batch, self.width]);
-            let moved = flat.clone().select(1, indices.moved.val());
-            let kept = flat.select(1, indices.kept.val());
+            let moved = pick(flat.clone(), indices.moved.val());
+            let kept = pick(flat, indices.kept.val());
             if self.folded {
                 dims[D - 1] /= 2;
                 return (kept.reshape(dims), moved);
@@ -233,13 +234,11 @@ impl Split {
         }
         let moved_count = self.width - self.kept;
         let (kept, moved) = match &self.indices {
-            Some(indices) => {
-                (x.clone().select(1, indices.kept.val()), x.select(1, indices.moved.val()))
-            }
+            Some(indices) => (pick(x.clone(), indices.kept.val()), pick(x, indices.moved.val())),
             None if self.kept_first => {
-                (x.clone().narrow(1, 0, self.kept), x.narrow(1, self.kept, moved_count))
+                (span(x.clone(), 0..self.kept), span(x, self.kept..self.width))
             }
-            None => (x.clone().narrow(1, moved_count, self.kept), x.narrow(1, 0, moved_count)),
+            None => (span(x.clone(), moved_count..self.width), span(x, 0..moved_count)),
         };
         let event = event_len(&moved);
         (kept, moved.reshape([batch, event]))
@@ -269,7 +268,7 @@ impl Split {
                 dims[D - 1] *= 2;
                 kept.reshape([dims[0], self.kept])
             } else {
-                kept.reshape([dims[0], self.width]).select(1, indices.kept.val())
+                pick(kept.reshape([dims[0], self.width]), indices.kept.val())
             };
             return self.join(kept, moved).reshape(dims);
         }
@@ -306,9 +305,12 @@ impl Split {
 
     fn join<const D: usize>(&self, kept: Tensor<D>, moved: Tensor<D>) -> Tensor<D> {
         match &self.indices {
-            Some(indices) => Tensor::cat(vec![kept, moved], 1).select(1, indices.merge.val()),
-            None if self.kept_first => Tensor::cat(vec![kept, moved], 1),
-            None => Tensor::cat(vec![moved, kept], 1),
+            Some(indices) => {
+                let places = [indices.kept.val(), indices.moved.val()];
+                weave([kept, moved], places, indices.merge.val())
+            }
+            None if self.kept_first => join([kept, moved]),
+            None => join([moved, kept]),
         }
     }
 }

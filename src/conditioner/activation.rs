@@ -1,9 +1,12 @@
-//! Activations by name: burn's, and silu, which burn has as a function only.
+//! Activations by name: burn's, and silu, which burn has as a function only; and the dense layers
+//! before them, in one operation.
 
-use burn::module::Module;
-use burn::nn::activation as nn;
-use burn::tensor::{Device, Tensor, activation};
+use burn::module::{Module, Param};
+use burn::nn::{Linear, activation as nn};
+use burn::tensor::{Bool, Device, Tensor, activation};
 use serde::{Deserialize, Serialize};
+
+use crate::kernel::{Curve, dense};
 
 /// Which [`Activation`].
 ///
@@ -69,4 +72,34 @@ impl Activation {
             Self::Burn(inner) => inner.forward(x),
         }
     }
+
+    /// The activation of a layer's output.
+    pub(crate) fn after<const D: usize>(&self, layer: &Linear, x: Tensor<D>) -> Tensor<D> {
+        self.after_dense(x, layer.weight.val(), bias(layer), None)
+    }
+
+    /// The activation of `x W + b`, the gradient of `W` cut where a mask is false.
+    pub(super) fn after_dense<const D: usize>(
+        &self,
+        x: Tensor<D>,
+        weight: Tensor<2>,
+        bias: Option<Tensor<1>>,
+        mask: Option<Tensor<2, Bool>>,
+    ) -> Tensor<D> {
+        let curve = match self {
+            Self::Silu(_) => Curve::Silu,
+            Self::Burn(nn::Activation::Relu(_)) => Curve::Relu,
+            Self::Burn(_) => return self.forward(dense(x, weight, bias, mask, Curve::Identity)),
+        };
+        dense(x, weight, bias, mask, curve)
+    }
+}
+
+/// A layer's output, `x W + b`.
+pub(crate) fn forward_linear<const D: usize>(layer: &Linear, x: Tensor<D>) -> Tensor<D> {
+    dense(x, layer.weight.val(), bias(layer), None, Curve::Identity)
+}
+
+pub(super) fn bias(layer: &Linear) -> Option<Tensor<1>> {
+    layer.bias.as_ref().map(Param::val)
 }

@@ -7,17 +7,19 @@
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::nn::Linear;
-use burn::tensor::{Bool, Tensor, module};
+use burn::tensor::{Bool, Tensor};
 
+use super::Activation;
+use super::activation::bias;
 use crate::by_parts::module_by_parts;
+use crate::kernel::{Curve, dense};
 use crate::param::as_before;
 
 /// A burn [`Linear`] and a mask of its weight, `[d_in, d_out]`, true where a connection stays.
 ///
 /// The stored weight has zeros where a connection is cut, from whatever source it comes: given
 /// weights, a record, a step of an optimizer or any other [`Module::map`] are masked on entry. So
-/// an evaluation uses it as it is. On an autodiff device a call masks it once more, for the sake
-/// of the gradient, which then has zeros there too.
+/// a call uses it as it is, and cuts the gradient only, which has zeros there too.
 ///
 /// # Shapes
 ///
@@ -71,7 +73,17 @@ impl MaskedLinear {
     ///
     /// If the last axis of the input has another length than the layer was built for.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        module::linear(x, self.weight(), self.bias())
+        let weight = self.parts.linear.weight.val();
+        dense(x, weight, self.bias(), Some(self.mask()), Curve::Identity)
+    }
+
+    /// The activation of the layer's output.
+    pub(super) fn activated<const D: usize>(
+        &self,
+        x: Tensor<D>,
+        activation: &Activation,
+    ) -> Tensor<D> {
+        activation.after_dense(x, self.parts.linear.weight.val(), self.bias(), Some(self.mask()))
     }
 
     /// The weight, `[d_in, d_out]`, with zeros where a connection is cut.
@@ -82,7 +94,7 @@ impl MaskedLinear {
 
     /// The bias, `[d_out]`, where there is one.
     pub fn bias(&self) -> Option<Tensor<1>> {
-        self.parts.linear.bias.as_ref().map(Param::val)
+        bias(&self.parts.linear)
     }
 
     /// Where a connection stays, `[d_in, d_out]`.

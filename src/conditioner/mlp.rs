@@ -11,6 +11,7 @@ use burn::module::{Module, Param};
 use burn::nn::{Initializer, Linear, LinearConfig};
 use burn::tensor::{Device, Tensor, activation};
 
+use super::activation::forward_linear;
 use super::periodic::PeriodicFeatures;
 use super::{
     Activation, ActivationConfig, Conditioner, Dropout, Periodic, check_context, check_dropout,
@@ -167,10 +168,12 @@ impl ResidualBlock {
         activation: &Activation,
         dropout: &Dropout,
     ) -> Tensor<2> {
-        let inner = self.first.forward(activation.forward(h.clone()));
-        let inner = self.second.forward(dropout.forward(activation.forward(inner)));
+        let inner = activation.after(&self.first, activation.forward(h.clone()));
+        let inner = forward_linear(&self.second, dropout.forward(inner));
         match (&self.gate, context) {
-            (Some(gate), Some(c)) => h + inner * activation::sigmoid(gate.forward(c.clone())),
+            (Some(gate), Some(c)) => {
+                h + inner * activation::sigmoid(forward_linear(gate, c.clone()))
+            }
             _ => h + inner,
         }
     }
@@ -240,16 +243,16 @@ impl Conditioner<2> for Mlp {
             Some(c) => Tensor::cat(vec![kept, c.clone()], 1),
             None => kept,
         };
-        let mut h = self.input.forward(joined);
-        if self.blocks.is_empty() {
-            h = self.dropout.forward(self.activation.forward(h));
-        }
+        let mut h = match self.blocks.is_empty() {
+            true => self.dropout.forward(self.activation.after(&self.input, joined)),
+            false => forward_linear(&self.input, joined),
+        };
         for layer in &self.hidden {
-            h = self.dropout.forward(self.activation.forward(layer.forward(h)));
+            h = self.dropout.forward(self.activation.after(layer, h));
         }
         for block in &self.blocks {
             h = block.forward(h, context, &self.activation, &self.dropout);
         }
-        self.output.forward(h)
+        forward_linear(&self.output, h)
     }
 }

@@ -6,7 +6,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use super::{Distribution, batch_shape, check_event};
-use crate::math::{LN_2PI, event_len, sum_event};
+use crate::kernel::normal_log_prob;
 use crate::noise::Noise;
 
 /// Independent standard normals, the usual base of a flow.
@@ -47,8 +47,7 @@ impl<const D: usize> StandardNormal<D> {
 impl<const D: usize> Distribution<D> for StandardNormal<D> {
     fn log_prob(&self, x: Tensor<D>, _context: Option<&Tensor<2>>) -> Tensor<1> {
         check_event("StandardNormal", &self.event, &x);
-        let constant = event_len(&x) as f64 * LN_2PI;
-        (sum_event(x.clone() * x) + constant) * -0.5
+        normal_log_prob(x)
     }
 
     fn sample(

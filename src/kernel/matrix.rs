@@ -7,12 +7,16 @@ use std::ops::{Deref, DerefMut};
 
 use burn::backend::flex::FlexTensor;
 use burn::tensor::{Element, TensorData};
+use gemm::Parallelism;
 use num_traits::Float;
 
 /// The numbers that kernels work on.
 pub(super) trait Real: Element + Float + Send + Sync {
     /// The numbers of a contiguous tensor.
     fn slice(tensor: &FlexTensor) -> &[Self];
+    /// The same to be changed, in a copy if anybody else holds them.
+    #[cfg(feature = "train")]
+    fn slice_mut(tensor: &mut FlexTensor) -> &mut [Self];
     /// Hands over the buffers that this thread has at hand.
     fn kept<R>(work: impl FnOnce(&mut Vec<Vec<Self>>) -> R) -> R;
 }
@@ -22,6 +26,13 @@ macro_rules! real {
         impl Real for $number {
             fn slice(tensor: &FlexTensor) -> &[Self] {
                 tensor.as_slice::<$number>().expect("a contiguous tensor of this type")
+            }
+
+            #[cfg(feature = "train")]
+            fn slice_mut(tensor: &mut FlexTensor) -> &mut [Self] {
+                let span = tensor.layout().contiguous_offsets();
+                let (start, end) = span.expect("a contiguous tensor");
+                &mut tensor.storage_mut::<$number>()[start..end]
             }
 
             fn kept<R>(work: impl FnOnce(&mut Vec<Vec<Self>>) -> R) -> R {
@@ -113,25 +124,78 @@ impl<'a, T> Matrix<'a, T> {
 
 /// `left * right` into `out`, a matrix by rows.
 pub(super) fn product<T: Real>(out: &mut [T], left: Matrix<'_, T>, right: Matrix<'_, T>) {
-    multiply(out, left, right, false);
+    multiply_into(out, left, right, false, Parallelism::None);
 }
 
 /// Adds `left * right` to `out`, a matrix by rows.
 pub(super) fn add_product<T: Real>(out: &mut [T], left: Matrix<'_, T>, right: Matrix<'_, T>) {
-    multiply(out, left, right, true);
+    multiply_into(out, left, right, true, Parallelism::None);
 }
 
-fn multiply<T: Real>(out: &mut [T], left: Matrix<'_, T>, right: Matrix<'_, T>, add: bool) {
+/// `left * right` and a row `start` added to every row; a large product is shared among the threads
+/// of this pool.
+pub(super) fn shared_product<T: Real>(
+    left: Matrix<'_, T>,
+    right: Matrix<'_, T>,
+    start: Option<&[T]>,
+) -> Vec<T> {
     let (m, n, k) = (left.rows, right.columns, left.columns);
-    assert!(k == right.rows && out.len() == m * n, "the shapes of a product fit");
-    // SAFETY: every matrix fills its slice ([`Matrix::new`], the assertion above), so the strides
-    // stay inside; `out` is borrowed for writing and overlaps with neither factor.
+    let threads = match m * n * k >= SHARED_WORK {
+        true => Parallelism::Rayon(0),
+        false => Parallelism::None,
+    };
+    let mut out = Vec::with_capacity(m * n);
+    if let Some(start) = start {
+        (0..m).for_each(|_| out.extend_from_slice(start));
+        multiply_into(&mut out, left, right, true, threads);
+        return out;
+    }
+    assert!(k == right.rows && k > 0, "the shapes of a product fit");
+    // SAFETY: the vector holds as many numbers; a product of at least one term writes all of them
+    // without reading any.
+    unsafe {
+        multiply(out.as_mut_ptr(), left, right, false, threads);
+        out.set_len(m * n);
+    }
+    out
+}
+
+/// Multiplications from which threads pay for their hand-over, as in `flex` itself.
+const SHARED_WORK: usize = 192 * 192 * 192;
+
+fn multiply_into<T: Real>(
+    out: &mut [T],
+    left: Matrix<'_, T>,
+    right: Matrix<'_, T>,
+    add: bool,
+    threads: Parallelism,
+) {
+    let fits = left.columns == right.rows && out.len() == left.rows * right.columns;
+    assert!(fits, "the shapes of a product fit");
+    // SAFETY: `out` has a place for every number, is borrowed for writing and overlaps with neither
+    // factor.
+    unsafe { multiply(out.as_mut_ptr(), left, right, add, threads) }
+}
+
+/// # Safety
+///
+/// `out` has to be valid for as many numbers as the product has, initialised where it adds.
+unsafe fn multiply<T: Real>(
+    out: *mut T,
+    left: Matrix<'_, T>,
+    right: Matrix<'_, T>,
+    add: bool,
+    threads: Parallelism,
+) {
+    let (m, n, k) = (left.rows, right.columns, left.columns);
+    // SAFETY: every matrix fills its slice ([`Matrix::new`]), so the strides stay inside; the rest
+    // is the caller's.
     unsafe {
         gemm::gemm(
             m,
             n,
             k,
-            out.as_mut_ptr(),
+            out,
             1,
             n as isize,
             add,
@@ -146,7 +210,7 @@ fn multiply<T: Real>(out: &mut [T], left: Matrix<'_, T>, right: Matrix<'_, T>, a
             false,
             false,
             false,
-            gemm::Parallelism::None,
+            threads,
         );
     }
 }

@@ -4,18 +4,30 @@
 //! tests compare with. A kernel is called through one function of tensors; the rest of the crate
 //! does not know which of the two ran.
 
+#[cfg(feature = "train")]
+mod adam;
+mod channels;
+mod columns;
 mod conv;
+mod dense;
 #[cfg(feature = "flex")]
 mod elementary;
 mod map;
 #[cfg(feature = "flex")]
 mod matrix;
+mod normal;
 #[cfg(feature = "flex")]
 mod shifts;
 mod triangular;
 
+#[cfg(feature = "train")]
+pub(crate) use adam::AdamStep;
+pub(crate) use channels::{scale_and_shift, shift_and_scale_back};
+pub(crate) use columns::{join, pick, span, weave};
 pub(crate) use conv::conv_same;
+pub(crate) use dense::{Curve, dense};
 pub(crate) use map::{Ends, Knots, LARGEST_RAW, LEAST_DISCRIMINANT, Map, SLACK, Spline};
+pub(crate) use normal::normal_log_prob;
 pub(crate) use triangular::{invert_lower, invert_upper};
 
 /// Whether the kernels are written for these numbers.

@@ -4,9 +4,10 @@ use std::time::Instant;
 
 use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
 use burn::module::Module;
-use burn::optim::{AdamWConfig, ModuleOptimizer};
+use burn::optim::ModuleOptimizer;
 use burn::tensor::Device;
 
+use super::adam::adamw;
 use super::checkpoint::{self, Checkpoint, State};
 use super::progress::Progress;
 use super::trial::Trial;
@@ -15,10 +16,6 @@ use crate::distribution::Distribution;
 use crate::draws;
 use crate::error::{Error, Result};
 use crate::noise::Noise;
-
-/// Added to the root of the second moment of Adam. burn's default of 1e-5 slows small gradients;
-/// this is the value of Kingma and Ba (2015), arXiv:1412.6980, and of PyTorch.
-const ADAM_EPSILON: f32 = 1e-8;
 
 /// Fits a flow, or any other density with parameters, to data by maximum likelihood.
 ///
@@ -54,13 +51,7 @@ pub fn fit<F: Distribution<D>, const D: usize>(
     data: impl Into<FitData<D>>,
     config: &FitConfig,
 ) -> Result<(F, Report)> {
-    fit_with(flow, data, config, adam(config.weight_decay))
-}
-
-/// The optimizer of every loop of this module.
-pub(super) fn adam(weight_decay: f64) -> ModuleOptimizer {
-    let adam = AdamWConfig::new().with_epsilon(ADAM_EPSILON);
-    adam.with_weight_decay(weight_decay as f32).init()
+    fit_with(flow, data, config, adamw(config.weight_decay))
 }
 
 /// [`fit`] with an optimizer of your own; `weight_decay` of the configuration is then without effect.

@@ -1,5 +1,7 @@
 //! Gradients as a whole: their global norm, clipping by it, and who is not finite.
 
+use std::sync::{Mutex, OnceLock, PoisonError};
+
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{ElementConversion, Tensor};
@@ -57,7 +59,7 @@ pub(super) fn of_mean_nll<F: Distribution<D>, const D: usize>(
     seed: impl Fn(u64) + Sync,
 ) -> (f64, GradientsParams) {
     let dims = x.dims();
-    let blocks = gradient_blocks(dims[0], dims[2..].iter().product());
+    let blocks = gradient_blocks(model, [dims[0], dims[2..].iter().product()]);
     let plain = x.is_plain() && context.is_none_or(Rows::is_plain);
     if blocks.len() < 2 || !plain || model.mixes_rows() {
         seed(0);
@@ -65,14 +67,18 @@ pub(super) fn of_mean_nll<F: Distribution<D>, const D: usize>(
         let value = loss.clone().into_scalar::<f64>();
         return (value, GradientsParams::from_grads(loss.backward(), model));
     }
-    // Every worker has a copy with a graph of its own: graphs that share parameters wait for each
-    // other for ever.
+    // Every worker has a copy with a graph of its own, made one at a time: graphs that share
+    // parameters wait for each other for ever.
     let device = x.device().autodiff();
-    let copies = (0..workers(blocks.len())).map(|_| model.clone().fork(&device));
-    let copies: Vec<F> = copies.collect();
+    let turn = Mutex::new(());
+    let copies: Vec<OnceLock<F>> = (0..workers(blocks.len())).map(|_| OnceLock::new()).collect();
     let parts = each(blocks.len(), |worker, block| {
         seed(block as u64);
-        let (copy, rows) = (&copies[worker], blocks[block].clone());
+        let copy = copies[worker].get_or_init(|| {
+            let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
+            model.clone().fork(&device)
+        });
+        let rows = blocks[block].clone();
         let context = context.map(|context| match context.dims()[0] {
             1 => context.clone(), // one row for all
             _ => context.part(rows.clone()),

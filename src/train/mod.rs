@@ -12,6 +12,7 @@
 //! Where there are no data but a density that is known up to a constant, [`fit_reverse_kl`] trains a
 //! flow to it and [`log_z`] estimates the constant.
 
+mod adam;
 mod average;
 mod checkpoint;
 mod config;
@@ -31,6 +32,7 @@ mod schedule;
 mod trial;
 mod variational;
 
+pub use adam::adamw;
 pub use config::FitConfig;
 pub use data::{Batch, FitData};
 pub use dequantize::{Dequantize, bits_per_dim};

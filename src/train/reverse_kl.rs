@@ -15,8 +15,9 @@ use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
+use super::adam::adamw;
 use super::config::within;
-use super::fit::{adam, seed_draws};
+use super::fit::seed_draws;
 use super::log_z::{LogZ, checked, log_z};
 use super::{Schedule, average, gradients};
 use crate::bijector::Bijector;
@@ -224,7 +225,7 @@ where
     let started = Instant::now();
     let mut schedule =
         config.schedule.init("ReverseKlConfig", config.learning_rate, config.steps)?;
-    let mut optimizer = adam(0.0);
+    let mut optimizer = adamw(0.0);
     let mut weights = flow.train();
     let mut averaged = config.average.map(|_| weights.valid());
     let (mut losses, mut skipped_steps, mut streak) = (vec![], 0, 0);

@@ -11,6 +11,7 @@ use burn::tensor::{Device, Int, Tensor};
 
 use crate::bijector::{Bijector, check_width};
 use crate::error::{Error, Result};
+use crate::kernel::pick;
 use crate::math::zeros_batch;
 use crate::noise::Noise;
 use crate::param::index_param;
@@ -99,11 +100,11 @@ impl<const D: usize> Bijector<D> for Permutation {
     fn forward(&self, x: Tensor<D>, _context: Option<&Tensor<2>>) -> (Tensor<D>, Tensor<1>) {
         self.check(&x);
         let log_det = zeros_batch(&x);
-        (x.select(1, self.order.val()), log_det)
+        (pick(x, self.order.val()), log_det)
     }
 
     fn inverse(&self, z: Tensor<D>, _context: Option<&Tensor<2>>) -> Tensor<D> {
         self.check(&z);
-        z.select(1, self.back.val())
+        pick(z, self.back.val())
     }
 }

@@ -24,6 +24,7 @@ use burn::tensor::activation::sigmoid;
 use burn::tensor::{Bool, Device, Int, Tensor};
 
 use self::levels::{HostMask, Masks};
+use super::activation::forward_linear;
 use super::periodic::PeriodicFeatures;
 use super::{Activation, ActivationConfig, Conditioner, Dropout, MaskedLinear, check_context};
 use crate::error::Result;
@@ -176,7 +177,7 @@ impl Made {
     /// What the context adds to the first layer, `[batch, width]`.
     fn context_term(&self, context: Option<&Tensor<2>>) -> Option<Tensor<2>> {
         let (layer, context) = (self.context.as_ref()?, context?);
-        let term = layer.forward(context.clone());
+        let term = forward_linear(layer, context.clone());
         Some(if self.style.activated_context { self.activation.forward(term) } else { term })
     }
 
@@ -195,7 +196,8 @@ impl Made {
         block: &MaskedBlock,
         context: Option<&Tensor<2>>,
     ) -> (Option<Tensor<2>>, Option<Tensor<2>>) {
-        let term = block.context.as_ref().zip(context).map(|(layer, c)| layer.forward(c.clone()));
+        let term =
+            block.context.as_ref().zip(context).map(|(layer, c)| forward_linear(layer, c.clone()));
         if self.style.gated_context { (None, term.map(sigmoid)) } else { (term, None) }
     }
 
@@ -215,12 +217,15 @@ impl Conditioner<2> for Made {
             Some(periodic) => periodic.forward(kept),
             None => kept,
         };
-        let mut h = plus(self.input.forward(kept), self.context_term(context));
-        if self.blocks.is_empty() {
-            h = self.activate(h);
-        }
+        let mut h = match self.context_term(context) {
+            None if self.blocks.is_empty() => {
+                self.dropout.forward(self.input.activated(kept, &self.activation))
+            }
+            term if self.blocks.is_empty() => self.activate(plus(self.input.forward(kept), term)),
+            term => plus(self.input.forward(kept), term),
+        };
         for layer in &self.hidden {
-            h = self.activate(layer.forward(h));
+            h = self.dropout.forward(layer.activated(h, &self.activation));
         }
         for block in &self.blocks {
             let (term, gate) = self.block_context(block, context);

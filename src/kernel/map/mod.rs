@@ -119,6 +119,6 @@ impl Map {
 #[cfg(feature = "flex")]
 fn unpacked(packed: Tensor<2>) -> (Tensor<2>, Tensor<1>) {
     let [batch, columns] = packed.dims();
-    let log_det = packed.clone().narrow(1, columns - 1, 1).reshape([batch]);
-    (packed.narrow(1, 0, columns - 1), log_det)
+    let log_det = super::span(packed.clone(), columns - 1..columns).reshape([batch]);
+    (super::span(packed, 0..columns - 1), log_det)
 }

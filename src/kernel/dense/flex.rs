@@ -1,0 +1,297 @@
+//! A dense layer on `flex`, and its backward pass.
+
+use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::flex::FlexTensor;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
+use burn::tensor::{Bool, DType, Tensor};
+
+use super::Curve;
+use crate::kernel::elementary::{Elementary, vectorized};
+use crate::kernel::matrix::{Matrix, Scratch, contiguous, shared_product, tensor};
+
+/// Whether the kernel is written for these.
+pub(super) fn knows<const D: usize>(x: &Tensor<D>, weight: &Tensor<2>, bias: &Tensor<1>) -> bool {
+    let (d_in, [rows, d_out]) = (x.dims()[D - 1], weight.dims());
+    let same = x.dtype() == weight.dtype() && x.dtype() == bias.dtype();
+    crate::parallel::is_flex(&x.device())
+        && crate::kernel::knows(x.dtype())
+        && same
+        && d_in == rows
+        && bias.dims() == [d_out]
+        && x.shape().num_elements() * d_out > 0
+}
+
+pub(super) fn dense<const D: usize>(
+    x: Tensor<D>,
+    weight: Tensor<2>,
+    bias: Tensor<1>,
+    mask: Option<Tensor<2, Bool>>,
+    curve: Curve,
+) -> Tensor<D> {
+    let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
+    let mask = mask.map(|mask| {
+        mask.without_autodiff().try_into_primitive::<Flex>().expect("a mask on `flex`")
+    });
+    Tensor::from_dispatch(Dispatch::dense(x, weight, bias.into_dispatch(), mask, curve))
+}
+
+#[backend_extension(Flex, Autodiff)]
+trait Dense: Backend {
+    fn dense(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        mask: Option<FlexTensor>,
+        curve: Curve,
+    ) -> FloatTensor<Self>;
+}
+
+/// What [`Dense`] takes for its gradients.
+trait DenseBackward: Backend {
+    fn activated(a: FloatTensor<Self>, curve: Curve) -> FloatTensor<Self>;
+
+    /// By `x`, if it is `wanted`, weight and bias, from that of the output. `kept` is the output of
+    /// relu, the input of silu.
+    fn dense_backward(
+        state: State<Self>,
+        gradient: FloatTensor<Self>,
+        wanted: bool,
+    ) -> (Option<FloatTensor<Self>>, [FloatTensor<Self>; 2]);
+}
+
+#[derive(Debug, Clone)]
+struct State<B: Backend> {
+    x: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    mask: Option<FlexTensor>,
+    kept: Option<FloatTensor<B>>,
+    curve: Curve,
+}
+
+impl Dense for Flex {
+    fn dense(
+        x: FlexTensor,
+        weight: FlexTensor,
+        bias: FlexTensor,
+        _mask: Option<FlexTensor>,
+        curve: Curve,
+    ) -> FlexTensor {
+        match x.dtype() {
+            DType::F64 => forward::<f64>(x, weight, bias, curve),
+            _ => forward::<f32>(x, weight, bias, curve),
+        }
+    }
+}
+
+impl DenseBackward for Flex {
+    fn activated(a: FlexTensor, curve: Curve) -> FlexTensor {
+        match a.dtype() {
+            DType::F64 => of_layer::<f64>(a, curve),
+            _ => of_layer::<f32>(a, curve),
+        }
+    }
+
+    fn dense_backward(
+        state: State<Self>,
+        gradient: FlexTensor,
+        wanted: bool,
+    ) -> (Option<FlexTensor>, [FlexTensor; 2]) {
+        match gradient.dtype() {
+            DType::F64 => backward::<f64>(state, gradient, wanted),
+            _ => backward::<f32>(state, gradient, wanted),
+        }
+    }
+}
+
+/// A tensor of any rank as a matrix of its last axis.
+fn dims(tensor: &FlexTensor) -> [usize; 2] {
+    let shape = tensor.layout().shape();
+    let columns = shape[shape.rank() - 1];
+    [shape.num_elements() / columns, columns]
+}
+
+/// A tensor like `model`, but for the length of its last axis.
+fn like<T: Elementary>(values: Vec<T>, model: &FlexTensor, columns: usize) -> FlexTensor {
+    let mut shape = model.layout().shape().clone();
+    let last = shape.rank() - 1;
+    shape[last] = columns;
+    tensor(values, &shape)
+}
+
+fn forward<T: Elementary>(
+    x: FlexTensor,
+    weight: FlexTensor,
+    bias: FlexTensor,
+    curve: Curve,
+) -> FlexTensor {
+    let (rows, width) = (dims(&x), dims(&weight));
+    let [x, weight, bias] = contiguous([x, weight, bias]);
+    let left = Matrix::new(T::slice(&x), rows);
+    let right = Matrix::new(T::slice(&weight), width);
+    let mut y = shared_product(left, right, Some(T::slice(&bias)));
+    activate(&mut y, curve);
+    like(y, &x, width[1])
+}
+
+fn of_layer<T: Elementary>(a: FlexTensor, curve: Curve) -> FlexTensor {
+    let mut y = T::slice(&a.to_contiguous()).to_vec();
+    activate(&mut y, curve);
+    let [_, columns] = dims(&a);
+    like(y, &a, columns)
+}
+
+fn activate<T: Elementary>(values: &mut [T], curve: Curve) {
+    let (zero, one) = (T::zero(), T::one());
+    let least = lowest::<T>();
+    vectorized(
+        #[inline(always)]
+        || match curve {
+            Curve::Identity => {}
+            Curve::Relu => values.iter_mut().for_each(|a| {
+                *a = if *a < zero { zero } else { *a };
+            }),
+            Curve::Silu => values.iter_mut().for_each(|a| {
+                let x = if *a < least { least } else { *a };
+                *a = x / (one + (-x).fast_exp());
+            }),
+        },
+    );
+}
+
+/// Below it silu is zero as far as a number can tell.
+fn lowest<T: Elementary>() -> T {
+    T::from(-80.0).expect("a float holds it")
+}
+
+fn backward<T: Elementary>(
+    State { x, weight, mask, kept, curve }: State<Flex>,
+    gradient: FlexTensor,
+    wanted: bool,
+) -> (Option<FlexTensor>, [FlexTensor; 2]) {
+    let (rows, width) = (dims(&x), dims(&weight));
+    let [x, weight, gradient] = contiguous([x, weight, gradient]);
+    let kept = kept.map(|kept| kept.to_contiguous());
+    let mut inner = Scratch::<T>::new(rows[0] * width[1]);
+    let mut by_bias = vec![T::zero(); width[1]];
+    let kept = kept.as_ref().map(|kept| T::slice(kept));
+    through_activation(T::slice(&gradient), kept, curve, &mut inner, &mut by_bias);
+    let inner = Matrix::new(&inner, [rows[0], width[1]]);
+    let by_x = wanted.then(|| {
+        let weight = Matrix::new(T::slice(&weight), width);
+        like(shared_product(inner, weight.transposed(), None), &x, width[0])
+    });
+    let x = Matrix::new(T::slice(&x), rows);
+    let mut by_weight = shared_product(x.transposed(), inner, None);
+    if let Some(mask) = mask {
+        let mask = mask.to_contiguous();
+        let open = mask.bytes().iter().map(|open| *open != 0);
+        for (number, open) in by_weight.iter_mut().zip(open) {
+            *number = if open { *number } else { T::zero() };
+        }
+    }
+    (by_x, [tensor(by_weight, &width), tensor(by_bias, &[width[1]])])
+}
+
+/// The gradient before the activation, and its sum over rows.
+fn through_activation<T: Elementary>(
+    gradient: &[T],
+    kept: Option<&[T]>,
+    curve: Curve,
+    inner: &mut [T],
+    sums: &mut [T],
+) {
+    let (zero, one) = (T::zero(), T::one());
+    let (width, least) = (sums.len(), lowest::<T>());
+    vectorized(
+        #[inline(always)]
+        || {
+            let rows = inner.chunks_exact_mut(width).zip(gradient.chunks_exact(width));
+            for (row, (inner, gradient)) in rows.enumerate() {
+                match (curve, kept) {
+                    (Curve::Relu, Some(y)) => {
+                        let y = &y[row * width..][..width];
+                        for ((inner, &g), &y) in inner.iter_mut().zip(gradient).zip(y) {
+                            *inner = if y == zero { zero } else { g };
+                        }
+                    }
+                    (Curve::Silu, Some(a)) => {
+                        let a = &a[row * width..][..width];
+                        for ((inner, &g), &a) in inner.iter_mut().zip(gradient).zip(a) {
+                            let a = if a < least { least } else { a };
+                            let s = one / (one + (-a).fast_exp());
+                            *inner = g * (s * (one + a * (one - s)));
+                        }
+                    }
+                    _ => inner.copy_from_slice(gradient),
+                }
+                for (sum, &g) in sums.iter_mut().zip(inner.iter()) {
+                    *sum = *sum + g;
+                }
+            }
+        },
+    );
+}
+
+impl<B: Dense + DenseBackward, C: CheckpointStrategy> Dense for Autodiff<B, C> {
+    fn dense(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        mask: Option<FlexTensor>,
+        curve: Curve,
+    ) -> FloatTensor<Self> {
+        #[derive(Debug)]
+        struct Step;
+
+        impl<B: DenseBackward> Backward<B, 3> for Step {
+            type State = State<B>;
+
+            fn backward(
+                self,
+                ops: Ops<Self::State, 3>,
+                gradients: &mut Gradients,
+                _: &mut Checkpointer,
+            ) {
+                let [x_node, weight_node, bias_node] = ops.parents;
+                let gradient = gradients.consume::<B>(&ops.node);
+                let wanted = x_node.is_some();
+                let (by_x, by) = B::dense_backward(ops.state, gradient, wanted);
+                for (node, gradient) in [weight_node, bias_node].into_iter().zip(by) {
+                    if let Some(node) = node {
+                        gradients.register::<B>(node.id, gradient);
+                    }
+                }
+                if let (Some(node), Some(gradient)) = (x_node, by_x) {
+                    gradients.register::<B>(node.id, gradient);
+                }
+            }
+        }
+
+        let ((x, x_node), (weight, weight_node)) = (x.into_parts(), weight.into_parts());
+        let (bias, bias_node) = bias.into_parts();
+        let nodes = [x_node, weight_node, bias_node];
+        let prepared = match Step.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prepared) => prepared,
+            OpsKind::UnTracked(prepared) => {
+                return prepared.finish(B::dense(x, weight, bias, mask, curve));
+            }
+        };
+        let mut state =
+            State { x: x.clone(), weight: weight.clone(), mask: None, kept: None, curve };
+        let y = match curve {
+            Curve::Silu => {
+                let a = B::dense(x, weight, bias, None, Curve::Identity);
+                state.kept = Some(a.clone());
+                B::activated(a, curve)
+            }
+            _ => B::dense(x, weight, bias, None, curve),
+        };
+        if curve == Curve::Relu {
+            state.kept = Some(y.clone());
+        }
+        prepared.finish(State { mask, ..state }, y)
+    }
+}

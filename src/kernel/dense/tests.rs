@@ -1,0 +1,95 @@
+//! A dense layer's kernel beside its reference.
+
+use burn::tensor::{DType, Device, TensorData};
+
+use super::*;
+use crate::noise::Noise;
+
+type Layer =
+    fn(Tensor<3>, Tensor<2>, Option<Tensor<1>>, Option<Tensor<2, Bool>>, Curve) -> Tensor<3>;
+
+/// Values and the gradients of a random functional by a layer.
+fn results(
+    layer: Layer,
+    [rows, d_in, d_out]: [usize; 3],
+    masked: bool,
+    curve: Curve,
+    dtype: DType,
+) -> [TensorData; 4] {
+    let mut noise = Noise::seeded(5);
+    let mut draw = |shape: [usize; 3], scale: f64| {
+        let plain: Tensor<3> = noise.normal(shape, &Device::flex()).cast(dtype) * scale;
+        plain.autodiff().require_grad()
+    };
+    // Far enough that silu's ends are seen.
+    let x = draw([2, rows, d_in], 9.0);
+    let bias = draw([1, 1, d_out], 1.0);
+    let functional = draw([2, rows, d_out], 1.0).without_autodiff();
+    let open = draw([1, d_in, d_out], 1.0).without_autodiff().greater_elem(0.0);
+    let mut weight = draw([1, d_in, d_out], 1.0);
+    if masked {
+        let cut = weight.without_autodiff().mask_fill(open.clone().bool_not(), 0.0);
+        weight = cut.autodiff().require_grad();
+    }
+    let mask = masked.then(|| open.reshape([d_in, d_out]));
+    // A view that is not contiguous must not matter.
+    let turned = x.clone().swap_dims(0, 1).swap_dims(0, 1);
+    let parts = (weight.clone().reshape([d_in, d_out]), bias.clone().reshape([d_out]));
+    let y = layer(turned, parts.0, Some(parts.1), mask, curve);
+    let gradients = (y.clone() * functional).sum().backward();
+    let of = |tensor: &Tensor<3>| tensor.grad(&gradients).expect("tracked").into_data();
+    [y.into_data(), of(&x), of(&weight), of(&bias)]
+}
+
+#[test]
+fn the_kernel_equals_the_reference_in_values_and_gradients() {
+    for sizes in [[1, 1, 1], [3, 5, 2], [40, 33, 65], [130, 64, 150]] {
+        for curve in [Curve::Identity, Curve::Relu, Curve::Silu] {
+            for (dtype, bound) in [(DType::F64, 1e-13), (DType::F32, 3e-6)] {
+                for masked in [false, true] {
+                    let found = results(dense, sizes, masked, curve, dtype);
+                    let wanted = results(reference, sizes, masked, curve, dtype);
+                    for (found, wanted) in found.iter().zip(&wanted) {
+                        assert_eq!((found.shape(), found.dtype()), (wanted.shape(), dtype));
+                        let pairs = found.iter::<f64>().zip(wanted.iter::<f64>());
+                        let largest = wanted.iter::<f64>().fold(1.0, |most, v| v.abs().max(most));
+                        let error = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max) / largest;
+                        assert!(error < bound, "{sizes:?} {curve:?} {dtype:?}: {error:e}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn extreme_numbers_pass_as_in_the_reference() {
+    let device = Device::flex();
+    let weight = Tensor::<2>::eye(1, &device);
+    for curve in [Curve::Relu, Curve::Silu] {
+        let at = [f32::MIN / 4.0, -1e30, -200.0, -0.0, 1e-40, 200.0, 1e30, f32::NAN];
+        let x = Tensor::<2>::from_data(TensorData::new(at.to_vec(), [8, 1]), &device);
+        let bias = Some(Tensor::zeros([1], &device));
+        let found = dense(x.clone(), weight.clone(), bias.clone(), None, curve).into_data();
+        let wanted = reference(x, weight.clone(), bias, None, curve).into_data();
+        for (found, wanted) in found.iter::<f32>().zip(wanted.iter::<f32>()) {
+            let close = (found - wanted).abs() <= 1e-6 * wanted.abs().max(1e-20);
+            assert!(close || found.is_nan() && wanted.is_nan(), "{curve:?} {found} {wanted}");
+        }
+    }
+}
+
+#[test]
+fn a_plain_input_serves_and_rows_do_not_depend_on_their_batch() {
+    let mut noise = Noise::seeded(6);
+    let device = Device::flex();
+    let x: Tensor<2> = noise.normal([33, 20], &device);
+    let weight: Tensor<2> = noise.normal([20, 70], &device);
+    let bias: Tensor<1> = noise.normal([70], &device);
+    let tracked = weight.clone().autodiff().require_grad();
+    let y = dense(x.clone(), tracked.clone(), Some(bias.clone()), None, Curve::Relu);
+    let whole = y.clone().without_autodiff().into_data();
+    assert!(tracked.grad(&y.sum().backward()).is_some());
+    let last = dense(x.narrow(0, 31, 2), weight, Some(bias), None, Curve::Relu).into_data();
+    assert!(last.iter::<f32>().eq(whole.iter::<f32>().skip(31 * 70)));
+}
