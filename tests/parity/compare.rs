@@ -2,13 +2,14 @@
 
 use burn_flows::bijector::Bijector;
 use burn_flows::burn::module::{Flag, Module, ModuleDisplay, ModuleMapper, ModuleVisitor, Param};
-use burn_flows::burn::tensor::{DType, Device, Gradients, Tensor, TensorData};
+use burn_flows::burn::tensor::{DType, Device, Tensor};
 use burn_flows::cast;
 use burn_flows::distribution::{Distribution, LevelBase};
-use burn_flows::interop::{HostTensor, StateDict};
-use burn_flows::{Flow, MultiScale, Noise};
+use burn_flows::interop::StateDict;
+use burn_flows::{Flow, MultiScale};
 
 use crate::DEVICE;
+use crate::gradients;
 use crate::reference::Reference;
 use crate::report::{Report, max_error, size};
 
@@ -28,21 +29,6 @@ const INVERSE_FACTOR: f64 = 10.0;
 pub const F32_FACTOR: f64 = 10.0;
 /// Relative to magnitude, in single precision, where the library's own error is not known.
 pub const F32_DEFAULT: f64 = 1e-4;
-
-/// Step to either side of a possible kink, and the share by which two slopes differ at one.
-const SIDE: f64 = 1e-6;
-const KINK: f64 = 1e-2;
-
-/// Seeded directions per parameter; the gradient itself is one more.
-const DIRECTIONS: u64 = 3;
-/// Step of the central difference of the weights here in the weights there. Exact to rounding
-/// where they are moved; where one is recomputed, it misses 1e-10.
-const STEP: f64 = 3e-5;
-/// A gradient this much smaller than the largest one is compared with this share of the largest.
-const NEGLIGIBLE: f64 = 1e-6;
-/// A gradient is compared with at least this length, of which [`DERIVED`] is some 50 units in the
-/// last place of 1: where a gradient is zero in truth, both sides have nothing but rounding.
-const ROUNDING: f64 = 1e-7;
 
 /// What is compared: a density whose latents can be read from a file. `D` counts the axes of data.
 pub trait Subject<const D: usize>: Distribution<D> {
@@ -173,10 +159,10 @@ pub fn solution<const D: usize, S: Subject<D>>(
 }
 
 /// Relative to magnitude: of values, and of gradients where the file has some.
-struct Tolerances {
-    value: f64,
-    derived: f64,
-    of_weights: bool,
+pub struct Tolerances {
+    pub value: f64,
+    pub derived: f64,
+    pub of_weights: bool,
 }
 
 fn within<const D: usize, S: Subject<D>>(
@@ -193,10 +179,10 @@ fn within<const D: usize, S: Subject<D>>(
 
     let tracked = DEVICE.clone().autodiff();
     let trained = built(&state, &tracked)?.map(&mut Evaluating);
-    let gradients = gradients(reference, &trained, tolerances, &mut report)?;
+    let gradients = gradients::gradients(reference, &trained, tolerances, &mut report)?;
     let weights = |state: &StateDict| Ok(flatten(&built(state, &DEVICE)?));
     if tolerances.of_weights {
-        parameters(reference, &state, &gradients, weights, &mut report)?;
+        gradients::parameters(reference, &state, &gradients, weights, &mut report)?;
     }
 
     // Built anew: a cast would reach running statistics through a clone.
@@ -274,126 +260,6 @@ fn values<const D: usize, S: Subject<D>>(
     Ok(())
 }
 
-/// The gradient of `-mean(log_prob)` in every parameter here, flat; checks that in x.
-fn gradients<const D: usize, S: Subject<D>>(
-    reference: &Reference,
-    flow: &S,
-    tolerances: &Tolerances,
-    report: &mut Report,
-) -> Result<Vec<f64>, String> {
-    let x = reference.tensor::<D>("io.x", &DEVICE)?.autodiff().require_grad();
-    let log_prob = flow.log_prob(x.clone(), reference.context(&DEVICE)?.as_ref());
-    let gradients = log_prob.mean().neg().backward();
-    if reference.tensors.contains("grad_io.x") {
-        let expected = reference.floats("grad_io.x")?;
-        let mut found = x.grad(&gradients).map(numbers).unwrap_or_default();
-        // Without a graph: one that no backward pass follows stays in memory.
-        let plain = flow.valid();
-        let loss = |at: usize, by: f64| -> Result<f64, String> {
-            let x = reference.tensor::<D>("io.x", &DEVICE)?;
-            let (dims, mut values) = (x.dims(), numbers(x));
-            values[at] += by;
-            let x = Tensor::from_data(TensorData::new(values, dims), (&*DEVICE, DType::F64));
-            let log_prob = plain.log_prob(x, reference.context(&DEVICE)?.as_ref());
-            Ok(log_prob.mean().neg().into_scalar::<f64>())
-        };
-        let (mut kinks, magnitude) = (0, size(expected));
-        for (at, (found, expected)) in found.iter_mut().zip(expected).enumerate() {
-            // The noise of a map that is solved numerically would look like a kink.
-            if tolerances.derived <= DERIVED
-                && (*found - expected).abs() > tolerances.derived * magnitude
-                && kinked(|by| loss(at, by))?
-            {
-                *found = *expected;
-                kinks += 1;
-            }
-        }
-        if kinks > 0 {
-            report
-                .note(format!("the gradient of x has two sides at {kinks} elements, not compared"));
-        }
-        report.add(
-            "gradient of x",
-            max_error(&found, expected) / size(expected),
-            tolerances.derived,
-        );
-    }
-    let mut collect = CollectGradients { gradients: &gradients, values: vec![] };
-    flow.visit(&mut collect);
-    Ok(collect.values)
-}
-
-/// Whether a loss has another slope to the left of 0 than to the right. At the end of a spline's domain
-/// the log-slope has a kink, and which side a second spline sees is up to the rounding of the first.
-fn kinked(loss: impl Fn(f64) -> Result<f64, String>) -> Result<bool, String> {
-    let (behind, here, ahead) = (loss(-SIDE)?, loss(0.0)?, loss(SIDE)?);
-    let (left, right) = ((here - behind) / SIDE, (ahead - here) / SIDE);
-    Ok((left - right).abs() > KINK * size(&[left, right]))
-}
-
-/// The gradient in every parameter there. How the weights here follow a weight there is found by
-/// moving it, so no table of names is needed: along any direction `v` of that weight,
-/// `<gradient here, change of the weights here> = <gradient there, v>`.
-fn parameters(
-    reference: &Reference,
-    state: &StateDict,
-    gradients: &[f64],
-    weights: impl Fn(&StateDict) -> Result<Vec<f64>, String>,
-    report: &mut Report,
-) -> Result<(), String> {
-    let norm = |values: &[f64]| dot(values, values).sqrt();
-    let largest = reference
-        .gradients()
-        .filter_map(|(_, gradient)| gradient.as_floats())
-        .fold(0.0, |most, gradient| norm(gradient).max(most));
-    let (mut worst, mut count) = (0.0f64, 0);
-    for (index, (name, gradient)) in reference.gradients().enumerate() {
-        let parameter = state.get_shaped(name, gradient.shape()).map_err(|e| e.to_string())?;
-        let at = parameter.as_floats().ok_or_else(|| format!("`{name}` does not hold floats"))?;
-        let expected = reference.floats(&format!("grad.{name}"))?;
-        let moved = |by: f64, direction: &[f64]| {
-            let values: Vec<f64> = at.iter().zip(direction).map(|(a, v)| a + by * v).collect();
-            let mut state = state.clone();
-            state.insert(name, HostTensor::floats(values, gradient.shape()));
-            weights(&state)
-        };
-        let mut error = 0.0f64;
-        for number in 0..=DIRECTIONS {
-            let mut noise = Noise::stream(index as u64, number);
-            let direction: Vec<f64> = match number {
-                // As long as the others: the error of the difference grows with the square of its
-                // step. A gradient of zero stays zero.
-                0 => expected.iter().map(|g| g / size(expected).max(f64::MIN_POSITIVE)).collect(),
-                _ => at.iter().map(|_| noise.next_normal()).collect(),
-            };
-            let (ahead, behind) = (moved(STEP, &direction)?, moved(-STEP, &direction)?);
-            let change: Vec<f64> =
-                ahead.iter().zip(&behind).map(|(a, b)| (a - b) / (2.0 * STEP)).collect();
-            if change.len() != gradients.len() {
-                return Err(format!("{} weights, {} gradients", change.len(), gradients.len()));
-            }
-            let miss = (dot(gradients, &change) - dot(expected, &direction)).abs();
-            let scale = norm(expected).max(NEGLIGIBLE * largest).max(ROUNDING) * norm(&direction);
-            // A gradient of zero, along itself, has no scale and must not miss.
-            let relative = if miss == 0.0 { 0.0 } else { miss / scale };
-            error = if relative.is_nan() { f64::NAN } else { error.max(relative) };
-        }
-        if error.is_nan() || error > DERIVED {
-            report.add(format!("gradient of {name}"), error, DERIVED);
-        }
-        worst = worst.max(error);
-        count += 1;
-    }
-    if count > 0 {
-        report.add(format!("gradients of {count} weights"), worst, DERIVED);
-    }
-    Ok(())
-}
-
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
-}
-
 /// The values of a tensor.
 pub fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
     tensor.into_data().try_to_vec_as().expect("floats")
@@ -410,21 +276,6 @@ pub fn flatten<M: Module + ModuleDisplay>(module: &M) -> Vec<f64> {
     let mut collect = Collect(vec![]);
     module.visit(&mut collect);
     collect.0
-}
-
-/// The gradients of the same floats in the same order; zero for what is not trained.
-struct CollectGradients<'a> {
-    gradients: &'a Gradients,
-    values: Vec<f64>,
-}
-
-impl ModuleVisitor for CollectGradients<'_> {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let value = param.val();
-        let gradient = if value.is_require_grad() { value.grad(self.gradients) } else { None };
-        self.values
-            .extend(numbers(gradient.unwrap_or_else(|| value.without_autodiff().zeros_like())));
-    }
 }
 
 /// Gradients of an evaluated model: training flags off, parameters still tracked.

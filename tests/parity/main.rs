@@ -8,6 +8,7 @@
 
 mod compare;
 mod families;
+mod gradients;
 mod harness;
 mod libraries;
 mod one_way;

@@ -1,105 +1,19 @@
-//! A bijector of vectors chosen at run time.
+//! Which layers, as a configuration file says it.
 
-use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    ActNorm, ActNormConfig, BatchNorm, BatchNormConfig, Bijector, BlockNeuralAutoregressive,
-    BlockNeuralAutoregressiveConfig, Cnf, CnfConfig, Coupling, CouplingConfig, DenseLinear,
-    DenseLinearConfig, Elementwise, Exp, Householder, HouseholderConfig, Inverse, LeakyRelu,
-    LeakyTanh, Logit, LuLinear, LuLinearConfig, Mask, MaskedAutoregressive,
-    MaskedAutoregressiveConfig, Partial, Permutation, Planar, PlanarConfig, QrLinear,
-    QrLinearConfig, Radial, RadialConfig, Residual, ResidualConfig, Rotation, RotationConfig,
-    Softclip, Softplus, Standardize, SvdLinear, SvdLinearConfig, Sylvester, SylvesterConfig, Tanh,
-    Trace, TriangularLinear, TriangularLinearConfig,
+use super::AnyBijector;
+use crate::bijector::{
+    ActNormConfig, BatchNormConfig, BlockNeuralAutoregressiveConfig, CnfConfig, CouplingConfig,
+    DenseLinearConfig, Elementwise, Exp, HouseholderConfig, Inverse, LeakyRelu, LeakyTanh, Logit,
+    LuLinearConfig, Mask, MaskedAutoregressiveConfig, Partial, Permutation, PlanarConfig,
+    QrLinearConfig, RadialConfig, ResidualConfig, RotationConfig, Softclip, Softplus, Standardize,
+    SvdLinearConfig, SylvesterConfig, Tanh, TriangularLinearConfig,
 };
-use crate::conditioner::{Mlp, MlpConfig};
+use crate::conditioner::MlpConfig;
 use crate::error::{Result, at_least};
-use crate::univariate::{AnyUnivariate, AnyUnivariateConfig};
-
-/// The vector layers of this crate behind one type, for stacks known only at run time: from a
-/// configuration file, or from another library's checkpoint. Where the stack is known at compile
-/// time, `Vec`, tuples and generics say the same without a match per call.
-///
-/// ```
-/// use burn::tensor::{Device, Tensor};
-/// use burn_flows::bijector::{AnyBijectorConfig, Bijector};
-///
-/// let text = r#"{"Stack": [{"ActNorm": {"features": 3}}, {"Reverse": {"features": 3}}, "Exp"]}"#;
-/// let config: AnyBijectorConfig = serde_json::from_str(text)?;
-/// let flow = config.init(&Device::flex())?;
-/// let (z, _) = flow.forward(Tensor::<2>::zeros([2, 3], &Device::flex()), None);
-/// assert_eq!(z.dims(), [2, 3]);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Module, Debug)]
-#[non_exhaustive]
-#[allow(clippy::large_enum_variant, reason = "burn has no Module for Box")]
-pub enum AnyBijector {
-    /// [`ActNorm`].
-    ActNorm(ActNorm),
-    /// [`BatchNorm`].
-    BatchNorm(BatchNorm),
-    /// [`BlockNeuralAutoregressive`].
-    BlockNeuralAutoregressive(BlockNeuralAutoregressive),
-    /// [`Cnf`].
-    Cnf(Cnf),
-    /// [`Coupling`] with a dense network.
-    Coupling(Coupling<AnyUnivariate, Mlp>),
-    /// [`DenseLinear`].
-    DenseLinear(DenseLinear),
-    /// [`Elementwise`].
-    Elementwise(Elementwise<AnyUnivariate>),
-    /// [`Exp`].
-    Exp(Exp),
-    /// [`Householder`].
-    Householder(Householder),
-    /// [`Inverse`] of a stack.
-    Inverse(Inverse<Vec<AnyBijector>>),
-    /// [`LeakyRelu`].
-    LeakyRelu(LeakyRelu),
-    /// [`LeakyTanh`].
-    LeakyTanh(LeakyTanh),
-    /// [`Logit`].
-    Logit(Logit),
-    /// [`LuLinear`].
-    LuLinear(LuLinear),
-    /// [`MaskedAutoregressive`].
-    MaskedAutoregressive(MaskedAutoregressive<AnyUnivariate>),
-    /// [`Coupling`] with several dense networks that see the same.
-    MultiCoupling(Coupling<AnyUnivariate, Vec<Mlp>>),
-    /// [`Partial`] of a stack.
-    Partial(Partial<Vec<AnyBijector>>),
-    /// [`Permutation`].
-    Permutation(Permutation),
-    /// [`Planar`].
-    Planar(Planar),
-    /// [`QrLinear`].
-    QrLinear(QrLinear),
-    /// [`Radial`].
-    Radial(Radial),
-    /// [`Residual`].
-    Residual(Residual),
-    /// [`Rotation`].
-    Rotation(Rotation),
-    /// [`Softclip`].
-    Softclip(Softclip),
-    /// [`Softplus`].
-    Softplus(Softplus),
-    /// One after the other.
-    Stack(Vec<AnyBijector>),
-    /// [`Standardize`].
-    Standardize(Standardize<2>),
-    /// [`SvdLinear`].
-    SvdLinear(SvdLinear),
-    /// [`Sylvester`].
-    Sylvester(Sylvester),
-    /// [`Tanh`].
-    Tanh(Tanh),
-    /// [`TriangularLinear`].
-    TriangularLinear(TriangularLinear),
-}
+use crate::univariate::AnyUnivariateConfig;
 
 /// Which [`AnyBijector`], with its configuration.
 ///
@@ -108,22 +22,22 @@ pub enum AnyBijector {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum AnyBijectorConfig {
-    /// [`ActNorm`].
+    /// [`AnyBijector::ActNorm`].
     ActNorm(ActNormConfig),
-    /// [`BatchNorm`].
+    /// [`AnyBijector::BatchNorm`].
     BatchNorm(BatchNormConfig),
-    /// [`BlockNeuralAutoregressive`].
+    /// [`AnyBijector::BlockNeuralAutoregressive`].
     BlockNeuralAutoregressive(BlockNeuralAutoregressiveConfig),
-    /// [`Cnf`].
+    /// [`AnyBijector::Cnf`].
     Cnf(CnfConfig),
-    /// [`Coupling`] with a dense network.
+    /// [`AnyBijector::Coupling`] with a dense network.
     Coupling {
         /// The scalar map.
         univariate: AnyUnivariateConfig,
         /// Mask and network.
         coupling: CouplingConfig,
     },
-    /// [`DenseLinear`].
+    /// [`AnyBijector::DenseLinear`].
     DenseLinear(DenseLinearConfig),
     /// [`Elementwise`].
     Elementwise {
@@ -145,7 +59,7 @@ pub enum AnyBijectorConfig {
     },
     /// [`Exp`].
     Exp,
-    /// [`Householder`].
+    /// [`AnyBijector::Householder`].
     Householder(HouseholderConfig),
     /// [`Inverse`] of a stack.
     Inverse(Vec<AnyBijectorConfig>),
@@ -164,9 +78,9 @@ pub enum AnyBijectorConfig {
         /// Distance kept from 0 and 1.
         alpha: f64,
     },
-    /// [`LuLinear`].
+    /// [`AnyBijector::LuLinear`].
     LuLinear(LuLinearConfig),
-    /// [`MaskedAutoregressive`].
+    /// [`AnyBijector::MaskedAutoregressive`].
     MaskedAutoregressive {
         /// The scalar map.
         univariate: AnyUnivariateConfig,
@@ -187,13 +101,13 @@ pub enum AnyBijectorConfig {
         /// `z_i = x_{order[i]}`.
         order: Vec<usize>,
     },
-    /// [`Planar`].
+    /// [`AnyBijector::Planar`].
     Planar(PlanarConfig),
-    /// [`QrLinear`].
+    /// [`AnyBijector::QrLinear`].
     QrLinear(QrLinearConfig),
-    /// [`Radial`].
+    /// [`AnyBijector::Radial`].
     Radial(RadialConfig),
-    /// [`Residual`].
+    /// [`AnyBijector::Residual`].
     Residual(ResidualConfig),
     /// [`Permutation::reverse`].
     Reverse {
@@ -207,7 +121,7 @@ pub enum AnyBijectorConfig {
         /// Fixes the order.
         seed: u64,
     },
-    /// [`Rotation`].
+    /// [`AnyBijector::Rotation`].
     Rotation(RotationConfig),
     /// [`Softclip`].
     Softclip {
@@ -223,13 +137,13 @@ pub enum AnyBijectorConfig {
         /// Features of an event.
         features: usize,
     },
-    /// [`SvdLinear`].
+    /// [`AnyBijector::SvdLinear`].
     SvdLinear(SvdLinearConfig),
-    /// [`Sylvester`].
+    /// [`AnyBijector::Sylvester`].
     Sylvester(SylvesterConfig),
     /// [`Tanh`].
     Tanh,
-    /// [`TriangularLinear`].
+    /// [`AnyBijector::TriangularLinear`].
     TriangularLinear(TriangularLinearConfig),
 }
 
@@ -354,70 +268,6 @@ impl AnyBijectorConfig {
                 config.validate()?;
                 AnyBijector::TriangularLinear(config.init(device))
             }
-        })
-    }
-}
-
-/// The layer inside, whichever it is; with `wrap`, what puts it back, and the variant's `name`.
-macro_rules! each {
-    ($self:expr, $layer:ident => $body:expr) => {
-        each!($self, ($layer, _wrap, _name) => $body)
-    };
-    ($self:expr, ($layer:ident, $wrap:ident, $name:ident) => $body:expr) => {
-        each!(@ $self, ($layer, $wrap, $name) => $body; ActNorm BatchNorm BlockNeuralAutoregressive Cnf Coupling DenseLinear Elementwise Exp Householder Inverse LeakyRelu LeakyTanh Logit LuLinear MaskedAutoregressive MultiCoupling Partial Permutation Planar QrLinear Radial Residual Rotation Softclip Softplus Stack Standardize SvdLinear Sylvester Tanh TriangularLinear)
-    };
-    (@ $self:expr, ($layer:ident, $wrap:ident, $name:ident) => $body:expr; $($variant:ident)+) => {
-        match $self {
-            $(AnyBijector::$variant($layer) => {
-                let ($wrap, $name) = (AnyBijector::$variant, stringify!($variant));
-                $body
-            })+
-        }
-    };
-}
-
-impl Bijector<2> for AnyBijector {
-    fn forward(&self, x: Tensor<2>, context: Option<&Tensor<2>>) -> (Tensor<2>, Tensor<1>) {
-        each!(self, layer => layer.forward(x, context))
-    }
-
-    fn inverse(&self, z: Tensor<2>, context: Option<&Tensor<2>>) -> Tensor<2> {
-        each!(self, layer => layer.inverse(z, context))
-    }
-
-    fn inverse_with_log_det(
-        &self,
-        z: Tensor<2>,
-        context: Option<&Tensor<2>>,
-    ) -> (Tensor<2>, Tensor<1>) {
-        each!(self, layer => layer.inverse_with_log_det(z, context))
-    }
-
-    fn log_det_jacobian(&self, x: Tensor<2>, context: Option<&Tensor<2>>) -> Tensor<1> {
-        each!(self, layer => layer.log_det_jacobian(x, context))
-    }
-
-    fn init_from_data(self, x: Tensor<2>, context: Option<&Tensor<2>>) -> (Self, Tensor<2>) {
-        each!(self, (layer, wrap, _name) => {
-            let (layer, z) = layer.init_from_data(x, context);
-            (wrap(layer), z)
-        })
-    }
-
-    fn mixes_rows(&self) -> bool {
-        each!(self, layer => Bijector::<2>::mixes_rows(layer))
-    }
-
-    fn trace(
-        &self,
-        x: Tensor<2>,
-        context: Option<&Tensor<2>>,
-        path: &str,
-        visit: &mut dyn FnMut(&Trace<'_, 2>),
-    ) -> Tensor<2> {
-        each!(self, (layer, _wrap, name) => {
-            // A parameter's path has the variant's name in it.
-            layer.trace(x, context, &format!("{path}.{name}"), visit)
         })
     }
 }

@@ -1,0 +1,112 @@
+//! Files of zuko.
+
+use burn_flows::bijector::Solver;
+use burn_flows::interop::zuko;
+
+use super::{on_standard, row};
+use crate::compare;
+use crate::reference::Reference;
+use crate::report::Report;
+
+fn zuko_options(reference: &Reference) -> zuko::Options {
+    let options = zuko::Options::new();
+    // As a keyword of the constructor, or in the dictionary of keywords.
+    let slope = reference.argument("slope").or_else(|| reference.entry("slope"));
+    let slope = slope.unwrap_or(options.slope);
+    options.with_slope(slope).with_adjacency(reference.constructor().contains("adjacency"))
+}
+
+pub fn zuko_real_nvp(reference: &Reference) -> Result<Report, String> {
+    let options = zuko_options(reference);
+    compare::flow::<2, _>(reference, |state, device| zuko::real_nvp(state, &options, device))
+}
+
+pub fn zuko_maf(reference: &Reference) -> Result<Report, String> {
+    let options = zuko_options(reference);
+    compare::flow::<2, _>(reference, |state, device| zuko::maf(state, &options, device))
+}
+
+pub fn zuko_nsf(reference: &Reference) -> Result<Report, String> {
+    let options = zuko_options(reference);
+    compare::flow::<2, _>(reference, |state, device| zuko::nsf(state, &options, device))
+}
+
+pub fn zuko_ncsf(reference: &Reference) -> Result<Report, String> {
+    let options = zuko_options(reference);
+    compare::flow::<2, _>(reference, |state, device| zuko::ncsf(state, &options, device))
+}
+
+/// A scalar map with free parameters.
+pub fn zuko_elementwise(reference: &Reference, map: zuko::Univariate) -> Result<Report, String> {
+    let (options, row) = (zuko_options(reference), row::<2>(reference)?);
+    // A single tensor decides the width of the layer, so that a wrong one fits itself.
+    let state = reference.state();
+    for name in state.names() {
+        let shape = state.get(name).map_err(|error| error.to_string())?.shape();
+        if shape.first() != Some(&row[1]) {
+            return Err(format!("`{name}` has shape {shape:?}, of events of {} features", row[1]));
+        }
+    }
+    compare::flow::<2, _>(reference, |state, device| {
+        Ok(on_standard(zuko::elementwise(state, "", &map, &options, device)?, row))
+    })
+}
+
+pub fn zuko_spline(reference: &Reference) -> Result<Report, String> {
+    let bound = reference.argument("bound").unwrap_or(5.0);
+    zuko_elementwise(reference, zuko::Univariate::Spline { bound })
+}
+
+pub fn zuko_bernstein(reference: &Reference) -> Result<Report, String> {
+    let bound = reference.argument("bound").unwrap_or(5.0);
+    zuko_elementwise(reference, zuko::Univariate::Bernstein { bound })
+}
+
+pub fn zuko_sum_of_squares(reference: &Reference) -> Result<Report, String> {
+    let powers = *reference.shape("a")?.last().ok_or("`a` has no axes")?;
+    zuko_elementwise(reference, zuko::Univariate::SumOfSquares { degree: powers - 1 })
+}
+
+pub fn zuko_bpf(reference: &Reference) -> Result<Report, String> {
+    let options = zuko_options(reference);
+    compare::flow::<2, _>(reference, |state, device| zuko::bpf(state, &options, device))
+}
+
+pub fn zuko_sospf(reference: &Reference) -> Result<Report, String> {
+    let options = zuko_options(reference);
+    let degree = reference.argument("degree").or_else(|| reference.entry("degree"));
+    let degree = degree.unwrap_or(4.0) as usize;
+    compare::flow::<2, _>(reference, |state, device| zuko::sospf(state, degree, &options, device))
+}
+
+pub fn zuko_naf(reference: &Reference) -> Result<Report, String> {
+    let options = zuko_options(reference);
+    compare::flow::<2, _>(reference, |state, device| zuko::naf(state, &options, device))
+}
+
+/// Unless it trains, zuko differentiates the integral in the signal but not in the weights of the
+/// integrand: such files have part of a gradient there, by the log-determinant alone.
+pub fn zuko_unaf(reference: &Reference) -> Result<Report, String> {
+    let (options, weights) = (zuko_options(reference), "univariate.integrand");
+    let compare = |reference: &Reference| {
+        compare::flow::<2, _>(reference, |state, device| zuko::unaf(state, &options, device))
+    };
+    if reference.case.ends_with("training") {
+        return compare(reference);
+    }
+    let mut report = compare(&reference.without_gradients_of(weights))?;
+    report.note(format!("gradients of {weights} are those of an evaluation, not compared"));
+    Ok(report)
+}
+
+pub fn zuko_gf(reference: &Reference) -> Result<Report, String> {
+    let options = zuko_options(reference);
+    compare::flow::<2, _>(reference, |state, device| zuko::gf(state, &options, device))
+}
+
+/// A differential equation, solved far better here than there: the tolerance is what they miss.
+pub fn zuko_cnf(reference: &Reference) -> Result<Report, String> {
+    let solver = Solver::DormandPrince { atol: 1e-11, rtol: 1e-11, limit: 10_000 };
+    let options = zuko::CnfOptions::new().with_solver(solver);
+    compare::solution::<2, _>(reference, |state, device| zuko::cnf(state, &options, device))
+}
