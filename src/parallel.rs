@@ -28,7 +28,7 @@ const MOST_ROWS: usize = 512;
 /// parameters pays earlier, from [`WORK`] on.
 const LEAST_ROWS: usize = 128;
 
-/// Rows of any block: the product of a single one has other last bits, and few fill no vectors.
+/// Rows of any block: fewer fill no vectors.
 const FEWEST_ROWS: usize = 16;
 
 /// Rows of a block of a gradient, which pays for a copy of the graph as well.

@@ -132,25 +132,15 @@ pub(super) fn add_product<T: Real>(out: &mut [T], left: Matrix<'_, T>, right: Ma
     multiply_into(out, left, right, true, Parallelism::None);
 }
 
-/// `left * right` and a row `start` added to every row; a large product is shared among the threads
-/// of this pool.
-pub(super) fn shared_product<T: Real>(
-    left: Matrix<'_, T>,
-    right: Matrix<'_, T>,
-    start: Option<&[T]>,
-) -> Vec<T> {
+/// `left * right`; a large product is shared among the threads of this pool.
+pub(super) fn shared_product<T: Real>(left: Matrix<'_, T>, right: Matrix<'_, T>) -> Vec<T> {
     let (m, n, k) = (left.rows, right.columns, left.columns);
+    assert!(k == right.rows && k > 0, "the shapes of a product fit");
     let threads = match m * n * k >= SHARED_WORK {
         true => Parallelism::Rayon(0),
         false => Parallelism::None,
     };
     let mut out = Vec::with_capacity(m * n);
-    if let Some(start) = start {
-        (0..m).for_each(|_| out.extend_from_slice(start));
-        multiply_into(&mut out, left, right, true, threads);
-        return out;
-    }
-    assert!(k == right.rows && k > 0, "the shapes of a product fit");
     // SAFETY: the vector holds as many numbers; a product of at least one term writes all of them
     // without reading any.
     unsafe {

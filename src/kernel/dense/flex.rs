@@ -131,37 +131,51 @@ fn forward<T: Elementary>(
     let [x, weight, bias] = contiguous([x, weight, bias]);
     let left = Matrix::new(T::slice(&x), rows);
     let right = Matrix::new(T::slice(&weight), width);
-    let mut y = shared_product(left, right, Some(T::slice(&bias)));
-    activate(&mut y, curve);
+    let mut y = shared_product(left, right);
+    finish(&mut y, T::slice(&bias), curve);
     like(y, &x, width[1])
 }
 
 fn of_layer<T: Elementary>(a: FlexTensor, curve: Curve) -> FlexTensor {
     let mut y = T::slice(&a.to_contiguous()).to_vec();
-    activate(&mut y, curve);
+    vectorized(
+        #[inline(always)]
+        || activate(&mut y, curve),
+    );
     let [_, columns] = dims(&a);
     like(y, &a, columns)
 }
 
-fn activate<T: Elementary>(values: &mut [T], curve: Curve) {
-    let (zero, one) = (T::zero(), T::one());
-    let least = lowest::<T>();
+/// Adds a row to every row, then the activation.
+fn finish<T: Elementary>(values: &mut [T], bias: &[T], curve: Curve) {
     vectorized(
         #[inline(always)]
-        || match curve {
-            Curve::Identity => {}
-            Curve::Relu => values.iter_mut().for_each(|a| {
-                *a = if *a < zero { zero } else { *a };
-            }),
-            Curve::Silu => values.iter_mut().for_each(|a| {
-                let x = if *a < least { least } else { *a };
-                *a = x / (one + (-x).fast_exp());
-            }),
+        || {
+            for row in values.chunks_exact_mut(bias.len()) {
+                row.iter_mut().zip(bias).for_each(|(value, &bias)| *value = *value + bias);
+                activate(row, curve);
+            }
         },
     );
 }
 
+#[inline(always)]
+fn activate<T: Elementary>(values: &mut [T], curve: Curve) {
+    let (zero, one, least) = (T::zero(), T::one(), lowest::<T>());
+    match curve {
+        Curve::Identity => {}
+        Curve::Relu => values.iter_mut().for_each(|a| {
+            *a = if *a < zero { zero } else { *a };
+        }),
+        Curve::Silu => values.iter_mut().for_each(|a| {
+            let x = if *a < least { least } else { *a };
+            *a = x / (one + (-x).fast_exp());
+        }),
+    }
+}
+
 /// Below it silu is zero as far as a number can tell.
+#[inline(always)]
 fn lowest<T: Elementary>() -> T {
     T::from(-80.0).expect("a float holds it")
 }
@@ -181,10 +195,10 @@ fn backward<T: Elementary>(
     let inner = Matrix::new(&inner, [rows[0], width[1]]);
     let by_x = wanted.then(|| {
         let weight = Matrix::new(T::slice(&weight), width);
-        like(shared_product(inner, weight.transposed(), None), &x, width[0])
+        like(shared_product(inner, weight.transposed()), &x, width[0])
     });
     let x = Matrix::new(T::slice(&x), rows);
-    let mut by_weight = shared_product(x.transposed(), inner, None);
+    let mut by_weight = shared_product(x.transposed(), inner);
     if let Some(mask) = mask {
         let mask = mask.to_contiguous();
         let open = mask.bytes().iter().map(|open| *open != 0);
