@@ -6,7 +6,7 @@
 use std::hint::black_box;
 
 use burn_flows::Noise;
-use burn_flows::burn::optim::AdamConfig;
+
 use burn_flows::burn::tensor::Device;
 use burn_flows::conditioner::{ConvNetConfig, MadeConfig};
 use burn_flows::distribution::Distribution;
@@ -15,7 +15,7 @@ use burn_flows::model::{
     NafConfig, NiceConfig, NsfConfig, RealNvpConfig, SospfConfig, StepNorm, UnafConfig,
 };
 use burn_flows::testing::moved;
-use burn_flows::train::nll_gradients;
+use burn_flows::train::{adamw, nll_gradients};
 use criterion::{Criterion, criterion_group, criterion_main};
 
 fn model<const D: usize, F: Distribution<D>>(
@@ -37,7 +37,7 @@ fn model<const D: usize, F: Distribution<D>>(
     criterion.bench_function(&id("sample"), |b| {
         b.iter(|| black_box(plain.sample(batch, None, &mut Noise::seeded(1), &device)));
     });
-    let mut optimizer = AdamConfig::new().init();
+    let mut optimizer = adamw(0.0);
     let mut trained = Some(flow.train());
     criterion.bench_function(&id("train"), |b| {
         b.iter(|| {

@@ -9,7 +9,6 @@ use std::io::{BufRead, Write};
 use std::time::Instant;
 
 use burn_flows::Noise;
-use burn_flows::burn::optim::AdamConfig;
 use burn_flows::burn::tensor::Device;
 use burn_flows::conditioner::{ConvNetConfig, MadeConfig};
 use burn_flows::distribution::Distribution;
@@ -17,7 +16,7 @@ use burn_flows::model::{
     AutoregressiveNsfConfig, GlowConfig, MafConfig, Masks, NsfConfig, RealNvpConfig, StepNorm,
 };
 use burn_flows::testing::moved;
-use burn_flows::train::nll_gradients;
+use burn_flows::train::{adamw, nll_gradients};
 
 /// Runs an operation; `None` if there is none of this name.
 type Run = Box<dyn FnMut(&str) -> Option<()>>;
@@ -29,7 +28,7 @@ fn run<const D: usize, F: Distribution<D> + 'static>(shape: [usize; D], flow: F)
     let flow = moved(flow, 1).init_from_data(x.clone(), None);
     let plain = flow.valid();
     let mut trained = Some(flow.train());
-    let mut optimizer = AdamConfig::new().init();
+    let mut optimizer = adamw(0.0);
     Box::new(move |operation| {
         match operation {
             "log_prob" => drop(black_box(plain.log_prob(x.clone(), None))),
