@@ -88,6 +88,7 @@ mod trace;
 #[cfg(feature = "train")]
 pub mod train;
 pub mod univariate;
+mod walk;
 
 pub use burn;
 pub use error::{Error, Result};

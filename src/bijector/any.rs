@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ActNorm, ActNormConfig, BatchNorm, BatchNormConfig, Bijector, BlockNeuralAutoregressive,
-    BlockNeuralAutoregressiveConfig, Cnf, CnfConfig, Coupling, CouplingConfig, DenseLinear,
+    BlockNeuralAutoregressiveConfig, Carried, Cnf, CnfConfig, Coupling, CouplingConfig, DenseLinear,
     DenseLinearConfig, Elementwise, Exp, Householder, HouseholderConfig, Inverse, LeakyRelu,
     LeakyTanh, Logit, LuLinear, LuLinearConfig, Mask, MaskedAutoregressive,
-    MaskedAutoregressiveConfig, Partial, Permutation, Planar, PlanarConfig, QrLinear,
-    QrLinearConfig, Radial, RadialConfig, Residual, ResidualConfig, Rotation, RotationConfig,
+    MaskedAutoregressiveConfig, Partial, Permutation, Place, Planar, PlanarConfig, QrLinear,
+    QrLinearConfig, Radial, RadialConfig, Recovery, Residual, ResidualConfig, Rotation, RotationConfig,
     Softclip, Softplus, Standardize, SvdLinear, SvdLinearConfig, Sylvester, SylvesterConfig, Tanh,
-    Trace, TriangularLinear, TriangularLinearConfig,
+    Trace, TriangularLinear, TriangularLinearConfig, Walk,
 };
 use crate::conditioner::{Mlp, MlpConfig};
 use crate::error::{Result, at_least};
@@ -406,6 +406,14 @@ impl Bijector<2> for AnyBijector {
 
     fn mixes_rows(&self) -> bool {
         each!(self, layer => Bijector::<2>::mixes_rows(layer))
+    }
+
+    fn recovery(&self) -> Recovery {
+        each!(self, layer => Bijector::<2>::recovery(layer))
+    }
+
+    fn walk<W: Walk>(&self, walk: &mut W, at: &Place<'_>, carried: Carried<2>) -> Carried<2> {
+        each!(self, (layer, _wrap, name) => layer.walk(walk, &at.part(name), carried))
     }
 
     fn trace(

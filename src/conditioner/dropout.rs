@@ -33,12 +33,13 @@ pub struct Dropout {
 impl Dropout {
     /// Dropout with this probability of a zero, in `[0, 1)`.
     pub fn new(prob: f64) -> Self {
-        Self { prob, training: Param::from_bool(true) }
+        // Without a chance of a zero, training is no different from evaluation.
+        Self { prob, training: Param::from_bool(prob > 0.0) }
     }
 
     /// Applies a fresh mask while training; the identity otherwise.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        if self.prob == 0.0 || !self.training.is_enabled() || !x.device().is_autodiff() {
+        if !self.training.is_enabled() || !x.device().is_autodiff() {
             return x;
         }
         let threshold = (self.prob * 2f64.powi(32)) as u32;
