@@ -6,13 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ActNorm, ActNormConfig, BatchNorm, BatchNormConfig, Bijector, BlockNeuralAutoregressive,
-    BlockNeuralAutoregressiveConfig, Carried, Cnf, CnfConfig, Coupling, CouplingConfig, DenseLinear,
-    DenseLinearConfig, Elementwise, Exp, Householder, HouseholderConfig, Inverse, LeakyRelu,
-    LeakyTanh, Logit, LuLinear, LuLinearConfig, Mask, MaskedAutoregressive,
+    BlockNeuralAutoregressiveConfig, Carried, Cnf, CnfConfig, Coupling, CouplingConfig,
+    DenseLinear, DenseLinearConfig, Elementwise, Exp, Householder, HouseholderConfig, Inverse,
+    LeakyRelu, LeakyTanh, Logit, LuLinear, LuLinearConfig, Mask, MaskedAutoregressive,
     MaskedAutoregressiveConfig, Partial, Permutation, Place, Planar, PlanarConfig, QrLinear,
-    QrLinearConfig, Radial, RadialConfig, Recovery, Residual, ResidualConfig, Rotation, RotationConfig,
-    Softclip, Softplus, Standardize, SvdLinear, SvdLinearConfig, Sylvester, SylvesterConfig, Tanh,
-    Trace, TriangularLinear, TriangularLinearConfig, Walk,
+    QrLinearConfig, Radial, RadialConfig, Recovery, Residual, ResidualConfig, Rotation,
+    RotationConfig, Softclip, Softplus, Standardize, SvdLinear, SvdLinearConfig, Sylvester,
+    SylvesterConfig, Tanh, Trace, TriangularLinear, TriangularLinearConfig, Walk,
 };
 use crate::conditioner::{Mlp, MlpConfig};
 use crate::error::{Result, at_least};

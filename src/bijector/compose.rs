@@ -50,9 +50,8 @@ impl<const D: usize, B: Bijector<D>> Bijector<D> for Vec<B> {
     }
 
     fn walk<W: Walk>(&self, walk: &mut W, at: &Place<'_>, carried: Carried<D>) -> Carried<D> {
-        let mut visit = |carried, (index, layer): (usize, &B)| {
-            layer.walk(walk, &at.part(index), carried)
-        };
+        let mut visit =
+            |carried, (index, layer): (usize, &B)| layer.walk(walk, &at.part(index), carried);
         let layers = self.iter().enumerate();
         match at.is_last_first() {
             false => layers.fold(carried, &mut visit),

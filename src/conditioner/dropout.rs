@@ -39,7 +39,7 @@ impl Dropout {
 
     /// Applies a fresh mask while training; the identity otherwise.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        if !self.training.is_enabled() || !x.device().is_autodiff() {
+        if self.prob == 0.0 || !self.training.is_enabled() || !x.device().is_autodiff() {
             return x;
         }
         let threshold = (self.prob * 2f64.powi(32)) as u32;

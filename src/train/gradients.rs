@@ -1,5 +1,8 @@
 //! Gradients as a whole: their global norm, clipping by it, and who is not finite.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{ElementConversion, Tensor};
@@ -91,22 +94,42 @@ pub(super) fn by_blocks<F: Distribution<D>, T: Send, const D: usize>(
     let device = x.device().autodiff();
     let copies = (0..workers(blocks.len())).map(|_| model.clone().fork(&device));
     let copies: Vec<F> = copies.collect();
-    let parts = each(blocks.len(), |worker, block| {
+    let sum = Mutex::new(Sum::default());
+    let rest = each(blocks.len(), |worker, block| {
         seed(block as u64);
         let (copy, rows) = (&copies[worker], blocks[block].clone());
         let context = context.map(|context| match context.dims()[0] {
             1 => context.clone(), // one row for all
             _ => context.part(rows.clone()),
         });
-        part(copy, x.part(rows), context.as_ref(), weight)
+        let (value, gradients, rest) = part(copy, x.part(rows), context.as_ref(), weight);
+        let mut sum = sum.lock().unwrap_or_else(PoisonError::into_inner);
+        sum.take(copy, block, (value, gradients));
+        rest
     });
-    let (mut value, mut gradients, mut rest) = (0.0, GradientsParams::new(), vec![]);
-    for (of_block, part, other) in parts {
-        value += of_block;
-        add(model, &mut gradients, part);
-        rest.push(other);
-    }
+    let Sum { value, gradients, .. } = sum.into_inner().unwrap_or_else(PoisonError::into_inner);
     (value, gradients, rest)
+}
+
+/// Values and gradients of blocks, added in the order of the blocks: what comes too early waits, all
+/// else is not held.
+#[derive(Default)]
+struct Sum {
+    value: f64,
+    gradients: GradientsParams,
+    next: usize,
+    waiting: BTreeMap<usize, (f64, GradientsParams)>,
+}
+
+impl Sum {
+    fn take<M: Module>(&mut self, module: &M, block: usize, part: (f64, GradientsParams)) {
+        self.waiting.insert(block, part);
+        while let Some((value, gradients)) = self.waiting.remove(&self.next) {
+            self.value += value;
+            add(module, &mut self.gradients, gradients);
+            self.next += 1;
+        }
+    }
 }
 
 /// Adds gradients of the parameters of a module to those that are there already; a parameter may be

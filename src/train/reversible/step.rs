@@ -128,7 +128,7 @@ impl<'a> Step<'a> {
         let Trail { kept, noise } = *trail.expect("a walk comes back by the way it went");
         let (x, recovery) = match kept {
             Kept::Graph(graph) => {
-                self.note(layer, at, Recovery::Graph);
+                self.note::<D, B>(at, Recovery::Graph);
                 return self.differentiate(layer, graph, gradient);
             }
             Kept::Input(x) => (x, Recovery::Input),
@@ -140,17 +140,12 @@ impl<'a> Step<'a> {
                 (x, Recovery::Inverse)
             }
         };
-        self.note(layer, at, recovery);
+        self.note::<D, B>(at, recovery);
         draws::seed(noise);
         self.differentiate(layer, Graph::of(layer, at, x), gradient)
     }
 
-    fn note<const D: usize, B: Bijector<D>>(
-        &mut self,
-        _layer: &B,
-        at: &Place<'_>,
-        recovery: Recovery,
-    ) {
+    fn note<const D: usize, B: Bijector<D>>(&mut self, at: &Place<'_>, recovery: Recovery) {
         let (path, name) = (at.path().to_string(), layer_name::<B>().to_string());
         self.layers.push(LayerDrift { path, name, recovery, drift: None });
     }
