@@ -1,7 +1,8 @@
 //! Whole models: `<model>/<operation>/<features>x<batch>`; the features of an image are
 //! `<channels>x<height>x<width>`.
 //!
-//! `train` is one step: loss, backward, Adam.
+//! `train` is one step: loss, backward, Adam; `train_reversible` the same without the activations in
+//! memory.
 
 use std::hint::black_box;
 
@@ -15,7 +16,7 @@ use burn_flows::model::{
     NafConfig, NiceConfig, NsfConfig, RealNvpConfig, SospfConfig, StepNorm, UnafConfig,
 };
 use burn_flows::testing::moved;
-use burn_flows::train::{adamw, nll_gradients};
+use burn_flows::train::{Reversible, adamw, nll_gradients};
 use criterion::{Criterion, criterion_group, criterion_main};
 
 fn model<const D: usize, F: Distribution<D>>(
@@ -38,11 +39,20 @@ fn model<const D: usize, F: Distribution<D>>(
         b.iter(|| black_box(plain.sample(batch, None, &mut Noise::seeded(1), &device)));
     });
     let mut optimizer = adamw(0.0);
-    let mut trained = Some(flow.train());
+    let mut trained = Some(flow.clone().train());
     criterion.bench_function(&id("train"), |b| {
         b.iter(|| {
             let flow = trained.take().expect("put back below");
             let (_, gradients) = nll_gradients(&flow, &x, None);
+            trained = Some(optimizer.step(1e-3, flow, gradients));
+        });
+    });
+    let (mut optimizer, mut reversible) = (adamw(0.0), Reversible::new());
+    let mut trained = Some(flow.train());
+    criterion.bench_function(&id("train_reversible"), |b| {
+        b.iter(|| {
+            let flow = trained.take().expect("put back below");
+            let (_, gradients) = reversible.nll_gradients(&flow, &x, None);
             trained = Some(optimizer.step(1e-3, flow, gradients));
         });
     });

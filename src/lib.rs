@@ -34,7 +34,7 @@
 //!   arXiv:2002.02428), NAF, UNAF, Bernstein, sum-of-squares and Gaussianization flows, planar
 //!   flows (2015, arXiv:1505.05770), residual flows (2019, arXiv:1906.02735); [`MultiScale`] for image
 //!   models of your own
-//! * `train`: `fit`, `fit_reverse_kl` to an unnormalised target, `log_z`, dequantization, bits per dimension, burn-train's learner
+//! * `train`: `fit`, also in the memory of one layer (`Reversible`), `fit_reverse_kl` to an unnormalised target, `log_z`, dequantization, bits per dimension, burn-train's learner
 //! * [`store`]: weights and configurations in files with a checksum
 //! * `interop`: weights of nflows, zuko, normflows and FlowJAX
 //! * `testing`: the conformance suite, for a layer of your own too
@@ -88,6 +88,7 @@ mod trace;
 #[cfg(feature = "train")]
 pub mod train;
 pub mod univariate;
+mod walk;
 
 pub use burn;
 pub use error::{Error, Result};

@@ -12,7 +12,7 @@ use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::tensor::{Bool, Device, Tensor};
 
-use super::{Bijector, check_weights, check_width};
+use super::{Bijector, Recovery, check_weights, check_width};
 use crate::error::{Result, at_least, expect_valid};
 use crate::kernel::{scale_and_shift, shift_and_scale_back};
 use crate::math::{channel_moments, event_len, repeat_batch};
@@ -155,5 +155,9 @@ impl<const D: usize> Bijector<D> for ActNorm {
         };
         let (z, _) = layer.valid().forward(x.without_autodiff(), context);
         (layer, z)
+    }
+
+    fn recovery(&self) -> Recovery {
+        Recovery::Inverse
     }
 }

@@ -7,7 +7,7 @@
 
 use burn::tensor::Tensor;
 
-use super::{Bijector, Trace};
+use super::{Bijector, Carried, Place, Trace, Walk};
 use crate::math::zeros_batch;
 
 impl<const D: usize, B: Bijector<D>> Bijector<D> for Vec<B> {
@@ -47,6 +47,16 @@ impl<const D: usize, B: Bijector<D>> Bijector<D> for Vec<B> {
 
     fn mixes_rows(&self) -> bool {
         self.iter().any(Bijector::mixes_rows)
+    }
+
+    fn walk<W: Walk>(&self, walk: &mut W, at: &Place<'_>, carried: Carried<D>) -> Carried<D> {
+        let mut visit =
+            |carried, (index, layer): (usize, &B)| layer.walk(walk, &at.part(index), carried);
+        let layers = self.iter().enumerate();
+        match at.is_last_first() {
+            false => layers.fold(carried, &mut visit),
+            true => layers.rev().fold(carried, visit),
+        }
     }
 
     fn trace(
@@ -106,6 +116,13 @@ impl<const D: usize, B: Bijector<D>> Bijector<D> for Option<B> {
         self.as_ref().is_some_and(Bijector::mixes_rows)
     }
 
+    fn walk<W: Walk>(&self, walk: &mut W, at: &Place<'_>, carried: Carried<D>) -> Carried<D> {
+        match self {
+            Some(layer) => layer.walk(walk, at, carried),
+            None => carried,
+        }
+    }
+
     fn trace(
         &self,
         x: Tensor<D>,
@@ -158,6 +175,15 @@ macro_rules! tuple {
 
             fn mixes_rows(&self) -> bool {
                 $(self.$index.mixes_rows())||+
+            }
+
+            fn walk<W: Walk>(&self, walk: &mut W, at: &Place<'_>, carried: Carried<D>) -> Carried<D> {
+                if at.is_last_first() {
+                    $(let carried = self.$reversed.walk(walk, &at.part($reversed), carried);)+
+                    return carried;
+                }
+                $(let carried = self.$index.walk(walk, &at.part($index), carried);)+
+                carried
             }
 
             fn trace(

@@ -13,7 +13,7 @@ use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use super::{Bijector, Mask, Split};
+use super::{Bijector, Mask, Recovery, Split};
 use crate::conditioner::{Conditioner, Mlp, MlpConfig};
 use crate::error::{Result, at_least, expect_valid};
 use crate::univariate::Univariate;
@@ -170,5 +170,9 @@ impl<const D: usize, U: Univariate, N: Conditioner<D>> Bijector<D> for Coupling<
         let layer = Self { conditioner, ..self };
         let (z, _) = layer.valid().forward(x, context);
         (layer, z)
+    }
+
+    fn recovery(&self) -> Recovery {
+        if self.univariate.has_inverse_formula() { Recovery::Inverse } else { Recovery::Input }
     }
 }

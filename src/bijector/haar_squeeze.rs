@@ -13,7 +13,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 
 use super::squeeze::quarter;
-use super::{Bijector, SqueezeOrder};
+use super::{Bijector, Recovery, SqueezeOrder};
 use crate::math::zeros_batch;
 
 /// `[batch, C, height, width]` to `[batch, 4 C, height / 2, width / 2]` by the Haar wavelet, in
@@ -91,5 +91,9 @@ impl Bijector<4> for HaarSqueeze {
 
     fn inverse(&self, z: Tensor<4>, _context: Option<&Tensor<2>>) -> Tensor<4> {
         self.order.unsqueeze("HaarSqueeze", self.transform(z))
+    }
+
+    fn recovery(&self) -> Recovery {
+        Recovery::Inverse
     }
 }

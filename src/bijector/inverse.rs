@@ -7,7 +7,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use super::Bijector;
+use super::{Bijector, Carried, Place, Walk};
 
 /// Swaps the two directions of a bijector. A data-dependent layer inside is not initialised: its
 /// start is defined for its own forward direction.
@@ -59,5 +59,9 @@ impl<const D: usize, B: Bijector<D>> Bijector<D> for Inverse<B> {
 
     fn mixes_rows(&self) -> bool {
         self.inner.mixes_rows()
+    }
+
+    fn walk<W: Walk>(&self, walk: &mut W, at: &Place<'_>, carried: Carried<D>) -> Carried<D> {
+        self.inner.walk(walk, &at.part("inner").inverted(), carried)
     }
 }

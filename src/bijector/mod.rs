@@ -85,6 +85,7 @@ use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;
 
 pub use crate::trace::Trace;
+pub use crate::walk::{Carried, Place, Recovery, Walk};
 
 /// A bijection between data `x` and latent `z`, both `[batch, event..]` of rank `D`.
 ///
@@ -155,6 +156,24 @@ pub trait Bijector<const D: usize>: Module + ModuleDisplay + Sync {
     /// Whether a row's latent depends on the other rows while training, as in batch normalization.
     fn mixes_rows(&self) -> bool {
         false
+    }
+
+    /// How training without the activations in memory gets back to the layer's input.
+    ///
+    /// Default: the input is kept, which is right for every layer that gives the same numbers when
+    /// forward runs twice, the draws of this crate's networks included; the whole graph where rows
+    /// are mixed. A layer whose inverse is a formula says [`Recovery::Inverse`], which then keeps
+    /// nothing; one that draws noise of its own, or changes as it runs, [`Recovery::Graph`]. What
+    /// acts differently in training than in evaluation holds a [`Flag`](burn::module::Flag), as
+    /// burn's own modules do.
+    fn recovery(&self) -> Recovery {
+        if self.mixes_rows() { Recovery::Graph } else { Recovery::Input }
+    }
+
+    /// Takes a [`Walk`] through the layer: a composition passes the call on to its parts, in the
+    /// order that the place says. Default: it is a single layer.
+    fn walk<W: Walk>(&self, walk: &mut W, at: &Place<'_>, carried: Carried<D>) -> Carried<D> {
+        walk.layer(self, at, carried)
     }
 
     /// Forward, reporting to `visit` what every single layer did. A composition passes the call

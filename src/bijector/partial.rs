@@ -10,7 +10,7 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use super::{Bijector, Mask, Split};
+use super::{Bijector, Carried, Mask, Place, Split, Walk};
 use crate::error::{Error, Result};
 
 /// Applies a bijector of vectors to what a [`Mask`] moves; what it keeps passes as it is.
@@ -98,5 +98,12 @@ impl<const D: usize, B: Bijector<2>> Bijector<D> for Partial<B> {
 
     fn mixes_rows(&self) -> bool {
         self.inner.mixes_rows()
+    }
+
+    fn walk<W: Walk>(&self, walk: &mut W, at: &Place<'_>, carried: Carried<D>) -> Carried<D> {
+        let kept = carried.clone().map(|x| self.take(x).0);
+        let moved = carried.map(|x| self.take(x).1);
+        let moved = self.inner.walk(walk, &at.part("inner"), moved);
+        kept.join(moved, |kept, moved| self.split.merge(kept, moved))
     }
 }

@@ -11,7 +11,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::Bijector;
+use super::{Bijector, Recovery};
 use crate::math::zeros_batch;
 
 /// Where the pixel `(i, j)` of a block in channel `c` of `C` goes.
@@ -61,6 +61,10 @@ impl Bijector<4> for Squeeze {
 
     fn inverse(&self, z: Tensor<4>, _context: Option<&Tensor<2>>) -> Tensor<4> {
         self.order.unsqueeze("Squeeze", z)
+    }
+
+    fn recovery(&self) -> Recovery {
+        Recovery::Inverse
     }
 }
 

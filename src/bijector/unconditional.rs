@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use super::{Bijector, Trace};
+use super::{Bijector, Carried, Place, Trace, Walk};
 
 /// Keeps the context from a bijector that was built for none, where something else in the same flow
 /// wants one: the base of class-conditional Glow, for example.
@@ -65,6 +65,10 @@ impl<const D: usize, B: Bijector<D>> Bijector<D> for Unconditional<B> {
 
     fn mixes_rows(&self) -> bool {
         self.inner.mixes_rows()
+    }
+
+    fn walk<W: Walk>(&self, walk: &mut W, at: &Place<'_>, carried: Carried<D>) -> Carried<D> {
+        self.inner.walk(walk, &at.part("inner").with_context(None), carried)
     }
 
     fn trace(

@@ -33,7 +33,8 @@ pub struct Dropout {
 impl Dropout {
     /// Dropout with this probability of a zero, in `[0, 1)`.
     pub fn new(prob: f64) -> Self {
-        Self { prob, training: Param::from_bool(true) }
+        // Without a chance of a zero, training is no different from evaluation.
+        Self { prob, training: Param::from_bool(prob > 0.0) }
     }
 
     /// Applies a fresh mask while training; the identity otherwise.

@@ -42,6 +42,7 @@ use burn::tensor::{Bool, Device, Tensor};
 use crate::error::{Error, Result};
 use crate::noise::Noise;
 use crate::trace::Trace;
+use crate::walk::{Place, Walk};
 
 /// A density over events of rank `D` (batch axis included), perhaps given a context.
 ///
@@ -112,6 +113,13 @@ pub trait Distribution<const D: usize>: Module + ModuleDisplay + Sync {
     /// Data-dependent initialisation from a first batch. Default: nothing to initialise.
     fn init_from_data(self, _x: Tensor<D>, _context: Option<&Tensor<2>>) -> Self {
         self
+    }
+
+    /// Takes a [`Walk`] from data to the latent and back; gives the gradient of its loss by `x`. A flow
+    /// passes the call on to its bijector and its base. Default: the density has no layers.
+    fn walk<W: Walk>(&self, walk: &mut W, at: &Place<'_>, x: Tensor<D>) -> Tensor<D> {
+        let [gradient] = walk.density(self, [x], |[x]| self.log_prob(x, at.context()));
+        gradient
     }
 
     /// Sends data through the layers of the density, reporting to `visit` what every single one did.

@@ -9,7 +9,7 @@ pub use multi_scale::{Finish, MultiScale};
 use burn::module::{Module, ModuleDisplay, ModuleVisitor, Param};
 use burn::tensor::{DType, Device, Tensor};
 
-use crate::bijector::Bijector;
+use crate::bijector::{Bijector, Carried, Place, Walk};
 use crate::distribution::Distribution;
 use crate::noise::Noise;
 use crate::parallel::over_rows;
@@ -290,6 +290,17 @@ impl<const D: usize, B: Bijector<D>, P: Distribution<D>> Distribution<D> for Flo
         let (bijector, z) = self.bijector.init_from_data(x, context.as_ref());
         let base = self.base.init_from_data(z, context.as_ref());
         Self { bijector, base }
+    }
+
+    fn walk<W: Walk>(&self, walk: &mut W, at: &Place<'_>, x: Tensor<D>) -> Tensor<D> {
+        let context = at.context().map(|c| spread(c, x.dims()[0]));
+        let at = at.with_context(context.as_ref());
+        let bijector = at.part("bijector");
+        let z = self.bijector.walk(walk, &bijector, Carried::new(x)).value;
+        let gradient = self.base.walk(walk, &at.part("base"), z.clone());
+        let carried = Carried { value: z, gradient: Some(gradient) };
+        let back = self.bijector.walk(walk, &bijector.back(), carried);
+        back.gradient.expect("a walk back carries a gradient")
     }
 
     fn trace(

@@ -11,7 +11,7 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::{all_finite, float_dtype, size, spread};
-use crate::bijector::Bijector;
+use crate::bijector::{Bijector, Carried, Place, Walk};
 use crate::distribution::{Distribution, LevelBase};
 use crate::error::{Error, Result};
 use crate::math::zeros_batch;
@@ -345,6 +345,55 @@ impl<B: Bijector<4>, P: LevelBase> Distribution<4> for MultiScale<B, P> {
             h = if index == last { out } else { self.split(out).0 };
         }
         Self { levels, ..self }
+    }
+
+    fn walk<W: Walk>(&self, walk: &mut W, at: &Place<'_>, x: Tensor<4>) -> Tensor<4> {
+        let context = at.context().map(|c| spread(c, x.dims()[0]));
+        let at = at.with_context(context.as_ref());
+        let last = self.levels.len() - 1;
+        let mut h = x;
+        let mut parts = Vec::with_capacity(self.levels.len());
+        for (index, level) in self.levels.iter().enumerate() {
+            let place = at.part(format_args!("levels.{index}"));
+            let out = level.walk(walk, &place, Carried::new(h)).value;
+            if index == last {
+                parts.push((out, None, place));
+                break;
+            }
+            let (kept, done) = self.split(out);
+            h = kept.clone();
+            parts.push((done, Some(kept), place));
+        }
+        let gradients = parts.iter().zip(&self.bases).map(|((z, kept, _), base)| {
+            let context = at.context();
+            let z = z.clone();
+            match kept.clone() {
+                None => {
+                    let [by_z] = walk.density(base, [z], |[z]| base.log_prob(z, None, context));
+                    (by_z, None)
+                }
+                Some(kept) => {
+                    let [by_z, by_kept] = walk.density(base, [z, kept], |[z, kept]| {
+                        base.log_prob(z, Some(&kept), context)
+                    });
+                    (by_z, Some(by_kept))
+                }
+            }
+        });
+        let gradients: Vec<_> = gradients.collect();
+        let levels = self.levels.iter().zip(parts).zip(gradients).rev();
+        let first = levels.fold(None, |inner: Option<Tensor<4>>, ((level, part), by_base)| {
+            let ((z, kept, place), (by_z, by_kept)) = (part, by_base);
+            let carried = match (kept, by_kept, inner) {
+                (Some(kept), Some(by_kept), Some(inner)) => Carried {
+                    value: self.join(kept, z),
+                    gradient: Some(self.join(by_kept + inner, by_z)),
+                },
+                _ => Carried { value: z, gradient: Some(by_z) },
+            };
+            level.walk(walk, &place.back(), carried).gradient
+        });
+        first.expect("a walk back carries a gradient")
     }
 
     fn trace(

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::image::{Levels, finished};
 use crate::bijector::{
     ActNorm, ActNormConfig, Bijector, Conv1x1Matrix, Coupling, InvertibleConv1x1,
-    InvertibleConv1x1Config, Mask, Permutation, Squeeze,
+    InvertibleConv1x1Config, Mask, Permutation, Recovery, Squeeze,
 };
 use crate::conditioner::{ConvNet, ConvNetConfig};
 use crate::distribution::{ChannelPrior, ChannelPriorConfig};
@@ -128,6 +128,10 @@ impl Bijector<4> for Mix {
             Self::Permutation(layer) => layer.log_det_jacobian(x, context),
             Self::Convolution(layer) => layer.log_det_jacobian(x, context),
         }
+    }
+
+    fn recovery(&self) -> Recovery {
+        Recovery::Inverse
     }
 }
 

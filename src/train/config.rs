@@ -60,6 +60,9 @@ pub struct FitConfig {
     /// Rows per pass of an evaluation.
     #[config(default = 1024)]
     pub evaluation_batch: usize,
+    /// Training in the memory of one layer, as [`Reversible`](super::Reversible), which takes longer.
+    #[config(default = false)]
+    pub reversible: bool,
     /// Shows a progress bar where standard error is a terminal.
     #[config(default = true)]
     pub progress: bool,

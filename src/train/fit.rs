@@ -11,7 +11,7 @@ use super::adam::adamw;
 use super::checkpoint::{self, Checkpoint, State};
 use super::progress::Progress;
 use super::trial::Trial;
-use super::{Batch, Epoch, FitConfig, FitData, Report, Stop, average, gradients, nll};
+use super::{Batch, Epoch, FitConfig, FitData, Report, Reversible, Stop, average, gradients, nll};
 use crate::distribution::Distribution;
 use crate::draws;
 use crate::error::{Error, Result};
@@ -261,7 +261,14 @@ impl<'a, F> Run<'a, F> {
         let rate = self.schedule.step().base() * warm;
         let Batch { x, context } = batch;
         let seed = |block| seed_draws(self.config.seed, step as u64 | block << BLOCK_BITS);
-        let (value, mut grads) = gradients::of_mean_nll(&self.weights, &x, context.as_ref(), seed);
+        let (value, mut grads) = if self.config.reversible {
+            let mut reversible = Reversible::resumed(std::mem::take(&mut self.state.report.layers));
+            let result = reversible.of_mean_nll(&self.weights, &x, context.as_ref(), &seed);
+            self.state.report.layers = reversible.into_layers();
+            result
+        } else {
+            gradients::of_mean_nll(&self.weights, &x, context.as_ref(), &seed)
+        };
         let norm = gradients::global_norm(&self.weights, &grads);
         if !(value.is_finite() && norm.is_finite()) {
             self.state.report.skipped_steps += 1;

@@ -1,5 +1,6 @@
 //! Gradients as a whole: their global norm, clipping by it, and who is not finite.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use burn::module::{Module, ModuleVisitor, Param};
@@ -43,10 +44,14 @@ pub fn nll_gradients<F: Distribution<D>, const D: usize>(
     x: &Tensor<D>,
     context: Option<&Tensor<2>>,
 ) -> (f64, GradientsParams) {
+    seeded(|seed| of_mean_nll(model, x, context, seed))
+}
+
+/// Runs a step of somebody's own loop: every block has a stream of the draws, and what is drawn after
+/// the step does not depend on which thread a block ran on.
+pub(super) fn seeded<T>(step: impl FnOnce(&(dyn Fn(u64) + Sync)) -> T) -> T {
     let [now, later] = draws::with(|noise| [noise.next_u64(), noise.next_u64()]);
-    let seed = |block| draws::seed(Noise::stream(now, block));
-    let result = of_mean_nll(model, x, context, seed);
-    // Whether a block ran on this thread must not matter to what it draws next.
+    let result = step(&|block| draws::seed(Noise::stream(now, block)));
     draws::seed(Noise::seeded(later));
     result
 }
@@ -56,23 +61,41 @@ pub(super) fn of_mean_nll<F: Distribution<D>, const D: usize>(
     model: &F,
     x: &Tensor<D>,
     context: Option<&Tensor<2>>,
-    seed: impl Fn(u64) + Sync,
+    seed: &(dyn Fn(u64) + Sync),
 ) -> (f64, GradientsParams) {
+    let (value, gradients, _) = by_blocks(model, x, context, seed, |model, x, context, weight| {
+        let loss = model.log_prob(x, context).sum() * weight;
+        let value = loss.clone().into_scalar::<f64>();
+        (value, GradientsParams::from_grads(loss.backward(), model), ())
+    });
+    (value, gradients)
+}
+
+/// Value and gradients of a loss that is a weighted sum of log-probabilities over the rows, from
+/// `part`, which has them for a block; and what else it gives, in the order of the blocks.
+pub(super) fn by_blocks<F: Distribution<D>, T: Send, const D: usize>(
+    model: &F,
+    x: &Tensor<D>,
+    context: Option<&Tensor<2>>,
+    seed: &(dyn Fn(u64) + Sync),
+    part: impl Fn(&F, Tensor<D>, Option<&Tensor<2>>, f64) -> (f64, GradientsParams, T) + Sync,
+) -> (f64, GradientsParams, Vec<T>) {
     let dims = x.dims();
+    let weight = -1.0 / dims[0] as f64;
     let blocks = gradient_blocks(model, [dims[0], dims[2..].iter().product()]);
     let plain = x.is_plain() && context.is_none_or(Rows::is_plain);
     if blocks.len() < 2 || !plain || model.mixes_rows() {
         seed(0);
-        let loss = model.log_prob(x.clone(), context).mean().neg();
-        let value = loss.clone().into_scalar::<f64>();
-        return (value, GradientsParams::from_grads(loss.backward(), model));
+        let (value, gradients, rest) = part(model, x.clone(), context, weight);
+        return (value, gradients, vec![rest]);
     }
     // Every worker has a copy with a graph of its own, made one at a time: graphs that share
     // parameters wait for each other for ever.
     let device = x.device().autodiff();
     let turn = Mutex::new(());
     let copies: Vec<OnceLock<F>> = (0..workers(blocks.len())).map(|_| OnceLock::new()).collect();
-    let parts = each(blocks.len(), |worker, block| {
+    let sum = Mutex::new(Sum::default());
+    let rest = each(blocks.len(), |worker, block| {
         seed(block as u64);
         let copy = copies[worker].get_or_init(|| {
             let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
@@ -83,31 +106,54 @@ pub(super) fn of_mean_nll<F: Distribution<D>, const D: usize>(
             1 => context.clone(), // one row for all
             _ => context.part(rows.clone()),
         });
-        let loss = copy.log_prob(x.part(rows), context.as_ref()).sum() * (-1.0 / dims[0] as f64);
-        let value = loss.clone().into_scalar::<f64>();
-        (value, GradientsParams::from_grads(loss.backward(), copy))
+        let (value, gradients, rest) = part(copy, x.part(rows), context.as_ref(), weight);
+        let mut sum = sum.lock().unwrap_or_else(PoisonError::into_inner);
+        sum.take(copy, block, (value, gradients));
+        rest
     });
-    let (values, gradients): (Vec<f64>, Vec<_>) = parts.into_iter().unzip();
-    (values.iter().sum(), sum(model, gradients))
+    let Sum { value, gradients, .. } = sum.into_inner().unwrap_or_else(PoisonError::into_inner);
+    (value, gradients, rest)
 }
 
-/// The sum of gradients of the same model, in their order.
-fn sum<M: Module>(module: &M, gradients: Vec<GradientsParams>) -> GradientsParams {
-    struct Sum {
-        parts: Vec<GradientsParams>,
-        total: GradientsParams,
-    }
-    impl ModuleVisitor for Sum {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            let parts = self.parts.iter_mut().filter_map(|part| part.remove::<D>(param.id));
-            if let Some(total) = parts.reduce(|total, part| total + part) {
-                self.total.register(param.id, total);
-            }
+/// Values and gradients of blocks, added in the order of the blocks: what comes too early waits, all
+/// else is not held.
+#[derive(Default)]
+struct Sum {
+    value: f64,
+    gradients: GradientsParams,
+    next: usize,
+    waiting: BTreeMap<usize, (f64, GradientsParams)>,
+}
+
+impl Sum {
+    fn take<M: Module>(&mut self, module: &M, block: usize, part: (f64, GradientsParams)) {
+        self.waiting.insert(block, part);
+        while let Some((value, gradients)) = self.waiting.remove(&self.next) {
+            self.value += value;
+            add(module, &mut self.gradients, gradients);
+            self.next += 1;
         }
     }
-    let mut sum = Sum { parts: gradients, total: GradientsParams::new() };
-    module.visit(&mut sum);
-    sum.total
+}
+
+/// Adds gradients of the parameters of a module to those that are there already; a parameter may be
+/// part of several modules.
+pub(super) fn add<M: Module>(module: &M, total: &mut GradientsParams, part: GradientsParams) {
+    struct Add<'a> {
+        total: &'a mut GradientsParams,
+        part: GradientsParams,
+    }
+    impl ModuleVisitor for Add<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let Some(part) = self.part.remove::<D>(param.id) else { return };
+            let sum = match self.total.remove::<D>(param.id) {
+                Some(total) => total + part,
+                None => part,
+            };
+            self.total.register(param.id, sum);
+        }
+    }
+    module.visit(&mut Add { total, part });
 }
 
 /// The Euclidean norm of all gradients together, not finite where one of them is not.

@@ -5,6 +5,9 @@
 //! an average of the weights, early stopping at the best weights, whole checkpoints. The
 //! `learner` feature plugs the same flow into burn-train instead.
 //!
+//! A deep flow trains in the memory of one layer by [`FitConfig::reversible`], or by [`Reversible`] in a
+//! loop of your own.
+//!
 //! Integers, such as pixels, need a density that is spread over them: [`Dequantize`] by uniform
 //! noise, [`VariationalDequantize`] by noise that is learned. [`ReduceBits`] keeps the highest bits
 //! of images, [`bits_per_dim`] scores them.
@@ -28,6 +31,7 @@ mod progress;
 mod reduce_bits;
 mod report;
 mod reverse_kl;
+mod reversible;
 mod schedule;
 mod trial;
 mod variational;
@@ -45,6 +49,7 @@ pub use noise_model::{NoiseModel, UniformNoise};
 pub use reduce_bits::ReduceBits;
 pub use report::{Epoch, Report, Stop};
 pub use reverse_kl::{Estimator, ReverseKlConfig, ReverseKlReport, fit_reverse_kl, reverse_kl};
+pub use reversible::{LayerDrift, Reversible};
 pub use schedule::Schedule;
 pub use variational::VariationalDequantize;
 

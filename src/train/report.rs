@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::LayerDrift;
+
 /// Why training ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Stop {
@@ -47,6 +49,8 @@ pub struct Report {
     pub steps: usize,
     /// Steps that were skipped because their loss or gradient was not finite.
     pub skipped_steps: usize,
+    /// What every layer did, where training was without the activations in memory.
+    pub layers: Vec<LayerDrift>,
     /// Seconds of this call.
     pub seconds: f64,
     /// The epoch after which a checkpoint was taken up.
@@ -63,6 +67,7 @@ impl Default for Report {
             best_validation_nll: None,
             steps: 0,
             skipped_steps: 0,
+            layers: vec![],
             seconds: 0.0,
             resumed_from: None,
             stop: Stop::Finished,

@@ -47,4 +47,8 @@ impl Univariate for Additive {
         let log_det = zeros_batch(&z);
         (self.inverse(z, params), log_det)
     }
+
+    fn has_inverse_formula(&self) -> bool {
+        true
+    }
 }

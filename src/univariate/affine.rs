@@ -194,6 +194,10 @@ impl Univariate for Affine {
         };
         (x, sum_event(minus))
     }
+
+    fn has_inverse_formula(&self) -> bool {
+        true
+    }
 }
 
 #[cfg(all(test, feature = "flex"))]

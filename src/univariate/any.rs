@@ -194,4 +194,8 @@ impl Univariate for AnyUnivariate {
             _ => None,
         }
     }
+
+    fn has_inverse_formula(&self) -> bool {
+        each!(self, map => map.has_inverse_formula())
+    }
 }

@@ -92,4 +92,8 @@ impl<U: Univariate> Univariate for HalfTurn<U> {
         let map = self.map.of_elements(elements)?;
         Some(Self { map, ..*self })
     }
+
+    fn has_inverse_formula(&self) -> bool {
+        self.map.has_inverse_formula()
+    }
 }

@@ -101,6 +101,11 @@ pub trait Univariate: Module + ModuleDisplay + Sync {
         (x, log_det.neg())
     }
 
+    /// Whether the inverse is a formula, at about the cost of forward. Default: no.
+    fn has_inverse_formula(&self) -> bool {
+        false
+    }
+
     /// The map of these elements alone, where the map keeps something for each element. Default:
     /// nothing, all elements are moved alike.
     fn of_elements(&self, _elements: &[usize]) -> Option<Self> {

@@ -129,4 +129,8 @@ impl<U: Univariate> Univariate for PerElement<U> {
         let which = elements.iter().map(|&element| self.which[element]).collect();
         Some(Self { maps: self.maps.clone(), which })
     }
+
+    fn has_inverse_formula(&self) -> bool {
+        self.maps.iter().all(U::has_inverse_formula)
+    }
 }

@@ -6,10 +6,11 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 
 use super::{
-    ActNorm, BatchNorm, Bijector, BlockNeuralAutoregressive, Cnf, Coupling, DenseLinear,
+    ActNorm, BatchNorm, Bijector, BlockNeuralAutoregressive, Carried, Cnf, Coupling, DenseLinear,
     Elementwise, Exp, Householder, Inverse, LeakyRelu, LeakyTanh, Logit, LuLinear,
-    MaskedAutoregressive, Partial, Permutation, Planar, QrLinear, Radial, Residual, Rotation,
-    Softclip, Softplus, Standardize, SvdLinear, Sylvester, Tanh, Trace, TriangularLinear,
+    MaskedAutoregressive, Partial, Permutation, Place, Planar, QrLinear, Radial, Recovery,
+    Residual, Rotation, Softclip, Softplus, Standardize, SvdLinear, Sylvester, Tanh, Trace,
+    TriangularLinear, Walk,
 };
 use crate::conditioner::Mlp;
 use crate::univariate::AnyUnivariate;
@@ -147,6 +148,14 @@ impl Bijector<2> for AnyBijector {
 
     fn mixes_rows(&self) -> bool {
         each!(self, layer => Bijector::<2>::mixes_rows(layer))
+    }
+
+    fn recovery(&self) -> Recovery {
+        each!(self, layer => Bijector::<2>::recovery(layer))
+    }
+
+    fn walk<W: Walk>(&self, walk: &mut W, at: &Place<'_>, carried: Carried<2>) -> Carried<2> {
+        each!(self, (layer, _wrap, name) => layer.walk(walk, &at.part(name), carried))
     }
 
     fn trace(

@@ -9,7 +9,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
-use crate::bijector::Bijector;
+use crate::bijector::{Bijector, Recovery};
 use crate::conditioner::{Conditioner, Mlp, MlpConfig, check_context};
 use crate::math::event_len;
 use crate::univariate::Univariate;
@@ -151,5 +151,9 @@ impl<const D: usize, U: Univariate> Bijector<D> for Elementwise<U> {
         let (z, params) = self.spread(z, context);
         let (x, log_det) = self.univariate.inverse_with_log_det(z, params);
         (x.reshape(dims), log_det)
+    }
+
+    fn recovery(&self) -> Recovery {
+        if self.univariate.has_inverse_formula() { Recovery::Inverse } else { Recovery::Input }
     }
 }

@@ -74,6 +74,10 @@ macro_rules! pointwise_bijector {
                 let (x, log_slope) = $crate::bijector::elementwise::Pointwise::unapply(self, z);
                 (x, $crate::math::sum_event(log_slope))
             }
+
+            fn recovery(&self) -> $crate::bijector::Recovery {
+                $crate::bijector::Recovery::Inverse
+            }
         }
     };
 }

@@ -7,7 +7,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
-use crate::bijector::Bijector;
+use crate::bijector::{Bijector, Recovery};
 use crate::error::{Error, Result};
 use crate::math::repeat_batch;
 
@@ -119,5 +119,9 @@ impl<const D: usize> Bijector<D> for Standardize<D> {
     fn inverse(&self, z: Tensor<D>, _context: Option<&Tensor<2>>) -> Tensor<D> {
         self.check(&z);
         z * self.std.val() + self.mean.val()
+    }
+
+    fn recovery(&self) -> Recovery {
+        Recovery::Inverse
     }
 }

@@ -7,7 +7,7 @@
 use burn::module::{Module, ModuleDisplay, Param};
 use burn::tensor::Tensor;
 
-use crate::bijector::{Bijector, Trace, check_weights, check_width, traced};
+use crate::bijector::{Bijector, Recovery, Trace, check_weights, check_width, traced};
 use crate::conditioner::check_context;
 use crate::math::{event_len, repeat_batch};
 
@@ -215,5 +215,9 @@ impl<const D: usize, M: InvertibleMatrix> Bijector<D> for LinearMap<M> {
         visit: &mut dyn FnMut(&Trace<'_, D>),
     ) -> Tensor<D> {
         traced(self, M::LAYER, x, context, path, visit)
+    }
+
+    fn recovery(&self) -> Recovery {
+        Recovery::Inverse
     }
 }

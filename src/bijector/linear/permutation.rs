@@ -9,7 +9,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor};
 
-use crate::bijector::{Bijector, check_width};
+use crate::bijector::{Bijector, Recovery, check_width};
 use crate::error::{Error, Result};
 use crate::kernel::pick;
 use crate::math::zeros_batch;
@@ -106,5 +106,9 @@ impl<const D: usize> Bijector<D> for Permutation {
     fn inverse(&self, z: Tensor<D>, _context: Option<&Tensor<2>>) -> Tensor<D> {
         self.check(&z);
         pick(z, self.back.val())
+    }
+
+    fn recovery(&self) -> Recovery {
+        Recovery::Inverse
     }
 }

@@ -275,4 +275,8 @@ impl Univariate for CubicSpline {
     fn inverse_with_log_det(&self, z: Tensor<2>, params: Tensor<3>) -> (Tensor<2>, Tensor<1>) {
         unit::inverse_with_log_det(self, z, params)
     }
+
+    fn has_inverse_formula(&self) -> bool {
+        true
+    }
 }

@@ -199,4 +199,8 @@ impl Univariate for RationalQuadratic {
         let done = self.config.kernel().inverse_with_log_det(&z, &params);
         done.unwrap_or_else(|| unit::inverse_with_log_det(self, z, params))
     }
+
+    fn has_inverse_formula(&self) -> bool {
+        true
+    }
 }

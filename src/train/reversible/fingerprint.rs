@@ -1,0 +1,77 @@
+//! How far a recovered batch is from the true one, of which a number per row is kept.
+
+use burn::tensor::{Device, Tensor, TensorData};
+
+use crate::math::event_len;
+use crate::noise::Noise;
+
+/// Decides the signs.
+const SEED: u64 = 0x7369_676e;
+
+/// Keeps a batch of zeros from a division by zero.
+const LEAST_NORM: f64 = 1e-30;
+
+/// The sum of every row's elements with random signs, `[rows]`.
+///
+/// The square of the difference of two such sums is, in the mean over the signs, the squared distance
+/// of the rows. Paper: Alon, Matias, Szegedy (1996), The space complexity of approximating the
+/// frequency moments, section 2.2.
+pub(super) struct Fingerprint(Tensor<1>);
+
+impl Fingerprint {
+    pub(super) fn of<const D: usize>(x: &Tensor<D>) -> Self {
+        let (rows, n) = (x.dims()[0], event_len(x));
+        let signs = signs(n, &x.device()).cast(x.dtype());
+        Self(x.clone().reshape([rows, n]).matmul(signs).reshape([rows]))
+    }
+
+    /// The furthest that a row of `x` is from the true one, relative to its norm or to the mean norm,
+    /// `[1]`; infinite where it is not a number.
+    pub(super) fn drift<const D: usize>(&self, x: &Tensor<D>) -> Tensor<1> {
+        let (rows, n) = (x.dims()[0], event_len(x));
+        let apart = (Self::of(x).0 - self.0.clone()).abs();
+        let squares = x.clone().reshape([rows, n]).square().sum_dim(1);
+        let norms = squares.sqrt().reshape([rows]);
+        let typical = norms.clone().mean().expand([rows]);
+        let drift = apart / norms.max_pair(typical).clamp_min(LEAST_NORM);
+        let lost = drift.clone().is_nan();
+        drift.mask_fill(lost, f64::INFINITY).max()
+    }
+}
+
+/// A sign for every element, `[n, 1]`.
+fn signs(n: usize, device: &Device) -> Tensor<2> {
+    let mut noise = Noise::seeded(SEED);
+    let sign = |_| if noise.next_u64() & 1 == 0 { 1.0 } else { -1.0 };
+    let signs: Vec<f64> = (0..n).map(sign).collect();
+    Tensor::from_data(TensorData::new(signs, [n, 1]), device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drift(x: &Tensor<2>, recovered: &Tensor<2>) -> f64 {
+        Fingerprint::of(x).drift(recovered).into_scalar::<f64>()
+    }
+
+    #[test]
+    fn one_element_of_one_row_shows() {
+        let x = Noise::seeded(1).normal::<2>([100, 6], &Device::flex());
+        assert_eq!(drift(&x, &x), 0.0);
+        let row = x.clone().narrow(0, 70, 1);
+        let bent = Tensor::<2>::from_data([[0.0, 0.0, 1e-3, 0.0, 0.0, 0.0]], &Device::flex());
+        let wrong = x.clone().slice_assign([70..71, 0..6], row + bent);
+        // Relative to a norm of about the root of 6.
+        let found = drift(&x, &wrong);
+        assert!(found > 1e-4 && found < 1e-3, "{found}");
+    }
+
+    #[test]
+    fn what_is_not_a_number_is_lost() {
+        let x = Tensor::<2>::ones([3, 2], &Device::flex());
+        assert_eq!(drift(&x, &(x.clone() * f32::NAN)), f64::INFINITY);
+        assert_eq!(drift(&x, &(x.clone() * f32::INFINITY)), f64::INFINITY);
+        assert_eq!(drift(&x.zeros_like(), &x.zeros_like()), 0.0);
+    }
+}

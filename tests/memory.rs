@@ -1,0 +1,147 @@
+//! The memory of a training step, by the bytes that are allocated: of many layers and of few.
+#![allow(unsafe_code, reason = "an allocator is an unsafe trait")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use burn::module::Module;
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Tensor};
+use burn_flows::bijector::{Place, Recovery, Walk};
+use burn_flows::model::RealNvp;
+use burn_flows::prelude::*;
+use burn_flows::train::{Reversible, nll_gradients};
+use burn_flows::{burn, set_threads};
+
+/// The system's allocator, counting.
+struct Counting;
+
+static NOW: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+
+// Safety: every call goes to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let now = NOW.fetch_add(layout.size(), Relaxed) + layout.size();
+        PEAK.fetch_max(now, Relaxed);
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        NOW.fetch_sub(layout.size(), Relaxed);
+        unsafe { System.dealloc(place, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// A flow whose batch stays whole, so that its rows decide how much its activations weigh.
+#[derive(Module, Debug)]
+struct Whole {
+    flow: RealNvp,
+}
+
+impl Distribution<2> for Whole {
+    fn log_prob(&self, x: Tensor<2>, context: Option<&Tensor<2>>) -> Tensor<1> {
+        Distribution::log_prob(&self.flow, x, context)
+    }
+
+    fn sample(
+        &self,
+        n: usize,
+        context: Option<&Tensor<2>>,
+        noise: &mut Noise,
+        device: &Device,
+    ) -> Tensor<2> {
+        Distribution::sample(&self.flow, n, context, noise, device)
+    }
+
+    fn mixes_rows(&self) -> bool {
+        true
+    }
+
+    fn walk<W: Walk>(&self, walk: &mut W, at: &Place<'_>, x: Tensor<2>) -> Tensor<2> {
+        self.flow.walk(walk, &at.part("flow"), x)
+    }
+}
+
+/// Bytes of a step: at the peak beyond what was there before, with and without the gradients that it
+/// returns; and of the weights.
+#[derive(Debug, Clone, Copy)]
+struct Bytes {
+    step: f64,
+    activations: f64,
+    weights: f64,
+}
+
+fn measured<F: Distribution<2>>(
+    model: &F,
+    rows: usize,
+    step: impl Fn(&F, &Tensor<2>) -> (f64, GradientsParams),
+) -> Bytes {
+    let x = Noise::seeded(1).normal::<2>([rows, FEATURES], &Device::flex());
+    drop(step(model, &x)); // what is made once
+    let before = NOW.load(Relaxed);
+    PEAK.store(before, Relaxed);
+    let (value, gradients) = step(model, &x);
+    assert!(value.is_finite() && !gradients.is_empty());
+    let (peak, after) = (PEAK.load(Relaxed), NOW.load(Relaxed));
+    Bytes {
+        step: (peak - before) as f64,
+        activations: (peak - after) as f64,
+        weights: (4 * Module::num_params(model)) as f64,
+    }
+}
+
+const FEATURES: usize = 64;
+
+fn flow(layers: usize) -> RealNvp {
+    RealNvpConfig::new(FEATURES).with_layers(layers).init(&Device::flex()).train()
+}
+
+fn reversible<F: Distribution<2>>(model: &F, x: &Tensor<2>) -> (f64, GradientsParams) {
+    let mut reversible = Reversible::new();
+    let result = reversible.nll_gradients(model, x, None);
+    assert!(reversible.layers().iter().all(|layer| layer.recovery == Recovery::Inverse));
+    result
+}
+
+/// One test: what runs beside it would be counted.
+#[test]
+fn sixty_four_layers_take_the_memory_of_four() {
+    set_threads(1);
+    let ratio = |name: &str, [few, many]: [Bytes; 2]| {
+        let mib = |bytes: f64| bytes / f64::from(1 << 20);
+        let with_weights = (many.step + many.weights) / (few.step + few.weights);
+        let (step, activations) = (many.step / few.step, many.activations / few.activations);
+        println!(
+            "{name}: {:.1} and {:.1} MiB a step, {step:.2} times; without the gradients {:.1} and \
+             {:.1}, {activations:.2} times; with the weights {with_weights:.2} times",
+            mib(few.step),
+            mib(many.step),
+            mib(few.activations),
+            mib(many.activations),
+        );
+        (step, activations)
+    };
+    let whole = [4, 64].map(|layers| Whole { flow: flow(layers) });
+    let ordinary = |model: &Whole, x: &Tensor<2>| nll_gradients(model, x, None);
+    let of = |step: &dyn Fn(&Whole, &Tensor<2>) -> (f64, GradientsParams)| {
+        [0, 1].map(|at| measured(&whole[at], 8192, step))
+    };
+    let (step, activations) = ratio("8192 rows, reversible", of(&reversible));
+    assert!(step < 1.3 && activations < 1.3, "{step} {activations}");
+    let (step, _) = ratio("8192 rows, ordinary", of(&ordinary));
+    assert!(step > 10.0, "{step}");
+
+    // As `fit` has it: in blocks of rows, whose gradients weigh more than their activations.
+    let divided = [4, 64].map(flow);
+    let of = |step: &dyn Fn(&RealNvp, &Tensor<2>) -> (f64, GradientsParams)| {
+        [0, 1].map(|at| measured(&divided[at], 256, step))
+    };
+    let (_, activations) = ratio("256 rows, reversible", of(&reversible));
+    assert!(activations < 1.3, "{activations}");
+    let (step, _) = ratio("256 rows, ordinary", of(&|model, x| nll_gradients(model, x, None)));
+    assert!(step > 10.0, "{step}");
+}

@@ -1,0 +1,113 @@
+//! Training without the activations in memory: the gradients of ordinary training, from every model.
+
+mod drift;
+mod models;
+mod stacks;
+mod training;
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::optim::GradientsParams;
+use burn::tensor::{DType, Device, Tensor};
+use burn_flows::bijector::Recovery;
+use burn_flows::prelude::*;
+use burn_flows::testing::moved;
+use burn_flows::train::{LayerDrift, Reversible, nll_gradients};
+use burn_flows::{burn, cast};
+
+/// The two precisions, and how far gradients may be apart, relative to their norm.
+const PRECISIONS: [(DType, f64); 2] = [(DType::F32, 1e-5), (DType::F64, 1e-10)];
+
+fn normal<const D: usize>(shape: [usize; D], seed: u64) -> Tensor<D> {
+    Noise::seeded(seed).normal(shape, &Device::flex())
+}
+
+/// Every gradient by parameter; `None` where there is none.
+fn flat<M: Module>(module: &M, gradients: &GradientsParams) -> Vec<Option<Vec<f64>>> {
+    struct All<'a>(&'a GradientsParams, Vec<Option<Vec<f64>>>);
+    impl ModuleVisitor for All<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let gradient = self.0.get::<D>(param.id);
+            self.1.push(gradient.map(|gradient| gradient.into_data().iter::<f64>().collect()));
+        }
+    }
+    let mut all = All(gradients, vec![]);
+    module.visit(&mut all);
+    all.1
+}
+
+fn norm(values: impl IntoIterator<Item = f64>) -> f64 {
+    values.into_iter().map(|v| v * v).sum::<f64>().sqrt()
+}
+
+/// How far two gradients are apart, relative to the norm of the first, of each parameter and of all; of
+/// a parameter whose gradient nearly vanishes, to a hundredth of the norm of all. That both are there
+/// for the same parameters is checked.
+fn apart(expected: &[Option<Vec<f64>>], found: &[Option<Vec<f64>>]) -> f64 {
+    let scale = norm(expected.iter().flatten().flatten().copied());
+    assert!(scale.is_finite() && scale > 0.0, "{scale}");
+    let (mut squares, mut worst) = (0.0, 0f64);
+    for (at, pair) in expected.iter().zip(found).enumerate() {
+        match pair {
+            (Some(a), Some(b)) => {
+                let off = norm(a.iter().zip(b).map(|(a, b)| a - b));
+                squares += off * off;
+                worst = worst.max(off / norm(a.iter().copied()).max(0.01 * scale));
+            }
+            (None, None) => {}
+            // A parameter that nothing depends on.
+            (None, Some(only)) | (Some(only), None) => {
+                assert_eq!(norm(only.iter().copied()), 0.0, "parameter {at}: one gradient");
+            }
+        }
+    }
+    worst.max(squares.sqrt() / scale)
+}
+
+fn loss_and_gradients<F: Distribution<D>, const D: usize>(
+    model: &F,
+    x: &Tensor<D>,
+    context: Option<&Tensor<2>>,
+) -> (f64, Vec<Option<Vec<f64>>>) {
+    let (value, gradients) = nll_gradients(model, x, context);
+    (value, flat(model, &gradients))
+}
+
+/// Compares a step with the ordinary one in one precision; returns what the layers did.
+fn assert_same<F: Distribution<D>, const D: usize>(
+    model: &F,
+    x: &Tensor<D>,
+    context: Option<&Tensor<2>>,
+    tolerance: f64,
+) -> Vec<LayerDrift> {
+    let (expected, ordinary) = loss_and_gradients(model, x, context);
+    let mut reversible = Reversible::new();
+    let (found, gradients) = reversible.nll_gradients(model, x, context);
+    assert!((expected - found).abs() <= tolerance * expected.abs().max(1.0), "{expected} {found}");
+    let far = apart(&ordinary, &flat(model, &gradients));
+    println!("{far:.1e} of {tolerance:.0e}, largest drift {:.1e}", largest(reversible.layers()));
+    assert!(far < tolerance, "{far:e}: {:#?}", reversible.layers());
+    reversible.layers().to_vec()
+}
+
+fn largest(layers: &[LayerDrift]) -> f64 {
+    layers.iter().filter_map(|layer| layer.drift).fold(0.0, f64::max)
+}
+
+/// [`assert_same`] in both precisions, of the weights moved from where a start as the identity hides
+/// mistakes. `recoveries` tells what every layer is expected to do, from the latent back; each stands
+/// for as many layers in a row as do the same. In f32 more of them may keep their input.
+fn assert_trains<F: Distribution<D>, const D: usize>(
+    model: F,
+    x: &Tensor<D>,
+    context: Option<&Tensor<2>>,
+    recoveries: &[Recovery],
+) {
+    for (dtype, tolerance) in PRECISIONS {
+        let model = cast(moved(model.clone(), 3), dtype).train();
+        let (x, context) = (x.clone().cast(dtype), context.map(|c| c.clone().cast(dtype)));
+        let layers = assert_same(&model, &x, context.as_ref(), tolerance);
+        let mut found: Vec<Recovery> = layers.iter().map(|layer| layer.recovery).collect();
+        found.dedup();
+        assert!(dtype == DType::F32 || found == recoveries, "{layers:#?}");
+    }
+}
