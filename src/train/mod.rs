@@ -3,7 +3,7 @@
 //! [`fit`] is the whole loop, small and readable, on burn's optimizers, schedules and data loaders:
 //! validation split, shuffled batches, data-dependent initialisation, clipping by the global norm,
 //! an average of the weights, early stopping at the best weights, whole checkpoints. The
-//! `learner` feature plugs the same flow into burn-train instead.
+//! `learner` feature plugs the same flow into burn-train instead, which knows several devices.
 //!
 //! Integers, such as pixels, need a density that is spread over them: [`Dequantize`] by uniform
 //! noise, [`VariationalDequantize`] by noise that is learned. [`ReduceBits`] keeps the highest bits
@@ -27,6 +27,8 @@ mod progress;
 mod reduce_bits;
 mod report;
 mod reverse_kl;
+#[cfg(feature = "learner")]
+pub mod scaling;
 mod schedule;
 mod trial;
 mod variational;
