@@ -3,10 +3,13 @@
 //! Trains a Real NVP on the digits of the `digits` example with burn's own `SupervisedTraining`;
 //! `fit` needs none of this, but a project that lives on burn-train loses nothing.
 //!
-//! `cargo run --release --example learner`
+//! `cargo run --release --example learner`, or on several devices with `--devices 2 --strategy multi`; the
+//! page `burn_flows::train::scaling` says what each strategy does and where it runs.
 
 #[path = "common/cli.rs"]
 mod cli;
+#[path = "common/strategy.rs"]
+mod strategy;
 #[path = "common/table.rs"]
 mod table;
 
@@ -17,12 +20,13 @@ use burn_flows::bijector::Logit;
 use burn_flows::burn::module::Module;
 use burn_flows::burn::optim::AdamWConfig;
 use burn_flows::burn::train::metric::LossMetric;
-use burn_flows::burn::train::{Learner, SupervisedTraining};
+use burn_flows::burn::train::{Learner, SupervisedTraining, TrainingStrategy};
 use burn_flows::prelude::*;
 use burn_flows::train::{Dequantize, FitData, NllMetric, Trainee, bits_per_dim, nll};
 use clap::Parser;
 
 use cli::{Common, Outcome};
+use strategy::Strategy;
 use table::Table;
 
 /// Train a flow with burn-train's learner.
@@ -30,6 +34,12 @@ use table::Table;
 struct Args {
     #[command(flatten)]
     common: Common,
+    /// Devices to train on; the CPU counts as often as it is asked for
+    #[arg(long, default_value_t = 1)]
+    devices: usize,
+    /// How they share the work
+    #[arg(long, value_enum, default_value_t = Strategy::Single)]
+    strategy: Strategy,
 }
 
 const PIXELS: usize = 64;
@@ -38,6 +48,7 @@ const LEVELS: usize = 17;
 fn run() -> Outcome<()> {
     let args = Args::parse();
     let device = args.common.device()?;
+    let execution = args.strategy.on(&args.common.backend, args.devices)?;
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/data");
     let digits = |name: &str| {
         Ok::<_, Error>(Table::read(&folder.join(format!("digits_{name}_int.csv")))?.tensor(&device))
@@ -63,11 +74,15 @@ fn run() -> Outcome<()> {
         validation.batches(512, args.common.seed, &device),
     )
     .metrics((LossMetric::new(), NllMetric::nats(), NllMetric::bits_per_dim(LEVELS)))
+    .with_training_strategy(TrainingStrategy::Default(execution))
     .with_default_checkpointers()
     .num_epochs(args.common.epochs.unwrap_or(20))
     .summary();
     let optimizer = AdamWConfig::new().with_epsilon(1e-8).with_weight_decay(0.0).init();
     let result = training.launch(Learner::new(Trainee::new(flow.train()), optimizer, 1e-3));
+    if let Some(error) = result.error {
+        return Err(error.into());
+    }
 
     let flow = result.model.into_inner();
     let test = dequantize.apply(digits("test")?, &mut Noise::seeded(args.common.seed));

@@ -59,7 +59,7 @@
 //! Backends, forwarded to burn: `flex` (default), `ndarray`, `wgpu`, `vulkan`, `metal`, `webgpu`,
 //! `cuda`, `rocm`; none is needed to build. burn 0.22 has no backend type parameter: the `Device`
 //! of a tensor decides at run time. Beyond these: `train`, `learner` (burn-train), `interop`,
-//! `testing`.
+//! `testing`. Rust 1.95 or later, as burn 0.22.
 //!
 //! A module of your own derives burn's `Module`, whose macro needs `burn` among your dependencies,
 //! in the version that [`burn_flows::burn`](burn) re-exports.

@@ -33,7 +33,7 @@ pub struct Common {
     pub out: PathBuf,
     /// flex, or another backend this was compiled with (`--features wgpu`)
     #[arg(long, default_value = "flex")]
-    backend: String,
+    pub backend: String,
 }
 
 impl Common {

@@ -2,9 +2,9 @@
 
 use burn::tensor::{DType, Tensor};
 
-use super::determinant::log_abs_det;
 use super::draw::Interval;
 use super::host;
+use super::lu::Lu;
 use super::probe::Worst;
 use super::report::Check;
 use super::run::Run;
@@ -58,7 +58,8 @@ impl<const D: usize> Run<'_, D> {
     fn against_jacobian(&self, map: Direction<'_, D>, x: &Tensor<D>) -> Worst {
         let found = host(map(x.clone()).1);
         let jacobians = self.jacobians(map, x);
-        let expected: Vec<f64> = jacobians.into_iter().map(log_abs_det).collect();
+        let expected: Vec<f64> =
+            jacobians.into_iter().map(|rows| Lu::of(rows).log_abs_det()).collect();
         let mut worst = Worst::default();
         worst.compare("log-det", &found, &expected);
         worst

@@ -53,10 +53,10 @@
 
 mod certify;
 mod conduct;
-mod determinant;
 mod draw;
 mod gradients;
 mod laws;
+mod lu;
 mod params;
 mod probe;
 mod report;

@@ -3,7 +3,7 @@
 //! [`fit`] is the whole loop, small and readable, on burn's optimizers, schedules and data loaders:
 //! validation split, shuffled batches, data-dependent initialisation, clipping by the global norm,
 //! an average of the weights, early stopping at the best weights, whole checkpoints. The
-//! `learner` feature plugs the same flow into burn-train instead.
+//! `learner` feature plugs the same flow into burn-train instead, which knows several devices.
 //!
 //! A deep flow trains in the memory of one layer by [`FitConfig::reversible`], or by [`Reversible`] in a
 //! loop of your own.
@@ -32,6 +32,8 @@ mod reduce_bits;
 mod report;
 mod reverse_kl;
 mod reversible;
+#[cfg(feature = "learner")]
+pub mod scaling;
 mod schedule;
 mod trial;
 mod variational;

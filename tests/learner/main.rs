@@ -1,5 +1,7 @@
 //! A flow in burn-train's learner.
 
+mod strategies;
+
 use burn::module::Module;
 use burn::optim::AdamWConfig;
 use burn::tensor::Device;
@@ -34,6 +36,7 @@ fn a_flow_learns_under_the_learner_and_comes_back() {
     assert!(!logged.is_empty(), "the metric was not logged");
 }
 
+/// Every file below a folder.
 fn walk(folder: &std::path::Path) -> Vec<String> {
     std::fs::read_dir(folder)
         .unwrap()

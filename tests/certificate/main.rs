@@ -1,5 +1,8 @@
 //! Certificates: the layer that loses its inverse is named, and so is one with a wrong log-determinant.
 
+mod condition;
+mod large;
+
 use std::sync::LazyLock;
 
 use burn_flows::bijector::{
@@ -18,6 +21,10 @@ static DEVICE: LazyLock<Device> = LazyLock::new(Device::flex);
 
 fn data(features: usize) -> Tensor<2> {
     Noise::seeded(1).normal([50, features], &DEVICE)
+}
+
+fn images(shape: [usize; 4], seed: u64) -> Tensor<4> {
+    Noise::seeded(seed).normal(shape, &DEVICE)
 }
 
 fn normal(features: usize) -> StandardNormal<2> {
@@ -100,7 +107,7 @@ fn a_wrong_log_determinant_is_named() {
 fn levels_components_and_contexts_are_walked_through() {
     let network = ConvNetConfig::new(8);
     let glow = GlowConfig::new([1, 4, 4], 2).with_steps(1).with_network(network).init(&DEVICE);
-    let x: Tensor<4> = Noise::seeded(2).normal([20, 1, 4, 4], &DEVICE);
+    let x = images([20, 1, 4, 4], 2);
     let glow = moved(glow.init_from_data(x.clone(), None), 3);
     let certificate =
         certify(&Flow::new(Squeeze::default(), StandardNormal::new([4, 2, 2], &DEVICE)), &x);
@@ -128,9 +135,7 @@ fn levels_components_and_contexts_are_walked_through() {
 }
 
 #[test]
-fn large_events_and_f64_data_are_certified_too() {
-    let flow = RealNvpConfig::new(65).with_layers(1).init(&DEVICE);
-    assert_eq!(certify(&flow, &data(65)).layers()[0].log_det, None);
+fn f64_data_are_held_to_more() {
     let flow = Flow::new(vec![LuLinearConfig::new(3).init(&DEVICE)], normal(3));
     let flow = burn_flows::cast(moved(flow, 5), DType::F64);
     let certificate = certify(&flow, &data(3).cast(DType::F64));

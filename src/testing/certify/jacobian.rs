@@ -1,0 +1,132 @@
+//! Jacobians of single rows by finite differences: entry by entry, or along directions.
+
+use std::iter::zip;
+
+use burn::tensor::{DType, Tensor, TensorData};
+
+use super::krylov::Krylov;
+use crate::noise::Noise;
+use crate::testing::host;
+use crate::testing::lu::{Lu, dot};
+use crate::trace::Trace;
+
+/// Half the distance of a finite difference in f64: its error is `STEP^2` of the third derivative, and
+/// `1e-16 / STEP` of the values.
+const STEP: f64 = 1e-5;
+
+/// Steps towards the extreme singular values of a matrix at hand: as many as find those of a well
+/// conditioned one to a percent.
+const STEPS: usize = 32;
+
+/// What the Jacobian of a row says.
+pub(super) struct Seen {
+    /// Which of the rows.
+    pub row: usize,
+    /// Its log-determinant.
+    pub log_det: f64,
+    /// What that may miss: one standard error.
+    pub error: f64,
+    /// The largest singular value over the smallest.
+    pub condition: f64,
+}
+
+/// A layer at a batch that repeats its first rows in turn.
+pub(super) struct Rows<'a, const D: usize> {
+    layer: &'a Trace<'a, D>,
+    /// How many differ.
+    pub distinct: usize,
+    /// Numbers of an event.
+    pub size: usize,
+    batch: usize,
+    input: Vec<f64>,
+}
+
+impl<'a, const D: usize> Rows<'a, D> {
+    pub fn new(layer: &'a Trace<'a, D>, distinct: usize) -> Self {
+        let (batch, input) = (layer.input.dims()[0], host(layer.input.clone()));
+        Self { layer, distinct, size: input.len() / batch, batch, input }
+    }
+
+    fn tensor(&self, values: Vec<f64>, like: &Tensor<D>) -> Tensor<D> {
+        Tensor::from_data(TensorData::new(values, like.dims()), (&like.device(), DType::F64))
+    }
+
+    /// The derivative of every row along a direction of its own.
+    pub fn along(&self, directions: &[Vec<f64>]) -> Vec<Vec<f64>> {
+        let rows = || zip(self.input.chunks(self.size), directions);
+        // No number moves further than a step, relative to its size where that exceeds 1.
+        let steps: Vec<f64> = rows()
+            .map(|(x, way)| {
+                let relative = zip(x, way).map(|(x, way)| way.abs() / x.abs().max(1.0));
+                STEP / relative.fold(f64::MIN_POSITIVE, f64::max)
+            })
+            .collect();
+        let [ahead, behind] = [1.0, -1.0].map(|sign| {
+            let moved = zip(rows(), &steps).flat_map(|((x, way), step)| {
+                zip(x, way).map(move |(x, way)| x + sign * step * way)
+            });
+            host((self.layer.forward)(self.tensor(moved.collect(), self.layer.input)).0)
+        });
+        let rows = zip(ahead.chunks(self.size), behind.chunks(self.size));
+        let slope = |((ahead, behind), step): ((&[f64], &[f64]), &f64)| {
+            zip(ahead, behind).map(|(a, b)| (a - b) / (2.0 * step)).collect()
+        };
+        zip(rows, &steps).map(slope).collect()
+    }
+
+    /// The transposed Jacobian of every row times a vector of its own, by a backward pass. Nothing if
+    /// the layer has no gradient.
+    pub fn transposed(&self, vectors: &[Vec<f64>]) -> Option<Vec<Vec<f64>>> {
+        let leaf = self.layer.input.clone().autodiff().require_grad();
+        let (output, _) = (self.layer.forward)(leaf.clone());
+        let vectors = self.tensor(vectors.concat(), self.layer.output);
+        let gradients = (output * vectors).sum().backward();
+        let gradient = host(leaf.grad(&gradients)?);
+        Some(gradient.chunks(self.size).map(<[f64]>::to_vec).collect())
+    }
+
+    /// The whole Jacobian of every distinct row, as many columns at a time as the batch repeats it.
+    pub fn exact(&self) -> Vec<Seen> {
+        let copies = self.batch / self.distinct;
+        let mut columns = vec![vec![]; self.distinct];
+        for first in (0..self.size).step_by(copies) {
+            let unit = |row: usize| {
+                let mut unit = vec![0.0; self.size];
+                // Behind the last column there is none to be found.
+                unit.get_mut(first + row / self.distinct).into_iter().for_each(|one| *one = 1.0);
+                unit
+            };
+            let found = self.along(&(0..self.batch).map(unit).collect::<Vec<_>>());
+            let found = found.into_iter().take(self.distinct * (self.size - first).min(copies));
+            found.enumerate().for_each(|(at, column)| columns[at % self.distinct].push(column));
+        }
+        let seen = |(row, columns)| {
+            let (log_det, condition) = of_matrix(columns);
+            Seen { row, log_det, error: 0.0, condition }
+        };
+        columns.into_iter().enumerate().map(seen).collect()
+    }
+}
+
+/// The log-determinant of a matrix, and its condition.
+fn of_matrix(rows: Vec<Vec<f64>>) -> (f64, f64) {
+    let lu = Lu::of(rows.clone());
+    let size = rows.len();
+    let mut noise = Noise::seeded(0);
+    let start: Vec<f64> = (0..size).map(|_| noise.next_normal()).collect();
+    let times = |v: &[f64]| rows.iter().map(|row| dot(row, v)).collect();
+    let times_transposed = |u: &[f64]| {
+        let mut sum = vec![0.0; size];
+        zip(&rows, u).for_each(|(row, u)| zip(&mut sum, row).for_each(|(sum, v)| *sum += u * v));
+        sum
+    };
+    let largest = |mut krylov: Krylov, step: &dyn Fn(&mut Krylov)| {
+        (0..STEPS.min(size)).for_each(|_| step(&mut krylov));
+        krylov.values().into_iter().fold(0.0, |most: f64, (value, _)| most.max(value))
+    };
+    let stretched = largest(Krylov::new(start.clone()), &|k| k.step(times, times_transposed));
+    let inverse: &dyn Fn(&mut Krylov) = &|k| k.step(|v| lu.solve(v), |u| lu.solve_transposed(u));
+    let (log_det, shrunk) = (lu.log_abs_det(), largest(Krylov::new(start), inverse));
+    let condition = if log_det.is_finite() { stretched * shrunk } else { f64::INFINITY };
+    (log_det, condition)
+}

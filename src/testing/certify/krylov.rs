@@ -1,0 +1,206 @@
+//! Singular values of a map that is only known by what it does to vectors.
+
+use std::iter::zip;
+
+use crate::testing::lu::dot;
+
+/// A part of the directions below this share of a vector is rounding.
+const ROUNDING: f64 = 1e-14;
+
+/// The bidiagonalisation of Golub and Kahan from one unit vector `v`: in the orthonormal vectors that
+/// `J` and `J^T` make of it in turn, `J` is `diagonal` with `above` beside it.
+///
+/// Without orthogonalising anew: that repeats singular values, and neither their extremes nor a
+/// quadrature mind.
+pub(super) struct Krylov {
+    right: Vec<f64>,
+    left: Vec<f64>,
+    diagonal: Vec<f64>,
+    above: Vec<f64>,
+    done: bool,
+}
+
+impl Krylov {
+    pub fn new(start: Vec<f64>) -> Self {
+        let left = vec![0.0; start.len()];
+        let mut this = Self { right: start, left, diagonal: vec![], above: vec![], done: false };
+        normalise(&mut this.right);
+        this
+    }
+
+    /// What `J` is applied to next.
+    pub fn right(&self) -> &[f64] {
+        &self.right
+    }
+
+    /// Takes `J` of [`right`](Self::right).
+    pub fn step_left(&mut self, image: &[f64]) {
+        let before = self.above.last().copied().unwrap_or(0.0);
+        zip(&mut self.left, image).for_each(|(u, image)| *u = image - before * *u);
+        self.keep(|this| (&mut this.left, &mut this.diagonal));
+    }
+
+    /// What `J^T` is applied to next.
+    pub fn left(&self) -> &[f64] {
+        &self.left
+    }
+
+    /// Takes `J^T` of [`left`](Self::left).
+    pub fn step_right(&mut self, image: &[f64]) {
+        let before = self.diagonal.last().copied().unwrap_or(0.0);
+        zip(&mut self.right, image).for_each(|(v, image)| *v = image - before * *v);
+        self.keep(|this| (&mut this.right, &mut this.above));
+    }
+
+    /// Both steps of a map at hand.
+    pub fn step(
+        &mut self,
+        map: impl Fn(&[f64]) -> Vec<f64>,
+        transposed: impl Fn(&[f64]) -> Vec<f64>,
+    ) {
+        self.step_left(&map(&self.right));
+        self.step_right(&transposed(&self.left));
+    }
+
+    fn keep(&mut self, of: impl Fn(&mut Self) -> (&mut Vec<f64>, &mut Vec<f64>)) {
+        if self.done {
+            return;
+        }
+        let largest = self.diagonal.iter().fold(0.0, |most: f64, value| most.max(*value));
+        let (vector, lengths) = of(self);
+        let length = normalise(vector);
+        lengths.push(length);
+        // All directions that the map makes of the first one are found.
+        self.done = length <= ROUNDING * largest;
+    }
+
+    /// The singular values found, each with the share of the first vector that lies in its direction.
+    pub fn values(&self) -> Vec<(f64, f64)> {
+        let size = self.diagonal.len();
+        let mut columns: Vec<Vec<f64>> = (0..size)
+            .map(|k| {
+                let mut column = vec![0.0; size];
+                column[k] = self.diagonal[k];
+                if k > 0 {
+                    column[k - 1] = self.above[k - 1];
+                }
+                column
+            })
+            .collect();
+        // The first row of the right singular vectors.
+        let mut first: Vec<f64> = (0..size).map(|k| if k == 0 { 1.0 } else { 0.0 }).collect();
+        orthogonalise(&mut columns, &mut first);
+        zip(columns, first).map(|(column, t)| (dot(&column, &column).sqrt(), t * t)).collect()
+    }
+}
+
+/// One-sided Jacobi: turns pairs of columns until all are orthogonal, and `row` with them. Their
+/// lengths are then the singular values, the small ones as exact as the large.
+fn orthogonalise(columns: &mut [Vec<f64>], row: &mut [f64]) {
+    const SWEEPS: usize = 40;
+    for _ in 0..SWEEPS {
+        let mut turned = false;
+        for q in 1..columns.len() {
+            for p in 0..q {
+                let (before, behind) = columns.split_at_mut(q);
+                let (a, b) = (&mut before[p], &mut behind[0]);
+                let (aa, bb, ab) = (dot(a, a), dot(b, b), dot(a, b));
+                if ab.abs() <= f64::EPSILON * (aa * bb).sqrt() {
+                    continue;
+                }
+                turned = true;
+                let zeta = (bb - aa) / (2.0 * ab);
+                let tan = zeta.signum() / (zeta.abs() + zeta.hypot(1.0));
+                let cos = tan.hypot(1.0).recip();
+                let turn = |a: &mut f64, b: &mut f64| {
+                    (*a, *b) = (cos * (*a - tan * *b), cos * (*b + tan * *a));
+                };
+                zip(a, b).for_each(|(a, b)| turn(a, b));
+                let (before, behind) = row.split_at_mut(q);
+                turn(&mut before[p], &mut behind[0]);
+            }
+        }
+        if !turned {
+            return;
+        }
+    }
+}
+
+/// Divides by the length, which it returns; nothing has none.
+fn normalise(vector: &mut [f64]) -> f64 {
+    let length = dot(vector, vector).sqrt();
+    if length > 0.0 {
+        vector.iter_mut().for_each(|value| *value /= length);
+    }
+    length
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::noise::Noise;
+    use crate::testing::lu::Lu;
+
+    fn matrix(size: usize, seed: u64) -> Vec<Vec<f64>> {
+        let mut noise = Noise::seeded(seed);
+        (0..size).map(|_| (0..size).map(|_| noise.next_normal()).collect()).collect()
+    }
+
+    fn times(rows: &[Vec<f64>], v: &[f64]) -> Vec<f64> {
+        rows.iter().map(|row| dot(row, v)).collect()
+    }
+
+    fn transposed(rows: &[Vec<f64>]) -> Vec<Vec<f64>> {
+        (0..rows.len()).map(|j| rows.iter().map(|row| row[j]).collect()).collect()
+    }
+
+    fn of(rows: &[Vec<f64>], start: Vec<f64>, steps: usize) -> Vec<(f64, f64)> {
+        let (mut krylov, back) = (Krylov::new(start), transposed(rows));
+        (0..steps).for_each(|_| krylov.step(|v| times(rows, v), |u| times(&back, u)));
+        krylov.values()
+    }
+
+    #[test]
+    fn as_many_steps_as_directions_find_all_singular_values() {
+        for size in 1..9 {
+            let rows = matrix(size, size as u64);
+            let values = of(&rows, vec![1.0; size], size);
+            let product: f64 = values.iter().map(|(value, _)| value.ln()).sum();
+            assert!((product - Lu::of(rows.clone()).log_abs_det()).abs() < 1e-9, "size {size}");
+            let squares: f64 = values.iter().map(|(value, _)| value * value).sum();
+            let expected: f64 = rows.iter().map(|row| dot(row, row)).sum();
+            assert!((squares - expected).abs() < 1e-9 * expected, "size {size}");
+            let shares: f64 = values.iter().map(|(_, share)| share).sum();
+            assert!((shares - 1.0).abs() < 1e-12);
+        }
+    }
+
+    /// `v^T (J^T J) v` is what the shares say it is: a quadrature is exact for squares.
+    #[test]
+    fn shares_are_those_of_the_first_vector() {
+        let (rows, start) = (matrix(12, 3), (1..13).map(f64::from).collect::<Vec<_>>());
+        let image = times(&rows, &start);
+        let expected = dot(&image, &image) / dot(&start, &start);
+        let found: f64 =
+            of(&rows, start, 5).iter().map(|(value, share)| value * value * share).sum();
+        assert!((found - expected).abs() < 1e-12 * expected);
+    }
+
+    #[test]
+    fn it_ends_where_no_direction_is_left() {
+        let twice: Vec<Vec<f64>> =
+            (0..4).map(|i| (0..4).map(|j| if i == j { 2.0 } else { 0.0 }).collect()).collect();
+        let values = of(&twice, vec![1.0; 4], 9);
+        assert_eq!(values.len(), 1);
+        assert!((values[0].0 - 2.0).abs() < 1e-15 && (values[0].1 - 1.0).abs() < 1e-15);
+        assert_eq!(of(&vec![vec![0.0; 3]; 3], vec![1.0; 3], 9), [(0.0, 1.0)]);
+    }
+
+    #[test]
+    fn small_singular_values_are_as_exact_as_large_ones() {
+        let (mut columns, mut row) = (vec![vec![1e8, 0.0], vec![1.0, 1e-8]], vec![1.0, 0.0]);
+        orthogonalise(&mut columns, &mut row);
+        let [a, b] = [&columns[0], &columns[1]].map(|column| dot(column, column).sqrt());
+        assert!((a / 1e8 - 1.0).abs() < 1e-15 && (b / 1e-8 - 1.0).abs() < 1e-15, "{a} {b}");
+    }
+}
