@@ -167,6 +167,9 @@ pub(crate) fn over_rows<I: Rows, O: Rows>(
     [count, pixels]: [usize; 2],
     evaluate: impl Fn(I, Option<&Tensor<2>>) -> O + Sync,
 ) -> O {
+    if count < images(2 * FEWEST_ROWS, pixels) {
+        return evaluate(input, context);
+    }
     let least = LEAST_ROWS.min(least_rows(model, WORK));
     let [most, least] = [MOST_ROWS, least].map(|rows| images(rows, pixels));
     let blocks = blocks(count, count.div_ceil(threads()).clamp(least, most));

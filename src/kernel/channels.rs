@@ -314,4 +314,18 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn extreme_numbers_pass_as_in_the_reference() {
+        let numbers = [f32::MAX, -1e30, 1e-40, -0.0, 100.0, f32::INFINITY, f32::NAN];
+        let draw = |of: f32| Tensor::<1>::from_data([of], &Device::flex());
+        for (x, scale) in numbers.iter().flat_map(|x| numbers.map(|scale| (*x, scale))) {
+            let layer = |layer: fn(Tensor<2>, Tensor<1>, Tensor<1>) -> Tensor<2>| {
+                layer(draw(x).reshape([1, 1]), draw(scale), draw(1.0)).into_scalar::<f32>()
+            };
+            let (found, wanted) = (layer(scale_and_shift), layer(reference));
+            let close = found == wanted || (found - wanted).abs() <= 1e-5 * wanted.abs();
+            assert!(close || found.is_nan() && wanted.is_nan(), "{x} {scale}: {found} {wanted}");
+        }
+    }
 }

@@ -173,4 +173,15 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn extreme_numbers_pass_as_in_the_reference() {
+        let at = [f32::MAX, -1e30, 1e19, 1e-40, -0.0, f32::INFINITY, f32::NAN];
+        for at in at {
+            let x = Tensor::<2>::from_data([[1.0, at, 2.0]], &Device::flex());
+            let [found, wanted] = [normal_log_prob, reference]
+                .map(|log_prob| log_prob(x.clone()).into_scalar::<f32>());
+            assert!(found == wanted || found.is_nan() && wanted.is_nan(), "{at}: {found} {wanted}");
+        }
+    }
 }
