@@ -68,6 +68,25 @@ fn vectors_are_evaluated_and_drawn_alike() {
     });
 }
 
+/// A batch of few rows is shared where a model has many parameters.
+#[test]
+fn small_batches_of_a_large_model_are_alike() {
+    let flow = moved(RealNvpConfig::new(64).init(&Device::flex()), 3);
+    let trainee = flow.clone().train();
+    assert_same(|| {
+        let mut found = vec![];
+        for rows in [31, 32, 64, 100, 210, 400] {
+            let x = normal([rows, 64], rows as u64);
+            found.push(flow.log_prob(x.clone()).into_data());
+            found.push(flow.sample_seeded(rows, 1).into_data());
+            let (_, gradients) = nll_gradients(&trainee, &x, None);
+            let gradients = flat(&trainee, &gradients);
+            found.push(TensorData::new(gradients.clone(), [gradients.len()]));
+        }
+        found
+    });
+}
+
 #[test]
 fn every_row_keeps_its_own_context() {
     let (flow, x, context) = (vectors(2), normal([900, 5], 1), normal([900, 2], 2));
