@@ -66,8 +66,8 @@ impl Distribution<2> for Whole {
     }
 }
 
-/// Bytes of a step: at the peak beyond what was there before, with and without the gradients that it
-/// returns; and of the weights.
+/// Bytes of a step at its peak, beyond what was there before; the same beyond the gradients that it
+/// returns, which grow with the layers; and those of the weights.
 #[derive(Debug, Clone, Copy)]
 struct Bytes {
     step: f64,
