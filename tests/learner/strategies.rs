@@ -134,7 +134,6 @@ fn losses(folder: &std::path::Path) -> Vec<f64> {
             text.lines().map(str::to_string).collect::<Vec<_>>()
         })
         .collect();
-    println!("{files:?} {lines:?}");
     let number = |line: &String| line.split(',').next().unwrap().parse().unwrap();
     lines.iter().filter(|line| !line.ends_with("final")).map(number).collect()
 }
