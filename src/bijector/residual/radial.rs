@@ -18,7 +18,7 @@ use burn::tensor::{Device, Tensor};
 use super::rows_bijector;
 use crate::bijector::check_weights;
 use crate::conditioner::{MlpConfig, Parts, RowParams};
-use crate::error::{Result, at_least, expect_valid};
+use crate::error::{Result, count, expect_valid};
 use crate::math::softplus;
 use crate::noise::Noise;
 
@@ -88,8 +88,8 @@ pub struct Radial {
 impl RadialConfig {
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
-        at_least("RadialConfig", "features", 1, self.features)?;
-        self.mlp.validate()
+        count("RadialConfig", "features", 1, self.features)?;
+        self.mlp.validate_between(self.context, self.features + 2, 0)
     }
 
     /// The layer.
