@@ -57,9 +57,8 @@
 //!   one tensor of more than 2^31 elements, and lengths that f32 cannot square. What a whole model
 //!   needs, it does not weigh: a thousand layers of a gigabyte pass.
 //! * A row with an element, or a context, that is NaN or infinite has a log-density of NaN or minus
-//!   infinity, and no other row changes. An element of 1e30 has minus infinity or a hugely negative
-//!   number; behind several layers that carry it on by sums of products, where infinities meet, NaN.
-//!   Either way nothing that looks like a density.
+//!   infinity, and no other row changes. With an element of 1e30 a row has minus infinity or a
+//!   hugely negative number; at the end of f32, where infinities meet in a layer's own sums, NaN.
 //! * A damaged, truncated or foreign file is an [`Error`]. Reading one takes memory in proportion to
 //!   the file, whatever its header claims, opens no other path, and runs nothing that stands in it.
 //! * A checkpoint of `train::fit` is whole or it is the one before: a run that is killed goes on to

@@ -244,11 +244,11 @@ caught! {
     inverse_of_wrong_half: check(Fault::InverseOfWrongHalf) => [RoundTrip, RoundTripLatent, RoundTripFar, InverseJacobian];
     inverse_far_out: check(Fault::InverseFarOut) => [RoundTripFar];
     other_inverse: check(Fault::OtherInverse) => [InverseAgrees];
-    mixes_rows: check(Fault::MixesRows) => [RowsIndependent, BatchOfOne];
+    mixes_rows: check(Fault::MixesRows) => [RowsIndependent, BatchOfOne, NonFinite];
     detached: check(Fault::Detached) => [Derivative];
     no_gradient: check(Fault::NoGradient) => [Derivative, Gradients];
     nan_gradient_at_zero: check(Fault::NanGradientAtZero) => [Edges];
-    infinite: check(Fault::Infinite) => [Finite, Jacobian, InverseJacobian, Derivative, Edges];
+    infinite: check(Fault::Infinite) => [Finite, Jacobian, InverseJacobian, Derivative, Edges, Overflow];
     nan_taken: check(Fault::NanTaken) => [NonFinite];
     overflows: check(Fault::Overflows) => [Overflow];
     own_precision: check(Fault::OwnPrecision) => [Precision];

@@ -307,9 +307,9 @@ errors! {
     autoregressive_tolerance_nan: InverseMethod::FixedPoint { tolerance: NAN }.validate() => "InverseMethod.tolerance: must be at least 0 and finite, found NaN";
     scale_bound: ScaleMap::SoftBound { bound: -1.0 }.validate() => "ScaleMap.bound: must be positive and finite, found -1";
     scale_bound_infinite: ScaleMap::SoftBound { bound: f64::INFINITY }.validate() => "ScaleMap.bound: must be positive and finite, found inf";
-    scale_offset: ScaleMap::InverseSigmoid { offset: NAN }.validate() => "ScaleMap.offset: must be finite, found NaN";
-    scale_floor: ScaleMap::Sigmoid { offset: 2.0, floor: -0.1 }.validate() => "ScaleMap.floor: must be at least 0 and finite, found -0.1";
-    scale_floor_softplus: ScaleMap::Softplus { offset: 0.0, floor: NAN }.validate() => "ScaleMap.floor: must be at least 0 and finite, found NaN";
+    scale_offset: ScaleMap::InverseSigmoid { offset: NAN }.validate() => "ScaleMap.offset: must be in [-20, 20], found NaN";
+    scale_floor: ScaleMap::Sigmoid { offset: 2.0, floor: -0.1 }.validate() => "ScaleMap.floor: must be in [0, 1000000], found -0.1";
+    scale_floor_softplus: ScaleMap::Softplus { offset: 0.0, floor: NAN }.validate() => "ScaleMap.floor: must be in [0, 1000000], found NaN";
     diag_normal_event: DiagNormalConfig::new(vec![]).validate() => "DiagNormalConfig.event: must be at least 1, found 0";
     diag_normal_empty: DiagNormalConfig::new(vec![2, 0]).validate() => "DiagNormalConfig.event: must be at least 1, found 0";
 

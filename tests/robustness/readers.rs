@@ -15,9 +15,12 @@ use burn_flows::{Result, store};
 use sha2::{Digest, Sha256};
 
 /// What was read, as a function of data and context.
+pub type Read<const D: usize> = Box<dyn Fn(Tensor<D>, Option<&Tensor<2>>) -> Tensor<1>>;
+
+/// What was read, of vectors or of images.
 pub enum Loaded {
-    Rows(Box<dyn Fn(Tensor<2>, Option<&Tensor<2>>) -> Tensor<1>>),
-    Images(Box<dyn Fn(Tensor<4>, Option<&Tensor<2>>) -> Tensor<1>>),
+    Rows(Read<2>),
+    Images(Read<4>),
 }
 
 pub type Reader = fn(&StateDict, &Device) -> Result<Loaded>;

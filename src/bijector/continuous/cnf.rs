@@ -214,7 +214,9 @@ impl Cnf {
         Field {
             of_time: part(0, times),
             of_x: part(times, features),
-            term: context.map(|c| c.clone().matmul(part(times + features, width))),
+            term: context
+                .filter(|_| width > 0)
+                .map(|c| c.clone().matmul(part(times + features, width))),
             first_bias: bias(&self.layers[0]),
             rest: self.layers[1..].iter().map(|l| (l.weight.val(), bias(l))).collect(),
             frequencies: self.frequencies.val().unsqueeze_dim(0),

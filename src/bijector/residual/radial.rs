@@ -29,6 +29,10 @@ const LEAST: f64 = 1e-6;
 /// it is still a normal number.
 const LEAST_SQUARE: f64 = 1e-30;
 
+/// Where the log-determinant has become zero to the last digit. The square of a much larger distance
+/// leaves f32, and takes the logarithm with it.
+const FAR: f64 = 1e15;
+
 /// Configuration of a [`Radial`].
 ///
 /// ```
@@ -117,7 +121,7 @@ struct Ball {
 impl Ball {
     /// The log-determinant at distance `r`, `[batch, 1]`, of events of so many values.
     fn log_det(&self, r: Tensor<2>, features: usize) -> Tensor<1> {
-        let batch = r.dims()[0];
+        let (batch, r) = (r.dims()[0], r.clamp_max(FAR));
         let across = (r.clone() + self.s.clone()).log();
         let outer = (r.clone() + self.a.clone()).log();
         let along = r.clone() * (r + self.a.clone() * 2.0) + self.s.clone() * self.a.clone();
