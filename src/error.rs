@@ -136,6 +136,74 @@ pub(crate) fn at_least(
     Err(Error::config(config, field, format!("must be at least {least}, found {value}")))
 }
 
+/// The most of anything that a configuration counts. More is a slip of a finger or a hostile file,
+/// and up to here two counts multiply without overflow.
+const MOST: usize = 1 << 24;
+
+/// The most of what is built or done one after the other: layers, blocks, steps.
+const MOST_REPEATS: usize = 10_000;
+
+/// Elements of the largest tensor that a configuration may ask for: 8 GiB in f32.
+const MOST_ELEMENTS: usize = 1 << 31;
+
+/// `Err` naming the field unless `value >= least` and it is a size that things have.
+pub(crate) fn count(
+    config: &'static str,
+    field: &'static str,
+    least: usize,
+    value: usize,
+) -> Result<()> {
+    at_least(config, field, least, value)?;
+    at_most(config, field, MOST, value)
+}
+
+/// [`count`] of what is repeated.
+pub(crate) fn repeats(
+    config: &'static str,
+    field: &'static str,
+    least: usize,
+    value: usize,
+) -> Result<()> {
+    at_least(config, field, least, value)?;
+    at_most(config, field, MOST_REPEATS, value)
+}
+
+fn at_most(config: &'static str, field: &'static str, most: usize, value: usize) -> Result<()> {
+    if value <= most {
+        return Ok(());
+    }
+    Err(Error::config(config, field, format!("must be at most {most}, found {value}")))
+}
+
+/// `Err` naming the field unless a tensor of these axes may be asked for. Without it, a process that
+/// has too little memory is aborted, not told.
+pub(crate) fn fits(config: &'static str, field: &'static str, axes: &[usize]) -> Result<()> {
+    let elements = axes.iter().try_fold(1, |all: usize, axis| all.checked_mul(*axis));
+    if elements.is_some_and(|elements| elements <= MOST_ELEMENTS) {
+        return Ok(());
+    }
+    let reason =
+        format!("asks for a tensor of shape {axes:?}, of more than {MOST_ELEMENTS} elements");
+    Err(Error::config(config, field, reason))
+}
+
+/// [`fits`] for the weights of dense layers from each width to the next.
+pub(crate) fn chain(config: &'static str, field: &'static str, widths: &[usize]) -> Result<()> {
+    widths.windows(2).try_for_each(|ends| fits(config, field, ends))
+}
+
+/// `Err` unless a scale or a length is positive, and one whose powers f32 still holds.
+pub(crate) fn length(config: &'static str, field: &'static str, value: f64) -> Result<()> {
+    let range = if !(value > 0.0 && value.is_finite()) {
+        "positive and finite"
+    } else if !(1e-6..=1e6).contains(&value) {
+        "between 1e-6 and 1e6"
+    } else {
+        return Ok(());
+    };
+    Err(Error::config(config, field, format!("must be {range}, found {value}")))
+}
+
 /// Unwraps a validated configuration; the panic carries the text of the error.
 #[track_caller]
 pub(crate) fn expect_valid(result: Result<()>) {

@@ -50,6 +50,20 @@
 //! training without data, [`IafConfig`](model::IafConfig), whose draws and their density are one
 //! pass. A stack of another kind is a tuple or a `Vec` of layers.
 //!
+//! # What may be counted on
+//!
+//! * A configuration whose `validate` passes is built without a panic, and gives finite densities to
+//!   ordinary data in f32. Refused are counts above 2^24, more than 10,000 layers, blocks or steps,
+//!   one tensor of more than 2^31 elements, and lengths that f32 cannot square. What a whole model
+//!   needs, it does not weigh: a thousand layers of a gigabyte pass.
+//! * A row with an element, or a context, that is NaN or infinite has a log-density of NaN or minus
+//!   infinity, and no other row changes. With an element of 1e30 a row has minus infinity or a
+//!   hugely negative number; at the end of f32, where infinities meet in a layer's own sums, NaN.
+//! * A damaged, truncated or foreign file is an [`Error`]. Reading one takes memory in proportion to
+//!   the file, whatever its header claims, opens no other path, and runs nothing that stands in it.
+//! * A checkpoint of `train::fit` is whole or it is the one before: a run that is killed goes on to
+//!   the weights, bit for bit, that it would have had.
+//!
 //! # What this crate does not do yet
 //!
 //! Only the `flex` backend is tested.

@@ -80,6 +80,18 @@ pub(crate) fn log_sum_exp<const D: usize>(x: Tensor<D>, dim: usize) -> Tensor<D>
     sum.mask_fill(empty, f64::NEG_INFINITY)
 }
 
+/// Log-densities of rows whose contexts are finite; NaN where one is not. A network may swallow
+/// what is no number, as a rectifier does, and make a density of it that looks like any other.
+pub(crate) fn known_context(log_prob: Tensor<1>, context: Option<&Tensor<2>>) -> Tensor<1> {
+    match context {
+        Some(context) if context.dims()[1] > 0 => {
+            let (rows, known) = (log_prob.dims(), (context.clone() * 0.0).sum_dim(1));
+            log_prob + known.reshape([context.dims()[0]]).expand(rows)
+        }
+        _ => log_prob,
+    }
+}
+
 /// A float tensor from host numbers, in the default precision of the device.
 pub(crate) fn from_f64<const D: usize>(
     values: Vec<f64>,

@@ -72,7 +72,7 @@ pub(crate) struct Root {
 /// Solves `f(x) = z` for every element, where `f` increases and gives its value and slope.
 ///
 /// `f` must not be in a graph. The result is finite for finite ends and lies in the bracket, even
-/// where the search ran out of steps.
+/// where the search ran out of steps; for a `z` that is not finite it is `z`.
 pub(crate) fn solve(
     z: &Tensor<2>,
     bracket: Bracket,
@@ -120,7 +120,9 @@ pub(crate) fn solve(
             break;
         }
     }
-    Root { x, slope, outside }
+    // What is no number has no root, and must not get one that looks like any other.
+    let strange = z.clone().is_finite().bool_not();
+    Root { x: x.mask_where(strange, z), slope, outside }
 }
 
 /// The unit in the last place of 1; of what is narrower than f32, that of f32.

@@ -31,6 +31,8 @@ enum Fault {
     NoGradient,
     NanGradientAtZero,
     Infinite,
+    NanTaken,
+    Overflows,
     OwnPrecision,
     PlainTensor,
     Flagged,
@@ -77,6 +79,10 @@ impl Faulty {
         let found = x.dims();
         let fits = self.is(Fault::EventUnchecked) || found[1] == 4;
         assert!(fits, "Faulty: expected shape [batch, 4], found {found:?}");
+        let x = match self.is(Fault::NanTaken) {
+            true => x.clone().mask_fill(x.is_finite().bool_not(), 0.0),
+            false => x,
+        };
         (x.clone().narrow(1, 0, 2), x.narrow(1, 2, 2))
     }
 
@@ -90,6 +96,7 @@ impl Faulty {
         let dims = a.dims();
         let seen = match self.fault {
             Fault::Detached => a.detach(),
+            Fault::Overflows => a.clone() + a.powi_scalar(11) * 0.0,
             Fault::MixesRows => a.mean_dim(0).expand(dims),
             _ => a,
         };
@@ -237,11 +244,13 @@ caught! {
     inverse_of_wrong_half: check(Fault::InverseOfWrongHalf) => [RoundTrip, RoundTripLatent, RoundTripFar, InverseJacobian];
     inverse_far_out: check(Fault::InverseFarOut) => [RoundTripFar];
     other_inverse: check(Fault::OtherInverse) => [InverseAgrees];
-    mixes_rows: check(Fault::MixesRows) => [RowsIndependent, BatchOfOne];
+    mixes_rows: check(Fault::MixesRows) => [RowsIndependent, BatchOfOne, NonFinite];
     detached: check(Fault::Detached) => [Derivative];
     no_gradient: check(Fault::NoGradient) => [Derivative, Gradients];
     nan_gradient_at_zero: check(Fault::NanGradientAtZero) => [Edges];
-    infinite: check(Fault::Infinite) => [Finite, Jacobian, InverseJacobian, Derivative, Edges];
+    infinite: check(Fault::Infinite) => [Finite, Jacobian, InverseJacobian, Derivative, Edges, Overflow];
+    nan_taken: check(Fault::NanTaken) => [NonFinite];
+    overflows: check(Fault::Overflows) => [Overflow];
     own_precision: check(Fault::OwnPrecision) => [Precision];
     plain_tensor: check(Fault::PlainTensor) => [Precision];
     flagged: check(Fault::Flagged) => [Record];

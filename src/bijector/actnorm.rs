@@ -13,7 +13,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Bool, Device, Tensor};
 
 use super::{Bijector, Recovery, check_weights, check_width};
-use crate::error::{Result, at_least, expect_valid};
+use crate::error::{Result, count, expect_valid};
 use crate::kernel::{scale_and_shift, shift_and_scale_back};
 use crate::math::{channel_moments, event_len, repeat_batch};
 use crate::param::{flag, replaced};
@@ -71,7 +71,7 @@ pub struct ActNorm {
 impl ActNormConfig {
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
-        at_least("ActNormConfig", "features", 1, self.features)
+        count("ActNormConfig", "features", 1, self.features)
     }
 
     /// The layer, an identity until it is initialised.

@@ -12,7 +12,7 @@ use burn::module::{Flag, Module, Param, RunningState};
 use burn::tensor::{Device, Tensor};
 
 use super::{Bijector, check_weights, check_width};
-use crate::error::{Error, Result, at_least, expect_valid};
+use crate::error::{Error, Result, count, expect_valid};
 use crate::math::{repeat_batch, softplus, softplus_inverse};
 
 /// Configuration of a [`BatchNorm`].
@@ -74,7 +74,7 @@ pub struct BatchNorm {
 impl BatchNormConfig {
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
-        at_least("BatchNormConfig", "features", 1, self.features)?;
+        count("BatchNormConfig", "features", 1, self.features)?;
         let wrong = |field, range, value: f64| {
             let reason = format!("must be in {range}, found {value}");
             Err(Error::config("BatchNormConfig", field, reason))

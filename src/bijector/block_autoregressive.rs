@@ -18,7 +18,7 @@ use burn::tensor::{Bool, Device, Tensor, TensorData};
 
 use super::{Bijector, check_weights};
 use crate::conditioner::check_context;
-use crate::error::{Error, Result, at_least, expect_valid};
+use crate::error::{Result, count, expect_valid, fits, length, repeats};
 use crate::math::{from_f64, softplus};
 use crate::noise::Noise;
 use crate::solve::{Bracket, solve};
@@ -114,13 +114,14 @@ pub struct BlockNeuralAutoregressive {
 impl BlockNeuralAutoregressiveConfig {
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
-        at_least("BlockNeuralAutoregressiveConfig", "features", 1, self.features)?;
-        at_least("BlockNeuralAutoregressiveConfig", "block", 1, self.block)?;
-        if self.leak > 0.0 && self.leak.is_finite() {
-            return Ok(());
-        }
-        let reason = format!("must be positive and finite, found {}", self.leak);
-        Err(Error::config("BlockNeuralAutoregressiveConfig", "leak", reason))
+        count("BlockNeuralAutoregressiveConfig", "features", 1, self.features)?;
+        count("BlockNeuralAutoregressiveConfig", "block", 1, self.block)?;
+        repeats("BlockNeuralAutoregressiveConfig", "depth", 0, self.depth)?;
+        count("BlockNeuralAutoregressiveConfig", "context", 0, self.context)?;
+        let hidden = self.block * self.features;
+        fits("BlockNeuralAutoregressiveConfig", "block", &[hidden, hidden])?;
+        fits("BlockNeuralAutoregressiveConfig", "context", &[self.context, hidden])?;
+        length("BlockNeuralAutoregressiveConfig", "leak", self.leak)
     }
 
     /// The layer.

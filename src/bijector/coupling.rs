@@ -15,7 +15,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::{Bijector, Mask, Recovery, Split};
 use crate::conditioner::{Conditioner, Mlp, MlpConfig};
-use crate::error::{Result, at_least, expect_valid};
+use crate::error::{Result, count, expect_valid};
 use crate::univariate::Univariate;
 
 /// Configuration of a [`Coupling`] of vectors with an [`Mlp`].
@@ -74,9 +74,15 @@ pub struct Coupling<U, N> {
 impl CouplingConfig {
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
-        at_least("CouplingConfig", "features", 1, self.features)?;
-        self.mask.kept(&[self.features])?;
-        self.mlp.validate()
+        self.validate_for(1)
+    }
+
+    /// [`validate`](Self::validate) for a scalar map of so many parameters.
+    pub(crate) fn validate_for(&self, per_element: usize) -> Result<()> {
+        count("CouplingConfig", "features", 1, self.features)?;
+        let kept = self.mask.kept(&[self.features])?.len();
+        let moved = self.features - kept;
+        self.mlp.validate_between(kept, moved.saturating_mul(per_element), self.context)
     }
 
     /// The layer.

@@ -8,7 +8,7 @@ use burn::tensor::{Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::check_width;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, fits};
 use crate::kernel::{join, pick, span, weave};
 use crate::math::event_len;
 use crate::noise::Noise;
@@ -86,6 +86,7 @@ impl Mask {
         let Some(&axis) = event.first() else {
             return Err(wrong("needs an event with an axis, found none".into()));
         };
+        fits("Coupling", "mask", event)?;
         let total = if self.is_spatial() { event.iter().product() } else { axis };
         let kept: Vec<usize> = match self {
             Self::Halves => (0..total / 2).collect(),
@@ -117,7 +118,7 @@ impl Mask {
             }
             Self::Flipped(inner) => {
                 let moved = inner.kept(event)?;
-                (0..total).filter(|i| !moved.contains(i)).collect()
+                (0..total).filter(|i| moved.binary_search(i).is_err()).collect()
             }
         };
         let mut sorted = kept;

@@ -2,11 +2,15 @@
 //! before them, in one operation.
 
 use burn::module::{Module, Param};
-use burn::nn::{Linear, activation as nn};
+use burn::nn::{Initializer, Linear, activation as nn};
 use burn::tensor::{Bool, Device, Tensor, activation};
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Error, Result, length};
 use crate::kernel::{Curve, dense};
+
+/// The largest number in an activation. A steeper one leaves a few layers of f32 without a number.
+const STEEPEST: f64 = 1e3;
 
 /// Which [`Activation`].
 ///
@@ -39,6 +43,13 @@ impl ActivationConfig {
         }
     }
 
+    /// Says which parameter cannot be, for layers of these widths.
+    pub(crate) fn validate(&self, widths: &[usize]) -> Result<()> {
+        let Self::Burn(config) = self else { return Ok(()) };
+        check_width(config, widths)?;
+        check_numbers(config)
+    }
+
     /// Whether an output depends on one input only, and every unit has the same parameters.
     pub(crate) fn is_elementwise(&self) -> bool {
         match self {
@@ -47,6 +58,78 @@ impl ActivationConfig {
             _ => true,
         }
     }
+}
+
+fn wrong(field: &'static str, reason: String) -> Result<()> {
+    Err(Error::config("ActivationConfig", field, reason))
+}
+
+/// Says which activation is for layers of other widths.
+fn check_width(config: &nn::ActivationConfig, widths: &[usize]) -> Result<()> {
+    let (field, width) = match config {
+        nn::ActivationConfig::PRelu(c) if c.num_parameters != 1 => {
+            ("num_parameters", c.num_parameters)
+        }
+        nn::ActivationConfig::SwiGlu(c) if c.d_input != c.d_output => {
+            let (d_input, d_output) = (c.d_input, c.d_output);
+            let reason = format!("must be d_input {d_input}: layers keep their width");
+            return wrong("d_output", format!("{reason}, found {d_output}"));
+        }
+        nn::ActivationConfig::SwiGlu(c) => ("d_input", c.d_input),
+        _ => return Ok(()),
+    };
+    if widths.iter().all(|w| *w == width) {
+        return Ok(());
+    }
+    wrong(field, format!("must be the width of every layer {widths:?}, found {width}"))
+}
+
+/// Says which number leads to none.
+fn check_numbers(config: &nn::ActivationConfig) -> Result<()> {
+    use nn::ActivationConfig as Burn;
+    let check = |field, least: f64, value: f64| {
+        if (least..=STEEPEST).contains(&value) {
+            return Ok(());
+        }
+        wrong(field, format!("must be in [{least:e}, {STEEPEST:e}], found {value}"))
+    };
+    let either = |field, value| check(field, -STEEPEST, value);
+    let divisor = |field, value| check(field, STEEPEST.recip(), value);
+    match config {
+        Burn::PRelu(c) => either("alpha", c.alpha),
+        Burn::LeakyRelu(c) => either("negative_slope", c.negative_slope),
+        Burn::HardSigmoid(c) => either("alpha", c.alpha).and_then(|()| either("beta", c.beta)),
+        Burn::Softplus(c) => divisor("beta", c.beta),
+        Burn::Elu(c) => either("alpha", c.alpha),
+        Burn::Celu(c) => divisor("alpha", c.alpha),
+        Burn::ThresholdedRelu(c) => either("alpha", c.alpha),
+        Burn::HardShrink(c) => either("lambda", c.lambda),
+        Burn::SoftShrink(c) => either("lambda", c.lambda),
+        Burn::Shrink(c) => either("lambda", c.lambda).and_then(|()| either("bias", c.bias)),
+        Burn::SwiGlu(c) => check_initializer(&c.initializer),
+        _ => Ok(()),
+    }
+}
+
+/// Says what no weights can start with; burn panics at some of it.
+fn check_initializer(initializer: &Initializer) -> Result<()> {
+    let within = |value: f64| value.abs() <= STEEPEST;
+    let fits = match *initializer {
+        Initializer::Constant { value } => within(value),
+        Initializer::Uniform { min, max } => within(min) && within(max) && min < max,
+        Initializer::Normal { mean, std } => within(mean) && within(std) && std > 0.0,
+        Initializer::KaimingUniform { gain, .. }
+        | Initializer::KaimingNormal { gain, .. }
+        | Initializer::XavierUniform { gain }
+        | Initializer::XavierNormal { gain }
+        | Initializer::Orthogonal { gain } => return length("Initializer", "gain", gain),
+        _ => true,
+    };
+    if fits {
+        return Ok(());
+    }
+    let reason = format!("is no distribution of numbers up to {STEEPEST:e}: {initializer:?}");
+    wrong("initializer", reason)
 }
 
 /// An activation of a conditioner.

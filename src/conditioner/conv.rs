@@ -11,7 +11,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::{Activation, ActivationConfig, Conditioner, Dropout, NormConv, Normalization};
 use super::{check_context, check_dropout, join_context};
-use crate::error::{Result, at_least, expect_valid};
+use crate::error::{Result, count, expect_valid, fits};
 
 /// Factor of the learned log-scale of the last layer: it lets the layer leave zero faster than its
 /// weights alone. Value from Glow.
@@ -73,8 +73,18 @@ pub struct ConvNet {
 impl ConvNetConfig {
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
-        at_least("ConvNetConfig", "hidden", 1, self.hidden)?;
+        count("ConvNetConfig", "hidden", 1, self.hidden)?;
+        fits("ConvNetConfig", "hidden", &[self.hidden, self.hidden])?;
+        self.activation.validate(&[self.hidden])?;
         check_dropout("ConvNetConfig", self.dropout)
+    }
+
+    /// [`validate`](Self::validate) for a network from `c_in` channels and a context to `c_out`.
+    pub(crate) fn validate_between(&self, c_in: usize, c_out: usize, context: usize) -> Result<()> {
+        self.validate()?;
+        count("ConvNetConfig", "context", 0, context)?;
+        fits("ConvNetConfig", "hidden", &[self.hidden, c_in.saturating_add(context), 3, 3])?;
+        fits("ConvNetConfig", "hidden", &[c_out, self.hidden, 3, 3])
     }
 
     /// A network from `c_in` channels and a context of width `context` (0: none) to `c_out`. Its
@@ -84,7 +94,7 @@ impl ConvNetConfig {
     ///
     /// With the text of [`validate`](Self::validate).
     pub fn init(&self, c_in: usize, c_out: usize, context: usize, device: &Device) -> ConvNet {
-        expect_valid(self.validate());
+        expect_valid(self.validate_between(c_in, c_out, context));
         let width = self.hidden;
         ConvNet {
             input: NormConv::new([c_in + context, width], 3, self.normalization, device),

@@ -16,7 +16,7 @@ use super::periodic::PeriodicFeatures;
 use super::{
     Activation, ActivationConfig, Conditioner, Dropout, Periodic, check_context, check_dropout,
 };
-use crate::error::{Error, Result, at_least, expect_valid};
+use crate::error::{Error, Result, chain, count, expect_valid};
 
 /// Configuration of an [`Mlp`]; the widths of its ends come from where it is used.
 ///
@@ -104,10 +104,11 @@ pub(crate) fn linear(d_in: usize, d_out: usize, zero: bool, device: &Device) -> 
 impl MlpConfig {
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
-        at_least("MlpConfig", "hidden", 1, self.hidden.len())?;
+        count("MlpConfig", "hidden", 1, self.hidden.len())?;
         for &width in &self.hidden {
-            at_least("MlpConfig", "hidden", 1, width)?;
+            count("MlpConfig", "hidden", 1, width)?;
         }
+        chain("MlpConfig", "hidden", &self.hidden)?;
         if self.residual && self.hidden.len() < 2 {
             let reason = "residual needs a second width: the first is the stream's, every further \
                           one a block";
@@ -117,19 +118,31 @@ impl MlpConfig {
             let reason = format!("residual blocks need equal widths, found {:?}", self.hidden);
             return Err(Error::config("MlpConfig", "hidden", reason));
         }
+        self.activation.validate(&self.hidden)?;
         check_dropout("MlpConfig", self.dropout)
+    }
+
+    /// [`validate`](Self::validate) for a network from `d_in` values and a context to `d_out`.
+    pub(crate) fn validate_between(&self, d_in: usize, d_out: usize, context: usize) -> Result<()> {
+        self.validate()?;
+        count("MlpConfig", "context", 0, context)?;
+        count("MlpConfig", "inputs", 0, d_in)?;
+        if let Some(periodic) = &self.periodic {
+            periodic.validate(d_in)?;
+        }
+        let (first, last) = (self.hidden[0], *self.hidden.last().expect("validated"));
+        chain("MlpConfig", "hidden", &[d_in + context, first])?;
+        chain("MlpConfig", "hidden", &[last, d_out])
     }
 
     /// A network from `d_in` values and a context of width `context` (0: none) to `d_out`.
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate), or of [`Periodic::validate`].
+    /// With the text of [`validate`](Self::validate) or of [`Periodic::validate`], or if the ends are
+    /// so wide that their weights have more than 2^31 elements.
     pub fn init(&self, d_in: usize, d_out: usize, context: usize, device: &Device) -> Mlp {
-        expect_valid(self.validate());
-        if let Some(periodic) = &self.periodic {
-            expect_valid(periodic.validate(d_in));
-        }
+        expect_valid(self.validate_between(d_in, d_out, context));
         let width = self.hidden[0];
         let pairs = self.hidden.windows(2);
         let (hidden, blocks) = if self.residual {

@@ -9,7 +9,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, length};
 use crate::math::from_f64;
 use crate::param::index_tensor;
 
@@ -55,11 +55,7 @@ impl Periodic {
             let reason = format!("{:?} are not different inputs below {inputs}", self.inputs);
             return Err(Error::config("Periodic", "inputs", reason));
         }
-        if self.period > 0.0 && self.period.is_finite() {
-            return Ok(());
-        }
-        let reason = format!("must be positive and finite, found {}", self.period);
-        Err(Error::config("Periodic", "period", reason))
+        length("Periodic", "period", self.period)
     }
 
     pub(super) fn init(&self, device: &Device) -> Option<PeriodicFeatures> {

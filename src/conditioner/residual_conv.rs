@@ -10,7 +10,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::{Activation, ActivationConfig, Conditioner, Dropout, NormConv, Normalization};
 use super::{check_context, check_dropout, join_context};
-use crate::error::{Result, at_least, expect_valid};
+use crate::error::{Result, count, expect_valid, fits, repeats};
 
 /// Configuration of a [`ResidualConvNet`].
 ///
@@ -79,9 +79,23 @@ pub struct ResidualConvBlock {
 impl ResidualConvNetConfig {
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
-        at_least("ResidualConvNetConfig", "hidden", 1, self.hidden)?;
-        at_least("ResidualConvNetConfig", "blocks", 1, self.blocks)?;
+        count("ResidualConvNetConfig", "hidden", 1, self.hidden)?;
+        fits("ResidualConvNetConfig", "hidden", &[self.hidden, self.hidden, 3, 3])?;
+        self.activation.validate(&[self.hidden])?;
+        repeats("ResidualConvNetConfig", "blocks", 1, self.blocks)?;
         check_dropout("ResidualConvNetConfig", self.dropout)
+    }
+
+    /// [`validate`](Self::validate) for a network from `c_in` channels and a context to `c_out`.
+    pub(crate) fn validate_between(&self, c_in: usize, c_out: usize, context: usize) -> Result<()> {
+        self.validate()?;
+        count("ResidualConvNetConfig", "context", 0, context)?;
+        fits(
+            "ResidualConvNetConfig",
+            "hidden",
+            &[self.hidden, c_in.saturating_add(context), 3, 3],
+        )?;
+        fits("ResidualConvNetConfig", "hidden", &[c_out, self.hidden])
     }
 
     /// A network from `c_in` channels and a context of width `context` (0: none) to `c_out`. Its
@@ -97,7 +111,7 @@ impl ResidualConvNetConfig {
         context: usize,
         device: &Device,
     ) -> ResidualConvNet {
-        expect_valid(self.validate());
+        expect_valid(self.validate_between(c_in, c_out, context));
         let width = self.hidden;
         let conv = |c_in| NormConv::new([c_in, width], 3, self.normalization, device);
         let block = |_| ResidualConvBlock { first: conv(width), second: conv(width) };

@@ -12,8 +12,8 @@ use burn::tensor::{Device, Tensor};
 
 use super::{Distribution, batch_shape, check_event};
 use crate::conditioner::{Conditioner, Mlp, MlpConfig, check_context};
-use crate::error::{Result, at_least, expect_valid};
-use crate::math::{LN_2PI, event_len, sum_event};
+use crate::error::{Result, count, expect_valid, fits};
+use crate::math::{LN_2PI, event_len, known_context, sum_event};
 use crate::noise::Noise;
 use crate::univariate::ScaleMap;
 
@@ -78,10 +78,11 @@ pub struct ConditionalNormal<const D: usize> {
 impl ConditionalNormalConfig {
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
-        at_least("ConditionalNormalConfig", "event", 1, self.event.len())?;
-        self.event.iter().try_for_each(|&n| at_least("ConditionalNormalConfig", "event", 1, n))?;
-        at_least("ConditionalNormalConfig", "context", 1, self.context)?;
-        self.mlp.validate()
+        count("ConditionalNormalConfig", "event", 1, self.event.len())?;
+        self.event.iter().try_for_each(|&n| count("ConditionalNormalConfig", "event", 1, n))?;
+        count("ConditionalNormalConfig", "context", 1, self.context)?;
+        fits("ConditionalNormalConfig", "event", &self.event)?;
+        self.mlp.validate_between(self.context, 2 * self.event.iter().product::<usize>(), 0)
     }
 
     /// The distribution.
@@ -133,7 +134,8 @@ impl<const D: usize> Distribution<D> for ConditionalNormal<D> {
         let (mean, log_scale) = self.mean_and_log_scale(x.dims()[0], context);
         let constant = event_len(&x) as f64 * LN_2PI;
         let standard = (x - mean) * log_scale.clone().neg().exp();
-        (sum_event(standard.square()) + constant) * -0.5 - sum_event(log_scale)
+        let log_prob = (sum_event(standard.square()) + constant) * -0.5 - sum_event(log_scale);
+        known_context(log_prob, context)
     }
 
     fn sample(

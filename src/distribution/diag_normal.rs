@@ -7,7 +7,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
 use super::{Distribution, batch_shape, check_event, check_location_and_scale};
-use crate::error::{Result, at_least, expect_valid};
+use crate::error::{Result, count, expect_valid, fits};
 use crate::math::{LN_2PI, event_len, repeat_batch, sum_event};
 use crate::noise::Noise;
 
@@ -55,8 +55,9 @@ pub struct DiagNormal<const D: usize> {
 impl DiagNormalConfig {
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
-        at_least("DiagNormalConfig", "event", 1, self.event.len())?;
-        self.event.iter().try_for_each(|&n| at_least("DiagNormalConfig", "event", 1, n))
+        count("DiagNormalConfig", "event", 1, self.event.len())?;
+        self.event.iter().try_for_each(|&n| count("DiagNormalConfig", "event", 1, n))?;
+        fits("DiagNormalConfig", "event", &self.event)
     }
 
     /// The distribution.

@@ -12,7 +12,7 @@ use burn::tensor::activation::log_softmax;
 use burn::tensor::{Bool, Device, Tensor, TensorData};
 
 use super::{Distribution, check_event, drawn_by_weight, finite};
-use crate::error::{Result, at_least, expect_valid};
+use crate::error::{Result, count, expect_valid, fits};
 use crate::math::{LN_2PI, log_sum_exp};
 use crate::noise::Noise;
 use crate::param::{flag, index_tensor, replaced};
@@ -93,8 +93,9 @@ pub struct GaussianMixture {
 impl GaussianMixtureConfig {
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
-        at_least("GaussianMixtureConfig", "features", 1, self.features)?;
-        at_least("GaussianMixtureConfig", "components", 1, self.components)
+        count("GaussianMixtureConfig", "features", 1, self.features)?;
+        count("GaussianMixtureConfig", "components", 1, self.components)?;
+        fits("GaussianMixtureConfig", "components", &[self.components, self.features])
     }
 
     /// The mixture, not yet started from data.

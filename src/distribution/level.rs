@@ -14,7 +14,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::{Distribution, StandardNormal};
 use crate::conditioner::check_context;
-use crate::error::{Result, at_least, expect_valid};
+use crate::error::{Result, count, expect_valid, fits};
 use crate::math::{LN_2PI, event_len, sum_event};
 use crate::univariate::ScaleMap;
 
@@ -110,7 +110,11 @@ pub struct ChannelPrior {
 impl ChannelPriorConfig {
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
-        at_least("ChannelPriorConfig", "channels", 1, self.channels)?;
+        count("ChannelPriorConfig", "channels", 1, self.channels)?;
+        for (field, width) in [("kept", self.kept), ("context", self.context)] {
+            count("ChannelPriorConfig", field, 0, width)?;
+            fits("ChannelPriorConfig", field, &[width, 2 * self.channels, 3, 3])?;
+        }
         self.scale_map.validate()
     }
 

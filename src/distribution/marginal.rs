@@ -10,7 +10,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor};
 
 use super::{Distribution, drawn_by_weight, finite};
-use crate::error::{Result, at_least};
+use crate::error::{Result, count};
 use crate::math::log_sum_exp;
 use crate::noise::Noise;
 use crate::param::index_tensor;
@@ -73,7 +73,7 @@ impl<P: Module> Marginal<P> {
     /// ```
     pub fn new(conditional: P, contexts: Tensor<2>, weights: Tensor<1>) -> Result<Self> {
         let (expected, found) = (contexts.dims()[0], weights.dims()[0]);
-        at_least("Marginal", "contexts", 1, expected)?;
+        count("Marginal", "contexts", 1, expected)?;
         assert!(found == expected, "Marginal: expected weights [{expected}], found [{found}]");
         finite("Marginal", "weights", &weights, 0.0)?;
         let weights = weights.without_autodiff();
@@ -91,7 +91,7 @@ impl<P: Module> Marginal<P> {
     ///
     /// If there is none.
     pub fn of_classes(conditional: P, classes: usize, device: &Device) -> Result<Self> {
-        at_least("Marginal", "classes", 1, classes)?;
+        count("Marginal", "classes", 1, classes)?;
         let plain = device.clone().without_autodiff();
         let rows = Tensor::<1, Int>::arange(0..classes as i64, &plain);
         Self::new(conditional, rows.one_hot(classes).float(), Tensor::ones([classes], &plain))

@@ -12,7 +12,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::{Distribution, drawn_by_weight, finite};
 use crate::conditioner::{MlpConfig, RowParams};
-use crate::error::{Result, at_least};
+use crate::error::{Result, count};
 use crate::math::log_sum_exp;
 use crate::noise::Noise;
 use crate::param::index_tensor;
@@ -65,7 +65,7 @@ impl<P: Module> Mixture<P> {
     ///
     /// If there are none.
     pub fn new(components: Vec<P>, device: &Device) -> Result<Self> {
-        at_least("Mixture", "components", 1, components.len())?;
+        count("Mixture", "components", 1, components.len())?;
         let logits = Tensor::zeros([components.len()], device);
         Ok(Self { components, weights: RowParams::free(logits), conditional: false })
     }
@@ -109,7 +109,7 @@ impl<P: Module> Mixture<P> {
     /// # Ok::<(), burn_flows::Error>(())
     /// ```
     pub fn with_context(self, context: usize, mlp: &MlpConfig, device: &Device) -> Result<Self> {
-        at_least("Mixture", "context", 1, context)?;
+        count("Mixture", "context", 1, context)?;
         mlp.validate()?;
         let weights = RowParams::new(vec![0.0; self.components.len()], mlp, context, device);
         Ok(Self { weights, conditional: true, ..self })

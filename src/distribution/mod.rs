@@ -184,6 +184,9 @@ pub(crate) fn check_event<const D: usize>(name: &str, expected: &[usize], x: &Te
     );
 }
 
+/// The least normal number of f32.
+const LEAST_SCALE: f64 = f32::MIN_POSITIVE as f64;
+
 /// `Err` naming the argument unless every number is above `least` and finite.
 fn finite<const D: usize>(
     name: &'static str,
@@ -191,10 +194,17 @@ fn finite<const D: usize>(
     values: &Tensor<D>,
     least: f64,
 ) -> Result<()> {
-    match values.clone().into_data().iter::<f64>().find(|v| !(*v > least && v.is_finite())) {
+    let positive = least == 0.0;
+    // One over a smaller number, which a scale becomes, is infinite in f32.
+    let fits = |v: &f64| v.is_finite() && if positive { *v >= LEAST_SCALE } else { *v > least };
+    match values.clone().into_data().iter::<f64>().find(|v| !fits(v)) {
         None => Ok(()),
         Some(bad) => {
-            let kind = if least == 0.0 { "positive and finite" } else { "finite" };
+            let kind = match positive {
+                true if bad > 0.0 && bad.is_finite() => "at least 1.2e-38",
+                true => "positive and finite",
+                false => "finite",
+            };
             Err(Error::config(name, field, format!("must be {kind}, found {bad}")))
         }
     }

@@ -12,13 +12,19 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
 use super::{Distribution, batch_shape, check_event, check_location_and_scale};
-use crate::error::{Error, Result, at_least, expect_valid};
+use crate::error::{Error, Result, count, expect_valid, fits};
 use crate::math::{event_len, repeat_batch, sum_event};
 use crate::noise::Noise;
 
 /// From here on the series of the ratio of two gamma functions is exact to the last bit, and the
 /// difference of their logarithms no longer is.
 const SERIES_FROM: f64 = 200.0;
+
+/// Fewer have a density that f32 holds nowhere but in the middle.
+const LEAST_DEGREES: f64 = 1e-6;
+
+/// More are the normal distribution to the last digit, and their powers leave f32.
+const MOST_DEGREES: f64 = 1e12;
 
 /// Configuration of a [`StudentT`].
 ///
@@ -75,13 +81,18 @@ pub struct StudentT<const D: usize> {
 impl StudentTConfig {
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
-        at_least("StudentTConfig", "event", 1, self.event.len())?;
-        self.event.iter().try_for_each(|&n| at_least("StudentTConfig", "event", 1, n))?;
+        count("StudentTConfig", "event", 1, self.event.len())?;
+        self.event.iter().try_for_each(|&n| count("StudentTConfig", "event", 1, n))?;
+        fits("StudentTConfig", "event", &self.event)?;
         let v = self.degrees_of_freedom;
-        if v > 0.0 && v.is_finite() {
+        let range = if !(v > 0.0 && v.is_finite()) {
+            "positive and finite"
+        } else if !(LEAST_DEGREES..=MOST_DEGREES).contains(&v) {
+            "between 1e-6 and 1e12"
+        } else {
             return Ok(());
-        }
-        let reason = format!("must be positive and finite, found {v}");
+        };
+        let reason = format!("must be {range}, found {v}");
         Err(Error::config("StudentTConfig", "degrees_of_freedom", reason))
     }
 

@@ -122,6 +122,9 @@ impl<const D: usize> Distribution<D> for Uniform<D> {
         let low = self.low.val();
         let shape = batch_shape(n, &self.event()[1..]);
         let unit = noise.uniform(shape, device).cast(low.dtype());
+        if n == 0 {
+            return unit; // burn 0.22 expands nothing to no rows
+        }
         // Rounding may end a hair above `high`, where the density is 0.
         (unit * self.width() + low).min_pair(self.high.val().expand(shape))
     }

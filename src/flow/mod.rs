@@ -11,6 +11,7 @@ use burn::tensor::{DType, Device, Tensor};
 
 use crate::bijector::{Bijector, Carried, Place, Walk};
 use crate::distribution::Distribution;
+use crate::math::known_context;
 use crate::noise::Noise;
 use crate::parallel::over_rows;
 use crate::trace::{Trace, part_path};
@@ -267,7 +268,7 @@ impl<const D: usize, B: Bijector<D>, P: Distribution<D>> Distribution<D> for Flo
         let size = size(&x);
         over_rows(self, x, context.as_ref(), size, |x, context| {
             let (z, log_det) = self.bijector.forward(x, context);
-            self.base.log_prob(z, context) + log_det
+            known_context(self.base.log_prob(z, context) + log_det, context)
         })
     }
 

@@ -14,6 +14,7 @@ use super::{all_finite, float_dtype, size, spread};
 use crate::bijector::{Bijector, Carried, Place, Walk};
 use crate::distribution::{Distribution, LevelBase};
 use crate::error::{Error, Result};
+use crate::math::known_context;
 use crate::math::zeros_batch;
 use crate::noise::Noise;
 use crate::parallel::over_rows;
@@ -314,9 +315,11 @@ impl<B: Bijector<4>, P: LevelBase> Distribution<4> for MultiScale<B, P> {
         let size = size(&x);
         over_rows(self, x, context.as_ref(), size, |x, context| {
             let (parts, log_det) = self.parts_and_log_det(x, context);
-            parts.into_iter().zip(&self.bases).fold(log_det, |total, ((z, kept), base)| {
+            let parts = parts.into_iter().zip(&self.bases);
+            let log_prob = parts.fold(log_det, |total, ((z, kept), base)| {
                 total + base.log_prob(z, kept.as_ref(), context)
-            })
+            });
+            known_context(log_prob, context)
         })
     }
 

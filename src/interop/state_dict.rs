@@ -7,6 +7,7 @@ use burn::tensor::{bf16, f16};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 use crate::error::{Error, Result};
+use crate::store::read_whole;
 
 /// How many names a message about a missing tensor lists.
 const NAMES_IN_MESSAGE: usize = 8;
@@ -167,8 +168,7 @@ impl StateDict {
     /// ```
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let bytes = std::fs::read(path).map_err(|source| Error::io(path, source))?;
-        Self::read(&bytes, path)
+        Self::read(&read_whole(path)?, path)
     }
 
     /// The tensors of a safetensors file that is already in memory.

@@ -7,7 +7,7 @@ use crate::bijector::{
     InverseMethod, LuLinear, LuLinearConfig, MaskedAutoregressive, MaskedAutoregressiveConfig,
 };
 use crate::conditioner::{Dependencies, MadeConfig};
-use crate::error::{Error, Result, at_least};
+use crate::error::{Error, Result, repeats};
 use crate::univariate::Univariate;
 
 /// How the order of the features changes from layer to layer of an autoregressive stack.
@@ -79,13 +79,15 @@ impl Stack<'_> {
             .with_inverse(self.inverse)
     }
 
-    pub fn validate(&self) -> Result<()> {
-        at_least(self.config, "layers", 1, self.layers)?;
+    /// For a scalar map of so many parameters.
+    pub fn validate(&self, per_feature: usize) -> Result<()> {
+        repeats(self.config, "layers", 1, self.layers)?;
         if self.made.dependencies != Dependencies::Forward {
             let reason = "`orders` decides the dependencies of every layer: leave them at Forward";
             return Err(Error::config(self.config, "made", reason.to_string()));
         }
-        self.layer(0).validate()
+        self.layer(0).validate()?;
+        self.made.validate_outputs(self.features, per_feature)
     }
 
     /// The layers, each with a scalar map made for it.

@@ -18,7 +18,7 @@ use crate::distribution::StandardNormal;
 use crate::error::{Result, expect_valid};
 use crate::flow::Flow;
 use crate::univariate::{
-    AnyUnivariate, AnyUnivariateConfig, RationalQuadratic, RationalQuadraticConfig,
+    AnyUnivariate, AnyUnivariateConfig, RationalQuadratic, RationalQuadraticConfig, Univariate,
 };
 
 /// Configuration of an [`AutoregressiveNsf`].
@@ -91,8 +91,8 @@ impl AutoregressiveNsfConfig {
 
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
-        self.stack().validate()?;
         self.spline.validate()?;
+        self.stack().validate(self.spline.init().params_per_element())?;
         self.elementwise.as_ref().map_or(Ok(()), RationalQuadraticConfig::validate)
     }
 

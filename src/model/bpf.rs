@@ -18,7 +18,7 @@ use crate::conditioner::MadeConfig;
 use crate::distribution::StandardNormal;
 use crate::error::{Result, expect_valid};
 use crate::flow::Flow;
-use crate::univariate::{Bernstein, BernsteinConfig};
+use crate::univariate::{Bernstein, BernsteinConfig, Univariate};
 
 /// Configuration of a [`Bpf`].
 ///
@@ -83,8 +83,8 @@ impl BpfConfig {
 
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
-        self.stack().validate()?;
-        self.polynomial.validate()
+        self.polynomial.validate()?;
+        self.stack().validate(self.polynomial.init().params_per_element())
     }
 
     /// The flow, an identity until it is trained.

@@ -22,7 +22,7 @@ use crate::distribution::Uniform;
 use crate::error::{Error, Result, expect_valid};
 use crate::flow::Flow;
 use crate::univariate::{
-    AnyUnivariate, AnyUnivariateConfig, RationalQuadraticConfig, SplineDomain,
+    AnyUnivariate, AnyUnivariateConfig, RationalQuadraticConfig, SplineDomain, Univariate,
 };
 
 const NAME: &str = "CircularNsfConfig";
@@ -117,8 +117,8 @@ impl CircularNsfConfig {
 
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
-        self.stack().validate()?;
         self.spline.validate()?;
+        self.stack().validate(self.spline.init().params_per_element())?;
         self.bound().map(drop)
     }
 

@@ -16,9 +16,9 @@ use burn::tensor::Device;
 use crate::bijector::{Elementwise, Rotation, RotationConfig};
 use crate::conditioner::MlpConfig;
 use crate::distribution::StandardNormal;
-use crate::error::{Result, at_least, expect_valid};
+use crate::error::{Result, count, expect_valid, fits, repeats};
 use crate::flow::Flow;
-use crate::univariate::{Gaussianization, GaussianizationConfig};
+use crate::univariate::{Gaussianization, GaussianizationConfig, Univariate};
 
 /// Configuration of a [`Gf`].
 ///
@@ -71,10 +71,13 @@ pub type Gf = Flow<Vec<GfStep>, StandardNormal<2>>;
 impl GfConfig {
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
-        at_least("GfConfig", "features", 1, self.features)?;
-        at_least("GfConfig", "layers", 1, self.layers)?;
+        count("GfConfig", "features", 1, self.features)?;
+        repeats("GfConfig", "layers", 1, self.layers)?;
         self.kernels.validate()?;
-        self.mlp.validate()
+        fits("GfConfig", "features", &[self.features, self.features])?;
+        let params = self.features.saturating_mul(self.kernels.init().params_per_element());
+        fits("GfConfig", "kernels", &[params])?;
+        self.mlp.validate_between(self.context, if self.context > 0 { params } else { 1 }, 0)
     }
 
     /// The flow: rotations, and otherwise close to an identity, until it is trained.

@@ -15,9 +15,9 @@ use crate::bijector::{
 };
 use crate::conditioner::{ConvNet, ConvNetConfig};
 use crate::distribution::{ChannelPrior, ChannelPriorConfig};
-use crate::error::{Result, at_least, expect_valid};
+use crate::error::{Result, expect_valid, repeats};
 use crate::flow::{Finish, MultiScale};
-use crate::univariate::{AnyUnivariate, AnyUnivariateConfig, ScaleMap};
+use crate::univariate::{AnyUnivariate, AnyUnivariateConfig, ScaleMap, Univariate};
 
 /// How a step of [`Glow`] mixes the channels.
 ///
@@ -144,9 +144,11 @@ impl GlowConfig {
     /// the level and its size.
     pub fn validate(&self) -> Result<()> {
         self.shape().validate()?;
-        at_least("GlowConfig", "steps", 1, self.steps)?;
+        repeats("GlowConfig", "steps", 1, self.steps)?;
         self.univariate.validate()?;
-        self.network.validate()
+        let half = self.shape().last()[0] / 2;
+        let outputs = half.saturating_mul(self.univariate.init().params_per_element());
+        self.network.validate_between(half, outputs, self.context)
     }
 
     /// The flow; its ActNorms wait for a first batch.

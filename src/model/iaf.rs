@@ -18,7 +18,7 @@ use crate::conditioner::MadeConfig;
 use crate::distribution::StandardNormal;
 use crate::error::{Result, expect_valid};
 use crate::flow::Flow;
-use crate::univariate::{AnyUnivariate, AnyUnivariateConfig, ScaleMap};
+use crate::univariate::{AnyUnivariate, AnyUnivariateConfig, ScaleMap, Univariate};
 
 /// Configuration of an [`Iaf`].
 ///
@@ -85,8 +85,8 @@ impl IafConfig {
 
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
-        self.stack().validate()?;
-        self.univariate.validate()
+        self.univariate.validate()?;
+        self.stack().validate(self.univariate.init().params_per_element())
     }
 
     /// The flow, an identity until it is trained.

@@ -1,6 +1,6 @@
 //! The shapes of multi-scale image models.
 
-use crate::error::{Error, Result, at_least};
+use crate::error::{Error, Result, count, fits, repeats};
 
 /// An image that every level squeezes and all but the last split.
 pub(super) struct Levels {
@@ -12,8 +12,8 @@ pub(super) struct Levels {
 impl Levels {
     /// Names the level at which the image ends, and its size there.
     pub fn validate(&self) -> Result<()> {
-        at_least(self.config, "levels", 1, self.levels)?;
-        self.image.iter().try_for_each(|&n| at_least(self.config, "image", 1, n))?;
+        repeats(self.config, "levels", 1, self.levels)?;
+        self.image.iter().try_for_each(|&n| count(self.config, "image", 1, n))?;
         let [_, mut height, mut width] = self.image;
         for level in 0..self.levels {
             if !(height.is_multiple_of(2) && width.is_multiple_of(2)) {
@@ -23,7 +23,14 @@ impl Levels {
             }
             (height, width) = (height / 2, width / 2);
         }
-        Ok(())
+        fits(self.config, "image", &self.image)?;
+        let [channels, ..] = self.last();
+        fits(self.config, "levels", &[channels, channels])
+    }
+
+    /// The event of the last level, which has the most channels.
+    pub fn last(&self) -> [usize; 3] {
+        *self.squeezed().last().expect("at least one level")
     }
 
     /// The event of every level after its squeeze. Half the channels of a level go on.

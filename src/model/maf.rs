@@ -22,9 +22,9 @@ use crate::bijector::{
 };
 use crate::conditioner::MadeConfig;
 use crate::distribution::{GaussianMixture, GaussianMixtureConfig, StandardNormal};
-use crate::error::{Result, at_least, expect_valid};
+use crate::error::{Result, count, expect_valid};
 use crate::flow::Flow;
-use crate::univariate::{AnyUnivariate, AnyUnivariateConfig, ScaleMap};
+use crate::univariate::{AnyUnivariate, AnyUnivariateConfig, ScaleMap, Univariate};
 
 /// What normalizes the features behind every layer of a [`Maf`].
 ///
@@ -121,8 +121,8 @@ impl MafConfig {
 
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
-        self.stack().validate()?;
-        self.univariate.validate()
+        self.univariate.validate()?;
+        self.stack().validate(self.univariate.init().params_per_element())
     }
 
     fn steps(&self, device: &Device) -> Vec<MafStep> {
@@ -186,7 +186,7 @@ pub type MafMog = Flow<Vec<MafStep>, GaussianMixture>;
 impl MafMogConfig {
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
-        at_least("MafMogConfig", "components", 1, self.components)?;
+        count("MafMogConfig", "components", 1, self.components)?;
         self.maf.validate()
     }
 

@@ -58,7 +58,7 @@ pub use unaf::{Unaf, UnafConfig, UnafStep};
 
 use crate::bijector::{Coupling, CouplingConfig, Mask};
 use crate::conditioner::{Mlp, MlpConfig};
-use crate::error::{Error, Result, at_least};
+use crate::error::{Error, Result, repeats};
 use crate::univariate::Univariate;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
@@ -105,24 +105,25 @@ struct Couplings<'a> {
 }
 
 impl Couplings<'_> {
-    fn validate(&self) -> Result<()> {
-        at_least(self.config, "layers", 1, self.layers)?;
+    /// For a scalar map of so many parameters.
+    fn validate(&self, per_element: usize) -> Result<()> {
+        repeats(self.config, "layers", 1, self.layers)?;
         if self.features < 2 {
             let reason =
                 format!("a coupling needs at least 2 features to split, found {}", self.features);
             return Err(Error::config(self.config, "features", reason));
         }
-        self.mlp.validate()
+        (0..self.layers.min(2)).try_for_each(|index| self.layer(index).validate_for(per_element))
+    }
+
+    fn layer(&self, index: usize) -> CouplingConfig {
+        CouplingConfig::new(self.features)
+            .with_mask(self.masks.mask(index))
+            .with_mlp(self.mlp.clone())
+            .with_context(self.context)
     }
 
     fn init<U: Univariate>(&self, univariate: U, device: &Device) -> Vec<Coupling<U, Mlp>> {
-        let layer = |index| {
-            CouplingConfig::new(self.features)
-                .with_mask(self.masks.mask(index))
-                .with_mlp(self.mlp.clone())
-                .with_context(self.context)
-                .init(univariate.clone(), device)
-        };
-        (0..self.layers).map(layer).collect()
+        (0..self.layers).map(|index| self.layer(index).init(univariate.clone(), device)).collect()
     }
 }

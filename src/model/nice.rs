@@ -68,7 +68,7 @@ impl NiceConfig {
 
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
-        self.couplings().validate()
+        self.couplings().validate(1)
     }
 
     /// The flow, an identity until it is trained.

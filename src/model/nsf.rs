@@ -15,7 +15,7 @@ use crate::conditioner::{Mlp, MlpConfig};
 use crate::distribution::StandardNormal;
 use crate::error::{Result, expect_valid};
 use crate::flow::Flow;
-use crate::univariate::{RationalQuadratic, RationalQuadraticConfig};
+use crate::univariate::{RationalQuadratic, RationalQuadraticConfig, Univariate};
 
 /// Configuration of an [`Nsf`].
 ///
@@ -88,8 +88,8 @@ impl NsfConfig {
 
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
-        self.couplings().validate()?;
         self.spline.validate()?;
+        self.couplings().validate(self.spline.init().params_per_element())?;
         self.elementwise.as_ref().map_or(Ok(()), RationalQuadraticConfig::validate)
     }
 

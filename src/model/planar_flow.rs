@@ -11,7 +11,7 @@ use burn::tensor::Device;
 use crate::bijector::{Inverse, Planar, PlanarConfig, PlanarConstraint, RidgeActivation};
 use crate::conditioner::MlpConfig;
 use crate::distribution::StandardNormal;
-use crate::error::{Result, at_least, expect_valid};
+use crate::error::{Result, expect_valid, repeats};
 use crate::flow::Flow;
 
 /// Configuration of a [`PlanarFlow`].
@@ -75,7 +75,7 @@ impl PlanarFlowConfig {
 
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
-        at_least("PlanarFlowConfig", "layers", 1, self.layers)?;
+        repeats("PlanarFlowConfig", "layers", 1, self.layers)?;
         self.planar().validate()
     }
 

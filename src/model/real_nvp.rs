@@ -79,7 +79,7 @@ impl RealNvpConfig {
 
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
-        self.couplings().validate()?;
+        self.couplings().validate(2)?;
         self.scale_map.validate()
     }
 

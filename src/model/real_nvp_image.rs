@@ -70,7 +70,9 @@ impl RealNvpImageConfig {
     /// the level and its size.
     pub fn validate(&self) -> Result<()> {
         self.shape().validate()?;
-        self.network.validate()
+        // A checkerboard shows all channels, and a factor and a shift of each come back.
+        let [channels, ..] = self.shape().last();
+        self.network.validate_between(channels, 2 * channels, self.context)
     }
 
     /// The flow; its ActNorms wait for a first batch.

@@ -11,7 +11,7 @@ use burn::tensor::Device;
 
 use crate::bijector::{ActNorm, ActNormConfig, LogDet, Residual, ResidualConfig};
 use crate::distribution::StandardNormal;
-use crate::error::{Result, at_least, expect_valid};
+use crate::error::{Result, expect_valid, repeats};
 use crate::flow::Flow;
 
 /// Configuration of a [`ResidualFlow`].
@@ -81,7 +81,7 @@ impl ResidualFlowConfig {
 
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
-        at_least("ResidualFlowConfig", "layers", 1, self.layers)?;
+        repeats("ResidualFlowConfig", "layers", 1, self.layers)?;
         self.block().validate()
     }
 

@@ -17,7 +17,7 @@ use crate::conditioner::MadeConfig;
 use crate::distribution::StandardNormal;
 use crate::error::{Result, expect_valid};
 use crate::flow::Flow;
-use crate::univariate::{SumOfSquares, SumOfSquaresConfig};
+use crate::univariate::{SumOfSquares, SumOfSquaresConfig, Univariate};
 
 /// Configuration of a [`Sospf`].
 ///
@@ -84,8 +84,8 @@ impl SospfConfig {
 
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
-        self.stack().validate()?;
-        self.polynomial.validate()
+        self.polynomial.validate()?;
+        self.stack().validate(self.polynomial.init().params_per_element())
     }
 
     /// The flow, close to an identity until it is trained.

@@ -86,12 +86,14 @@ impl UnafConfig {
 
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
-        self.stack().validate()?;
+        self.network.validate()?;
+        self.stack().validate(self.network.signal)?;
         if self.network.elements != 0 {
             let reason = "`shared` decides how many networks there are: leave `elements` at 0";
             return Err(Error::config("UnafConfig", "network", reason.to_string()));
         }
-        self.network.validate()
+        let elements = if self.shared { 0 } else { self.features };
+        self.network.clone().with_elements(elements).validate()
     }
 
     /// The flow, an identity until it is trained.

@@ -24,7 +24,8 @@ pub(crate) fn read_whole(path: &Path) -> Result<Vec<u8>> {
 }
 
 /// Writes a file so that its name only ever stands for all of the old or all of the new content:
-/// into a temporary file in the same folder, which is synced and then takes the name.
+/// into a temporary file in the same folder, which is synced and then takes the name. Temporary
+/// files that killed processes have left in the folder are removed.
 ///
 /// A file that is marked read-only stays as it is. The permissions of a file that is replaced are
 /// kept. A symbolic link is replaced, not followed.
@@ -42,10 +43,12 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
         // A rename would not ask.
         return Err(io::Error::new(ErrorKind::PermissionDenied, "the file is read-only"));
     }
+    sweep(folder(path));
     let (mut file, temporary) = create_beside(path)?;
-    let written = file.write_all(bytes).and_then(|()| file.sync_all());
-    drop(file);
-    let renamed = written
+    // The file stays open, and so locked, until it has its name.
+    let renamed = file
+        .write_all(bytes)
+        .and_then(|()| file.sync_all())
         .and_then(|()| old.map_or(Ok(()), |old| fs::set_permissions(&temporary, old.permissions())))
         .and_then(|()| fs::rename(&temporary, path));
     if renamed.is_err() {
@@ -57,16 +60,24 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// What the names of temporary files start and end with.
+const TEMPORARY: (&str, &str) = (".burn-flows-", ".tmp");
+
 /// A new file in the folder of `path`; its name does not grow with that of `path`, which may be
 /// as long as the file system allows.
+///
+/// It is locked, so that [`sweep`] knows it from those that nobody writes any more; where the file
+/// system has no locks, nothing is swept.
 fn create_beside(path: &Path) -> io::Result<(File, PathBuf)> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     loop {
         let count = NEXT.fetch_add(1, Ordering::Relaxed);
-        let temporary =
-            path.with_file_name(format!(".burn-flows-{}-{count}.tmp", std::process::id()));
+        let (start, end) = TEMPORARY;
+        let temporary = path.with_file_name(format!("{start}{}-{count}{end}", std::process::id()));
         match OpenOptions::new().write(true).create_new(true).open(&temporary) {
-            Ok(file) => return Ok((file, temporary)),
+            // Another process may have swept it before it was locked.
+            Ok(file) if file.lock().is_err() || temporary.exists() => return Ok((file, temporary)),
+            Ok(_) => {}
             // Left by a process of the same id that was killed.
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
@@ -74,11 +85,34 @@ fn create_beside(path: &Path) -> io::Result<(File, PathBuf)> {
     }
 }
 
+/// Removes the temporary files of processes that are gone, whose locks went with them: a training
+/// run that is killed again and again must not fill the disk. What cannot be removed stays.
+fn sweep(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let ours = name.starts_with(TEMPORARY.0) && name.ends_with(TEMPORARY.1);
+        // Opening a pipe would wait for its reader.
+        if ours
+            && entry.file_type().is_ok_and(|kind| kind.is_file())
+            && let Ok(file) = OpenOptions::new().write(true).open(entry.path())
+            && file.try_lock().is_ok()
+        {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+fn folder(path: &Path) -> &Path {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
+}
+
 /// Makes the rename survive a power failure where the system can. Some file systems sync no
 /// folders; the file is whole all the same, at worst still under its old content.
 fn sync_folder(path: &Path) {
     if cfg!(unix) {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let _ = File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all());
+        let _ = File::open(folder(path)).and_then(|folder| folder.sync_all());
     }
 }

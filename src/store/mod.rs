@@ -73,7 +73,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
-use file::{read_whole, write_whole};
+pub(crate) use file::read_whole;
+use file::write_whole;
 use format::Format;
 use seal::{seal, verify};
 
@@ -226,6 +227,18 @@ fn weights<M: Module>(model: &M, path: &Path) -> Result<Vec<u8>> {
 pub(crate) fn label() -> Result<(String, String), serde_json::Error> {
     let label = seal::Label::new(std::collections::BTreeMap::new());
     Ok((seal::Label::KEY.to_string(), serde_json::to_string(&label)?))
+}
+
+/// The weights of a module, for a part of a sealed file at `path`.
+#[cfg(feature = "train")]
+pub(crate) fn encode<M: Module>(model: &M, path: &Path) -> Result<Vec<u8>> {
+    Format::Burnpack.encode(tensors::read(model)?, path)
+}
+
+/// The module with the weights of such a part.
+#[cfg(feature = "train")]
+pub(crate) fn decode<M: Module>(model: M, part: Vec<u8>, path: &Path) -> Result<M> {
+    tensors::fill(model, Format::Burnpack.decode(part, path)?)
 }
 
 /// Seals a file that holds a [`label`], and writes it whole.

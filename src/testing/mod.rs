@@ -54,6 +54,7 @@
 mod certify;
 mod conduct;
 mod draw;
+mod extremes;
 mod gradients;
 mod laws;
 mod lu;

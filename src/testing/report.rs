@@ -68,6 +68,13 @@ pub enum Check {
     /// Zero, huge, tiny and declared values never give NaN, in results or gradients; `z` is
     /// finite, a log-determinant finite or minus infinity.
     Edges,
+    /// An element that is NaN or infinite leaves its row without a density: something that is not
+    /// finite in `z`, or a log-determinant of NaN or minus infinity. The other rows keep their
+    /// numbers, in both directions.
+    NonFinite,
+    /// An element of 1e30, whose square leaves f32, gives no NaN: minus infinity at the most
+    /// extreme, of a density that is almost zero. Not tried where it is outside the domain.
+    Overflow,
     /// [`trace`](crate::bijector::Bijector::trace) reproduces `forward`, its log-determinants add
     /// up, and its paths are those of the parameters.
     Trace,
@@ -99,6 +106,8 @@ impl Check {
             Self::EventWidth => "wrong event panics with its text",
             Self::Triangular => "Jacobian triangular in the declared order",
             Self::Edges => "edge values give no NaN",
+            Self::NonFinite => "what is not finite has no density",
+            Self::Overflow => "1e30 gives no NaN",
             Self::Trace => "trace reproduces forward",
         }
     }

@@ -106,7 +106,7 @@ impl<'a, const D: usize> Run<'a, D> {
     pub fn laws(&self, report: &mut Report) {
         let Tolerance { round_trip, far, log_det, same } = self.tolerance;
         type Law<'a, const D: usize> = fn(&Run<'a, D>) -> Option<Worst>;
-        let laws: [(Check, f64, Law<'a, D>); 22] = [
+        let laws: [(Check, f64, Law<'a, D>); 24] = [
             (Check::Finite, 0.0, |run| Some(run.check_finite())),
             (Check::RoundTrip, round_trip, |run| Some(run.check_round_trip())),
             (Check::RoundTripLatent, round_trip, |run| Some(run.check_round_trip_latent())),
@@ -121,6 +121,8 @@ impl<'a, const D: usize> Run<'a, D> {
             (Check::BatchOfOne, same, |run| Some(run.check_batch_of_one())),
             (Check::Derivative, DERIVATIVE, Self::check_derivative),
             (Check::Edges, 0.0, |run| Some(run.check_edges())),
+            (Check::NonFinite, 0.0, |run| Some(run.check_non_finite())),
+            (Check::Overflow, 0.0, Self::check_overflow),
             (Check::Gradients, 0.0, |run| Some(run.check_gradients())),
             (Check::Record, 0.0, |run| Some(run.check_record())),
             (Check::Valid, same, Self::check_valid),

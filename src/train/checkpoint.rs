@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use burn::module::Module;
 use burn::optim::ModuleOptimizer;
-use burn::store::ModuleRecord;
-use burn::tensor::Bytes;
+use burn::tensor::{Bytes, TensorData};
+use burn_pack::Reader;
 use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
 
@@ -54,15 +54,13 @@ impl<M: Module> Checkpoint<M> {
         let path = file(folder);
         std::fs::create_dir_all(folder).map_err(|source| Error::io(folder, source))?;
         let failed = |error: String| Error::format(&path, error);
-        let record = |module: &M| {
-            module.valid().into_record().into_bytes().map_err(|e| failed(e.to_string()))
-        };
+        let record = |module: &M| store::encode(module, &path);
         let mut parts = vec![("weights", record(&self.weights)?), ("best", record(&self.best)?)];
         if let Some(average) = &self.average {
             parts.push(("average", record(average)?));
         }
         let optimizer = self.optimizer.into_bytes().map_err(|e| failed(e.to_string()))?;
-        parts.push(("optimizer", optimizer));
+        parts.push(("optimizer", optimizer.to_vec()));
         let views = parts
             .iter()
             .map(|(name, bytes)| Ok((*name, TensorView::new(Dtype::U8, vec![bytes.len()], bytes)?)))
@@ -85,7 +83,9 @@ impl<M: Module> Checkpoint<M> {
         optimizer: ModuleOptimizer,
     ) -> Result<Option<Self>> {
         let path = file(folder);
-        if !path.exists() {
+        // Not `exists`, which takes a folder that cannot be read for an empty one: the run would
+        // start anew and write over its checkpoint.
+        if !path.try_exists().map_err(|source| Error::io(&path, source))? {
             return Ok(None);
         }
         let bytes = store::read_sealed(&path)?;
@@ -99,22 +99,40 @@ impl<M: Module> Checkpoint<M> {
             safetensors::SafeTensors::deserialize(&bytes).map_err(|e| failed(e.to_string()))?;
         let part = |name: &str| {
             let view = parts.tensor(name).map_err(|e| failed(e.to_string()))?;
-            Ok::<_, Error>(Bytes::from_bytes_vec(view.data().to_vec()))
+            Ok::<_, Error>(view.data().to_vec())
         };
-        let module = |name: &str| {
-            let record =
-                ModuleRecord::from_bytes(part(name)?).map_err(|e| failed(e.to_string()))?;
-            // A snapshot of its own: running statistics of clones share their values.
-            model.valid().try_load_record(record).map_err(|e| failed(e.to_string()))
-        };
+        // A snapshot of its own: running statistics of clones share their values.
+        let module = |name: &str| store::decode(model.valid(), part(name)?, &path);
         Ok(Some(Self {
             state,
             weights: module("weights")?,
             average: averaged.then(|| module("average")).transpose()?,
             best: module("best")?,
-            optimizer: optimizer
-                .from_bytes(part("optimizer")?)
-                .map_err(|e| failed(e.to_string()))?,
+            optimizer: restored(optimizer, part("optimizer")?).map_err(failed)?,
         }))
     }
+}
+
+/// The optimizer with a saved state.
+///
+/// burn leaves out a state that it cannot put together again, and panics at one whose tensors are
+/// not whole; training would go on from less than the checkpoint. So both are looked for here.
+fn restored(optimizer: ModuleOptimizer, saved: Vec<u8>) -> Result<ModuleOptimizer, String> {
+    let saved = Bytes::from_bytes_vec(saved);
+    let reader = Reader::from_bytes(saved.clone()).map_err(|e| e.to_string())?;
+    let tensors = reader.into_tensors().map_err(|e| e.to_string())?;
+    let count = tensors.len();
+    for tensor in tensors {
+        let (name, dtype, shape, id, bytes) = tensor.into_parts().map_err(|e| e.to_string())?;
+        let whole = TensorData::try_from_bytes_vec(bytes.to_vec(), shape, dtype);
+        if id.is_none() || !dtype.is_float() || whole.is_err() {
+            return Err(format!("the tensor `{name}` of the optimizer is not whole"));
+        }
+    }
+    let optimizer = optimizer.from_bytes(saved).map_err(|e| e.to_string())?;
+    let found = optimizer.to_record().len();
+    if found == count {
+        return Ok(optimizer);
+    }
+    Err(format!("the optimizer takes {found} of {count} tensors of its state"))
 }

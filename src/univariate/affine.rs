@@ -15,13 +15,19 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::{Univariate, param};
-use crate::error::{Error, Result, expect_valid};
+use crate::error::{Error, Result, expect_valid, length};
 use crate::kernel::Map;
 use crate::math::{log_sigmoid_pair, softplus, sum_event};
 
 /// Bound of the log-scale, `ln 1000`. Without a bound one bad batch drives `exp(s)` to infinity;
 /// a hard clamp would end the gradient there. Value from zuko (`slope = 1e-3`).
 const LOG_SCALE_BOUND: f64 = 6.907_755_278_982_137;
+
+/// Offsets of a raw scale: f32 holds the square of `exp` of either end.
+const OFFSETS: (f64, f64) = (-20.0, 20.0);
+
+/// The least scale that a map may add.
+const FLOORS: (f64, f64) = (0.0, 1e6);
 
 /// How a raw parameter `a` becomes the log-scale `s`.
 ///
@@ -74,20 +80,20 @@ impl ScaleMap {
     /// assert_eq!(error.to_string(), "ScaleMap.bound: must be positive and finite, found 0");
     /// ```
     pub fn validate(&self) -> Result<()> {
-        let check = |field, fits: bool, range, value: f64| {
-            if fits && value.is_finite() {
+        let check = |field, (least, most), value: f64| {
+            if (least..=most).contains(&value) {
                 return Ok(());
             }
-            let reason = format!("must be {range}finite, found {value}");
+            let reason = format!("must be in [{least}, {most}], found {value}");
             Err(Error::config("ScaleMap", field, reason))
         };
         match *self {
-            Self::SoftBound { bound } => check("bound", bound > 0.0, "positive and ", bound),
+            Self::SoftBound { bound } => length("ScaleMap", "bound", bound),
             Self::Exp => Ok(()),
-            Self::InverseSigmoid { offset } => check("offset", true, "", offset),
+            Self::InverseSigmoid { offset } => check("offset", OFFSETS, offset),
             Self::Sigmoid { offset, floor } | Self::Softplus { offset, floor } => {
-                check("offset", true, "", offset)?;
-                check("floor", floor >= 0.0, "at least 0 and ", floor)
+                check("offset", OFFSETS, offset)?;
+                check("floor", FLOORS, floor)
             }
         }
     }

@@ -21,7 +21,7 @@ use burn::tensor::{Tensor, TensorData};
 
 use super::Univariate;
 use super::curve::{self, Curve, Curved, tamed};
-use crate::error::{Error, Result, at_least, expect_valid};
+use crate::error::{Error, Result, count, expect_valid, length};
 use crate::solve::Bracket;
 
 /// The least distance of a position to an end of the unit interval, and the least slope: the
@@ -93,12 +93,11 @@ impl BernsteinConfig {
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
         const NAME: &str = "BernsteinConfig";
-        at_least(NAME, "degree", 2 * FIXED + 2, self.degree)?;
+        count(NAME, "degree", 2 * FIXED + 2, self.degree)?;
         let free = self.degree - 2 * FIXED;
-        let (bound, rise, gap) = (self.bound, self.min_rise, self.gap);
-        let (field, reason) = if !(bound > 0.0 && (2.0 * bound).is_finite()) {
-            ("bound", format!("must be positive and finite, found {bound}"))
-        } else if !(rise >= 0.0 && rise * (free as f64) < 1.0) {
+        let (rise, gap) = (self.min_rise, self.gap);
+        length(NAME, "bound", self.bound)?;
+        let (field, reason) = if !(rise >= 0.0 && rise * (free as f64) < 1.0) {
             ("min_rise", format!("must be at least 0 and below 1 / {free}, found {rise}"))
         } else if !(0.0..0.1).contains(&gap) {
             ("gap", format!("must be in [0, 0.1), found {gap}"))

@@ -15,7 +15,7 @@ use burn::tensor::Tensor;
 use super::Univariate;
 use super::curve::{self, Curve, Curved, FAR, check_spread, offsets, tamed};
 use super::logistic::{log_weights, logit_of_mixture};
-use crate::error::{Result, at_least, expect_valid};
+use crate::error::{Result, count, expect_valid, fits, repeats};
 use crate::math::{log_sum_exp, softplus};
 
 /// The least slope of a sigmoid. Without it the logarithm of the slope is minus infinity.
@@ -81,8 +81,9 @@ impl DeepSigmoidalConfig {
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
         const NAME: &str = "DeepSigmoidalConfig";
-        at_least(NAME, "units", 1, self.units)?;
-        at_least(NAME, "layers", 1, self.layers)?;
+        count(NAME, "units", 1, self.units)?;
+        repeats(NAME, "layers", 1, self.layers)?;
+        fits(NAME, "units", &[self.layers, self.units, self.units])?;
         check_spread(NAME, self.spread)
     }
 

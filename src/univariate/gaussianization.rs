@@ -21,7 +21,7 @@ use super::curve::{
     self, Curve, Curved, FAR, between, check_spread, offsets, tamed, tamed_log_scale,
 };
 use super::normal::{Tail, quantile, tails};
-use crate::error::{Error, Result, at_least, expect_valid};
+use crate::error::{Error, Result, count, expect_valid};
 use crate::math::log_sum_exp;
 use crate::solve::Bracket;
 
@@ -86,7 +86,7 @@ impl GaussianizationConfig {
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
         const NAME: &str = "GaussianizationConfig";
-        at_least(NAME, "components", 1, self.components)?;
+        count(NAME, "components", 1, self.components)?;
         check_spread(NAME, self.spread)?;
         if (0.0..1.0).contains(&self.floor) {
             return Ok(());

@@ -14,7 +14,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 
 use super::Univariate;
-use crate::error::{Error, Result, expect_valid};
+use crate::error::{Result, expect_valid, length};
 
 /// A map of `[-bound, bound]`, of points on a circle, behind half a turn.
 ///
@@ -44,11 +44,7 @@ pub struct HalfTurn<U> {
 
 /// Says whether a circle from `-bound` to `bound` can be.
 pub(super) fn check_bound(bound: f64) -> Result<()> {
-    if bound > 0.0 && (2.0 * bound).is_finite() {
-        return Ok(());
-    }
-    let reason = format!("must be positive and finite, found {bound}");
-    Err(Error::config("HalfTurn", "bound", reason))
+    length("HalfTurn", "bound", bound)
 }
 
 impl<U: Univariate> HalfTurn<U> {
@@ -56,7 +52,7 @@ impl<U: Univariate> HalfTurn<U> {
     ///
     /// # Panics
     ///
-    /// If the bound is not positive and finite.
+    /// If the bound is not between 1e-6 and 1e6.
     pub fn new(map: U, bound: f64) -> Self {
         expect_valid(check_bound(bound));
         Self { map, bound }

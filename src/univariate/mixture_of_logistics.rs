@@ -16,7 +16,7 @@ use super::curve::{
 };
 use super::logistic::{log_weights, logit_of_mixture};
 use super::{ScaleMap, Univariate, param};
-use crate::error::{Result, at_least, expect_valid};
+use crate::error::{Result, count, expect_valid};
 use crate::solve::Bracket;
 
 /// Configuration of a [`MixtureOfLogistics`].
@@ -79,7 +79,7 @@ impl MixtureOfLogisticsConfig {
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
         const NAME: &str = "MixtureOfLogisticsConfig";
-        at_least(NAME, "components", 1, self.components)?;
+        count(NAME, "components", 1, self.components)?;
         check_spread(NAME, self.spread)
     }
 

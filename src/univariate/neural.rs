@@ -19,8 +19,8 @@ use burn::tensor::{Device, Tensor, activation::relu};
 
 use super::Univariate;
 use super::curve::{self, Curve, Curved, FAR, tamed};
-use super::stacked::{Rows, Stacked};
-use crate::error::{Error, Result, at_least, expect_valid};
+use super::stacked::{Rows, Stacked, check_widths};
+use crate::error::{Error, Result, count, expect_valid};
 
 /// The least slope whose logarithm is taken. Only weights that are all zero have a smaller one.
 const LEAST_SLOPE: f64 = 1e-30;
@@ -82,12 +82,12 @@ impl NeuralConfig {
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
         const NAME: &str = "NeuralConfig";
-        at_least(NAME, "signal", 1, self.signal)?;
+        count(NAME, "signal", 1, self.signal)?;
         if self.hidden.is_empty() {
             return Err(Error::config(NAME, "hidden", "needs at least 1 layer, found none".into()));
         }
         match self.hidden.iter().position(|width| *width < 2) {
-            None => Ok(()),
+            None => check_widths(NAME, self.elements, self.signal, &self.hidden),
             Some(at) => {
                 let width = self.hidden[at];
                 let reason = format!("layer {at} must have at least 2 units, found {width}");

@@ -4,7 +4,22 @@ use burn::module::{Module, Param};
 use burn::nn::Initializer;
 use burn::tensor::{Device, Tensor};
 
+use crate::error::{Result, count, fits};
 use crate::param::{index_tensor, replaced};
+
+/// Says which field leads to layers that no memory holds: networks for `elements` elements (0: one
+/// for all) from a value and a signal through hidden layers to one number.
+pub(super) fn check_widths(
+    config: &'static str,
+    elements: usize,
+    signal: usize,
+    hidden: &[usize],
+) -> Result<()> {
+    count(config, "elements", 0, elements)?;
+    hidden.iter().try_for_each(|&width| count(config, "hidden", 1, width))?;
+    let widths = [&[1 + signal], hidden, &[1]].concat();
+    widths.windows(2).try_for_each(|w| fits(config, "hidden", &[elements.max(1), w[0], w[1]]))
+}
 
 /// `h W + b`, once for every element that has weights of its own: rows of `[S, rows, inputs]`, weights
 /// `[S, inputs, outputs]`, where `S` is 1 for weights that all elements share.

@@ -20,7 +20,7 @@ use burn::tensor::{Tensor, TensorData};
 use super::curve::{self, Curve, Curved, check_spread, offsets, tamed_constant};
 use super::quadrature::gauss_legendre;
 use super::{Univariate, param};
-use crate::error::{Error, Result, at_least, expect_valid};
+use crate::error::{Error, Result, count, expect_valid, length};
 
 /// The largest raw coefficient: its square times the 24th power of [`REACH`] fits f32.
 const LARGEST: f64 = 1e4;
@@ -98,13 +98,12 @@ impl SumOfSquaresConfig {
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
         const NAME: &str = "SumOfSquaresConfig";
-        at_least(NAME, "polynomials", 1, self.polynomials)?;
+        count(NAME, "polynomials", 1, self.polynomials)?;
         check_spread(NAME, self.spread)?;
-        let (degree, bound, slope) = (self.degree, self.bound, self.min_slope);
+        length(NAME, "bound", self.bound)?;
+        let (degree, slope) = (self.degree, self.min_slope);
         let (field, reason) = if !(1..=LARGEST_DEGREE).contains(&degree) {
             ("degree", format!("must be in 1 to {LARGEST_DEGREE}, found {degree}"))
-        } else if !(bound > 0.0 && (REACH * bound).is_finite()) {
-            ("bound", format!("must be positive and finite, found {bound}"))
         } else if !(slope > 0.0 && slope < 1.0) {
             ("min_slope", format!("must be in (0, 1), found {slope}"))
         } else {

@@ -17,10 +17,10 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use super::curve::{self, Curve, Curved, tamed, tamed_constant};
 use super::quadrature::gauss_legendre;
-use super::stacked::{Rows, Stacked};
+use super::stacked::{Rows, Stacked, check_widths};
 use super::{Univariate, param};
 use crate::conditioner::{Activation, ActivationConfig};
-use crate::error::{Error, Result, at_least, expect_valid};
+use crate::error::{Error, Result, count, expect_valid, repeats};
 
 /// Bound of the log-slope. Without it one bad batch drives the slope to infinity. Value from zuko.
 const LOG_SLOPE_BOUND: f64 = 7.0;
@@ -101,8 +101,8 @@ impl UnconstrainedMonotonicConfig {
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
         const NAME: &str = "UnconstrainedMonotonicConfig";
-        at_least(NAME, "signal", 1, self.signal)?;
-        at_least(NAME, "nodes", 1, self.nodes)?;
+        count(NAME, "signal", 1, self.signal)?;
+        repeats(NAME, "nodes", 1, self.nodes)?;
         if !self.activation.is_elementwise() {
             let reason = "must work element by element: the units of a layer stay as many";
             return Err(Error::config(NAME, "activation", reason.to_string()));
@@ -115,7 +115,7 @@ impl UnconstrainedMonotonicConfig {
             let reason = format!("needs layers of at least 1 unit, found {:?}", self.hidden);
             return Err(Error::config(NAME, "hidden", reason));
         }
-        Ok(())
+        check_widths(NAME, self.elements, self.signal, &self.hidden)
     }
 
     /// The map, with weights from the device's generator.

@@ -307,9 +307,9 @@ errors! {
     autoregressive_tolerance_nan: InverseMethod::FixedPoint { tolerance: NAN }.validate() => "InverseMethod.tolerance: must be at least 0 and finite, found NaN";
     scale_bound: ScaleMap::SoftBound { bound: -1.0 }.validate() => "ScaleMap.bound: must be positive and finite, found -1";
     scale_bound_infinite: ScaleMap::SoftBound { bound: f64::INFINITY }.validate() => "ScaleMap.bound: must be positive and finite, found inf";
-    scale_offset: ScaleMap::InverseSigmoid { offset: NAN }.validate() => "ScaleMap.offset: must be finite, found NaN";
-    scale_floor: ScaleMap::Sigmoid { offset: 2.0, floor: -0.1 }.validate() => "ScaleMap.floor: must be at least 0 and finite, found -0.1";
-    scale_floor_softplus: ScaleMap::Softplus { offset: 0.0, floor: NAN }.validate() => "ScaleMap.floor: must be at least 0 and finite, found NaN";
+    scale_offset: ScaleMap::InverseSigmoid { offset: NAN }.validate() => "ScaleMap.offset: must be in [-20, 20], found NaN";
+    scale_floor: ScaleMap::Sigmoid { offset: 2.0, floor: -0.1 }.validate() => "ScaleMap.floor: must be in [0, 1000000], found -0.1";
+    scale_floor_softplus: ScaleMap::Softplus { offset: 0.0, floor: NAN }.validate() => "ScaleMap.floor: must be in [0, 1000000], found NaN";
     diag_normal_event: DiagNormalConfig::new(vec![]).validate() => "DiagNormalConfig.event: must be at least 1, found 0";
     diag_normal_empty: DiagNormalConfig::new(vec![2, 0]).validate() => "DiagNormalConfig.event: must be at least 1, found 0";
 
@@ -371,4 +371,23 @@ errors! {
     any_reverse: any(r#"{"Reverse": {"features": 0}}"#) => "Reverse.features: must be at least 1, found 0";
     any_shuffle: any(r#"{"Shuffle": {"features": 0, "seed": 1}}"#) => "Shuffle.features: must be at least 1, found 0";
     any_inside_a_stack: any(r#"{"Stack": ["Exp", {"Inverse": [{"Logit": {"alpha": 1.0}}]}]}"#) => "Logit.alpha: must be in [0, 0.5), found 1";
+
+    huge_count: ActNormConfig::new(usize::MAX).validate() => "ActNormConfig.features: must be at most 16777216, found 18446744073709551615";
+    huge_matrix: LuLinearConfig::new(50_000).validate() => "LuLinearConfig.features: asks for a tensor of shape [50000, 50000], of more than 2147483648 elements";
+    huge_layers: NiceConfig::new(4).with_layers(10_001).validate() => "NiceConfig.layers: must be at most 10000, found 10001";
+    huge_steps: Solver::Rk4 { steps: 1 << 40 }.validate() => "Solver.steps: must be at most 10000, found 1099511627776";
+    huge_network: MlpConfig::new(vec![1 << 16, 1 << 16]).validate() => "MlpConfig.hidden: asks for a tensor of shape [65536, 65536], of more than 2147483648 elements";
+    huge_context: RealNvpConfig::new(4).with_context(1 << 25).validate() => "MlpConfig.context: must be at most 16777216, found 33554432";
+    huge_outputs: any(r#"{"Elementwise": {"univariate": {"Gaussianization": {"components": 65536, "spread": 0.1, "floor": 0.0}}, "features": 65536}}"#) => "Elementwise.features: asks for a tensor of shape [131072, 65536], of more than 2147483648 elements";
+    huge_mask: Mask::Halves.kept(&[1 << 40]) => "Coupling.mask: asks for a tensor of shape [1099511627776], of more than 2147483648 elements";
+    huge_graph: made(Dependencies::Forward).validate(50_000, 0) => "MadeConfig.features: asks for a tensor of shape [50000, 50000], of more than 2147483648 elements";
+    huge_levels: GlowConfig::new([1 << 10, 1 << 20, 1 << 20], 20).validate() => "GlowConfig.image: asks for a tensor of shape [1024, 1048576, 1048576], of more than 2147483648 elements";
+    far_bound: rqs_in(SplineDomain::LinearTails { bound: 1e30 }) => "SplineDomain.bound: must be between 1e-6 and 1e6, found 1000000000000000000000000000000";
+    near_period: made(Dependencies::Forward).with_periodic(angles(&[0]).map(|p| Periodic { period: 1e-9, ..p })).validate(3, 0) => "Periodic.period: must be between 1e-6 and 1e6, found 0.000000001";
+    thin_interval: rqs_in(SplineDomain::Interval { low: 1e5, high: 1e5 + 1.0 }) => "SplineDomain.high: must be so far above low 100000 that f32 tells them apart, within 1e6, found 100001";
+    steep_logits: QuadraticSplineConfig::new().with_logit_scale(1e9).validate() => "QuadraticSplineConfig.logit_scale: must be at most 1e3 in size, found 1000000000";
+    angles_that_a_mask_moves: RealNvpConfig::new(3).with_mlp(MlpConfig::new(vec![4]).with_periodic(angles(&[1]))).validate() => "Periodic.inputs: [1] are not different inputs below 1";
+    activation_width: MlpConfig::new(vec![4]).with_activation(ActivationConfig::Burn(BurnActivation::PRelu(PReluConfig::new().with_num_parameters(3)))).validate() => "ActivationConfig.num_parameters: must be the width of every layer [4], found 3";
+    activation_gate: MlpConfig::new(vec![4]).with_activation(ActivationConfig::Burn(BurnActivation::SwiGlu(SwiGluConfig::new(4, 8)))).validate() => "ActivationConfig.d_output: must be d_input 4: layers keep their width, found 8";
+    activation_number: MlpConfig::new(vec![4]).with_activation(ActivationConfig::Burn(BurnActivation::PRelu(PReluConfig::new().with_alpha(NAN)))).validate() => "ActivationConfig.alpha: must be in [-1e3, 1e3], found NaN";
 }

@@ -121,7 +121,7 @@ panics! {
     init_unconstrained: UnconstrainedMonotonicConfig::new().with_nodes(0).init(&device()) => "UnconstrainedMonotonicConfig.nodes: must be at least 1, found 0";
     neural_elements: NeuralConfig::new().with_signal(1).with_elements(3).init(&device()).forward(zeros(WIDE), zeros([2, 1, 4])) => "Neural: expected 3 elements, one for each of its networks, found 4";
     unconstrained_elements: UnconstrainedMonotonicConfig::new().with_signal(1).with_elements(3).init(&device()).inverse(zeros(WIDE), zeros([2, 2, 4])) => "UnconstrainedMonotonic: expected 3 elements, one for each of its networks, found 4";
-    init_univariate: AnyUnivariateConfig::Affine(ScaleMap::Sigmoid { offset: NAN, floor: 0.0 }).init() => "ScaleMap.offset: must be finite, found NaN";
+    init_univariate: AnyUnivariateConfig::Affine(ScaleMap::Sigmoid { offset: NAN, floor: 0.0 }).init() => "ScaleMap.offset: must be in [-20, 20], found NaN";
     init_diag_normal: DiagNormalConfig::new(vec![]).init::<2>(&device()) => "DiagNormalConfig.event: must be at least 1, found 0";
     init_diag_normal_rank: DiagNormalConfig::new(vec![2, 2]).init::<2>(&device()) => "DiagNormalConfig.event: needs 1 axes";
     init_nice: NiceConfig::new(1).init(&device()) => "NiceConfig.features: a coupling needs at least 2 features to split, found 1";

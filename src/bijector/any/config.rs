@@ -12,8 +12,8 @@ use crate::bijector::{
     SvdLinearConfig, SylvesterConfig, Tanh, TriangularLinearConfig,
 };
 use crate::conditioner::MlpConfig;
-use crate::error::{Result, at_least};
-use crate::univariate::AnyUnivariateConfig;
+use crate::error::{Result, count, fits};
+use crate::univariate::{AnyUnivariate, AnyUnivariateConfig, Univariate};
 
 /// Which [`AnyBijector`], with its configuration.
 ///
@@ -175,24 +175,21 @@ impl AnyBijectorConfig {
             }
             Self::Coupling { univariate, coupling } => {
                 univariate.validate()?;
-                coupling.validate()?;
-                AnyBijector::Coupling(coupling.init(univariate.init(), device))
+                let univariate = univariate.init();
+                coupling.validate_for(univariate.params_per_element())?;
+                AnyBijector::Coupling(coupling.init(univariate, device))
             }
             Self::DenseLinear(config) => {
                 config.validate()?;
                 AnyBijector::DenseLinear(config.init(device))
             }
             Self::Elementwise { univariate, features } => {
-                univariate.validate()?;
-                at_least("Elementwise", "features", 1, *features)?;
-                AnyBijector::Elementwise(Elementwise::new(univariate.init(), *features, device))
+                AnyBijector::Elementwise(elementwise(univariate, *features, device)?)
             }
             Self::ElementwiseContext { univariate, features, context, mlp } => {
-                univariate.validate()?;
-                at_least("Elementwise", "features", 1, *features)?;
-                at_least("Elementwise", "context", 1, *context)?;
-                mlp.validate()?;
-                let free = Elementwise::new(univariate.init(), *features, device);
+                let free = elementwise(univariate, *features, device)?;
+                count("Elementwise", "context", 1, *context)?;
+                mlp.validate_between(*context, free.params(), 0)?;
                 AnyBijector::Elementwise(free.with_context(mlp, *context, device))
             }
             Self::Exp => AnyBijector::Exp(Exp {}),
@@ -211,7 +208,10 @@ impl AnyBijectorConfig {
             Self::MaskedAutoregressive { univariate, autoregressive } => {
                 univariate.validate()?;
                 autoregressive.validate()?;
-                let layer = autoregressive.init(univariate.init(), device);
+                let (univariate, features) = (univariate.init(), autoregressive.features);
+                let outputs = univariate.params_per_element();
+                autoregressive.made.validate_outputs(features, outputs)?;
+                let layer = autoregressive.init(univariate, device);
                 AnyBijector::MaskedAutoregressive(layer)
             }
             Self::Partial { features, mask, inner } => {
@@ -237,7 +237,7 @@ impl AnyBijectorConfig {
                 AnyBijector::Residual(config.init(device))
             }
             Self::Reverse { features } => {
-                at_least("Reverse", "features", 1, *features)?;
+                count("Reverse", "features", 1, *features)?;
                 AnyBijector::Permutation(Permutation::reverse(*features, device))
             }
             Self::Rotation(config) => {
@@ -245,14 +245,14 @@ impl AnyBijectorConfig {
                 AnyBijector::Rotation(config.init(device))
             }
             Self::Shuffle { features, seed } => {
-                at_least("Shuffle", "features", 1, *features)?;
+                count("Shuffle", "features", 1, *features)?;
                 AnyBijector::Permutation(Permutation::random(*features, *seed, device))
             }
             Self::Softclip { bound } => AnyBijector::Softclip(Softclip::new(*bound)?),
             Self::Softplus => AnyBijector::Softplus(Softplus {}),
             Self::Stack(inner) => AnyBijector::Stack(all(inner)?),
             Self::Standardize { features } => {
-                at_least("Standardize", "features", 1, *features)?;
+                count("Standardize", "features", 1, *features)?;
                 AnyBijector::Standardize(Standardize::identity(&[*features], device))
             }
             Self::SvdLinear(config) => {
@@ -270,4 +270,17 @@ impl AnyBijectorConfig {
             }
         })
     }
+}
+
+/// A free map of so many elements.
+fn elementwise(
+    univariate: &AnyUnivariateConfig,
+    features: usize,
+    device: &Device,
+) -> Result<Elementwise<AnyUnivariate>> {
+    univariate.validate()?;
+    count("Elementwise", "features", 1, features)?;
+    let map = univariate.init();
+    fits("Elementwise", "features", &[map.params_per_element(), features])?;
+    Ok(Elementwise::new(map, features, device))
 }

@@ -28,7 +28,7 @@ use super::{Divergence, SmoothActivation, Solver};
 use crate::bijector::Bijector;
 use crate::bijector::residual::flat;
 use crate::conditioner::{check_context, linear};
-use crate::error::{Result, at_least, expect_valid};
+use crate::error::{Result, chain, count, expect_valid};
 use crate::math::from_f64;
 
 /// The share of the log-determinant's error that decides a step: ten times the error of `x` is
@@ -132,14 +132,21 @@ struct Traces {
 }
 
 impl CnfConfig {
+    fn widths(&self) -> Vec<usize> {
+        let inputs = 2 * self.frequencies + self.features + self.context;
+        [&[inputs], &self.hidden[..], &[self.features]].concat()
+    }
+
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
-        at_least("CnfConfig", "features", 1, self.features)?;
-        at_least("CnfConfig", "hidden", 1, self.hidden.len())?;
+        count("CnfConfig", "features", 1, self.features)?;
+        count("CnfConfig", "hidden", 1, self.hidden.len())?;
         for &width in &self.hidden {
-            at_least("CnfConfig", "hidden", 1, width)?;
+            count("CnfConfig", "hidden", 1, width)?;
         }
-        at_least("CnfConfig", "frequencies", 1, self.frequencies)?;
+        count("CnfConfig", "frequencies", 1, self.frequencies)?;
+        count("CnfConfig", "context", 0, self.context)?;
+        chain("CnfConfig", "hidden", &self.widths())?;
         self.solver.validate()?;
         self.training.validate()?;
         self.evaluation.validate()
@@ -152,9 +159,7 @@ impl CnfConfig {
     /// With the text of [`validate`](Self::validate).
     pub fn init(&self, device: &Device) -> Cnf {
         expect_valid(self.validate());
-        let inputs = 2 * self.frequencies + self.features + self.context;
-        let widths: Vec<usize> =
-            [inputs].into_iter().chain(self.hidden.clone()).chain([self.features]).collect();
+        let widths = self.widths();
         let count = widths.len() - 1;
         let layer = |(k, ends): (usize, &[usize])| linear(ends[0], ends[1], k + 1 == count, device);
         let layers = widths.windows(2).enumerate().map(layer).collect();
@@ -209,7 +214,9 @@ impl Cnf {
         Field {
             of_time: part(0, times),
             of_x: part(times, features),
-            term: context.map(|c| c.clone().matmul(part(times + features, width))),
+            term: context
+                .filter(|_| width > 0)
+                .map(|c| c.clone().matmul(part(times + features, width))),
             first_bias: bias(&self.layers[0]),
             rest: self.layers[1..].iter().map(|l| (l.weight.val(), bias(l))).collect(),
             frequencies: self.frequencies.val().unsqueeze_dim(0),

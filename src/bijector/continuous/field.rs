@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bijector::linearised::{Linearised, trace};
 use crate::draws;
-use crate::error::{Result, at_least};
+use crate::error::{Result, repeats};
 use crate::math::softplus;
 use crate::noise::Noise;
 
@@ -88,7 +88,7 @@ impl Divergence {
     pub fn validate(&self) -> Result<()> {
         match *self {
             Self::Exact => Ok(()),
-            Self::Hutchinson { probes } => at_least("Divergence", "probes", 1, probes),
+            Self::Hutchinson { probes } => repeats("Divergence", "probes", 1, probes),
         }
     }
 

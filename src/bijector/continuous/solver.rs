@@ -10,7 +10,7 @@
 use burn::tensor::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result, at_least};
+use crate::error::{Error, Result, repeats};
 
 /// Where the stages of Dormand and Prince stand in a step.
 const NODES: [f64; 7] = [0.0, 0.2, 0.3, 0.8, 8.0 / 9.0, 1.0, 1.0];
@@ -98,7 +98,7 @@ impl Solver {
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
         match *self {
-            Self::Rk4 { steps } => at_least("Solver", "steps", 1, steps),
+            Self::Rk4 { steps } => repeats("Solver", "steps", 1, steps),
             Self::DormandPrince { atol, rtol, limit } => {
                 if !(atol > 0.0 && atol.is_finite()) {
                     let reason = format!("must be positive and finite, found {atol}");
@@ -108,7 +108,7 @@ impl Solver {
                     let reason = format!("must be at least 0 and finite, found {rtol}");
                     return Err(Error::config("Solver", "rtol", reason));
                 }
-                at_least("Solver", "limit", 1, limit)
+                repeats("Solver", "limit", 1, limit)
             }
         }
     }

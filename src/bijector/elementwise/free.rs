@@ -11,6 +11,7 @@ use burn::tensor::{Device, Tensor};
 
 use crate::bijector::{Bijector, Recovery};
 use crate::conditioner::{Conditioner, Mlp, MlpConfig, check_context};
+use crate::error::{expect_valid, fits};
 use crate::math::event_len;
 use crate::univariate::Univariate;
 
@@ -51,10 +52,12 @@ impl<U: Univariate> Elementwise<U> {
     ///
     /// # Panics
     ///
-    /// If `elements` is 0.
+    /// If `elements` is 0, or so large that the parameters have more than 2^31 elements.
     pub fn new(univariate: U, elements: usize, device: &Device) -> Self {
         assert!(elements > 0, "Elementwise: expected at least 1 element, found 0");
-        let params = Tensor::zeros([univariate.params_per_element(), elements], device);
+        let per_element = univariate.params_per_element();
+        expect_valid(fits("Elementwise", "elements", &[per_element, elements]));
+        let params = Tensor::zeros([per_element, elements], device);
         Self::from_weights(univariate, params)
     }
 
@@ -91,8 +94,13 @@ impl<U: Univariate> Elementwise<U> {
     /// ```
     pub fn with_context(self, mlp: &MlpConfig, context: usize, device: &Device) -> Self {
         assert!(context > 0, "Elementwise: expected a context of width at least 1, found 0");
-        let outputs = self.params.lazy_shape().iter().product();
-        self.with_network(mlp.init(context, outputs, 0, device), context)
+        let network = mlp.init(context, self.params(), 0, device);
+        self.with_network(network, context)
+    }
+
+    /// The number of parameters of all elements.
+    pub(crate) fn params(&self) -> usize {
+        self.params.lazy_shape().iter().product()
     }
 
     /// The same with this network, `[batch, context] -> [batch, P * elements]`.

@@ -10,7 +10,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 
 use super::{Pointwise, pointwise_bijector};
-use crate::error::{Error, Result};
+use crate::error::{Result, length};
 
 /// `z = x` above zero and `slope * x` below.
 ///
@@ -36,13 +36,10 @@ impl LeakyRelu {
     ///
     /// # Errors
     ///
-    /// If the slope is not a positive finite number.
+    /// If the slope is not between 1e-6 and 1e6.
     pub fn new(slope: f64) -> Result<Self> {
-        if slope > 0.0 && slope.is_finite() {
-            return Ok(Self { slope });
-        }
-        let reason = format!("must be positive and finite, found {slope}");
-        Err(Error::config("LeakyRelu", "slope", reason))
+        length("LeakyRelu", "slope", slope)?;
+        Ok(Self { slope })
     }
 }
 

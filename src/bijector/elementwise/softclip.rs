@@ -10,7 +10,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 
 use super::{Pointwise, guarded, pointwise_bijector};
-use crate::error::{Error, Result};
+use crate::error::{Result, length};
 
 /// The line to `(-bound, bound)`: nearly the identity in the middle, and slow to reach the ends.
 ///
@@ -43,13 +43,10 @@ impl Softclip {
     ///
     /// # Errors
     ///
-    /// If the bound is not a positive finite number.
+    /// If the bound is not between 1e-6 and 1e6.
     pub fn new(bound: f64) -> Result<Self> {
-        if bound > 0.0 && bound.is_finite() {
-            return Ok(Self { bound });
-        }
-        let reason = format!("must be positive and finite, found {bound}");
-        Err(Error::config("Softclip", "bound", reason))
+        length("Softclip", "bound", bound)?;
+        Ok(Self { bound })
     }
 }
 

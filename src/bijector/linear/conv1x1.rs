@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     DenseMatrix, InvertibleMatrix, LinearMap, LuFactors, QrFactors, Reflections, SvdFactors,
 };
-use crate::error::{Result, at_least, expect_valid};
+use crate::error::{Result, count, expect_valid, fits};
 use crate::noise::Noise;
 
 /// How the matrix of an [`InvertibleConv1x1`] is parameterised. All start as a random rotation.
@@ -164,7 +164,8 @@ pub type InvertibleConv1x1 = LinearMap<ChannelMatrix>;
 impl InvertibleConv1x1Config {
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
-        at_least("InvertibleConv1x1Config", "channels", 1, self.channels)
+        count("InvertibleConv1x1Config", "channels", 1, self.channels)?;
+        fits("InvertibleConv1x1Config", "channels", &[self.channels, self.channels])
     }
 
     /// The layer.

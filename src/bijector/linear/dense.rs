@@ -14,7 +14,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use super::elimination::{Elimination, norm, rotation};
 use super::{InvertibleMatrix, LinearMap};
 use crate::bijector::check_weights;
-use crate::error::{Error, Result, at_least, expect_valid};
+use crate::error::{Error, Result, count, expect_valid, fits};
 use crate::math::from_f64;
 
 /// Configuration of a [`DenseLinear`].
@@ -187,7 +187,8 @@ pub type DenseLinear = LinearMap<DenseMatrix>;
 impl DenseLinearConfig {
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
-        at_least("DenseLinearConfig", "features", 1, self.features)
+        count("DenseLinearConfig", "features", 1, self.features)?;
+        fits("DenseLinearConfig", "features", &[self.features, self.features])
     }
 
     /// The layer.

@@ -13,7 +13,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
 use super::{InvertibleMatrix, LinearMap};
-use crate::error::{Result, at_least, expect_valid};
+use crate::error::{Result, count, expect_valid, fits, repeats};
 use crate::math::from_f64;
 use crate::noise::Noise;
 
@@ -132,8 +132,10 @@ pub type Householder = LinearMap<Reflections>;
 impl HouseholderConfig {
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
-        at_least("HouseholderConfig", "features", 1, self.features)?;
-        at_least("HouseholderConfig", "reflections", 1, self.reflections)
+        count("HouseholderConfig", "features", 1, self.features)?;
+        fits("HouseholderConfig", "features", &[self.features, self.features])?;
+        repeats("HouseholderConfig", "reflections", 1, self.reflections)?;
+        fits("HouseholderConfig", "reflections", &[self.reflections, self.features])
     }
 
     /// The layer.

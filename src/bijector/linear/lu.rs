@@ -16,7 +16,7 @@ use super::elimination::{Elimination, rotation};
 use super::householder::identity;
 use super::{InvertibleMatrix, LinearMap, Permutation};
 use crate::bijector::{Bijector, check_weights};
-use crate::error::{Result, at_least, expect_valid};
+use crate::error::{Result, count, expect_valid, fits};
 use crate::kernel::{invert_lower, invert_upper};
 use crate::math::{from_f64, softplus, softplus_inverse};
 
@@ -249,7 +249,8 @@ pub type LuLinear = LinearMap<LuFactors>;
 impl LuLinearConfig {
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
-        at_least("LuLinearConfig", "features", 1, self.features)
+        count("LuLinearConfig", "features", 1, self.features)?;
+        fits("LuLinearConfig", "features", &[self.features, self.features])
     }
 
     /// The layer.

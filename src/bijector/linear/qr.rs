@@ -15,7 +15,7 @@ use burn::tensor::{Device, Tensor};
 use super::householder::identity;
 use super::{InvertibleMatrix, LinearMap, Reflections};
 use crate::bijector::check_weights;
-use crate::error::{Result, at_least, expect_valid};
+use crate::error::{Result, count, expect_valid, fits, repeats};
 use crate::kernel::invert_upper;
 use crate::noise::Noise;
 
@@ -131,8 +131,10 @@ pub type QrLinear = LinearMap<QrFactors>;
 impl QrLinearConfig {
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
-        at_least("QrLinearConfig", "features", 1, self.features)?;
-        at_least("QrLinearConfig", "reflections", 1, self.reflections)
+        count("QrLinearConfig", "features", 1, self.features)?;
+        fits("QrLinearConfig", "features", &[self.features, self.features])?;
+        repeats("QrLinearConfig", "reflections", 1, self.reflections)?;
+        fits("QrLinearConfig", "reflections", &[self.reflections, self.features])
     }
 
     /// The layer.

@@ -14,7 +14,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::householder::identity;
 use super::{InvertibleMatrix, LinearMap};
-use crate::error::{Result, at_least, expect_valid};
+use crate::error::{Result, count, expect_valid, fits};
 use crate::math::from_f64;
 use crate::noise::Noise;
 
@@ -133,7 +133,8 @@ pub type Rotation = LinearMap<RotationMatrix>;
 impl RotationConfig {
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
-        at_least("RotationConfig", "features", 1, self.features)
+        count("RotationConfig", "features", 1, self.features)?;
+        fits("RotationConfig", "features", &[self.features, self.features])
     }
 
     /// The layer.

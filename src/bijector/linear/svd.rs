@@ -15,7 +15,7 @@ use burn::tensor::{Device, Tensor};
 use super::lu::{floored, one_before_floor};
 use super::{InvertibleMatrix, LinearMap, Reflections};
 use crate::bijector::check_weights;
-use crate::error::{Result, at_least, expect_valid};
+use crate::error::{Result, count, expect_valid, fits, repeats};
 use crate::noise::Noise;
 
 /// Configuration of an [`SvdLinear`].
@@ -138,8 +138,10 @@ pub type SvdLinear = LinearMap<SvdFactors>;
 impl SvdLinearConfig {
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
-        at_least("SvdLinearConfig", "features", 1, self.features)?;
-        at_least("SvdLinearConfig", "reflections", 1, self.reflections)
+        count("SvdLinearConfig", "features", 1, self.features)?;
+        fits("SvdLinearConfig", "features", &[self.features, self.features])?;
+        repeats("SvdLinearConfig", "reflections", 1, self.reflections)?;
+        fits("SvdLinearConfig", "reflections", &[self.reflections, self.features])
     }
 
     /// The layer.

@@ -16,7 +16,7 @@ use burn::tensor::{Device, Tensor};
 use super::householder::identity;
 use super::{InvertibleMatrix, LinearMap};
 use crate::bijector::check_weights;
-use crate::error::{Result, at_least, expect_valid};
+use crate::error::{Result, count, expect_valid, fits};
 use crate::kernel::invert_lower;
 use crate::math::{softplus, softplus_inverse};
 
@@ -147,7 +147,8 @@ pub type TriangularLinear = LinearMap<TriangularMatrix>;
 impl TriangularLinearConfig {
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
-        at_least("TriangularLinearConfig", "features", 1, self.features)
+        count("TriangularLinearConfig", "features", 1, self.features)?;
+        fits("TriangularLinearConfig", "features", &[self.features, self.features])
     }
 
     /// The layer.

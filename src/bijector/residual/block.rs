@@ -25,7 +25,7 @@ use super::{LogDet, flat};
 use crate::bijector::Bijector;
 use crate::bijector::linearised::Linearised;
 use crate::conditioner::{check_context, linear};
-use crate::error::{Error, Result, at_least, expect_valid};
+use crate::error::{Error, Result, chain, count, expect_valid, repeats};
 use crate::math::softplus;
 
 /// `h sigmoid(h)` has a slope of at most 1.0998.
@@ -72,7 +72,7 @@ impl FixedPoint {
             let reason = format!("must be at least 0 and finite, found {}", self.tolerance);
             return Err(Error::config("FixedPoint", "tolerance", reason));
         }
-        at_least("FixedPoint", "limit", 1, self.limit)
+        repeats("FixedPoint", "limit", 1, self.limit)
     }
 }
 
@@ -168,13 +168,21 @@ struct LogDets {
 }
 
 impl ResidualConfig {
+    fn widths(&self) -> Vec<usize> {
+        let ends = [self.features];
+        [&ends[..], &self.hidden, &ends].concat()
+    }
+
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
-        at_least("ResidualConfig", "features", 1, self.features)?;
-        at_least("ResidualConfig", "hidden", 1, self.hidden.len())?;
+        count("ResidualConfig", "features", 1, self.features)?;
+        count("ResidualConfig", "hidden", 1, self.hidden.len())?;
         for &width in &self.hidden {
-            at_least("ResidualConfig", "hidden", 1, width)?;
+            count("ResidualConfig", "hidden", 1, width)?;
         }
+        count("ResidualConfig", "context", 0, self.context)?;
+        chain("ResidualConfig", "hidden", &self.widths())?;
+        chain("ResidualConfig", "context", &[self.context, self.hidden[0]])?;
         if !(self.lipschitz > 0.0 && self.lipschitz < 1.0) {
             let reason = format!("must be in (0, 1), found {}", self.lipschitz);
             return Err(Error::config("ResidualConfig", "lipschitz", reason));
@@ -191,8 +199,7 @@ impl ResidualConfig {
     /// With the text of [`validate`](Self::validate).
     pub fn init(&self, device: &Device) -> Residual {
         expect_valid(self.validate());
-        let ends = [self.features];
-        let widths: Vec<usize> = ends.iter().chain(&self.hidden).chain(&ends).copied().collect();
+        let widths = self.widths();
         let count = widths.len() - 1;
         let bound = self.lipschitz.powf((count as f64).recip());
         let layers = widths.windows(2).enumerate().map(|(index, ends)| {

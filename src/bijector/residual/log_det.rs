@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::pivots;
 use crate::bijector::linearised::Linearised;
 use crate::draws;
-use crate::error::{Error, Result, at_least};
+use crate::error::{Error, Result, repeats};
 use crate::noise::Noise;
 
 /// The stream that probes and roulette follow in evaluation.
@@ -57,8 +57,8 @@ impl LogDet {
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
         let Self::Series { terms, roulette, probes } = *self else { return Ok(()) };
-        at_least("LogDet", "terms", 1, terms)?;
-        at_least("LogDet", "probes", 1, probes)?;
+        repeats("LogDet", "terms", 1, terms)?;
+        repeats("LogDet", "probes", 1, probes)?;
         match roulette {
             Some(chance) if !(chance > 0.0 && chance < 1.0) => {
                 let reason = format!("must be in (0, 1), found {chance}");

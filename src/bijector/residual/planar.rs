@@ -20,7 +20,7 @@ use super::ridge::{self, LEAST_GAIN, RidgeActivation};
 use super::rows_bijector;
 use crate::bijector::check_weights;
 use crate::conditioner::{MlpConfig, Parts, RowParams};
-use crate::error::{Result, at_least, expect_valid};
+use crate::error::{Result, count, expect_valid};
 use crate::math::softplus;
 use crate::noise::Noise;
 
@@ -139,9 +139,9 @@ pub struct Planar {
 impl PlanarConfig {
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
-        at_least("PlanarConfig", "features", 1, self.features)?;
+        count("PlanarConfig", "features", 1, self.features)?;
         self.activation.validate()?;
-        self.mlp.validate()
+        self.mlp.validate_between(self.context, 2 * self.features + 1, 0)
     }
 
     /// The layer.

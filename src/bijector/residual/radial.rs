@@ -18,7 +18,7 @@ use burn::tensor::{Device, Tensor};
 use super::rows_bijector;
 use crate::bijector::check_weights;
 use crate::conditioner::{MlpConfig, Parts, RowParams};
-use crate::error::{Result, at_least, expect_valid};
+use crate::error::{Result, count, expect_valid};
 use crate::math::softplus;
 use crate::noise::Noise;
 
@@ -28,6 +28,10 @@ const LEAST: f64 = 1e-6;
 /// The least square of a distance. Without it the root has an infinite slope at the centre. In f32
 /// it is still a normal number.
 const LEAST_SQUARE: f64 = 1e-30;
+
+/// Where the log-determinant has become zero to the last digit. The square of a much larger distance
+/// leaves f32, and takes the logarithm with it.
+const FAR: f64 = 1e15;
 
 /// Configuration of a [`Radial`].
 ///
@@ -88,8 +92,8 @@ pub struct Radial {
 impl RadialConfig {
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
-        at_least("RadialConfig", "features", 1, self.features)?;
-        self.mlp.validate()
+        count("RadialConfig", "features", 1, self.features)?;
+        self.mlp.validate_between(self.context, self.features + 2, 0)
     }
 
     /// The layer.
@@ -117,7 +121,7 @@ struct Ball {
 impl Ball {
     /// The log-determinant at distance `r`, `[batch, 1]`, of events of so many values.
     fn log_det(&self, r: Tensor<2>, features: usize) -> Tensor<1> {
-        let batch = r.dims()[0];
+        let (batch, r) = (r.dims()[0], r.clamp_max(FAR));
         let across = (r.clone() + self.s.clone()).log();
         let outer = (r.clone() + self.a.clone()).log();
         let along = r.clone() * (r + self.a.clone() * 2.0) + self.s.clone() * self.a.clone();

@@ -18,7 +18,7 @@ use burn::tensor::{Device, Tensor};
 use super::ridge::{self, RidgeActivation};
 use super::rows_bijector;
 use crate::conditioner::{MlpConfig, Parts, RowParams};
-use crate::error::{Error, Result, at_least, expect_valid};
+use crate::error::{Error, Result, count, expect_valid, fits, repeats};
 use crate::noise::Noise;
 
 /// The largest size of a diagonal element. Its square keeps `1 + r s` above 2e-4, from which both
@@ -101,16 +101,20 @@ pub struct Sylvester {
 impl SylvesterConfig {
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
-        at_least("SylvesterConfig", "features", 1, self.features)?;
-        at_least("SylvesterConfig", "units", 1, self.units)?;
+        count("SylvesterConfig", "features", 1, self.features)?;
+        count("SylvesterConfig", "units", 1, self.units)?;
         if self.units > self.features {
             let reason =
                 format!("must be at most the features {}, found {}", self.features, self.units);
             return Err(Error::config("SylvesterConfig", "units", reason));
         }
-        at_least("SylvesterConfig", "reflections", 1, self.reflections)?;
+        repeats("SylvesterConfig", "reflections", 1, self.reflections)?;
+        fits("SylvesterConfig", "reflections", &[self.reflections, self.features])?;
+        fits("SylvesterConfig", "units", &[self.units, self.units])?;
         self.activation.validate()?;
-        self.mlp.validate()
+        let params = self.reflections * self.features + self.units * self.units + 2 * self.units;
+        let outputs = if self.context > 0 { params } else { 1 };
+        self.mlp.validate_between(self.context, outputs, 0)
     }
 
     /// The layer.

@@ -9,7 +9,7 @@ use super::levels::{Set, after, depths};
 use super::{Layers, Made, MaskedBlock, Style};
 use crate::conditioner::mlp::linear;
 use crate::conditioner::{ActivationConfig, MaskedLinear, Periodic, check_dropout};
-use crate::error::{Error, Result, at_least, expect_valid};
+use crate::error::{Error, Result, chain, count, expect_valid, fits};
 use crate::noise::Noise;
 
 /// Which features decide the parameters of which.
@@ -170,11 +170,16 @@ pub struct MadeConfig {
 impl MadeConfig {
     /// Says which field cannot be for this many features and this context, and why.
     pub fn validate(&self, features: usize, context: usize) -> Result<()> {
-        at_least("MadeConfig", "features", 1, features)?;
-        at_least("MadeConfig", "hidden", 1, self.hidden.len())?;
+        count("MadeConfig", "features", 1, features)?;
+        count("MadeConfig", "hidden", 1, self.hidden.len())?;
         for &width in &self.hidden {
-            at_least("MadeConfig", "hidden", 1, width)?;
+            count("MadeConfig", "hidden", 1, width)?;
         }
+        count("MadeConfig", "context", 0, context)?;
+        // A set of features for every feature, and masks between layers.
+        fits("MadeConfig", "features", &[features, features])?;
+        chain("MadeConfig", "hidden", &[&[features], &self.hidden[..], &[features]].concat())?;
+        fits("MadeConfig", "hidden", &[context, *self.hidden.iter().max().expect("counted")])?;
         if self.residual && self.hidden.len() < 2 {
             let reason = "residual needs a second width: the first is the stream's, every further \
                           one a block";
@@ -188,6 +193,7 @@ impl MadeConfig {
             let reason = "must work element by element: a mask cannot follow values that mix";
             return Err(Error::config("MadeConfig", "activation", reason.to_string()));
         }
+        self.activation.validate(&self.hidden)?;
         check_dropout("MadeConfig", self.dropout)?;
         self.periodic.as_ref().map_or(Ok(()), |periodic| periodic.validate(features))?;
         let needed = self.unit_sets(&self.dependencies.parents(features)?, context)?.len();
@@ -211,8 +217,15 @@ impl MadeConfig {
     /// With the text of [`validate`](Self::validate), or if `outputs` is 0.
     pub fn init(&self, features: usize, outputs: usize, context: usize, device: &Device) -> Made {
         expect_valid(self.validate(features, context));
-        expect_valid(at_least("MadeConfig", "outputs", 1, outputs));
+        expect_valid(self.validate_outputs(features, outputs));
         self.network(features, outputs, context, device).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Says why there cannot be so many outputs per feature.
+    pub(crate) fn validate_outputs(&self, features: usize, outputs: usize) -> Result<()> {
+        count("MadeConfig", "outputs", 1, outputs)?;
+        let last = self.hidden.last().copied().unwrap_or_default();
+        fits("MadeConfig", "outputs", &[last, features, outputs])
     }
 
     fn network(

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 
 /// Fails unless there are at least two bins: one could only be the identity.
 pub(super) fn check_bins(config: &'static str, bins: usize) -> Result<()> {
-    crate::error::at_least(config, "bins", 2, bins)
+    crate::error::count(config, "bins", 2, bins)
 }
 
 /// Fails unless every one of the bins can have the least size.
@@ -34,12 +34,24 @@ pub(super) fn check_share(config: &'static str, field: &'static str, share: f64)
     Err(Error::config(config, field, format!("must be in (0, 1), found {share}")))
 }
 
-/// Fails unless what multiplies raw parameters is finite.
+/// The largest factor or shift of raw parameters; f32 holds the products of larger ones no more.
+pub(super) const LARGEST: f64 = 1e3;
+
+/// Fails unless what multiplies raw parameters leaves them numbers.
 pub(super) fn check_scale(config: &'static str, scale: f64) -> Result<()> {
-    if scale.is_finite() {
+    check_factor(config, "logit_scale", scale)
+}
+
+/// The same of any field.
+pub(super) fn check_factor(config: &'static str, field: &'static str, value: f64) -> Result<()> {
+    let reason = if !value.is_finite() {
+        format!("must be finite, found {value}")
+    } else if value.abs() > LARGEST {
+        format!("must be at most {LARGEST:e} in size, found {value}")
+    } else {
         return Ok(());
-    }
-    Err(Error::config(config, "logit_scale", format!("must be finite, found {scale}")))
+    };
+    Err(Error::config(config, field, reason))
 }
 
 /// Which axis a value belongs to.

@@ -3,8 +3,14 @@
 use burn::tensor::{Bool, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, length};
 use crate::kernel::{Ends, SLACK};
+
+/// The largest end of an interval.
+const LARGEST_END: f64 = 1e6;
+
+/// The least width of an interval as a share of its ends: f32 tells a thousand places in it apart.
+const LEAST_SHARE: f64 = 1e-4;
 
 /// The interval that a spline maps onto itself, and what happens outside.
 ///
@@ -75,11 +81,7 @@ impl SplineDomain {
     pub fn validate(&self) -> Result<()> {
         match *self {
             Self::LinearTails { bound } | Self::Circular { bound } => {
-                if bound > 0.0 && (2.0 * bound).is_finite() {
-                    return Ok(());
-                }
-                let reason = format!("must be positive and finite, found {bound}");
-                Err(Error::config("SplineDomain", "bound", reason))
+                length("SplineDomain", "bound", bound)
             }
             Self::Interval { low, .. } if !low.is_finite() => {
                 let reason = format!("must be finite, found {low}");
@@ -87,7 +89,15 @@ impl SplineDomain {
             }
             Self::Interval { low, high } => {
                 if high > low && (high - low).is_finite() {
-                    return Ok(());
+                    let (width, reach) = (high - low, low.abs().max(high.abs()));
+                    if reach <= LARGEST_END && width >= LEAST_SHARE * reach && width >= 1e-6 {
+                        return Ok(());
+                    }
+                    let reason = format!(
+                        "must be so far above low {low} that f32 tells them apart, within \
+                         {LARGEST_END:e}, found {high}"
+                    );
+                    return Err(Error::config("SplineDomain", "high", reason));
                 }
                 let reason = format!("must be finite and above low {low}, found {high}");
                 Err(Error::config("SplineDomain", "high", reason))

@@ -4,7 +4,7 @@ use burn::config::Config;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::super::bins::{Bins, check_bins, check_floor, check_share};
+use super::super::bins::{Bins, check_bins, check_factor, check_floor, check_share};
 use super::super::domain::{Placed, SplineDomain};
 use super::RationalQuadratic;
 use crate::error::{Error, Result, expect_valid};
@@ -87,14 +87,9 @@ impl RationalQuadraticConfig {
                 check_share(NAME, "min_slope", self.min_slope)?;
                 let numbers =
                     [("logit_scale", logit_scale), ("slope_offset", slope_offset.unwrap_or(0.0))];
-                match numbers.into_iter().find(|(_, value)| !value.is_finite()) {
-                    Some((field, value)) => Err(Error::config(
-                        "KnotMap",
-                        field,
-                        format!("must be finite, found {value}"),
-                    )),
-                    None => Ok(()),
-                }
+                numbers
+                    .into_iter()
+                    .try_for_each(|(field, value)| check_factor("KnotMap", field, value))
             }
             KnotMap::SoftBound { bound } if bound > 0.0 && bound <= 20.0 => Ok(()),
             KnotMap::SoftBound { bound } => {

@@ -1,0 +1,327 @@
+//! Damaged files, and what is done for them: an `Error`, little memory, no other path.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use burn::tensor::{Device, Tensor};
+use burn_flows::bijector::AnyBijectorConfig;
+use burn_flows::interop::StateDict;
+use burn_flows::model::{RealNvp, RealNvpConfig};
+use burn_flows::train::{FitConfig, fit};
+use burn_flows::{Error, Noise, burn, store};
+use tempfile::TempDir;
+
+use crate::damage::{lying_headers, spoiled, wrong_tensors};
+use crate::memory::most_of;
+use crate::readers::{self, Loaded, READERS, Reader, resealed};
+
+/// Memory that reading may take beside what the file's own length accounts for: a small model.
+const OWN: u64 = 1 << 20;
+
+/// Memory for every byte of a file: its values as f64, masks, and copies on the way.
+const PER_BYTE: u64 = 64;
+
+/// Damaged copies of every file.
+const COPIES: usize = 400;
+
+fn model() -> RealNvp {
+    RealNvpConfig::new(2).with_layers(1).init(&Device::flex())
+}
+
+/// What `read` makes of a file: no panic, and no more memory than the file is long.
+fn judged<T>(bytes: &[u8], what: &str, read: impl FnOnce() -> T) -> T {
+    let (result, most) = most_of(|| catch_unwind(AssertUnwindSafe(read)));
+    let allowed = OWN + PER_BYTE * bytes.len() as u64;
+    assert!(most <= allowed, "{what}: {most} bytes of memory for {} of a file", bytes.len());
+    match result {
+        Ok(result) => result,
+        Err(panic) => panic!("{what}: panicked: {:?}", panic.downcast_ref::<String>()),
+    }
+}
+
+/// A folder with a whole file of every kind that this crate writes.
+fn whole_files() -> (TempDir, Vec<PathBuf>) {
+    let folder = tempfile::tempdir().unwrap();
+    let config = RealNvpConfig::new(2).with_layers(1);
+    let [safetensors, burnpack] = ["w.safetensors", "w.bpk"].map(|name| folder.path().join(name));
+    store::save(&model(), &safetensors).unwrap();
+    store::save_with_config(&model(), &config, &burnpack).unwrap();
+    let json = folder.path().join("w.json");
+    (folder, vec![safetensors, burnpack, json])
+}
+
+fn load(path: &Path) -> Result<(), Error> {
+    if path.extension().unwrap() == "json" {
+        return store::load_config::<RealNvpConfig>(path).map(drop);
+    }
+    store::load(model(), path).map(drop)
+}
+
+/// Damage that a checksum would find, behind a checksum that is right.
+#[test]
+fn damaged_weights_take_little_memory() {
+    let (_folder, files) = whole_files();
+    let mut noise = Noise::seeded(1);
+    for path in files {
+        let whole = std::fs::read(&path).unwrap();
+        for copy in 0..COPIES {
+            let Some(bytes) = resealed(&spoiled(&whole, &mut noise)) else { continue };
+            std::fs::write(&path, &bytes).unwrap();
+            let _ = judged(&bytes, &format!("{} {copy}", path.display()), || load(&path));
+        }
+    }
+}
+
+#[test]
+fn lying_headers_are_errors() {
+    let (_folder, files) = whole_files();
+    let path = &files[0];
+    let whole = std::fs::read(path).unwrap();
+    for (lie, bytes) in lying_headers(&whole) {
+        let bytes = resealed(&bytes).unwrap();
+        std::fs::write(path, &bytes).unwrap();
+        let error = judged(&bytes, &lie, || load(path)).expect_err(&lie);
+        assert!(!error.to_string().is_empty());
+    }
+}
+
+/// A depth that no stack of the machine bears.
+#[test]
+fn deep_nesting_is_an_error() {
+    let deep = r#"{"Stack":["#.repeat(100_000);
+    assert!(serde_json::from_str::<AnyBijectorConfig>(&deep).is_err());
+    let (_folder, files) = whole_files();
+    let text = std::fs::read_to_string(&files[2]).unwrap();
+    let text = text.replacen("\"layers\": 1", &format!("\"layers\": {deep}"), 1);
+    std::fs::write(&files[2], resealed(text.as_bytes()).unwrap()).unwrap();
+    assert!(matches!(load(&files[2]), Err(Error::Format { .. })));
+}
+
+/// Checkpoints hold an optimizer and a report as well.
+#[test]
+fn damaged_checkpoints_are_errors() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("checkpoint.safetensors");
+    let x = Noise::seeded(1).normal::<2>([40, 2], &Device::flex());
+    let config = FitConfig::new().with_epochs(1).with_progress(false);
+    let config = config.with_average(Some(0.9)).with_checkpoint(Some(folder.path().into()));
+    // The run is over: nothing but reading is left to do.
+    let resume = || fit(model(), x.clone(), &config).map(drop);
+    resume().unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    let mut noise = Noise::seeded(2);
+    let (mut refused, mut tried) = (0, 0);
+    let lies = lying_headers(&whole).into_iter().map(|(_, bytes)| bytes);
+    for bytes in lies.chain((0..2 * COPIES).map(|_| spoiled(&whole, &mut noise))) {
+        let Some(bytes) = resealed(&bytes) else { continue };
+        std::fs::write(&path, &bytes).unwrap();
+        tried += 1;
+        refused += usize::from(judged(&bytes, &format!("copy {tried}"), resume).is_err());
+    }
+    assert!(refused > tried / 4, "{refused} of {tried}");
+    std::fs::write(&path, whole).unwrap();
+    resume().unwrap();
+}
+
+/// The weights of a fixture, and data and context of its kind.
+struct Fixture {
+    name: String,
+    file: Vec<u8>,
+    dict: StateDict,
+    reader: Reader,
+    data: Vec<usize>,
+    context: Option<Vec<usize>>,
+}
+
+/// The fixtures that some reader takes as they are.
+fn fixtures() -> Vec<Fixture> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let mut all = Vec::new();
+    for library in ["nflows", "zuko", "normflows", "flowjax"] {
+        let mut paths: Vec<PathBuf> = std::fs::read_dir(root.join(library))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|e| e == "safetensors"))
+            .collect();
+        paths.sort();
+        for path in paths {
+            let name = format!("{library}/{}", path.file_stem().unwrap().display());
+            let file = std::fs::read(&path).unwrap();
+            let whole = StateDict::from_bytes(&file).unwrap();
+            let mut dict = StateDict::new();
+            for tensor in whole.names() {
+                let other = ["io.", "io32.", "grad.", "grad_io.", "extra."];
+                if !other.iter().any(|start| tensor.starts_with(start)) {
+                    dict.insert(tensor, whole.get(tensor).unwrap().clone());
+                }
+            }
+            let fits = |(start, reader): &&(&str, Reader)| {
+                name.starts_with(start) && reader(&dict, &Device::flex()).is_ok()
+            };
+            let Some((_, reader)) = READERS.iter().find(fits) else { continue };
+            let shape = |of: &str| whole.get(of).ok().map(|t| t.shape().to_vec());
+            let Some(data) = shape("io.x").or(shape("io.z2")) else { continue };
+            let context = shape("io.context");
+            all.push(Fixture { name, file, dict, reader: *reader, data, context });
+        }
+    }
+    all
+}
+
+/// Runs what was read, if it was: in the shapes of its fixture it may refuse, in its own words.
+fn evaluate(loaded: Loaded, fixture: &Fixture) {
+    let device = Device::flex();
+    let context = fixture.context.as_ref();
+    let context = context.map(|shape| Tensor::<2>::ones([3, shape[1]], &device) * 0.1);
+    let run = || match loaded {
+        Loaded::Rows(run) => {
+            drop(run(Tensor::ones([3, fixture.data[1]], &device) * 0.2, context.as_ref()))
+        }
+        Loaded::Images(run) => {
+            let [_, c, h, w] = fixture.data[..] else { panic!("shape: expected an image") };
+            drop(run(Tensor::ones([3, c, h, w], &device) * 0.2, context.as_ref()));
+        }
+    };
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(run)) {
+        let text = panic.downcast_ref::<String>().cloned().unwrap_or_default();
+        assert!(text.contains(": expected "), "{}: {text}", fixture.name);
+    }
+}
+
+/// One tensor missing, of another name, shape or kind, or with numbers that no weight is.
+#[test]
+fn wrong_tensors_of_other_libraries_are_errors() {
+    let (mut tried, mut refused) = (0, 0);
+    let fixtures = fixtures();
+    assert!(fixtures.len() > 60, "{}", fixtures.len());
+    for fixture in &fixtures {
+        for (wrong, dict, never) in wrong_tensors(&fixture.dict) {
+            let what = format!("{}: {wrong}", fixture.name);
+            tried += 1;
+            match judged(&fixture.file, &what, || (fixture.reader)(&dict, &Device::flex())) {
+                Err(_) => refused += 1,
+                Ok(_) if never => panic!("{what} was taken"),
+                Ok(loaded) => evaluate(loaded, fixture),
+            }
+        }
+    }
+    println!("{tried} wrong dictionaries, {refused} refused");
+    assert!(refused > tried / 2, "{refused} of {tried}");
+}
+
+#[test]
+fn damaged_files_of_other_libraries_are_errors() {
+    let mut noise = Noise::seeded(4);
+    for fixture in fixtures() {
+        let lies = lying_headers(&fixture.file).into_iter().map(|(_, bytes)| bytes);
+        for bytes in lies.chain((0..40).map(|_| spoiled(&fixture.file, &mut noise))) {
+            let Ok(dict) = judged(&bytes, &fixture.name, || StateDict::from_bytes(&bytes)) else {
+                continue;
+            };
+            let read = || (fixture.reader)(&dict, &Device::flex());
+            // Whatever is read has tensors of gradients and data in it, which no reader takes.
+            assert!(judged(&bytes, &fixture.name, read).is_err());
+        }
+    }
+}
+
+/// What the fuzz targets run, from the corpus of this test.
+#[test]
+fn fuzz_targets_run() {
+    let (folder, files) = whole_files();
+    let mut noise = Noise::seeded(5);
+    let whole: Vec<Vec<u8>> = files.iter().map(|path| std::fs::read(path).unwrap()).collect();
+    let foreign = &fixtures()[0].file;
+    for _ in 0..100 {
+        for file in &whole {
+            let bytes = spoiled(file, &mut noise);
+            readers::weights(&bytes, folder.path());
+            readers::configuration(&bytes, folder.path());
+        }
+        readers::foreign(&spoiled(foreign, &mut noise));
+    }
+}
+
+/// Reading touches the path it is given and no other: whatever lies beside it is a pipe that nobody
+/// writes to, and opening one would never end.
+#[cfg(unix)]
+#[test]
+fn no_other_path_is_read() {
+    let (folder, files) = whole_files();
+    for name in [
+        "checkpoint.safetensors",
+        "config.json",
+        "model.safetensors.index.json",
+        "w.safetensors.index.json",
+        "w.pt",
+        "w.py",
+        ".burn-flows-1-1.tmp",
+        "pytorch_model.bin",
+    ] {
+        pipe(&folder.path().join(name));
+    }
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        let all = files.iter().try_for_each(|path| load(path));
+        let dict = StateDict::load(&files[0]).map(drop);
+        // Saving sweeps the folder, and waits for no pipe either.
+        let saved = store::save(&model(), &files[0]);
+        sender.send(all.and(dict).and(saved)).unwrap();
+    });
+    receiver.recv_timeout(Duration::from_secs(20)).expect("a pipe was opened").unwrap();
+}
+
+/// A path that is no regular file is refused before it is opened.
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["w.safetensors", "w.bpk", "w.json"] {
+        let path = folder.path().join(name);
+        pipe(&path);
+        let (sender, receiver) = mpsc::channel();
+        std::thread::spawn(move || {
+            let read = [load(&path), StateDict::load(&path).map(drop)];
+            sender.send(read.map(|result| result.map_err(|e| e.to_string()))).unwrap();
+        });
+        let read = receiver.recv_timeout(Duration::from_secs(20)).expect("the pipe was opened");
+        assert!(read.iter().all(|r| r.as_ref().is_err_and(|e| e.contains("not a regular file"))));
+    }
+}
+
+#[cfg(unix)]
+#[allow(unsafe_code, reason = "the standard library makes no pipes with names")]
+fn pipe(path: &Path) {
+    use std::os::unix::ffi::OsStrExt;
+    let name = std::ffi::CString::new(path.as_os_str().as_bytes()).unwrap();
+    // SAFETY: a valid string that ends in zero.
+    assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+}
+
+/// In what loads, the one file that opens files, and nothing that starts a program.
+#[test]
+fn readers_open_files_in_one_place() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut folders = vec![root.join("store"), root.join("interop")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            if path.ends_with("store/file.rs") {
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+            for line in code {
+                let other = ["fs::", "File::", "Command", "process::", "unsafe", "env::var"];
+                let found = other.iter().find(|word| line.contains(**word));
+                assert!(found.is_none(), "{}: {line}", path.display());
+            }
+        }
+    }
+}
