@@ -26,6 +26,7 @@ pub(crate) struct AdamStep {
 
 impl AdamStep {
     /// New weights and moments; the tensors as they were where there is no kernel for them.
+    #[expect(clippy::result_large_err, reason = "both variants hold the same tensors")]
     pub(crate) fn take<const D: usize>(
         self,
         weight: Tensor<D>,

@@ -37,6 +37,7 @@ struct Trail<const D: usize> {
     noise: Noise,
 }
 
+#[allow(clippy::large_enum_variant, reason = "there is one for a layer")]
 enum Kept<const D: usize> {
     Fingerprint(Fingerprint),
     Input(Tensor<D>),
