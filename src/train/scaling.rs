@@ -29,6 +29,7 @@
 //! `ddp` averages (`ReduceOperation::Mean`), so its rate stays what it is.
 //!
 //! ```
+//! use burn_flows::burn::module::Module;
 //! use burn_flows::burn::optim::AdamWConfig;
 //! use burn_flows::burn::tensor::Device;
 //! use burn_flows::burn::train::{
