@@ -128,11 +128,11 @@ fn sixty_four_layers_take_the_memory_of_four() {
     let whole = [4, 64].map(|layers| Whole { flow: flow(layers) });
     let ordinary = |model: &Whole, x: &Tensor<2>| nll_gradients(model, x, None);
     let of = |step: &dyn Fn(&Whole, &Tensor<2>) -> (f64, GradientsParams)| {
-        [0, 1].map(|at| measured(&whole[at], 8192, step))
+        [0, 1].map(|at| measured(&whole[at], 16384, step))
     };
-    let (step, activations) = ratio("8192 rows, reversible", of(&reversible));
+    let (step, activations) = ratio("16384 rows, reversible", of(&reversible));
     assert!(step < 1.3 && activations < 1.3, "{step} {activations}");
-    let (step, _) = ratio("8192 rows, ordinary", of(&ordinary));
+    let (step, _) = ratio("16384 rows, ordinary", of(&ordinary));
     assert!(step > 10.0, "{step}");
 
     // As `fit` has it: in blocks of rows, whose gradients weigh more than their activations.

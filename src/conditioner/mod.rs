@@ -112,7 +112,7 @@ pub(crate) fn check_context(layer: &str, expected: usize, context: Option<&Tenso
 
 /// A context as constant channels behind those of an image.
 pub(crate) fn join_context(image: Tensor<4>, context: Option<&Tensor<2>>) -> Tensor<4> {
-    let Some(context) = context else { return image };
+    let Some(context) = context.filter(|context| context.dims()[1] > 0) else { return image };
     let ([batch, _, height, width], [_, planes]) = (image.dims(), context.dims());
     let wide =
         context.clone().reshape([batch, planes, 1, 1]).expand([batch, planes, height, width]);

@@ -113,10 +113,19 @@ impl<M: Module> Checkpoint<M> {
     }
 }
 
+/// Whose a checkpoint may be.
+pub(super) const OTHER_OPTIMIZER: &str =
+    "another optimizer, other settings of it or other frozen parameters";
+
+/// What is wrong with a checkpoint of another run.
+pub(super) fn foreign(owner: &str) -> String {
+    format!("belongs to {owner}; choose another folder or delete it")
+}
+
 /// The optimizer with a saved state.
 ///
-/// burn leaves out a state that it cannot put together again, and panics at one whose tensors are
-/// not whole; training would go on from less than the checkpoint. So both are looked for here.
+/// burn leaves out a state that is not of this optimizer, and panics at one whose tensors are not
+/// whole; training would go on from less than the checkpoint. So both are looked for here.
 fn restored(optimizer: ModuleOptimizer, saved: Vec<u8>) -> Result<ModuleOptimizer, String> {
     let saved = Bytes::from_bytes_vec(saved);
     let reader = Reader::from_bytes(saved.clone()).map_err(|e| e.to_string())?;
@@ -134,5 +143,5 @@ fn restored(optimizer: ModuleOptimizer, saved: Vec<u8>) -> Result<ModuleOptimize
     if found == count {
         return Ok(optimizer);
     }
-    Err(format!("the optimizer takes {found} of {count} tensors of its state"))
+    Err(foreign(OTHER_OPTIMIZER))
 }

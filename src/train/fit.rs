@@ -141,13 +141,13 @@ impl<'a, F> Run<'a, F> {
             let foreign = if state.fingerprint != fingerprint {
                 Some("another configuration or other data")
             } else if !state.optimizer.agrees(&trial) {
-                Some("another optimizer, other settings of it or other frozen parameters")
+                Some(checkpoint::OTHER_OPTIMIZER)
             } else {
                 None
             };
             if let Some(owner) = foreign {
                 let folder = config.checkpoint.as_deref().expect("loaded from it");
-                let reason = format!("belongs to {owner}; choose another folder or delete it");
+                let reason = checkpoint::foreign(owner);
                 return Err(Error::format(&checkpoint::file(folder), reason));
             }
             (0..state.report.steps).for_each(|_| drop(schedule.step()));

@@ -80,15 +80,19 @@ fn every_public_name_has_a_row() {
     let parts = [
         "Activation",
         "AnyUnivariate",
+        "Carried",
         "Dropout",
         "InvertibleMatrix",
         "MaskedLinear",
         "Mix",
+        "Place",
         "QrFactors",
+        "Recovery",
         "ResidualBlock",
         "Split",
         "SvdFactors",
         "Trace",
+        "Walk",
     ];
     let exports = [
         include_str!("../../src/bijector/mod.rs"),
