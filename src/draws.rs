@@ -14,7 +14,7 @@ thread_local! {
 }
 
 /// Makes everything that this thread draws from now on follow `noise`.
-#[cfg(any(feature = "train", test))]
+#[cfg(any(feature = "train", feature = "testing", test))]
 pub(crate) fn seed(noise: Noise) {
     SOURCE.with(|source| *source.borrow_mut() = noise);
 }

@@ -66,7 +66,8 @@
 //!
 //! # What this crate does not do yet
 //!
-//! Only the `flex` backend is tested.
+//! Fused kernels are for the `flex` backend alone; the other backends
+//! have not been run. [`cast`] says what half precision loses.
 //!
 //! # Features
 //!

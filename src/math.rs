@@ -1,7 +1,7 @@
 //! Sums over an event, stable logarithms, triangular inverses.
 
-use burn::tensor::Tensor;
 use burn::tensor::activation::log_sigmoid;
+use burn::tensor::{DType, Tensor};
 
 /// `ln(2 pi)`.
 pub(crate) const LN_2PI: f64 = 1.837_877_066_409_345_5;
@@ -9,11 +9,26 @@ pub(crate) const LN_2PI: f64 = 1.837_877_066_409_345_5;
 /// Beyond this, `softplus(x)` is `x` to the last bit of an f64 (`exp(-40) < 2^-53`).
 const SOFTPLUS_THRESHOLD: f64 = 40.0;
 
-/// Sums every axis but the first: `[batch, event..] -> [batch]`.
+/// The precision of log-determinants and log-densities of values in this one: f32 beside f16 and bf16,
+/// which have three digits or two for a sum of many terms.
+pub(crate) fn wide_dtype(dtype: DType) -> DType {
+    match dtype {
+        DType::F16 | DType::BF16 => DType::F32,
+        _ => dtype,
+    }
+}
+
+/// `x` in at least single precision.
+pub(crate) fn wide<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    let dtype = wide_dtype(x.dtype());
+    x.cast(dtype)
+}
+
+/// Sums every axis but the first, in at least single precision: `[batch, event..] -> [batch]`.
 pub(crate) fn sum_event<const D: usize>(x: Tensor<D>) -> Tensor<1> {
     let batch = x.dims()[0];
     let event = event_len(&x);
-    x.reshape([batch, event]).sum_dim(1).reshape([batch])
+    wide(x).reshape([batch, event]).sum_dim(1).reshape([batch])
 }
 
 /// The number of elements of one event.
@@ -21,14 +36,14 @@ pub(crate) fn event_len<const D: usize>(x: &Tensor<D>) -> usize {
     x.dims()[1..].iter().product()
 }
 
-/// Zeros of shape `[batch]` in the type and on the device of `x`, outside any graph.
+/// Log-determinants of zero, `[batch]`, on the device of `x`, outside any graph.
 pub(crate) fn zeros_batch<const D: usize>(x: &Tensor<D>) -> Tensor<1> {
-    Tensor::zeros([x.dims()[0]], (&x.device().without_autodiff(), x.dtype()))
+    Tensor::zeros([x.dims()[0]], (&x.device().without_autodiff(), wide_dtype(x.dtype())))
 }
 
-/// One value `[1]` repeated for every row of `x`.
+/// One value `[1]` repeated for every row of `x`, in at least single precision.
 pub(crate) fn repeat_batch<const D: usize>(value: Tensor<1>, x: &Tensor<D>) -> Tensor<1> {
-    value.expand([x.dims()[0]])
+    wide(value).expand([x.dims()[0]])
 }
 
 /// Added to the standard deviation of a first batch. Without it a constant channel divides by
@@ -206,6 +221,23 @@ mod tests {
         let x = tensor(&values, [2, 2]).autodiff().require_grad();
         let gradient = x.grad(&log_sum_exp(x.clone(), 1).sum().backward()).unwrap();
         assert_eq!(host(gradient), [0.0, 0.0, 1.0, 0.0]);
+    }
+
+    #[test]
+    fn half_precision_is_summed_in_single() {
+        // f16 holds no odd number beyond 2048, bf16 none beyond 256.
+        for dtype in [DType::F16, DType::BF16] {
+            let x = tensor(&[1.0; 3001], [1, 3001]).cast(dtype);
+            let sum = sum_event(x.clone());
+            assert_eq!((sum.dtype(), host(sum)), (DType::F32, vec![3001.0]));
+            assert_eq!(zeros_batch(&x).dtype(), DType::F32);
+            assert_eq!(
+                repeat_batch(x.clone().narrow(1, 0, 1).reshape([1]), &x).dtype(),
+                DType::F32
+            );
+            assert_eq!(wide(x).dtype(), DType::F32);
+        }
+        assert_eq!([DType::F32, DType::F64].map(wide_dtype), [DType::F32, DType::F64]);
     }
 
     #[test]

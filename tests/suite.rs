@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use burn::module::{Flag, Module, Param};
-use burn::tensor::{Device, FloatDType, Tensor};
+use burn::tensor::{DType, Device, FloatDType, Tensor};
 use burn_flows::bijector::{Bijector, Trace};
 use burn_flows::testing::{Check, Report, Suite};
 
@@ -304,6 +304,18 @@ fn a_tolerance_serves_numerical_inverses_and_no_log_det() {
     let report = |fault| Suite::new([4, 4]).with_tolerance(10.0).check(Faulty::new(fault));
     assert_eq!(report(Fault::InverseOfWrongHalf).failed(), [Check::InverseJacobian]);
     assert_eq!(report(Fault::LogDetTwice).failed(), [Check::Jacobian, Check::InverseJacobian]);
+}
+
+#[test]
+fn a_comparison_shows_what_a_precision_or_a_record_loses() {
+    let compare = |fault| Suite::new([4, 4]).compare(Faulty::new(fault), &DEVICE, DType::F32);
+    let fine = compare(Fault::Nothing);
+    assert!(fine.largest() > 1e-9 && fine.largest() < 1e-6, "{fine}");
+    assert!(fine.to_string().starts_with("Faulty on [4, 4] in F32, Device"), "{fine}");
+    let mixed = compare(Fault::OwnPrecision);
+    assert!(mixed.log_det.is_infinite() && mixed.to_string().contains("panicked"), "{mixed}");
+    let flagged = compare(Fault::Flagged);
+    assert!(flagged.log_det > 1e-2 && flagged.log_det.is_finite(), "{flagged}");
 }
 
 #[test]

@@ -15,7 +15,7 @@ use burn::tensor::{Bool, Device, Tensor};
 use super::{Bijector, Recovery, check_weights, check_width};
 use crate::error::{Result, count, expect_valid};
 use crate::kernel::{scale_and_shift, shift_and_scale_back};
-use crate::math::{channel_moments, event_len, repeat_batch};
+use crate::math::{channel_moments, event_len, repeat_batch, wide};
 use crate::param::{flag, replaced};
 
 /// Configuration of an [`ActNorm`].
@@ -114,7 +114,7 @@ impl ActNorm {
 
     fn log_det<const D: usize>(&self, x: &Tensor<D>) -> Tensor<1> {
         let pixels = event_len(x) / x.dims()[1];
-        repeat_batch(self.log_scale.val().sum() * pixels as f64, x)
+        repeat_batch(wide(self.log_scale.val()).sum() * pixels as f64, x)
     }
 
     fn check<const D: usize>(&self, x: &Tensor<D>) {

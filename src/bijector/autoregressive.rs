@@ -23,7 +23,7 @@ use crate::conditioner::{Conditioner, Made, MadeConfig};
 use crate::error::{Error, Result, expect_valid};
 use crate::math::event_len;
 use crate::param::index_tensor;
-use crate::univariate::Univariate;
+use crate::univariate::{Univariate, WideUnivariate};
 
 /// How a [`MaskedAutoregressive`] is inverted. All give the same numbers up to rounding.
 ///
@@ -224,7 +224,7 @@ impl<U: Univariate> MaskedAutoregressive<U> {
         let passes = self.conditioner.steps().into_iter().max().unwrap_or_default() + 1;
         let mut x = z.zeros_like().detach();
         for _ in 0..passes {
-            let next = self.univariate.inverse(z.clone(), self.params(x.clone(), context));
+            let next = self.univariate.wide_inverse(z.clone(), self.params(x.clone(), context));
             let before = std::mem::replace(&mut x, next);
             if let Some(tolerance) = tolerance {
                 let moved = (x.clone() - before).without_autodiff().abs().max();
@@ -257,18 +257,18 @@ impl<U: Univariate> MaskedAutoregressive<U> {
             let z = z.clone().narrow(0, places.start, count);
             if let Some(map) = self.univariate.of_elements(&order[places]) {
                 let params = params.reshape([per_feature, count, batch]).permute([2, 0, 1]);
-                return map.inverse(z.transpose(), params).transpose();
+                return map.wide_inverse(z.transpose(), params).transpose();
             }
             // One row of values: their features and their places in the batch do not matter here.
             let z = z.reshape([1, count * batch]);
             let params = params.reshape([1, per_feature, count * batch]);
-            self.univariate.inverse(z, params).reshape([count, batch])
+            self.univariate.wide_inverse(z, params).reshape([count, batch])
         });
         let log_det = with_log_det.then(|| {
             let params = Tensor::cat(all, 1).permute([2, 0, 1]);
             let own = self.univariate.of_elements(order);
             let map = own.as_ref().unwrap_or(&self.univariate);
-            map.inverse_with_log_det(z.transpose(), params).1
+            map.wide_inverse_with_log_det(z.transpose(), params).1
         });
         let mut back = vec![0; features];
         order.iter().enumerate().for_each(|(place, &feature)| back[feature] = place);
@@ -290,7 +290,7 @@ impl<const D: usize, U: Univariate> Bijector<D> for MaskedAutoregressive<U> {
         let dims = x.dims();
         let x = self.flat(x);
         let params = self.params(x.clone(), context);
-        let (z, log_det) = self.univariate.forward(x, params);
+        let (z, log_det) = self.univariate.wide_forward(x, params);
         (z.reshape(dims), log_det)
     }
 

@@ -13,7 +13,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::{Bijector, check_weights, check_width};
 use crate::error::{Error, Result, count, expect_valid};
-use crate::math::{repeat_batch, softplus, softplus_inverse};
+use crate::math::{repeat_batch, softplus, softplus_inverse, wide};
 
 /// Configuration of a [`BatchNorm`].
 ///
@@ -137,7 +137,7 @@ impl BatchNormConfig {
 
 impl BatchNorm {
     fn weight(&self) -> Tensor<1> {
-        softplus(self.weight.val()) + self.epsilon
+        softplus(wide(self.weight.val())) + self.epsilon
     }
 
     fn running(&self) -> (Tensor<1>, Tensor<1>) {
@@ -155,10 +155,11 @@ impl BatchNorm {
             batch > 1,
             "BatchNorm: expected at least 2 rows in a training batch, found {batch}"
         );
-        let batch_mean = x.clone().mean_dim(0).reshape([features]);
-        let batch_var = x.clone().var(0).reshape([features]);
+        let columns = wide(x.clone());
+        let batch_mean = columns.clone().mean_dim(0).reshape([features]);
+        let batch_var = columns.var(0).reshape([features]);
         let mix = |state: &RunningState<Tensor<1>>, old: Tensor<1>, new: &Tensor<1>| {
-            let new = new.clone().without_autodiff();
+            let new = new.clone().without_autodiff().cast(old.dtype());
             state.update(old * (1.0 - self.momentum) + new * self.momentum);
             // An update waits until it is asked for; without this every second one would be lost.
             state.value_sync();
@@ -177,18 +178,22 @@ impl Bijector<2> for BatchNorm {
     fn forward(&self, x: Tensor<2>, _context: Option<&Tensor<2>>) -> (Tensor<2>, Tensor<1>) {
         self.check(&x);
         let (mean, var) = self.statistics(&x);
-        let var = var + self.epsilon;
+        let var = wide(var) + self.epsilon;
         let weight = self.weight();
         let log_slope = weight.clone().log() - var.clone().log() / 2.0;
         let log_det = repeat_batch(log_slope.sum(), &x);
-        let scale = weight / var.sqrt();
-        ((x - mean.unsqueeze()) * scale.unsqueeze() + self.bias.val().unsqueeze(), log_det)
+        let scale = (weight / var.sqrt()).cast(x.dtype());
+        (
+            (x - mean.cast(scale.dtype()).unsqueeze()) * scale.unsqueeze()
+                + self.bias.val().unsqueeze(),
+            log_det,
+        )
     }
 
     fn inverse(&self, z: Tensor<2>, _context: Option<&Tensor<2>>) -> Tensor<2> {
         self.check(&z);
         let (mean, var) = self.running();
-        let scale = (var + self.epsilon).sqrt() / self.weight();
+        let scale = ((wide(var) + self.epsilon).sqrt() / self.weight()).cast(z.dtype());
         (z - self.bias.val().unsqueeze()) * scale.unsqueeze() + mean.unsqueeze()
     }
 
@@ -198,7 +203,7 @@ impl Bijector<2> for BatchNorm {
         context: Option<&Tensor<2>>,
     ) -> (Tensor<2>, Tensor<1>) {
         let (_, var) = self.running();
-        let log_slope = (var + self.epsilon).log() / 2.0 - self.weight().log();
+        let log_slope = (wide(var) + self.epsilon).log() / 2.0 - self.weight().log();
         let log_det = repeat_batch(log_slope.sum(), &z);
         (self.inverse(z, context), log_det)
     }

@@ -19,7 +19,7 @@ use burn::tensor::{Bool, Device, Tensor, TensorData};
 use super::{Bijector, check_weights};
 use crate::conditioner::check_context;
 use crate::error::{Result, count, expect_valid, fits, length, repeats};
-use crate::math::{from_f64, softplus};
+use crate::math::{from_f64, softplus, wide};
 use crate::noise::Noise;
 use crate::solve::{Bracket, solve};
 
@@ -174,7 +174,7 @@ impl BlockLinear {
     }
 
     fn blocks(&self, features: usize) -> Blocks {
-        let raw = self.weight.val();
+        let raw = wide(self.weight.val());
         let dims = raw.dims();
         let [a, b] = dims.map(|width| width / features);
         let device = raw.device().without_autodiff();
@@ -188,11 +188,11 @@ impl BlockLinear {
         let weight =
             raw.mask_fill(mask(|from, to| from > to), 0.0).mask_where(own.clone(), positive);
         let length = weight.clone().square().sum_dim(0).sqrt();
-        let scale = softplus(self.scale.val()).clamp_min(LEAST).unsqueeze_dim(0);
+        let scale = softplus(wide(self.scale.val())).clamp_min(LEAST).unsqueeze_dim(0);
         let weight = weight * (scale * length.recip());
         let diagonal = weight.clone().mask_fill(own.bool_not(), 0.0);
         let diagonal = diagonal.reshape([features, a, features, b]).sum_dim(2);
-        Blocks { weight, bias: self.bias.val(), diagonal: diagonal.reshape([features, a, b]) }
+        Blocks { weight, bias: wide(self.bias.val()), diagonal: diagonal.reshape([features, a, b]) }
     }
 }
 
@@ -280,7 +280,7 @@ impl BlockNeuralAutoregressive {
     fn term(&self, context: Option<&Tensor<2>>) -> Option<Tensor<2>> {
         let width = self.context.as_ref().map_or(0, |layer| layer.weight.lazy_shape()[0]);
         check_context("BlockNeuralAutoregressive", width, context);
-        Some(self.context.as_ref()?.forward(context?.clone()))
+        Some(wide(self.context.as_ref()?.forward(context?.clone())))
     }
 
     fn blocks(&self) -> Vec<Blocks> {
@@ -327,7 +327,7 @@ impl BlockNeuralAutoregressive {
 
 impl<const D: usize> Bijector<D> for BlockNeuralAutoregressive {
     fn forward(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> (Tensor<D>, Tensor<1>) {
-        let dims = x.dims();
+        let (dims, dtype) = (x.dims(), x.dtype());
         let (batch, features) = (dims[0], self.features);
         let mut h = self.flat(x);
         let term = self.term(context);
@@ -351,12 +351,12 @@ impl<const D: usize> Bijector<D> for BlockNeuralAutoregressive {
             slope = slope * largest.recip();
         }
         let log_det = (slope.log() + shift).sum_dim(0).reshape([batch]);
-        (h.reshape(dims), log_det)
+        (h.cast(dtype).reshape(dims), log_det)
     }
 
     fn inverse(&self, z: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<D> {
-        let dims = z.dims();
+        let (dims, dtype) = (z.dims(), z.dtype());
         let z = self.flat(z);
-        self.solved(z, context).reshape(dims)
+        self.solved(z, context).cast(dtype).reshape(dims)
     }
 }

@@ -16,7 +16,7 @@ use burn::tensor::{Device, Tensor};
 use super::{Bijector, Mask, Recovery, Split};
 use crate::conditioner::{Conditioner, Mlp, MlpConfig};
 use crate::error::{Result, count, expect_valid};
-use crate::univariate::Univariate;
+use crate::univariate::{Univariate, WideUnivariate};
 
 /// Configuration of a [`Coupling`] of vectors with an [`Mlp`].
 ///
@@ -148,14 +148,14 @@ impl<const D: usize, U: Univariate, N: Conditioner<D>> Bijector<D> for Coupling<
     fn forward(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> (Tensor<D>, Tensor<1>) {
         let (kept, moved) = self.split.take(x);
         let params = self.params(&kept, &moved, context);
-        let (moved, log_det) = self.univariate.forward(moved, params);
+        let (moved, log_det) = self.univariate.wide_forward(moved, params);
         (self.split.merge(kept, moved), log_det)
     }
 
     fn inverse(&self, z: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<D> {
         let (kept, moved) = self.split.take(z);
         let params = self.params(&kept, &moved, context);
-        let moved = self.univariate.inverse(moved, params);
+        let moved = self.univariate.wide_inverse(moved, params);
         self.split.merge(kept, moved)
     }
 
@@ -166,7 +166,7 @@ impl<const D: usize, U: Univariate, N: Conditioner<D>> Bijector<D> for Coupling<
     ) -> (Tensor<D>, Tensor<1>) {
         let (kept, moved) = self.split.take(z);
         let params = self.params(&kept, &moved, context);
-        let (moved, log_det) = self.univariate.inverse_with_log_det(moved, params);
+        let (moved, log_det) = self.univariate.wide_inverse_with_log_det(moved, params);
         (self.split.merge(kept, moved), log_det)
     }
 

@@ -93,6 +93,9 @@ pub use crate::walk::{Carried, Place, Recovery, Walk};
 /// trait on a burn module; `burn_flows::testing::check` then tells whether its
 /// inverse and its log-determinant are right.
 ///
+/// Values keep their precision. So does a log-determinant, but beside values of f16 or bf16 it is f32:
+/// see [`cast`](crate::cast).
+///
 /// # Panics
 ///
 /// Every method panics if a tensor's shape, or the context, does not fit the layer; the message

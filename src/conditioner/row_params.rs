@@ -4,7 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
 use super::{Conditioner, Mlp, MlpConfig, check_context};
-use crate::math::from_f64;
+use crate::math::{from_f64, wide};
 
 /// `P` numbers, to which a network adds a function of the context.
 ///
@@ -38,13 +38,13 @@ impl RowParams {
         Self { free, network: Some(network), context }
     }
 
-    /// `[1, P]`, or `[batch, P]` with a context.
+    /// `[1, P]`, or `[batch, P]` with a context, in at least single precision.
     pub(crate) fn rows(&self, layer: &str, context: Option<&Tensor<2>>) -> Tensor<2> {
         check_context(layer, self.context, context);
         let free = self.free.val().unsqueeze_dim(0);
         match (&self.network, context) {
-            (Some(network), Some(context)) => free + network.forward(context.clone(), None),
-            _ => free,
+            (Some(network), Some(context)) => wide(free + network.forward(context.clone(), None)),
+            _ => wide(free),
         }
     }
 

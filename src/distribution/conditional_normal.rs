@@ -13,7 +13,7 @@ use burn::tensor::{Device, Tensor};
 use super::{Distribution, batch_shape, check_event};
 use crate::conditioner::{Conditioner, Mlp, MlpConfig, check_context};
 use crate::error::{Result, count, expect_valid, fits};
-use crate::math::{LN_2PI, event_len, known_context, sum_event};
+use crate::math::{LN_2PI, event_len, known_context, sum_event, wide};
 use crate::noise::Noise;
 use crate::univariate::ScaleMap;
 
@@ -132,6 +132,7 @@ impl<const D: usize> Distribution<D> for ConditionalNormal<D> {
     fn log_prob(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<1> {
         check_event("ConditionalNormal", &self.event, &x);
         let (mean, log_scale) = self.mean_and_log_scale(x.dims()[0], context);
+        let (x, mean, log_scale) = (wide(x), wide(mean), wide(log_scale));
         let constant = event_len(&x) as f64 * LN_2PI;
         let standard = (x - mean) * log_scale.clone().neg().exp();
         let log_prob = (sum_event(standard.square()) + constant) * -0.5 - sum_event(log_scale);

@@ -13,7 +13,7 @@ use burn::tensor::{Bool, Device, Tensor, TensorData};
 
 use super::{Distribution, check_event, drawn_by_weight, finite};
 use crate::error::{Result, count, expect_valid, fits};
-use crate::math::{LN_2PI, log_sum_exp};
+use crate::math::{LN_2PI, log_sum_exp, wide};
 use crate::noise::Noise;
 use crate::param::{flag, index_tensor, replaced};
 
@@ -185,11 +185,11 @@ impl Distribution<2> for GaussianMixture {
         let [components, features] = self.shape();
         check_event("GaussianMixture", &[features], &x);
         let batch = x.dims()[0];
-        let log_scale = self.log_scale.val();
-        let difference = x.unsqueeze_dim::<3>(1) - self.mean.val().unsqueeze_dim(0);
+        let log_scale = wide(self.log_scale.val());
+        let difference = wide(x).unsqueeze_dim::<3>(1) - wide(self.mean.val()).unsqueeze_dim(0);
         let standard = difference * log_scale.clone().neg().exp().unsqueeze_dim(0);
         let squares = standard.square().sum_dim(2).reshape([batch, components]);
-        let log_weight = log_softmax(self.logits.val(), 0).unsqueeze_dim::<2>(0);
+        let log_weight = log_softmax(wide(self.logits.val()), 0).unsqueeze_dim::<2>(0);
         let log_volume = log_scale.sum_dim(1).reshape([1, components]);
         let terms = squares * -0.5 + (log_weight - log_volume);
         log_sum_exp(terms, 1).reshape([batch]) - 0.5 * LN_2PI * features as f64

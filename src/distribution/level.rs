@@ -15,7 +15,7 @@ use burn::tensor::{Device, Tensor};
 use super::{Distribution, StandardNormal};
 use crate::conditioner::check_context;
 use crate::error::{Result, count, expect_valid, fits};
-use crate::math::{LN_2PI, event_len, sum_event};
+use crate::math::{LN_2PI, event_len, sum_event, wide};
 use crate::univariate::ScaleMap;
 
 /// The density of a part of a multi-scale latent.
@@ -202,6 +202,7 @@ impl LevelBase for ChannelPrior {
         context: Option<&Tensor<2>>,
     ) -> Tensor<1> {
         let (mean, log_scale) = self.mean_and_log_scale(z.dims(), kept, context);
+        let (z, mean, log_scale) = (wide(z), wide(mean), wide(log_scale));
         let constant = event_len(&z) as f64 * LN_2PI;
         let standard = (z.clone() - mean) * log_scale.clone().neg().exp();
         let shape = z.dims();

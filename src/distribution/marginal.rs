@@ -11,7 +11,7 @@ use burn::tensor::{Device, Int, Tensor};
 
 use super::{Distribution, drawn_by_weight, finite};
 use crate::error::{Result, count};
-use crate::math::log_sum_exp;
+use crate::math::{log_sum_exp, wide};
 use crate::noise::Noise;
 use crate::param::index_tensor;
 use crate::trace::{Trace, part_path};
@@ -117,7 +117,7 @@ impl<const D: usize, P: Distribution<D>> Distribution<D> for Marginal<P> {
             self.conditional.log_prob(x.clone(), Some(&context)).reshape([batch, 1])
         };
         let terms = Tensor::cat((0..contexts.dims()[0]).map(term).collect(), 1);
-        log_sum_exp(terms + self.log_weights.val().unsqueeze_dim(0), 1).reshape([batch])
+        log_sum_exp(terms + wide(self.log_weights.val()).unsqueeze_dim(0), 1).reshape([batch])
     }
 
     fn sample(

@@ -7,6 +7,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::{Distribution, batch_shape, check_event};
 use crate::kernel::normal_log_prob;
+use crate::math::wide;
 use crate::noise::Noise;
 
 /// Independent standard normals, the usual base of a flow.
@@ -47,7 +48,7 @@ impl<const D: usize> StandardNormal<D> {
 impl<const D: usize> Distribution<D> for StandardNormal<D> {
     fn log_prob(&self, x: Tensor<D>, _context: Option<&Tensor<2>>) -> Tensor<1> {
         check_event("StandardNormal", &self.event, &x);
-        normal_log_prob(x)
+        normal_log_prob(wide(x))
     }
 
     fn sample(

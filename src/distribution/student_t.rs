@@ -13,7 +13,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::{Distribution, batch_shape, check_event, check_location_and_scale};
 use crate::error::{Error, Result, count, expect_valid, fits};
-use crate::math::{event_len, repeat_batch, sum_event};
+use crate::math::{event_len, repeat_batch, sum_event, wide};
 use crate::noise::Noise;
 
 /// From here on the series of the ratio of two gamma functions is exact to the last bit, and the
@@ -174,9 +174,9 @@ impl<const D: usize> Distribution<D> for StudentT<D> {
     fn log_prob(&self, x: Tensor<D>, _context: Option<&Tensor<2>>) -> Tensor<1> {
         check_event("StudentT", &self.event()[1..], &x);
         let v = self.degrees_of_freedom;
-        let log_scale = self.log_scale.val();
+        let (x, log_scale) = (wide(x), wide(self.log_scale.val()));
         let constant = event_len(&x) as f64 * log_peak(v);
-        let standard = (x.clone() - self.location.val()) * log_scale.clone().neg().exp();
+        let standard = (x.clone() - wide(self.location.val())) * log_scale.clone().neg().exp();
         let tails = sum_event(log1p_square(standard / v.sqrt()));
         tails * (-0.5 * (v + 1.0)) + constant - repeat_batch(log_scale.sum(), &x)
     }

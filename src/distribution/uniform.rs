@@ -7,7 +7,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::{Distribution, batch_shape, check_event, on_support};
 use crate::error::{Error, Result};
-use crate::math::sum_event;
+use crate::math::{sum_event, wide};
 use crate::noise::Noise;
 
 /// Independent uniforms with fixed ends per element, both ends included.
@@ -108,8 +108,8 @@ impl<const D: usize> Distribution<D> for Uniform<D> {
         let shape = x.dims();
         let below = x.clone().lower(self.low.val().expand(shape));
         let above = x.clone().greater(self.high.val().expand(shape));
-        let log_density = self.width().log().neg().expand(shape);
-        sum_event(on_support(x, below.bool_or(above), log_density))
+        let log_density = wide(self.width()).log().neg().expand(shape);
+        sum_event(on_support(wide(x), below.bool_or(above), log_density))
     }
 
     fn sample(

@@ -362,7 +362,7 @@ fn all_finite<const D: usize>(x: &Tensor<D>) -> bool {
 }
 
 /// The precision of a module's first float parameter.
-fn float_dtype<M: Module + ModuleDisplay>(module: &M) -> Option<DType> {
+pub(crate) fn float_dtype<M: Module + ModuleDisplay>(module: &M) -> Option<DType> {
     struct First(Option<DType>);
     impl ModuleVisitor for First {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {

@@ -36,6 +36,8 @@
 //! 8 elements per event find what larger ones find, and the Jacobian costs one backward pass per
 //! element.
 //!
+//! [`Suite::compare`] is for another backend or precision: it measures how far the same layer is from f64 there.
+//!
 //! # Precision
 //!
 //! The layer's own, or the device's default. Prefer f64, one line before the first tensor of the
@@ -52,6 +54,7 @@
 //! | record, triangle | 0 | 0 |
 
 mod certify;
+mod compare;
 mod conduct;
 mod draw;
 mod extremes;
@@ -65,6 +68,7 @@ mod run;
 mod subject;
 
 pub use certify::{Certificate, LayerCertificate, certify, certify_given};
+pub use compare::Comparison;
 pub use params::moved;
 pub use report::{Check, Finding, Report};
 

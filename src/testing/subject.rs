@@ -3,7 +3,7 @@
 
 use burn::module::ParamId;
 use burn::store::{ModuleRecord, RecordError};
-use burn::tensor::{DType, Gradients, Tensor};
+use burn::tensor::{DType, Device, Gradients, Tensor};
 
 use super::params::{Seen, scrambled, stepped, walk};
 use crate::bijector::{Bijector, Trace};
@@ -41,6 +41,8 @@ pub(super) trait Subject<const D: usize> {
     fn cast(&self, dtype: DType) -> Layer<D>;
     /// In evaluation state, its record saved and loaded over other numbers.
     fn reloaded(&self) -> Result<Layer<D>, RecordError>;
+    /// In evaluation state, its record saved here and loaded on a device over other numbers.
+    fn sent(&self, device: &Device) -> Result<Layer<D>, RecordError>;
 }
 
 /// A layer whose type is forgotten.
@@ -49,6 +51,15 @@ pub(super) type Layer<const D: usize> = Box<dyn Subject<D>>;
 /// Forgets a layer's type.
 pub(super) fn forget<const D: usize, B: Bijector<D> + 'static>(layer: B) -> Layer<D> {
     Box::new(Known(layer))
+}
+
+/// `other` with the record of `layer`.
+fn reloaded<const D: usize, B: Bijector<D> + 'static>(
+    layer: &B,
+    other: B,
+) -> Result<Layer<D>, RecordError> {
+    let bytes = layer.valid().into_record().into_bytes()?;
+    Ok(forget(other.try_load_record(ModuleRecord::from_bytes(bytes)?)?))
 }
 
 struct Known<B>(B);
@@ -114,8 +125,10 @@ impl<const D: usize, B: Bijector<D> + 'static> Subject<D> for Known<B> {
     }
 
     fn reloaded(&self) -> Result<Layer<D>, RecordError> {
-        let bytes = self.0.valid().into_record().into_bytes()?;
-        let loaded = scrambled(&self.0).try_load_record(ModuleRecord::from_bytes(bytes)?)?;
-        Ok(forget(loaded))
+        reloaded(&self.0, scrambled(&self.0))
+    }
+
+    fn sent(&self, device: &Device) -> Result<Layer<D>, RecordError> {
+        reloaded(&self.0, scrambled(&self.0.valid().to_device(device)))
     }
 }

@@ -1,10 +1,13 @@
 //! The optimizer of every loop of this module.
 
+use burn::module::{Module, ModuleDisplay};
 use burn::optim::{
     AdamW, AdamWConfig, AdamWState, AdaptiveMomentumState, LearningRate, ModuleOptimizer, Optimizer,
 };
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 
+use crate::error::{Error, Result};
+use crate::flow::float_dtype;
 use crate::kernel::AdamStep;
 
 /// Adam with decoupled weight decay, as burn's `AdamW`, and with its records; on the CPU backend
@@ -32,6 +35,16 @@ pub fn adamw(weight_decay: f64) -> ModuleOptimizer {
 }
 
 const EPSILON: f32 = 1e-8;
+
+/// An error for weights that Adam cannot train.
+pub(super) fn check_precision<M: Module + ModuleDisplay>(model: &M) -> Result<()> {
+    if float_dtype(model) != Some(DType::F16) {
+        return Ok(());
+    }
+    let reason = "has weights of f16, in which the second moments of Adam are zero: train it in f32 or \
+                  bf16, and cast it then";
+    Err(Error::config("fit", "flow", reason.to_string()))
+}
 
 /// burn's defaults, in its precision.
 const BETAS: [f32; 2] = [0.9, 0.999];

@@ -7,7 +7,7 @@ use burn::module::Module;
 use burn::optim::ModuleOptimizer;
 use burn::tensor::Device;
 
-use super::adam::adamw;
+use super::adam::{adamw, check_precision};
 use super::checkpoint::{self, Checkpoint, State};
 use super::progress::Progress;
 use super::trial::Trial;
@@ -28,8 +28,8 @@ use crate::noise::Noise;
 ///
 /// # Errors
 ///
-/// If the configuration is impossible, the data cannot have a density ([`FitData::check`]), a
-/// checkpoint cannot be written, or belongs to another configuration, other data or another
+/// If the configuration is impossible, the flow has weights of f16, the data cannot have a density
+/// ([`FitData::check`]), a checkpoint cannot be written, or belongs to another configuration, other data or another
 /// optimizer; if more than `max_skipped` steps in a row were not finite: then the checkpoint holds
 /// the last good weights, and the error names the layer.
 ///
@@ -51,6 +51,7 @@ pub fn fit<F: Distribution<D>, const D: usize>(
     data: impl Into<FitData<D>>,
     config: &FitConfig,
 ) -> Result<(F, Report)> {
+    check_precision(&flow)?;
     fit_with(flow, data, config, adamw(config.weight_decay))
 }
 

@@ -9,6 +9,7 @@ use burn::tensor::{ElementConversion, Tensor};
 
 use crate::distribution::Distribution;
 use crate::draws;
+use crate::math::wide;
 use crate::noise::Noise;
 use crate::parallel::{Rows, each, gradient_blocks, workers};
 
@@ -165,7 +166,7 @@ pub(super) fn global_norm<M: Module>(module: &M, grads: &GradientsParams) -> f64
     impl ModuleVisitor for Squares<'_> {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
             if let Some(grad) = self.grads.get::<D>(param.id) {
-                self.sum += grad.square().sum().into_scalar::<f64>().elem::<f64>();
+                self.sum += wide(grad).square().sum().into_scalar::<f64>().elem::<f64>();
             }
         }
     }

@@ -15,7 +15,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::adam::adamw;
+use super::adam::{adamw, check_precision};
 use super::config::within;
 use super::fit::seed_draws;
 use super::log_z::{LogZ, checked, log_z};
@@ -222,6 +222,7 @@ where
     P: Distribution<D>,
 {
     config.validate()?;
+    check_precision(&flow)?;
     let started = Instant::now();
     let mut schedule =
         config.schedule.init("ReverseKlConfig", config.learning_rate, config.steps)?;

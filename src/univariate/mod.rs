@@ -61,6 +61,8 @@ pub use unconstrained::{UnconstrainedMonotonic, UnconstrainedMonotonicConfig};
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;
 
+use crate::math::wide;
+
 /// A strictly monotone map of scalars with given parameters.
 ///
 /// Values are `[batch, n]`; parameters are `[batch, P, n]`: parameter `p` of element `i` stands at
@@ -69,6 +71,9 @@ use burn::tensor::Tensor;
 /// parameter of neighbouring elements is contiguous.
 ///
 /// Raw parameters of zero mean the identity, or a map close to it; every map says which.
+///
+/// Values of f16 or bf16 come as f32, as do their parameters, and the layer rounds what the map gives:
+/// a map never has to compute in less than f32.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -112,6 +117,32 @@ pub trait Univariate: Module + ModuleDisplay + Sync {
         None
     }
 }
+
+/// A scalar map as layers call it: in at least single precision. Values and parameters of f16 and bf16
+/// become f32, and values return to what they were; a log-det stays.
+pub(crate) trait WideUnivariate: Univariate {
+    /// [`Univariate::forward`].
+    fn wide_forward(&self, x: Tensor<2>, params: Tensor<3>) -> (Tensor<2>, Tensor<1>) {
+        let dtype = x.dtype();
+        let (z, log_det) = self.forward(wide(x), wide(params));
+        (z.cast(dtype), log_det)
+    }
+
+    /// [`Univariate::inverse`].
+    fn wide_inverse(&self, z: Tensor<2>, params: Tensor<3>) -> Tensor<2> {
+        let dtype = z.dtype();
+        self.inverse(wide(z), wide(params)).cast(dtype)
+    }
+
+    /// [`Univariate::inverse_with_log_det`].
+    fn wide_inverse_with_log_det(&self, z: Tensor<2>, params: Tensor<3>) -> (Tensor<2>, Tensor<1>) {
+        let dtype = z.dtype();
+        let (x, log_det) = self.inverse_with_log_det(wide(z), wide(params));
+        (x.cast(dtype), log_det)
+    }
+}
+
+impl<U: Univariate> WideUnivariate for U {}
 
 /// Takes parameter `index` of every element: `[batch, P, n] -> [batch, n]`.
 pub(crate) fn param(params: &Tensor<3>, index: usize) -> Tensor<2> {

@@ -5,6 +5,7 @@ use burn::nn::Initializer;
 use burn::tensor::{Device, Tensor};
 
 use crate::error::{Result, count, fits};
+use crate::math::wide;
 use crate::param::{index_tensor, replaced};
 
 /// Says which field leads to layers that no memory holds: networks for `elements` elements (0: one
@@ -49,12 +50,13 @@ impl Stacked {
         widths.windows(2).map(|pair| Self::new(stack, pair[0], pair[1], device)).collect()
     }
 
+    /// In at least single precision, as scalar maps are.
     pub fn weight(&self) -> Tensor<3> {
-        self.weight.val()
+        wide(self.weight.val())
     }
 
     pub fn bias(&self) -> Tensor<3> {
-        self.bias.val()
+        wide(self.bias.val())
     }
 
     /// `S`, inputs and outputs.

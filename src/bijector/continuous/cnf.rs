@@ -29,7 +29,7 @@ use crate::bijector::Bijector;
 use crate::bijector::residual::flat;
 use crate::conditioner::{check_context, linear};
 use crate::error::{Result, chain, count, expect_valid};
-use crate::math::from_f64;
+use crate::math::{from_f64, wide};
 
 /// The share of the log-determinant's error that decides a step: ten times the error of `x` is
 /// allowed. The trace is less smooth than the velocity, and would halve the steps.
@@ -205,21 +205,21 @@ impl Cnf {
     }
 
     fn field(&self, context: Option<&Tensor<2>>) -> Field {
-        let first = self.layers[0].weight.val();
+        let first = wide(self.layers[0].weight.val());
         let (times, features) = (2 * self.frequencies.lazy_shape()[0], self.width());
         let width = first.dims()[0] - times - features;
         check_context("Cnf", width, context);
         let part = |from: usize, count: usize| first.clone().narrow(0, from, count);
-        let bias = |layer: &Linear| layer.bias.as_ref().map(Param::val);
+        let bias = |layer: &Linear| layer.bias.as_ref().map(|bias| wide(bias.val()));
         Field {
             of_time: part(0, times),
             of_x: part(times, features),
             term: context
                 .filter(|_| width > 0)
-                .map(|c| c.clone().matmul(part(times + features, width))),
+                .map(|c| wide(c.clone()).matmul(part(times + features, width))),
             first_bias: bias(&self.layers[0]),
-            rest: self.layers[1..].iter().map(|l| (l.weight.val(), bias(l))).collect(),
-            frequencies: self.frequencies.val().unsqueeze_dim(0),
+            rest: self.layers[1..].iter().map(|l| (wide(l.weight.val()), bias(l))).collect(),
+            frequencies: wide(self.frequencies.val()).unsqueeze_dim(0),
             activation: self.activation,
         }
     }
@@ -273,16 +273,16 @@ const BACK: [f64; 2] = [1.0, 0.0];
 
 impl<const D: usize> Bijector<D> for Cnf {
     fn forward(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> (Tensor<D>, Tensor<1>) {
-        let dims = x.dims();
+        let (dims, dtype) = (x.dims(), x.dtype());
         let x = flat("Cnf", self.width(), x);
         let (z, log_det) = self.moved(x, context, AHEAD, true);
-        (z.reshape(dims), log_det.expect("asked for"))
+        (z.cast(dtype).reshape(dims), log_det.expect("asked for"))
     }
 
     fn inverse(&self, z: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<D> {
-        let dims = z.dims();
+        let (dims, dtype) = (z.dims(), z.dtype());
         let z = flat("Cnf", self.width(), z);
-        self.moved(z, context, BACK, false).0.reshape(dims)
+        self.moved(z, context, BACK, false).0.cast(dtype).reshape(dims)
     }
 
     fn inverse_with_log_det(
@@ -290,9 +290,9 @@ impl<const D: usize> Bijector<D> for Cnf {
         z: Tensor<D>,
         context: Option<&Tensor<2>>,
     ) -> (Tensor<D>, Tensor<1>) {
-        let dims = z.dims();
+        let (dims, dtype) = (z.dims(), z.dtype());
         let z = flat("Cnf", self.width(), z);
         let (x, log_det) = self.moved(z, context, BACK, true);
-        (x.reshape(dims), log_det.expect("asked for"))
+        (x.cast(dtype).reshape(dims), log_det.expect("asked for"))
     }
 }

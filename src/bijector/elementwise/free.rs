@@ -13,7 +13,7 @@ use crate::bijector::{Bijector, Recovery};
 use crate::conditioner::{Conditioner, Mlp, MlpConfig, check_context};
 use crate::error::{expect_valid, fits};
 use crate::math::event_len;
-use crate::univariate::Univariate;
+use crate::univariate::{Univariate, WideUnivariate};
 
 /// A univariate map of every element, with parameters of its own, started at zero: the identity, or a map
 /// close to it.
@@ -140,14 +140,14 @@ impl<const D: usize, U: Univariate> Bijector<D> for Elementwise<U> {
     fn forward(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> (Tensor<D>, Tensor<1>) {
         let dims = x.dims();
         let (x, params) = self.spread(x, context);
-        let (z, log_det) = self.univariate.forward(x, params);
+        let (z, log_det) = self.univariate.wide_forward(x, params);
         (z.reshape(dims), log_det)
     }
 
     fn inverse(&self, z: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<D> {
         let dims = z.dims();
         let (z, params) = self.spread(z, context);
-        self.univariate.inverse(z, params).reshape(dims)
+        self.univariate.wide_inverse(z, params).reshape(dims)
     }
 
     fn inverse_with_log_det(
@@ -157,7 +157,7 @@ impl<const D: usize, U: Univariate> Bijector<D> for Elementwise<U> {
     ) -> (Tensor<D>, Tensor<1>) {
         let dims = z.dims();
         let (z, params) = self.spread(z, context);
-        let (x, log_det) = self.univariate.inverse_with_log_det(z, params);
+        let (x, log_det) = self.univariate.wide_inverse_with_log_det(z, params);
         (x.reshape(dims), log_det)
     }
 

@@ -54,16 +54,17 @@ macro_rules! pointwise_bijector {
                 x: burn::tensor::Tensor<D>,
                 _context: Option<&burn::tensor::Tensor<2>>,
             ) -> (burn::tensor::Tensor<D>, burn::tensor::Tensor<1>) {
+                let (dtype, x) = (x.dtype(), $crate::math::wide(x));
                 let (z, log_slope) = $crate::bijector::elementwise::Pointwise::apply(self, x);
-                (z, $crate::math::sum_event(log_slope))
+                (z.cast(dtype), $crate::math::sum_event(log_slope))
             }
 
             fn inverse(
                 &self,
                 z: burn::tensor::Tensor<D>,
-                _context: Option<&burn::tensor::Tensor<2>>,
+                context: Option<&burn::tensor::Tensor<2>>,
             ) -> burn::tensor::Tensor<D> {
-                $crate::bijector::elementwise::Pointwise::unapply(self, z).0
+                $crate::bijector::Bijector::inverse_with_log_det(self, z, context).0
             }
 
             fn inverse_with_log_det(
@@ -71,8 +72,9 @@ macro_rules! pointwise_bijector {
                 z: burn::tensor::Tensor<D>,
                 _context: Option<&burn::tensor::Tensor<2>>,
             ) -> (burn::tensor::Tensor<D>, burn::tensor::Tensor<1>) {
+                let (dtype, z) = (z.dtype(), $crate::math::wide(z));
                 let (x, log_slope) = $crate::bijector::elementwise::Pointwise::unapply(self, z);
-                (x, $crate::math::sum_event(log_slope))
+                (x.cast(dtype), $crate::math::sum_event(log_slope))
             }
 
             fn recovery(&self) -> $crate::bijector::Recovery {

@@ -9,7 +9,7 @@ use burn::tensor::{Device, Tensor};
 
 use crate::bijector::{Bijector, Recovery};
 use crate::error::{Error, Result};
-use crate::math::repeat_batch;
+use crate::math::{repeat_batch, wide};
 
 /// Zero mean and unit variance for every element of an event; saved with the model, never trained.
 ///
@@ -112,7 +112,7 @@ impl<const D: usize> Standardize<D> {
 impl<const D: usize> Bijector<D> for Standardize<D> {
     fn forward(&self, x: Tensor<D>, _context: Option<&Tensor<2>>) -> (Tensor<D>, Tensor<1>) {
         self.check(&x);
-        let log_det = repeat_batch(self.std.val().log().sum().neg(), &x);
+        let log_det = repeat_batch(wide(self.std.val()).log().sum().neg(), &x);
         ((x - self.mean.val()) / self.std.val(), log_det)
     }
 

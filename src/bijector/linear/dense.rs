@@ -15,7 +15,7 @@ use super::elimination::{Elimination, norm, rotation};
 use super::{InvertibleMatrix, LinearMap};
 use crate::bijector::check_weights;
 use crate::error::{Error, Result, count, expect_valid, fits};
-use crate::math::from_f64;
+use crate::math::{from_f64, wide};
 
 /// Configuration of a [`DenseLinear`].
 ///
@@ -123,11 +123,11 @@ impl InvertibleMatrix for DenseMatrix {
     }
 
     fn matrix(&self) -> Tensor<2> {
-        self.entries.val()
+        wide(self.entries.val())
     }
 
     fn inverse_matrix(&self) -> Tensor<2> {
-        let (entries, size) = (self.entries.val(), self.size());
+        let (entries, size) = (wide(self.entries.val()), self.size());
         match Elimination::of(rows(&entries.to_data())).inverse() {
             Some(inverse) => {
                 let inverse = beside(inverse.concat(), [size, size], &entries);
@@ -139,7 +139,7 @@ impl InvertibleMatrix for DenseMatrix {
     }
 
     fn log_abs_det(&self) -> Tensor<1> {
-        let (entries, size) = (self.entries.val(), self.size());
+        let (entries, size) = (wide(self.entries.val()), self.size());
         let elimination = Elimination::of(rows(&entries.to_data()));
         let value = beside(vec![elimination.log_abs_det()], [1], &entries);
         // Only a gradient needs the inverse.

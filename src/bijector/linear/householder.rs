@@ -14,7 +14,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::{InvertibleMatrix, LinearMap};
 use crate::error::{Result, count, expect_valid, fits, repeats};
-use crate::math::from_f64;
+use crate::math::{from_f64, wide};
 use crate::noise::Noise;
 
 /// Configuration of a [`Householder`].
@@ -81,7 +81,7 @@ impl InvertibleMatrix for Reflections {
     }
 
     fn matrix(&self) -> Tensor<2> {
-        let vectors = self.vectors.val();
+        let vectors = wide(self.vectors.val());
         let squares = vectors.clone().square().sum_dim(1);
         let none = squares.clone().equal_elem(0.0);
         let scaled = vectors.clone() * 2.0 / squares.mask_fill(none, 1.0);
@@ -97,7 +97,7 @@ impl InvertibleMatrix for Reflections {
     }
 
     fn log_abs_det(&self) -> Tensor<1> {
-        let vectors = self.vectors.val();
+        let vectors = wide(self.vectors.val());
         Tensor::zeros([1], (&vectors.device().without_autodiff(), vectors.dtype()))
     }
 }

@@ -18,7 +18,7 @@ use super::{InvertibleMatrix, LinearMap, Permutation};
 use crate::bijector::{Bijector, check_weights};
 use crate::error::{Result, count, expect_valid, fits};
 use crate::kernel::{invert_lower, invert_upper};
-use crate::math::{from_f64, softplus, softplus_inverse};
+use crate::math::{from_f64, softplus, softplus_inverse, wide};
 
 /// The least diagonal entry. Without it training can make the map singular. Value from nflows.
 const DIAGONAL_FLOOR: f64 = 1e-3;
@@ -165,9 +165,9 @@ impl LuFactors {
 
     /// The diagonal of U and the logarithm of its absolute.
     fn diagonal(&self) -> (Tensor<1>, Tensor<1>) {
-        let raw = self.diagonal.val();
+        let raw = wide(self.diagonal.val());
         match &self.sign {
-            Some(sign) => (raw.clone().exp() * sign.val(), raw),
+            Some(sign) => (raw.clone().exp() * wide(sign.val()), raw),
             None => {
                 let diagonal = floored(raw);
                 (diagonal.clone(), diagonal.log())
@@ -176,7 +176,7 @@ impl LuFactors {
     }
 
     fn triangles(&self) -> (Tensor<2>, Tensor<2>) {
-        let factors = self.factors.val();
+        let factors = wide(self.factors.val());
         let eye = identity(self.size(), &factors);
         let lower = factors.clone().tril(-1) + eye.clone();
         let upper = factors.triu(1) + eye * self.diagonal().0.unsqueeze();

@@ -53,7 +53,7 @@ pub trait InvertibleMatrix: Module + ModuleDisplay + Sync {
     /// Rows and columns.
     fn size(&self) -> usize;
 
-    /// `W`, `[size, size]`.
+    /// `W`, `[size, size]`; the layer rounds it to the precision of its values.
     fn matrix(&self) -> Tensor<2>;
 
     /// `W^-1`, `[size, size]`.
@@ -185,7 +185,7 @@ impl<const D: usize, M: InvertibleMatrix> Bijector<D> for LinearMap<M> {
     fn forward(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> (Tensor<D>, Tensor<1>) {
         self.check(&x);
         let log_det = self.log_det(&x);
-        let z = mixed(self.matrix.matrix(), x);
+        let z = mixed(self.matrix.matrix().cast(x.dtype()), x);
         let z = match self.shift(context) {
             Some(shift) => z + shift,
             None => z,
@@ -199,7 +199,7 @@ impl<const D: usize, M: InvertibleMatrix> Bijector<D> for LinearMap<M> {
             Some(shift) => z - shift,
             None => z,
         };
-        mixed(self.matrix.inverse_matrix(), z)
+        mixed(self.matrix.inverse_matrix().cast(z.dtype()), z)
     }
 
     fn log_det_jacobian(&self, x: Tensor<D>, _context: Option<&Tensor<2>>) -> Tensor<1> {

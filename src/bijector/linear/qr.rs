@@ -17,6 +17,7 @@ use super::{InvertibleMatrix, LinearMap, Reflections};
 use crate::bijector::check_weights;
 use crate::error::{Result, count, expect_valid, fits, repeats};
 use crate::kernel::invert_upper;
+use crate::math::wide;
 use crate::noise::Noise;
 
 /// Configuration of a [`QrLinear`].
@@ -80,9 +81,9 @@ impl QrFactors {
     }
 
     fn triangle(&self) -> Tensor<2> {
-        let upper = self.upper.val();
+        let upper = wide(self.upper.val());
         let eye = identity(self.size(), &upper);
-        upper.triu(1) + eye * self.log_diagonal.val().exp().unsqueeze()
+        upper.triu(1) + eye * wide(self.log_diagonal.val()).exp().unsqueeze()
     }
 }
 
@@ -102,7 +103,7 @@ impl InvertibleMatrix for QrFactors {
     }
 
     fn log_abs_det(&self) -> Tensor<1> {
-        self.log_diagonal.val().sum()
+        wide(self.log_diagonal.val()).sum()
     }
 }
 

@@ -15,7 +15,7 @@ use burn::tensor::{Device, Tensor};
 use super::householder::identity;
 use super::{InvertibleMatrix, LinearMap};
 use crate::error::{Result, count, expect_valid, fits};
-use crate::math::from_f64;
+use crate::math::{from_f64, wide};
 use crate::noise::Noise;
 
 /// The norm below which a power series of [`TERMS`] terms has no error in f64: `2^-17 / 17!`.
@@ -94,7 +94,7 @@ impl InvertibleMatrix for RotationMatrix {
     }
 
     fn matrix(&self) -> Tensor<2> {
-        let a = self.generator.val();
+        let a = wide(self.generator.val());
         exponential(a.clone() - a.transpose())
     }
 
@@ -103,7 +103,7 @@ impl InvertibleMatrix for RotationMatrix {
     }
 
     fn log_abs_det(&self) -> Tensor<1> {
-        let a = self.generator.val();
+        let a = wide(self.generator.val());
         Tensor::zeros([1], (&a.device().without_autodiff(), a.dtype()))
     }
 }

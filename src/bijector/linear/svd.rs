@@ -16,6 +16,7 @@ use super::lu::{floored, one_before_floor};
 use super::{InvertibleMatrix, LinearMap, Reflections};
 use crate::bijector::check_weights;
 use crate::error::{Result, count, expect_valid, fits, repeats};
+use crate::math::wide;
 use crate::noise::Noise;
 
 /// Configuration of an [`SvdLinear`].
@@ -84,7 +85,7 @@ impl SvdFactors {
 
     /// The singular values.
     fn values(&self) -> Tensor<1> {
-        floored(self.diagonal.val())
+        floored(wide(self.diagonal.val()))
     }
 }
 

@@ -18,7 +18,7 @@ use super::{InvertibleMatrix, LinearMap};
 use crate::bijector::check_weights;
 use crate::error::{Result, count, expect_valid, fits};
 use crate::kernel::invert_lower;
-use crate::math::{softplus, softplus_inverse};
+use crate::math::{softplus, softplus_inverse, wide};
 
 /// Configuration of a [`TriangularLinear`].
 ///
@@ -89,11 +89,11 @@ impl TriangularMatrix {
 
     /// The diagonal before the rows are normalised, and what normalises them: `[n]` and `[n, 1]`.
     fn parts(&self) -> (Tensor<2>, Tensor<1>, Tensor<2>) {
-        let (size, below) = (self.size(), self.below.val().tril(-1));
-        let diagonal = softplus(self.diagonal.val());
+        let (size, below) = (self.size(), wide(self.below.val()).tril(-1));
+        let diagonal = softplus(wide(self.diagonal.val()));
         let squares =
             below.clone().square().sum_dim(1) + diagonal.clone().square().reshape([size, 1]);
-        let factor = softplus(self.length.val()).reshape([size, 1]) / squares.sqrt();
+        let factor = softplus(wide(self.length.val())).reshape([size, 1]) / squares.sqrt();
         (below, diagonal, factor)
     }
 }

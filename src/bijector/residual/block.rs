@@ -26,7 +26,7 @@ use crate::bijector::Bijector;
 use crate::bijector::linearised::Linearised;
 use crate::conditioner::{check_context, linear};
 use crate::error::{Error, Result, chain, count, expect_valid, repeats};
-use crate::math::softplus;
+use crate::math::{softplus, wide};
 
 /// `h sigmoid(h)` has a slope of at most 1.0998.
 const SWISH_SLOPE: f64 = 1.1;
@@ -298,8 +298,9 @@ impl Residual {
     fn network(&self, context: Option<&Tensor<2>>) -> Network {
         let width = self.context.as_ref().map_or(0, |layer| layer.weight.lazy_shape()[0]);
         check_context("Residual", width, context);
-        let term = self.context.as_ref().zip(context).map(|(layer, c)| layer.forward(c.clone()));
-        let sharpness = |raw: &Param<Tensor<1>>| softplus(raw.val()).unsqueeze_dim(0);
+        let term =
+            self.context.as_ref().zip(context).map(|(layer, c)| wide(layer.forward(c.clone())));
+        let sharpness = |raw: &Param<Tensor<1>>| softplus(wide(raw.val())).unsqueeze_dim(0);
         Network {
             layers: self.layers.iter().map(|layer| (layer.weight(), layer.bias())).collect(),
             sharpness: self.sharpness.iter().map(sharpness).collect(),
@@ -352,17 +353,17 @@ impl Residual {
 
 impl<const D: usize> Bijector<D> for Residual {
     fn forward(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> (Tensor<D>, Tensor<1>) {
-        let dims = x.dims();
+        let (dims, dtype) = (x.dims(), x.dtype());
         let x = flat("Residual", self.width(), x);
         let network = self.network(context);
         let g = network.run(x.clone(), true);
-        ((x + g.value()).reshape(dims), self.log_det(&g, &network))
+        ((x + g.value()).cast(dtype).reshape(dims), self.log_det(&g, &network))
     }
 
     fn inverse(&self, z: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<D> {
-        let dims = z.dims();
+        let (dims, dtype) = (z.dims(), z.dtype());
         let z = flat("Residual", self.width(), z);
-        self.invert(&self.network(context), z).reshape(dims)
+        self.invert(&self.network(context), z).cast(dtype).reshape(dims)
     }
 
     fn inverse_with_log_det(
@@ -370,11 +371,11 @@ impl<const D: usize> Bijector<D> for Residual {
         z: Tensor<D>,
         context: Option<&Tensor<2>>,
     ) -> (Tensor<D>, Tensor<1>) {
-        let dims = z.dims();
+        let (dims, dtype) = (z.dims(), z.dtype());
         let z = flat("Residual", self.width(), z);
         let network = self.network(context);
         let x = self.invert(&network, z);
         let log_det = self.log_det(&network.run(x.clone(), true), &network);
-        (x.reshape(dims), log_det.neg())
+        (x.cast(dtype).reshape(dims), log_det.neg())
     }
 }

@@ -19,9 +19,9 @@ pub use sylvester::{Sylvester, SylvesterConfig};
 
 use burn::tensor::Tensor;
 
-use crate::math::event_len;
+use crate::math::{event_len, wide};
 
-/// An event as a row of numbers.
+/// An event as a row of numbers, in at least single precision.
 ///
 /// # Panics
 ///
@@ -33,7 +33,7 @@ pub(super) fn flat<const D: usize>(layer: &str, features: usize, x: Tensor<D>) -
         event_len(&x) == features,
         "{layer}: expected shape [batch, {features}{rest}], found {dims:?}"
     );
-    x.reshape([dims[0], features])
+    wide(x).reshape([dims[0], features])
 }
 
 /// Makes a bijector of any rank of a layer of rows, which has `width`, `apply` and `unapply`.
@@ -46,9 +46,10 @@ macro_rules! rows_bijector {
                 context: Option<&burn::tensor::Tensor<2>>,
             ) -> (burn::tensor::Tensor<D>, burn::tensor::Tensor<1>) {
                 let dims = x.dims();
+                let dtype = x.dtype();
                 let x = $crate::bijector::residual::flat($name, self.width(), x);
                 let (z, log_det) = self.apply(x, context);
-                (z.reshape(dims), log_det)
+                (z.cast(dtype).reshape(dims), log_det)
             }
 
             fn inverse(
@@ -65,9 +66,10 @@ macro_rules! rows_bijector {
                 context: Option<&burn::tensor::Tensor<2>>,
             ) -> (burn::tensor::Tensor<D>, burn::tensor::Tensor<1>) {
                 let dims = z.dims();
+                let dtype = z.dtype();
                 let z = $crate::bijector::residual::flat($name, self.width(), z);
                 let (x, log_det) = self.unapply(z, context);
-                (x.reshape(dims), log_det)
+                (x.cast(dtype).reshape(dims), log_det)
             }
         }
     };

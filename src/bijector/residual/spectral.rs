@@ -11,7 +11,7 @@ use burn::nn::Linear;
 use burn::tensor::Tensor;
 
 use crate::by_parts::module_by_parts;
-use crate::math::from_f64;
+use crate::math::{from_f64, wide};
 use crate::noise::Noise;
 use crate::param::replaced;
 
@@ -19,8 +19,10 @@ use crate::param::replaced;
 /// this power. Singular values a percent apart are told apart to the last digit of an f32.
 const SQUARINGS: usize = 10;
 
-/// How far from 1 a squared length may be of a vector that was saved, averaged or cast.
+/// How far from 1 a squared length may be of a vector that was saved, averaged or cast; in units of the
+/// precision where that is coarser.
 const UNIT: f64 = 1e-4;
+const ROUNDINGS: f64 = 4.0;
 
 /// A burn [`Linear`] and the singular vectors of its weight to its largest singular value.
 ///
@@ -73,18 +75,18 @@ impl SpectralLinear {
         Self { parts: Parts { linear, right: fixed(right), left: fixed(left), bound } }
     }
 
-    /// The weight within its bound, `[in, out]`.
+    /// The weight within its bound, `[in, out]`, in at least single precision.
     pub(super) fn weight(&self) -> Tensor<2> {
-        let weight = self.parts.linear.weight.val();
-        let (right, left) = (self.parts.right.val(), self.parts.left.val());
+        let weight = wide(self.parts.linear.weight.val());
+        let (right, left) = (wide(self.parts.right.val()), wide(self.parts.left.val()));
         let image = right.unsqueeze_dim::<2>(0).matmul(weight.clone());
         let largest = (image * left.unsqueeze_dim(0)).sum_dim(1);
         weight * (largest * self.parts.bound.recip()).clamp_min(1.0).recip()
     }
 
-    /// The bias, `[out]`, where there is one.
+    /// The bias, `[out]`, where there is one, as precise.
     pub(super) fn bias(&self) -> Option<Tensor<1>> {
-        self.parts.linear.bias.as_ref().map(Param::val)
+        self.parts.linear.bias.as_ref().map(|bias| wide(bias.val()))
     }
 
     /// Inputs and outputs.
@@ -105,9 +107,10 @@ fn unit(new: Tensor<2>, old: Tensor<2>) -> Tensor<2> {
 impl Parts {
     /// With the vectors of the weight as it is, from where they were.
     fn iterated(self) -> Self {
-        let weight = self.linear.weight.val().without_autodiff();
+        let weight = wide(self.linear.weight.val().without_autodiff());
         let [inputs, outputs] = weight.dims();
-        let row = |vector: &Param<Tensor<1>>| vector.val().without_autodiff().unsqueeze_dim(0);
+        let row =
+            |vector: &Param<Tensor<1>>| wide(vector.val().without_autodiff()).unsqueeze_dim(0);
         let (right, left): (Tensor<2>, Tensor<2>) = (row(&self.right), row(&self.left));
         let turned = weight.clone().transpose();
         // On the side where there is less to square.
@@ -136,8 +139,10 @@ impl Parts {
     /// Whether the singular vectors are of length 1.
     fn are_units(&self) -> bool {
         [&self.right, &self.left].iter().all(|vector| {
-            let square = vector.val().without_autodiff().square().sum().into_scalar::<f64>();
-            (square - 1.0).abs() < UNIT
+            let vector = vector.val().without_autodiff();
+            let epsilon = vector.dtype().finfo().map_or(0.0, |info| info.epsilon);
+            let square = wide(vector).square().sum().into_scalar::<f64>();
+            (square - 1.0).abs() < UNIT.max(ROUNDINGS * epsilon)
         })
     }
 }
@@ -159,7 +164,7 @@ impl SpectralLinear {
         let parts = self.parts.map(mapper);
         let new = parts.linear.weight.val();
         let moved = new.dtype() == dtype && !same(weight, new);
-        let followed = || !same(right, parts.right.val()) && !same(left, parts.left.val());
+        let followed = || !same(right, parts.right.val()) || !same(left, parts.left.val());
         if moved && !(followed() && parts.are_units()) {
             return Self { parts: parts.iterated() };
         }

@@ -7,7 +7,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::{columns, points};
 use crate::distribution::{Distribution, check_event, on_support};
-use crate::math::sum_event;
+use crate::math::{sum_event, wide};
 use crate::noise::Noise;
 
 /// The side of one square.
@@ -56,6 +56,7 @@ fn place(k: usize, unit: f64) -> f64 {
 impl Distribution<2> for Checkerboard {
     fn log_prob(&self, x: Tensor<2>, _context: Option<&Tensor<2>>) -> Tensor<1> {
         check_event("Checkerboard", &[2], &x);
+        let x = wide(x);
         let square = (x.clone().detach() / SIDE).floor();
         let off = square.clone().lower_elem(-HALF).bool_or(square.clone().greater_equal_elem(HALF));
         let (column, row) = columns(square);

@@ -17,7 +17,7 @@ pub use two_moons::TwoMoons;
 
 use burn::tensor::{Device, Tensor, TensorData};
 
-use crate::math::{LN_2PI, log_sum_exp};
+use crate::math::{LN_2PI, log_sum_exp, wide};
 use crate::noise::Noise;
 
 /// Host numbers in the type and on the device of `x`, outside any graph.
@@ -63,7 +63,7 @@ struct Part {
 
 /// `ln` of a mixture of round normals of one standard deviation.
 fn round_normals(x: Tensor<2>, parts: &[Part], std: f64) -> Tensor<1> {
-    let batch = x.dims()[0];
+    let (batch, x) = (x.dims()[0], wide(x));
     let row = |value: &dyn Fn(&Part) -> f64| {
         constants(parts.iter().map(value).collect(), [1, parts.len()], &x)
     };

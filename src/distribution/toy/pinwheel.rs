@@ -17,7 +17,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::{columns, constants, points, radius};
 use crate::distribution::{Distribution, check_event};
-use crate::math::{LN_2PI, log_sum_exp};
+use crate::math::{LN_2PI, log_sum_exp, wide};
 use crate::noise::Noise;
 
 const ARMS: usize = 5;
@@ -67,7 +67,7 @@ impl Distribution<2> for Pinwheel {
     fn log_prob(&self, x: Tensor<2>, _context: Option<&Tensor<2>>) -> Tensor<1> {
         check_event("Pinwheel", &[2], &x);
         let batch = x.dims()[0];
-        let y = x / SCALE;
+        let y = wide(x) / SCALE;
         let arms = constants((0..ARMS).map(arm).collect(), [1, ARMS], &y);
         let angle = radius(y.clone()) * TWIST + arms;
         let (y1, y2) = columns(y);

@@ -13,7 +13,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::{constants, points, radius};
 use crate::distribution::{Distribution, check_event};
-use crate::math::log_sum_exp;
+use crate::math::{log_sum_exp, wide};
 use crate::noise::Noise;
 
 const RADII: [f64; 4] = [0.75, 1.5, 2.25, 3.0];
@@ -65,7 +65,7 @@ fn draw_radius(ring: f64, noise: &mut Noise) -> f64 {
 impl Distribution<2> for Rings {
     fn log_prob(&self, x: Tensor<2>, _context: Option<&Tensor<2>>) -> Tensor<1> {
         check_event("Rings", &[2], &x);
-        let batch = x.dims()[0];
+        let (batch, x) = (x.dims()[0], wide(x));
         let shape = [1, RADII.len()];
         let rings = constants(RADII.to_vec(), shape, &x);
         let masses = RADII.map(|ring| (mass(ring) * RADII.len() as f64).ln());

@@ -1,12 +1,12 @@
 //! The rows.
 
-mod autoregressive;
-mod coupling;
-mod elementwise;
-mod images;
-mod linear;
-mod models;
-mod monotone;
-mod residual;
-mod splines;
-mod stacks;
+pub mod autoregressive;
+pub mod coupling;
+pub mod elementwise;
+pub mod images;
+pub mod linear;
+pub mod models;
+pub mod monotone;
+pub mod residual;
+pub mod splines;
+pub mod stacks;
