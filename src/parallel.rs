@@ -35,6 +35,10 @@ const FEWEST_ROWS: usize = 16;
 #[cfg(feature = "train")]
 const GRADIENT_ROWS: usize = 256;
 
+/// Rows of a block of a gradient at the least: its copy and its sum cost as much as so many.
+#[cfg(feature = "train")]
+const FEWEST_GRADIENT_ROWS: usize = 96;
+
 /// Rows times parameters from which a block pays for its hand-over.
 const WORK: usize = 4 << 20;
 
@@ -215,9 +219,10 @@ pub(crate) fn gradient_blocks(
     model: &impl Module,
     [count, pixels]: [usize; 2],
 ) -> Vec<Range<usize>> {
-    let least = GRADIENT_ROWS.min(least_rows(model, GRADIENT_WORK));
+    let least = least_rows(model, GRADIENT_WORK).clamp(FEWEST_GRADIENT_ROWS, GRADIENT_ROWS);
     let [most, least] = [GRADIENT_ROWS, least].map(|rows| images(rows, pixels));
-    blocks(count, count.div_ceil(2).clamp(least, most))
+    let size = if count < 2 * least { count } else { count.div_ceil(2) };
+    blocks(count, size.clamp(1, most))
 }
 
 /// The rows with which a model has so much work.

@@ -135,13 +135,13 @@ fn sixty_four_layers_take_the_memory_of_four() {
     let (step, _) = ratio("16384 rows, ordinary", of(&ordinary));
     assert!(step > 10.0, "{step}");
 
-    // As `fit` has it: in blocks of rows, whose gradients weigh more than their activations.
+    // As `fit` has it: few rows, whose gradients weigh more than their activations.
     let divided = [4, 64].map(flow);
     let of = |step: &dyn Fn(&RealNvp, &Tensor<2>) -> (f64, GradientsParams)| {
-        [0, 1].map(|at| measured(&divided[at], 256, step))
+        [0, 1].map(|at| measured(&divided[at], 128, step))
     };
-    let (_, activations) = ratio("256 rows, reversible", of(&reversible));
+    let (_, activations) = ratio("128 rows, reversible", of(&reversible));
     assert!(activations < 1.3, "{activations}");
-    let (step, _) = ratio("256 rows, ordinary", of(&|model, x| nll_gradients(model, x, None)));
+    let (step, _) = ratio("128 rows, ordinary", of(&|model, x| nll_gradients(model, x, None)));
     assert!(step > 10.0, "{step}");
 }

@@ -6,19 +6,19 @@
 //! Papers: Dinh, Sohl-Dickstein, Bengio (2017), Real NVP, section 3.6, arXiv:1605.08803; Kingma,
 //! Dhariwal (2018), Glow, figure 2b, arXiv:1807.03039.
 
+mod density;
+
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{all_finite, float_dtype, size, spread};
-use crate::bijector::{Bijector, Carried, Place, Walk};
+use super::{float_dtype, size, spread};
+use crate::bijector::Bijector;
 use crate::distribution::{Distribution, LevelBase};
 use crate::error::{Error, Result};
-use crate::math::known_context;
 use crate::math::zeros_batch;
 use crate::noise::Noise;
 use crate::parallel::over_rows;
-use crate::trace::{Trace, part_path};
 
 /// Which part of the channels a split finishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -308,142 +308,3 @@ impl<B: Bijector<4>, P: LevelBase> MultiScale<B, P> {
 
 /// Latent parts, each with the part that stayed at its level.
 type Parts = Vec<(Tensor<4>, Option<Tensor<4>>)>;
-
-impl<B: Bijector<4>, P: LevelBase> Distribution<4> for MultiScale<B, P> {
-    fn log_prob(&self, x: Tensor<4>, context: Option<&Tensor<2>>) -> Tensor<1> {
-        let context = context.map(|c| spread(c, x.dims()[0]));
-        let size = size(&x);
-        over_rows(self, x, context.as_ref(), size, |x, context| {
-            let (parts, log_det) = self.parts_and_log_det(x, context);
-            let parts = parts.into_iter().zip(&self.bases);
-            let log_prob = parts.fold(log_det, |total, ((z, kept), base)| {
-                total + base.log_prob(z, kept.as_ref(), context)
-            });
-            known_context(log_prob, context)
-        })
-    }
-
-    fn mixes_rows(&self) -> bool {
-        self.levels.iter().any(Bijector::mixes_rows)
-    }
-
-    fn sample(
-        &self,
-        n: usize,
-        context: Option<&Tensor<2>>,
-        noise: &mut Noise,
-        _device: &Device,
-    ) -> Tensor<4> {
-        self.draw(n, context, noise)
-    }
-
-    fn init_from_data(mut self, x: Tensor<4>, context: Option<&Tensor<2>>) -> Self {
-        let context = context.map(|c| spread(c, x.dims()[0]));
-        let last = self.levels.len() - 1;
-        let mut h = x;
-        let mut levels = Vec::with_capacity(self.levels.len());
-        for (index, level) in std::mem::take(&mut self.levels).into_iter().enumerate() {
-            let (level, out) = level.init_from_data(h, context.as_ref());
-            levels.push(level);
-            h = if index == last { out } else { self.split(out).0 };
-        }
-        Self { levels, ..self }
-    }
-
-    fn walk<W: Walk>(&self, walk: &mut W, at: &Place<'_>, x: Tensor<4>) -> Tensor<4> {
-        let context = at.context().map(|c| spread(c, x.dims()[0]));
-        let at = at.with_context(context.as_ref());
-        let last = self.levels.len() - 1;
-        let mut h = x;
-        let mut parts = Vec::with_capacity(self.levels.len());
-        for (index, level) in self.levels.iter().enumerate() {
-            let place = at.part(format_args!("levels.{index}"));
-            let out = level.walk(walk, &place, Carried::new(h)).value;
-            if index == last {
-                parts.push((out, None, place));
-                break;
-            }
-            let (kept, done) = self.split(out);
-            h = kept.clone();
-            parts.push((done, Some(kept), place));
-        }
-        let gradients = parts.iter().zip(&self.bases).map(|((z, kept, _), base)| {
-            let context = at.context();
-            let z = z.clone();
-            match kept.clone() {
-                None => {
-                    let [by_z] = walk.density(base, [z], |[z]| base.log_prob(z, None, context));
-                    (by_z, None)
-                }
-                Some(kept) => {
-                    let [by_z, by_kept] = walk.density(base, [z, kept], |[z, kept]| {
-                        base.log_prob(z, Some(&kept), context)
-                    });
-                    (by_z, Some(by_kept))
-                }
-            }
-        });
-        let gradients: Vec<_> = gradients.collect();
-        let levels = self.levels.iter().zip(parts).zip(gradients).rev();
-        let first = levels.fold(None, |inner: Option<Tensor<4>>, ((level, part), by_base)| {
-            let ((z, kept, place), (by_z, by_kept)) = (part, by_base);
-            let carried = match (kept, by_kept, inner) {
-                (Some(kept), Some(by_kept), Some(inner)) => Carried {
-                    value: self.join(kept, z),
-                    gradient: Some(self.join(by_kept + inner, by_z)),
-                },
-                _ => Carried { value: z, gradient: Some(by_z) },
-            };
-            level.walk(walk, &place.back(), carried).gradient
-        });
-        first.expect("a walk back carries a gradient")
-    }
-
-    fn trace(
-        &self,
-        x: Tensor<4>,
-        context: Option<&Tensor<2>>,
-        path: &str,
-        visit: &mut dyn FnMut(&Trace<'_, 4>),
-    ) {
-        let context = context.map(|c| spread(c, x.dims()[0]));
-        let last = self.levels.len() - 1;
-        self.levels.iter().enumerate().fold(x, |h, (index, level)| {
-            let path = part_path(path, &format!("levels.{index}"));
-            let out = level.trace(h, context.as_ref(), &path, visit);
-            if index == last { out } else { self.split(out).0 }
-        });
-    }
-
-    fn first_non_finite(&self, x: Tensor<4>, context: Option<&Tensor<2>>) -> Option<String> {
-        let context = context.map(|c| spread(c, x.dims()[0]));
-        let last = self.levels.len() - 1;
-        let mut first: Option<String> = None;
-        let mut h = x;
-        for (index, level) in self.levels.iter().enumerate() {
-            let out = level.trace(h, context.as_ref(), &format!("levels.{index}"), &mut |layer| {
-                if first.is_none() && !(all_finite(layer.output) && all_finite(layer.log_det)) {
-                    first = Some(format!("{} ({})", layer.path, layer.name));
-                }
-            });
-            if first.is_some() {
-                return first;
-            }
-            let (kept, z) = if index == last {
-                (None, out)
-            } else {
-                let (kept, z) = self.split(out);
-                (Some(kept), z)
-            };
-            let log_base = self.bases[index].log_prob(z, kept.as_ref(), context.as_ref());
-            if !all_finite(&log_base) {
-                return Some(format!("bases.{index}"));
-            }
-            match kept {
-                Some(kept) => h = kept,
-                None => break,
-            }
-        }
-        first
-    }
-}
