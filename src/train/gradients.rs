@@ -1,7 +1,7 @@
 //! Gradients as a whole: their global norm, clipping by it, and who is not finite.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
@@ -90,50 +90,75 @@ pub(super) fn by_blocks<F: Distribution<D>, T: Send, const D: usize>(
         let (value, gradients, rest) = part(model, x.clone(), context, weight);
         return (value, gradients, vec![rest]);
     }
-    // Every worker has a copy with a graph of its own, made one at a time: graphs that share
-    // parameters wait for each other for ever.
+    // Every worker has a copy with a graph of its own: graphs that share parameters wait for each
+    // other for ever.
     let device = x.device().autodiff();
-    let turn = Mutex::new(());
-    let copies: Vec<OnceLock<F>> = (0..workers(blocks.len())).map(|_| OnceLock::new()).collect();
-    let sum = Mutex::new(Sum::default());
+    let copies = (0..workers(blocks.len())).map(|_| model.clone().fork(&device));
+    let copies: Vec<F> = copies.collect();
+    let sum = Sum::new();
     let rest = each(blocks.len(), |worker, block| {
         seed(block as u64);
-        let copy = copies[worker].get_or_init(|| {
-            let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
-            model.clone().fork(&device)
-        });
-        let rows = blocks[block].clone();
+        let (copy, rows) = (&copies[worker], blocks[block].clone());
         let context = context.map(|context| match context.dims()[0] {
             1 => context.clone(), // one row for all
             _ => context.part(rows.clone()),
         });
         let (value, gradients, rest) = part(copy, x.part(rows), context.as_ref(), weight);
-        let mut sum = sum.lock().unwrap_or_else(PoisonError::into_inner);
         sum.take(copy, block, (value, gradients));
         rest
     });
-    let Sum { value, gradients, .. } = sum.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let (value, gradients) = sum.into_total();
     (value, gradients, rest)
 }
 
+/// A value and gradients.
+type Part = (f64, GradientsParams);
+
 /// Values and gradients of blocks, added in the order of the blocks: what comes too early waits, all
-/// else is not held.
-#[derive(Default)]
-struct Sum {
-    value: f64,
-    gradients: GradientsParams,
+/// else is not held. One thread adds while the others go on.
+struct Sum(Mutex<Parts>);
+
+struct Parts {
+    /// What was added so far; none while a thread adds to it.
+    total: Option<Part>,
     next: usize,
-    waiting: BTreeMap<usize, (f64, GradientsParams)>,
+    waiting: BTreeMap<usize, Part>,
 }
 
 impl Sum {
-    fn take<M: Module>(&mut self, module: &M, block: usize, part: (f64, GradientsParams)) {
-        self.waiting.insert(block, part);
-        while let Some((value, gradients)) = self.waiting.remove(&self.next) {
-            self.value += value;
-            add(module, &mut self.gradients, gradients);
-            self.next += 1;
+    fn new() -> Self {
+        let total = Some((0.0, GradientsParams::new()));
+        Self(Mutex::new(Parts { total, next: 0, waiting: BTreeMap::new() }))
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Parts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take<M: Module>(&self, module: &M, block: usize, part: Part) {
+        self.locked().waiting.insert(block, part);
+        while let Some(((value, mut gradients), part)) = self.work() {
+            add(module, &mut gradients, part.1);
+            self.locked().total = Some((value + part.0, gradients));
         }
+    }
+
+    /// The total and what is to be added next, where it is there and nobody adds.
+    fn work(&self) -> Option<(Part, Part)> {
+        let mut parts = self.locked();
+        let total = parts.total.take()?;
+        let next = parts.next;
+        let Some(part) = parts.waiting.remove(&next) else {
+            parts.total = Some(total);
+            return None;
+        };
+        parts.next += 1;
+        Some((total, part))
+    }
+
+    fn into_total(self) -> Part {
+        let parts = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        parts.total.expect("every block was added")
     }
 }
 
