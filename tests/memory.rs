@@ -1,17 +1,21 @@
 //! The memory of a training step, by the bytes that are allocated: of many layers and of few.
 #![allow(unsafe_code, reason = "an allocator is an unsafe trait")]
 
+#[path = "common/whole.rs"]
+mod whole;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
-use burn_flows::bijector::{Place, Recovery, Walk};
+use burn_flows::bijector::Recovery;
 use burn_flows::model::RealNvp;
 use burn_flows::prelude::*;
 use burn_flows::train::{Reversible, nll_gradients};
 use burn_flows::{burn, set_threads};
+use whole::Whole;
 
 /// The system's allocator, counting.
 struct Counting;
@@ -35,36 +39,6 @@ unsafe impl GlobalAlloc for Counting {
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
-
-/// A flow whose batch stays whole, so that its rows decide how much its activations weigh.
-#[derive(Module, Debug)]
-struct Whole {
-    flow: RealNvp,
-}
-
-impl Distribution<2> for Whole {
-    fn log_prob(&self, x: Tensor<2>, context: Option<&Tensor<2>>) -> Tensor<1> {
-        Distribution::log_prob(&self.flow, x, context)
-    }
-
-    fn sample(
-        &self,
-        n: usize,
-        context: Option<&Tensor<2>>,
-        noise: &mut Noise,
-        device: &Device,
-    ) -> Tensor<2> {
-        Distribution::sample(&self.flow, n, context, noise, device)
-    }
-
-    fn mixes_rows(&self) -> bool {
-        true
-    }
-
-    fn walk<W: Walk>(&self, walk: &mut W, at: &Place<'_>, x: Tensor<2>) -> Tensor<2> {
-        self.flow.walk(walk, &at.part("flow"), x)
-    }
-}
 
 /// Bytes of a step at its peak, beyond what was there before; the same beyond the gradients that it
 /// returns, which grow with the layers; and those of the weights.

@@ -1,5 +1,8 @@
 //! Rows in parallel: the same bits for every number of threads, in evaluation and in training.
 
+#[path = "common/whole.rs"]
+mod whole;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -13,6 +16,7 @@ use burn_flows::prelude::*;
 use burn_flows::testing::moved;
 use burn_flows::train::{FitConfig, FitData, fit, nll_gradients};
 use burn_flows::{burn, set_threads};
+use whole::Whole;
 
 /// The number of threads is one for the process, so these tests take turns.
 static TURN: Mutex<()> = Mutex::new(());
@@ -181,28 +185,6 @@ fn dropout_of_images_follows_the_seed_on_every_number_of_threads() {
 
 #[test]
 fn a_gradient_by_blocks_is_that_of_the_whole_batch() {
-    /// A flow that does not let its batch be divided.
-    #[derive(Module, Debug)]
-    struct Whole {
-        flow: RealNvp,
-    }
-    impl Distribution<2> for Whole {
-        fn log_prob(&self, x: Tensor<2>, context: Option<&Tensor<2>>) -> Tensor<1> {
-            Distribution::log_prob(&self.flow, x, context)
-        }
-        fn sample(
-            &self,
-            n: usize,
-            context: Option<&Tensor<2>>,
-            noise: &mut Noise,
-            device: &Device,
-        ) -> Tensor<2> {
-            Distribution::sample(&self.flow, n, context, noise, device)
-        }
-        fn mixes_rows(&self) -> bool {
-            true
-        }
-    }
     let (flow, x) = (vectors(0), normal([1000, 5], 1) * 2.0 + 1.0);
     let whole = Whole { flow: flow.clone() };
     let _turn = turn();
