@@ -96,6 +96,8 @@ pub use crate::walk::{Carried, Place, Recovery, Walk};
 /// Values keep their precision. So does a log-determinant, but beside values of f16 or bf16 it is f32:
 /// see [`cast`](crate::cast).
 ///
+/// A layer by itself wants at least one row; a [`Flow`](crate::Flow) takes an empty batch as well.
+///
 /// # Panics
 ///
 /// Every method panics if a tensor's shape, or the context, does not fit the layer; the message

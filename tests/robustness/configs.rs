@@ -1,6 +1,7 @@
 //! Every configuration with hostile fields: `validate` never panics, and what it lets through is
 //! built and gives finite densities.
 
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use burn::nn::activation::{
@@ -19,6 +20,7 @@ use burn_flows::univariate::*;
 use burn_flows::{Noise, burn};
 
 use crate::hostile::judge;
+use crate::sources;
 
 fn device() -> Device {
     Device::flex()
@@ -267,4 +269,25 @@ hostile! {
     glow: [GlowConfig::new([1, 4, 4], 1).with_steps(1).with_network(ConvNetConfig::new(4))], |c| c.validate(), density(c.init(&device()), [2, c.image[0], c.image[1], c.image[2]], c.context);
     real_nvp_image: [RealNvpImageConfig::new([1, 4, 4], 1).with_network(ResidualConvNetConfig::new(4).with_blocks(1))], |c| c.validate(), density(c.init(&device()), [2, c.image[0], c.image[1], c.image[2]], c.context);
 
+}
+
+/// A configuration that joins the crate joins this file.
+#[test]
+fn every_public_configuration_is_here() {
+    let here: HashSet<&str> = words(include_str!("configs.rs")).collect();
+    let mut known = 0;
+    for (path, text) in sources("") {
+        for line in text.lines().filter(|line| line.starts_with("pub struct ")) {
+            let name = words(line).nth(2).expect("a name");
+            if name.ends_with("Config") {
+                assert!(here.contains(name), "{name} of {} has no row here", path.display());
+                known += 1;
+            }
+        }
+    }
+    assert!(known > 50, "{known} configurations found");
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty())
 }

@@ -16,6 +16,7 @@ use tempfile::TempDir;
 use crate::damage::{lying_headers, spoiled, wrong_tensors};
 use crate::memory::most_of;
 use crate::readers::{self, Loaded, READERS, Reader, resealed};
+use crate::sources;
 
 /// Memory that reading may take beside what the file's own length accounts for: a small model.
 const OWN: u64 = 1 << 20;
@@ -303,25 +304,15 @@ fn pipe(path: &Path) {
 /// In what loads, the one file that opens files, and nothing that starts a program.
 #[test]
 fn readers_open_files_in_one_place() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut folders = vec![root.join("store"), root.join("interop")];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-                continue;
-            }
-            if path.ends_with("store/file.rs") {
-                continue;
-            }
-            let text = std::fs::read_to_string(&path).unwrap();
-            let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
-            for line in code {
-                let other = ["fs::", "File::", "Command", "process::", "unsafe", "env::var"];
-                let found = other.iter().find(|word| line.contains(**word));
-                assert!(found.is_none(), "{}: {line}", path.display());
-            }
+    for (path, text) in [sources("store"), sources("interop")].concat() {
+        if path.ends_with("store/file.rs") {
+            continue;
+        }
+        let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        for line in code {
+            let other = ["fs::", "File::", "Command", "process::", "unsafe", "env::var"];
+            let found = other.iter().find(|word| line.contains(**word));
+            assert!(found.is_none(), "{}: {line}", path.display());
         }
     }
 }
