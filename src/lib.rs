@@ -94,6 +94,7 @@ pub mod model;
 mod noise;
 mod parallel;
 mod param;
+mod precision;
 pub mod prelude;
 mod solve;
 pub mod store;
@@ -110,7 +111,7 @@ pub use error::{Error, Result};
 pub use flow::{Finish, Flow, MultiScale};
 pub use noise::Noise;
 pub use parallel::set_threads;
-pub use param::cast;
+pub use param::{cast, to_device};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

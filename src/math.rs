@@ -1,7 +1,11 @@
 //! Sums over an event, stable logarithms, triangular inverses.
 
+use std::f64::consts::FRAC_1_SQRT_2;
+
 use burn::tensor::activation::log_sigmoid;
 use burn::tensor::{DType, Tensor};
+
+use crate::precision::expect_computed;
 
 /// `ln(2 pi)`.
 pub(crate) const LN_2PI: f64 = 1.837_877_066_409_345_5;
@@ -18,9 +22,10 @@ pub(crate) fn wide_dtype(dtype: DType) -> DType {
     }
 }
 
-/// `x` in at least single precision.
+/// `x` in at least single precision, on a device that computes in its own.
 pub(crate) fn wide<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     let dtype = wide_dtype(x.dtype());
+    expect_computed(&x.device(), x.dtype());
     x.cast(dtype)
 }
 
@@ -76,6 +81,30 @@ pub(crate) fn softplus<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 pub(crate) fn softplus_inverse<const D: usize>(y: Tensor<D>) -> Tensor<D> {
     let tail = (y.clone() * 0.5).tanh().log() + y.clone().neg().exp().log1p();
     y + tail
+}
+
+/// `1 / (1 + exp(-x))`, in f64 also where burn 0.22 has no kernel of the backend's own and computes
+/// its sigmoid in f32.
+pub(crate) fn sigmoid<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    match x.dtype() {
+        DType::F64 => log_sigmoid(x).exp(),
+        _ => burn::tensor::activation::sigmoid(x),
+    }
+}
+
+/// `x / (1 + exp(-x))`, as precise as [`sigmoid`].
+pub(crate) fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    match x.dtype() {
+        DType::F64 => x.clone() * sigmoid(x),
+        _ => burn::tensor::activation::silu(x),
+    }
+}
+
+/// `x` times the standard normal distribution function. burn 0.22 gives its own the gradient of another
+/// curve, 1e-3 off, where a backend has no kernel for it.
+pub(crate) fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    let below = (x.clone() * FRAC_1_SQRT_2).erf() + 1.0;
+    x * below * 0.5
 }
 
 /// `ln sigmoid(x)` and `ln sigmoid(-x)`.

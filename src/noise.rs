@@ -1,6 +1,6 @@
 //! Seeded noise that is the same on every backend.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorCreationOptions, TensorData};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Gamma, StandardNormal};
@@ -94,15 +94,18 @@ impl Noise {
         self.fill(shape, device, Self::next_uniform)
     }
 
-    /// A tensor of numbers that `next` draws, one after the other, in row-major order.
+    /// A tensor of numbers that `next` draws, one after the other, in row-major order: by `(device,
+    /// dtype)`, or in the device's own precision.
     pub(crate) fn fill<const D: usize>(
         &mut self,
         shape: [usize; D],
-        device: &Device,
+        options: impl Into<TensorCreationOptions>,
         mut next: impl FnMut(&mut Self) -> f64,
     ) -> Tensor<D> {
         let values: Vec<f64> = (0..shape.iter().product()).map(|_| next(self)).collect();
-        Tensor::from_data(TensorData::new(values, shape), &device.clone().without_autodiff())
+        let mut options = options.into();
+        options.device = options.device.without_autodiff();
+        Tensor::from_data(TensorData::new(values, shape), options)
     }
 }
 

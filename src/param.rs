@@ -71,6 +71,45 @@ pub fn cast<M: Module>(module: M, dtype: DType) -> M {
     module.map(&mut Cast(dtype))
 }
 
+/// The module on a device of any backend.
+///
+/// `Module::to_device` of burn 0.22 does the same between devices of one backend. Between two it panics
+/// where they store truths or integers otherwise, as `flex` and `wgpu` do: in masked layers.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::{model::MafConfig, to_device};
+///
+/// let trained = MafConfig::new(3).init(&Device::flex());
+/// let device = Device::flex(); // a GPU, if there is one
+/// let flow = to_device(trained, &device);
+/// assert_eq!(flow.log_prob(Tensor::zeros([4, 3], &device)).dims(), [4]);
+/// ```
+pub fn to_device<M: Module>(module: M, device: &Device) -> M {
+    struct Mover(Device);
+    impl ModuleMapper for Mover {
+        // Here too, because a masked layer masks its weights anew.
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            param.map(|old| as_before(&old, old.clone().without_autodiff().to_device(&self.0)))
+        }
+
+        fn map_int<const D: usize>(
+            &mut self,
+            param: Param<Tensor<D, Int>>,
+        ) -> Param<Tensor<D, Int>> {
+            param.map(|old| Tensor::from_data(old.into_data(), &self.0))
+        }
+
+        fn map_bool<const D: usize>(
+            &mut self,
+            param: Param<Tensor<D, Bool>>,
+        ) -> Param<Tensor<D, Bool>> {
+            param.map(|old| Tensor::from_data(old.into_data(), &self.0))
+        }
+    }
+    module.map(&mut Mover(device.clone().without_autodiff())).to_device(device)
+}
+
 /// A truth that is saved with the weights and never trained.
 pub(crate) fn flag(value: bool, device: &Device) -> Param<Tensor<1, Bool>> {
     let data = TensorData::from([value]);

@@ -63,7 +63,7 @@ fn device(name: &str) -> Outcome<Device> {
         #[cfg(feature = "ndarray")]
         #[allow(deprecated)] // burn's word; the backend is asked for by name
         "ndarray" => Device::ndarray(),
-        #[cfg(feature = "wgpu")]
+        #[cfg(feature = "wgpu-unfused")]
         "wgpu" => Device::wgpu(Default::default()),
         #[cfg(feature = "vulkan")]
         "vulkan" => Device::vulkan(Default::default()),

@@ -53,7 +53,7 @@ fn devices(backend: &str, count: usize) -> Result<Vec<Device>, String> {
         "flex" => DeviceType::Flex,
         #[cfg(feature = "ndarray")]
         "ndarray" => DeviceType::NdArray,
-        #[cfg(feature = "wgpu")]
+        #[cfg(feature = "wgpu-unfused")]
         "wgpu" => DeviceType::Wgpu,
         #[cfg(feature = "vulkan")]
         "vulkan" => DeviceType::Vulkan,

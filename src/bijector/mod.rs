@@ -101,7 +101,8 @@ pub use crate::walk::{Carried, Place, Recovery, Walk};
 /// # Panics
 ///
 /// Every method panics if a tensor's shape, or the context, does not fit the layer; the message
-/// names the layer, the expected and the found shape.
+/// names the layer, the expected and the found shape. So does what needs a logarithm in a precision in
+/// which the backend's is wrong, as that of shaders in f64.
 ///
 /// ```
 /// use burn::{module::Module, tensor::{Device, Tensor}};

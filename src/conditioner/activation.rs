@@ -3,11 +3,12 @@
 
 use burn::module::{Module, Param};
 use burn::nn::{Initializer, Linear, activation as nn};
-use burn::tensor::{Bool, Device, Tensor, activation};
+use burn::tensor::{Bool, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, length};
 use crate::kernel::{Curve, dense};
+use crate::math::{gelu, sigmoid, silu};
 
 /// The largest number in an activation. A steeper one leaves a few layers of f32 without a number.
 const STEEPEST: f64 = 1e3;
@@ -151,7 +152,9 @@ impl Activation {
     /// The activation of every element.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         match self {
-            Self::Silu(_) => activation::silu(x),
+            Self::Silu(_) => silu(x),
+            Self::Burn(nn::Activation::Sigmoid(_)) => sigmoid(x),
+            Self::Burn(nn::Activation::Gelu(exact)) if !exact.approximate => gelu(x),
             Self::Burn(inner) => inner.forward(x),
         }
     }

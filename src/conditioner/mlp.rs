@@ -9,7 +9,7 @@
 use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::nn::{Initializer, Linear, LinearConfig};
-use burn::tensor::{Device, Tensor, activation};
+use burn::tensor::{Device, Tensor};
 
 use super::activation::forward_linear;
 use super::periodic::PeriodicFeatures;
@@ -17,6 +17,7 @@ use super::{
     Activation, ActivationConfig, Conditioner, Dropout, Periodic, check_context, check_dropout,
 };
 use crate::error::{Error, Result, chain, count, expect_valid};
+use crate::math::sigmoid;
 
 /// Configuration of an [`Mlp`]; the widths of its ends come from where it is used.
 ///
@@ -184,9 +185,7 @@ impl ResidualBlock {
         let inner = activation.after(&self.first, activation.forward(h.clone()));
         let inner = forward_linear(&self.second, dropout.forward(inner));
         match (&self.gate, context) {
-            (Some(gate), Some(c)) => {
-                h + inner * activation::sigmoid(forward_linear(gate, c.clone()))
-            }
+            (Some(gate), Some(c)) => h + inner * sigmoid(forward_linear(gate, c.clone())),
             _ => h + inner,
         }
     }

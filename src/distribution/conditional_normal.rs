@@ -147,7 +147,8 @@ impl<const D: usize> Distribution<D> for ConditionalNormal<D> {
         device: &Device,
     ) -> Tensor<D> {
         let (mean, log_scale) = self.mean_and_log_scale(n, context);
-        let standard = noise.normal(batch_shape(n, &self.event), device).cast(mean.dtype());
+        let standard =
+            noise.fill(batch_shape(n, &self.event), (device, mean.dtype()), Noise::next_normal);
         standard * log_scale.exp() + mean
     }
 }

@@ -137,7 +137,11 @@ impl<const D: usize> Distribution<D> for DiagNormal<D> {
         device: &Device,
     ) -> Tensor<D> {
         let mean = self.mean.val();
-        let standard = noise.normal(batch_shape(n, &self.event()[1..]), device).cast(mean.dtype());
+        let standard = noise.fill(
+            batch_shape(n, &self.event()[1..]),
+            (device, mean.dtype()),
+            Noise::next_normal,
+        );
         standard * self.log_scale.val().exp() + mean
     }
 }

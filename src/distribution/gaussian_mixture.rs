@@ -206,7 +206,7 @@ impl Distribution<2> for GaussianMixture {
         let weights = log_softmax(self.logits.val().without_autodiff(), 0).exp();
         let chosen = drawn_by_weight(weights.unsqueeze_dim(0), n, noise);
         let chosen = index_tensor(&chosen, &mean.device());
-        let standard = noise.normal([n, self.shape()[1]], device).cast(mean.dtype());
+        let standard = noise.fill([n, self.shape()[1]], (device, mean.dtype()), Noise::next_normal);
         let scale = self.log_scale.val().select(0, chosen.clone()).exp();
         standard * scale + mean.select(0, chosen)
     }
@@ -229,7 +229,9 @@ impl Distribution<2> for GaussianMixture {
         // As if the components shared the volume of the data among them.
         let share = (components as f64).powf(-1.0 / features as f64);
         let log_scale = (std.clone() * share).log().expand([components, features]);
-        let jitter = noise.normal::<2>([components, features], &device).cast(x.dtype()) * JITTER;
+        let jitter =
+            noise.fill::<2>([components, features], (&device, x.dtype()), Noise::next_normal)
+                * JITTER;
         let mean = x.select(0, Tensor::from_data(chosen, &device)) + jitter * std;
         Self {
             mean: replaced(self.mean, mean),

@@ -193,7 +193,7 @@ impl<const D: usize> Distribution<D> for StudentT<D> {
         // Chi-squared over its degrees of freedom is gamma(v/2) over v/2.
         let draw = |noise: &mut Noise| noise.next_normal() * (half / noise.next_gamma(half)).sqrt();
         let location = self.location.val();
-        let standard = noise.fill(shape, device, draw).cast(location.dtype());
+        let standard = noise.fill(shape, (device, location.dtype()), draw);
         standard * self.log_scale.val().exp() + location
     }
 }

@@ -43,7 +43,7 @@ impl ModuleMapper for Move {
             let largest = dims.into_iter().max().unwrap_or(1);
             let step = if D < 2 { VECTOR_STEP } else { MATRIX_STEP / (largest as f64).sqrt() };
             let value = value.without_autodiff();
-            let noise = self.0.normal(dims, &value.device()).cast(value.dtype());
+            let noise = self.0.fill(dims, (&value.device(), value.dtype()), Noise::next_normal);
             (value + noise * step).autodiff().require_grad()
         })
     }

@@ -7,7 +7,7 @@ use burn::tensor::{DType, Device, Gradients, Tensor};
 
 use super::params::{Seen, scrambled, stepped, walk};
 use crate::bijector::{Bijector, Trace};
-use crate::param::cast;
+use crate::param::{cast, to_device};
 
 /// What the checks ask of a layer: [`Bijector`], and copies in other states.
 pub(super) trait Subject<const D: usize> {
@@ -129,6 +129,6 @@ impl<const D: usize, B: Bijector<D> + 'static> Subject<D> for Known<B> {
     }
 
     fn sent(&self, device: &Device) -> Result<Layer<D>, RecordError> {
-        reloaded(&self.0, scrambled(&self.0.valid().to_device(device)))
+        reloaded(&self.0, scrambled(&to_device(self.0.valid(), device)))
     }
 }

@@ -73,7 +73,7 @@ impl Dequantize {
 
     /// `(x + u) / levels` with fresh `u`.
     pub fn apply<const D: usize>(&self, x: Tensor<D>, noise: &mut Noise) -> Tensor<D> {
-        let u = noise.uniform(x.dims(), &x.device()).cast(x.dtype());
+        let u = noise.fill(x.dims(), (&x.device(), x.dtype()), Noise::next_uniform);
         self.spread(x, u)
     }
 

@@ -91,7 +91,7 @@ impl<const D: usize> NoiseModel<D> for UniformNoise {
         _context: Option<&Tensor<2>>,
         noise: &mut Noise,
     ) -> (Tensor<D>, Tensor<1>) {
-        (noise.uniform(x.dims(), &x.device()).cast(x.dtype()), zeros_batch(x))
+        (noise.fill(x.dims(), (&x.device(), x.dtype()), Noise::next_uniform), zeros_batch(x))
     }
 }
 

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::{Univariate, param};
 use crate::error::{Error, Result, expect_valid, length};
 use crate::kernel::Map;
-use crate::math::{log_sigmoid_pair, softplus, sum_event};
+use crate::math::{log_sigmoid_pair, sigmoid, softplus, sum_event};
 
 /// Bound of the log-scale, `ln 1000`. Without a bound one bad batch drives `exp(s)` to infinity;
 /// a hard clamp would end the gradient there. Value from zuko (`slope = 1e-3`).
@@ -105,9 +105,7 @@ impl ScaleMap {
             Self::SoftBound { bound } => raw.clone() / (raw.abs() * bound.recip() + 1.0),
             Self::Exp => raw,
             Self::Sigmoid { offset, floor: 0.0 } => log_sigmoid_pair(raw + offset).0,
-            Self::Sigmoid { offset, floor } => {
-                (burn::tensor::activation::sigmoid(raw + offset) + floor).log()
-            }
+            Self::Sigmoid { offset, floor } => (sigmoid(raw + offset) + floor).log(),
             Self::InverseSigmoid { offset } => log_sigmoid_pair(raw + offset).0.neg(),
             Self::Softplus { offset, floor } => (softplus(raw + offset) + floor).log(),
         }

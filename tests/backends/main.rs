@@ -10,6 +10,7 @@ mod half;
 #[path = "../conformance/layers/mod.rs"]
 mod layers;
 mod places;
+mod precision;
 mod training;
 
 use std::sync::{LazyLock, Mutex, PoisonError};

@@ -3,8 +3,10 @@
 use std::io::Write;
 use std::sync::LazyLock;
 
-use burn::tensor::{DType, Device, DeviceType};
+use burn::tensor::{DType, Device, DeviceType, FloatDType};
 use burn_flows::burn;
+
+use crate::DEVICE;
 
 /// Backends that must be there, as names with commas between them.
 const NEED: &str = "BURN_FLOWS_NEED";
@@ -19,9 +21,12 @@ impl Place {
     /// Which of the two usual precisions it computes in, with what passes in each.
     pub fn precisions(&self) -> impl Iterator<Item = (DType, f64)> {
         let all = [(DType::F64, F64), (DType::F32, F32)];
-        all.into_iter().filter(|(dtype, _)| self.device.supports_dtype(*dtype))
+        all.into_iter().filter(|(dtype, _)| *dtype == DType::F32 || DOUBLE.contains(&self.name))
     }
 }
+
+/// Backends that compute in f64. Shaders know no exponential and no logarithm of it.
+const DOUBLE: [&str; 4] = ["flex", "ndarray", "cuda", "rocm"];
 
 /// What numbers may differ from those of f64. Gradients are among them, and equations whose solution is
 /// a sum of a hundred steps.
@@ -34,7 +39,7 @@ fn enabled() -> Vec<(&'static str, DeviceType)> {
         ("flex", DeviceType::Flex),
         #[cfg(feature = "ndarray")]
         ("ndarray", DeviceType::NdArray),
-        #[cfg(feature = "wgpu")]
+        #[cfg(feature = "wgpu-unfused")]
         ("wgpu", DeviceType::Wgpu),
         #[cfg(feature = "vulkan")]
         ("vulkan", DeviceType::Vulkan),
@@ -59,7 +64,14 @@ pub static PLACES: LazyLock<Vec<Place>> = LazyLock::new(|| {
         }
         // Listing devices opens none: a machine without one has an empty list.
         match Device::enumerate(kind).iter().next() {
-            Some(device) => places.push(Place { name, device: device.clone() }),
+            Some(device) => {
+                let mut device = device.clone();
+                // As the reference: a base without weights draws in the device's precision.
+                if DOUBLE.contains(&name) && device != *DEVICE {
+                    device.configure(FloatDType::F64).unwrap();
+                }
+                places.push(Place { name, device });
+            }
             None => say(&format!("{name}: no such device on this machine, nothing was compared")),
         }
     }

@@ -5,7 +5,7 @@ use burn::tensor::{DType, Device, Tensor};
 use burn_flows::model::RealNvpConfig;
 use burn_flows::testing::moved;
 use burn_flows::train::{FitConfig, fit};
-use burn_flows::{Noise, burn, cast};
+use burn_flows::{Noise, burn, cast, to_device};
 
 use crate::layers::mlp;
 use crate::places::PLACES;
@@ -18,7 +18,7 @@ fn a_flow_trains_to_the_same_losses_everywhere() {
     let start = moved(start, 1);
     let config = FitConfig::new().with_epochs(3).with_batch_size(16).with_learning_rate(1e-2);
     let losses = |device: &Device, dtype: DType| -> Vec<f64> {
-        let flow = cast(start.valid(), dtype).to_device(device);
+        let flow = to_device(cast(start.valid(), dtype), device);
         let x = Tensor::from_data(rows.clone().into_data(), (device, dtype));
         let (_, report) = fit(flow, x, &config).unwrap();
         report.epochs.iter().filter_map(|epoch| epoch.train_nll).collect()

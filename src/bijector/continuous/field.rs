@@ -1,12 +1,12 @@
 //! The network that says how fast a point moves, and how fast a volume around it grows.
 
-use burn::tensor::{Tensor, TensorData, activation};
+use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use crate::bijector::linearised::{Linearised, trace};
 use crate::draws;
 use crate::error::{Result, repeats};
-use crate::math::softplus;
+use crate::math::{sigmoid, softplus};
 use crate::noise::Noise;
 
 /// The stream that probes follow in evaluation.
@@ -42,13 +42,13 @@ impl SmoothActivation {
                 (h.clamp_min(0.0) + (below.clone() - 1.0), slope.then_some(below))
             }
             Self::Silu => {
-                let gate = activation::sigmoid(h.clone());
+                let gate = sigmoid(h.clone());
                 let rise = || gate.clone() * (h.clone() * (gate.clone().neg() + 1.0) + 1.0);
                 let slope = slope.then(rise);
                 (h * gate, slope)
             }
             Self::Softplus => {
-                let slope = slope.then(|| activation::sigmoid(h.clone()));
+                let slope = slope.then(|| sigmoid(h.clone()));
                 (softplus(h), slope)
             }
             Self::Tanh => {

@@ -9,12 +9,12 @@
 //! Same numbers as normflows 1.7 `Logit`, nflows 0.14 `Logit` (alpha = 0).
 
 use burn::module::Module;
-use burn::tensor::{Tensor, activation::sigmoid};
+use burn::tensor::Tensor;
 
 use super::{Pointwise, guarded, pointwise_bijector};
 use crate::bijector::Inverse;
 use crate::error::{Error, Result};
-use crate::math::log_sigmoid_pair;
+use crate::math::{log_sigmoid_pair, sigmoid};
 
 /// The logit of `alpha + (1 - 2 alpha) x`; `alpha` keeps the ends of `[0, 1]` finite.
 ///

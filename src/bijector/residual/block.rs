@@ -15,7 +15,7 @@
 use burn::config::Config;
 use burn::module::{Flag, Module, Param};
 use burn::nn::Linear;
-use burn::tensor::{DType, Device, Tensor, activation};
+use burn::tensor::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::log_det::plus_identity;
@@ -26,7 +26,7 @@ use crate::bijector::Bijector;
 use crate::bijector::linearised::Linearised;
 use crate::conditioner::{check_context, linear};
 use crate::error::{Error, Result, chain, count, expect_valid, repeats};
-use crate::math::{softplus, wide};
+use crate::math::{sigmoid, softplus, wide};
 
 /// `h sigmoid(h)` has a slope of at most 1.0998.
 const SWISH_SLOPE: f64 = 1.1;
@@ -262,7 +262,7 @@ impl Network {
 /// `h sigmoid(b h) / 1.1`, and its slope.
 fn lip_swish(h: Tensor<2>, b: &Tensor<2>, slope: bool) -> (Tensor<2>, Option<Tensor<2>>) {
     let scaled = h.clone() * b.clone();
-    let gate = activation::sigmoid(scaled.clone());
+    let gate = sigmoid(scaled.clone());
     let slope = slope.then(|| {
         let rise = scaled * (gate.clone().neg() + 1.0) + 1.0;
         gate.clone() * rise * SWISH_SLOPE.recip()

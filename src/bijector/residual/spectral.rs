@@ -147,9 +147,10 @@ impl Parts {
     }
 }
 
-/// Whether a parameter holds the same numbers in the same precision.
+/// Whether a parameter holds the same numbers in the same precision, on whatever device.
 fn same<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> bool {
-    let (a, b) = (a.without_autodiff(), b.without_autodiff());
+    let a = a.without_autodiff();
+    let b = b.without_autodiff().to_device(&a.device());
     a.dtype() == b.dtype() && a.dims() == b.dims() && a.equal(b).all().into_scalar::<bool>()
 }
 

@@ -20,7 +20,6 @@ pub use config::{Degrees, Dependencies, MadeConfig};
 
 use burn::module::{Module, Param};
 use burn::nn::Linear;
-use burn::tensor::activation::sigmoid;
 use burn::tensor::{Bool, Device, Int, Tensor};
 
 use self::levels::{HostMask, Masks};
@@ -28,6 +27,7 @@ use super::activation::forward_linear;
 use super::periodic::PeriodicFeatures;
 use super::{Activation, ActivationConfig, Conditioner, Dropout, MaskedLinear, check_context};
 use crate::error::Result;
+use crate::math::sigmoid;
 use crate::param::index_param;
 
 /// A masked dense network, made by [`MadeConfig::init`].

@@ -9,7 +9,7 @@
 mod density;
 
 use burn::module::Module;
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, TensorCreationOptions};
 use serde::{Deserialize, Serialize};
 
 use super::{float_dtype, size, spread};
@@ -152,10 +152,10 @@ impl<B: Bijector<4>, P: LevelBase> MultiScale<B, P> {
     /// `n` new events from given noise, with the graph where the flow has one.
     pub fn draw(&self, n: usize, context: Option<&Tensor<2>>, noise: &mut Noise) -> Tensor<4> {
         let device = self.devices().into_iter().next().unwrap_or_default();
-        let dtype = float_dtype(self);
+        let options = TensorCreationOptions { device, dtype: float_dtype(self) };
         let standard = self.parts.iter().map(|&[channels, height, width]| {
-            let z = noise.normal([n, channels, height, width], &device) * self.temperature;
-            dtype.map_or(z.clone(), |dtype| z.cast(dtype))
+            noise.fill([n, channels, height, width], options.clone(), Noise::next_normal)
+                * self.temperature
         });
         let standard: Vec<_> = standard.collect();
         let context = context.map(|c| spread(c, n));

@@ -11,6 +11,8 @@ mod tests;
 
 use burn::tensor::{Bool, Tensor, activation, module};
 
+use crate::math::silu;
+
 /// An activation that has a kernel.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Curve {
@@ -56,6 +58,6 @@ fn reference<const D: usize>(
     match curve {
         Curve::Identity => y,
         Curve::Relu => activation::relu(y),
-        Curve::Silu => activation::silu(y),
+        Curve::Silu => silu(y),
     }
 }

@@ -19,12 +19,12 @@
 use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::Tensor;
-use burn::tensor::activation::sigmoid;
 
 use super::bins::{Axis, Bins, Side, check_bins, check_floor, check_scale};
 use super::domain::{SplineDomain, held};
 use super::unit::{self, UnitSpline};
 use crate::error::{Error, Result, expect_valid};
+use crate::math::sigmoid;
 use crate::univariate::{Univariate, param};
 
 /// Least slope, as a share of that of the bin, that a logarithm is taken of or a step of the inverse
