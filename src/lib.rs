@@ -66,8 +66,8 @@
 //!
 //! # What this crate does not do yet
 //!
-//! Fused kernels are for the `flex` backend alone; the other backends
-//! have not been run. [`cast`] says what half precision loses.
+//! Fused kernels are for the `flex` backend alone. `ndarray` and `wgpu` are compared with it, layer by
+//! layer; no GPU has been at hand. [`cast`] says what half precision loses.
 //!
 //! # Features
 //!

@@ -7,7 +7,6 @@
 //! section 3.1, arXiv:1511.01844.
 
 use burn::tensor::{DType, Tensor};
-use num_traits::Float;
 
 use crate::error::{Error, Result};
 use crate::noise::Noise;
@@ -80,10 +79,7 @@ impl Dequantize {
     /// `(x + u) / levels`, inside (0, 1) also where the sum or a saturated `u` would round to an
     /// end.
     pub(super) fn spread<const D: usize>(&self, x: Tensor<D>, u: Tensor<D>) -> Tensor<D> {
-        let (first, last) = match x.dtype() {
-            DType::F64 => open_unit::<f64>(),
-            _ => open_unit::<f32>(),
-        };
+        let (first, last) = open_unit(x.dtype());
         // Not `/ levels`: burn 0.22 rounds the gradient of a division by a number to f32.
         ((x + u) * (self.levels as f64).recip()).clamp(first, last)
     }
@@ -91,10 +87,9 @@ impl Dequantize {
 
 /// The smallest normal number of a precision, and the largest below 1. Without them, 16 + u in f32
 /// becomes 17 once in ten million draws, and the logit of an end is infinite.
-fn open_unit<T: Float>() -> (f64, f64) {
-    let last = T::one() - T::epsilon() / (T::one() + T::one());
-    let wide = |end: T| end.to_f64().expect("f32 and f64 are f64");
-    (wide(T::min_positive_value()), wide(last))
+fn open_unit(dtype: DType) -> (f64, f64) {
+    let info = dtype.finfo().expect("a float has these");
+    (info.min_positive, 1.0 - info.epsilon / 2.0)
 }
 
 /// Bits per dimension of integers with `levels` values, from the mean negative log-likelihood
@@ -119,8 +114,8 @@ mod tests {
 
     #[test]
     fn the_last_number_below_one() {
-        assert_eq!(open_unit::<f32>().1 as f32, 1f32.next_down());
-        assert_eq!(open_unit::<f64>().1, 1f64.next_down());
+        assert_eq!(open_unit(DType::F32).1 as f32, 1f32.next_down());
+        assert_eq!(open_unit(DType::F64).1, 1f64.next_down());
     }
 
     #[test]
@@ -131,5 +126,19 @@ mod tests {
         let v = dequantize.spread(x, Tensor::from_data([0.0, 1.0], &device));
         let v = v.into_data().try_to_vec_as::<f32>().unwrap();
         assert_eq!(v, [f32::MIN_POSITIVE, 1f32.next_down()]);
+    }
+
+    #[test]
+    fn so_does_noise_in_half_precision() {
+        let dequantize = Dequantize::new(17).unwrap();
+        for (dtype, last) in
+            [(DType::F16, 1.0 - 2f64.powi(-11)), (DType::BF16, 1.0 - 2f64.powi(-8))]
+        {
+            let options = (&burn::tensor::Device::flex(), dtype);
+            let x = Tensor::<1>::from_data([0.0, 16.0], options);
+            let v = dequantize.spread(x, Tensor::from_data([0.0, 1.0], options));
+            let v: Vec<f64> = v.into_data().iter::<f64>().collect();
+            assert!(v[0] > 0.0 && v[1] == last, "{dtype:?}: {v:?}");
+        }
     }
 }
