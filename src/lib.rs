@@ -71,7 +71,8 @@
 //!
 //! # Features
 //!
-//! Backends, forwarded to burn: `flex` (default), `ndarray`, `wgpu`, `vulkan`, `metal`, `webgpu`,
+//! Backends, forwarded to burn: `flex` (default), `ndarray`, `wgpu` (`wgpu-unfused` without burn's
+//! fused kernels, which compiles and starts sooner and runs slower), `vulkan`, `metal`, `webgpu`,
 //! `cuda`, `rocm`; none is needed to build. burn 0.22 has no backend type parameter: the `Device`
 //! of a tensor decides at run time. Beyond these: `train`, `learner` (burn-train), `interop`,
 //! `testing`. Rust 1.95 or later, as burn 0.22.
