@@ -48,7 +48,7 @@ fn numbers<const D: usize, P: Distribution<D>>(
 
 /// Compares a distribution of this width of context on every place.
 fn agrees<const D: usize, P: Distribution<D>>(make: impl Fn(&Device) -> P, context: usize) {
-    let home = moved(built(|| make(&DEVICE)), 1).valid();
+    let home = moved(built(&DEVICE, &make), 1).valid();
     let context: Option<Tensor<2>> =
         (context > 0).then(|| Noise::seeded(2).normal([ROWS, context], &DEVICE));
     let x = home.sample(ROWS, context.as_ref(), &mut Noise::seeded(3), &DEVICE);
@@ -60,7 +60,7 @@ fn agrees<const D: usize, P: Distribution<D>>(make: impl Fn(&Device) -> P, conte
             let context = context.as_ref().map(|c| c.clone().cast(dtype).cast(DType::F64));
             let expected = numbers(&exact, &x, context.as_ref(), &DEVICE, DType::F64);
             for name in ["model.safetensors", "model.bpk"] {
-                let make = |device: &Device| cast(built(|| make(device)).valid(), dtype);
+                let make = |device: &Device| cast(built(device, &make).valid(), dtype);
                 let (there, back) = travelled(&rounded, make, place, name);
                 let of = |model: &P| numbers(model, &x, context.as_ref(), &DEVICE, dtype);
                 assert_eq!(of(&rounded), of(&back), "{}, {dtype:?}: {name} and back", place.name);

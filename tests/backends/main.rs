@@ -5,6 +5,8 @@
 //! names. On a machine without the hardware the tests say so and pass, unless `BURN_FLOWS_NEED` names
 //! the backend.
 
+#[path = "../common/built.rs"]
+mod built;
 mod distributions;
 mod half;
 #[path = "../conformance/layers/mod.rs"]
@@ -13,12 +15,13 @@ mod places;
 mod precision;
 mod training;
 
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::LazyLock;
 
 use burn::tensor::{DType, Device, FloatDType};
 use burn_flows::burn;
 use burn_flows::testing::Comparison;
 
+use built::built;
 use places::PLACES;
 
 /// Where layers are made, and where they are computed in f64 to compare with.
@@ -28,14 +31,6 @@ static DEVICE: LazyLock<Device> = LazyLock::new(|| {
     device
 });
 
-/// Builds a layer from a fixed seed. A device has one generator for all threads, hence the lock.
-fn built<B>(make: impl FnOnce() -> B) -> B {
-    static GENERATOR: Mutex<()> = Mutex::new(());
-    let _alone = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
-    DEVICE.seed(0);
-    make()
-}
-
 /// A row of the conformance suite: its name, and its comparison on a device in a precision.
 type Row = (&'static str, fn(&Device, DType) -> Comparison);
 
@@ -44,7 +39,7 @@ macro_rules! rows {
         pub const ROWS: &[crate::Row] = &[$((stringify!($name), |device, dtype| {
             burn_flows::testing::Suite::from($suite)
                 .on(&DEVICE)
-                .compare(built(|| $layer), device, dtype)
+                .compare(built(&DEVICE, |_| $layer), device, dtype)
         })),+];
 
         $(#[test]

@@ -20,7 +20,8 @@ fn host(x: Tensor<1>) -> Vec<f64> {
 /// density.
 #[test]
 fn a_precision_gives_its_numbers_or_none() {
-    let flow = built(|| RealNvpConfig::new(3).with_layers(2).with_mlp(mlp()).init(&DEVICE));
+    let flow =
+        built(&DEVICE, |device| RealNvpConfig::new(3).with_layers(2).with_mlp(mlp()).init(device));
     let flow = moved(flow, 1).valid();
     let density = |device: &Device, dtype| {
         let flow = to_device(cast(flow.clone(), dtype), device);
@@ -51,7 +52,8 @@ fn a_precision_gives_its_numbers_or_none() {
 /// Masks and orders too, which backends store in other ways.
 #[test]
 fn a_flow_moves_to_every_backend_and_back() {
-    let flow = built(|| MafConfig::new(3).with_layers(2).with_made(made()).init(&DEVICE));
+    let flow =
+        built(&DEVICE, |device| MafConfig::new(3).with_layers(2).with_made(made()).init(device));
     let home = cast(moved(flow, 1).valid(), DType::F32);
     let x = |device: &Device| Tensor::<2>::ones([2, 3], (device, DType::F32));
     let expected = host(home.log_prob(x(&DEVICE)));

@@ -14,7 +14,8 @@ use crate::{DEVICE, built};
 #[test]
 fn a_flow_trains_to_the_same_losses_everywhere() {
     let rows = Noise::seeded(1).normal::<2>([96, 3], &DEVICE) * 2.0 + 1.0;
-    let start = built(|| RealNvpConfig::new(3).with_layers(2).with_mlp(mlp()).init(&DEVICE));
+    let start =
+        built(&DEVICE, |device| RealNvpConfig::new(3).with_layers(2).with_mlp(mlp()).init(device));
     let start = moved(start, 1);
     let config = FitConfig::new().with_epochs(3).with_batch_size(16).with_learning_rate(1e-2);
     let losses = |device: &Device, dtype: DType| -> Vec<f64> {
@@ -38,7 +39,8 @@ fn a_flow_trains_to_the_same_losses_everywhere() {
 #[test]
 fn a_flow_trains_in_half_precision() {
     let rows = Noise::seeded(1).normal::<2>([96, 3], &DEVICE) * 2.0 + 1.0;
-    let start = built(|| RealNvpConfig::new(3).with_layers(2).with_mlp(mlp()).init(&DEVICE));
+    let start =
+        built(&DEVICE, |device| RealNvpConfig::new(3).with_layers(2).with_mlp(mlp()).init(device));
     let config = FitConfig::new().with_epochs(3).with_batch_size(16).with_learning_rate(1e-2);
     let last = |dtype: DType| -> f64 {
         let (_, report) =

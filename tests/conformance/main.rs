@@ -2,10 +2,14 @@
 //!
 //! A row is a name, a layer, and the shape of its batches, or a `Suite` that knows more.
 
+#[path = "../common/built.rs"]
+mod built;
+
 use std::collections::HashSet;
 use std::process::Command;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::LazyLock;
 
+use built::built;
 use burn::tensor::{Device, FloatDType};
 use burn_flows::burn;
 
@@ -20,19 +24,11 @@ static DEVICE: LazyLock<Device> = LazyLock::new(|| {
     device
 });
 
-/// Builds a layer from a fixed seed. A device has one generator for all threads, hence the lock.
-fn built<B>(make: impl FnOnce() -> B) -> B {
-    static GENERATOR: Mutex<()> = Mutex::new(());
-    let _alone = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
-    DEVICE.seed(0);
-    make()
-}
-
 macro_rules! rows {
     ($($name:ident: $layer:expr, $suite:expr;)+) => {
         $(#[test]
         fn $name() {
-            burn_flows::testing::Suite::from($suite).on(&DEVICE).check(built(|| $layer)).assert_ok();
+            burn_flows::testing::Suite::from($suite).on(&DEVICE).check(built(&DEVICE, |_| $layer)).assert_ok();
         })+
     };
 }

@@ -19,7 +19,7 @@ fn real_nvp_learns_real_digits() {
     let standardize = Standardize::from_data(logit.forward(pixels, None).0).unwrap();
     let config =
         RealNvpConfig::new(64).with_masks(Masks::Random(0)).with_mlp(silu(128).with_dropout(0.2));
-    let (couplings, base) = built(|| config.init(&device)).into_parts();
+    let (couplings, base) = built(&device, |device| config.init(device)).into_parts();
     let flow = Flow::new((logit, standardize, couplings), base);
     let data = FitData::new(table("digits_train_int.csv")).with_dequantization(dequantize);
     let (flow, _) = fit(flow, data, &fitting(40, 128, 2e-3)).unwrap();
@@ -63,12 +63,12 @@ fn learns_digits_as_images<F: Distribution<4>>(flow: F, epochs: usize, bound: f6
 fn glow_learns_real_digits() {
     let network = ConvNetConfig::new(32).with_activation(ActivationConfig::Silu);
     let config = GlowConfig::new([1, 8, 8], 2).with_steps(4).with_network(network);
-    learns_digits_as_images(built(|| config.init(&Device::flex())), 14, -76.0);
+    learns_digits_as_images(built(&Device::flex(), |device| config.init(device)), 14, -76.0);
 }
 
 #[test]
 fn real_nvp_for_images_learns_real_digits() {
     let network = ResidualConvNetConfig::new(16).with_blocks(1);
     let config = RealNvpImageConfig::new([1, 8, 8], 2).with_network(network);
-    learns_digits_as_images(built(|| config.init(&Device::flex())), 14, -74.0);
+    learns_digits_as_images(built(&Device::flex(), |device| config.init(device)), 14, -74.0);
 }

@@ -26,7 +26,7 @@ fn gf_learns_turned_mixtures_to_their_entropy() {
     };
     let entropy = 1.0 + (2.0 * PI * 0.25f64.powi(2)).ln() + 4f64.ln();
     let config = GfConfig::new(2).with_layers(3);
-    let flow = built(|| config.init(&Device::flex()));
+    let flow = built(&Device::flex(), |device| config.init(device));
     let (flow, _) = fit(flow, turned(10_000, 1), &fitting(20, 128, 1e-2)).unwrap();
     let test = nll(&flow, turned(6000, 2), None, 1000);
     assert!((test - entropy).abs() < 0.05, "{test} against the entropy {entropy}");
@@ -51,7 +51,9 @@ fn circular_nsf_learns_wrapped_normals_to_their_entropy() {
         (both - turns * (2.0 * PI)).clamp(-PI, PI)
     };
     let entropy = (2.0 * PI * E * 0.5 * 0.4).ln();
-    let flow = built(|| CircularNsfConfig::new(2).with_made(masked(64)).init(&Device::flex()));
+    let flow = built(&Device::flex(), |device| {
+        CircularNsfConfig::new(2).with_made(masked(64)).init(device)
+    });
     let (flow, _) = fit(flow, angles(10_000, 1), &fitting(20, 128, 5e-3)).unwrap();
     let test = nll(&flow, angles(6000, 2), None, 1000);
     assert!((test - entropy).abs() < 0.05, "{test} against the entropy {entropy}");
@@ -72,7 +74,7 @@ fn nice_learns_a_sheared_normal_to_its_entropy() {
     };
     let entropy = 1.0 + (2.0 * PI * 3.0 * 0.2).ln();
     let config = NiceConfig::new(2).with_layers(6).with_mlp(silu(64));
-    let flow = built(|| config.init(&Device::flex()));
+    let flow = built(&Device::flex(), |device| config.init(device));
     let (flow, _) = fit(flow, sheared(10_000, 1), &fitting(50, 128, 5e-3)).unwrap();
     let test = nll(&flow, sheared(6000, 2), None, 1000);
     assert!(test < entropy + 0.05, "{test} against the entropy {entropy}");
@@ -84,7 +86,7 @@ fn nice_learns_a_sheared_normal_to_its_entropy() {
 fn maf_learns_the_density_of_its_paper_to_its_entropy() {
     let entropy = 1.0 + (2.0 * PI * 2.0).ln();
     let config = MafConfig::new(2).with_layers(2).with_made(masked(32));
-    let flow = built(|| config.init(&Device::flex()));
+    let flow = built(&Device::flex(), |device| config.init(device));
     let (flow, _) = fit(flow, bent(10_000, 1), &fitting(30, 128, 5e-3)).unwrap();
     let test = nll(&flow, bent(6000, 2), None, 1000);
     assert!((test - entropy).abs() < 0.05, "{test} against the entropy {entropy}");
@@ -97,7 +99,7 @@ fn maf_on_a_mixture_learns_eight_modes() {
     let modes = EightGaussians {};
     let draw = |rows, seed| modes.sample(rows, None, &mut Noise::seeded(seed), &device);
     let maf = MafConfig::new(2).with_layers(2).with_made(masked(32));
-    let flow = built(|| MafMogConfig::new(maf, 24).init(&device));
+    let flow = built(&device, |device| MafMogConfig::new(maf, 24).init(device));
     let (flow, _) = fit(flow, draw(8000, 1), &fitting(20, 128, 5e-3)).unwrap();
     let test = draw(5000, 2);
     let gap = nll(&flow, test.clone(), None, 1000) - nll(&modes, test, None, 1000);
@@ -116,7 +118,7 @@ fn iaf_finds_a_normalising_constant() {
     };
     let truth = (2.0 * PI * 2.0).ln() + 3.0;
     let config = IafConfig::new(2).with_layers(2).with_made(masked(32));
-    let flow = built(|| config.init(&Device::flex()));
+    let flow = built(&Device::flex(), |device| config.init(device));
     let config = ReverseKlConfig::new().with_steps(600).with_learning_rate(5e-3);
     let (_, report) = fit_reverse_kl(flow, bent, &config).unwrap();
     let found = report.log_z;

@@ -1,5 +1,7 @@
 //! Every model learns: it reaches a number that theory or another library's runs give.
 
+#[path = "../common/built.rs"]
+mod built;
 mod digits;
 mod entropies;
 mod moons;
@@ -7,7 +9,6 @@ mod residual;
 mod tables;
 
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use burn_flows::conditioner::MadeConfig;
@@ -15,13 +16,7 @@ use burn_flows::distribution::TwoMoons;
 use burn_flows::prelude::*;
 use burn_flows::train::{FitConfig, fit, nll};
 
-/// Builds a model from a fixed seed. A device has one generator for all threads, hence the lock.
-fn built<M>(make: impl FnOnce() -> M) -> M {
-    static GENERATOR: Mutex<()> = Mutex::new(());
-    let _alone = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);
-    Device::flex().seed(0);
-    make()
-}
+use built::built;
 
 fn silu(width: usize) -> MlpConfig {
     MlpConfig::new(vec![width; 2]).with_activation(ActivationConfig::Silu)

@@ -14,7 +14,9 @@ use crate::{above_moons, built, fitting, gap_on_moons, masked, moons, silu};
 #[test]
 fn real_nvp_learns_two_moons_near_their_entropy() {
     let device = Device::flex();
-    let flow = built(|| RealNvpConfig::new(2).with_layers(12).with_mlp(silu(64)).init(&device));
+    let flow = built(&device, |device| {
+        RealNvpConfig::new(2).with_layers(12).with_mlp(silu(64)).init(device)
+    });
     let (flow, _) = fit(flow, moons(8000, 1), &fitting(25, 128, 5e-3)).unwrap();
     let gap = above_moons(&flow);
     assert!(gap < 0.08, "{gap} nats above the true density");
@@ -26,7 +28,7 @@ fn real_nvp_learns_two_moons_near_their_entropy() {
 fn nsf_learns_two_moons_near_their_entropy() {
     let device = Device::flex();
     let config = NsfConfig::new(2).with_layers(6).with_masks(Masks::Alternating).with_mlp(silu(64));
-    let flow = built(|| config.init(&device));
+    let flow = built(&device, |device| config.init(device));
     let (flow, _) = fit(flow, moons(8000, 1), &fitting(15, 128, 5e-3)).unwrap();
     let gap = above_moons(&flow);
     assert!(gap < 0.05, "{gap} nats above the true density");
@@ -38,7 +40,7 @@ fn nsf_learns_two_moons_near_their_entropy() {
 fn autoregressive_nsf_learns_two_moons_near_their_entropy() {
     let device = Device::flex();
     let config = AutoregressiveNsfConfig::new(2).with_layers(5).with_made(masked(64));
-    let flow = built(|| config.init(&device));
+    let flow = built(&device, |device| config.init(device));
     let (flow, _) = fit(flow, moons(8000, 1), &fitting(20, 128, 5e-3)).unwrap();
     let gap = above_moons(&flow);
     assert!(gap < 0.05, "{gap} nats above the true density");
@@ -51,7 +53,7 @@ fn above_two_moons<B: Bijector<2>>(
     config: &FitConfig,
 ) -> f64 {
     let device = Device::flex();
-    let (flow, _) = fit(built(|| make(&device)), moons(8000, 1), config).unwrap();
+    let (flow, _) = fit(built(&device, make), moons(8000, 1), config).unwrap();
     // What is drawn is what was learned: the mean of a moon flow's draws is that of the moons.
     let means = |x: Tensor<2>| x.mean_dim(0).into_data().try_to_vec_as::<f64>().unwrap();
     let (drawn, true_mean) = (means(flow.sample_seeded(4000, 3)), means(moons(5000, 2)));
@@ -96,8 +98,8 @@ fn sospf_learns_two_moons_near_their_entropy() {
 fn mixture_of_flows_learns_two_moons() {
     let device = Device::flex();
     let config = RealNvpConfig::new(2).with_layers(4).with_mlp(silu(32));
-    let single = gap_on_moons(built(|| config.init(&device)), 10, 5e-3);
-    let parts = built(|| (0..3).map(|_| config.init(&device)).collect());
+    let single = gap_on_moons(built(&device, |device| config.init(device)), 10, 5e-3);
+    let parts = built(&device, |device| (0..3).map(|_| config.init(device)).collect());
     let mixture = gap_on_moons(Mixture::new(parts, &device).unwrap(), 10, 5e-3);
     assert!((0.0..0.12).contains(&mixture), "{mixture} nats above the true density");
     assert!(mixture < single - 0.1, "{mixture} against {single} of a single flow");

@@ -23,7 +23,7 @@ fn residual_flow() -> ResidualFlowConfig {
 
 #[test]
 fn residual_flow_learns_two_moons_near_their_entropy() {
-    let flow = built(|| residual_flow().init(&Device::flex()));
+    let flow = built(&Device::flex(), |device| residual_flow().init(device));
     let gap = gap_on_moons(flow, 25, 3e-2);
     assert!((0.0..0.12).contains(&gap), "{gap} nats above the true density");
 }
@@ -32,7 +32,7 @@ fn residual_flow_learns_two_moons_near_their_entropy() {
 #[test]
 fn residual_flow_learns_by_a_series() {
     let series = LogDet::Series { terms: 2, roulette: Some(0.5), probes: 1 };
-    let flow = built(|| residual_flow().with_training(series).init(&Device::flex()));
+    let flow = built(&Device::flex(), |device| residual_flow().with_training(series).init(device));
     let gap = gap_on_moons(flow, 25, 3e-2);
     assert!((0.0..0.15).contains(&gap), "{gap} nats above the true density");
 }
@@ -55,7 +55,7 @@ fn block_neural_autoregressive_layers_learn_two_moons() {
 fn continuous_flow_learns_a_bent_normal_near_its_entropy() {
     let device = Device::flex();
     let config = CnfConfig::new(2).with_hidden(vec![32, 32]);
-    let layer = built(|| config.with_solver(Solver::Rk4 { steps: 8 }).init(&device));
+    let layer = built(&device, |device| config.with_solver(Solver::Rk4 { steps: 8 }).init(device));
     let flow = Flow::new(layer, StandardNormal::<2>::new([2], &device));
     let (flow, _) = fit(flow, bent(8000, 1), &fitting(15, 128, 5e-3)).unwrap();
     let test = bent(5000, 2);

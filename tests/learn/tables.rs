@@ -17,7 +17,7 @@ fn beats_on<B: Bijector<2>>(
     let part = |part: &str| table(&format!("{name}_{part}_raw.csv"));
     let standardize = Standardize::from_data(part("train")).unwrap();
     let standard = |x: Tensor<2>| standardize.forward(x, None).0;
-    let flow = built(|| make(part("train").dims()[1], &device));
+    let flow = built(&device, |device| make(part("train").dims()[1], device));
     let data = FitData::new(standard(part("train"))).with_validation(standard(part("val")), None);
     let (flow, _) = fit(flow, data, &fitting(150, 32, 1e-3)).unwrap();
     let test = nll(&flow, standard(part("test")), None, 1000);

@@ -1,5 +1,7 @@
 //! Training without the activations in memory: the gradients of ordinary training, from every model.
 
+#[path = "../common/built.rs"]
+mod built;
 mod drift;
 mod models;
 mod stacks;
@@ -13,6 +15,8 @@ use burn_flows::prelude::*;
 use burn_flows::testing::moved;
 use burn_flows::train::{LayerDrift, Reversible, nll_gradients};
 use burn_flows::{burn, cast};
+
+use built::built;
 
 /// The two precisions, and how far gradients may be apart, relative to their norm.
 const PRECISIONS: [(DType, f64); 2] = [(DType::F32, 1e-5), (DType::F64, 1e-10)];
@@ -96,12 +100,13 @@ fn largest(layers: &[LayerDrift]) -> f64 {
 /// [`assert_same`] in both precisions, of the weights moved from where a start as the identity hides
 /// mistakes.
 fn in_both_precisions<F: Distribution<D>, const D: usize>(
-    model: F,
+    make: impl FnOnce(&Device) -> F,
     x: &Tensor<D>,
     context: Option<&Tensor<2>>,
 ) -> [Vec<LayerDrift>; 2] {
+    let model = moved(built(&Device::flex(), make), 3);
     PRECISIONS.map(|(dtype, tolerance)| {
-        let model = cast(moved(model.clone(), 3), dtype).train();
+        let model = cast(model.clone(), dtype).train();
         let (x, context) = (x.clone().cast(dtype), context.map(|c| c.clone().cast(dtype)));
         assert_same(&model, &x, context.as_ref(), tolerance)
     })
@@ -110,12 +115,12 @@ fn in_both_precisions<F: Distribution<D>, const D: usize>(
 /// [`in_both_precisions`]; `recoveries` tells what every layer is expected to do, from the latent back;
 /// each stands for as many layers in a row as do the same. In f32 more of them may keep their input.
 fn assert_trains<F: Distribution<D>, const D: usize>(
-    model: F,
+    make: impl FnOnce(&Device) -> F,
     x: &Tensor<D>,
     context: Option<&Tensor<2>>,
     recoveries: &[Recovery],
 ) {
-    let [_, layers] = in_both_precisions(model, x, context);
+    let [_, layers] = in_both_precisions(make, x, context);
     let mut found: Vec<Recovery> = layers.iter().map(|layer| layer.recovery).collect();
     found.dedup();
     assert_eq!(found, recoveries, "{layers:#?}");

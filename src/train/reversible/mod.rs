@@ -23,10 +23,12 @@ use crate::bijector::Recovery;
 use crate::distribution::Distribution;
 use step::Step;
 
-/// The most that a recovered input may be off, where no limit is given: the gradients of the models of
-/// this crate are then off by a tenth of it.
-const LIMIT_F32: f64 = 1e-5;
-const LIMIT_F64: f64 = 1e-11;
+/// The most that a recovered input may be off, where no limit is given. Gradients may be off by several
+/// times as much: where a drift of 1e-5 is let pass, those of one Glow of random weights in twenty are
+/// off by more than that, and of some by 1e-3. With 2e-6 they are as close to those of ordinary training
+/// as rounding lets the latter be to the true ones, and a layer of splines still passes.
+const LIMIT_F32: f64 = 2e-6;
+const LIMIT_F64: f64 = 1e-12;
 
 /// The same step as [`nll_gradients`](super::nll_gradients) in the memory of one layer: inputs of layers
 /// are not kept but recovered by their inverses.
@@ -46,6 +48,10 @@ const LIMIT_F64: f64 = 1e-11;
 /// of the row or of the mean row, whichever is larger; that of a layer is its largest. It is measured
 /// on every row, by a sum with random signs that is kept of each; the square of the difference of
 /// two sums is, in the mean, the square of the distance.
+///
+/// Gradients follow continuously from inputs where the networks do: a relu unit that is within the drift
+/// of its kink may be on in one way of training and off in the other, which shows as one row's share of
+/// one weight's gradient. Networks of silu have no such rows.
 ///
 /// # Panics
 ///
@@ -85,7 +91,7 @@ pub struct Reversible {
 /// let x = Noise::seeded(1).normal::<2>([50, 2], &Device::flex());
 /// let mut reversible = Reversible::new();
 /// reversible.nll_gradients(&flow, &x, None);
-/// assert!(reversible.layers().iter().all(|layer| layer.drift.unwrap() < 1e-5));
+/// assert!(reversible.layers().iter().all(|layer| layer.drift.unwrap() < 2e-6));
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LayerDrift {
@@ -100,7 +106,7 @@ pub struct LayerDrift {
 }
 
 impl Reversible {
-    /// With the limit of the precision: 1e-5 in f32, 1e-11 in f64.
+    /// With the limit of the precision: 2e-6 in f32, 1e-12 in f64.
     pub fn new() -> Self {
         Self::default()
     }
