@@ -3,7 +3,7 @@
 #![allow(unsafe_code, reason = "the product takes raw pointers; the extents are checked first")]
 
 use std::cell::RefCell;
-use std::ops::{Deref, DerefMut};
+use std::ops::{Deref, DerefMut, Range};
 
 use burn::backend::flex::FlexTensor;
 use burn::tensor::{Element, TensorData};
@@ -93,7 +93,7 @@ impl<T: Real> DerefMut for Scratch<T> {
     }
 }
 
-/// A matrix in a slice, by rows or, transposed, by columns.
+/// A matrix in a slice, by rows or, transposed, by columns, or a part of one.
 #[derive(Clone, Copy)]
 pub(super) struct Matrix<'a, T> {
     values: &'a [T],
@@ -108,6 +108,21 @@ impl<'a, T> Matrix<'a, T> {
     pub(super) fn new(values: &'a [T], [rows, columns]: [usize; 2]) -> Self {
         assert!(values.len() == rows * columns, "a matrix fills its slice");
         Self { values, rows, columns, row_stride: columns, column_stride: 1 }
+    }
+
+    /// Some neighbouring rows and columns.
+    pub(super) fn part(self, rows: Range<usize>, columns: Range<usize>) -> Self {
+        let inside = rows.end <= self.rows && columns.end <= self.columns;
+        assert!(inside && !rows.is_empty() && !columns.is_empty(), "a part is inside its matrix");
+        let start = rows.start * self.row_stride + columns.start * self.column_stride;
+        let values = &self.values[start..];
+        Self { values, rows: rows.len(), columns: columns.len(), ..self }
+    }
+
+    /// Some neighbouring columns.
+    pub(super) fn columns(self, columns: Range<usize>) -> Self {
+        let rows = 0..self.rows;
+        self.part(rows, columns)
     }
 
     /// The same numbers, rows and columns exchanged.
@@ -132,22 +147,55 @@ pub(super) fn add_product<T: Real>(out: &mut [T], left: Matrix<'_, T>, right: Ma
     multiply_into(out, left, right, true, Parallelism::None);
 }
 
-/// `left * right`; a large product is shared among the threads of this pool.
-pub(super) fn shared_product<T: Real>(left: Matrix<'_, T>, right: Matrix<'_, T>) -> Vec<T> {
-    let (m, n, k) = (left.rows, right.columns, left.columns);
-    assert!(k == right.rows && k > 0, "the shapes of a product fit");
-    let threads = match m * n * k >= SHARED_WORK {
-        true => Parallelism::Rayon(0),
-        false => Parallelism::None,
-    };
+/// Products beside each other, of as many rows each, `[m, n]`; large ones are shared among the threads
+/// of this pool.
+pub(super) fn side_by_side<'a, T: Real>(
+    [m, n]: [usize; 2],
+    products: impl IntoIterator<Item = [Matrix<'a, T>; 2]>,
+) -> Vec<T> {
     let mut out = Vec::with_capacity(m * n);
-    // SAFETY: the vector holds as many numbers; a product of at least one term writes all of them
-    // without reading any.
-    unsafe {
-        multiply(out.as_mut_ptr(), left, right, false, threads);
-        out.set_len(m * n);
+    let mut filled = 0;
+    for [left, right] in products {
+        let fits = left.rows == m && left.columns == right.rows && right.columns <= n - filled;
+        assert!(fits && left.columns > 0, "the shapes of a product fit");
+        // SAFETY: the vector holds `m` rows of `n` numbers, of which these are the next columns; a
+        // product of at least one term writes all of its numbers without reading any.
+        unsafe {
+            let out: *mut T = out.as_mut_ptr();
+            multiply(out.add(filled), n, left, right, false, shared(left, right));
+        }
+        filled += right.columns;
+    }
+    assert!(filled == n, "products fill a matrix");
+    // SAFETY: every column of every row was written.
+    unsafe { out.set_len(m * n) };
+    out
+}
+
+/// Products in their places, rows and columns from which on they stand, among zeros, `[m, n]`; large
+/// ones are shared among the threads of this pool.
+pub(super) fn among_zeros<'a, T: Real>(
+    [m, n]: [usize; 2],
+    products: impl IntoIterator<Item = ([usize; 2], [Matrix<'a, T>; 2])>,
+) -> Vec<T> {
+    let mut out = vec![T::zero(); m * n];
+    for ([row, column], [left, right]) in products {
+        let inside = row + left.rows <= m && column + right.columns <= n;
+        assert!(inside && left.columns == right.rows, "the shapes of a product fit");
+        // SAFETY: the place of every number of the product is in the vector, which is initialised.
+        unsafe {
+            let out = out.as_mut_ptr().add(row * n + column);
+            multiply(out, n, left, right, false, shared(left, right));
+        }
     }
     out
+}
+
+fn shared<T>(left: Matrix<'_, T>, right: Matrix<'_, T>) -> Parallelism {
+    match left.rows * left.columns * right.columns >= SHARED_WORK {
+        true => Parallelism::Rayon(0),
+        false => Parallelism::None,
+    }
 }
 
 /// Multiplications from which threads pay for their hand-over, as in `flex` itself.
@@ -164,22 +212,24 @@ fn multiply_into<T: Real>(
     assert!(fits, "the shapes of a product fit");
     // SAFETY: `out` has a place for every number, is borrowed for writing and overlaps with neither
     // factor.
-    unsafe { multiply(out.as_mut_ptr(), left, right, add, threads) }
+    unsafe { multiply(out.as_mut_ptr(), right.columns, left, right, add, threads) }
 }
 
 /// # Safety
 ///
-/// `out` has to be valid for as many numbers as the product has, initialised where it adds.
+/// `out` has to be valid for the rows of the product, so many numbers apart, and nobody else's there;
+/// initialised where it adds.
 unsafe fn multiply<T: Real>(
     out: *mut T,
+    row_stride: usize,
     left: Matrix<'_, T>,
     right: Matrix<'_, T>,
     add: bool,
     threads: Parallelism,
 ) {
     let (m, n, k) = (left.rows, right.columns, left.columns);
-    // SAFETY: every matrix fills its slice ([`Matrix::new`]), so the strides stay inside; the rest
-    // is the caller's.
+    // SAFETY: every matrix is inside its slice ([`Matrix::new`], [`Matrix::part`]), so the strides stay
+    // there; the rest is the caller's.
     unsafe {
         gemm::gemm(
             m,
@@ -187,7 +237,7 @@ unsafe fn multiply<T: Real>(
             k,
             out,
             1,
-            n as isize,
+            row_stride as isize,
             add,
             left.values.as_ptr(),
             left.column_stride as isize,

@@ -9,8 +9,9 @@ use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::{Bool, DType, Tensor};
 
 use super::Curve;
+use super::stairs::{Block, Stairs};
 use crate::kernel::elementary::{Elementary, vectorized};
-use crate::kernel::matrix::{Matrix, Scratch, contiguous, shared_product, tensor};
+use crate::kernel::matrix::{Matrix, Scratch, among_zeros, contiguous, side_by_side, tensor};
 
 /// Whether the kernel is written for these.
 pub(super) fn knows<const D: usize>(x: &Tensor<D>, weight: &Tensor<2>, bias: &Tensor<1>) -> bool {
@@ -76,12 +77,12 @@ impl Dense for Flex {
         x: FlexTensor,
         weight: FlexTensor,
         bias: FlexTensor,
-        _mask: Option<FlexTensor>,
+        mask: Option<FlexTensor>,
         curve: Curve,
     ) -> FlexTensor {
         match x.dtype() {
-            DType::F64 => forward::<f64>(x, weight, bias, curve),
-            _ => forward::<f32>(x, weight, bias, curve),
+            DType::F64 => forward::<f64>([x, weight, bias], mask, curve),
+            _ => forward::<f32>([x, weight, bias], mask, curve),
         }
     }
 }
@@ -121,17 +122,24 @@ fn like<T: Elementary>(values: Vec<T>, model: &FlexTensor, columns: usize) -> Fl
     tensor(values, &shape)
 }
 
+fn stairs(mask: Option<&FlexTensor>, width: [usize; 2]) -> Stairs {
+    Stairs::new(mask.map(|mask| mask.bytes()), width)
+}
+
 fn forward<T: Elementary>(
-    x: FlexTensor,
-    weight: FlexTensor,
-    bias: FlexTensor,
+    inputs: [FlexTensor; 3],
+    mask: Option<FlexTensor>,
     curve: Curve,
 ) -> FlexTensor {
+    let [x, weight, bias] = contiguous(inputs);
+    let mask = mask.map(|mask| mask.to_contiguous());
     let (rows, width) = (dims(&x), dims(&weight));
-    let [x, weight, bias] = contiguous([x, weight, bias]);
     let left = Matrix::new(T::slice(&x), rows);
     let right = Matrix::new(T::slice(&weight), width);
-    let mut y = shared_product(left, right);
+    let product =
+        |Block { rows, columns }: Block| [left.columns(rows.clone()), right.part(rows, columns)];
+    let blocks = stairs(mask.as_ref(), width).by_columns();
+    let mut y = side_by_side([rows[0], width[1]], blocks.into_iter().map(product));
     finish(&mut y, T::slice(&bias), curve);
     like(y, &x, width[1])
 }
@@ -187,20 +195,34 @@ fn backward<T: Elementary>(
 ) -> (Option<FlexTensor>, [FlexTensor; 2]) {
     let (rows, width) = (dims(&x), dims(&weight));
     let [x, weight, gradient] = contiguous([x, weight, gradient]);
-    let kept = kept.map(|kept| kept.to_contiguous());
+    let [kept, mask] = [kept, mask].map(|tensor| tensor.map(|tensor| tensor.to_contiguous()));
     let mut inner = Scratch::<T>::new(rows[0] * width[1]);
     let mut by_bias = vec![T::zero(); width[1]];
     let kept = kept.as_ref().map(|kept| T::slice(kept));
     through_activation(T::slice(&gradient), kept, curve, &mut inner, &mut by_bias);
     let inner = Matrix::new(&inner, [rows[0], width[1]]);
+    let stairs = stairs(mask.as_ref(), width);
     let by_x = wanted.then(|| {
         let weight = Matrix::new(T::slice(&weight), width);
-        like(shared_product(inner, weight.transposed()), &x, width[0])
+        let product = |Block { rows, columns }: Block| {
+            [inner.columns(columns.clone()), weight.part(rows, columns).transposed()]
+        };
+        let blocks = stairs.by_rows().into_iter().map(product);
+        like(side_by_side([rows[0], width[0]], blocks), &x, width[0])
     });
     let x = Matrix::new(T::slice(&x), rows);
-    let mut by_weight = shared_product(x.transposed(), inner);
+    let product = |Block { rows, columns }: Block| {
+        let place = [rows.start, columns.start];
+        (place, [x.columns(rows).transposed(), inner.columns(columns)])
+    };
+    let blocks = stairs.by_columns();
+    let mut by_weight = match &blocks[..] {
+        [Block { rows, .. }] if rows.len() == width[0] => {
+            side_by_side(width, [[x.transposed(), inner]])
+        }
+        _ => among_zeros(width, blocks.into_iter().map(product)),
+    };
     if let Some(mask) = mask {
-        let mask = mask.to_contiguous();
         let open = mask.bytes().iter().map(|open| *open != 0);
         for (number, open) in by_weight.iter_mut().zip(open) {
             *number = if open { *number } else { T::zero() };
@@ -297,11 +319,11 @@ impl<B: Dense + DenseBackward, C: CheckpointStrategy> Dense for Autodiff<B, C> {
             State { x: x.clone(), weight: weight.clone(), mask: None, kept: None, curve };
         let y = match curve {
             Curve::Silu => {
-                let a = B::dense(x, weight, bias, None, Curve::Identity);
+                let a = B::dense(x, weight, bias, mask.clone(), Curve::Identity);
                 state.kept = Some(a.clone());
                 B::activated(a, curve)
             }
-            _ => B::dense(x, weight, bias, None, curve),
+            _ => B::dense(x, weight, bias, mask.clone(), curve),
         };
         if curve == Curve::Relu {
             state.kept = Some(y.clone());

@@ -6,6 +6,8 @@
 
 #[cfg(feature = "flex")]
 mod flex;
+#[cfg(feature = "flex")]
+mod stairs;
 #[cfg(all(test, feature = "flex"))]
 mod tests;
 

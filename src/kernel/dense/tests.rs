@@ -8,11 +8,20 @@ use crate::noise::Noise;
 type Layer =
     fn(Tensor<3>, Tensor<2>, Option<Tensor<1>>, Option<Tensor<2, Bool>>, Curve) -> Tensor<3>;
 
+/// What a mask leaves.
+#[derive(Debug, Clone, Copy)]
+enum Open {
+    All,
+    Scattered,
+    /// As in a MADE, whose units are sorted by what they see.
+    Stairs,
+}
+
 /// Values and the gradients of a random functional by a layer.
 fn results(
     layer: Layer,
     [rows, d_in, d_out]: [usize; 3],
-    masked: bool,
+    open: Open,
     curve: Curve,
     dtype: DType,
 ) -> [TensorData; 4] {
@@ -25,13 +34,17 @@ fn results(
     let x = draw([2, rows, d_in], 9.0);
     let bias = draw([1, 1, d_out], 1.0);
     let functional = draw([2, rows, d_out], 1.0).without_autodiff();
-    let open = draw([1, d_in, d_out], 1.0).without_autodiff().greater_elem(0.0);
+    let scattered = draw([1, d_in, d_out], 1.0).without_autodiff().greater_elem(0.0);
     let mut weight = draw([1, d_in, d_out], 1.0);
-    if masked {
-        let cut = weight.without_autodiff().mask_fill(open.clone().bool_not(), 0.0);
-        weight = cut.autodiff().require_grad();
+    let mask = match open {
+        Open::All => None,
+        Open::Scattered => Some(scattered.reshape([d_in, d_out])),
+        Open::Stairs => Some(stairs([d_in, d_out])),
+    };
+    if let Some(mask) = &mask {
+        let cut = mask.clone().bool_not().unsqueeze();
+        weight = weight.without_autodiff().mask_fill(cut, 0.0).autodiff().require_grad();
     }
-    let mask = masked.then(|| open.reshape([d_in, d_out]));
     // A view that is not contiguous must not matter.
     let turned = x.clone().swap_dims(0, 1).swap_dims(0, 1);
     let parts = (weight.clone().reshape([d_in, d_out]), bias.clone().reshape([d_out]));
@@ -41,20 +54,27 @@ fn results(
     [y.into_data(), of(&x), of(&weight), of(&bias)]
 }
 
+/// Inputs that see no more than outputs, of seven kinds.
+fn stairs([d_in, d_out]: [usize; 2]) -> Tensor<2, Bool> {
+    let open = |at: usize| (at / d_out) * 7 / d_in <= (at % d_out) * 7 / d_out;
+    let open: Vec<bool> = (0..d_in * d_out).map(open).collect();
+    Tensor::from_data(TensorData::new(open, [d_in, d_out]), &Device::flex())
+}
+
 #[test]
 fn the_kernel_equals_the_reference_in_values_and_gradients() {
-    for sizes in [[1, 1, 1], [3, 5, 2], [40, 33, 65], [130, 64, 150]] {
+    for sizes in [[1, 1, 1], [3, 5, 2], [40, 33, 65], [130, 64, 150], [20, 200, 130]] {
         for curve in [Curve::Identity, Curve::Relu, Curve::Silu] {
             for (dtype, bound) in [(DType::F64, 1e-13), (DType::F32, 3e-6)] {
-                for masked in [false, true] {
-                    let found = results(dense, sizes, masked, curve, dtype);
-                    let wanted = results(reference, sizes, masked, curve, dtype);
+                for open in [Open::All, Open::Scattered, Open::Stairs] {
+                    let found = results(dense, sizes, open, curve, dtype);
+                    let wanted = results(reference, sizes, open, curve, dtype);
                     for (found, wanted) in found.iter().zip(&wanted) {
                         assert_eq!((found.shape(), found.dtype()), (wanted.shape(), dtype));
                         let pairs = found.iter::<f64>().zip(wanted.iter::<f64>());
                         let largest = wanted.iter::<f64>().fold(1.0, |most, v| v.abs().max(most));
                         let error = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max) / largest;
-                        assert!(error < bound, "{sizes:?} {curve:?} {dtype:?}: {error:e}");
+                        assert!(error < bound, "{sizes:?} {open:?} {curve:?} {dtype:?}: {error:e}");
                     }
                 }
             }
@@ -86,13 +106,19 @@ fn a_plain_input_serves_and_rows_do_not_depend_on_their_batch() {
     let x: Tensor<2> = noise.normal([33, 20], &device);
     let weight: Tensor<2> = noise.normal([20, 70], &device);
     let bias: Tensor<1> = noise.normal([70], &device);
-    let tracked = weight.clone().autodiff().require_grad();
-    let y = dense(x.clone(), tracked.clone(), Some(bias.clone()), None, Curve::Relu);
-    let whole = y.clone().without_autodiff().into_data();
-    assert!(tracked.grad(&y.sum().backward()).is_some());
-    for first in [31, 32] {
-        let (last, bias) = (x.clone().narrow(0, first, 33 - first), Some(bias.clone()));
-        let last = dense(last, weight.clone(), bias, None, Curve::Relu).into_data();
-        assert!(last.iter::<f32>().eq(whole.iter::<f32>().skip(first * 70)));
+    for mask in [None, Some(stairs([20, 70]))] {
+        let weight = match &mask {
+            Some(mask) => weight.clone().mask_fill(mask.clone().bool_not(), 0.0),
+            None => weight.clone(),
+        };
+        let tracked = weight.clone().autodiff().require_grad();
+        let layer = |x, weight| dense(x, weight, Some(bias.clone()), mask.clone(), Curve::Relu);
+        let y = layer(x.clone(), tracked.clone());
+        let whole = y.clone().without_autodiff().into_data();
+        assert!(tracked.grad(&y.sum().backward()).is_some());
+        for first in [31, 32] {
+            let last = layer(x.clone().narrow(0, first, 33 - first), weight.clone()).into_data();
+            assert!(last.iter::<f32>().eq(whole.iter::<f32>().skip(first * 70)));
+        }
     }
 }
