@@ -1,11 +1,14 @@
 //! Rows in parallel: the same bits for every number of threads, in evaluation and in training.
 
+#[path = "common/built.rs"]
+mod built;
 #[path = "common/whole.rs"]
 mod whole;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use built::built;
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -46,13 +49,13 @@ fn assert_same(compute: impl Fn() -> Vec<TensorData>) {
 fn vectors(context: usize) -> RealNvp {
     let config = RealNvpConfig::new(5).with_layers(3).with_context(context);
     let mlp = MlpConfig::new(vec![16, 16]);
-    moved(config.with_mlp(mlp).init(&Device::flex()), 3)
+    moved(built(&Device::flex(), |device| config.with_mlp(mlp).init(device)), 3)
 }
 
 fn images(dropout: f64) -> Glow {
     let network = ConvNetConfig::new(8).with_dropout(dropout);
     let config = GlowConfig::new([1, 8, 8], 2).with_steps(2).with_network(network);
-    moved(config.init(&Device::flex()), 4)
+    moved(built(&Device::flex(), |device| config.init(device)), 4)
 }
 
 fn normal<const D: usize>(shape: [usize; D], seed: u64) -> Tensor<D> {

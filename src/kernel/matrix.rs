@@ -139,12 +139,12 @@ impl<'a, T> Matrix<'a, T> {
 
 /// `left * right` into `out`, a matrix by rows.
 pub(super) fn product<T: Real>(out: &mut [T], left: Matrix<'_, T>, right: Matrix<'_, T>) {
-    multiply_into(out, left, right, false, Parallelism::None);
+    multiply_into(out, left, right, false);
 }
 
 /// Adds `left * right` to `out`, a matrix by rows.
 pub(super) fn add_product<T: Real>(out: &mut [T], left: Matrix<'_, T>, right: Matrix<'_, T>) {
-    multiply_into(out, left, right, true, Parallelism::None);
+    multiply_into(out, left, right, true);
 }
 
 /// Products beside each other, of as many rows each, `[m, n]`; large ones are shared among the threads
@@ -201,18 +201,12 @@ fn shared<T>(left: Matrix<'_, T>, right: Matrix<'_, T>) -> Parallelism {
 /// Multiplications from which threads pay for their hand-over, as in `flex` itself.
 const SHARED_WORK: usize = 192 * 192 * 192;
 
-fn multiply_into<T: Real>(
-    out: &mut [T],
-    left: Matrix<'_, T>,
-    right: Matrix<'_, T>,
-    add: bool,
-    threads: Parallelism,
-) {
+fn multiply_into<T: Real>(out: &mut [T], left: Matrix<'_, T>, right: Matrix<'_, T>, add: bool) {
     let fits = left.columns == right.rows && out.len() == left.rows * right.columns;
     assert!(fits, "the shapes of a product fit");
     // SAFETY: `out` has a place for every number, is borrowed for writing and overlaps with neither
     // factor.
-    unsafe { multiply(out.as_mut_ptr(), right.columns, left, right, add, threads) }
+    unsafe { multiply(out.as_mut_ptr(), right.columns, left, right, add, Parallelism::None) }
 }
 
 /// # Safety

@@ -11,7 +11,7 @@ use burn_flows::testing::{Certificate, LayerCertificate, certify, moved};
 use burn_flows::univariate::RationalQuadraticConfig;
 use burn_flows::{Flow, Noise};
 
-use crate::{DEVICE, data, images, normal};
+use crate::{DEVICE, built, data, images, normal};
 
 /// A layer that gives its log-determinant times a factor.
 #[derive(Module, Debug)]
@@ -53,7 +53,8 @@ fn coupling(features: usize) -> (ActNorm, Vec<impl Bijector<2> + Clone>) {
     let scale = Tensor::full([features], -3f64.ln(), &*DEVICE);
     let scale = ActNorm::from_weights(scale, Tensor::zeros([features], &*DEVICE));
     let mlp = MlpConfig::new(vec![32, 32]);
-    let flow: RealNvp = RealNvpConfig::new(features).with_layers(1).with_mlp(mlp).init(&DEVICE);
+    let config = RealNvpConfig::new(features).with_layers(1).with_mlp(mlp);
+    let flow: RealNvp = built(&DEVICE, |device| config.init(device));
     (scale, moved(flow, 4).into_parts().0)
 }
 
@@ -113,7 +114,8 @@ fn layers_of_single_numbers_are_known_to_the_last_digits_however_large() {
 #[test]
 fn levels_of_large_images_are_certified() {
     let x = images([2, 3, 24, 24], 5);
-    let glow = GlowConfig::new([3, 24, 24], 2).with_steps(1).init(&DEVICE);
+    let config = GlowConfig::new([3, 24, 24], 2).with_steps(1);
+    let glow = built(&DEVICE, |device| config.init(device));
     let glow = moved(glow.init_from_data(x.clone(), None), 3);
     let certificate = certify(&glow, &x);
     assert!(certificate.wrong().is_none() && certificate.lost().is_none(), "{certificate}");

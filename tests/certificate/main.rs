@@ -1,5 +1,7 @@
 //! Certificates: the layer that loses its inverse is named, and so is one with a wrong log-determinant.
 
+#[path = "../common/built.rs"]
+mod built;
 mod condition;
 mod large;
 
@@ -16,6 +18,8 @@ use burn_flows::distribution::{Distribution, Marginal, Mixture, StandardNormal};
 use burn_flows::model::{GlowConfig, RealNvp, RealNvpConfig};
 use burn_flows::testing::{certify, certify_given, moved};
 use burn_flows::{Flow, Noise};
+
+use built::built;
 
 static DEVICE: LazyLock<Device> = LazyLock::new(Device::flex);
 
@@ -52,7 +56,8 @@ impl Bijector<2> for Double {
 
 #[test]
 fn a_sound_flow_has_a_certificate_without_a_complaint() {
-    let flow = moved(RealNvpConfig::new(4).with_layers(3).init(&DEVICE), 1);
+    let flow = built(&DEVICE, |device| RealNvpConfig::new(4).with_layers(3).init(device));
+    let flow = moved(flow, 1);
     let certificate = certify(&flow, &data(4));
     let paths: Vec<_> = certificate.layers().iter().map(|layer| layer.path.as_str()).collect();
     assert_eq!(paths, ["bijector.0", "bijector.1", "bijector.2"]);
@@ -106,7 +111,8 @@ fn a_wrong_log_determinant_is_named() {
 #[test]
 fn levels_components_and_contexts_are_walked_through() {
     let network = ConvNetConfig::new(8);
-    let glow = GlowConfig::new([1, 4, 4], 2).with_steps(1).with_network(network).init(&DEVICE);
+    let config = GlowConfig::new([1, 4, 4], 2).with_steps(1).with_network(network);
+    let glow = built(&DEVICE, |device| config.init(device));
     let x = images([20, 1, 4, 4], 2);
     let glow = moved(glow.init_from_data(x.clone(), None), 3);
     let certificate =
@@ -121,7 +127,8 @@ fn levels_components_and_contexts_are_walked_through() {
     assert!(certificate.lost().is_none() && certificate.wrong().is_none(), "{certificate}");
 
     let given = |seed| -> RealNvp {
-        moved(RealNvpConfig::new(2).with_layers(2).with_context(3).init(&DEVICE), seed)
+        let config = RealNvpConfig::new(2).with_layers(2).with_context(3);
+        moved(built(&DEVICE, |device| config.init(device)), seed)
     };
     let context = Tensor::<2>::ones([1, 3], &*DEVICE);
     let certificate = certify_given(&given(1), &data(2), &context);

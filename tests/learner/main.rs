@@ -1,5 +1,7 @@
 //! A flow in burn-train's learner.
 
+#[path = "../common/built.rs"]
+mod built;
 mod strategies;
 
 use burn::module::Module;
@@ -11,13 +13,15 @@ use burn_flows::burn;
 use burn_flows::prelude::*;
 use burn_flows::train::{FitData, NllMetric, Trainee, nll};
 
+use built::built;
+
 #[test]
 fn a_flow_learns_under_the_learner_and_comes_back() {
     let device = Device::flex();
     let folder = tempfile::tempdir().unwrap();
     let x = Noise::seeded(1).normal::<2>([512, 2], &device) * 0.2 + 1.0;
     let test = Noise::seeded(2).normal::<2>([512, 2], &device) * 0.2 + 1.0;
-    let flow = RealNvpConfig::new(2).with_layers(2).init(&device);
+    let flow = built(&device, |device| RealNvpConfig::new(2).with_layers(2).init(device));
     let before = nll(&flow, test.clone(), None, 512);
     let data = FitData::new(x);
     let loader = |seed| data.batches(64, seed, &device);

@@ -9,7 +9,7 @@ use super::*;
 
 #[test]
 fn learns_a_curved_density_to_its_entropy() {
-    let flow = small().with_layers(6).init(&Device::flex());
+    let flow = built(&Device::flex(), |device| small().with_layers(6).init(device));
     let config = FitConfig::new()
         .with_epochs(30)
         .with_batch_size(128)
@@ -40,7 +40,8 @@ fn a_gaussian_with_parameters_fits_like_the_closed_form() {
 
 #[test]
 fn the_same_seed_gives_the_same_weights_and_another_seed_others() {
-    let flow = small().with_mlp(MlpConfig::new(vec![16]).with_dropout(0.3)).init(&Device::flex());
+    let config = small().with_mlp(MlpConfig::new(vec![16]).with_dropout(0.3));
+    let flow = built(&Device::flex(), |device| config.init(device));
     let run = |seed| fit(flow.clone(), banana(300, 1), &quick().with_seed(seed)).unwrap().0;
     let x = banana(50, 9);
     assert_eq!(numbers(&run(1), x.clone()), numbers(&run(1), x.clone()));
@@ -72,11 +73,10 @@ fn data_dependent_layers_start_from_data_and_trained_ones_stay() {
 #[test]
 fn batch_normalization_trains_and_evaluates_by_running_statistics() {
     let device = Device::flex();
-    let layers = (
-        BatchNormConfig::new(2).init(&device),
-        small().init(&device).into_parts().0,
-        LuLinearConfig::new(2).init(&device),
-    );
+    let layers = built(&device, |device| {
+        let couplings = small().init(device).into_parts().0;
+        (BatchNormConfig::new(2).init(device), couplings, LuLinearConfig::new(2).init(device))
+    });
     let flow = Flow::new(layers, StandardNormal::<2>::new([2], &device));
     // Large batches: the tail of the banana makes the variance of 64 rows a poor estimate.
     let config = quick().with_epochs(60).with_batch_size(512).with_learning_rate(5e-3);
@@ -92,7 +92,7 @@ fn a_context_is_learned() {
     let context = Noise::seeded(5).uniform::<2>([3000, 1], &device) * 6.0 - 3.0;
     let x =
         Noise::seeded(6).normal::<2>([3000, 2], &device) * 0.1 + context.clone().expand([3000, 2]);
-    let flow = small().with_context(1).init(&device);
+    let flow = built(&device, |device| small().with_context(1).init(device));
     let config = quick().with_epochs(15).with_learning_rate(3e-3);
     let data = FitData::new(x).with_context(context);
     let (flow, _) = fit(flow, data, &config).unwrap();
@@ -105,7 +105,7 @@ fn a_context_is_learned() {
 
 #[test]
 fn early_stopping_returns_the_best_weights() {
-    let flow = small().init(&Device::flex());
+    let flow = built(&Device::flex(), |device| small().init(device));
     let config = quick()
         .with_epochs(400)
         .with_patience(Some(5))
@@ -131,16 +131,12 @@ fn integers_are_dequantized_anew_and_scored_in_bits() {
     let values: Vec<f32> = (0..2000).flat_map(|_| [noise.next_below(4) as f32; 2]).collect();
     let x = Tensor::<2>::from_data(burn::tensor::TensorData::new(values, [2000, 2]), &device);
     let dequantize = Dequantize::new(4).unwrap();
-    let layers = (
-        burn_flows::bijector::Logit::new(0.01).unwrap(),
-        RealNvpConfig::new(2)
-            .with_layers(6)
-            .with_mlp(MlpConfig::new(vec![64, 64]))
-            .init(&device)
-            .into_parts()
-            .0,
-    );
-    let flow = Flow::new(layers, StandardNormal::<2>::new([2], &device));
+    let config = RealNvpConfig::new(2).with_layers(6).with_mlp(MlpConfig::new(vec![64, 64]));
+    let flow = built(&device, |device| {
+        let logit = burn_flows::bijector::Logit::new(0.01).unwrap();
+        let layers = (logit, config.init(device).into_parts().0);
+        Flow::new(layers, StandardNormal::<2>::new([2], device))
+    });
     let data = FitData::new(x).with_dequantization(dequantize);
     let config = quick().with_epochs(30).with_learning_rate(3e-3);
     let (_, report) = fit(flow, data, &config).unwrap();

@@ -1,5 +1,7 @@
 //! Training: what it learns, how it resumes, what it refuses; of integers, with learned noise.
 
+#[path = "../common/built.rs"]
+mod built;
 mod checkpoints;
 mod failures;
 mod learning;
@@ -15,6 +17,8 @@ use burn_flows::burn;
 use burn_flows::model::RealNvp;
 use burn_flows::prelude::*;
 use burn_flows::train::FitConfig;
+
+use built::built;
 
 /// A banana: `x2` follows `x1^2`. Entropy `ln(2 pi e) + ln(2 * 0.3)` nats.
 fn banana(rows: usize, seed: u64) -> Tensor<2> {
