@@ -1,6 +1,8 @@
 //! Hostile configurations, inputs and files, and training that is killed: always a documented
 //! result, an `Error`, or a documented panic text.
 
+#[path = "../common/built.rs"]
+mod built;
 mod configs;
 mod constructors;
 mod damage;
