@@ -9,9 +9,10 @@ use std::collections::HashSet;
 use std::process::Command;
 use std::sync::LazyLock;
 
-use built::built;
 use burn::tensor::{Device, FloatDType};
 use burn_flows::burn;
+
+use built::built;
 
 /// The environment variable by which [`every_row_in_f32`] tells the process it starts.
 const SINGLE: &str = "BURN_FLOWS_CONFORMANCE_F32";
@@ -28,7 +29,8 @@ macro_rules! rows {
     ($($name:ident: $layer:expr, $suite:expr;)+) => {
         $(#[test]
         fn $name() {
-            burn_flows::testing::Suite::from($suite).on(&DEVICE).check(built(&DEVICE, |_| $layer)).assert_ok();
+            let layer = built(&DEVICE, |_| $layer);
+            burn_flows::testing::Suite::from($suite).on(&DEVICE).check(layer).assert_ok();
         })+
     };
 }

@@ -78,7 +78,7 @@ fn let_go_the_same_layer_spoils_the_gradients() {
 }
 
 #[test]
-fn a_few_units_of_the_last_place_are_too_far_in_f32() {
+fn a_drift_of_a_few_millionths_is_too_far_in_f32() {
     let model = normal_flow((coupling(), blurred_by(100.0, 0.3).to_vec(), coupling())).train();
     let layers = assert_same(&model, &normal([700, 4], 1), None, 1e-5);
     assert_eq!(recoveries(&layers)[2], ("bijector.1.0", Input));

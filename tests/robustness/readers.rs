@@ -1,5 +1,5 @@
 //! Every reader of files, for anything that feeds it bytes: the tests here, and the fuzz targets
-//! of `fuzz/`, which take this file as theirs.
+//! of `fuzz/`, whose library this file is.
 
 use std::path::Path;
 

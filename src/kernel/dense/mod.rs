@@ -1,6 +1,6 @@
 //! A dense layer with its activation, in one operation.
 //!
-//! y = f(x W + b)                    f the identity, relu or silu
+//! y = f(x W + b)                    f the identity, relu or silu; blocks that a mask leaves empty are left out
 //!
 //! backward, with G = dL/dy * f':    dL/dx = G W^T,  dL/dW = x^T G (zero where masked),  dL/db = column sums of G
 

@@ -12,8 +12,7 @@ const BLOCK: usize = 32;
 /// Blocks that leave less of the whole than this out are taken as one.
 const WORTH: f64 = 0.125;
 
-/// Rows and columns of a weight outside of which its mask leaves nothing, when others are not
-/// looked at.
+/// Neighbours along one axis of a weight, and along the other all that its mask leaves of these.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Block {
     pub(super) rows: Range<usize>,
