@@ -204,6 +204,15 @@ pub(crate) fn length(config: &'static str, field: &'static str, value: f64) -> R
     Err(Error::config(config, field, format!("must be {range}, found {value}")))
 }
 
+/// `Err` unless a least size or slope is one that f32 tells from nothing.
+pub(crate) fn least(config: &'static str, field: &'static str, value: f64) -> Result<()> {
+    if value >= 1e-6 {
+        return Ok(());
+    }
+    let reason = format!("must be at least 1e-6, found {value:e}: f32 does not tell less from 0");
+    Err(Error::config(config, field, reason))
+}
+
 /// Unwraps a validated configuration; the panic carries the text of the error.
 #[track_caller]
 pub(crate) fn expect_valid(result: Result<()>) {

@@ -84,10 +84,12 @@
 pub mod bijector;
 mod by_parts;
 pub mod conditioner;
+mod config;
 pub mod distribution;
 mod draws;
 mod error;
 mod flow;
+mod initial;
 #[cfg(feature = "interop")]
 pub mod interop;
 mod kernel;
@@ -111,6 +113,7 @@ mod walk;
 pub use burn;
 pub use error::{Error, Result};
 pub use flow::{Finish, Flow, MultiScale};
+pub use initial::seeded;
 pub use noise::Noise;
 pub use parallel::set_threads;
 pub use param::{cast, to_device};

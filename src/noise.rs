@@ -1,6 +1,6 @@
 //! Seeded noise that is the same on every backend.
 
-use burn::tensor::{Device, Tensor, TensorCreationOptions, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorCreationOptions, TensorData};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Gamma, StandardNormal};
@@ -89,9 +89,21 @@ impl Noise {
         self.fill(shape, device, Self::next_normal)
     }
 
-    /// A tensor of numbers uniform on `[0, 1)`.
+    /// A tensor of numbers uniform on `[0, 1)`, below 1 in the device's precision too.
     pub fn uniform<const D: usize>(&mut self, shape: [usize; D], device: &Device) -> Tensor<D> {
-        self.fill(shape, device, Self::next_uniform)
+        self.unit(shape, device)
+    }
+
+    /// [`uniform`](Self::uniform) by `(device, dtype)`, or in the device's own precision.
+    pub(crate) fn unit<const D: usize>(
+        &mut self,
+        shape: [usize; D],
+        options: impl Into<TensorCreationOptions>,
+    ) -> Tensor<D> {
+        let unit = self.fill(shape, options, Self::next_uniform);
+        // What f64 holds below 1 rounds to 1 in f32 once in thirty million draws, in f16 once in four thousand.
+        let last = below_one(unit.dtype());
+        unit.clamp_max(last)
     }
 
     /// A tensor of numbers that `next` draws, one after the other, in row-major order: by `(device,
@@ -107,6 +119,11 @@ impl Noise {
         options.device = options.device.without_autodiff();
         Tensor::from_data(TensorData::new(values, shape), options)
     }
+}
+
+/// The largest number below 1 of a precision.
+pub(crate) fn below_one(dtype: DType) -> f64 {
+    1.0 - dtype.finfo().expect("a float has these").epsilon / 2.0
 }
 
 #[cfg(test)]
@@ -152,6 +169,24 @@ mod tests {
             assert!((variance - shape).abs() < 4.0 * error, "{variance}");
         }
         assert!((0..1000).all(|_| noise.next_gamma(1e-4) > 0.0));
+    }
+
+    #[test]
+    fn uniform_numbers_are_below_one_in_every_precision() {
+        let device = Device::flex();
+        for dtype in [DType::F64, DType::F32, DType::F16, DType::BF16] {
+            assert_eq!(
+                Tensor::<1>::from_data([below_one(dtype)], (&device, dtype)).into_scalar::<f64>(),
+                below_one(dtype)
+            );
+            assert_eq!(
+                Tensor::<1>::from_data([1.0 - (1.0 - below_one(dtype)) / 2.1], (&device, dtype))
+                    .into_scalar::<f64>(),
+                1.0
+            );
+            let unit = Noise::seeded(7).unit::<1>([100_000], (&device, dtype));
+            assert!(unit.max().into_scalar::<f64>() < 1.0, "{dtype:?}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use burn::tensor::{DType, Device, Tensor};
 use burn_flows::bijector::*;
 use burn_flows::conditioner::{ActivationConfig, Conditioner, Degrees, Dependencies, MadeConfig};
 use burn_flows::testing::moved;
-use burn_flows::univariate::{Additive, Affine};
+use burn_flows::univariate::{Additive, Affine, NeuralConfig, PerElement};
 use burn_flows::{Noise, cast};
 
 type Layer = MaskedAutoregressive<Affine>;
@@ -182,4 +182,32 @@ fn a_fresh_layer_is_the_identity_and_an_image_is_its_values() {
     let image = x.clone().reshape([3, 3, 2, 2]);
     let flat = layer.forward(x, None).0;
     assert_eq!(host(layer.forward(image, None).0), host(flat));
+}
+
+/// Maps with weights for every element of theirs, which alternate in an order of no kind.
+#[test]
+fn maps_per_element_keep_their_own_weights_in_every_step() {
+    let map = |elements| {
+        NeuralConfig::new()
+            .with_signal(2)
+            .with_hidden(vec![4])
+            .with_elements(elements)
+            .with_seed(elements as u64)
+    };
+    let maps = vec![map(2).init(&Device::flex()), map(3).init(&Device::flex())];
+    let map = PerElement::new(maps, vec![1, 0, 1, 0, 1]);
+    for dependencies in [
+        Dependencies::Random(1),
+        Dependencies::Parents(vec![vec![], vec![], vec![0, 1], vec![0], vec![2, 3]]),
+    ] {
+        let made = MadeConfig::new(vec![16]).with_dependencies(dependencies).with_seed(1);
+        let config = MaskedAutoregressiveConfig::new(5).with_made(made);
+        let layer = cast(moved(config.init(map.clone(), &Device::flex()), 5).valid(), DType::F64);
+        let x = normal([7, 5], 1, DType::F64);
+        let (z, log_det) = layer.forward(x.clone(), None);
+        let (back, minus) = layer.inverse_with_log_det(z, None);
+        let off = |a: Tensor<2>, b: Tensor<2>| (a - b).abs().max().into_scalar::<f64>();
+        assert!(off(back, x) < 1e-9);
+        assert!(off(log_det.unsqueeze(), minus.neg().unsqueeze()) < 1e-9);
+    }
 }

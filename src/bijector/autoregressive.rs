@@ -13,14 +13,15 @@
 //! `MaskedAutoregressiveTransform`, normflows 1.7 `MaskedAffineAutoregressive` (its [`Inverse`](super::Inverse)),
 //! FlowJAX 19 `MaskedAutoregressive`.
 
-use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::Bijector;
 use crate::conditioner::{Conditioner, Made, MadeConfig};
+use crate::config::seeded_config;
 use crate::error::{Error, Result, expect_valid};
+use crate::initial;
 use crate::math::event_len;
 use crate::param::index_tensor;
 use crate::univariate::{Univariate, WideUnivariate};
@@ -88,6 +89,7 @@ impl InverseMethod {
     }
 }
 
+seeded_config! {
 /// Configuration of a [`MaskedAutoregressive`].
 ///
 /// ```
@@ -98,19 +100,19 @@ impl InverseMethod {
 /// let config = MaskedAutoregressiveConfig::new(6).with_made(made).with_context(2);
 /// assert!(config.validate().is_ok());
 /// ```
-#[derive(Config, Debug)]
 pub struct MaskedAutoregressiveConfig {
     /// Features of an event; of an image, all its values.
     pub features: usize,
     /// The network, and in which order features depend on each other.
-    #[config(default = "MadeConfig::new(vec![128, 128])")]
+    #[config(default = MadeConfig::new(vec![128, 128]))]
     pub made: MadeConfig,
     /// Width of the context; 0 for none.
     #[config(default = 0)]
     pub context: usize,
     /// How the layer is inverted.
-    #[config(default = "InverseMethod::Incremental")]
+    #[config(default = InverseMethod::Incremental)]
     pub inverse: InverseMethod,
+}
 }
 
 /// A masked autoregressive layer of any scalar map `U`.
@@ -162,7 +164,8 @@ impl MaskedAutoregressiveConfig {
     pub fn init<U: Univariate>(&self, univariate: U, device: &Device) -> MaskedAutoregressive<U> {
         expect_valid(self.validate());
         let per_feature = univariate.params_per_element();
-        let conditioner = self.made.init(self.features, per_feature, self.context, device);
+        let network = || self.made.init(self.features, per_feature, self.context, device);
+        let conditioner = initial::scope(self.seed, network);
         MaskedAutoregressive::new(univariate, conditioner).with_inverse(self.inverse)
     }
 }

@@ -11,22 +11,23 @@
 //! arXiv:1904.04676. Its activation, tanh, does not reach the whole line; the leak does.
 //! Same numbers as FlowJAX 19 `BlockAutoregressiveNetwork`.
 
-use burn::config::Config;
 use burn::module::{Module, Param};
-use burn::nn::{Linear, LinearConfig};
+use burn::nn::Linear;
 use burn::tensor::{Bool, Device, Tensor, TensorData};
 
 use super::{Bijector, check_weights};
 use crate::conditioner::check_context;
+use crate::config::seeded_config;
 use crate::error::{Result, count, expect_valid, fits, length, repeats};
+use crate::initial;
 use crate::math::{from_f64, softplus, wide};
-use crate::noise::Noise;
 use crate::solve::{Bracket, solve};
 
 /// The least weight on a feature's own path, and the least scale. Without it they underflow, and the
 /// layer is singular. Its square is a normal number of f32.
 const LEAST: f64 = 1e-12;
 
+seeded_config! {
 /// Configuration of a [`BlockNeuralAutoregressive`].
 ///
 /// ```
@@ -36,7 +37,6 @@ const LEAST: f64 = 1e-12;
 /// assert!(config.validate().is_ok());
 /// assert!(BlockNeuralAutoregressiveConfig::new(4).with_leak(0.0).validate().is_err());
 /// ```
-#[derive(Config, Debug)]
 pub struct BlockNeuralAutoregressiveConfig {
     /// Values of an event.
     pub features: usize,
@@ -52,9 +52,7 @@ pub struct BlockNeuralAutoregressiveConfig {
     /// Width of the context, which is added to the first layer; 0 for none.
     #[config(default = 0)]
     pub context: usize,
-    /// Decides the first weights.
-    #[config(default = 0)]
-    pub seed: u64,
+}
 }
 
 /// A masked layer with positive blocks on its diagonal: its weight is `[in, out]`, blocks of `a` rows
@@ -131,7 +129,11 @@ impl BlockNeuralAutoregressiveConfig {
     /// With the text of [`validate`](Self::validate).
     pub fn init(&self, device: &Device) -> BlockNeuralAutoregressive {
         expect_valid(self.validate());
-        let mut noise = Noise::seeded(self.seed);
+        initial::scope(self.seed, || self.layer(device))
+    }
+
+    fn layer(&self, device: &Device) -> BlockNeuralAutoregressive {
+        let mut noise = initial::noise(device);
         let hidden = std::iter::repeat_n(self.block, self.depth);
         let widths: Vec<usize> = [1].into_iter().chain(hidden).chain([1]).collect();
         let layers = widths.windows(2).map(|ends| {
@@ -147,11 +149,8 @@ impl BlockNeuralAutoregressiveConfig {
         });
         let layers: Vec<_> = layers.collect();
         let first = layers[0].bias.lazy_shape()[0];
-        let context = (self.context > 0).then(|| {
-            let context = LinearConfig::new(self.context, first).with_bias(false).init(device);
-            context.weight.val();
-            context
-        });
+        let unbiased = || initial::linear([self.context, first], false, &initial::USUAL, device);
+        let context = (self.context > 0).then(unbiased);
         BlockNeuralAutoregressive { layers, context, features: self.features, leak: self.leak }
     }
 }

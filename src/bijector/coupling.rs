@@ -9,15 +9,17 @@
 //! Same numbers as zuko 1.6 `GeneralCouplingTransform`, nflows 0.14 `CouplingTransform`, normflows
 //! 1.7 `AffineCouplingBlock`, FlowJAX 19 `Coupling`.
 
-use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use super::{Bijector, Mask, Recovery, Split};
 use crate::conditioner::{Conditioner, Mlp, MlpConfig};
+use crate::config::seeded_config;
 use crate::error::{Result, count, expect_valid};
+use crate::initial;
 use crate::univariate::{Univariate, WideUnivariate};
 
+seeded_config! {
 /// Configuration of a [`Coupling`] of vectors with an [`Mlp`].
 ///
 /// ```
@@ -27,19 +29,19 @@ use crate::univariate::{Univariate, WideUnivariate};
 /// let error = CouplingConfig::new(1).validate().unwrap_err();
 /// assert_eq!(error.to_string(), "Coupling.mask: leaves nothing to move of event [1]");
 /// ```
-#[derive(Config, Debug)]
 pub struct CouplingConfig {
     /// Features of an event.
     pub features: usize,
     /// What is kept.
-    #[config(default = "Mask::Alternating")]
+    #[config(default = Mask::Alternating)]
     pub mask: Mask,
     /// The conditioner.
-    #[config(default = "MlpConfig::new(vec![128, 128])")]
+    #[config(default = MlpConfig::new(vec![128, 128]))]
     pub mlp: MlpConfig,
     /// Width of the context; 0 for none.
     #[config(default = 0)]
     pub context: usize,
+}
 }
 
 /// A coupling layer of any scalar map `U`, network `N` and rank.
@@ -93,7 +95,8 @@ impl CouplingConfig {
     pub fn init<U: Univariate>(&self, univariate: U, device: &Device) -> Coupling<U, Mlp> {
         expect_valid(self.validate());
         let network = |d_in, d_out| self.mlp.init(d_in, d_out, self.context, device);
-        Coupling::new(&self.mask, &[self.features], univariate, network, device).expect("validated")
+        let layer = || Coupling::new(&self.mask, &[self.features], univariate, network, device);
+        initial::scope(self.seed, layer).expect("validated")
     }
 }
 

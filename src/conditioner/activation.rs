@@ -7,6 +7,7 @@ use burn::tensor::{Bool, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, length};
+use crate::initial;
 use crate::kernel::{Curve, dense};
 use crate::math::{gelu, sigmoid, silu};
 
@@ -40,6 +41,12 @@ impl ActivationConfig {
         match self {
             Self::Relu => Activation::Burn(nn::ActivationConfig::Relu.init(device)),
             Self::Silu => Activation::Silu(Silu {}),
+            Self::Burn(nn::ActivationConfig::SwiGlu(config)) => {
+                let zeros = config.clone().with_initializer(Initializer::Zeros).init(device);
+                let of = |zeros| initial::redrawn(zeros, &config.initializer);
+                let (linear_inner, linear_outer) = (of(zeros.linear_inner), of(zeros.linear_outer));
+                Activation::Burn(nn::Activation::SwiGlu(nn::SwiGlu { linear_inner, linear_outer }))
+            }
             Self::Burn(config) => Activation::Burn(config.init(device)),
         }
     }

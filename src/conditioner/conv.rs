@@ -5,18 +5,20 @@
 //! Paper: Kingma, Dhariwal (2018), Glow: Generative Flow with Invertible 1x1 Convolutions,
 //! appendix B, arXiv:1807.03039.
 
-use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
 use super::{Activation, ActivationConfig, Conditioner, Dropout, NormConv, Normalization};
 use super::{check_context, check_dropout, join_context};
+use crate::config::seeded_config;
 use crate::error::{Result, count, expect_valid, fits};
+use crate::initial;
 
 /// Factor of the learned log-scale of the last layer: it lets the layer leave zero faster than its
 /// weights alone. Value from Glow.
 const LOG_SCALE_FACTOR: f64 = 3.0;
 
+seeded_config! {
 /// Configuration of a [`ConvNet`].
 ///
 /// ```
@@ -25,19 +27,19 @@ const LOG_SCALE_FACTOR: f64 = 3.0;
 /// assert!(ConvNetConfig::new(64).validate().is_ok());
 /// assert!(ConvNetConfig::new(0).validate().is_err());
 /// ```
-#[derive(Config, Debug)]
 pub struct ConvNetConfig {
     /// Channels of the two hidden layers.
     pub hidden: usize,
     /// The activation between layers.
-    #[config(default = "ActivationConfig::Relu")]
+    #[config(default = ActivationConfig::Relu)]
     pub activation: ActivationConfig,
     /// How the hidden layers are normalized.
-    #[config(default = "Normalization::None")]
+    #[config(default = Normalization::None)]
     pub normalization: Normalization,
     /// Probability that a hidden element is dropped while training.
     #[config(default = 0.0)]
     pub dropout: f64,
+}
 }
 
 /// Three convolutions that keep height and width; a context joins as constant channels.
@@ -76,7 +78,7 @@ impl ConvNetConfig {
         count("ConvNetConfig", "hidden", 1, self.hidden)?;
         fits("ConvNetConfig", "hidden", &[self.hidden, self.hidden])?;
         self.activation.validate(&[self.hidden])?;
-        check_dropout("ConvNetConfig", self.dropout)
+        check_dropout("ConvNetConfig", "dropout", self.dropout)
     }
 
     /// [`validate`](Self::validate) for a network from `c_in` channels and a context to `c_out`.
@@ -95,6 +97,10 @@ impl ConvNetConfig {
     /// With the text of [`validate`](Self::validate).
     pub fn init(&self, c_in: usize, c_out: usize, context: usize, device: &Device) -> ConvNet {
         expect_valid(self.validate_between(c_in, c_out, context));
+        initial::scope(self.seed, || self.network(c_in, c_out, context, device))
+    }
+
+    fn network(&self, c_in: usize, c_out: usize, context: usize, device: &Device) -> ConvNet {
         let width = self.hidden;
         ConvNet {
             input: NormConv::new([c_in + context, width], 3, self.normalization, device),

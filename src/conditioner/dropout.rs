@@ -6,7 +6,9 @@
 use burn::module::{Flag, Module, Param};
 use burn::tensor::{Tensor, TensorData};
 
+use super::check_dropout;
 use crate::draws;
+use crate::error::expect_valid;
 
 /// Sets elements to zero with probability `prob` while training, and scales the rest by
 /// `1 / (1 - prob)`.
@@ -32,7 +34,16 @@ pub struct Dropout {
 
 impl Dropout {
     /// Dropout with this probability of a zero, in `[0, 1)`.
+    ///
+    /// # Panics
+    ///
+    /// If the probability is not in `[0, 1)`.
+    ///
+    /// ```should_panic
+    /// burn_flows::conditioner::Dropout::new(1.5); // Dropout.prob: must be in [0, 1), found 1.5
+    /// ```
     pub fn new(prob: f64) -> Self {
+        expect_valid(check_dropout("Dropout", "prob", prob));
         // Without a chance of a zero, training is no different from evaluation.
         Self { prob, training: Param::from_bool(prob > 0.0) }
     }

@@ -6,9 +6,8 @@
 //! Paper of the residual variant: Durkan, Bekasov, Murray, Papamakarios (2019), Neural Spline
 //! Flows, section 3.1, arXiv:1906.04032. Same numbers as nflows 0.14 `ResidualNet`.
 
-use burn::config::Config;
-use burn::module::{Module, Param};
-use burn::nn::{Initializer, Linear, LinearConfig};
+use burn::module::Module;
+use burn::nn::{Initializer, Linear};
 use burn::tensor::{Device, Tensor};
 
 use super::activation::forward_linear;
@@ -16,9 +15,12 @@ use super::periodic::PeriodicFeatures;
 use super::{
     Activation, ActivationConfig, Conditioner, Dropout, Periodic, check_context, check_dropout,
 };
+use crate::config::seeded_config;
 use crate::error::{Error, Result, chain, count, expect_valid};
+use crate::initial;
 use crate::math::sigmoid;
 
+seeded_config! {
 /// Configuration of an [`Mlp`]; the widths of its ends come from where it is used.
 ///
 /// ```
@@ -28,13 +30,12 @@ use crate::math::sigmoid;
 /// assert!(config.validate().is_ok());
 /// assert!(MlpConfig::new(vec![]).validate().is_err());
 /// ```
-#[derive(Config, Debug)]
 pub struct MlpConfig {
     /// Widths of the hidden layers. With `residual`, the first is the width of the stream and
     /// every further one a residual block of that width.
     pub hidden: Vec<usize>,
     /// The activation between layers.
-    #[config(default = "ActivationConfig::Relu")]
+    #[config(default = ActivationConfig::Relu)]
     pub activation: ActivationConfig,
     /// Probability that a hidden unit is dropped while training.
     #[config(default = 0.0)]
@@ -47,6 +48,7 @@ pub struct MlpConfig {
     pub zero_last: bool,
     /// Inputs that are angles.
     pub periodic: Option<Periodic>,
+}
 }
 
 /// A dense conditioner, made by [`MlpConfig::init`].
@@ -91,15 +93,10 @@ pub struct ResidualBlock {
     gate: Option<Linear>,
 }
 
-/// Builds a linear layer and draws its weights now rather than at first use, so that the order of
-/// construction, not the order of use, decides which numbers a seed gives.
+/// A linear layer at zero, or with weights as burn starts them.
 pub(crate) fn linear(d_in: usize, d_out: usize, zero: bool, device: &Device) -> Linear {
-    let config = LinearConfig::new(d_in, d_out);
-    let config = if zero { config.with_initializer(Initializer::Zeros) } else { config };
-    let linear = config.init(device);
-    linear.weight.val();
-    linear.bias.as_ref().map(Param::val);
-    linear
+    let start = if zero { Initializer::Zeros } else { initial::USUAL };
+    initial::linear([d_in, d_out], true, &start, device)
 }
 
 impl MlpConfig {
@@ -120,7 +117,7 @@ impl MlpConfig {
             return Err(Error::config("MlpConfig", "hidden", reason));
         }
         self.activation.validate(&self.hidden)?;
-        check_dropout("MlpConfig", self.dropout)
+        check_dropout("MlpConfig", "dropout", self.dropout)
     }
 
     /// [`validate`](Self::validate) for a network from `d_in` values and a context to `d_out`.
@@ -144,6 +141,10 @@ impl MlpConfig {
     /// so wide that their weights have more than 2^31 elements.
     pub fn init(&self, d_in: usize, d_out: usize, context: usize, device: &Device) -> Mlp {
         expect_valid(self.validate_between(d_in, d_out, context));
+        initial::scope(self.seed, || self.network(d_in, d_out, context, device))
+    }
+
+    fn network(&self, d_in: usize, d_out: usize, context: usize, device: &Device) -> Mlp {
         let width = self.hidden[0];
         let pairs = self.hidden.windows(2);
         let (hidden, blocks) = if self.residual {

@@ -120,9 +120,9 @@ pub(crate) fn join_context(image: Tensor<4>, context: Option<&Tensor<2>>) -> Ten
 }
 
 /// Checks the probability of a dropout.
-pub(crate) fn check_dropout(config: &'static str, dropout: f64) -> Result<()> {
-    if (0.0..1.0).contains(&dropout) {
+pub(crate) fn check_dropout(config: &'static str, field: &'static str, prob: f64) -> Result<()> {
+    if (0.0..1.0).contains(&prob) {
         return Ok(());
     }
-    Err(Error::config(config, "dropout", format!("must be in [0, 1), found {dropout}")))
+    Err(Error::config(config, field, format!("must be in [0, 1), found {prob}")))
 }

@@ -13,6 +13,7 @@ use burn::nn::{Initializer, PaddingConfig2d};
 use burn::tensor::{Bool, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::initial;
 use crate::kernel::conv_same;
 use crate::math::channel_moments;
 use crate::param::{flag, replaced};
@@ -72,7 +73,7 @@ impl NormConv {
         device: &Device,
     ) -> Self {
         let actnorm = normalization == Normalization::ActNorm;
-        let conv = drawn(config([c_in, c_out], size).with_bias(!actnorm).init(device));
+        let conv = conv([c_in, c_out], size, !actnorm, &initial::USUAL, device);
         let norm = match normalization {
             Normalization::None => None,
             Normalization::ActNorm => {
@@ -93,8 +94,7 @@ impl NormConv {
 
     /// A last layer that starts at zero.
     pub(crate) fn zero([c_in, c_out]: [usize; 2], size: usize, device: &Device) -> Self {
-        let config = config([c_in, c_out], size).with_initializer(Initializer::Zeros);
-        Self { conv: drawn(config.init(device)), norm: None }
+        Self { conv: conv([c_in, c_out], size, true, &Initializer::Zeros, device), norm: None }
     }
 
     /// The layer of given weights `[c_out, c_in, size, size]`; `scale_shift` are the log-scale and
@@ -107,7 +107,8 @@ impl NormConv {
     ) -> Self {
         let [c_out, c_in, size, _] = weight.dims();
         let device = weight.device();
-        let mut conv = config([c_in, c_out], size).with_bias(bias.is_some()).init(&device);
+        let zeros = Initializer::Zeros;
+        let mut conv = conv([c_in, c_out], size, bias.is_some(), &zeros, &device);
         conv.weight = Param::from_tensor(weight);
         conv.bias = bias.map(Param::from_tensor);
         let norm = scale_shift.map(|(log_scale, shift)| {
@@ -166,13 +167,19 @@ fn lengths(weight: Tensor<4>) -> Tensor<4> {
     squares.clamp_min(FILTER_FLOOR).sqrt().reshape([c_out, 1, 1, 1])
 }
 
-fn config(channels: [usize; 2], size: usize) -> Conv2dConfig {
-    Conv2dConfig::new(channels, [size, size]).with_padding(PaddingConfig2d::Same)
-}
-
-/// Draws the weights now rather than at first use (see `mlp::linear`).
-fn drawn(conv: Conv2d) -> Conv2d {
-    conv.weight.val();
-    conv.bias.as_ref().map(Param::val);
-    conv
+/// A convolution of same padding with weights of burn's distribution, drawn now.
+fn conv(
+    channels: [usize; 2],
+    size: usize,
+    bias: bool,
+    initializer: &Initializer,
+    device: &Device,
+) -> Conv2d {
+    let config = Conv2dConfig::new(channels, [size, size]).with_padding(PaddingConfig2d::Same);
+    let config = config.with_bias(bias).with_initializer(Initializer::Zeros);
+    let zeros = config.init(device);
+    let fans = channels.map(|channels| channels * size * size);
+    let weight = initial::drawn(zeros.weight, initializer, fans);
+    let bias = zeros.bias.map(|bias| initial::drawn(bias, initializer, fans));
+    Conv2d { weight, bias, ..zeros }
 }

@@ -4,14 +4,16 @@
 //!
 //! Paper: Dinh, Sohl-Dickstein, Bengio (2017), Real NVP, section 4.1, arXiv:1605.08803.
 
-use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use super::{Activation, ActivationConfig, Conditioner, Dropout, NormConv, Normalization};
 use super::{check_context, check_dropout, join_context};
+use crate::config::seeded_config;
 use crate::error::{Result, count, expect_valid, fits, repeats};
+use crate::initial;
 
+seeded_config! {
 /// Configuration of a [`ResidualConvNet`].
 ///
 /// ```
@@ -20,7 +22,6 @@ use crate::error::{Result, count, expect_valid, fits, repeats};
 /// assert!(ResidualConvNetConfig::new(32).with_blocks(4).validate().is_ok());
 /// assert!(ResidualConvNetConfig::new(32).with_blocks(0).validate().is_err());
 /// ```
-#[derive(Config, Debug)]
 pub struct ResidualConvNetConfig {
     /// Channels of the stream.
     pub hidden: usize,
@@ -28,14 +29,15 @@ pub struct ResidualConvNetConfig {
     #[config(default = 2)]
     pub blocks: usize,
     /// The activation between layers.
-    #[config(default = "ActivationConfig::Relu")]
+    #[config(default = ActivationConfig::Relu)]
     pub activation: ActivationConfig,
     /// How the convolutions are normalized; the paper normalizes their weights.
-    #[config(default = "Normalization::Weight")]
+    #[config(default = Normalization::Weight)]
     pub normalization: Normalization,
     /// Probability that a hidden element is dropped while training.
     #[config(default = 0.0)]
     pub dropout: f64,
+}
 }
 
 /// Residual blocks of 3x3 convolutions that keep height and width; a context joins as constant
@@ -83,7 +85,7 @@ impl ResidualConvNetConfig {
         fits("ResidualConvNetConfig", "hidden", &[self.hidden, self.hidden, 3, 3])?;
         self.activation.validate(&[self.hidden])?;
         repeats("ResidualConvNetConfig", "blocks", 1, self.blocks)?;
-        check_dropout("ResidualConvNetConfig", self.dropout)
+        check_dropout("ResidualConvNetConfig", "dropout", self.dropout)
     }
 
     /// [`validate`](Self::validate) for a network from `c_in` channels and a context to `c_out`.
@@ -112,6 +114,16 @@ impl ResidualConvNetConfig {
         device: &Device,
     ) -> ResidualConvNet {
         expect_valid(self.validate_between(c_in, c_out, context));
+        initial::scope(self.seed, || self.network(c_in, c_out, context, device))
+    }
+
+    fn network(
+        &self,
+        c_in: usize,
+        c_out: usize,
+        context: usize,
+        device: &Device,
+    ) -> ResidualConvNet {
         let width = self.hidden;
         let conv = |c_in| NormConv::new([c_in, width], 3, self.normalization, device);
         let block = |_| ResidualConvBlock { first: conv(width), second: conv(width) };

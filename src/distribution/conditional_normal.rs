@@ -6,17 +6,19 @@
 //! Paper: Winkler, Worrall, Hoogeboom, Welling (2019), Learning Likelihoods with Conditional
 //! Normalizing Flows, section 3.1 (the conditional base), arXiv:1912.00042.
 
-use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use super::{Distribution, batch_shape, check_event};
 use crate::conditioner::{Conditioner, Mlp, MlpConfig, check_context};
+use crate::config::seeded_config;
 use crate::error::{Result, count, expect_valid, fits};
+use crate::initial;
 use crate::math::{LN_2PI, event_len, known_context, sum_event, wide};
 use crate::noise::Noise;
 use crate::univariate::ScaleMap;
 
+seeded_config! {
 /// Configuration of a [`ConditionalNormal`].
 ///
 /// ```
@@ -27,7 +29,6 @@ use crate::univariate::ScaleMap;
 /// assert!(ConditionalNormalConfig::new(vec![2], 3, mlp.clone()).validate().is_ok());
 /// assert!(ConditionalNormalConfig::new(vec![2], 0, mlp).validate().is_err());
 /// ```
-#[derive(Config, Debug)]
 pub struct ConditionalNormalConfig {
     /// Shape of an event, batch axis left out.
     pub event: Vec<usize>,
@@ -35,6 +36,7 @@ pub struct ConditionalNormalConfig {
     pub context: usize,
     /// The network from the context to mean and log-scale.
     pub mlp: MlpConfig,
+}
 }
 
 /// Independent normals with mean and scale from a network of the context.
@@ -94,8 +96,9 @@ impl ConditionalNormalConfig {
         expect_valid(self.validate());
         assert!(self.event.len() + 1 == D, "ConditionalNormalConfig.event: needs {} axes", D - 1);
         let elements: usize = self.event.iter().product();
+        let network = || self.mlp.init(self.context, 2 * elements, 0, device);
         ConditionalNormal {
-            network: self.mlp.init(self.context, 2 * elements, 0, device),
+            network: initial::scope(self.seed, network),
             event: self.event.clone(),
             context: self.context,
             scale_map: ScaleMap::default(),

@@ -6,13 +6,14 @@
 //! As a base of flows: Stimper, Schölkopf, Hernández-Lobato (2022), Resampling Base Distributions
 //! of Normalizing Flows, arXiv:2110.15828, compares with it.
 
-use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Bool, Device, Tensor, TensorData};
 
 use super::{Distribution, check_event, drawn_by_weight, finite};
+use crate::config::seeded_config;
 use crate::error::{Result, count, expect_valid, fits};
+use crate::initial;
 use crate::math::{LN_2PI, log_sum_exp, wide};
 use crate::noise::Noise;
 use crate::param::{flag, index_tensor, replaced};
@@ -25,6 +26,7 @@ const STD_FLOOR: f64 = 1e-6;
 /// which got equal rows can part: equal components have equal gradients for ever.
 const JITTER: f64 = 0.01;
 
+seeded_config! {
 /// Configuration of a [`GaussianMixture`].
 ///
 /// ```
@@ -34,7 +36,6 @@ const JITTER: f64 = 0.01;
 /// let error = GaussianMixtureConfig::new(2, 0).validate().unwrap_err();
 /// assert_eq!(error.to_string(), "GaussianMixtureConfig.components: must be at least 1, found 0");
 /// ```
-#[derive(Config, Debug)]
 pub struct GaussianMixtureConfig {
     /// Features of an event.
     pub features: usize,
@@ -43,9 +44,7 @@ pub struct GaussianMixtureConfig {
     /// Whether means, scales and weights are learned.
     #[config(default = true)]
     pub learned: bool,
-    /// Seed of the first means, and of the rows that data-dependent initialisation takes.
-    #[config(default = 0)]
-    pub seed: u64,
+}
 }
 
 /// `K` normals with diagonal covariances and weights, all learned.
@@ -106,7 +105,8 @@ impl GaussianMixtureConfig {
     pub fn init(&self, device: &Device) -> GaussianMixture {
         expect_valid(self.validate());
         let shape = [self.components, self.features];
-        let mean = Noise::seeded(self.seed).normal::<2>(shape, device);
+        let seed = initial::seed(self.seed, device);
+        let mean = Noise::seeded(seed).normal::<2>(shape, device);
         let mean = if device.is_autodiff() { mean.autodiff() } else { mean };
         let log_scale = Tensor::zeros(shape, device);
         let logits = Tensor::zeros([self.components], device);
@@ -115,7 +115,7 @@ impl GaussianMixtureConfig {
             log_scale: Param::from_tensor(log_scale).set_require_grad(self.learned),
             logits: Param::from_tensor(logits).set_require_grad(self.learned),
             initialized: flag(false, device),
-            seed: self.seed,
+            seed,
         }
     }
 }

@@ -121,7 +121,7 @@ impl<const D: usize> Distribution<D> for Uniform<D> {
     ) -> Tensor<D> {
         let low = self.low.val();
         let shape = batch_shape(n, &self.event()[1..]);
-        let unit = noise.fill(shape, (device, low.dtype()), Noise::next_uniform);
+        let unit = noise.unit(shape, (device, low.dtype()));
         if n == 0 {
             return unit; // burn 0.22 expands nothing to no rows
         }

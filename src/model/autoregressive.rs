@@ -3,10 +3,11 @@
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
+use super::of_layer;
 use crate::bijector::{
     InverseMethod, LuLinear, LuLinearConfig, MaskedAutoregressive, MaskedAutoregressiveConfig,
 };
-use crate::conditioner::{Dependencies, MadeConfig};
+use crate::conditioner::{Degrees, Dependencies, MadeConfig};
 use crate::error::{Error, Result, repeats};
 use crate::univariate::Univariate;
 
@@ -72,7 +73,11 @@ pub(super) use stack;
 
 impl Stack<'_> {
     fn layer(&self, index: usize) -> MaskedAutoregressiveConfig {
-        let made = self.made.clone().with_dependencies(self.orders.dependencies(index));
+        let mut made = of_layer!(self.made, index);
+        made.dependencies = self.orders.dependencies(index);
+        if let Degrees::Random(seed) = &mut made.degrees {
+            *seed = seed.wrapping_add(index as u64);
+        }
         MaskedAutoregressiveConfig::new(self.features)
             .with_made(made)
             .with_context(self.context)
@@ -93,14 +98,14 @@ impl Stack<'_> {
     /// The layers, each with a scalar map made for it.
     pub fn init<U: Univariate>(
         &self,
-        univariate: impl Fn() -> U,
+        univariate: impl Fn(usize) -> U,
         device: &Device,
     ) -> Vec<Masked<U>> {
         let linear = |index| {
             let between = self.linear && index > 0;
             between.then(|| LuLinearConfig::new(self.features).init(device))
         };
-        let masked = |index| self.layer(index).init(univariate(), device);
+        let masked = |index| self.layer(index).init(univariate(index), device);
         (0..self.layers).map(|index| (linear(index), masked(index))).collect()
     }
 }

@@ -7,20 +7,22 @@
 //! with autoregressive layers), arXiv:1906.04032; the linear maps are its section 3.1.
 //! The model that zuko 1.6 calls `NSF`.
 
-use burn::config::Config;
 use burn::tensor::Device;
 
 use super::Orders;
 use super::autoregressive::{Stack, stack};
 use crate::bijector::{Elementwise, InverseMethod, LuLinear, MaskedAutoregressive};
 use crate::conditioner::MadeConfig;
+use crate::config::seeded_config;
 use crate::distribution::StandardNormal;
 use crate::error::{Result, expect_valid};
 use crate::flow::Flow;
+use crate::initial;
 use crate::univariate::{
     AnyUnivariate, AnyUnivariateConfig, RationalQuadratic, RationalQuadraticConfig, Univariate,
 };
 
+seeded_config! {
 /// Configuration of an [`AutoregressiveNsf`].
 ///
 /// Standardise the data first: outside the spline's domain, 5 to either side of 0, nothing changes.
@@ -35,7 +37,6 @@ use crate::univariate::{
 /// assert!(config.validate().is_ok());
 /// assert!(config.with_layers(0).validate().is_err());
 /// ```
-#[derive(Config, Debug)]
 pub struct AutoregressiveNsfConfig {
     /// Features of an event.
     pub features: usize,
@@ -43,16 +44,16 @@ pub struct AutoregressiveNsfConfig {
     #[config(default = 3)]
     pub layers: usize,
     /// How the order of the features changes from layer to layer.
-    #[config(default = "Orders::Alternating")]
+    #[config(default = Orders::Alternating)]
     pub orders: Orders,
     /// The network of every layer; its dependencies stay at `Forward`, as `orders` decides them.
-    #[config(default = "MadeConfig::new(vec![128, 128])")]
+    #[config(default = MadeConfig::new(vec![128, 128]))]
     pub made: MadeConfig,
     /// Width of the context; 0 for none.
     #[config(default = 0)]
     pub context: usize,
     /// The spline of every layer.
-    #[config(default = "RationalQuadraticConfig::new()")]
+    #[config(default = RationalQuadraticConfig::new())]
     pub spline: RationalQuadraticConfig,
     /// A spline of every feature with free parameters, in front.
     pub elementwise: Option<RationalQuadraticConfig>,
@@ -60,8 +61,9 @@ pub struct AutoregressiveNsfConfig {
     #[config(default = false)]
     pub linear: bool,
     /// How the layers are inverted to sample.
-    #[config(default = "InverseMethod::Incremental")]
+    #[config(default = InverseMethod::Incremental)]
     pub inverse: InverseMethod,
+}
 }
 
 /// A step of an [`AutoregressiveNsf`].
@@ -103,13 +105,17 @@ impl AutoregressiveNsfConfig {
     /// With the text of [`validate`](Self::validate).
     pub fn init(&self, device: &Device) -> AutoregressiveNsf {
         expect_valid(self.validate());
+        initial::scope(self.seed, || self.flow(device))
+    }
+
+    fn flow(&self, device: &Device) -> AutoregressiveNsf {
         let front = |spline: &RationalQuadraticConfig| {
             Elementwise::new(spline.init(), self.features, device)
         };
         let layers = (
             self.elementwise.as_ref().map(front),
             self.stack()
-                .init(|| AnyUnivariateConfig::RationalQuadratic(self.spline).init(), device),
+                .init(|_| AnyUnivariateConfig::RationalQuadratic(self.spline).init(), device),
         );
         Flow::new(layers, StandardNormal::new([self.features], device))
     }

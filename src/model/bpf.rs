@@ -8,18 +8,20 @@
 //! Flows, arXiv:2204.13939.
 //! The model that zuko 1.6 calls `BPF`.
 
-use burn::config::Config;
 use burn::tensor::Device;
 
 use super::Orders;
 use super::autoregressive::{Stack, stack};
 use crate::bijector::{InverseMethod, LuLinear, MaskedAutoregressive};
 use crate::conditioner::MadeConfig;
+use crate::config::seeded_config;
 use crate::distribution::StandardNormal;
 use crate::error::{Result, expect_valid};
 use crate::flow::Flow;
+use crate::initial;
 use crate::univariate::{Bernstein, BernsteinConfig, Univariate};
 
+seeded_config! {
 /// Configuration of a [`Bpf`].
 ///
 /// Standardise the data first: outside the interval of the polynomial, 5 to either side of 0, nothing
@@ -32,7 +34,6 @@ use crate::univariate::{Bernstein, BernsteinConfig, Univariate};
 /// assert!(config.validate().is_ok());
 /// assert!(config.with_layers(0).validate().is_err());
 /// ```
-#[derive(Config, Debug)]
 pub struct BpfConfig {
     /// Features of an event.
     pub features: usize,
@@ -40,23 +41,24 @@ pub struct BpfConfig {
     #[config(default = 3)]
     pub layers: usize,
     /// How the order of the features changes from layer to layer.
-    #[config(default = "Orders::Alternating")]
+    #[config(default = Orders::Alternating)]
     pub orders: Orders,
     /// The network of every layer; its dependencies stay at `Forward`, as `orders` decides them.
-    #[config(default = "MadeConfig::new(vec![128, 128])")]
+    #[config(default = MadeConfig::new(vec![128, 128]))]
     pub made: MadeConfig,
     /// Width of the context; 0 for none.
     #[config(default = 0)]
     pub context: usize,
     /// The polynomial of every layer.
-    #[config(default = "BernsteinConfig::new()")]
+    #[config(default = BernsteinConfig::new())]
     pub polynomial: BernsteinConfig,
     /// A learned linear map between layers, started as the identity.
     #[config(default = false)]
     pub linear: bool,
     /// How the layers are inverted to sample.
-    #[config(default = "InverseMethod::Incremental")]
+    #[config(default = InverseMethod::Incremental)]
     pub inverse: InverseMethod,
+}
 }
 
 /// A step of a [`Bpf`].
@@ -94,7 +96,11 @@ impl BpfConfig {
     /// With the text of [`validate`](Self::validate).
     pub fn init(&self, device: &Device) -> Bpf {
         expect_valid(self.validate());
-        let steps = self.stack().init(|| self.polynomial.init(), device);
+        initial::scope(self.seed, || self.flow(device))
+    }
+
+    fn flow(&self, device: &Device) -> Bpf {
+        let steps = self.stack().init(|_| self.polynomial.init(), device);
         Flow::new(steps, StandardNormal::new([self.features], device))
     }
 }

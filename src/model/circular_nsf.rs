@@ -11,22 +11,24 @@
 
 use std::f64::consts::PI;
 
-use burn::config::Config;
 use burn::tensor::{Device, Tensor};
 
 use super::Orders;
 use super::autoregressive::Stack;
 use crate::bijector::{InverseMethod, MaskedAutoregressive};
 use crate::conditioner::MadeConfig;
+use crate::config::seeded_config;
 use crate::distribution::Uniform;
 use crate::error::{Error, Result, expect_valid};
 use crate::flow::Flow;
+use crate::initial;
 use crate::univariate::{
     AnyUnivariate, AnyUnivariateConfig, RationalQuadraticConfig, SplineDomain, Univariate,
 };
 
 const NAME: &str = "CircularNsfConfig";
 
+seeded_config! {
 /// Configuration of a [`CircularNsf`].
 ///
 /// ```
@@ -43,7 +45,6 @@ const NAME: &str = "CircularNsfConfig";
 ///     "CircularNsfConfig.spline: needs a domain that is circular, found LinearTails { bound: 5.0 }"
 /// );
 /// ```
-#[derive(Config, Debug)]
 pub struct CircularNsfConfig {
     /// Angles of an event.
     pub features: usize,
@@ -51,22 +52,21 @@ pub struct CircularNsfConfig {
     #[config(default = 3)]
     pub layers: usize,
     /// How the order of the angles changes from layer to layer.
-    #[config(default = "Orders::Alternating")]
+    #[config(default = Orders::Alternating)]
     pub orders: Orders,
     /// The network of every layer; its dependencies stay at `Forward`, as `orders` decides them.
-    #[config(default = "MadeConfig::new(vec![128, 128])")]
+    #[config(default = MadeConfig::new(vec![128, 128]))]
     pub made: MadeConfig,
     /// Width of the context; 0 for none.
     #[config(default = 0)]
     pub context: usize,
     /// The spline of every layer, on a circle.
-    #[config(
-        default = "RationalQuadraticConfig::new().with_domain(SplineDomain::Circular { bound: PI })"
-    )]
+    #[config(default = RationalQuadraticConfig::new().with_domain(SplineDomain::Circular { bound: PI }))]
     pub spline: RationalQuadraticConfig,
     /// How the layers are inverted to sample.
-    #[config(default = "InverseMethod::Incremental")]
+    #[config(default = InverseMethod::Incremental)]
     pub inverse: InverseMethod,
+}
 }
 
 /// Masked circular splines on a uniform base: a density of angles, smooth where each circle closes.
@@ -129,8 +129,12 @@ impl CircularNsfConfig {
     /// With the text of [`validate`](Self::validate).
     pub fn init(&self, device: &Device) -> CircularNsf {
         expect_valid(self.validate());
+        initial::scope(self.seed, || self.flow(device))
+    }
+
+    fn flow(&self, device: &Device) -> CircularNsf {
         let bound = self.bound().expect("validated");
-        let spline = || AnyUnivariateConfig::RationalQuadratic(self.spline).init();
+        let spline = |_| AnyUnivariateConfig::RationalQuadratic(self.spline).init();
         let steps =
             self.stack().init(spline, device).into_iter().map(|(_, masked)| masked).collect();
         let high = Tensor::full([1, self.features], bound, device);

@@ -10,16 +10,19 @@
 //! Chen, Gopinath (2000), Gaussianization.
 //! The model that zuko 1.6 calls `GF`.
 
-use burn::config::Config;
 use burn::tensor::Device;
 
+use super::of_layer;
 use crate::bijector::{Elementwise, Rotation, RotationConfig};
 use crate::conditioner::MlpConfig;
+use crate::config::seeded_config;
 use crate::distribution::StandardNormal;
 use crate::error::{Result, count, expect_valid, fits, repeats};
 use crate::flow::Flow;
+use crate::initial;
 use crate::univariate::{Gaussianization, GaussianizationConfig, Univariate};
 
+seeded_config! {
 /// Configuration of a [`Gf`].
 ///
 /// ```
@@ -30,7 +33,6 @@ use crate::univariate::{Gaussianization, GaussianizationConfig, Univariate};
 /// assert!(config.validate().is_ok());
 /// assert!(GfConfig::new(0).validate().is_err());
 /// ```
-#[derive(Config, Debug)]
 pub struct GfConfig {
     /// Features of an event.
     pub features: usize,
@@ -38,17 +40,15 @@ pub struct GfConfig {
     #[config(default = 3)]
     pub layers: usize,
     /// The kernels of every feature.
-    #[config(default = "GaussianizationConfig::new()")]
+    #[config(default = GaussianizationConfig::new())]
     pub kernels: GaussianizationConfig,
     /// Width of the context; 0 for none.
     #[config(default = 0)]
     pub context: usize,
     /// The network from the context to the parameters, where there is a context.
-    #[config(default = "MlpConfig::new(vec![64, 64])")]
+    #[config(default = MlpConfig::new(vec![64, 64]))]
     pub mlp: MlpConfig,
-    /// Decides the first rotations.
-    #[config(default = 0)]
-    pub seed: u64,
+}
 }
 
 /// A step of a [`Gf`].
@@ -87,14 +87,17 @@ impl GfConfig {
     /// With the text of [`validate`](Self::validate).
     pub fn init(&self, device: &Device) -> Gf {
         expect_valid(self.validate());
+        initial::scope(self.seed, || self.flow(device))
+    }
+
+    fn flow(&self, device: &Device) -> Gf {
         let step = |index: usize| {
-            let rotation =
-                RotationConfig::new(self.features).with_seed(self.seed.wrapping_add(index as u64));
-            let rotation = (index > 0).then(|| rotation.init(device));
+            let rotation = || RotationConfig::new(self.features).init(device);
+            let rotation = (index > 0).then(rotation);
             let free = Elementwise::new(self.kernels.init(), self.features, device);
             let layer = match self.context {
                 0 => free,
-                context => free.with_context(&self.mlp, context, device),
+                context => free.with_context(&of_layer!(self.mlp, index), context, device),
             };
             (rotation, layer)
         };

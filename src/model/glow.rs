@@ -3,20 +3,22 @@
 //! Paper: Kingma, Dhariwal (2018), Glow: Generative Flow with Invertible 1x1 Convolutions,
 //! arXiv:1807.03039.
 
-use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::image::{Levels, finished};
+use super::of_layer;
 use crate::bijector::{
     ActNorm, ActNormConfig, Bijector, Conv1x1Matrix, Coupling, InvertibleConv1x1,
     InvertibleConv1x1Config, Mask, Permutation, Recovery, Squeeze,
 };
 use crate::conditioner::{ConvNet, ConvNetConfig};
+use crate::config::seeded_config;
 use crate::distribution::{ChannelPrior, ChannelPriorConfig};
 use crate::error::{Result, expect_valid, repeats};
 use crate::flow::{Finish, MultiScale};
+use crate::initial;
 use crate::univariate::{AnyUnivariate, AnyUnivariateConfig, ScaleMap, Univariate};
 
 /// How a step of [`Glow`] mixes the channels.
@@ -37,6 +39,7 @@ pub enum ChannelMixing {
     Convolution(Conv1x1Matrix),
 }
 
+seeded_config! {
 /// Configuration of a [`Glow`].
 ///
 /// ```
@@ -47,7 +50,6 @@ pub enum ChannelMixing {
 /// let error = GlowConfig::new([1, 8, 6], 2).validate().unwrap_err();
 /// assert_eq!(error.to_string(), "GlowConfig.image: level 1 cannot squeeze 4x3 pixels, an odd size");
 /// ```
-#[derive(Config, Debug)]
 pub struct GlowConfig {
     /// Channels, height and width of an image.
     pub image: [usize; 3],
@@ -57,13 +59,13 @@ pub struct GlowConfig {
     #[config(default = 8)]
     pub steps: usize,
     /// The conditioner of every coupling.
-    #[config(default = "ConvNetConfig::new(64)")]
+    #[config(default = ConvNetConfig::new(64))]
     pub network: ConvNetConfig,
     /// The scalar map of every coupling.
-    #[config(default = "AnyUnivariateConfig::Affine(ScaleMap::default())")]
+    #[config(default = AnyUnivariateConfig::Affine(ScaleMap::default()))]
     pub univariate: AnyUnivariateConfig,
     /// How every step mixes the channels.
-    #[config(default = "ChannelMixing::Convolution(Conv1x1Matrix::Lu)")]
+    #[config(default = ChannelMixing::Convolution(Conv1x1Matrix::Lu))]
     pub mixing: ChannelMixing,
     /// Width of the context that reaches every network and prior, classes one-hot for example; 0
     /// for none.
@@ -72,9 +74,7 @@ pub struct GlowConfig {
     /// Whether the prior of a finished part follows the part that stays.
     #[config(default = true)]
     pub prior_on_kept: bool,
-    /// Decides the first rotations and shuffles.
-    #[config(default = 0)]
-    pub seed: u64,
+}
 }
 
 /// One step: normalize, mix the channels, couple.
@@ -158,9 +158,13 @@ impl GlowConfig {
     /// With the text of [`validate`](Self::validate).
     pub fn init(&self, device: &Device) -> Glow {
         expect_valid(self.validate());
+        initial::scope(self.seed, || self.flow(device))
+    }
+
+    fn flow(&self, device: &Device) -> Glow {
         let squeezed = self.shape().squeezed();
         let levels = squeezed.iter().enumerate().map(|(index, &event)| {
-            let step = |number| self.step(event, (index * self.steps + number) as u64, device);
+            let step = |number| self.step(event, index * self.steps + number, device);
             (Squeeze::default(), (0..self.steps).map(step).collect())
         });
         let parts = finished(&squeezed);
@@ -176,20 +180,22 @@ impl GlowConfig {
         MultiScale::new(levels, priors, Finish::Last, parts).expect("validated")
     }
 
-    fn step(&self, event: [usize; 3], number: u64, device: &Device) -> GlowStep {
+    fn step(&self, event: [usize; 3], number: usize, device: &Device) -> GlowStep {
         let channels = event[0];
-        let seed = self.seed.wrapping_mul(1 << 16).wrapping_add(number);
         let mix = match self.mixing {
             ChannelMixing::Reverse => Mix::Permutation(Permutation::reverse(channels, device)),
-            ChannelMixing::Shuffle => Mix::Permutation(Permutation::random(channels, seed, device)),
+            ChannelMixing::Shuffle => {
+                let seed = initial::seed(None, device);
+                Mix::Permutation(Permutation::random(channels, seed, device))
+            }
             ChannelMixing::Convolution(parameterisation) => Mix::Convolution(
                 InvertibleConv1x1Config::new(channels)
                     .with_parameterisation(parameterisation)
-                    .with_seed(seed)
                     .init(device),
             ),
         };
-        let network = |from, to| self.network.init(from, to, self.context, device);
+        let network = of_layer!(self.network, number);
+        let network = |from, to| network.init(from, to, self.context, device);
         let coupling =
             Coupling::new(&Mask::Halves, &event, self.univariate.init(), network, device);
         (ActNormConfig::new(channels).init(device), mix, coupling.expect("validated"))

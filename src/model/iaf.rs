@@ -8,18 +8,20 @@
 //! gated form `s z + (1 - s) m` is the same map by other numbers; a scale of the paper's kind is
 //! [`ScaleMap::Sigmoid`].
 
-use burn::config::Config;
 use burn::tensor::Device;
 
 use super::Orders;
 use super::autoregressive::{Stack, stack};
 use crate::bijector::{Inverse, InverseMethod, LuLinear, MaskedAutoregressive};
 use crate::conditioner::MadeConfig;
+use crate::config::seeded_config;
 use crate::distribution::StandardNormal;
 use crate::error::{Result, expect_valid};
 use crate::flow::Flow;
+use crate::initial;
 use crate::univariate::{AnyUnivariate, AnyUnivariateConfig, ScaleMap, Univariate};
 
+seeded_config! {
 /// Configuration of an [`Iaf`].
 ///
 /// ```
@@ -33,7 +35,6 @@ use crate::univariate::{AnyUnivariate, AnyUnivariateConfig, ScaleMap, Univariate
 /// assert!(config.validate().is_ok());
 /// assert!(IafConfig::new(6).with_layers(0).validate().is_err());
 /// ```
-#[derive(Config, Debug)]
 pub struct IafConfig {
     /// Features of an event.
     pub features: usize,
@@ -41,23 +42,24 @@ pub struct IafConfig {
     #[config(default = 5)]
     pub layers: usize,
     /// How the order of the features changes from layer to layer.
-    #[config(default = "Orders::Alternating")]
+    #[config(default = Orders::Alternating)]
     pub orders: Orders,
     /// The network of every layer; its dependencies stay at `Forward`, as `orders` decides them.
-    #[config(default = "MadeConfig::new(vec![128, 128])")]
+    #[config(default = MadeConfig::new(vec![128, 128]))]
     pub made: MadeConfig,
     /// Width of the context (the paper's `h`); 0 for none.
     #[config(default = 0)]
     pub context: usize,
     /// The scalar map of every layer, from latent to data.
-    #[config(default = "AnyUnivariateConfig::Affine(ScaleMap::default())")]
+    #[config(default = AnyUnivariateConfig::Affine(ScaleMap::default()))]
     pub univariate: AnyUnivariateConfig,
     /// A learned linear map between layers, started as the identity.
     #[config(default = false)]
     pub linear: bool,
     /// How the layers are inverted to find the density of given data.
-    #[config(default = "InverseMethod::Incremental")]
+    #[config(default = InverseMethod::Incremental)]
     pub inverse: InverseMethod,
+}
 }
 
 /// A step of an [`Iaf`], from latent to data.
@@ -96,7 +98,11 @@ impl IafConfig {
     /// With the text of [`validate`](Self::validate).
     pub fn init(&self, device: &Device) -> Iaf {
         expect_valid(self.validate());
-        let steps = self.stack().init(|| self.univariate.init(), device);
+        initial::scope(self.seed, || self.flow(device))
+    }
+
+    fn flow(&self, device: &Device) -> Iaf {
+        let steps = self.stack().init(|_| self.univariate.init(), device);
         Flow::new(Inverse::new(steps), StandardNormal::new([self.features], device))
     }
 }

@@ -10,7 +10,6 @@
 //! section 3, arXiv:1705.07057. A linear map between the layers: Oliva et al. (2018),
 //! Transformation Autoregressive Networks, arXiv:1801.09819.
 
-use burn::config::Config;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
@@ -21,9 +20,11 @@ use crate::bijector::{
     MaskedAutoregressive,
 };
 use crate::conditioner::MadeConfig;
+use crate::config::seeded_config;
 use crate::distribution::{GaussianMixture, GaussianMixtureConfig, StandardNormal};
 use crate::error::{Result, count, expect_valid};
 use crate::flow::Flow;
+use crate::initial;
 use crate::univariate::{AnyUnivariate, AnyUnivariateConfig, ScaleMap, Univariate};
 
 /// What normalizes the features behind every layer of a [`Maf`].
@@ -45,6 +46,7 @@ pub enum StepNorm {
     BatchNorm,
 }
 
+seeded_config! {
 /// Configuration of a [`Maf`].
 ///
 /// The defaults are 5 layers with two hidden layers of 128 units. A hidden layer needs a unit for
@@ -64,7 +66,6 @@ pub enum StepNorm {
 /// assert!(config.validate().is_ok());
 /// assert!(MafConfig::new(600).validate().is_err()); // 128 units cannot carry 599 degrees
 /// ```
-#[derive(Config, Debug)]
 pub struct MafConfig {
     /// Features of an event.
     pub features: usize,
@@ -72,26 +73,27 @@ pub struct MafConfig {
     #[config(default = 5)]
     pub layers: usize,
     /// How the order of the features changes from layer to layer.
-    #[config(default = "Orders::Alternating")]
+    #[config(default = Orders::Alternating)]
     pub orders: Orders,
     /// The network of every layer; its dependencies stay at `Forward`, as `orders` decides them.
-    #[config(default = "MadeConfig::new(vec![128, 128])")]
+    #[config(default = MadeConfig::new(vec![128, 128]))]
     pub made: MadeConfig,
     /// Width of the context; 0 for none.
     #[config(default = 0)]
     pub context: usize,
     /// The scalar map of every layer.
-    #[config(default = "AnyUnivariateConfig::Affine(ScaleMap::default())")]
+    #[config(default = AnyUnivariateConfig::Affine(ScaleMap::default()))]
     pub univariate: AnyUnivariateConfig,
     /// What normalizes the features behind every layer.
-    #[config(default = "StepNorm::ActNorm")]
+    #[config(default = StepNorm::ActNorm)]
     pub norm: StepNorm,
     /// A learned linear map between layers, started as the identity.
     #[config(default = false)]
     pub linear: bool,
     /// How the layers are inverted to sample.
-    #[config(default = "InverseMethod::Incremental")]
+    #[config(default = InverseMethod::Incremental)]
     pub inverse: InverseMethod,
+}
 }
 
 /// A step of a [`Maf`]: a linear map and a masked layer, then at most one of the normalizations.
@@ -127,7 +129,7 @@ impl MafConfig {
 
     fn steps(&self, device: &Device) -> Vec<MafStep> {
         let (act, batch) = (self.norm == StepNorm::ActNorm, self.norm == StepNorm::BatchNorm);
-        let steps = self.stack().init(|| self.univariate.init(), device).into_iter().map(
+        let steps = self.stack().init(|_| self.univariate.init(), device).into_iter().map(
             |(linear, masked)| {
                 let act = act.then(|| ActNormConfig::new(self.features).init(device));
                 let batch = batch.then(|| BatchNormConfig::new(self.features).init(device));
@@ -144,10 +146,15 @@ impl MafConfig {
     /// With the text of [`validate`](Self::validate).
     pub fn init(&self, device: &Device) -> Maf {
         expect_valid(self.validate());
+        initial::scope(self.seed, || self.flow(device))
+    }
+
+    fn flow(&self, device: &Device) -> Maf {
         Flow::new(self.steps(device), StandardNormal::new([self.features], device))
     }
 }
 
+seeded_config! {
 /// Configuration of a [`MafMog`].
 ///
 /// ```
@@ -157,15 +164,12 @@ impl MafConfig {
 /// let error = MafMogConfig::new(MafConfig::new(6), 0).validate().unwrap_err();
 /// assert_eq!(error.to_string(), "MafMogConfig.components: must be at least 1, found 0");
 /// ```
-#[derive(Config, Debug)]
 pub struct MafMogConfig {
     /// The layers.
     pub maf: MafConfig,
     /// Normals of the base.
     pub components: usize,
-    /// Seed of the first means, and of the rows that data-dependent initialisation takes.
-    #[config(default = 0)]
-    pub seed: u64,
+}
 }
 
 /// A [`Maf`] on a learned mixture of normals: modes that lie apart need no layer to part them.
@@ -198,6 +202,9 @@ impl MafMogConfig {
     pub fn init(&self, device: &Device) -> MafMog {
         expect_valid(self.validate());
         let mixture = GaussianMixtureConfig::new(self.maf.features, self.components);
-        Flow::new(self.maf.steps(device), mixture.with_seed(self.seed).init(device))
+        initial::scope(self.seed, || {
+            let steps = initial::scope(self.maf.seed, || self.maf.steps(device));
+            Flow::new(steps, mixture.init(device))
+        })
     }
 }

@@ -104,6 +104,17 @@ struct Couplings<'a> {
     context: usize,
 }
 
+/// A network that every layer of a stack has, for layer `index`: a seed of its own gives every layer
+/// other weights, too.
+macro_rules! of_layer {
+    ($network:expr, $index:expr) => {{
+        let mut network = $network.clone();
+        network.seed = $crate::initial::of_layer(network.seed, $index);
+        network
+    }};
+}
+use of_layer;
+
 impl Couplings<'_> {
     /// For a scalar map of so many parameters.
     fn validate(&self, per_element: usize) -> Result<()> {
@@ -119,7 +130,7 @@ impl Couplings<'_> {
     fn layer(&self, index: usize) -> CouplingConfig {
         CouplingConfig::new(self.features)
             .with_mask(self.masks.mask(index))
-            .with_mlp(self.mlp.clone())
+            .with_mlp(of_layer!(self.mlp, index))
             .with_context(self.context)
     }
 

@@ -5,17 +5,19 @@
 //! Same numbers as nflows 0.14 `AdditiveCouplingTransform` stacks. (zuko calls an affine stack
 //! `NICE`; that is [`RealNvp`](super::RealNvp) here.)
 
-use burn::config::Config;
 use burn::tensor::Device;
 
 use super::{Couplings, Masks};
 use crate::bijector::{Coupling, Elementwise};
 use crate::conditioner::{Mlp, MlpConfig};
+use crate::config::seeded_config;
 use crate::distribution::StandardNormal;
 use crate::error::{Result, expect_valid};
 use crate::flow::Flow;
+use crate::initial;
 use crate::univariate::{Additive, Affine};
 
+seeded_config! {
 /// Configuration of a [`Nice`].
 ///
 /// ```
@@ -24,7 +26,6 @@ use crate::univariate::{Additive, Affine};
 /// assert!(NiceConfig::new(6).with_layers(4).validate().is_ok());
 /// assert!(NiceConfig::new(6).with_layers(0).validate().is_err());
 /// ```
-#[derive(Config, Debug)]
 pub struct NiceConfig {
     /// Features of an event, at least 2.
     pub features: usize,
@@ -32,14 +33,15 @@ pub struct NiceConfig {
     #[config(default = 4)]
     pub layers: usize,
     /// How the masks change from layer to layer.
-    #[config(default = "Masks::Alternating")]
+    #[config(default = Masks::Alternating)]
     pub masks: Masks,
     /// The conditioner of every coupling.
-    #[config(default = "MlpConfig::new(vec![128, 128])")]
+    #[config(default = MlpConfig::new(vec![128, 128]))]
     pub mlp: MlpConfig,
     /// Width of the context; 0 for none.
     #[config(default = 0)]
     pub context: usize,
+}
 }
 
 /// Volume-preserving couplings and a learned diagonal, on a standard normal.
@@ -78,6 +80,10 @@ impl NiceConfig {
     /// With the text of [`validate`](Self::validate).
     pub fn init(&self, device: &Device) -> Nice {
         expect_valid(self.validate());
+        initial::scope(self.seed, || self.flow(device))
+    }
+
+    fn flow(&self, device: &Device) -> Nice {
         let layers = self.couplings().init(Additive::default(), device);
         let scale = Elementwise::new(Affine::default(), self.features, device);
         Flow::new((layers, scale), StandardNormal::new([self.features], device))

@@ -6,17 +6,19 @@
 //! with coupling layers), arXiv:1906.04032. The linear layers between couplings are its section 3.1;
 //! random masks do without, and serve better where every feature has an edge of its own, as pixels do.
 
-use burn::config::Config;
 use burn::tensor::Device;
 
 use super::{Couplings, Masks};
 use crate::bijector::{Coupling, Elementwise, LuLinear, LuLinearConfig};
 use crate::conditioner::{Mlp, MlpConfig};
+use crate::config::seeded_config;
 use crate::distribution::StandardNormal;
 use crate::error::{Result, expect_valid};
 use crate::flow::Flow;
+use crate::initial;
 use crate::univariate::{RationalQuadratic, RationalQuadraticConfig, Univariate};
 
+seeded_config! {
 /// Configuration of an [`Nsf`].
 ///
 /// Standardise the data first: outside the spline's domain, 5 to either side of 0, nothing changes.
@@ -30,7 +32,6 @@ use crate::univariate::{RationalQuadratic, RationalQuadraticConfig, Univariate};
 /// assert!(config.validate().is_ok());
 /// assert!(NsfConfig::new(1).validate().is_err()); // nothing to split
 /// ```
-#[derive(Config, Debug)]
 pub struct NsfConfig {
     /// Features of an event, at least 2.
     pub features: usize,
@@ -38,22 +39,23 @@ pub struct NsfConfig {
     #[config(default = 6)]
     pub layers: usize,
     /// How the masks change from layer to layer.
-    #[config(default = "Masks::Random(0)")]
+    #[config(default = Masks::Random(0))]
     pub masks: Masks,
     /// The conditioner of every coupling.
-    #[config(default = "MlpConfig::new(vec![128, 128])")]
+    #[config(default = MlpConfig::new(vec![128, 128]))]
     pub mlp: MlpConfig,
     /// Width of the context; 0 for none.
     #[config(default = 0)]
     pub context: usize,
     /// The spline of every coupling.
-    #[config(default = "RationalQuadraticConfig::new()")]
+    #[config(default = RationalQuadraticConfig::new())]
     pub spline: RationalQuadraticConfig,
     /// A spline of every feature with free parameters, in front.
     pub elementwise: Option<RationalQuadraticConfig>,
     /// A linear layer before every coupling.
     #[config(default = false)]
     pub linear: bool,
+}
 }
 
 /// One step of an [`Nsf`]: a linear layer, if there is one, and a spline coupling.
@@ -100,6 +102,10 @@ impl NsfConfig {
     /// With the text of [`validate`](Self::validate).
     pub fn init(&self, device: &Device) -> Nsf {
         expect_valid(self.validate());
+        initial::scope(self.seed, || self.flow(device))
+    }
+
+    fn flow(&self, device: &Device) -> Nsf {
         let front = |spline: &RationalQuadraticConfig| {
             Elementwise::new(spline.init(), self.features, device)
         };

@@ -5,15 +5,18 @@
 //! Paper: Rezende, Mohamed (2015), Variational Inference with Normalizing Flows, section 4.1,
 //! arXiv:1505.05770.
 
-use burn::config::Config;
 use burn::tensor::Device;
 
+use super::of_layer;
 use crate::bijector::{Inverse, Planar, PlanarConfig, PlanarConstraint, RidgeActivation};
 use crate::conditioner::MlpConfig;
+use crate::config::seeded_config;
 use crate::distribution::StandardNormal;
 use crate::error::{Result, expect_valid, repeats};
 use crate::flow::Flow;
+use crate::initial;
 
+seeded_config! {
 /// Configuration of a [`PlanarFlow`].
 ///
 /// ```
@@ -25,7 +28,6 @@ use crate::flow::Flow;
 /// assert!(config.validate().is_ok());
 /// assert!(PlanarFlowConfig::new(3).with_layers(0).validate().is_err());
 /// ```
-#[derive(Config, Debug)]
 pub struct PlanarFlowConfig {
     /// Features of an event.
     pub features: usize,
@@ -33,17 +35,15 @@ pub struct PlanarFlowConfig {
     #[config(default = 16)]
     pub layers: usize,
     /// What bends every layer.
-    #[config(default = "RidgeActivation::Tanh")]
+    #[config(default = RidgeActivation::Tanh)]
     pub activation: RidgeActivation,
     /// Width of the context; 0 for none.
     #[config(default = 0)]
     pub context: usize,
     /// The network of every layer, where there is a context.
-    #[config(default = "MlpConfig::new(vec![64])")]
+    #[config(default = MlpConfig::new(vec![64]))]
     pub mlp: MlpConfig,
-    /// Decides the first directions.
-    #[config(default = 0)]
-    pub seed: u64,
+}
 }
 
 /// Planar layers on a standard normal, data to latent: the density is a formula. The other way round,
@@ -69,7 +69,7 @@ impl PlanarFlowConfig {
             constraint: PlanarConstraint::Softplus,
             context: self.context,
             mlp: self.mlp.clone(),
-            seed: self.seed,
+            seed: None,
         }
     }
 
@@ -81,9 +81,12 @@ impl PlanarFlowConfig {
 
     fn steps(&self, device: &Device) -> Vec<Planar> {
         expect_valid(self.validate());
-        let layer =
-            |index: u64| self.planar().with_seed(self.seed.wrapping_add(index)).init(device);
-        (0..self.layers as u64).map(layer).collect()
+        let layer = |index: usize| {
+            let mut planar = self.planar();
+            planar.mlp = of_layer!(planar.mlp, index);
+            planar.init(device)
+        };
+        initial::scope(self.seed, || (0..self.layers).map(layer).collect())
     }
 
     /// The flow, an identity until it is trained.

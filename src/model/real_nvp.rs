@@ -3,17 +3,19 @@
 //! Paper: Dinh, Sohl-Dickstein, Bengio (2017), Density estimation using Real NVP, arXiv:1605.08803.
 //! Same numbers as zuko 1.6 `RealNVP` and nflows 0.14 `AffineCouplingTransform` stacks.
 
-use burn::config::Config;
 use burn::tensor::Device;
 
 use super::{Couplings, Masks};
 use crate::bijector::Coupling;
 use crate::conditioner::{Mlp, MlpConfig};
+use crate::config::seeded_config;
 use crate::distribution::StandardNormal;
 use crate::error::{Result, expect_valid};
 use crate::flow::Flow;
+use crate::initial;
 use crate::univariate::{Affine, ScaleMap};
 
+seeded_config! {
 /// Configuration of a [`RealNvp`].
 ///
 /// The defaults are a flow of 8 layers with two hidden layers of 128 units. More layers help up to
@@ -30,7 +32,6 @@ use crate::univariate::{Affine, ScaleMap};
 /// assert!(config.validate().is_ok());
 /// assert!(RealNvpConfig::new(1).validate().is_err()); // nothing to split
 /// ```
-#[derive(Config, Debug)]
 pub struct RealNvpConfig {
     /// Features of an event, at least 2.
     pub features: usize,
@@ -38,17 +39,18 @@ pub struct RealNvpConfig {
     #[config(default = 8)]
     pub layers: usize,
     /// How the masks change from layer to layer.
-    #[config(default = "Masks::Alternating")]
+    #[config(default = Masks::Alternating)]
     pub masks: Masks,
     /// The conditioner of every coupling.
-    #[config(default = "MlpConfig::new(vec![128, 128])")]
+    #[config(default = MlpConfig::new(vec![128, 128]))]
     pub mlp: MlpConfig,
     /// Width of the context; 0 for none.
     #[config(default = 0)]
     pub context: usize,
     /// The parametrisation of the scale.
-    #[config(default = "ScaleMap::default()")]
+    #[config(default = ScaleMap::default())]
     pub scale_map: ScaleMap,
+}
 }
 
 /// A stack of affine couplings on a standard normal.
@@ -90,6 +92,10 @@ impl RealNvpConfig {
     /// With the text of [`validate`](Self::validate).
     pub fn init(&self, device: &Device) -> RealNvp {
         expect_valid(self.validate());
+        initial::scope(self.seed, || self.flow(device))
+    }
+
+    fn flow(&self, device: &Device) -> RealNvp {
         let layers = self.couplings().init(Affine::new(self.scale_map), device);
         Flow::new(layers, StandardNormal::new([self.features], device))
     }

@@ -4,20 +4,23 @@
 //! 3.7, arXiv:1605.08803. ActNorm stands where the paper has batch normalization, so that a row's
 //! density does not depend on its batch.
 
-use burn::config::Config;
 use burn::tensor::Device;
 
 use super::image::{Levels, finished};
+use super::of_layer;
 use crate::bijector::{ActNorm, ActNormConfig, Coupling, Mask, Squeeze};
 use crate::conditioner::{ResidualConvNet, ResidualConvNetConfig};
+use crate::config::seeded_config;
 use crate::distribution::{ChannelPrior, ChannelPriorConfig};
 use crate::error::{Result, expect_valid};
 use crate::flow::{Finish, MultiScale};
+use crate::initial;
 use crate::univariate::Affine;
 
 /// Couplings on either side of a squeeze, of alternating masks. Value from the paper.
 const COUPLINGS: usize = 3;
 
+seeded_config! {
 /// Configuration of a [`RealNvpImage`].
 ///
 /// ```
@@ -28,18 +31,18 @@ const COUPLINGS: usize = 3;
 /// let text = "RealNvpImageConfig.image: level 5 cannot squeeze 1x1 pixels, an odd size";
 /// assert_eq!(error.to_string(), text);
 /// ```
-#[derive(Config, Debug)]
 pub struct RealNvpImageConfig {
     /// Channels, height and width of an image.
     pub image: [usize; 3],
     /// Levels; each halves height and width, so both must be divisible by 2 to this power.
     pub levels: usize,
     /// The conditioner of every coupling.
-    #[config(default = "ResidualConvNetConfig::new(32)")]
+    #[config(default = ResidualConvNetConfig::new(32))]
     pub network: ResidualConvNetConfig,
     /// Width of the context that reaches every network and prior; 0 for none.
     #[config(default = 0)]
     pub context: usize,
+}
 }
 
 /// One step: couple, normalize.
@@ -82,14 +85,19 @@ impl RealNvpImageConfig {
     /// With the text of [`validate`](Self::validate).
     pub fn init(&self, device: &Device) -> RealNvpImage {
         expect_valid(self.validate());
+        initial::scope(self.seed, || self.flow(device))
+    }
+
+    fn flow(&self, device: &Device) -> RealNvpImage {
         let squeezed = self.shape().squeezed();
-        let levels = squeezed.iter().map(|&[channels, height, width]| {
+        let levels = squeezed.iter().enumerate().map(|(level, &[channels, height, width])| {
+            let first = 2 * COUPLINGS * level;
             let before = [channels / 4, 2 * height, 2 * width];
             let after = [channels, height, width];
             (
-                self.steps(Mask::Checkerboard, before, device),
+                self.steps(Mask::Checkerboard, before, first, device),
                 Squeeze::default(),
-                self.steps(Mask::Halves, after, device),
+                self.steps(Mask::Halves, after, first + COUPLINGS, device),
             )
         });
         let parts = finished(&squeezed);
@@ -100,10 +108,18 @@ impl RealNvpImageConfig {
         MultiScale::new(levels, priors, Finish::Last, parts).expect("validated")
     }
 
-    fn steps(&self, mask: Mask, event: [usize; 3], device: &Device) -> Vec<RealNvpImageStep> {
+    /// Couplings, the first of which is this one of the whole model.
+    fn steps(
+        &self,
+        mask: Mask,
+        event: [usize; 3],
+        first: usize,
+        device: &Device,
+    ) -> Vec<RealNvpImageStep> {
         let step = |number: usize| {
             let mask = if number.is_multiple_of(2) { mask.clone() } else { mask.clone().flipped() };
-            let network = |from, to| self.network.init(from, to, self.context, device);
+            let network = of_layer!(self.network, first + number);
+            let network = |from, to| network.init(from, to, self.context, device);
             let coupling = Coupling::new(&mask, &event, Affine::default(), network, device);
             (coupling.expect("validated"), ActNormConfig::new(event[0]).init(device))
         };

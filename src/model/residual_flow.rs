@@ -6,14 +6,16 @@
 //! arXiv:1811.00995; Chen, Behrmann, Duvenaud, Jacobsen (2019), Residual Flows for Invertible
 //! Generative Modeling, arXiv:1906.02735.
 
-use burn::config::Config;
 use burn::tensor::Device;
 
 use crate::bijector::{ActNorm, ActNormConfig, LogDet, Residual, ResidualConfig};
+use crate::config::seeded_config;
 use crate::distribution::StandardNormal;
 use crate::error::{Result, expect_valid, repeats};
 use crate::flow::Flow;
+use crate::initial;
 
+seeded_config! {
 /// Configuration of a [`ResidualFlow`].
 ///
 /// The log-determinant is exact, which takes as many passes as there are features: with many of
@@ -28,7 +30,6 @@ use crate::flow::Flow;
 /// assert!(config.validate().is_ok());
 /// assert!(ResidualFlowConfig::new(2).with_lipschitz(2.0).validate().is_err());
 /// ```
-#[derive(Config, Debug)]
 pub struct ResidualFlowConfig {
     /// Features of an event.
     pub features: usize,
@@ -36,7 +37,7 @@ pub struct ResidualFlowConfig {
     #[config(default = 8)]
     pub layers: usize,
     /// Widths of the hidden layers of every block.
-    #[config(default = "vec![128, 128]")]
+    #[config(default = vec![128, 128])]
     pub hidden: Vec<usize>,
     /// How much every block may stretch what it adds, in (0, 1).
     #[config(default = 0.95)]
@@ -45,11 +46,12 @@ pub struct ResidualFlowConfig {
     #[config(default = 0)]
     pub context: usize,
     /// The log-determinant in training.
-    #[config(default = "LogDet::Exact")]
+    #[config(default = LogDet::Exact)]
     pub training: LogDet,
     /// The log-determinant in evaluation.
-    #[config(default = "LogDet::Exact")]
+    #[config(default = LogDet::Exact)]
     pub evaluation: LogDet,
+}
 }
 
 /// A step of a [`ResidualFlow`].
@@ -92,6 +94,10 @@ impl ResidualFlowConfig {
     /// With the text of [`validate`](Self::validate).
     pub fn init(&self, device: &Device) -> ResidualFlow {
         expect_valid(self.validate());
+        initial::scope(self.seed, || self.flow(device))
+    }
+
+    fn flow(&self, device: &Device) -> ResidualFlow {
         let norm = || ActNormConfig::new(self.features).init(device);
         let steps = (0..self.layers).map(|_| (self.block().init(device), norm())).collect();
         Flow::new(steps, StandardNormal::new([self.features], device))

@@ -7,18 +7,20 @@
 //! The model that zuko 1.6 calls `SOSPF`, without the softclip between its layers, which its search for
 //! inverses needs.
 
-use burn::config::Config;
 use burn::tensor::Device;
 
 use super::Orders;
 use super::autoregressive::{Stack, stack};
 use crate::bijector::{InverseMethod, LuLinear, MaskedAutoregressive};
 use crate::conditioner::MadeConfig;
+use crate::config::seeded_config;
 use crate::distribution::StandardNormal;
 use crate::error::{Result, expect_valid};
 use crate::flow::Flow;
+use crate::initial;
 use crate::univariate::{SumOfSquares, SumOfSquaresConfig, Univariate};
 
+seeded_config! {
 /// Configuration of a [`Sospf`].
 ///
 /// Standardise the data first. Polynomials of polynomials grow fast: let the unit they measure in, 10 by
@@ -32,7 +34,6 @@ use crate::univariate::{SumOfSquares, SumOfSquaresConfig, Univariate};
 /// assert!(config.validate().is_ok());
 /// assert!(config.with_layers(0).validate().is_err());
 /// ```
-#[derive(Config, Debug)]
 pub struct SospfConfig {
     /// Features of an event.
     pub features: usize,
@@ -40,23 +41,24 @@ pub struct SospfConfig {
     #[config(default = 3)]
     pub layers: usize,
     /// How the order of the features changes from layer to layer.
-    #[config(default = "Orders::Alternating")]
+    #[config(default = Orders::Alternating)]
     pub orders: Orders,
     /// The network of every layer; its dependencies stay at `Forward`, as `orders` decides them.
-    #[config(default = "MadeConfig::new(vec![128, 128])")]
+    #[config(default = MadeConfig::new(vec![128, 128]))]
     pub made: MadeConfig,
     /// Width of the context; 0 for none.
     #[config(default = 0)]
     pub context: usize,
     /// The polynomials of every layer.
-    #[config(default = "SumOfSquaresConfig::new()")]
+    #[config(default = SumOfSquaresConfig::new())]
     pub polynomial: SumOfSquaresConfig,
     /// A learned linear map between layers, started as the identity.
     #[config(default = false)]
     pub linear: bool,
     /// How the layers are inverted to sample.
-    #[config(default = "InverseMethod::Incremental")]
+    #[config(default = InverseMethod::Incremental)]
     pub inverse: InverseMethod,
+}
 }
 
 /// A step of a [`Sospf`].
@@ -95,7 +97,11 @@ impl SospfConfig {
     /// With the text of [`validate`](Self::validate).
     pub fn init(&self, device: &Device) -> Sospf {
         expect_valid(self.validate());
-        let steps = self.stack().init(|| self.polynomial.init(), device);
+        initial::scope(self.seed, || self.flow(device))
+    }
+
+    fn flow(&self, device: &Device) -> Sospf {
+        let steps = self.stack().init(|_| self.polynomial.init(), device);
         Flow::new(steps, StandardNormal::new([self.features], device))
     }
 }

@@ -8,18 +8,21 @@
 //! The model that zuko 1.6 calls `UNAF`, without the softclip between its layers, which its search for
 //! inverses needs.
 
-use burn::config::Config;
 use burn::tensor::Device;
 
 use super::Orders;
 use super::autoregressive::{Stack, stack};
+use super::of_layer;
 use crate::bijector::{InverseMethod, LuLinear, MaskedAutoregressive};
 use crate::conditioner::MadeConfig;
+use crate::config::seeded_config;
 use crate::distribution::StandardNormal;
 use crate::error::{Error, Result, expect_valid};
 use crate::flow::Flow;
+use crate::initial;
 use crate::univariate::{UnconstrainedMonotonic, UnconstrainedMonotonicConfig};
 
+seeded_config! {
 /// Configuration of an [`Unaf`].
 ///
 /// Standardise the data first: the networks are integrated up to 20 to either side of 0.
@@ -32,7 +35,6 @@ use crate::univariate::{UnconstrainedMonotonic, UnconstrainedMonotonicConfig};
 /// assert!(config.validate().is_ok());
 /// assert!(config.with_layers(0).validate().is_err());
 /// ```
-#[derive(Config, Debug)]
 pub struct UnafConfig {
     /// Features of an event.
     pub features: usize,
@@ -40,16 +42,16 @@ pub struct UnafConfig {
     #[config(default = 3)]
     pub layers: usize,
     /// How the order of the features changes from layer to layer.
-    #[config(default = "Orders::Alternating")]
+    #[config(default = Orders::Alternating)]
     pub orders: Orders,
     /// The network of every layer; its dependencies stay at `Forward`, as `orders` decides them.
-    #[config(default = "MadeConfig::new(vec![128, 128])")]
+    #[config(default = MadeConfig::new(vec![128, 128]))]
     pub made: MadeConfig,
     /// Width of the context; 0 for none.
     #[config(default = 0)]
     pub context: usize,
     /// The integrated networks of every layer; `elements` stays at 0, as `shared` decides it.
-    #[config(default = "UnconstrainedMonotonicConfig::new()")]
+    #[config(default = UnconstrainedMonotonicConfig::new())]
     pub network: UnconstrainedMonotonicConfig,
     /// One integrated network that all features share, instead of one for each.
     #[config(default = false)]
@@ -58,8 +60,9 @@ pub struct UnafConfig {
     #[config(default = false)]
     pub linear: bool,
     /// How the layers are inverted to sample.
-    #[config(default = "InverseMethod::Incremental")]
+    #[config(default = InverseMethod::Incremental)]
     pub inverse: InverseMethod,
+}
 }
 
 /// A step of an [`Unaf`].
@@ -103,9 +106,13 @@ impl UnafConfig {
     /// With the text of [`validate`](Self::validate).
     pub fn init(&self, device: &Device) -> Unaf {
         expect_valid(self.validate());
+        initial::scope(self.seed, || self.flow(device))
+    }
+
+    fn flow(&self, device: &Device) -> Unaf {
         let elements = if self.shared { 0 } else { self.features };
         let network = self.network.clone().with_elements(elements);
-        let steps = self.stack().init(|| network.init(device), device);
+        let steps = self.stack().init(|index| of_layer!(network, index).init(device), device);
         Flow::new(steps, StandardNormal::new([self.features], device))
     }
 }

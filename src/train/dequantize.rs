@@ -9,7 +9,7 @@
 use burn::tensor::{DType, Tensor};
 
 use crate::error::{Error, Result};
-use crate::noise::Noise;
+use crate::noise::{Noise, below_one};
 
 /// Spreads integers `0..levels` over `[0, 1)`.
 ///
@@ -72,16 +72,19 @@ impl Dequantize {
 
     /// `(x + u) / levels` with fresh `u`.
     pub fn apply<const D: usize>(&self, x: Tensor<D>, noise: &mut Noise) -> Tensor<D> {
-        let u = noise.fill(x.dims(), (&x.device(), x.dtype()), Noise::next_uniform);
+        let u = noise.unit(x.dims(), (&x.device(), x.dtype()));
         self.spread(x, u)
     }
 
     /// `(x + u) / levels`, inside (0, 1) also where the sum or a saturated `u` would round to an
-    /// end.
+    /// end, and within the level of `x` also where the sum would round to the next.
     pub(super) fn spread<const D: usize>(&self, x: Tensor<D>, u: Tensor<D>) -> Tensor<D> {
         let (first, last) = open_unit(x.dtype());
         // Not `/ levels`: burn 0.22 rounds the gradient of a division by a number to f32.
-        ((x + u) * (self.levels as f64).recip()).clamp(first, last)
+        let unit = (self.levels as f64).recip();
+        let top = (x.clone() + 1.0) * unit * last;
+        let value = (x.clone() + u) * unit;
+        value.min_pair(top).max_pair(x * unit).clamp(first, last)
     }
 }
 
@@ -89,7 +92,7 @@ impl Dequantize {
 /// becomes 17 once in ten million draws, and the logit of an end is infinite.
 fn open_unit(dtype: DType) -> (f64, f64) {
     let info = dtype.finfo().expect("a float has these");
-    (info.min_positive, 1.0 - info.epsilon / 2.0)
+    (info.min_positive, below_one(dtype))
 }
 
 /// Bits per dimension of integers with `levels` values, from the mean negative log-likelihood
@@ -126,6 +129,19 @@ mod tests {
         let v = dequantize.spread(x, Tensor::from_data([0.0, 1.0], &device));
         let v = v.into_data().try_to_vec_as::<f32>().unwrap();
         assert_eq!(v, [f32::MIN_POSITIVE, 1f32.next_down()]);
+    }
+
+    #[test]
+    fn noise_stays_within_its_level_in_every_precision() {
+        let dequantize = Dequantize::new(256).unwrap();
+        let levels: Vec<f64> = (0..256).map(f64::from).collect();
+        for dtype in [DType::F64, DType::F32, DType::F16] {
+            let options = (&burn::tensor::Device::flex(), dtype);
+            let x = Tensor::<1>::from_data(levels.as_slice(), options);
+            let u = Tensor::<1>::full([256], below_one(dtype), options);
+            let back = (dequantize.spread(x.clone(), u) * 256.0).floor();
+            assert_eq!(back.into_data(), x.into_data(), "{dtype:?}");
+        }
     }
 
     #[test]

@@ -21,8 +21,9 @@ use crate::noise::Noise;
 ///
 /// Starts data-dependent layers from a first batch, then minimises the mean negative
 /// log-likelihood with AdamW. Returns the weights of the best validation epoch (of the last where
-/// nothing is validated), on the plain device, and a report. The same seed gives the same weights
-/// on the same backend, also when training was interrupted and resumed from its checkpoint.
+/// nothing is validated), on the plain device, and a report. The same seed and the
+/// same initial weights, which a seed of the model's configuration decides, give the same weights on the
+/// same backend, also when training was interrupted and resumed from its checkpoint.
 ///
 /// A step whose loss or gradient is not finite is skipped and counted.
 ///

@@ -60,6 +60,12 @@ pub trait NoiseModel<const D: usize>: Module + ModuleDisplay + Sync {
         noise: &mut Noise,
     ) -> (Tensor<D>, Tensor<1>);
 
+    /// Whether a row's noise depends on the other rows while training, as behind a
+    /// [`BatchNorm`](crate::bijector::BatchNorm). Default: no.
+    fn mixes_rows(&self) -> bool {
+        false
+    }
+
     /// Data-dependent initialisation from a first batch. Default: nothing to initialise.
     fn init_from_data(
         self,
@@ -91,7 +97,7 @@ impl<const D: usize> NoiseModel<D> for UniformNoise {
         _context: Option<&Tensor<2>>,
         noise: &mut Noise,
     ) -> (Tensor<D>, Tensor<1>) {
-        (noise.fill(x.dims(), (&x.device(), x.dtype()), Noise::next_uniform), zeros_batch(x))
+        (noise.unit(x.dims(), (&x.device(), x.dtype())), zeros_batch(x))
     }
 }
 
@@ -105,6 +111,10 @@ impl<const D: usize, B: Bijector<D>, P: Distribution<D>> NoiseModel<D> for Flow<
         noise: &mut Noise,
     ) -> (Tensor<D>, Tensor<1>) {
         self.draw_with_log_prob(x.dims()[0], Some(&row_context(x, context)), noise)
+    }
+
+    fn mixes_rows(&self) -> bool {
+        Distribution::mixes_rows(self)
     }
 
     fn init_from_data(self, x: &Tensor<D>, context: Option<&Tensor<2>>, noise: &mut Noise) -> Self {

@@ -184,7 +184,7 @@ impl<const D: usize, F: Distribution<D>, Q: NoiseModel<D>> Distribution<D>
     }
 
     fn mixes_rows(&self) -> bool {
-        self.density.mixes_rows()
+        self.density.mixes_rows() || self.noise.mixes_rows()
     }
 
     fn init_from_data(self, x: Tensor<D>, context: Option<&Tensor<2>>) -> Self {

@@ -13,18 +13,20 @@
 //! activation: Runje, Shankaranarayana (2023), Constrained Monotonic Neural Networks, arXiv:2205.11775.
 //! Same numbers as zuko 1.6 `MonotonicMLP` in its `NAF`.
 
-use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, activation::relu};
 
 use super::Univariate;
 use super::curve::{self, Curve, Curved, FAR, tamed};
 use super::stacked::{Rows, Stacked, check_widths};
+use crate::config::seeded_config;
 use crate::error::{Error, Result, count, expect_valid};
+use crate::initial;
 
 /// The least slope whose logarithm is taken. Only weights that are all zero have a smaller one.
 const LEAST_SLOPE: f64 = 1e-30;
 
+seeded_config! {
 /// Configuration of a [`Neural`].
 ///
 /// ```
@@ -34,17 +36,18 @@ const LEAST_SLOPE: f64 = 1e-30;
 /// let error = NeuralConfig::new().with_hidden(vec![16, 1]).validate().unwrap_err();
 /// assert_eq!(error.to_string(), "NeuralConfig.hidden: layer 1 must have at least 2 units, found 1");
 /// ```
-#[derive(Config, Debug, PartialEq)]
+#[derive(PartialEq)]
 pub struct NeuralConfig {
     /// Parameters of an element.
     #[config(default = 16)]
     pub signal: usize,
     /// Widths of the hidden layers.
-    #[config(default = "vec![64, 64]")]
+    #[config(default = vec![64, 64])]
     pub hidden: Vec<usize>,
     /// Elements with a network each, as many as the layer moves; 0 for one network that all share.
     #[config(default = 0)]
     pub elements: usize,
+}
 }
 
 /// A monotone network, made by [`NeuralConfig::init`].
@@ -96,7 +99,7 @@ impl NeuralConfig {
         }
     }
 
-    /// The map, with weights from the device's generator.
+    /// The map, with random weights.
     ///
     /// # Panics
     ///
@@ -105,7 +108,8 @@ impl NeuralConfig {
         expect_valid(self.validate());
         let stack = self.elements.max(1);
         let widths = [&[1 + self.signal], &self.hidden[..], &[1]].concat();
-        let map = Neural { layers: Stacked::chain(stack, &widths, device) };
+        let chain = || Stacked::chain(stack, &widths, device);
+        let map = Neural { layers: initial::scope(self.seed, chain) };
         let plain = device.clone().without_autodiff();
         let signal = Tensor::zeros([1, self.signal, stack], &plain);
         let origin = Tensor::zeros([1, stack], &plain);

@@ -126,8 +126,20 @@ impl<U: Univariate> Univariate for PerElement<U> {
     }
 
     fn of_elements(&self, elements: &[usize]) -> Option<Self> {
-        let which = elements.iter().map(|&element| self.which[element]).collect();
-        Some(Self { maps: self.maps.clone(), which })
+        let which: Vec<usize> = elements.iter().map(|&element| self.which[element]).collect();
+        // A map with weights of its own for each of its elements counts these alone.
+        let place = |element: usize| {
+            let before = &self.which[..element];
+            before.iter().filter(|&&map| map == self.which[element]).count()
+        };
+        let maps = self.maps.iter().enumerate().map(|(index, map)| {
+            let own = elements.iter().filter(|&&element| self.which[element] == index);
+            let own: Vec<usize> = own.map(|&element| place(element)).collect();
+            // One without elements left is never run.
+            let narrowed = (!own.is_empty()).then(|| map.of_elements(&own)).flatten();
+            narrowed.unwrap_or_else(|| map.clone())
+        });
+        Some(Self { maps: maps.collect(), which })
     }
 
     fn has_inverse_formula(&self) -> bool {

@@ -5,6 +5,7 @@ use burn::nn::Initializer;
 use burn::tensor::{Device, Tensor};
 
 use crate::error::{Result, count, fits};
+use crate::initial;
 use crate::math::wide;
 use crate::param::{index_tensor, replaced};
 
@@ -35,8 +36,9 @@ impl Stacked {
     pub fn new(stack: usize, inputs: usize, outputs: usize, device: &Device) -> Self {
         let reach = (inputs as f64).sqrt().recip();
         let uniform = Initializer::Uniform { min: -reach, max: reach };
-        let weight = uniform.init::<3, _>([stack, inputs, outputs], device);
-        Self { weight, bias: uniform.init([stack, 1, outputs], device) }
+        let zeros = |rows| Initializer::Zeros.init::<3, _>([stack, rows, outputs], device);
+        let drawn = |rows| initial::drawn(zeros(rows), &uniform, [inputs, outputs]);
+        Self { weight: drawn(inputs), bias: drawn(1) }
     }
 
     /// A layer with these weights, `[S, inputs, outputs]` and `[S, 1, outputs]`.

@@ -20,7 +20,7 @@ use burn::tensor::{Tensor, TensorData};
 use super::curve::{self, Curve, Curved, check_spread, offsets, tamed_constant};
 use super::quadrature::gauss_legendre;
 use super::{Univariate, param};
-use crate::error::{Error, Result, count, expect_valid, length};
+use crate::error::{Error, Result, count, expect_valid, least, length};
 
 /// The largest raw coefficient: its square times the 24th power of [`REACH`] fits f32.
 const LARGEST: f64 = 1e4;
@@ -107,7 +107,7 @@ impl SumOfSquaresConfig {
         } else if !(slope > 0.0 && slope < 1.0) {
             ("min_slope", format!("must be in (0, 1), found {slope}"))
         } else {
-            return Ok(());
+            return least(NAME, "min_slope", slope);
         };
         Err(Error::config(NAME, field, reason))
     }

@@ -11,7 +11,6 @@
 //! arXiv:1908.05164, with Gauss-Legendre in the place of Clenshaw-Curtis quadrature.
 //! Same numbers as zuko 1.6 `UMNN` in its `UNAF`, with an ELU for activation.
 
-use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 
@@ -20,11 +19,14 @@ use super::quadrature::gauss_legendre;
 use super::stacked::{Rows, Stacked, check_widths};
 use super::{Univariate, param};
 use crate::conditioner::{Activation, ActivationConfig};
-use crate::error::{Error, Result, count, expect_valid, repeats};
+use crate::config::seeded_config;
+use crate::error::{Error, Result, count, expect_valid, least, repeats};
+use crate::initial;
 
 /// Bound of the log-slope. Without it one bad batch drives the slope to infinity. Value from zuko.
 const LOG_SLOPE_BOUND: f64 = 7.0;
 
+seeded_config! {
 /// Configuration of an [`UnconstrainedMonotonic`].
 ///
 /// ```
@@ -38,16 +40,15 @@ const LOG_SLOPE_BOUND: f64 = 7.0;
 ///     "UnconstrainedMonotonicConfig.nodes: must be at least 1, found 0"
 /// );
 /// ```
-#[derive(Config, Debug)]
 pub struct UnconstrainedMonotonicConfig {
     /// Signals of an element; it has one parameter more.
     #[config(default = 16)]
     pub signal: usize,
     /// Widths of the hidden layers.
-    #[config(default = "vec![64, 64]")]
+    #[config(default = vec![64, 64])]
     pub hidden: Vec<usize>,
     /// The activation between layers. The smoother, the better the quadrature; zuko has an ELU.
-    #[config(default = "ActivationConfig::Silu")]
+    #[config(default = ActivationConfig::Silu)]
     pub activation: ActivationConfig,
     /// Nodes of the quadrature.
     #[config(default = 32)]
@@ -58,6 +59,7 @@ pub struct UnconstrainedMonotonicConfig {
     /// Elements with a network each, as many as the layer moves; 0 for one network that all share.
     #[config(default = 0)]
     pub elements: usize,
+}
 }
 
 /// An integrated positive network, made by [`UnconstrainedMonotonicConfig::init`].
@@ -111,6 +113,7 @@ impl UnconstrainedMonotonicConfig {
             let reason = format!("must be in (0, {:e}], found {}", curve::FAR, self.bound);
             return Err(Error::config(NAME, "bound", reason));
         }
+        least(NAME, "bound", self.bound)?;
         if self.hidden.is_empty() || self.hidden.contains(&0) {
             let reason = format!("needs layers of at least 1 unit, found {:?}", self.hidden);
             return Err(Error::config(NAME, "hidden", reason));
@@ -118,7 +121,7 @@ impl UnconstrainedMonotonicConfig {
         check_widths(NAME, self.elements, self.signal, &self.hidden)
     }
 
-    /// The map, with weights from the device's generator.
+    /// The map, with random weights.
     ///
     /// # Panics
     ///
@@ -126,7 +129,8 @@ impl UnconstrainedMonotonicConfig {
     pub fn init(&self, device: &Device) -> UnconstrainedMonotonic {
         expect_valid(self.validate());
         let widths = [&[1 + self.signal], &self.hidden[..], &[1]].concat();
-        let mut layers = Stacked::chain(self.elements.max(1), &widths, device);
+        let chain = || Stacked::chain(self.elements.max(1), &widths, device);
+        let mut layers = initial::scope(self.seed, chain);
         let last = layers.pop().expect("at least two");
         layers.push(last.zeroed());
         self.with_layers(layers, device)

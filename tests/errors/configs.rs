@@ -182,6 +182,18 @@ errors! {
     rqs_no_width: rqs().with_min_width(0.0).validate() => "RationalQuadraticConfig.min_width: must be above 0 and below 1 / bins = 1 / 8, found 0";
     rqs_height_nan: rqs().with_min_height(NAN).validate() => "RationalQuadraticConfig.min_height: must be above 0 and below 1 / bins = 1 / 8, found NaN";
     rqs_slope: rqs().with_min_slope(1.0).validate() => "RationalQuadraticConfig.min_slope: must be in (0, 1), found 1";
+    rqs_thin_bins: rqs().with_min_width(1e-45).validate() => "RationalQuadraticConfig.min_width: must be at least 1e-6, found 1e-45: f32 does not tell less from 0";
+    rqs_flat_bins: rqs().with_min_height(1e-45).validate() => "RationalQuadraticConfig.min_height: must be at least 1e-6, found 1e-45: f32 does not tell less from 0";
+    rqs_flat_knots: rqs().with_min_slope(1e-45).validate() => "RationalQuadraticConfig.min_slope: must be at least 1e-6, found 1e-45: f32 does not tell less from 0";
+    rqs_tiny_bound: rqs().with_knot_map(KnotMap::SoftBound { bound: 1e-45 }).validate() => "KnotMap.bound: must be at least 1e-6, found 1e-45: f32 does not tell less from 0";
+    quadratic_spline_thin_bins: QuadraticSplineConfig::new().with_min_width(1e-45).validate() => "QuadraticSplineConfig.min_width: must be at least 1e-6, found 1e-45: f32 does not tell less from 0";
+    quadratic_spline_flat: QuadraticSplineConfig::new().with_min_slope(1e-45).validate() => "QuadraticSplineConfig.min_slope: must be at least 1e-6, found 1e-45: f32 does not tell less from 0";
+    cubic_spline_thin_bins: CubicSplineConfig::new().with_min_width(1e-45).validate() => "CubicSplineConfig.min_width: must be at least 1e-6, found 1e-45: f32 does not tell less from 0";
+    cubic_spline_flat_bins: CubicSplineConfig::new().with_min_height(1e-45).validate() => "CubicSplineConfig.min_height: must be at least 1e-6, found 1e-45: f32 does not tell less from 0";
+    sum_of_squares_flat: SumOfSquaresConfig::new().with_min_slope(1e-45).validate() => "SumOfSquaresConfig.min_slope: must be at least 1e-6, found 1e-45: f32 does not tell less from 0";
+    unconstrained_tiny_bound: unconstrained().with_bound(1e-45).validate() => "UnconstrainedMonotonicConfig.bound: must be at least 1e-6, found 1e-45: f32 does not tell less from 0";
+    ridge_flat: RidgeActivation::LeakyRelu { slope: 1e-45 }.validate() => "RidgeActivation.slope: must be at least 1e-6, found 1e-45: f32 does not tell less from 0";
+    residual_tiny_bound: ResidualConfig::new(2).with_lipschitz(1e-45).validate() => "ResidualConfig.lipschitz: must be at least 1e-6, found 1e-45: f32 does not tell less from 0";
     rqs_slope_nan: rqs().with_min_slope(NAN).validate() => "RationalQuadraticConfig.min_slope: must be in (0, 1), found NaN";
     linear_spline_bins: AnyUnivariateConfig::LinearSpline(LinearSplineConfig::new().with_bins(1)).validate() => "LinearSplineConfig.bins: must be at least 2, found 1";
     linear_spline_height: LinearSplineConfig::new().with_bins(4).with_min_height(0.25).validate() => "LinearSplineConfig.min_height: must be at least 0 and below 1 / bins = 1 / 4, found 0.25";

@@ -13,6 +13,7 @@ mod inputs;
 mod killed;
 mod memory;
 mod readers;
+mod seeds;
 
 use std::path::{Path, PathBuf};
 

@@ -49,6 +49,24 @@ fn the_same_seed_gives_the_same_weights_and_another_seed_others() {
 }
 
 #[test]
+fn seeds_of_the_weights_and_of_the_training_decide_the_model() {
+    let run = |weights| {
+        let flow = RealNvpConfig::new(2).with_layers(3).with_mlp(MlpConfig::new(vec![16]));
+        let flow = flow.with_seed(weights).init(&Device::flex());
+        let (flow, report) = fit(flow, banana(300, 1), &quick().with_seed(1)).unwrap();
+        (numbers(&flow, banana(50, 9)), report.epochs, report.best_epoch)
+    };
+    let first = run(1);
+    assert_eq!(run(1), first);
+    let threads = std::thread::scope(|scope| {
+        let threads = [1, 2].map(|weights| scope.spawn(move || run(weights)));
+        threads.map(|thread| thread.join().unwrap())
+    });
+    assert_eq!(threads[0], first);
+    assert_ne!(threads[1].0, first.0);
+}
+
+#[test]
 fn data_dependent_layers_start_from_data_and_trained_ones_stay() {
     let device = Device::flex();
     let flow = |layer: ActNorm| Flow::new(layer, StandardNormal::<2>::new([2], &device));

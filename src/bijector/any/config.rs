@@ -148,7 +148,8 @@ pub enum AnyBijectorConfig {
 }
 
 impl AnyBijectorConfig {
-    /// The layer, or the stack.
+    /// The layer, or the stack. Random weights follow the seeds in it, and
+    /// [`seeded`](crate::seeded) around the call where it has none.
     ///
     /// # Errors
     ///

@@ -18,7 +18,6 @@
 //! Optimize-Discretize for Time-Series Regression and Continuous Normalizing Flows, arXiv:2005.13420.
 //! Same numbers as zuko 1.6 `CNF`, to the tolerance of its solver.
 
-use burn::config::Config;
 use burn::module::{Flag, Module, Param};
 use burn::nn::Linear;
 use burn::tensor::{Device, Tensor};
@@ -28,13 +27,16 @@ use super::{Divergence, SmoothActivation, Solver};
 use crate::bijector::Bijector;
 use crate::bijector::residual::flat;
 use crate::conditioner::{check_context, linear};
+use crate::config::seeded_config;
 use crate::error::{Result, chain, count, expect_valid};
+use crate::initial;
 use crate::math::{from_f64, wide};
 
 /// The share of the log-determinant's error that decides a step: ten times the error of `x` is
 /// allowed. The trace is less smooth than the velocity, and would halve the steps.
 const LOG_DET_WEIGHT: f64 = 0.1;
 
+seeded_config! {
 /// Configuration of a [`Cnf`].
 ///
 /// ```
@@ -47,15 +49,14 @@ const LOG_DET_WEIGHT: f64 = 0.1;
 /// assert!(config.validate().is_ok());
 /// assert!(CnfConfig::new(0).validate().is_err());
 /// ```
-#[derive(Config, Debug)]
 pub struct CnfConfig {
     /// Values of an event.
     pub features: usize,
     /// Widths of the hidden layers.
-    #[config(default = "vec![64, 64]")]
+    #[config(default = vec![64, 64])]
     pub hidden: Vec<usize>,
     /// The activation between layers.
-    #[config(default = "SmoothActivation::Tanh")]
+    #[config(default = SmoothActivation::Tanh)]
     pub activation: SmoothActivation,
     /// Frequencies by which the network sees the time, multiples of pi.
     #[config(default = 3)]
@@ -64,14 +65,15 @@ pub struct CnfConfig {
     #[config(default = 0)]
     pub context: usize,
     /// How the equation is solved.
-    #[config(default = "Solver::default()")]
+    #[config(default = Solver::default())]
     pub solver: Solver,
     /// The trace in training.
-    #[config(default = "Divergence::Exact")]
+    #[config(default = Divergence::Exact)]
     pub training: Divergence,
     /// The trace in evaluation.
-    #[config(default = "Divergence::Exact")]
+    #[config(default = Divergence::Exact)]
     pub evaluation: Divergence,
+}
 }
 
 /// A continuous layer, started as the identity.
@@ -163,7 +165,8 @@ impl CnfConfig {
         let widths = self.widths();
         let count = widths.len() - 1;
         let layer = |(k, ends): (usize, &[usize])| linear(ends[0], ends[1], k + 1 == count, device);
-        let layers = widths.windows(2).enumerate().map(layer).collect();
+        let layers =
+            initial::scope(self.seed, || widths.windows(2).enumerate().map(layer).collect());
         let multiples = (1..=self.frequencies).map(|k| k as f64 * std::f64::consts::PI).collect();
         let frequencies = from_f64(multiples, [self.frequencies], device);
         let layer = Cnf::from_layers(layers, frequencies, self.activation, self.solver);

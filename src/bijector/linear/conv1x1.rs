@@ -17,7 +17,6 @@
 //! arXiv:1901.11137.
 //! Same numbers as nflows 0.14 `OneByOneConvolution`, normflows 1.7 `Invertible1x1Conv`.
 
-use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
@@ -25,7 +24,9 @@ use serde::{Deserialize, Serialize};
 use super::{
     DenseMatrix, InvertibleMatrix, LinearMap, LuFactors, QrFactors, Reflections, SvdFactors,
 };
+use crate::config::seeded_config;
 use crate::error::{Result, count, expect_valid, fits};
+use crate::initial;
 use crate::noise::Noise;
 
 /// How the matrix of an [`InvertibleConv1x1`] is parameterised. All start as a random rotation.
@@ -51,6 +52,7 @@ pub enum Conv1x1Matrix {
     Svd,
 }
 
+seeded_config! {
 /// Configuration of an [`InvertibleConv1x1`].
 ///
 /// ```
@@ -59,16 +61,13 @@ pub enum Conv1x1Matrix {
 /// assert!(InvertibleConv1x1Config::new(12).validate().is_ok());
 /// assert!(InvertibleConv1x1Config::new(0).validate().is_err());
 /// ```
-#[derive(Config, Debug)]
 pub struct InvertibleConv1x1Config {
     /// Channels of an image.
     pub channels: usize,
     /// What the weights of the matrix are.
-    #[config(default = "Conv1x1Matrix::Lu")]
+    #[config(default = Conv1x1Matrix::Lu)]
     pub parameterisation: Conv1x1Matrix,
-    /// Decides the first rotation.
-    #[config(default = 0)]
-    pub seed: u64,
+}
 }
 
 /// The matrix of an [`InvertibleConv1x1`].
@@ -175,7 +174,7 @@ impl InvertibleConv1x1Config {
     /// With the text of [`validate`](Self::validate).
     pub fn init(&self, device: &Device) -> InvertibleConv1x1 {
         expect_valid(self.validate());
-        let (size, seed) = (self.channels, self.seed);
+        let (size, seed) = (self.channels, initial::seed(self.seed, device));
         LinearMap::new(match self.parameterisation {
             Conv1x1Matrix::Plain => ChannelMatrix::Plain(DenseMatrix::rotation(size, seed, device)),
             Conv1x1Matrix::Lu => ChannelMatrix::Lu(LuFactors::rotation(size, seed, device)),

@@ -7,16 +7,18 @@
 //! Paper: Kingma, Dhariwal (2018), Glow, section 3.2, equation 9, arXiv:1807.03039.
 //! Same numbers as nflows 0.14 `NaiveLinear`.
 
-use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::elimination::{Elimination, norm, rotation};
 use super::{InvertibleMatrix, LinearMap};
 use crate::bijector::check_weights;
+use crate::config::seeded_config;
 use crate::error::{Error, Result, count, expect_valid, fits};
+use crate::initial;
 use crate::math::{from_f64, wide};
 
+seeded_config! {
 /// Configuration of a [`DenseLinear`].
 ///
 /// ```
@@ -25,13 +27,10 @@ use crate::math::{from_f64, wide};
 /// assert!(DenseLinearConfig::new(3).validate().is_ok());
 /// assert!(DenseLinearConfig::new(0).validate().is_err());
 /// ```
-#[derive(Config, Debug)]
 pub struct DenseLinearConfig {
     /// Features of an event.
     pub features: usize,
-    /// Decides the first rotation.
-    #[config(default = 0)]
-    pub seed: u64,
+}
 }
 
 /// A square matrix whose every entry is a weight.
@@ -198,7 +197,7 @@ impl DenseLinearConfig {
     /// With the text of [`validate`](Self::validate).
     pub fn init(&self, device: &Device) -> DenseLinear {
         expect_valid(self.validate());
-        let matrix = DenseMatrix::rotation(self.features, self.seed, device);
+        let matrix = DenseMatrix::rotation(self.features, initial::seed(self.seed, device), device);
         LinearMap::new(matrix).with_bias(Tensor::zeros([self.features], device))
     }
 }

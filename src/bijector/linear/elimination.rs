@@ -1,5 +1,6 @@
 //! Small matrices on the host, in f64: elimination with pivots, inverses, random rotations.
 
+use crate::initial::orthonormal;
 use crate::noise::Noise;
 
 /// `W = L U P`: L below and U on and above the diagonal of `factors`, `(P x)_i = x_{order[i]}`.
@@ -73,23 +74,9 @@ pub(super) fn norm(rows: &[Vec<f64>]) -> f64 {
     rows.iter().flatten().map(|v| v * v).sum::<f64>().sqrt()
 }
 
-/// A random rotation (perhaps with a reflection), by Gram and Schmidt on seeded normal rows.
+/// A random rotation (perhaps with a reflection).
 pub(super) fn rotation(size: usize, seed: u64) -> Vec<Vec<f64>> {
-    let mut noise = Noise::seeded(seed);
-    let mut rows: Vec<Vec<f64>> = Vec::with_capacity(size);
-    for _ in 0..size {
-        let mut row: Vec<f64> = (0..size).map(|_| noise.next_normal()).collect();
-        // Twice, since one pass leaves rounding of the size of the first row's.
-        for _ in 0..2 {
-            for done in &rows {
-                let along: f64 = row.iter().zip(done).map(|(a, b)| a * b).sum();
-                row.iter_mut().zip(done).for_each(|(a, b)| *a -= along * b);
-            }
-        }
-        let length = row.iter().map(|v| v * v).sum::<f64>().sqrt();
-        rows.push(row.into_iter().map(|v| v / length).collect());
-    }
-    rows
+    orthonormal(size, size, &mut Noise::seeded(seed))
 }
 
 #[cfg(test)]

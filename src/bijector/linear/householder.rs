@@ -8,15 +8,17 @@
 //! (2016), Improving Variational Auto-Encoders using Householder Flow, arXiv:1611.09630.
 //! Same numbers as nflows 0.14 `HouseholderSequence`.
 
-use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
 use super::{InvertibleMatrix, LinearMap};
+use crate::config::seeded_config;
 use crate::error::{Result, count, expect_valid, fits, repeats};
+use crate::initial;
 use crate::math::{from_f64, wide};
 use crate::noise::Noise;
 
+seeded_config! {
 /// Configuration of a [`Householder`].
 ///
 /// ```
@@ -25,20 +27,18 @@ use crate::noise::Noise;
 /// assert!(HouseholderConfig::new(4, 4).validate().is_ok());
 /// assert!(HouseholderConfig::new(4, 0).validate().is_err());
 /// ```
-#[derive(Config, Debug)]
 pub struct HouseholderConfig {
     /// Features of an event.
     pub features: usize,
     /// Reflections. With as many as features, every orthogonal matrix of one orientation.
     pub reflections: usize,
-    /// Decides the first reflections.
-    #[config(default = 0)]
-    pub seed: u64,
+}
 }
 
 /// A product of reflections, an orthogonal matrix: its inverse is its transpose.
 ///
-/// A row of zeros has no direction and reflects nothing.
+/// A row of zeros, or of numbers below the normal ones, has no direction and reflects nothing. The length of a row does
+/// not matter.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -82,8 +82,13 @@ impl InvertibleMatrix for Reflections {
 
     fn matrix(&self) -> Tensor<2> {
         let vectors = wide(self.vectors.val());
+        // Its length does not matter: as long as 1 its square neither overflows nor vanishes.
+        let info = vectors.dtype().finfo().expect("a float has these");
+        let largest = vectors.clone().without_autodiff().abs().max_dim(1);
+        let none = largest.clone().lower_elem(info.min_positive);
+        let vectors = vectors.clone().mask_fill(none.clone().expand(vectors.dims()), 0.0);
+        let vectors = vectors * largest.mask_fill(none.clone(), 1.0).recip();
         let squares = vectors.clone().square().sum_dim(1);
-        let none = squares.clone().equal_elem(0.0);
         let scaled = vectors.clone() * 2.0 / squares.mask_fill(none, 1.0);
         let pairs = vectors.clone().split(1, 0).into_iter().zip(scaled.split(1, 0));
         pairs.fold(identity(self.size(), &vectors), |product, (row, scaled)| {
@@ -145,7 +150,7 @@ impl HouseholderConfig {
     /// With the text of [`validate`](Self::validate).
     pub fn init(&self, device: &Device) -> Householder {
         expect_valid(self.validate());
-        let mut noise = Noise::seeded(self.seed);
+        let mut noise = Noise::seeded(initial::seed(self.seed, device));
         let matrix = Reflections::random(self.features, self.reflections, &mut noise, device);
         LinearMap::new(matrix)
     }
@@ -154,6 +159,22 @@ impl HouseholderConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reflection_is_orthogonal_however_long_its_vector() {
+        let device = Device::flex();
+        let of = |scale: f64| {
+            let values = [1.0, -2.0, 0.5].map(|v| v * scale).to_vec();
+            Reflections::from_weights(from_f64(values, [1, 3], &device)).matrix()
+        };
+        let expected = of(1.0);
+        for scale in [1e-37, 1e-30, 3e-20, 1e-19, 1e-10, 1e10, 1e19, 1e30] {
+            let error = (of(scale) - expected.clone()).abs().max().into_scalar::<f32>();
+            assert!(error < 1e-6, "{scale:e}: {error}");
+        }
+        // Below the normal numbers there is no direction left.
+        assert_eq!(of(1e-42).into_data(), identity(3, &expected).into_data());
+    }
 
     #[test]
     fn a_row_of_zeros_reflects_nothing() {

@@ -8,18 +8,20 @@
 //! Flows, arXiv:1901.11137.
 //! Same numbers as nflows 0.14 `QRLinear`.
 
-use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
 use super::householder::identity;
 use super::{InvertibleMatrix, LinearMap, Reflections};
 use crate::bijector::check_weights;
+use crate::config::seeded_config;
 use crate::error::{Result, count, expect_valid, fits, repeats};
+use crate::initial;
 use crate::kernel::invert_upper;
 use crate::math::wide;
 use crate::noise::Noise;
 
+seeded_config! {
 /// Configuration of a [`QrLinear`].
 ///
 /// ```
@@ -28,15 +30,12 @@ use crate::noise::Noise;
 /// assert!(QrLinearConfig::new(4, 4).validate().is_ok());
 /// assert!(QrLinearConfig::new(0, 4).validate().is_err());
 /// ```
-#[derive(Config, Debug)]
 pub struct QrLinearConfig {
     /// Features of an event.
     pub features: usize,
     /// Reflections in Q. With as many as features, every matrix of one orientation.
     pub reflections: usize,
-    /// Decides the first reflections.
-    #[config(default = 0)]
-    pub seed: u64,
+}
 }
 
 /// A square matrix `Q R` by its factors: reflections, and an upper triangle whose diagonal is
@@ -145,7 +144,12 @@ impl QrLinearConfig {
     /// With the text of [`validate`](Self::validate).
     pub fn init(&self, device: &Device) -> QrLinear {
         expect_valid(self.validate());
-        let matrix = QrFactors::random(self.features, self.reflections, self.seed, device);
+        let matrix = QrFactors::random(
+            self.features,
+            self.reflections,
+            initial::seed(self.seed, device),
+            device,
+        );
         LinearMap::new(matrix).with_bias(Tensor::zeros([self.features], device))
     }
 }

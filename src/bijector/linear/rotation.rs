@@ -8,13 +8,14 @@
 //! Higham (2005), The scaling and squaring method for the matrix exponential revisited.
 //! Same numbers as zuko 1.6 `RotationTransform`.
 
-use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
 use super::householder::identity;
 use super::{InvertibleMatrix, LinearMap};
+use crate::config::seeded_config;
 use crate::error::{Result, count, expect_valid, fits};
+use crate::initial;
 use crate::math::{from_f64, wide};
 use crate::noise::Noise;
 
@@ -27,6 +28,7 @@ const TERMS: usize = 16;
 /// The most squarings: angles beyond 2^40 have no digits left in any case.
 const MOST_SQUARINGS: i32 = 40;
 
+seeded_config! {
 /// Configuration of a [`Rotation`].
 ///
 /// ```
@@ -35,13 +37,10 @@ const MOST_SQUARINGS: i32 = 40;
 /// assert!(RotationConfig::new(4).validate().is_ok());
 /// assert!(RotationConfig::new(0).validate().is_err());
 /// ```
-#[derive(Config, Debug)]
 pub struct RotationConfig {
     /// Features of an event.
     pub features: usize,
-    /// Decides the first rotation.
-    #[config(default = 0)]
-    pub seed: u64,
+}
 }
 
 /// A rotation matrix by its logarithm.
@@ -144,7 +143,7 @@ impl RotationConfig {
     /// With the text of [`validate`](Self::validate).
     pub fn init(&self, device: &Device) -> Rotation {
         expect_valid(self.validate());
-        let (size, mut noise) = (self.features, Noise::seeded(self.seed));
+        let (size, mut noise) = (self.features, Noise::seeded(initial::seed(self.seed, device)));
         let values = (0..size * size).map(|_| noise.next_normal()).collect();
         LinearMap::new(RotationMatrix::from_weights(from_f64(values, [size, size], device)))
     }

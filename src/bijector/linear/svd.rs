@@ -8,17 +8,19 @@
 //! SVD Parameterization, arXiv:1803.09327.
 //! Same numbers as nflows 0.14 `SVDLinear`.
 
-use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
 use super::lu::{floored, one_before_floor};
 use super::{InvertibleMatrix, LinearMap, Reflections};
 use crate::bijector::check_weights;
+use crate::config::seeded_config;
 use crate::error::{Result, count, expect_valid, fits, repeats};
+use crate::initial;
 use crate::math::wide;
 use crate::noise::Noise;
 
+seeded_config! {
 /// Configuration of an [`SvdLinear`].
 ///
 /// ```
@@ -27,15 +29,12 @@ use crate::noise::Noise;
 /// assert!(SvdLinearConfig::new(4, 4).validate().is_ok());
 /// assert!(SvdLinearConfig::new(4, 0).validate().is_err());
 /// ```
-#[derive(Config, Debug)]
 pub struct SvdLinearConfig {
     /// Features of an event.
     pub features: usize,
     /// Reflections in each of U and V. With as many as features, every matrix of one orientation.
     pub reflections: usize,
-    /// Decides the first reflections.
-    #[config(default = 0)]
-    pub seed: u64,
+}
 }
 
 /// A square matrix `U S V` by its factors: reflections on both sides of singular values
@@ -152,7 +151,12 @@ impl SvdLinearConfig {
     /// With the text of [`validate`](Self::validate).
     pub fn init(&self, device: &Device) -> SvdLinear {
         expect_valid(self.validate());
-        let matrix = SvdFactors::random(self.features, self.reflections, self.seed, device);
+        let matrix = SvdFactors::random(
+            self.features,
+            self.reflections,
+            initial::seed(self.seed, device),
+            device,
+        );
         LinearMap::new(matrix).with_bias(Tensor::zeros([self.features], device))
     }
 }

@@ -12,7 +12,6 @@
 //! Flows for Invertible Generative Modeling, section 3 (LipSwish), arXiv:1906.02735.
 //! Same numbers as normflows 1.7 `Residual` with `LipschitzMLP`.
 
-use burn::config::Config;
 use burn::module::{Flag, Module, Param};
 use burn::nn::Linear;
 use burn::tensor::{DType, Device, Tensor};
@@ -25,7 +24,9 @@ use super::{LogDet, flat};
 use crate::bijector::Bijector;
 use crate::bijector::linearised::Linearised;
 use crate::conditioner::{check_context, linear};
-use crate::error::{Error, Result, chain, count, expect_valid, repeats};
+use crate::config::seeded_config;
+use crate::error::{Error, Result, chain, count, expect_valid, least, repeats};
+use crate::initial;
 use crate::math::{sigmoid, softplus, wide};
 
 /// `h sigmoid(h)` has a slope of at most 1.0998.
@@ -76,6 +77,7 @@ impl FixedPoint {
     }
 }
 
+seeded_config! {
 /// Configuration of a [`Residual`].
 ///
 /// ```
@@ -87,12 +89,11 @@ impl FixedPoint {
 /// assert!(config.validate().is_ok());
 /// assert!(ResidualConfig::new(2).with_lipschitz(1.0).validate().is_err());
 /// ```
-#[derive(Config, Debug)]
 pub struct ResidualConfig {
     /// Values of an event.
     pub features: usize,
     /// Widths of the hidden layers.
-    #[config(default = "vec![128, 128]")]
+    #[config(default = vec![128, 128])]
     pub hidden: Vec<usize>,
     /// `L`, in (0, 1): the layers share it evenly. The nearer to 1, the more a layer can do, and the
     /// more steps its inverse takes.
@@ -105,14 +106,15 @@ pub struct ResidualConfig {
     #[config(default = 0)]
     pub context: usize,
     /// The log-determinant in training.
-    #[config(default = "LogDet::Exact")]
+    #[config(default = LogDet::Exact)]
     pub training: LogDet,
     /// The log-determinant in evaluation.
-    #[config(default = "LogDet::Exact")]
+    #[config(default = LogDet::Exact)]
     pub evaluation: LogDet,
     /// How the layer is inverted.
-    #[config(default = "FixedPoint::default()")]
+    #[config(default = FixedPoint::default())]
     pub fixed_point: FixedPoint,
+}
 }
 
 /// An invertible residual block, started as the identity.
@@ -187,6 +189,7 @@ impl ResidualConfig {
             let reason = format!("must be in (0, 1), found {}", self.lipschitz);
             return Err(Error::config("ResidualConfig", "lipschitz", reason));
         }
+        least("ResidualConfig", "lipschitz", self.lipschitz)?;
         self.training.validate()?;
         self.evaluation.validate()?;
         self.fixed_point.validate()
@@ -199,6 +202,10 @@ impl ResidualConfig {
     /// With the text of [`validate`](Self::validate).
     pub fn init(&self, device: &Device) -> Residual {
         expect_valid(self.validate());
+        initial::scope(self.seed, || self.block(device))
+    }
+
+    fn block(&self, device: &Device) -> Residual {
         let widths = self.widths();
         let count = widths.len() - 1;
         let bound = self.lipschitz.powf((count as f64).recip());

@@ -11,7 +11,6 @@
 //! of this layer does.
 //! Same numbers as normflows 1.7 `Planar` (its [`Inverse`](crate::bijector::Inverse)), FlowJAX 19 `Planar`.
 
-use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
@@ -20,9 +19,10 @@ use super::ridge::{self, LEAST_GAIN, RidgeActivation};
 use super::rows_bijector;
 use crate::bijector::check_weights;
 use crate::conditioner::{MlpConfig, Parts, RowParams};
+use crate::config::seeded_config;
 use crate::error::{Result, count, expect_valid};
+use crate::initial;
 use crate::math::softplus;
-use crate::noise::Noise;
 
 /// A weight with a square below this counts as none. Without it, `w / |w|^2` overflows. In f32 it
 /// is far above the smallest number.
@@ -66,6 +66,7 @@ impl PlanarConstraint {
     }
 }
 
+seeded_config! {
 /// Configuration of a [`Planar`].
 ///
 /// ```
@@ -78,25 +79,22 @@ impl PlanarConstraint {
 /// let steep = PlanarConfig::new(4).with_activation(RidgeActivation::LeakyRelu { slope: 2.0 });
 /// assert!(steep.validate().is_err());
 /// ```
-#[derive(Config, Debug)]
 pub struct PlanarConfig {
     /// Values of an event.
     pub features: usize,
     /// `h`.
-    #[config(default = "RidgeActivation::Tanh")]
+    #[config(default = RidgeActivation::Tanh)]
     pub activation: RidgeActivation,
     /// What keeps the layer invertible.
-    #[config(default = "PlanarConstraint::Softplus")]
+    #[config(default = PlanarConstraint::Softplus)]
     pub constraint: PlanarConstraint,
     /// Width of the context; 0 for none.
     #[config(default = 0)]
     pub context: usize,
     /// The network that adds a function of the context to the parameters.
-    #[config(default = "MlpConfig::new(vec![64])")]
+    #[config(default = MlpConfig::new(vec![64]))]
     pub mlp: MlpConfig,
-    /// Decides the first direction.
-    #[config(default = 0)]
-    pub seed: u64,
+}
 }
 
 /// A planar layer, started as the identity with a random `w`.
@@ -151,7 +149,11 @@ impl PlanarConfig {
     /// With the text of [`validate`](Self::validate).
     pub fn init(&self, device: &Device) -> Planar {
         expect_valid(self.validate());
-        let mut noise = Noise::seeded(self.seed);
+        initial::scope(self.seed, || self.layer(device))
+    }
+
+    fn layer(&self, device: &Device) -> Planar {
+        let mut noise = initial::noise(device);
         let wide = (self.features as f64).sqrt().recip();
         let weight: Vec<f64> = (0..self.features).map(|_| noise.next_normal() * wide).collect();
         // Along w, of a length that makes u zero.

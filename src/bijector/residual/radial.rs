@@ -11,16 +11,16 @@
 //! of this layer does.
 //! Same numbers as normflows 1.7 `Radial` (its [`Inverse`](crate::bijector::Inverse)).
 
-use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use super::rows_bijector;
 use crate::bijector::check_weights;
 use crate::conditioner::{MlpConfig, Parts, RowParams};
+use crate::config::seeded_config;
 use crate::error::{Result, count, expect_valid};
+use crate::initial;
 use crate::math::softplus;
-use crate::noise::Noise;
 
 /// The least `a` and `s`. Without it the slope at the centre is 0/0 or its logarithm infinite.
 const LEAST: f64 = 1e-6;
@@ -33,6 +33,7 @@ const LEAST_SQUARE: f64 = 1e-30;
 /// leaves f32, and takes the logarithm with it.
 const FAR: f64 = 1e15;
 
+seeded_config! {
 /// Configuration of a [`Radial`].
 ///
 /// ```
@@ -41,7 +42,6 @@ const FAR: f64 = 1e15;
 /// assert!(RadialConfig::new(4).with_context(2).validate().is_ok());
 /// assert!(RadialConfig::new(0).validate().is_err());
 /// ```
-#[derive(Config, Debug)]
 pub struct RadialConfig {
     /// Values of an event.
     pub features: usize,
@@ -49,11 +49,9 @@ pub struct RadialConfig {
     #[config(default = 0)]
     pub context: usize,
     /// The network that adds a function of the context to the parameters.
-    #[config(default = "MlpConfig::new(vec![64])")]
+    #[config(default = MlpConfig::new(vec![64]))]
     pub mlp: MlpConfig,
-    /// Decides the first centre.
-    #[config(default = 0)]
-    pub seed: u64,
+}
 }
 
 /// A radial layer, started as the identity around a random centre.
@@ -103,7 +101,11 @@ impl RadialConfig {
     /// With the text of [`validate`](Self::validate).
     pub fn init(&self, device: &Device) -> Radial {
         expect_valid(self.validate());
-        let mut noise = Noise::seeded(self.seed);
+        initial::scope(self.seed, || self.layer(device))
+    }
+
+    fn layer(&self, device: &Device) -> Radial {
+        let mut noise = initial::noise(device);
         let centre = (0..self.features).map(|_| noise.next_normal());
         // softplus(beta) = alpha = 1, so that nothing moves.
         let free = centre.chain([1.0, 1f64.exp_m1().ln()]).collect();

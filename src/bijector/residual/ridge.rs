@@ -7,7 +7,7 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, least};
 use crate::solve::{Bracket, solve};
 
 /// The least slope of the equation. Without it a saturated constraint makes a layer singular.
@@ -43,6 +43,7 @@ impl RidgeActivation {
                 let reason = format!("must be in (0, 1], found {slope}");
                 Err(Error::config("RidgeActivation", "slope", reason))
             }
+            Self::LeakyRelu { slope } => least("RidgeActivation", "slope", slope),
             _ => Ok(()),
         }
     }

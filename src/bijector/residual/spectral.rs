@@ -11,8 +11,8 @@ use burn::nn::Linear;
 use burn::tensor::Tensor;
 
 use crate::by_parts::module_by_parts;
+use crate::initial;
 use crate::math::{from_f64, wide};
-use crate::noise::Noise;
 use crate::param::replaced;
 
 /// Squarings of `W W^T` after a change of the weight: as many steps of the power iteration as 2 to
@@ -52,7 +52,7 @@ impl SpectralLinear {
         let weight = linear.weight.val();
         linear.bias.as_ref().map(Param::val);
         let ([inputs, outputs], device) = (weight.dims(), weight.device());
-        let mut noise = Noise::seeded(0);
+        let mut noise = initial::noise(&device);
         let mut unit = |count: usize| {
             let values: Vec<f64> = (0..count).map(|_| noise.next_normal()).collect();
             let length = values.iter().map(|v| v * v).sum::<f64>().sqrt();

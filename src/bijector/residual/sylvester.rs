@@ -11,15 +11,15 @@
 //! Variational Inference, equations 8 to 13 and section 3.3 (Householder), arXiv:1803.05649. It runs
 //! the formula latent to data: [`Inverse`](crate::bijector::Inverse) of this layer does.
 
-use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use super::ridge::{self, RidgeActivation};
 use super::rows_bijector;
 use crate::conditioner::{MlpConfig, Parts, RowParams};
+use crate::config::seeded_config;
 use crate::error::{Error, Result, count, expect_valid, fits, repeats};
-use crate::noise::Noise;
+use crate::initial;
 
 /// The largest size of a diagonal element. Its square keeps `1 + r s` above 2e-4, from which both
 /// directions of an f32 can be told.
@@ -31,6 +31,7 @@ const FIRST_DIAGONAL: f64 = 0.5;
 /// The least square of a reflection's vector, as of one without a direction.
 const LEAST_SQUARE: f64 = 1e-12;
 
+seeded_config! {
 /// Configuration of a [`Sylvester`].
 ///
 /// ```
@@ -39,7 +40,6 @@ const LEAST_SQUARE: f64 = 1e-12;
 /// assert!(SylvesterConfig::new(8, 3).validate().is_ok());
 /// assert!(SylvesterConfig::new(8, 9).validate().is_err()); // no 9 orthogonal directions
 /// ```
-#[derive(Config, Debug)]
 pub struct SylvesterConfig {
     /// Values of an event.
     pub features: usize,
@@ -49,17 +49,15 @@ pub struct SylvesterConfig {
     #[config(default = 4)]
     pub reflections: usize,
     /// `h`.
-    #[config(default = "RidgeActivation::Tanh")]
+    #[config(default = RidgeActivation::Tanh)]
     pub activation: RidgeActivation,
     /// Width of the context; 0 for none.
     #[config(default = 0)]
     pub context: usize,
     /// The network that adds a function of the context to the parameters.
-    #[config(default = "MlpConfig::new(vec![64])")]
+    #[config(default = MlpConfig::new(vec![64]))]
     pub mlp: MlpConfig,
-    /// Decides the first reflections.
-    #[config(default = 0)]
-    pub seed: u64,
+}
 }
 
 /// A Sylvester layer, started as the identity in random directions. With one unit it is a planar
@@ -124,7 +122,11 @@ impl SylvesterConfig {
     /// With the text of [`validate`](Self::validate).
     pub fn init(&self, device: &Device) -> Sylvester {
         expect_valid(self.validate());
-        let mut noise = Noise::seeded(self.seed);
+        initial::scope(self.seed, || self.layer(device))
+    }
+
+    fn layer(&self, device: &Device) -> Sylvester {
+        let mut noise = initial::noise(device);
         let vectors = (0..self.reflections * self.features).map(|_| noise.next_normal());
         let zeros = std::iter::repeat_n(0.0, self.units * self.units);
         let diagonal = std::iter::repeat_n(FIRST_DIAGONAL, self.units);

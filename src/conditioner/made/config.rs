@@ -1,7 +1,5 @@
 //! Which feature may depend on which, and the masks that see to it.
 
-use burn::config::Config;
-use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Bool, Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +7,9 @@ use super::levels::{Set, after, depths};
 use super::{Layers, Made, MaskedBlock, Style};
 use crate::conditioner::mlp::linear;
 use crate::conditioner::{ActivationConfig, MaskedLinear, Periodic, check_dropout};
+use crate::config::seeded_config;
 use crate::error::{Error, Result, chain, count, expect_valid, fits};
+use crate::initial;
 use crate::noise::Noise;
 
 /// Which features decide the parameters of which.
@@ -121,6 +121,7 @@ pub enum Degrees {
     Random(u64),
 }
 
+seeded_config! {
 /// Configuration of a [`Made`]; features, parameters and context come from where it is used.
 ///
 /// ```
@@ -140,13 +141,12 @@ pub enum Degrees {
 ///      depend on"
 /// );
 /// ```
-#[derive(Config, Debug)]
 pub struct MadeConfig {
     /// Widths of the hidden layers. With `residual`, the first is the width of the stream and
     /// every further one a residual block of that width.
     pub hidden: Vec<usize>,
     /// The activation between layers; it must work element by element.
-    #[config(default = "ActivationConfig::Relu")]
+    #[config(default = ActivationConfig::Relu)]
     pub activation: ActivationConfig,
     /// Probability that a hidden unit is dropped while training.
     #[config(default = 0.0)]
@@ -155,16 +155,17 @@ pub struct MadeConfig {
     #[config(default = false)]
     pub residual: bool,
     /// Which features decide the parameters of which.
-    #[config(default = "Dependencies::Forward")]
+    #[config(default = Dependencies::Forward)]
     pub dependencies: Dependencies,
     /// How many features each hidden unit sees.
-    #[config(default = "Degrees::Sequential")]
+    #[config(default = Degrees::Sequential)]
     pub degrees: Degrees,
     /// Starts the last layer at zero, so that the layer it serves starts as the identity (Glow).
     #[config(default = true)]
     pub zero_last: bool,
     /// Features that are angles.
     pub periodic: Option<Periodic>,
+}
 }
 
 impl MadeConfig {
@@ -194,7 +195,7 @@ impl MadeConfig {
             return Err(Error::config("MadeConfig", "activation", reason.to_string()));
         }
         self.activation.validate(&self.hidden)?;
-        check_dropout("MadeConfig", self.dropout)?;
+        check_dropout("MadeConfig", "dropout", self.dropout)?;
         self.periodic.as_ref().map_or(Ok(()), |periodic| periodic.validate(features))?;
         let needed = self.unit_sets(&self.dependencies.parents(features)?, context)?.len();
         match self.hidden.iter().find(|width| **width < needed) {
@@ -218,7 +219,8 @@ impl MadeConfig {
     pub fn init(&self, features: usize, outputs: usize, context: usize, device: &Device) -> Made {
         expect_valid(self.validate(features, context));
         expect_valid(self.validate_outputs(features, outputs));
-        self.network(features, outputs, context, device).unwrap_or_else(|error| panic!("{error}"))
+        let network = || self.network(features, outputs, context, device);
+        initial::scope(self.seed, network).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Says why there cannot be so many outputs per feature.
@@ -246,7 +248,8 @@ impl MadeConfig {
             let linear = linear(from.len(), to.len(), zero, device);
             MaskedLinear::new(linear, subsets(from, to, device))
         };
-        let side = |width| (context > 0).then(|| unbiased(context, width, device));
+        let unbiased = |width| initial::linear([context, width], false, &initial::USUAL, device);
+        let side = |width| (context > 0).then(|| unbiased(width));
 
         let singles = (0..features).map(|feature| {
             let mut set = Set::empty(features);
@@ -314,11 +317,4 @@ fn subsets(from: &[Set], to: &[Set], device: &Device) -> Tensor<2, Bool> {
         from.iter().flat_map(|from| to.iter().map(move |to| from.is_within(to))).collect();
     let data = TensorData::new(open, [from.len(), to.len()]);
     Tensor::from_data(data, &device.clone().without_autodiff())
-}
-
-/// A linear layer without a bias, drawn now.
-fn unbiased(d_in: usize, d_out: usize, device: &Device) -> Linear {
-    let linear = LinearConfig::new(d_in, d_out).with_bias(false).init(device);
-    linear.weight.val();
-    linear
 }

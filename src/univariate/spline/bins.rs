@@ -5,7 +5,7 @@
 
 use burn::tensor::{Bool, Tensor, TensorData};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, least};
 
 /// Fails unless there are at least two bins: one could only be the identity.
 pub(super) fn check_bins(config: &'static str, bins: usize) -> Result<()> {
@@ -20,7 +20,7 @@ pub(super) fn check_floor(
     bins: usize,
 ) -> Result<()> {
     if floor > 0.0 && floor * (bins as f64) < 1.0 {
-        return Ok(());
+        return least(config, field, floor);
     }
     let reason = format!("must be above 0 and below 1 / bins = 1 / {bins}, found {floor}");
     Err(Error::config(config, field, reason))
@@ -29,7 +29,7 @@ pub(super) fn check_floor(
 /// Fails unless a share is between nothing and all.
 pub(super) fn check_share(config: &'static str, field: &'static str, share: f64) -> Result<()> {
     if share > 0.0 && share < 1.0 {
-        return Ok(());
+        return least(config, field, share);
     }
     Err(Error::config(config, field, format!("must be in (0, 1), found {share}")))
 }

@@ -32,6 +32,19 @@ fn variational(dropout: f64) -> Model {
     VariationalDequantize::new(unit(0.01, 0, dropout), unit(0.0, 2, dropout), LEVELS).unwrap()
 }
 
+/// A row's noise depends on the others behind batch normalization, wherever that stands.
+#[test]
+fn batch_normalization_in_the_noise_mixes_rows() {
+    use burn_flows::bijector::BatchNormConfig;
+    let plain = || unit(0.0, 2, 0.0);
+    let (layers, base) = plain().into_parts();
+    let normalized = Flow::new((layers, BatchNormConfig::new(2).init(&Device::flex())), base);
+    let model = VariationalDequantize::new(plain(), normalized, LEVELS).unwrap();
+    assert!(Distribution::<2>::mixes_rows(&model));
+    let model = VariationalDequantize::new(plain(), plain(), LEVELS).unwrap();
+    assert!(!Distribution::<2>::mixes_rows(&model));
+}
+
 /// Weights drawn from a seed: those of a new module follow the device's generator, and those of its
 /// last layers are zero.
 fn fixed<M: Module>(module: M, seed: u64) -> M {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::super::bins::{Bins, check_bins, check_factor, check_floor, check_share};
 use super::super::domain::{Placed, SplineDomain};
 use super::RationalQuadratic;
-use crate::error::{Error, Result, expect_valid};
+use crate::error::{Error, Result, expect_valid, least};
 use crate::kernel::{Knots, LARGEST_RAW, Map, Spline};
 use crate::math::softplus;
 
@@ -91,7 +91,9 @@ impl RationalQuadraticConfig {
                     .into_iter()
                     .try_for_each(|(field, value)| check_factor("KnotMap", field, value))
             }
-            KnotMap::SoftBound { bound } if bound > 0.0 && bound <= 20.0 => Ok(()),
+            KnotMap::SoftBound { bound } if bound > 0.0 && bound <= 20.0 => {
+                least("KnotMap", "bound", bound)
+            }
             KnotMap::SoftBound { bound } => {
                 Err(Error::config("KnotMap", "bound", format!("must be in (0, 20], found {bound}")))
             }
