@@ -24,7 +24,7 @@ use crate::error::{Error, Result, expect_valid};
 use crate::initial;
 use crate::math::event_len;
 use crate::param::index_tensor;
-use crate::univariate::{Univariate, WideUnivariate};
+use crate::univariate::{Univariate, WideUnivariate, check_elements};
 
 /// How a [`MaskedAutoregressive`] is inverted. All give the same numbers up to rounding.
 ///
@@ -150,7 +150,8 @@ pub struct MaskedAutoregressive<U> {
 }
 
 impl MaskedAutoregressiveConfig {
-    /// Says which field cannot be, and why.
+    /// Says which field cannot be, and why, whatever the scalar map; [`try_init`](Self::try_init) says it
+    /// of one.
     pub fn validate(&self) -> Result<()> {
         self.made.validate(self.features, self.context)?;
         self.inverse.validate()
@@ -160,13 +161,49 @@ impl MaskedAutoregressiveConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate).
+    /// With the text of [`try_init`](Self::try_init).
     pub fn init<U: Univariate>(&self, univariate: U, device: &Device) -> MaskedAutoregressive<U> {
-        expect_valid(self.validate());
+        self.try_init(univariate, device).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The layer, if it can be with this map.
+    ///
+    /// # Errors
+    ///
+    /// As [`validate`](Self::validate); if the map needs more parameters than a network can give, or is for
+    /// another number of elements than there are features.
+    ///
+    /// ```
+    /// use burn::tensor::Device;
+    /// use burn_flows::bijector::MaskedAutoregressiveConfig;
+    /// use burn_flows::univariate::{Affine, NeuralConfig};
+    ///
+    /// let (config, device) = (MaskedAutoregressiveConfig::new(4), Device::flex());
+    /// assert!(config.try_init(Affine::default(), &device).is_ok());
+    /// let three = NeuralConfig::new().with_elements(3).init(&device);
+    /// let error = config.try_init(three, &device).unwrap_err();
+    /// assert_eq!(
+    ///     error.to_string(),
+    ///     "MaskedAutoregressive.univariate: expected a map of 4 elements, found one of 3"
+    /// );
+    /// ```
+    pub fn try_init<U: Univariate>(
+        &self,
+        univariate: U,
+        device: &Device,
+    ) -> Result<MaskedAutoregressive<U>> {
+        self.validate_for(&univariate)?;
         let per_feature = univariate.params_per_element();
         let network = || self.made.init(self.features, per_feature, self.context, device);
         let conditioner = initial::scope(self.seed, network);
-        MaskedAutoregressive::new(univariate, conditioner).with_inverse(self.inverse)
+        Ok(MaskedAutoregressive::new(univariate, conditioner).with_inverse(self.inverse))
+    }
+
+    /// [`validate`](Self::validate) for this map.
+    fn validate_for(&self, univariate: &impl Univariate) -> Result<()> {
+        self.validate()?;
+        self.made.validate_outputs(self.features, univariate.params_per_element())?;
+        check_elements("MaskedAutoregressive", univariate, self.features)
     }
 }
 
@@ -175,13 +212,14 @@ impl<U: Univariate> MaskedAutoregressive<U> {
     ///
     /// # Panics
     ///
-    /// If the network gives another number.
+    /// If the network gives another number, or the map is for another number of elements than there are features.
     pub fn new(univariate: U, conditioner: Made) -> Self {
         let (expected, found) = (univariate.params_per_element(), conditioner.outputs());
         assert!(
             expected == found,
             "MaskedAutoregressive: expected {expected} parameters per feature from the network, found {found}"
         );
+        expect_valid(check_elements("MaskedAutoregressive", &univariate, conditioner.features()));
         Self { univariate, conditioner, inverse: InverseMethod::default() }
     }
 

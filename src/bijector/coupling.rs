@@ -15,9 +15,9 @@ use burn::tensor::{Device, Tensor};
 use super::{Bijector, Mask, Recovery, Split};
 use crate::conditioner::{Conditioner, Mlp, MlpConfig};
 use crate::config::seeded_config;
-use crate::error::{Result, count, expect_valid};
+use crate::error::{Result, count};
 use crate::initial;
-use crate::univariate::{Univariate, WideUnivariate};
+use crate::univariate::{Univariate, WideUnivariate, check_elements};
 
 seeded_config! {
 /// Configuration of a [`Coupling`] of vectors with an [`Mlp`].
@@ -74,7 +74,8 @@ pub struct Coupling<U, N> {
 }
 
 impl CouplingConfig {
-    /// Says which field cannot be, and why.
+    /// Says which field cannot be, and why, whatever the scalar map; [`try_init`](Self::try_init) says it
+    /// of one.
     pub fn validate(&self) -> Result<()> {
         self.validate_for(1)
     }
@@ -91,12 +92,41 @@ impl CouplingConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate).
+    /// With the text of [`try_init`](Self::try_init).
     pub fn init<U: Univariate>(&self, univariate: U, device: &Device) -> Coupling<U, Mlp> {
-        expect_valid(self.validate());
+        self.try_init(univariate, device).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The layer, if it can be with this map.
+    ///
+    /// # Errors
+    ///
+    /// As [`validate`](Self::validate); if the map needs more parameters than a network can give, or is for
+    /// another number of elements than the mask moves.
+    ///
+    /// ```
+    /// use burn::tensor::Device;
+    /// use burn_flows::bijector::CouplingConfig;
+    /// use burn_flows::univariate::{Affine, NeuralConfig};
+    ///
+    /// let (config, device) = (CouplingConfig::new(4), Device::flex());
+    /// assert!(config.try_init(Affine::default(), &device).is_ok());
+    /// let three = NeuralConfig::new().with_elements(3).init(&device);
+    /// let error = config.try_init(three, &device).unwrap_err();
+    /// assert_eq!(
+    ///     error.to_string(),
+    ///     "Coupling.univariate: expected a map of 2 elements, found one of 3"
+    /// );
+    /// ```
+    pub fn try_init<U: Univariate>(
+        &self,
+        univariate: U,
+        device: &Device,
+    ) -> Result<Coupling<U, Mlp>> {
+        self.validate_for(univariate.params_per_element())?;
         let network = |d_in, d_out| self.mlp.init(d_in, d_out, self.context, device);
         let layer = || Coupling::new(&self.mask, &[self.features], univariate, network, device);
-        initial::scope(self.seed, layer).expect("validated")
+        initial::scope(self.seed, layer)
     }
 }
 
@@ -106,7 +136,7 @@ impl<U: Univariate, N> Coupling<U, N> {
     ///
     /// # Errors
     ///
-    /// If the mask does not fit the event.
+    /// If the mask does not fit the event, or the map is for another number of elements than the mask moves.
     ///
     /// ```
     /// use burn::tensor::{Device, Tensor};
@@ -127,6 +157,7 @@ impl<U: Univariate, N> Coupling<U, N> {
         device: &Device,
     ) -> Result<Self> {
         let split = Split::new(mask, event, device)?;
+        check_elements("Coupling", &univariate, split.moved())?;
         let (d_in, served) = split.conditioner_widths(event[0]);
         let conditioner = network(d_in, served * univariate.params_per_element());
         Ok(Self { split, univariate, conditioner })

@@ -204,6 +204,12 @@ impl Split {
         Ok(Self { indices, event, width, kept: kept.len(), spatial, folded, kept_first })
     }
 
+    /// How many values of an event are moved.
+    pub(crate) fn moved(&self) -> usize {
+        let each = if self.spatial { 1 } else { self.event[1..].iter().product() };
+        (self.width - self.kept) * each
+    }
+
     /// How many channels the conditioner sees, and how many elements of axis 1 it serves, for an
     /// event of `channels` on axis 1.
     pub(crate) fn conditioner_widths(&self, channels: usize) -> (usize, usize) {

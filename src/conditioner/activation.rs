@@ -166,6 +166,17 @@ impl Activation {
         }
     }
 
+    /// The activation of an image, whose units are the channels.
+    pub(super) fn of_channels(&self, x: Tensor<4>) -> Tensor<4> {
+        match self {
+            // burn's works on the last axis.
+            Self::Burn(nn::Activation::SwiGlu(inner)) => {
+                inner.forward(x.swap_dims(1, 3)).swap_dims(1, 3)
+            }
+            _ => self.forward(x),
+        }
+    }
+
     /// The activation of a layer's output.
     pub(crate) fn after<const D: usize>(&self, layer: &Linear, x: Tensor<D>) -> Tensor<D> {
         self.after_dense(x, layer.weight.val(), bias(layer), None)

@@ -124,7 +124,7 @@ impl ConvNet {
     }
 
     fn between(&self, h: Tensor<4>) -> Tensor<4> {
-        self.dropout.forward(self.activation.forward(h))
+        self.dropout.forward(self.activation.of_channels(h))
     }
 }
 
@@ -147,7 +147,7 @@ impl Conditioner<4> for ConvNet {
     fn init_from_data(self, kept: Tensor<4>, context: Option<&Tensor<2>>) -> Self {
         let (input, h) = self.input.init_from_data(join_context(kept, context));
         let activation = self.activation.valid();
-        let (hidden, _) = self.hidden.init_from_data(activation.forward(h));
+        let (hidden, _) = self.hidden.init_from_data(activation.of_channels(h));
         Self { input, hidden, ..self }
     }
 }

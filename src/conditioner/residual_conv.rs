@@ -147,13 +147,13 @@ impl ResidualConvBlock {
     }
 
     fn forward(&self, h: Tensor<4>, activation: &Activation, dropout: &Dropout) -> Tensor<4> {
-        let inner = self.first.forward(activation.forward(h.clone()));
-        h + self.second.forward(dropout.forward(activation.forward(inner)))
+        let inner = self.first.forward(activation.of_channels(h.clone()));
+        h + self.second.forward(dropout.forward(activation.of_channels(inner)))
     }
 
     fn init_from_data(self, h: Tensor<4>, activation: &Activation) -> (Self, Tensor<4>) {
-        let (first, inner) = self.first.init_from_data(activation.forward(h.clone()));
-        let (second, inner) = self.second.init_from_data(activation.forward(inner));
+        let (first, inner) = self.first.init_from_data(activation.of_channels(h.clone()));
+        let (second, inner) = self.second.init_from_data(activation.of_channels(inner));
         (Self { first, second }, h + inner)
     }
 }
@@ -180,7 +180,7 @@ impl Conditioner<4> for ResidualConvNet {
             .blocks
             .iter()
             .fold(h, |h, block| block.forward(h, &self.activation, &self.dropout));
-        let h = if self.activated_output { self.activation.forward(h) } else { h };
+        let h = if self.activated_output { self.activation.of_channels(h) } else { h };
         self.output.forward(h)
     }
 

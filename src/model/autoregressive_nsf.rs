@@ -15,7 +15,7 @@ use crate::bijector::{Elementwise, InverseMethod, LuLinear, MaskedAutoregressive
 use crate::conditioner::MadeConfig;
 use crate::config::seeded_config;
 use crate::distribution::StandardNormal;
-use crate::error::{Result, expect_valid};
+use crate::error::{Result, expect_valid, fits};
 use crate::flow::Flow;
 use crate::initial;
 use crate::univariate::{
@@ -95,7 +95,10 @@ impl AutoregressiveNsfConfig {
     pub fn validate(&self) -> Result<()> {
         self.spline.validate()?;
         self.stack().validate(self.spline.init().params_per_element())?;
-        self.elementwise.as_ref().map_or(Ok(()), RationalQuadraticConfig::validate)
+        let Some(elementwise) = &self.elementwise else { return Ok(()) };
+        elementwise.validate()?;
+        let params = elementwise.init().params_per_element();
+        fits("AutoregressiveNsfConfig", "elementwise", &[params, self.features])
     }
 
     /// The flow, an identity until it is trained.

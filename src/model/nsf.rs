@@ -13,7 +13,7 @@ use crate::bijector::{Coupling, Elementwise, LuLinear, LuLinearConfig};
 use crate::conditioner::{Mlp, MlpConfig};
 use crate::config::seeded_config;
 use crate::distribution::StandardNormal;
-use crate::error::{Result, expect_valid};
+use crate::error::{Result, expect_valid, fits};
 use crate::flow::Flow;
 use crate::initial;
 use crate::univariate::{RationalQuadratic, RationalQuadraticConfig, Univariate};
@@ -92,7 +92,10 @@ impl NsfConfig {
     pub fn validate(&self) -> Result<()> {
         self.spline.validate()?;
         self.couplings().validate(self.spline.init().params_per_element())?;
-        self.elementwise.as_ref().map_or(Ok(()), RationalQuadraticConfig::validate)
+        let Some(elementwise) = &self.elementwise else { return Ok(()) };
+        elementwise.validate()?;
+        let params = elementwise.init().params_per_element();
+        fits("NsfConfig", "elementwise", &[params, self.features])
     }
 
     /// The flow, an identity until it is trained, but for the rotations of its linear layers.

@@ -12,7 +12,7 @@ use super::{
     QuadraticSpline, QuadraticSplineConfig, RationalQuadratic, RationalQuadraticConfig, ScaleMap,
     SumOfSquares, SumOfSquaresConfig, UnconstrainedMonotonic, Univariate,
 };
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// The scalar maps of this crate behind one type, for stacks known only at run time.
 ///
@@ -109,7 +109,15 @@ impl AnyUnivariateConfig {
             Self::MixtureOfLogistics(config) => config.validate(),
             Self::HalfTurn { bound, spline } => {
                 check_bound(*bound)?;
-                spline.validate()
+                spline.validate()?;
+                let (low, high, _) = spline.domain.ends();
+                if (low, high) == (-bound, *bound) {
+                    return Ok(());
+                }
+                let reason = format!(
+                    "must be where the spline's domain [{low}, {high}] ends, found {bound}"
+                );
+                Err(Error::config("HalfTurn", "bound", reason))
             }
             Self::CubicSpline(config) => config.validate(),
             Self::LinearSpline(config) => config.validate(),
@@ -181,6 +189,10 @@ impl Univariate for AnyUnivariate {
 
     fn inverse_with_log_det(&self, z: Tensor<2>, params: Tensor<3>) -> (Tensor<2>, Tensor<1>) {
         each!(self, map => map.inverse_with_log_det(z, params))
+    }
+
+    fn elements(&self) -> Option<usize> {
+        each!(self, map => map.elements())
     }
 
     fn of_elements(&self, elements: &[usize]) -> Option<Self> {

@@ -84,6 +84,10 @@ impl<U: Univariate> Univariate for HalfTurn<U> {
         (self.turned(x), log_det)
     }
 
+    fn elements(&self) -> Option<usize> {
+        self.map.elements()
+    }
+
     fn of_elements(&self, elements: &[usize]) -> Option<Self> {
         let map = self.map.of_elements(elements)?;
         Some(Self { map, ..*self })

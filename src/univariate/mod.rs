@@ -61,6 +61,7 @@ pub use unconstrained::{UnconstrainedMonotonic, UnconstrainedMonotonicConfig};
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;
 
+use crate::error::{Error, Result};
 use crate::math::wide;
 
 /// A strictly monotone map of scalars with given parameters.
@@ -111,6 +112,11 @@ pub trait Univariate: Module + ModuleDisplay + Sync {
         false
     }
 
+    /// How many elements the map is for, where it keeps something for each. Default: any number.
+    fn elements(&self) -> Option<usize> {
+        None
+    }
+
     /// The map of these elements alone, where the map keeps something for each element. Default:
     /// nothing, all elements are moved alike.
     fn of_elements(&self, _elements: &[usize]) -> Option<Self> {
@@ -143,6 +149,21 @@ pub(crate) trait WideUnivariate: Univariate {
 }
 
 impl<U: Univariate> WideUnivariate for U {}
+
+/// `Err` unless the map is for so many elements.
+pub(crate) fn check_elements(
+    layer: &'static str,
+    univariate: &impl Univariate,
+    elements: usize,
+) -> Result<()> {
+    match univariate.elements() {
+        Some(own) if own != elements => {
+            let reason = format!("expected a map of {elements} elements, found one of {own}");
+            Err(Error::config(layer, "univariate", reason))
+        }
+        _ => Ok(()),
+    }
+}
 
 /// Takes parameter `index` of every element: `[batch, P, n] -> [batch, n]`.
 pub(crate) fn param(params: &Tensor<3>, index: usize) -> Tensor<2> {

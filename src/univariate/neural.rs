@@ -213,6 +213,10 @@ impl Univariate for Neural {
         curve::inverse(self, z, params)
     }
 
+    fn elements(&self) -> Option<usize> {
+        (self.stack() > 1).then(|| self.stack())
+    }
+
     fn of_elements(&self, elements: &[usize]) -> Option<Self> {
         let own = self.stack() > 1;
         own.then(|| Self { layers: self.layers.iter().map(|l| l.of(elements)).collect() })

@@ -10,7 +10,8 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use super::Univariate;
+use super::{Univariate, check_elements};
+use crate::error::expect_valid;
 use crate::param::index_tensor;
 
 /// A few maps, and which of them every element has.
@@ -49,12 +50,20 @@ impl<U: Univariate> PerElement<U> {
     ///
     /// # Panics
     ///
-    /// If there are no elements, or one has a map that is not there.
+    /// If there are no elements, one has a map that is not there, or a map is for another number of elements than
+    /// have it.
     pub fn new(maps: Vec<U>, which: Vec<usize>) -> Self {
         assert!(!which.is_empty(), "PerElement: expected at least 1 element, found 0");
         let count = maps.len();
         if let Some(map) = which.iter().find(|map| **map >= count) {
             panic!("PerElement: expected a map below {count} for every element, found {map}");
+        }
+        for (index, map) in maps.iter().enumerate() {
+            let own = which.iter().filter(|&&map| map == index).count();
+            // One without elements is never run.
+            if own > 0 {
+                expect_valid(check_elements("PerElement", map, own));
+            }
         }
         Self { maps, which }
     }
@@ -123,6 +132,10 @@ impl<U: Univariate> Univariate for PerElement<U> {
             (x, Some(log_det))
         });
         (x, log_det.expect("at least one element"))
+    }
+
+    fn elements(&self) -> Option<usize> {
+        Some(self.which.len())
     }
 
     fn of_elements(&self, elements: &[usize]) -> Option<Self> {

@@ -233,6 +233,11 @@ impl Univariate for UnconstrainedMonotonic {
         curve::inverse(self, z, params)
     }
 
+    fn elements(&self) -> Option<usize> {
+        let [stack, ..] = self.layers[0].dims();
+        (stack > 1).then_some(stack)
+    }
+
     fn of_elements(&self, elements: &[usize]) -> Option<Self> {
         let own = self.layers[0].dims()[0] > 1;
         own.then(|| Self {

@@ -12,6 +12,7 @@ mod inputs;
 #[cfg(unix)]
 mod killed;
 mod memory;
+mod pairs;
 mod readers;
 mod seeds;
 

@@ -12,7 +12,7 @@ use crate::bijector::{
     SvdLinearConfig, SylvesterConfig, Tanh, TriangularLinearConfig,
 };
 use crate::conditioner::MlpConfig;
-use crate::error::{Result, count, fits};
+use crate::error::{Error, Result, count, fits};
 use crate::univariate::{AnyUnivariate, AnyUnivariateConfig, Univariate};
 
 /// Which [`AnyBijector`], with its configuration.
@@ -153,7 +153,8 @@ impl AnyBijectorConfig {
     ///
     /// # Errors
     ///
-    /// If a configuration in it is impossible.
+    /// If a configuration in it is impossible, or layers of a stack are for other numbers of features or other
+    /// contexts.
     pub fn init(&self, device: &Device) -> Result<AnyBijector> {
         let all =
             |configs: &[Self]| configs.iter().map(|c| c.init(device)).collect::<Result<Vec<_>>>();
@@ -198,7 +199,10 @@ impl AnyBijectorConfig {
                 config.validate()?;
                 AnyBijector::Householder(config.init(device))
             }
-            Self::Inverse(inner) => AnyBijector::Inverse(Inverse::new(all(inner)?)),
+            Self::Inverse(inner) => {
+                agree("Inverse", inner)?;
+                AnyBijector::Inverse(Inverse::new(all(inner)?))
+            }
             Self::LeakyRelu { slope } => AnyBijector::LeakyRelu(LeakyRelu::new(*slope)?),
             Self::LeakyTanh { turn } => AnyBijector::LeakyTanh(LeakyTanh::new(*turn)?),
             Self::Logit { alpha } => AnyBijector::Logit(Logit::new(*alpha)?),
@@ -216,6 +220,12 @@ impl AnyBijectorConfig {
                 AnyBijector::MaskedAutoregressive(layer)
             }
             Self::Partial { features, mask, inner } => {
+                let (own, _) = agree("Partial", inner)?;
+                let moved = features.saturating_sub(mask.kept(&[*features])?.len());
+                if let Some(own) = own.filter(|own| *own != moved) {
+                    let reason = format!("takes {own} features, but the mask moves {moved}");
+                    return Err(Error::config("Partial", "inner", reason));
+                }
                 AnyBijector::Partial(Partial::new(mask, &[*features], all(inner)?, device)?)
             }
             Self::Permutation { order } => {
@@ -251,7 +261,10 @@ impl AnyBijectorConfig {
             }
             Self::Softclip { bound } => AnyBijector::Softclip(Softclip::new(*bound)?),
             Self::Softplus => AnyBijector::Softplus(Softplus {}),
-            Self::Stack(inner) => AnyBijector::Stack(all(inner)?),
+            Self::Stack(inner) => {
+                agree("Stack", inner)?;
+                AnyBijector::Stack(all(inner)?)
+            }
             Self::Standardize { features } => {
                 count("Standardize", "features", 1, *features)?;
                 AnyBijector::Standardize(Standardize::identity(&[*features], device))
@@ -270,6 +283,74 @@ impl AnyBijectorConfig {
                 AnyBijector::TriangularLinear(config.init(device))
             }
         })
+    }
+}
+
+/// How many features an event has, and how wide the context is that a network needs, where a layer says so.
+type Sizes = (Option<usize>, Option<usize>);
+
+/// The sizes of all layers of a stack.
+fn agree(stack: &'static str, layers: &[AnyBijectorConfig]) -> Result<Sizes> {
+    let (mut features, mut context): (Option<(usize, usize)>, _) = (None, None);
+    for (index, layer) in layers.iter().enumerate() {
+        let (own_features, own_context) = layer.sizes()?;
+        let sizes = [
+            ("features", &mut features, own_features),
+            ("values of context", &mut context, own_context),
+        ];
+        for (what, known, own) in sizes {
+            let Some(own) = own else { continue };
+            let (first, expected) = *known.get_or_insert((index, own));
+            if own != expected {
+                let reason =
+                    format!("layer {index} takes {own} {what}, layer {first} takes {expected}");
+                return Err(Error::config("AnyBijectorConfig", stack, reason));
+            }
+        }
+    }
+    Ok((features.map(|(_, n)| n), context.map(|(_, n)| n)))
+}
+
+impl AnyBijectorConfig {
+    fn sizes(&self) -> Result<Sizes> {
+        let (features, context) = match self {
+            Self::ActNorm(config) => (config.features, None),
+            Self::BatchNorm(config) => (config.features, None),
+            Self::DenseLinear(config) => (config.features, None),
+            Self::Householder(config) => (config.features, None),
+            Self::LuLinear(config) => (config.features, None),
+            Self::QrLinear(config) => (config.features, None),
+            Self::Rotation(config) => (config.features, None),
+            Self::SvdLinear(config) => (config.features, None),
+            Self::TriangularLinear(config) => (config.features, None),
+            Self::Elementwise { features, .. }
+            | Self::Reverse { features }
+            | Self::Shuffle { features, .. }
+            | Self::Standardize { features } => (*features, None),
+            Self::Permutation { order } => (order.len(), None),
+            Self::BlockNeuralAutoregressive(config) => (config.features, Some(config.context)),
+            Self::Cnf(config) => (config.features, Some(config.context)),
+            Self::Coupling { coupling, .. } => (coupling.features, Some(coupling.context)),
+            Self::ElementwiseContext { features, context, .. } => (*features, Some(*context)),
+            Self::MaskedAutoregressive { autoregressive, .. } => {
+                (autoregressive.features, Some(autoregressive.context))
+            }
+            Self::Planar(config) => (config.features, Some(config.context)),
+            Self::Radial(config) => (config.features, Some(config.context)),
+            Self::Residual(config) => (config.features, Some(config.context)),
+            Self::Sylvester(config) => (config.features, Some(config.context)),
+            Self::Partial { features, inner, .. } => (*features, agree("Partial", inner)?.1),
+            Self::Inverse(inner) => return agree("Inverse", inner),
+            Self::Stack(inner) => return agree("Stack", inner),
+            Self::Exp
+            | Self::LeakyRelu { .. }
+            | Self::LeakyTanh { .. }
+            | Self::Logit { .. }
+            | Self::Softclip { .. }
+            | Self::Softplus
+            | Self::Tanh => return Ok((None, None)),
+        };
+        Ok((Some(features), context))
     }
 }
 

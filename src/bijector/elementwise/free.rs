@@ -13,7 +13,7 @@ use crate::bijector::{Bijector, Recovery};
 use crate::conditioner::{Conditioner, Mlp, MlpConfig, check_context};
 use crate::error::{expect_valid, fits};
 use crate::math::event_len;
-use crate::univariate::{Univariate, WideUnivariate};
+use crate::univariate::{Univariate, WideUnivariate, check_elements};
 
 /// A univariate map of every element, with parameters of its own, started at zero: the identity, or a map
 /// close to it.
@@ -52,7 +52,7 @@ impl<U: Univariate> Elementwise<U> {
     ///
     /// # Panics
     ///
-    /// If `elements` is 0, or so large that the parameters have more than 2^31 elements.
+    /// If `elements` is 0, the map is for another number of them, or it is so large that the parameters have more than 2^31 elements.
     pub fn new(univariate: U, elements: usize, device: &Device) -> Self {
         assert!(elements > 0, "Elementwise: expected at least 1 element, found 0");
         let per_element = univariate.params_per_element();
@@ -65,13 +65,14 @@ impl<U: Univariate> Elementwise<U> {
     ///
     /// # Panics
     ///
-    /// If the first axis is not what the map needs.
+    /// If the first axis is not what the map needs, or the map is for another number of elements.
     pub fn from_weights(univariate: U, params: Tensor<2>) -> Self {
         let (expected, found) = (univariate.params_per_element(), params.dims());
         assert!(
             found[0] == expected,
             "Elementwise: expected parameters [{expected}, elements], found {found:?}"
         );
+        expect_valid(check_elements("Elementwise", &univariate, found[1]));
         Self { univariate, params: Param::from_tensor(params), network: None, context: 0 }
     }
 

@@ -106,7 +106,7 @@ impl SplineDomain {
     }
 
     /// The lower and the upper end, and what is there.
-    pub(super) fn ends(&self) -> (f64, f64, Ends) {
+    pub(crate) fn ends(&self) -> (f64, f64, Ends) {
         match *self {
             Self::LinearTails { bound } => (-bound, bound, Ends::Tails),
             Self::Interval { low, high } => (low, high, Ends::Interval),
