@@ -93,6 +93,7 @@ pub mod interop;
 mod kernel;
 mod math;
 pub mod model;
+mod moments;
 mod noise;
 mod parallel;
 mod param;

@@ -13,7 +13,8 @@ use burn::tensor::{Bool, Device, Tensor, TensorData};
 
 use super::{Distribution, check_event, drawn_by_weight, finite};
 use crate::error::{Result, count, expect_valid, fits};
-use crate::math::{LN_2PI, log_sum_exp, wide};
+use crate::math::{LN_2PI, like, log_sum_exp, wide};
+use crate::moments::Moments;
 use crate::noise::Noise;
 use crate::param::{flag, index_tensor, replaced};
 
@@ -224,8 +225,7 @@ impl Distribution<2> for GaussianMixture {
         let order = noise.permutation(rows);
         let chosen: Vec<i64> = (0..components).map(|k| order[k % rows] as i64).collect();
         let chosen = TensorData::new(chosen, [components]);
-        let centre = x.clone().mean_dim(0);
-        let std = (x.clone() - centre).square().mean_dim(0).sqrt() + STD_FLOOR;
+        let std = like(Moments::of_elements(&x).deviation(), &x).unsqueeze() + STD_FLOOR;
         // As if the components shared the volume of the data among them.
         let share = (components as f64).powf(-1.0 / features as f64);
         let log_scale = (std.clone() * share).log().expand([components, features]);

@@ -10,6 +10,7 @@ use burn::tensor::{ElementConversion, Tensor};
 use crate::distribution::Distribution;
 use crate::draws;
 use crate::math::wide;
+use crate::moments::total;
 use crate::noise::Noise;
 use crate::parallel::{Rows, each, gradient_blocks, workers};
 
@@ -65,8 +66,9 @@ pub(super) fn of_mean_nll<F: Distribution<D>, const D: usize>(
     seed: &(dyn Fn(u64) + Sync),
 ) -> (f64, GradientsParams) {
     let (value, gradients, _) = by_blocks(model, x, context, seed, |model, x, context, weight| {
-        let loss = model.log_prob(x, context).sum() * weight;
-        let value = loss.clone().into_scalar::<f64>();
+        let log_prob = model.log_prob(x, context);
+        let value = total(&log_prob) * weight;
+        let loss = log_prob.sum() * weight;
         (value, GradientsParams::from_grads(loss.backward(), model), ())
     });
     (value, gradients)

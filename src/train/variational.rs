@@ -16,6 +16,7 @@ use crate::distribution::Distribution;
 use crate::draws;
 use crate::error::Result;
 use crate::math::{event_len, log_sum_exp};
+use crate::moments::summable;
 use crate::noise::Noise;
 
 /// A distribution over integers `0..levels`: a density `p` on `[0, 1)^n` and noise `q` that
@@ -144,8 +145,10 @@ impl<F, Q> VariationalDequantize<F, Q> {
             ratio.reshape([batch, 1])
         });
         let ratios: Vec<Tensor<2>> = ratios.collect();
-        let sum = log_sum_exp(Tensor::cat(ratios, 1), 1).reshape([batch]);
-        sum - (draws as f64).ln()
+        let ratios = Tensor::cat(ratios, 1);
+        let dtype = ratios.dtype();
+        let sum = log_sum_exp(summable(ratios), 1).reshape([batch]);
+        (sum - (draws as f64).ln()).cast(dtype)
     }
 
     /// Integers divided by their levels.
