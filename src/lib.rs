@@ -99,6 +99,7 @@ mod parallel;
 mod param;
 mod precision;
 pub mod prelude;
+mod rows;
 mod solve;
 pub mod store;
 #[cfg(feature = "testing")]

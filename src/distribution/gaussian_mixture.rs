@@ -17,6 +17,7 @@ use crate::math::{LN_2PI, like, log_sum_exp, wide};
 use crate::moments::Moments;
 use crate::noise::Noise;
 use crate::param::{flag, index_tensor, replaced};
+use crate::rows::check_rows;
 
 /// Added to the standard deviation of the data. Without it a constant column starts with a scale
 /// of 0 and an infinite density.
@@ -182,9 +183,9 @@ impl GaussianMixture {
 }
 
 impl Distribution<2> for GaussianMixture {
-    fn log_prob(&self, x: Tensor<2>, _context: Option<&Tensor<2>>) -> Tensor<1> {
+    fn log_prob(&self, x: Tensor<2>, context: Option<&Tensor<2>>) -> Tensor<1> {
         let [components, features] = self.shape();
-        check_event("GaussianMixture", &[features], &x);
+        check_event("GaussianMixture", &[features], &x, context);
         let batch = x.dims()[0];
         let log_scale = wide(self.log_scale.val());
         let difference = wide(x).unsqueeze_dim::<3>(1) - wide(self.mean.val()).unsqueeze_dim(0);
@@ -199,10 +200,11 @@ impl Distribution<2> for GaussianMixture {
     fn sample(
         &self,
         n: usize,
-        _context: Option<&Tensor<2>>,
+        context: Option<&Tensor<2>>,
         noise: &mut Noise,
         device: &Device,
     ) -> Tensor<2> {
+        check_rows("GaussianMixture", n, context);
         let mean = self.mean.val();
         let weights = log_softmax(self.logits.val().without_autodiff(), 0).exp();
         let chosen = drawn_by_weight(weights.unsqueeze_dim(0), n, noise);
@@ -212,9 +214,9 @@ impl Distribution<2> for GaussianMixture {
         standard * scale + mean.select(0, chosen)
     }
 
-    fn init_from_data(self, x: Tensor<2>, _context: Option<&Tensor<2>>) -> Self {
+    fn init_from_data(self, x: Tensor<2>, context: Option<&Tensor<2>>) -> Self {
         let [components, features] = self.shape();
-        check_event("GaussianMixture", &[features], &x);
+        check_event("GaussianMixture", &[features], &x, context);
         let rows = x.dims()[0];
         if self.is_initialized() || rows == 0 {
             return self;

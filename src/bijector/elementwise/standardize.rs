@@ -11,6 +11,7 @@ use crate::bijector::{Bijector, Recovery};
 use crate::error::{Error, Result};
 use crate::math::{repeat_batch, wide};
 use crate::moments::Moments;
+use crate::rows::callers_dims;
 
 /// Zero mean and unit variance for every element of an event; saved with the model, never trained.
 ///
@@ -143,7 +144,7 @@ impl<const D: usize> Standardize<D> {
     }
 
     fn check(&self, x: &Tensor<D>) {
-        let (mut expected, found) = (self.mean.val().dims(), x.dims());
+        let (mut expected, found) = (self.mean.val().dims(), callers_dims(x));
         expected[0] = found[0];
         assert!(found == expected, "Standardize: expected shape {expected:?}, found {found:?}");
     }
