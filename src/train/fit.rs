@@ -15,6 +15,7 @@ use super::{Batch, Epoch, FitConfig, FitData, Report, Reversible, Stop, average,
 use crate::distribution::Distribution;
 use crate::draws;
 use crate::error::{Error, Result};
+use crate::flow::float_dtype;
 use crate::noise::Noise;
 
 /// Fits a flow, or any other density with parameters, to data by maximum likelihood.
@@ -83,6 +84,7 @@ pub fn fit_with<F: Distribution<D>, const D: usize>(
     config.validate()?;
     let data = data.into();
     data.check_for(flow.integer_levels())?;
+    data.check_precision(float_dtype(&flow))?;
     let started = Instant::now();
     let fingerprint = config.fingerprint(&data);
     let data = data.split(config.validation_fraction, config.seed);

@@ -153,7 +153,7 @@ impl Metric for NllMetric {
         _metadata: &MetricMetadata,
     ) -> Result<SerializedEntry, TensorReadError> {
         let [rows] = output.nll.dims();
-        let nll = output.nll().mean().try_into_scalar::<f64>()?;
+        let nll = output.nll().try_into_data()?.iter::<f64>().sum::<f64>() / rows as f64;
         let value = match self.levels {
             Some(levels) => bits_per_dim(nll, output.dims, levels),
             None => nll,

@@ -24,6 +24,7 @@ use crate::bijector::Bijector;
 use crate::distribution::Distribution;
 use crate::error::{Error, Result, at_least};
 use crate::flow::Flow;
+use crate::moments::mean_over_rows;
 use crate::noise::Noise;
 
 /// How the gradient of the reverse divergence is estimated. Both have the same mean.
@@ -72,7 +73,9 @@ where
     P: Distribution<D>,
 {
     let Draws { log_q, log_p, .. } = draws(flow, target, n, noise, estimator);
-    (log_q - log_p).mean()
+    let difference = log_q - log_p;
+    let dtype = difference.dtype();
+    mean_over_rows(difference).cast(dtype)
 }
 
 struct Draws<const D: usize> {
@@ -241,7 +244,7 @@ where
         if drawn {
             finite_target(&log_p, step)?;
         }
-        let loss = (log_q - log_p).mean();
+        let loss = mean_over_rows(log_q - log_p);
         let value = loss.clone().into_scalar::<f64>();
         let mut grads = GradientsParams::from_grads(loss.backward(), &weights);
         let norm = gradients::global_norm(&weights, &grads);

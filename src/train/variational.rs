@@ -16,7 +16,9 @@ use crate::distribution::Distribution;
 use crate::draws;
 use crate::error::Result;
 use crate::math::{event_len, log_sum_exp};
+use crate::moments::summable;
 use crate::noise::Noise;
+use crate::rows::check_rows;
 
 /// A distribution over integers `0..levels`: a density `p` on `[0, 1)^n` and noise `q` that
 /// spreads the integers over it. Both train together, by [`fit`](super::fit) as any distribution.
@@ -113,6 +115,7 @@ impl<F, Q> VariationalDequantize<F, Q> {
     where
         Q: NoiseModel<D>,
     {
+        check_rows("VariationalDequantize", x.dims()[0], context);
         let (u, log_q) = self.noise.draw_given(&self.unit(&x), context, noise);
         (self.dequantize.spread(x, u), log_q)
     }
@@ -137,6 +140,7 @@ impl<F, Q> VariationalDequantize<F, Q> {
     {
         assert!(draws > 0, "VariationalDequantize: expected at least 1 draw, found 0");
         let batch = x.dims()[0];
+        check_rows("VariationalDequantize", batch, context);
         let log_volume = event_len(&x) as f64 * (self.levels() as f64).ln();
         let ratios = (0..draws).map(|_| {
             let (v, log_q) = self.dequantize(x.clone(), context, noise);
@@ -144,8 +148,10 @@ impl<F, Q> VariationalDequantize<F, Q> {
             ratio.reshape([batch, 1])
         });
         let ratios: Vec<Tensor<2>> = ratios.collect();
-        let sum = log_sum_exp(Tensor::cat(ratios, 1), 1).reshape([batch]);
-        sum - (draws as f64).ln()
+        let ratios = Tensor::cat(ratios, 1);
+        let dtype = ratios.dtype();
+        let sum = log_sum_exp(summable(ratios), 1).reshape([batch]);
+        (sum - (draws as f64).ln()).cast(dtype)
     }
 
     /// Integers divided by their levels.
@@ -174,6 +180,7 @@ impl<const D: usize, F: Distribution<D>, Q: NoiseModel<D>> Distribution<D>
         noise: &mut Noise,
         device: &Device,
     ) -> Tensor<D> {
+        check_rows("VariationalDequantize", n, context);
         let levels = self.levels() as f64;
         let v = self.density.sample(n, context, noise, device);
         (v * levels).floor().clamp(0.0, levels - 1.0)

@@ -5,6 +5,7 @@ mod built;
 mod checkpoints;
 mod failures;
 mod learning;
+mod sums;
 mod variational;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

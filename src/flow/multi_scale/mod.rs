@@ -12,7 +12,7 @@ use burn::module::Module;
 use burn::tensor::{Tensor, TensorCreationOptions};
 use serde::{Deserialize, Serialize};
 
-use super::{float_dtype, size, spread};
+use super::{fitted, float_dtype, size};
 use crate::bijector::Bijector;
 use crate::distribution::{Distribution, LevelBase};
 use crate::error::{Error, Result};
@@ -158,7 +158,7 @@ impl<B: Bijector<4>, P: LevelBase> MultiScale<B, P> {
                 * self.temperature
         });
         let standard: Vec<_> = standard.collect();
-        let context = context.map(|c| spread(c, n));
+        let context = fitted(self, n, None, context);
         self.inward_out(standard, context.as_ref(), |base, noise, kept, context| {
             base.draw(noise, kept, context)
         })
@@ -180,7 +180,7 @@ impl<B: Bijector<4>, P: LevelBase> MultiScale<B, P> {
         x: Tensor<4>,
         context: Option<&Tensor<2>>,
     ) -> (Vec<Tensor<4>>, Tensor<1>) {
-        let context = context.map(|c| spread(c, x.dims()[0]));
+        let context = fitted(self, x.dims()[0], Some(x.dtype()), context);
         let size = size(&x);
         over_rows(self, x, context.as_ref(), size, |x, context| {
             let (parts, log_det) = self.parts_and_log_det(x, context);
@@ -192,19 +192,36 @@ impl<B: Bijector<4>, P: LevelBase> MultiScale<B, P> {
     ///
     /// # Panics
     ///
-    /// If there are not as many parts as levels.
+    /// If there are not as many parts as levels, or one has another shape than [`parts`](Self::parts)
+    /// says, or another number of rows than the first.
     pub fn decode(&self, parts: Vec<Tensor<4>>) -> Tensor<4> {
-        self.inward_out(parts, None, |_, z, _, _| z)
+        self.decoded(parts, None)
     }
 
     /// The data of latent parts under a context.
     ///
     /// # Panics
     ///
-    /// If there are not as many parts as levels.
+    /// If there are not as many parts as levels, or one has another shape than [`parts`](Self::parts)
+    /// says, or another number of rows than the first.
     pub fn decode_given(&self, parts: Vec<Tensor<4>>, context: &Tensor<2>) -> Tensor<4> {
-        let rows = parts.first().map_or(0, |z| z.dims()[0]);
-        self.inward_out(parts, Some(&spread(context, rows)), |_, z, _, _| z)
+        self.decoded(parts, Some(context))
+    }
+
+    fn decoded(&self, parts: Vec<Tensor<4>>, context: Option<&Tensor<2>>) -> Tensor<4> {
+        let (expected, found) = (self.levels.len(), parts.len());
+        assert!(found == expected, "MultiScale: expected {expected} latent parts, found {found}");
+        let rows = parts[0].dims()[0];
+        for (index, (part, &[channels, height, width])) in parts.iter().zip(&self.parts).enumerate()
+        {
+            let (expected, found) = ([rows, channels, height, width], part.dims());
+            assert!(
+                found == expected,
+                "MultiScale: expected latent part {index} of shape {expected:?}, found {found:?}"
+            );
+        }
+        let context = fitted(self, rows, Some(parts[0].dtype()), context);
+        self.inward_out(parts, context.as_ref(), |_, z, _, _| z)
     }
 
     /// The latent as one vector, `[batch, elements]`, the parts one after another.
@@ -238,8 +255,6 @@ impl<B: Bijector<4>, P: LevelBase> MultiScale<B, P> {
         context: Option<&Tensor<2>>,
         value: impl Fn(&P, Tensor<4>, Option<&Tensor<4>>, Option<&Tensor<2>>) -> Tensor<4> + Sync,
     ) -> Tensor<4> {
-        let (expected, found) = (self.levels.len(), given.len());
-        assert!(found == expected, "MultiScale: expected {expected} latent parts, found {found}");
         // A level begins with a squeeze as a rule. This decides how rows are shared out, no more.
         let [rows, pixels] = size(&given[0]);
         over_rows(self, given, context, [rows, 4 * pixels], |given, context| {
