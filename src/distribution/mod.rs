@@ -39,6 +39,7 @@ use std::ops::Range;
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{Bool, Device, Tensor};
 
+use crate::crew::apart;
 use crate::error::{Error, Result};
 use crate::noise::Noise;
 use crate::trace::Trace;
@@ -89,7 +90,7 @@ pub trait Distribution<const D: usize>: Module + ModuleDisplay + Sync {
     ) -> Tensor<1> {
         assert!(batch > 0, "log_prob_batched: expected a batch of at least 1 row, found 0");
         let rows = x.dims()[0];
-        let plain = self.valid();
+        let plain = apart(self, || self.valid());
         let parts = (0..rows.div_ceil(batch).max(1)).map(|k| {
             let part = k * batch..rows.min((k + 1) * batch);
             let context = context.map(|c| rows_of(c, &part));

@@ -7,11 +7,12 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{ElementConversion, Tensor};
 
+use crate::crew::{Crew, apart};
 use crate::distribution::Distribution;
 use crate::draws;
 use crate::math::wide;
 use crate::noise::Noise;
-use crate::parallel::{Rows, each, gradient_blocks, workers};
+use crate::parallel::{Rows, gradient_blocks};
 
 /// The mean negative log-likelihood of a batch in nats, and its gradients: the step of a training
 /// loop of your own. On CPU devices of `flex` the rows are shared among the cores, which
@@ -45,7 +46,7 @@ pub fn nll_gradients<F: Distribution<D>, const D: usize>(
     x: &Tensor<D>,
     context: Option<&Tensor<2>>,
 ) -> (f64, GradientsParams) {
-    seeded(|seed| of_mean_nll(model, x, context, seed))
+    apart(model, || seeded(|seed| of_mean_nll(model, x, context, seed)))
 }
 
 /// Runs a step of somebody's own loop: every block has a stream of the draws, and what is drawn after
@@ -93,10 +94,10 @@ pub(super) fn by_blocks<F: Distribution<D>, T: Send, const D: usize>(
     // Every worker has a copy with a graph of its own: graphs that share parameters wait for each
     // other for ever.
     let device = x.device().autodiff();
-    let copies = (0..workers(blocks.len())).map(|_| model.clone().fork(&device));
-    let copies: Vec<F> = copies.collect();
+    let crew = Crew::of(blocks.len());
+    let copies: Vec<F> = (0..crew.len()).map(|_| model.clone().fork(&device)).collect();
     let sum = Sum::new();
-    let rest = each(blocks.len(), |worker, block| {
+    let rest = crew.each(blocks.len(), |worker, block| {
         seed(block as u64);
         let (copy, rows) = (&copies[worker], blocks[block].clone());
         let context = context.map(|context| match context.dims()[0] {

@@ -12,6 +12,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use super::{Dequantize, NoiseModel};
+use crate::crew::apart;
 use crate::distribution::Distribution;
 use crate::draws;
 use crate::error::Result;
@@ -136,16 +137,18 @@ impl<F, Q> VariationalDequantize<F, Q> {
         Q: NoiseModel<D>,
     {
         assert!(draws > 0, "VariationalDequantize: expected at least 1 draw, found 0");
-        let batch = x.dims()[0];
-        let log_volume = event_len(&x) as f64 * (self.levels() as f64).ln();
-        let ratios = (0..draws).map(|_| {
-            let (v, log_q) = self.dequantize(x.clone(), context, noise);
-            let ratio = self.density.log_prob(v, context) - log_q - log_volume;
-            ratio.reshape([batch, 1])
-        });
-        let ratios: Vec<Tensor<2>> = ratios.collect();
-        let sum = log_sum_exp(Tensor::cat(ratios, 1), 1).reshape([batch]);
-        sum - (draws as f64).ln()
+        apart(self, || {
+            let batch = x.dims()[0];
+            let log_volume = event_len(&x) as f64 * (self.levels() as f64).ln();
+            let ratios = (0..draws).map(|_| {
+                let (v, log_q) = self.dequantize(x.clone(), context, noise);
+                let ratio = self.density.log_prob(v, context) - log_q - log_volume;
+                ratio.reshape([batch, 1])
+            });
+            let ratios: Vec<Tensor<2>> = ratios.collect();
+            let sum = log_sum_exp(Tensor::cat(ratios, 1), 1).reshape([batch]);
+            sum - (draws as f64).ln()
+        })
     }
 
     /// Integers divided by their levels.
