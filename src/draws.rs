@@ -19,6 +19,12 @@ pub(crate) fn seed(noise: Noise) {
     SOURCE.with(|source| *source.borrow_mut() = noise);
 }
 
+/// Makes everything that this thread draws from now on follow `noise`, and gives what it followed.
+#[cfg(feature = "flex")]
+pub(crate) fn replace(noise: Noise) -> Noise {
+    SOURCE.with(|source| source.replace(noise))
+}
+
 /// Draws from this thread's source. `draw` must not run a module: its own draws would find the
 /// source taken.
 pub(crate) fn with<T>(draw: impl FnOnce(&mut Noise) -> T) -> T {

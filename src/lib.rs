@@ -85,6 +85,7 @@ pub mod bijector;
 mod by_parts;
 pub mod conditioner;
 mod config;
+mod crew;
 pub mod distribution;
 mod draws;
 mod error;
@@ -113,11 +114,11 @@ pub mod univariate;
 mod walk;
 
 pub use burn;
+pub use crew::set_threads;
 pub use error::{Error, Result};
 pub use flow::{Finish, Flow, MultiScale};
 pub use initial::seeded;
 pub use noise::Noise;
-pub use parallel::set_threads;
 pub use param::{cast, to_device};
 
 #[cfg(doctest)]

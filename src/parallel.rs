@@ -8,18 +8,12 @@
 //! its blocks follow from the batch alone, and their gradients are added in their order: the result
 //! does not depend on the number of threads.
 
-#[cfg(feature = "flex")]
-use std::cell::Cell;
 use std::ops::Range;
-use std::sync::LazyLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
-#[cfg(feature = "flex")]
-use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-#[cfg(feature = "flex")]
-use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use crate::crew::{Crew, apart, threads};
 
 use crate::rows::{callers_rows, in_block};
 
@@ -50,39 +44,6 @@ const GRADIENT_WORK: usize = 24 << 20;
 
 /// An image counts as a row for every so many pixels: a network looks at every pixel.
 const PIXELS_OF_ROW: usize = 16;
-
-/// Threads asked for by the user; 0 for as many as there are cores.
-static THREADS: AtomicUsize = AtomicUsize::new(0);
-
-/// Sets how many threads share the rows of a batch on CPU devices of the backend `flex`: 1 for
-/// none but the caller's, 0 for as many as there are cores, which is the default. No result
-/// depends on it.
-///
-/// ```
-/// use burn::tensor::Device;
-/// use burn_flows::{Noise, model::NiceConfig, set_threads};
-///
-/// let device = Device::flex();
-/// let flow = NiceConfig::new(2).init(&device);
-/// let x = Noise::seeded(1).normal::<2>([1000, 2], &device);
-/// let shared = flow.log_prob(x.clone()).into_data();
-/// set_threads(1);
-/// assert_eq!(flow.log_prob(x).into_data(), shared);
-/// ```
-pub fn set_threads(count: usize) {
-    THREADS.store(count, Ordering::Relaxed);
-}
-
-/// Threads that share the work.
-fn threads() -> usize {
-    // Asking the system reads files, which takes as long as a small batch.
-    static CORES: LazyLock<usize> =
-        LazyLock::new(|| std::thread::available_parallelism().map_or(1, usize::from));
-    match THREADS.load(Ordering::Relaxed) {
-        0 => *CORES,
-        count => count,
-    }
-}
 
 /// Whether the tensors of `device` are those of `flex`.
 #[cfg(feature = "flex")]
@@ -183,6 +144,17 @@ impl<A: Rows> Rows for Vec<A> {
 /// `evaluate` for all rows of `input`, `count` of them, with `pixels` pixels each (1 for a vector),
 /// by a `model` that does not mix them. What holds a graph stays in one block.
 pub(crate) fn over_rows<I: Rows, O: Rows>(
+    model: &(impl Module + Sync),
+    input: I,
+    context: Option<&Tensor<2>>,
+    size: [usize; 2],
+    evaluate: impl Fn(I, Option<&Tensor<2>>) -> O + Sync,
+) -> O {
+    apart(model, || shared_out(model, input, context, size, &evaluate))
+}
+
+/// [`over_rows`], where the threads of the caller's pools are out of the way.
+fn shared_out<I: Rows, O: Rows>(
     model: &impl Module,
     input: I,
     context: Option<&Tensor<2>>,
@@ -200,16 +172,16 @@ pub(crate) fn over_rows<I: Rows, O: Rows>(
     let least = LEAST_ROWS.min(least_rows(model, WORK));
     let [most, least] = [MOST_ROWS, least].map(|rows| images(rows, pixels));
     let blocks = blocks(count, count.div_ceil(threads()).clamp(least, most));
-    let shared = blocks.len() > 1
-        && workers(blocks.len()) > 1
+    let can_be_shared = blocks.len() > 1
         && input.is_plain()
         && context.is_none_or(Rows::is_plain)
         && model.devices().iter().all(is_plain);
-    if !shared {
+    let crew = Crew::of(if can_be_shared { blocks.len() } else { 1 });
+    if crew.len() < 2 {
         return evaluate(input, context);
     }
     let whole = callers_rows(count);
-    O::joined(each(blocks.len(), |_, block| {
+    O::joined(crew.each(blocks.len(), |_, block| {
         let rows = blocks[block].clone();
         let context = context.map(|context| context.part(rows.clone()));
         in_block(rows.len(), whole, || evaluate(input.part(rows), context.as_ref()))
@@ -242,74 +214,4 @@ fn images(rows: usize, pixels: usize) -> usize {
 fn blocks(count: usize, size: usize) -> Vec<Range<usize>> {
     let number = count.div_ceil(size).max(1);
     (0..number).map(|k| k * count / number..(k + 1) * count / number).collect()
-}
-
-/// How many workers [`each`] gives to so many blocks.
-#[cfg(feature = "flex")]
-pub(crate) fn workers(blocks: usize) -> usize {
-    if INSIDE.get() { 1 } else { threads().min(blocks).max(1) }
-}
-
-/// `work(worker, block)` for every block, in the order of the blocks; a worker goes through its
-/// blocks one after another. A panic in a worker is one of the caller.
-#[cfg(feature = "flex")]
-pub(crate) fn each<T: Send>(blocks: usize, work: impl Fn(usize, usize) -> T + Sync) -> Vec<T> {
-    let workers = workers(blocks);
-    if workers < 2 {
-        return (0..blocks).map(|block| work(0, block)).collect();
-    }
-    let pools = pools(workers);
-    let mut results: Vec<Option<T>> = (0..blocks).map(|_| None).collect();
-    let mut shares: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
-    for (block, result) in results.iter_mut().enumerate() {
-        shares[block % workers].push((block, result));
-    }
-    let tasks = shares.into_iter().enumerate().map(|(worker, share)| {
-        let work = &work;
-        move || {
-            INSIDE.set(true);
-            share.into_iter().for_each(|(block, result)| *result = Some(work(worker, block)));
-        }
-    });
-    run(&pools, &mut tasks.collect());
-    results.into_iter().map(|result| result.expect("every block was worked on")).collect()
-}
-
-#[cfg(not(feature = "flex"))]
-pub(crate) fn workers(_blocks: usize) -> usize {
-    1
-}
-
-/// Without `flex` there is one worker.
-#[cfg(not(feature = "flex"))]
-pub(crate) fn each<T: Send>(blocks: usize, work: impl Fn(usize, usize) -> T + Sync) -> Vec<T> {
-    (0..blocks).map(|block| work(0, block)).collect()
-}
-
-#[cfg(feature = "flex")]
-thread_local! {
-    /// Whether this thread is a worker: what it calls must not share out its rows once more.
-    static INSIDE: Cell<bool> = const { Cell::new(false) };
-}
-
-/// A task on every pool at once; returns when all are done.
-#[cfg(feature = "flex")]
-fn run<F: FnOnce() + Send>(pools: &[Arc<ThreadPool>], tasks: &mut Vec<F>) {
-    let (Some((pool, rest)), Some(task)) = (pools.split_first(), tasks.pop()) else { return };
-    pool.in_place_scope(|scope| {
-        scope.spawn(|_| task());
-        run(rest, tasks);
-    });
-}
-
-/// Kept pools of one thread each.
-#[cfg(feature = "flex")]
-fn pools(count: usize) -> Vec<Arc<ThreadPool>> {
-    static KEPT: Mutex<Vec<Arc<ThreadPool>>> = Mutex::new(Vec::new());
-    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
-    while kept.len() < count {
-        let pool = ThreadPoolBuilder::new().num_threads(1).build();
-        kept.push(Arc::new(pool.expect("the system gives a thread")));
-    }
-    kept[..count].to_vec()
 }

@@ -10,6 +10,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor};
 
 use super::{Distribution, drawn_by_weight, finite};
+use crate::crew::apart;
 use crate::error::{Result, count};
 use crate::math::{log_sum_exp, wide};
 use crate::noise::Noise;
@@ -110,14 +111,16 @@ impl<P: Module> Marginal<P> {
 
 impl<const D: usize, P: Distribution<D>> Distribution<D> for Marginal<P> {
     fn log_prob(&self, x: Tensor<D>, _context: Option<&Tensor<2>>) -> Tensor<1> {
-        let batch = x.dims()[0];
-        let contexts = self.contexts.val();
-        let term = |k: usize| {
-            let context = contexts.clone().narrow(0, k, 1);
-            self.conditional.log_prob(x.clone(), Some(&context)).reshape([batch, 1])
-        };
-        let terms = Tensor::cat((0..contexts.dims()[0]).map(term).collect(), 1);
-        log_sum_exp(terms + wide(self.log_weights.val()).unsqueeze_dim(0), 1).reshape([batch])
+        apart(self, || {
+            let batch = x.dims()[0];
+            let contexts = self.contexts.val();
+            let term = |k: usize| {
+                let context = contexts.clone().narrow(0, k, 1);
+                self.conditional.log_prob(x.clone(), Some(&context)).reshape([batch, 1])
+            };
+            let terms = Tensor::cat((0..contexts.dims()[0]).map(term).collect(), 1);
+            log_sum_exp(terms + wide(self.log_weights.val()).unsqueeze_dim(0), 1).reshape([batch])
+        })
     }
 
     fn sample(
@@ -127,11 +130,13 @@ impl<const D: usize, P: Distribution<D>> Distribution<D> for Marginal<P> {
         noise: &mut Noise,
         device: &Device,
     ) -> Tensor<D> {
-        let weights = self.log_weights.val().exp().unsqueeze_dim(0);
-        let chosen = drawn_by_weight(weights, n, noise);
-        let contexts = self.contexts.val();
-        let chosen = index_tensor(&chosen, &contexts.device());
-        self.conditional.sample(n, Some(&contexts.select(0, chosen)), noise, device)
+        apart(self, || {
+            let weights = self.log_weights.val().exp().unsqueeze_dim(0);
+            let chosen = drawn_by_weight(weights, n, noise);
+            let contexts = self.contexts.val();
+            let chosen = index_tensor(&chosen, &contexts.device());
+            self.conditional.sample(n, Some(&contexts.select(0, chosen)), noise, device)
+        })
     }
 
     fn integer_levels(&self) -> Option<usize> {

@@ -12,6 +12,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::{Distribution, drawn_by_weight, finite};
 use crate::conditioner::{MlpConfig, RowParams};
+use crate::crew::apart;
 use crate::error::{Result, count};
 use crate::math::log_sum_exp;
 use crate::noise::Noise;
@@ -130,11 +131,12 @@ impl<P: Module> Mixture<P> {
 
 impl<const D: usize, P: Distribution<D>> Distribution<D> for Mixture<P> {
     fn log_prob(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<1> {
-        let batch = x.dims()[0];
-        let log_weights = self.log_weights(batch, context);
-        let term = |part: &P| part.log_prob(x.clone(), context).reshape([batch, 1]);
-        let terms = Tensor::cat(self.components.iter().map(term).collect(), 1);
-        log_sum_exp(terms + log_weights, 1).reshape([batch])
+        apart(self, || {
+            let batch = x.dims()[0];
+            let term = |part: &P| part.log_prob(x.clone(), context).reshape([batch, 1]);
+            let terms = Tensor::cat(self.components.iter().map(term).collect(), 1);
+            log_sum_exp(terms + self.log_weights(batch, context), 1).reshape([batch])
+        })
     }
 
     fn sample(
@@ -144,30 +146,32 @@ impl<const D: usize, P: Distribution<D>> Distribution<D> for Mixture<P> {
         noise: &mut Noise,
         device: &Device,
     ) -> Tensor<D> {
-        let weights = self.log_weights(n, context).without_autodiff().exp();
-        let chosen = drawn_by_weight(weights, n, noise);
-        let (mut parts, mut order) = (vec![], vec![]);
-        for (index, component) in self.components.iter().enumerate() {
-            let rows: Vec<usize> = (0..n).filter(|&row| chosen[row] == index).collect();
-            // Without any draws, the first component gives the shape of none.
-            if rows.is_empty() && !(n == 0 && index == 0) {
-                continue;
+        apart(self, || {
+            let weights = self.log_weights(n, context).without_autodiff().exp();
+            let chosen = drawn_by_weight(weights, n, noise);
+            let (mut parts, mut order) = (vec![], vec![]);
+            for (index, component) in self.components.iter().enumerate() {
+                let rows: Vec<usize> = (0..n).filter(|&row| chosen[row] == index).collect();
+                // Without any draws, the first component gives the shape of none.
+                if rows.is_empty() && !(n == 0 && index == 0) {
+                    continue;
+                }
+                let context = context.map(|c| match c.dims()[0] {
+                    1 => c.clone(),
+                    _ => c.clone().select(0, index_tensor(&rows, &c.device())),
+                });
+                parts.push(component.sample(rows.len(), context.as_ref(), noise, device));
+                order.extend(rows);
             }
-            let context = context.map(|c| match c.dims()[0] {
-                1 => c.clone(),
-                _ => c.clone().select(0, index_tensor(&rows, &c.device())),
-            });
-            parts.push(component.sample(rows.len(), context.as_ref(), noise, device));
-            order.extend(rows);
-        }
-        let drawn = Tensor::cat(parts, 0);
-        if n == 0 {
-            return drawn;
-        }
-        let mut place = vec![0; n];
-        order.iter().enumerate().for_each(|(at, &row)| place[row] = at);
-        let place = index_tensor(&place, &drawn.device());
-        drawn.select(0, place)
+            let drawn = Tensor::cat(parts, 0);
+            if n == 0 {
+                return drawn;
+            }
+            let mut place = vec![0; n];
+            order.iter().enumerate().for_each(|(at, &row)| place[row] = at);
+            let place = index_tensor(&place, &drawn.device());
+            drawn.select(0, place)
+        })
     }
 
     fn integer_levels(&self) -> Option<usize> {

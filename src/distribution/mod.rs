@@ -38,6 +38,7 @@ use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{Bool, Device, Tensor};
 
 use crate::bijector::layer_name;
+use crate::crew::apart;
 use crate::error::{Error, Result};
 use crate::noise::Noise;
 use crate::rows::{callers_dims, callers_rows, check_rows, in_block, rows_of};
@@ -90,7 +91,7 @@ pub trait Distribution<const D: usize>: Module + ModuleDisplay + Sync {
         assert!(batch > 0, "log_prob_batched: expected a batch of at least 1 row, found 0");
         let rows = x.dims()[0];
         check_rows(layer_name::<Self>(), rows, context);
-        let (plain, whole) = (self.valid(), callers_rows(rows));
+        let (plain, whole) = (apart(self, || self.valid()), callers_rows(rows));
         let parts = (0..rows.div_ceil(batch).max(1)).map(|k| {
             let part = k * batch..rows.min((k + 1) * batch);
             let context = context.map(|c| rows_of(c, part.clone()));

@@ -10,6 +10,7 @@ use burn::module::{Module, ModuleDisplay, ModuleVisitor, Param};
 use burn::tensor::{DType, Device, Tensor};
 
 use crate::bijector::{Bijector, Carried, Place, Walk, layer_name};
+use crate::crew::apart;
 use crate::distribution::Distribution;
 use crate::math::known_context;
 use crate::noise::Noise;
@@ -150,7 +151,7 @@ impl<B, P> Flow<B, P> {
         B: Bijector<D>,
         P: Distribution<D>,
     {
-        self.valid().draw(n, None, &mut Noise::from_entropy())
+        apart(self, || self.valid().draw(n, None, &mut Noise::from_entropy()))
     }
 
     /// `n` new events that follow a seed: the same numbers on every backend, up to its rounding.
@@ -159,7 +160,7 @@ impl<B, P> Flow<B, P> {
         B: Bijector<D>,
         P: Distribution<D>,
     {
-        self.valid().draw(n, None, &mut Noise::seeded(seed))
+        apart(self, || self.valid().draw(n, None, &mut Noise::seeded(seed)))
     }
 
     /// `n` new events under a context of `n` rows, or of one row for all.
@@ -168,7 +169,7 @@ impl<B, P> Flow<B, P> {
         B: Bijector<D>,
         P: Distribution<D>,
     {
-        self.valid().draw(n, Some(context), &mut Noise::from_entropy())
+        apart(self, || self.valid().draw(n, Some(context), &mut Noise::from_entropy()))
     }
 
     /// `n` new events and their `ln p`, in one pass.
@@ -177,7 +178,7 @@ impl<B, P> Flow<B, P> {
         B: Bijector<D>,
         P: Distribution<D>,
     {
-        self.valid().draw_with_log_prob(n, None, &mut Noise::from_entropy())
+        apart(self, || self.valid().draw_with_log_prob(n, None, &mut Noise::from_entropy()))
     }
 
     /// `n` new events from given noise, with the graph where the flow has one (the
@@ -192,9 +193,11 @@ impl<B, P> Flow<B, P> {
         B: Bijector<D>,
         P: Distribution<D>,
     {
-        let context = fitted(self, n, None, context);
-        let z = self.latents(n, context.as_ref(), noise);
-        self.inverse(z, context.as_ref())
+        apart(self, || {
+            let context = fitted(self, n, None, context);
+            let z = self.latents(n, context.as_ref(), noise);
+            self.inverse(z, context.as_ref())
+        })
     }
 
     /// [`draw`](Self::draw) together with `ln p` of the events, in one pass.
@@ -208,13 +211,15 @@ impl<B, P> Flow<B, P> {
         B: Bijector<D>,
         P: Distribution<D>,
     {
-        let context = fitted(self, n, None, context);
-        let z = self.latents(n, context.as_ref(), noise);
-        let size = size(&z);
-        over_rows(self, z, context.as_ref(), size, |z, context| {
-            let log_base = self.base.log_prob(z.clone(), context);
-            let (x, log_det) = self.bijector.inverse_with_log_det(z, context);
-            (x, log_base - log_det)
+        apart(self, || {
+            let context = fitted(self, n, None, context);
+            let z = self.latents(n, context.as_ref(), noise);
+            let size = size(&z);
+            over_rows(self, z, context.as_ref(), size, |z, context| {
+                let log_base = self.base.log_prob(z.clone(), context);
+                let (x, log_det) = self.bijector.inverse_with_log_det(z, context);
+                (x, log_base - log_det)
+            })
         })
     }
 

@@ -10,6 +10,8 @@ use burn::tensor::{Element, TensorData};
 use gemm::Parallelism;
 use num_traits::Float;
 
+use crate::crew::in_a_pool;
+
 /// The numbers that kernels work on.
 pub(super) trait Real: Element + Float + Send + Sync {
     /// The numbers of a contiguous tensor.
@@ -148,7 +150,7 @@ pub(super) fn add_product<T: Real>(out: &mut [T], left: Matrix<'_, T>, right: Ma
 }
 
 /// Products beside each other, of as many rows each, `[m, n]`; large ones are shared among the threads
-/// of this pool.
+/// of rayon, unless this is one of them.
 pub(super) fn side_by_side<'a, T: Real>(
     [m, n]: [usize; 2],
     products: impl IntoIterator<Item = [Matrix<'a, T>; 2]>,
@@ -173,7 +175,7 @@ pub(super) fn side_by_side<'a, T: Real>(
 }
 
 /// Products in their places, rows and columns from which on they stand, among zeros, `[m, n]`; large
-/// ones are shared among the threads of this pool.
+/// ones are shared among the threads of rayon, unless this is one of them.
 pub(super) fn among_zeros<'a, T: Real>(
     [m, n]: [usize; 2],
     products: impl IntoIterator<Item = ([usize; 2], [Matrix<'a, T>; 2])>,
@@ -192,10 +194,8 @@ pub(super) fn among_zeros<'a, T: Real>(
 }
 
 fn shared<T>(left: Matrix<'_, T>, right: Matrix<'_, T>) -> Parallelism {
-    match left.rows * left.columns * right.columns >= SHARED_WORK {
-        true => Parallelism::Rayon(0),
-        false => Parallelism::None,
-    }
+    let pays = left.rows * left.columns * right.columns >= SHARED_WORK;
+    if pays && !in_a_pool() { Parallelism::Rayon(0) } else { Parallelism::None }
 }
 
 /// Multiplications from which threads pay for their hand-over, as in `flex` itself.

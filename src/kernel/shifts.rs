@@ -8,6 +8,7 @@
 use rayon::prelude::*;
 
 use super::matrix::{Matrix, Real, Scratch, add_product, product};
+use crate::crew::in_a_pool;
 
 /// Pixels of a block. Fewer make the product inefficient, more leave the cache of a core: with 64
 /// channels, 128 to 512 measure alike.
@@ -70,21 +71,21 @@ impl Shifts {
     /// `wide gather(small)^T`, summed over the images in the order of the blocks.
     pub(super) fn outer<T: Real>(&self, wide: &[T], small: &[T]) -> Vec<T> {
         let (step, pixels) = (self.images_of_block(), self.pixels());
-        let wide = wide.par_chunks(step * self.wide * pixels);
-        let small = small.par_chunks(step * self.small * pixels);
-        let parts: Vec<Vec<T>> = wide
-            .zip(small)
-            .map(|(wide, small)| {
-                let images = small.len() / (self.small * pixels);
-                let wide = self.planes(wide, self.wide, images);
-                let columns = self.gather(small, images);
-                let wide = Matrix::new(&wide, [self.wide, images * pixels]);
-                let columns = Matrix::new(&columns, [self.spread(), images * pixels]);
-                let mut part = vec![T::zero(); self.wide * self.spread()];
-                product(&mut part, wide, columns.transposed());
-                part
-            })
-            .collect();
+        let sizes = [self.wide, self.small].map(|channels| step * channels * pixels);
+        let one = |(wide, small): (&[T], &[T])| {
+            let images = small.len() / (self.small * pixels);
+            let wide = self.planes(wide, self.wide, images);
+            let columns = self.gather(small, images);
+            let wide = Matrix::new(&wide, [self.wide, images * pixels]);
+            let columns = Matrix::new(&columns, [self.spread(), images * pixels]);
+            let mut part = vec![T::zero(); self.wide * self.spread()];
+            product(&mut part, wide, columns.transposed());
+            part
+        };
+        let parts: Vec<Vec<T>> = match in_a_pool() {
+            true => wide.chunks(sizes[0]).zip(small.chunks(sizes[1])).map(one).collect(),
+            false => wide.par_chunks(sizes[0]).zip(small.par_chunks(sizes[1])).map(one).collect(),
+        };
         let mut total = vec![T::zero(); self.wide * self.spread()];
         for part in parts {
             total.iter_mut().zip(part).for_each(|(total, part)| *total = *total + part);
@@ -104,7 +105,7 @@ impl Shifts {
         let mut out = vec![T::zero(); count * to * pixels];
         let one = |(given, out): (&[T], &mut [T])| block(given, out, out.len() / (to * pixels));
         let (given, taken) = (step * from * pixels, step * to * pixels);
-        if count * pixels * self.wide * self.spread() < PARALLEL {
+        if in_a_pool() || count * pixels * self.wide * self.spread() < PARALLEL {
             images.chunks(given).zip(out.chunks_mut(taken)).for_each(one);
         } else {
             images.par_chunks(given).zip(out.par_chunks_mut(taken)).for_each(one);

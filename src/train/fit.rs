@@ -12,6 +12,7 @@ use super::checkpoint::{self, Checkpoint, State};
 use super::progress::Progress;
 use super::trial::Trial;
 use super::{Batch, Epoch, FitConfig, FitData, Report, Reversible, Stop, average, gradients, nll};
+use crate::crew::apart;
 use crate::distribution::Distribution;
 use crate::draws;
 use crate::error::{Error, Result};
@@ -83,6 +84,16 @@ pub fn fit_with<F: Distribution<D>, const D: usize>(
 ) -> Result<(F, Report)> {
     config.validate()?;
     let data = data.into();
+    apart(&data.train.x.clone(), || run(flow, data, config, optimizer))
+}
+
+/// All epochs of [`fit_with`].
+fn run<F: Distribution<D>, const D: usize>(
+    flow: F,
+    data: FitData<D>,
+    config: &FitConfig,
+    optimizer: ModuleOptimizer,
+) -> Result<(F, Report)> {
     data.check_for(flow.integer_levels())?;
     data.check_precision(float_dtype(&flow))?;
     let started = Instant::now();

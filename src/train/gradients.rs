@@ -8,6 +8,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::{ElementConversion, Tensor};
 
 use crate::bijector::layer_name;
+use crate::crew::{Crew, apart};
 use crate::distribution::Distribution;
 use crate::draws;
 use crate::math::wide;
@@ -48,7 +49,7 @@ pub fn nll_gradients<F: Distribution<D>, const D: usize>(
     x: &Tensor<D>,
     context: Option<&Tensor<2>>,
 ) -> (f64, GradientsParams) {
-    seeded(|seed| of_mean_nll(model, x, context, seed))
+    apart(model, || seeded(|seed| of_mean_nll(model, x, context, seed)))
 }
 
 /// Runs a step of somebody's own loop: every block has a stream of the draws, and what is drawn after
@@ -98,10 +99,10 @@ pub(super) fn by_blocks<F: Distribution<D>, T: Send, const D: usize>(
     // Every worker has a copy with a graph of its own: graphs that share parameters wait for each
     // other for ever.
     let device = x.device().autodiff();
-    let copies = (0..workers(blocks.len())).map(|_| model.clone().fork(&device));
-    let copies: Vec<F> = copies.collect();
+    let crew = Crew::of(blocks.len());
+    let copies: Vec<F> = (0..crew.len()).map(|_| model.clone().fork(&device)).collect();
     let sum = Sum::new();
-    let rest = each(blocks.len(), |worker, block| {
+    let rest = crew.each(blocks.len(), |worker, block| {
         seed(block as u64);
         let (copy, rows) = (&copies[worker], blocks[block].clone());
         let context = context.map(|context| rows_of(context, rows.clone()));

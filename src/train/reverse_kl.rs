@@ -21,6 +21,7 @@ use super::fit::seed_draws;
 use super::log_z::{LogZ, checked, log_z};
 use super::{Schedule, average, gradients};
 use crate::bijector::Bijector;
+use crate::crew::apart;
 use crate::distribution::Distribution;
 use crate::error::{Error, Result, at_least};
 use crate::flow::Flow;
@@ -246,7 +247,8 @@ where
         }
         let loss = mean_over_rows(log_q - log_p);
         let value = loss.clone().into_scalar::<f64>();
-        let mut grads = GradientsParams::from_grads(loss.backward(), &weights);
+        let back = || GradientsParams::from_grads(loss.backward(), &weights);
+        let mut grads = apart(&weights, back);
         let norm = gradients::global_norm(&weights, &grads);
         if !(value.is_finite() && norm.is_finite()) {
             (skipped_steps, streak) = (skipped_steps + 1, streak + 1);
@@ -265,7 +267,7 @@ where
         if let Some(limit) = config.gradient_clip {
             gradients::clip(&weights, &mut grads, norm, limit);
         }
-        weights = optimizer.step(rate, weights, grads);
+        weights = apart(&x, || optimizer.step(rate, weights, grads));
         averaged = averaged
             .zip(config.average)
             .map(|(average, decay)| average::update(average, &weights, decay, step));

@@ -12,6 +12,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use super::{Dequantize, NoiseModel};
+use crate::crew::apart;
 use crate::distribution::Distribution;
 use crate::draws;
 use crate::error::Result;
@@ -139,19 +140,21 @@ impl<F, Q> VariationalDequantize<F, Q> {
         Q: NoiseModel<D>,
     {
         assert!(draws > 0, "VariationalDequantize: expected at least 1 draw, found 0");
-        let batch = x.dims()[0];
-        check_rows("VariationalDequantize", batch, context);
-        let log_volume = event_len(&x) as f64 * (self.levels() as f64).ln();
-        let ratios = (0..draws).map(|_| {
-            let (v, log_q) = self.dequantize(x.clone(), context, noise);
-            let ratio = self.density.log_prob(v, context) - log_q - log_volume;
-            ratio.reshape([batch, 1])
-        });
-        let ratios: Vec<Tensor<2>> = ratios.collect();
-        let ratios = Tensor::cat(ratios, 1);
-        let dtype = ratios.dtype();
-        let sum = log_sum_exp(summable(ratios), 1).reshape([batch]);
-        (sum - (draws as f64).ln()).cast(dtype)
+        apart(self, || {
+            let batch = x.dims()[0];
+            check_rows("VariationalDequantize", batch, context);
+            let log_volume = event_len(&x) as f64 * (self.levels() as f64).ln();
+            let ratios = (0..draws).map(|_| {
+                let (v, log_q) = self.dequantize(x.clone(), context, noise);
+                let ratio = self.density.log_prob(v, context) - log_q - log_volume;
+                ratio.reshape([batch, 1])
+            });
+            let ratios: Vec<Tensor<2>> = ratios.collect();
+            let ratios = Tensor::cat(ratios, 1);
+            let dtype = ratios.dtype();
+            let sum = log_sum_exp(summable(ratios), 1).reshape([batch]);
+            (sum - (draws as f64).ln()).cast(dtype)
+        })
     }
 
     /// Integers divided by their levels.

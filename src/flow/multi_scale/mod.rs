@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{fitted, float_dtype, size};
 use crate::bijector::Bijector;
+use crate::crew::apart;
 use crate::distribution::{Distribution, LevelBase};
 use crate::error::{Error, Result};
 use crate::math::zeros_batch;
@@ -136,31 +137,33 @@ impl<B: Bijector<4>, P: LevelBase> MultiScale<B, P> {
 
     /// `n` new events, from the operating system's entropy.
     pub fn sample(&self, n: usize) -> Tensor<4> {
-        self.valid().draw(n, None, &mut Noise::from_entropy())
+        apart(self, || self.valid().draw(n, None, &mut Noise::from_entropy()))
     }
 
     /// `n` new events that follow a seed: the same numbers on every backend, up to its rounding.
     pub fn sample_seeded(&self, n: usize, seed: u64) -> Tensor<4> {
-        self.valid().draw(n, None, &mut Noise::seeded(seed))
+        apart(self, || self.valid().draw(n, None, &mut Noise::seeded(seed)))
     }
 
     /// `n` new events under a context of `n` rows, or of one row for all.
     pub fn sample_given(&self, n: usize, context: &Tensor<2>) -> Tensor<4> {
-        self.valid().draw(n, Some(context), &mut Noise::from_entropy())
+        apart(self, || self.valid().draw(n, Some(context), &mut Noise::from_entropy()))
     }
 
     /// `n` new events from given noise, with the graph where the flow has one.
     pub fn draw(&self, n: usize, context: Option<&Tensor<2>>, noise: &mut Noise) -> Tensor<4> {
-        let device = self.devices().into_iter().next().unwrap_or_default();
-        let options = TensorCreationOptions { device, dtype: float_dtype(self) };
-        let standard = self.parts.iter().map(|&[channels, height, width]| {
-            noise.fill([n, channels, height, width], options.clone(), Noise::next_normal)
-                * self.temperature
-        });
-        let standard: Vec<_> = standard.collect();
-        let context = fitted(self, n, None, context);
-        self.inward_out(standard, context.as_ref(), |base, noise, kept, context| {
-            base.draw(noise, kept, context)
+        apart(self, || {
+            let device = self.devices().into_iter().next().unwrap_or_default();
+            let options = TensorCreationOptions { device, dtype: float_dtype(self) };
+            let standard = self.parts.iter().map(|&[channels, height, width]| {
+                noise.fill([n, channels, height, width], options.clone(), Noise::next_normal)
+                    * self.temperature
+            });
+            let standard: Vec<_> = standard.collect();
+            let context = fitted(self, n, None, context);
+            self.inward_out(standard, context.as_ref(), |base, noise, kept, context| {
+                base.draw(noise, kept, context)
+            })
         })
     }
 
@@ -226,7 +229,9 @@ impl<B: Bijector<4>, P: LevelBase> MultiScale<B, P> {
 
     /// The latent as one vector, `[batch, elements]`, the parts one after another.
     pub fn encode_flat(&self, x: Tensor<4>) -> Tensor<2> {
-        Tensor::cat(self.encode(x).into_iter().map(|z| z.flatten(1, 3)).collect(), 1)
+        apart(self, || {
+            Tensor::cat(self.encode(x).into_iter().map(|z| z.flatten(1, 3)).collect(), 1)
+        })
     }
 
     /// The data of flat latents.
@@ -235,7 +240,7 @@ impl<B: Bijector<4>, P: LevelBase> MultiScale<B, P> {
     ///
     /// If the vectors are not as long as the parts together.
     pub fn decode_flat(&self, z: Tensor<2>) -> Tensor<4> {
-        self.decode(self.unflatten(z))
+        apart(self, || self.decode(self.unflatten(z)))
     }
 
     /// Cuts a flat latent into its parts.

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::gradients;
 use crate::bijector::Recovery;
+use crate::crew::apart;
 use crate::distribution::Distribution;
 use step::Step;
 
@@ -147,7 +148,7 @@ impl Reversible {
         x: &Tensor<D>,
         context: Option<&Tensor<2>>,
     ) -> (f64, GradientsParams) {
-        gradients::seeded(|seed| self.of_mean_nll(model, x, context, seed))
+        apart(model, || gradients::seeded(|seed| self.of_mean_nll(model, x, context, seed)))
     }
 
     /// [`nll_gradients`](Self::nll_gradients); `seed` is called before every block with its number.

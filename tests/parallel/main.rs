@@ -1,8 +1,10 @@
-//! Rows in parallel: the same bits for every number of threads, in evaluation and in training.
+//! Rows in parallel: the same bits for every number of threads and for every thread that calls, in
+//! evaluation and in training.
 
-#[path = "common/built.rs"]
+#[path = "../common/built.rs"]
 mod built;
-#[path = "common/whole.rs"]
+mod callers;
+#[path = "../common/whole.rs"]
 mod whole;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -49,13 +51,13 @@ fn assert_same(compute: impl Fn() -> Vec<TensorData>) {
 fn vectors(context: usize) -> RealNvp {
     let config = RealNvpConfig::new(5).with_layers(3).with_context(context);
     let mlp = MlpConfig::new(vec![16, 16]);
-    moved(built(&Device::flex(), |device| config.with_mlp(mlp).init(device)), 3)
+    moved(built(&Device::flex(), |device| config.with_mlp(mlp).init(device)), 3).valid()
 }
 
 fn images(dropout: f64) -> Glow {
     let network = ConvNetConfig::new(8).with_dropout(dropout);
     let config = GlowConfig::new([1, 8, 8], 2).with_steps(2).with_network(network);
-    moved(built(&Device::flex(), |device| config.init(device)), 4)
+    moved(built(&Device::flex(), |device| config.init(device)), 4).valid()
 }
 
 fn normal<const D: usize>(shape: [usize; D], seed: u64) -> Tensor<D> {
@@ -78,7 +80,7 @@ fn vectors_are_evaluated_and_drawn_alike() {
 /// A batch of few rows is shared where a model has many parameters.
 #[test]
 fn small_batches_of_a_large_model_are_alike() {
-    let flow = moved(RealNvpConfig::new(64).init(&Device::flex()), 3);
+    let flow = moved(RealNvpConfig::new(64).init(&Device::flex()), 3).valid();
     let trainee = flow.clone().train();
     assert_same(|| {
         let mut found = vec![];
