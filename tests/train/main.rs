@@ -5,6 +5,7 @@ mod built;
 mod checkpoints;
 mod failures;
 mod learning;
+mod recipe;
 mod variational;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
