@@ -71,7 +71,7 @@ pub fn cast<M: Module>(module: M, dtype: DType) -> M {
     module.map(&mut Cast(dtype))
 }
 
-/// The module on a device of any backend.
+/// The module on a device of any backend; identities and what is trainable stay.
 ///
 /// `Module::to_device` of burn 0.22 does the same between devices of one backend. Between two it panics
 /// where they store truths or integers otherwise, as `flex` and `wgpu` do: in masked layers.
@@ -107,7 +107,8 @@ pub fn to_device<M: Module>(module: M, device: &Device) -> M {
             param.map(|old| Tensor::from_data(old.into_data(), &self.0))
         }
     }
-    module.map(&mut Mover(device.clone().without_autodiff())).to_device(device)
+    // Not `to_device`: burn 0.22 freezes the parameters of a module that trains by it.
+    module.map(&mut Mover(device.clone().without_autodiff())).fork(device)
 }
 
 /// A truth that is saved with the weights and never trained.

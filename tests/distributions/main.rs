@@ -1,5 +1,6 @@
 //! Distributions: densities that integrate to one, samplers that follow them, known values.
 
+mod exact;
 mod fixed;
 mod learned;
 mod marginal;

@@ -5,6 +5,7 @@ mod built;
 mod checkpoints;
 mod failures;
 mod learning;
+mod recipe;
 mod sums;
 mod variational;
 

@@ -1,0 +1,129 @@
+//! A flow as the sum of its parts: density, latents, draws, contexts.
+
+use burn_flows::bijector::{ActNormConfig, BatchNormConfig, Bijector};
+use burn_flows::cast;
+use burn_flows::model::{RealNvp, RealNvpConfig};
+
+use super::*;
+
+fn flow(context: usize) -> RealNvp {
+    let config = RealNvpConfig::new(3).with_layers(3).with_context(context);
+    let mlp = MlpConfig::new(vec![8]).with_activation(ActivationConfig::Silu);
+    moved(config.with_mlp(mlp).init(&device()), 5).valid()
+}
+
+#[test]
+fn the_density_is_that_of_the_latent_plus_the_log_determinant() {
+    let (flow, x, context) = (flow(2), normal([7, 3], 1), normal([7, 2], 2));
+    let (z, log_det) = flow.bijector().forward(x.clone(), Some(&context));
+    assert_near(&host(flow.encode_given(x.clone(), &context)), &host(z.clone()), 1e-14);
+    assert_near(&host(flow.decode_given(z.clone(), &context)), &host(x.clone()), 1e-10);
+    let expected = host(flow.base().log_prob(z, None) + log_det);
+    assert_near(&host(flow.log_prob_given(x.clone(), &context)), &expected, 1e-13);
+    // A row alone, and every chunk, has the context of its own.
+    for (row, expected) in expected.iter().enumerate() {
+        let one = |t: &Tensor<2>| t.clone().narrow(0, row, 1);
+        assert_near(&host(flow.log_prob_given(one(&x), &one(&context))), &[*expected], 1e-12);
+    }
+    for chunk in [1, 2, 3, 7, 100] {
+        let found = flow.log_prob_batched(x.clone(), Some(&context), chunk);
+        assert_near(&host(found), &expected, 1e-12);
+    }
+    // One row of context serves all.
+    let one = context.narrow(0, 3, 1);
+    let expected = host(flow.log_prob_given(x.clone(), &one.clone().repeat_dim(0, 7)));
+    assert_near(&host(flow.log_prob_given(x.clone(), &one)), &expected, 1e-13);
+    for chunk in [2, 7] {
+        let found = flow.log_prob_batched(x.clone(), Some(&one), chunk);
+        assert_near(&host(found), &expected, 1e-12);
+    }
+}
+
+#[test]
+fn draws_are_decoded_noise() {
+    let plain = flow(0);
+    let z = normal([6, 3], 9);
+    let expected = host(plain.decode(z.clone()));
+    assert_eq!(host(plain.sample_seeded(6, 9)), expected);
+    assert_eq!(host(plain.draw(6, None, &mut Noise::seeded(9))), expected);
+    let (x, log_prob) = plain.draw_with_log_prob(6, None, &mut Noise::seeded(9));
+    assert_near(&host(x.clone()), &expected, 1e-14);
+    assert_near(&host(log_prob), &host(plain.log_prob(x)), 1e-10);
+
+    let flow = flow(2);
+    for context in [normal([6, 2], 3), normal([1, 2], 4)] {
+        let x = flow.draw(6, Some(&context), &mut Noise::seeded(9));
+        assert_near(&host(x.clone()), &host(flow.decode_given(z.clone(), &context)), 1e-14);
+        let (again, log_prob) = flow.draw_with_log_prob(6, Some(&context), &mut Noise::seeded(9));
+        assert_near(&host(again), &host(x.clone()), 1e-14);
+        assert_near(&host(log_prob), &host(flow.log_prob_given(x.clone(), &context)), 1e-10);
+        assert_near(&host(flow.encode_given(x, &context)), &host(z.clone()), 1e-10);
+    }
+}
+
+/// What a flow draws from entropy is new every time, and its latents are standard normal.
+#[test]
+fn draws_from_entropy_follow_the_flow() {
+    let n = 4000;
+    let check = |z: Tensor<2>| {
+        let z = host(z);
+        let count = z.len() as f64;
+        let first = z.iter().sum::<f64>() / count;
+        let second = z.iter().map(|z| z * z).sum::<f64>() / count;
+        // Five standard errors: once in a million runs.
+        assert!(first.abs() < 5.0 / count.sqrt(), "{first}");
+        assert!((second - 1.0).abs() < 5.0 * (2.0 / count).sqrt(), "{second}");
+    };
+    let plain = flow(0);
+    let (one, two) = (plain.sample(n), plain.sample(n));
+    assert_ne!(host(one.clone()), host(two));
+    check(plain.encode(one));
+    let (x, log_prob) = plain.sample_with_log_prob(n);
+    assert_near(&host(log_prob), &host(plain.log_prob(x.clone())), 1e-9);
+    check(plain.encode(x));
+    let flow = flow(2);
+    for context in [normal([n, 2], 3), normal([1, 2], 4)] {
+        let x = flow.sample_given(n, &context);
+        assert_ne!(host(x.clone()), host(flow.sample_given(n, &context)));
+        check(flow.encode_given(x, &context));
+    }
+}
+
+#[test]
+fn draws_have_the_precision_of_the_weights_and_no_graph() {
+    let single = cast(flow(0), DType::F32).train();
+    let drawn: Tensor<2> = single.sample_seeded(4, 1);
+    assert_eq!((drawn.dtype(), drawn.is_autodiff()), (DType::F32, false));
+    let (x, log_prob) = single.sample_with_log_prob::<2>(4);
+    assert!(!x.is_autodiff() && !log_prob.is_autodiff());
+    assert!(!single.log_prob_batched(x.clone(), None, 2).is_autodiff());
+    assert!(single.log_prob(x).is_autodiff());
+    assert!(single.draw::<2>(4, None, &mut Noise::seeded(1)).is_autodiff());
+}
+
+#[test]
+fn a_base_starts_from_latents_and_layers_from_data() {
+    let x = normal([60, 2], 1) * 50.0 + 1000.0;
+    let layer = ActNormConfig::new(2).init(&device());
+    let base = GaussianMixtureConfig::new(2, 3).init(&device());
+    let flow = Flow::new(layer, base).init_from_data(x.clone(), None);
+    assert!(flow.base().is_initialized());
+    let z = host(flow.encode(x));
+    for column in [0, 1] {
+        let values: Vec<f64> = z.iter().skip(column).step_by(2).copied().collect();
+        let mean = values.iter().sum::<f64>() / 60.0;
+        let variance = values.iter().map(|z| (z - mean).powi(2)).sum::<f64>() / 59.0;
+        assert_near(&[mean, variance], &[0.0, 1.0], 1e-6);
+    }
+    assert!(parameters(flow.base())[0].iter().all(|mean| mean.abs() < 5.0));
+}
+
+#[test]
+fn a_flow_mixes_rows_where_a_layer_does() {
+    let standard = || StandardNormal::<2>::new([2], &device());
+    let mixes = Flow::new(BatchNormConfig::new(2).init(&device()), standard());
+    assert!(Distribution::<2>::mixes_rows(&mixes));
+    let plain = Flow::new(ActNormConfig::new(2).init(&device()), standard());
+    assert!(!Distribution::<2>::mixes_rows(&plain));
+    assert!(Distribution::<2>::mixes_rows(&Flow::new(plain.into_parts().0, mixes)));
+}

@@ -1,0 +1,198 @@
+//! Multi-scale flows: which channels go where, what a temperature does, who gets which context.
+
+use burn_flows::bijector::{ActNorm, ActNormConfig, Bijector, Coupling, Mask};
+use burn_flows::conditioner::{ConvNet, ConvNetConfig};
+use burn_flows::distribution::{ChannelPrior, ChannelPriorConfig, LevelBase};
+use burn_flows::univariate::Affine;
+use burn_flows::{Finish, MultiScale};
+
+use super::*;
+
+type Level = (ActNorm, Coupling<Affine, ConvNet>);
+
+fn level(channels: usize, context: usize) -> Level {
+    let config = ConvNetConfig::new(4).with_activation(ActivationConfig::Silu);
+    let network = |from, to| config.init(from, to, context, &device());
+    let event = [channels, 2, 2];
+    let coupling = Coupling::new(&Mask::Halves, &event, Affine::default(), network, &device());
+    (ActNormConfig::new(channels).init(&device()), coupling.unwrap())
+}
+
+/// Two levels on 5x2x2 images: 5 channels leave 2.
+fn flow(finish: Finish, context: usize) -> MultiScale<Level, ChannelPrior> {
+    let prior = |channels, kept| {
+        let config = ChannelPriorConfig::new(channels).with_kept(kept).with_context(context);
+        config.init(&device())
+    };
+    let levels = vec![level(5, context), level(2, context)];
+    let bases = vec![prior(3, 2), prior(2, 0)];
+    let flow = MultiScale::new(levels, bases, finish, vec![[3, 2, 2], [2, 2, 2]]).unwrap();
+    moved(flow, 3).valid()
+}
+
+/// The draw that standard normal numbers times the temperature become, level by level.
+fn by_hand(
+    flow: &MultiScale<Level, ChannelPrior>,
+    n: usize,
+    context: Option<&Tensor<2>>,
+    temperature: f64,
+) -> Tensor<4> {
+    let mut noise = Noise::seeded(9);
+    let outer = noise.normal::<4>([n, 3, 2, 2], &device()) * temperature;
+    let inner = noise.normal::<4>([n, 2, 2, 2], &device()) * temperature;
+    let inner = flow.bases()[1].draw(inner, None, context);
+    let kept = Bijector::<4>::inverse(&flow.levels()[1], inner, context);
+    let outer = flow.bases()[0].draw(outer, Some(&kept), context);
+    let whole = Tensor::cat(vec![kept, outer], 1); // the last channels are finished first
+    Bijector::<4>::inverse(&flow.levels()[0], whole, context)
+}
+
+#[test]
+fn a_temperature_multiplies_the_noise_of_every_level() {
+    let flow = flow(Finish::Last, 0);
+    for temperature in [0.0, 0.3, 0.7, 1.0, 1.5] {
+        let warm = flow.clone().with_temperature(temperature);
+        let expected = host(by_hand(&flow, 4, None, temperature));
+        assert_near(&host(warm.sample_seeded(4, 9)), &expected, 1e-12);
+        assert_near(&host(warm.draw(4, None, &mut Noise::seeded(9))), &expected, 1e-12);
+        // Densities are those of temperature 1.
+        let x = normal([3, 5, 2, 2], 2);
+        assert_eq!(host(warm.log_prob(x.clone())), host(flow.log_prob(x)));
+    }
+    assert_ne!(host(flow.sample(3)), host(flow.sample(3)));
+    // A flow starts at temperature 1.
+    assert_near(&host(flow.sample_seeded(4, 9)), &host(by_hand(&flow, 4, None, 1.0)), 1e-12);
+    for wrong in [-0.1, f64::NAN, f64::INFINITY] {
+        let set = || flow.clone().with_temperature(wrong);
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(set)).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn every_row_is_scored_and_drawn_under_its_own_context() {
+    let flow = flow(Finish::Last, 2);
+    let (x, context) = (normal([4, 5, 2, 2], 1), normal([4, 2], 2));
+    let all = host(flow.log_prob_given(x.clone(), &context));
+    for (row, expected) in all.iter().enumerate() {
+        let one = context.clone().narrow(0, row, 1);
+        let alone = flow.log_prob_given(x.clone().narrow(0, row, 1), &one);
+        assert_near(&host(alone), &[*expected], 1e-12);
+    }
+    let drawn = flow.draw(4, Some(&context), &mut Noise::seeded(9));
+    assert_near(&host(drawn), &host(by_hand(&flow, 4, Some(&context), 1.0)), 1e-12);
+    // Cold draws from entropy are the mode under their context.
+    let cold = flow.clone().with_temperature(0.0);
+    let expected = host(by_hand(&flow, 4, Some(&context), 0.0));
+    assert_near(&host(cold.sample_given(4, &context)), &expected, 1e-12);
+    assert_ne!(expected[..20], expected[20..40]);
+    let parts = flow.encode_given(x.clone(), &context);
+    assert_near(&host(flow.decode_given(parts, &context)), &host(x), 1e-10);
+}
+
+/// Layers that change nothing show which channels are finished.
+fn still(finish: Finish) -> MultiScale<ActNorm, StandardNormal<4>> {
+    let layer = |n: usize| {
+        ActNorm::from_weights(Tensor::zeros([n], &device()), Tensor::zeros([n], &device()))
+    };
+    let normal = |n| StandardNormal::<4>::new([n, 2, 2], &device());
+    let bases = vec![normal(3), normal(1), normal(1)];
+    let parts = vec![[3, 2, 2], [1, 2, 2], [1, 2, 2]];
+    MultiScale::new(vec![layer(5), layer(2), layer(1)], bases, finish, parts).unwrap()
+}
+
+#[test]
+fn the_larger_half_of_the_channels_is_finished() {
+    let x = normal([2, 5, 2, 2], 1);
+    for (finish, places) in
+        [(Finish::First, [(0, 3), (3, 1), (4, 1)]), (Finish::Last, [(2, 3), (1, 1), (0, 1)])]
+    {
+        let flow = still(finish);
+        for (part, (start, count)) in flow.encode(x.clone()).into_iter().zip(places) {
+            assert_eq!(host(part), host(x.clone().narrow(1, start, count)));
+        }
+        let flat = flow.encode_flat(x.clone());
+        assert_near(&host(flow.decode_flat(flat)), &host(x.clone()), 1e-15);
+        let standard = StandardNormal::<4>::new([5, 2, 2], &device());
+        assert_near(&host(flow.log_prob(x.clone())), &log_probs(&standard, x.clone()), 1e-13);
+    }
+}
+
+#[test]
+fn an_inner_level_starts_from_the_channels_that_go_on() {
+    let channel = |mean: f64, std: f64, seed| normal([200, 1, 2, 2], seed) * std + mean;
+    let parts = [channel(1.0, 2.0, 1), channel(-3.0, 0.5, 2), channel(8.0, 9.0, 3)];
+    for (finish, inner) in [(Finish::First, 2), (Finish::Last, 0)] {
+        let zeros = || Tensor::zeros([3], &device());
+        let levels =
+            vec![ActNorm::from_weights(zeros(), zeros()), ActNormConfig::new(1).init(&device())];
+        let prior = |n| ChannelPriorConfig::new(n).init(&device());
+        let bases = vec![prior(2), prior(1)];
+        let flow = MultiScale::new(levels, bases, finish, vec![[2, 2, 2], [1, 2, 2]]).unwrap();
+        let x = Tensor::cat(parts.to_vec(), 1);
+        let flow = flow.init_from_data(x.clone(), None);
+        let latents = flow.encode(x);
+        let values = host(latents[1].clone());
+        let n = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / n;
+        let variance = values.iter().map(|z| (z - mean).powi(2)).sum::<f64>() / (n - 1.0);
+        assert_near(&[mean, variance], &[0.0, 1.0], 1e-5);
+        let original = host(parts[inner].clone());
+        assert!((values[1] - values[0]).signum() == (original[1] - original[0]).signum());
+    }
+}
+
+/// A layer that changes nothing and may say that it mixes rows.
+#[derive(Module, Debug)]
+struct Still {
+    mixes: bool,
+}
+
+impl Bijector<4> for Still {
+    fn forward(&self, x: Tensor<4>, _context: Option<&Tensor<2>>) -> (Tensor<4>, Tensor<1>) {
+        let log_det = Tensor::zeros([x.dims()[0]], &device());
+        (x, log_det)
+    }
+
+    fn inverse(&self, z: Tensor<4>, _context: Option<&Tensor<2>>) -> Tensor<4> {
+        z
+    }
+
+    fn mixes_rows(&self) -> bool {
+        self.mixes
+    }
+}
+
+fn prior(channels: usize) -> ChannelPrior {
+    ChannelPriorConfig::new(channels).init(&device())
+}
+
+#[test]
+fn a_flow_mixes_rows_where_one_of_its_levels_does() {
+    for mixes in [[false, false], [true, false], [false, true]] {
+        let levels = mixes.map(|mixes| Still { mixes }).to_vec();
+        let parts = vec![[2, 2, 2], [2, 2, 2]];
+        let flow = MultiScale::new(levels, vec![prior(2), prior(2)], Finish::Last, parts);
+        assert_eq!(Distribution::<4>::mixes_rows(&flow.unwrap()), mixes.contains(&true));
+    }
+}
+
+#[test]
+fn a_broken_base_is_named() {
+    struct Spoil;
+    impl ModuleMapper for Spoil {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            param.map(|t| t * f64::NAN)
+        }
+    }
+    let found = |bases| {
+        let levels = vec![Still { mixes: false }, Still { mixes: false }];
+        let parts = vec![[2, 2, 2], [2, 2, 2]];
+        let flow = MultiScale::new(levels, bases, Finish::Last, parts).unwrap();
+        flow.first_non_finite(normal([3, 4, 2, 2], 1), None)
+    };
+    assert_eq!(found(vec![prior(2), prior(2)]), None);
+    let inner = found(vec![prior(2), prior(2).map(&mut Spoil)]);
+    assert_eq!(inner.as_deref(), Some("bases.1"));
+    let outer = found(vec![prior(2).map(&mut Spoil), prior(2)]);
+    assert_eq!(outer.as_deref(), Some("bases.0"));
+}

@@ -1,0 +1,93 @@
+//! What a model draws by itself while it trains: anew in every step, alike in every validation.
+
+use std::collections::BTreeSet;
+
+use burn_flows::train::{NoiseModel, UniformNoise, VariationalDequantize, fit, nll_gradients};
+
+use super::*;
+
+/// Uniform noise that writes down the first number of every source it draws from.
+#[derive(Module, Debug)]
+struct Tape {
+    #[module(skip)]
+    seen: Arc<Mutex<Vec<u64>>>,
+}
+
+impl NoiseModel<2> for Tape {
+    fn draw_given(
+        &self,
+        x: &Tensor<2>,
+        _context: Option<&Tensor<2>>,
+        noise: &mut Noise,
+    ) -> (Tensor<2>, Tensor<1>) {
+        self.seen.lock().unwrap().push(noise.clone().next_u64());
+        UniformNoise {}.draw_given(x, None, noise)
+    }
+}
+
+fn integers(rows: usize) -> Tensor<2> {
+    let values: Vec<f64> = (0..rows).map(|k| (k % 4) as f64).collect();
+    column(&values)
+}
+
+fn model() -> VariationalDequantize<DiagNormal<2>, Tape> {
+    let tape = Tape { seen: Arc::default() };
+    VariationalDequantize::new(normal([0.5, -0.5]), tape, 4).unwrap()
+}
+
+/// The draws of a run, in their order.
+fn taped(rows: usize, config: &FitConfig) -> Vec<u64> {
+    let model = model();
+    fit(model.clone(), integers(rows), config).unwrap();
+    let tape = model.noise().seen.lock().unwrap();
+    tape.clone()
+}
+
+/// 90 of 100 rows in batches of 20 are 5 steps, 10 rows by 6 are 2 evaluations.
+fn config() -> FitConfig {
+    FitConfig::new()
+        .with_epochs(4)
+        .with_batch_size(20)
+        .with_evaluation_batch(6)
+        .with_progress(false)
+}
+
+#[test]
+fn every_step_draws_anew_and_every_validation_alike() {
+    let tape = taped(100, &config());
+    let (start, epochs) = tape.split_at(tape.len() - 4 * 7);
+    let epochs: Vec<_> = epochs.chunks(7).map(|epoch| epoch.split_at(5)).collect();
+    let validation = epochs[0].1;
+    assert!(epochs.iter().all(|epoch| epoch.1 == validation), "{epochs:?}");
+    let steps = epochs.iter().flat_map(|epoch| epoch.0);
+    let all: Vec<u64> = steps.chain(validation).chain(start).copied().collect();
+    assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len(), "{all:?}");
+    assert_eq!(all.len(), 20 + 2 + 1);
+}
+
+#[test]
+fn the_seed_decides_the_draws_and_the_number_of_epochs_does_not() {
+    let tape = taped(100, &config());
+    assert_eq!(taped(100, &config()), tape);
+    assert_eq!(taped(100, &config().with_epochs(2)), tape[..tape.len() - 14]);
+    let other = taped(100, &config().with_seed(1));
+    assert!(other.iter().all(|draw| !tape.contains(draw)));
+    assert_eq!(other.len(), tape.len());
+}
+
+#[test]
+fn every_block_of_a_batch_has_draws_of_its_own() {
+    let config = config().with_batch_size(700).with_validation_fraction(0.0);
+    let tape = taped(700, &config);
+    // One draw at the start, then those of several blocks in every step.
+    assert!(tape.len() > 1 + 2 * 4, "{}", tape.len());
+    assert_eq!(tape.iter().collect::<BTreeSet<_>>().len(), tape.len());
+
+    let model = model().train();
+    for _ in 0..3 {
+        nll_gradients(&model, &integers(700), None);
+    }
+    let tape = model.noise().seen.lock().unwrap().clone();
+    assert!(tape.len() >= 2 * 3, "{}", tape.len());
+    assert_eq!(tape.iter().collect::<BTreeSet<_>>().len(), tape.len());
+}

@@ -1,0 +1,181 @@
+//! Training without data, and the constant: every loss, weight and estimate of a run.
+
+use burn_flows::bijector::ActNorm;
+use burn_flows::train::{
+    Estimator, LogZ, ReverseKlConfig, Schedule, fit_reverse_kl, log_z, reverse_kl,
+};
+
+use super::*;
+
+type Family = Flow<Vec<ActNorm>, DiagNormal<2>>;
+
+const START: Weights = [-1.0, 0.4];
+
+fn family(weights: Weights) -> Family {
+    Flow::new(vec![], normal(weights))
+}
+
+/// The target: `ln p` is `0.3 - ((x - 1.5) / 2)^2 / 2`.
+fn target(x: Tensor<2>) -> Tensor<1> {
+    (x - 1.5).square().reshape([-1]) * -0.125 + 0.3
+}
+
+fn log_target(x: f64) -> f64 {
+    0.3 - ((x - 1.5) / 2.0).powi(2) / 2.0
+}
+
+fn log_family([mean, log_scale]: Weights, x: f64) -> f64 {
+    -0.5 * (((x - mean) * (-log_scale).exp()).powi(2) + LN_2PI) - log_scale
+}
+
+/// The loss over these draws, and its gradient by one of the two formulas.
+fn divergence(weights: Weights, x: &[f64], estimator: Estimator) -> (f64, Weights) {
+    let [mean, log_scale] = weights;
+    let loss = average(x.iter().map(|&x| log_family(weights, x) - log_target(x)));
+    let by_row = |&x: &f64| {
+        let (scale, downhill) = (log_scale.exp(), (x - 1.5) / 4.0);
+        let z = (x - mean) / scale;
+        match estimator {
+            Estimator::Full => [downhill, downhill * z * scale - 1.0],
+            Estimator::PathDerivative => [downhill - z / scale, downhill * z * scale - z * z],
+        }
+    };
+    let rows: Vec<Weights> = x.iter().map(by_row).collect();
+    (loss, [0, 1].map(|k| average(rows.iter().map(|row| row[k]))))
+}
+
+/// The estimate from the draws of a flow.
+fn estimate(weights: Weights, x: &[f64], log_target: impl Fn(f64) -> f64) -> LogZ {
+    let ratios: Vec<f64> =
+        x.iter().map(|&x| (log_target(x) - log_family(weights, x)).exp()).collect();
+    let n = ratios.len() as f64;
+    let mean = average(ratios.iter().copied());
+    let variance = ratios.iter().map(|r| (r - mean).powi(2)).sum::<f64>() / (n - 1.0);
+    let squares: f64 = ratios.iter().map(|r| r * r).sum();
+    LogZ {
+        estimate: mean.ln(),
+        standard_error: (variance / n).sqrt() / mean,
+        effective_draws: (n * mean).powi(2) / squares,
+        draws: ratios.len(),
+    }
+}
+
+#[track_caller]
+fn assert_same_estimate(found: LogZ, expected: LogZ) {
+    let numbers = |z: LogZ| [z.estimate, z.standard_error, z.effective_draws, z.draws as f64];
+    assert_all_near(&numbers(found), &numbers(expected));
+}
+
+/// Fits, and replays on the draws that the target saw.
+fn assert_follows(config: &ReverseKlConfig) {
+    let draws: Mutex<Vec<(bool, Vec<f64>)>> = Mutex::default();
+    let spied = |x: Tensor<2>| {
+        let values = x.to_data().iter::<f64>().collect();
+        draws.lock().unwrap().push((x.device().is_autodiff(), values));
+        target(x)
+    };
+    let (fitted, report) = fit_reverse_kl(family(START), spied, config).unwrap();
+    let draws = draws.into_inner().unwrap();
+    let (steps, evaluations) = draws.split_at(config.steps);
+    assert!(steps.iter().all(|(tracked, x)| *tracked && x.len() == 30));
+    let sizes: Vec<usize> = evaluations.iter().map(|(_, x)| x.len()).collect();
+    assert_eq!(sizes, [200, 200, 100]);
+
+    let (mut weights, mut adam, mut mean) = (START, Adam::default(), START);
+    let mut units: Vec<f64> = vec![];
+    for (step, (_, x)) in steps.iter().enumerate() {
+        units.extend(x.iter().map(|x| (x - weights[0]) * (-weights[1]).exp()));
+        let (loss, gradient) = divergence(weights, x, config.estimator);
+        assert_near(report.losses[step].unwrap(), loss);
+        let part = step as f64 / config.steps as f64;
+        let rate = match config.schedule {
+            Schedule::Constant => 0.05,
+            _ => 0.025 * (1.0 + (std::f64::consts::PI * part).cos()),
+        };
+        adam.step(&mut weights, clipped(gradient, config.gradient_clip), rate, 0.0);
+        mean = moved_average(mean, weights, config.average.unwrap_or(0.0), step);
+    }
+    let last = if config.average.is_some() { mean } else { weights };
+    assert_all_near(&super::weights(&fitted), &last);
+    assert!(!fitted.devices()[0].is_autodiff(), "the weights are on the plain device");
+    assert_eq!((report.losses.len(), report.skipped_steps), (config.steps, 0));
+    assert!(report.seconds > 0.0);
+
+    let x: Vec<f64> = evaluations.iter().flat_map(|(_, x)| x.clone()).collect();
+    assert_same_estimate(report.log_z, estimate(last, &x, log_target));
+    // No step, and no evaluation, draws what another one drew.
+    units.extend(x.iter().map(|x| (x - last[0]) * (-last[1]).exp()));
+    let n = units.len() as f64;
+    let (first, second) = (average(units.iter().copied()), average(units.iter().map(|z| z * z)));
+    assert!(first.abs() < 4.0 / n.sqrt() && (second - 1.0).abs() < 4.0 * (2.0 / n).sqrt());
+    units.sort_by(f64::total_cmp);
+    assert!(units.windows(2).all(|pair| pair[1] - pair[0] > 1e-12));
+}
+
+#[test]
+fn every_step_of_either_estimator_and_the_last_estimate() {
+    let base = ReverseKlConfig::new()
+        .with_steps(12)
+        .with_batch_size(30)
+        .with_learning_rate(0.05)
+        .with_evaluation_draws(500)
+        .with_evaluation_batch(200);
+    for estimator in [Estimator::Full, Estimator::PathDerivative] {
+        let base = base.clone().with_estimator(estimator);
+        assert_follows(&base);
+        assert_follows(&base.clone().with_schedule(Schedule::Constant).with_seed(3));
+        assert_follows(&base.clone().with_gradient_clip(Some(0.1)));
+        assert_follows(&base.clone().with_gradient_clip(None).with_average(Some(0.3)));
+        assert_follows(&base.with_average(Some(0.99)));
+    }
+}
+
+#[test]
+fn the_loss_is_the_mean_over_the_draws_for_either_estimator() {
+    for estimator in [Estimator::Full, Estimator::PathDerivative] {
+        let flow = family(START).train();
+        let x = flow.valid().draw(40, None, &mut Noise::seeded(6));
+        let x: Vec<f64> = x.into_data().iter::<f64>().collect();
+        let loss = reverse_kl(&flow, &target, 40, &mut Noise::seeded(6), estimator);
+        let (expected, slope) = divergence(START, &x, estimator);
+        assert_near(loss.clone().into_scalar::<f64>(), expected);
+        let gradients = burn::optim::GradientsParams::from_grads(loss.backward(), &flow);
+        struct Collect(burn::optim::GradientsParams, Vec<f64>);
+        impl ModuleVisitor for Collect {
+            fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+                let gradient = self.0.get::<D>(param.id).expect("a gradient");
+                self.1.extend(gradient.into_data().iter::<f64>());
+            }
+        }
+        let mut found = Collect(gradients, vec![]);
+        flow.visit(&mut found);
+        assert_all_near(&found.1, &slope);
+    }
+}
+
+#[test]
+fn an_estimate_is_that_of_its_draws_however_they_are_parted() {
+    let flow = family(START);
+    let x = flow.draw(50, None, &mut Noise::seeded(2));
+    let x: Vec<f64> = x.into_data().iter::<f64>().collect();
+    for batch in [1, 7, 50, 1000] {
+        let found = log_z(&flow, target, 50, batch, &mut Noise::seeded(2)).unwrap();
+        assert_same_estimate(found, estimate(START, &x, log_target));
+    }
+    // Draws where the target is zero count among all.
+    let left = |x: f64| if x < 0.0 { f64::NEG_INFINITY } else { log_target(x) };
+    let masked = |x: Tensor<2>| {
+        let below = x.clone().lower_elem(0.0).reshape([-1]);
+        target(x).mask_fill(below, f64::NEG_INFINITY)
+    };
+    let found = log_z(&flow, masked, 50, 50, &mut Noise::seeded(2)).unwrap();
+    let expected = estimate(START, &x, left);
+    assert!(expected.effective_draws < 25.0);
+    assert_same_estimate(found, expected);
+    // Equal weights are worth as many draws as there are, however large the constant.
+    let shifted = |x: Tensor<2>| flow.log_prob(x) + 900.0;
+    let found = log_z(&flow, shifted, 50, 50, &mut Noise::seeded(2)).unwrap();
+    assert_near(found.estimate, 900.0);
+    assert_near(found.effective_draws, 50.0);
+    assert!(found.standard_error < 1e-6, "{found:?}");
+}

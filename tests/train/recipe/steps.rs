@@ -1,0 +1,210 @@
+//! Every number of a training run: rates, clipping, averages, weight decay, the choice of weights.
+
+use burn::lr_scheduler::{LrSchedulerConfig, linear::LinearLrSchedulerConfig};
+use burn::optim::SgdConfig;
+use burn_flows::train::{Epoch, FitData, Report, Schedule, Stop, fit, fit_with, nll_gradients};
+
+use super::*;
+
+const START: Weights = [3.0, -0.7];
+
+const BATCH: usize = 20;
+
+/// The run of a configuration on the batches that the other loop saw; `steps` an epoch.
+fn replayed(
+    config: &FitConfig,
+    batches: &[Vec<f64>],
+    steps: usize,
+    validation: &[f64],
+) -> (Weights, Report) {
+    let all = (config.epochs * steps) as f64;
+    let scheduled = |step: f64| match config.schedule {
+        Schedule::Cosine => {
+            config.learning_rate * 0.5 * (1.0 + (std::f64::consts::PI * step / all).cos())
+        }
+        Schedule::Exponential { gamma } => config.learning_rate * gamma.powf(step),
+        Schedule::Burn(_) => 0.2 - 0.19 * step / 30.0,
+        _ => config.learning_rate,
+    };
+    let (mut weights, mut adam, mut mean) = (START, Adam::default(), START);
+    let (mut best, mut report) = (START, Report::default());
+    for (index, batches) in batches.chunks(steps).enumerate() {
+        let (mut total, mut rows, mut rate) = (0.0, 0, 0.0);
+        for batch in batches {
+            let step = report.steps;
+            report.steps += 1;
+            rate = scheduled(step as f64);
+            if step < config.warmup_steps {
+                rate *= (step + 1) as f64 / config.warmup_steps as f64;
+            }
+            if batch.iter().any(|x| *x > 100.0) {
+                report.skipped_steps += 1;
+                continue;
+            }
+            total += batch.len() as f64 * mean_nll(weights, batch);
+            rows += batch.len();
+            let gradient = clipped(gradient(weights, batch), config.gradient_clip);
+            adam.step(&mut weights, gradient, rate, config.weight_decay);
+            if let Some(decay) = config.average {
+                mean = moved_average(mean, weights, decay, step);
+            }
+        }
+        let judged = if config.average.is_some() { mean } else { weights };
+        let found = mean_nll(judged, validation);
+        report.epochs.push(Epoch {
+            epoch: index + 1,
+            train_nll: Some(total / rows as f64),
+            validation_nll: Some(found),
+            learning_rate: rate,
+        });
+        if report.best_validation_nll.is_none_or(|best| found < best) {
+            best = judged;
+            (report.best_epoch, report.best_validation_nll) = (index + 1, Some(found));
+        } else if config.patience == Some(index + 1 - report.best_epoch) {
+            report.stop = Stop::EarlyStopping;
+            break;
+        }
+    }
+    (best, report)
+}
+
+fn base() -> FitConfig {
+    FitConfig::new()
+        .with_epochs(6)
+        .with_batch_size(BATCH)
+        .with_learning_rate(0.05)
+        .with_schedule(Schedule::Constant)
+        .with_gradient_clip(None)
+        .with_progress(false)
+}
+
+/// Fits and replays. The weights pass the validation rows, around 1, on their way to the training rows,
+/// around -2.
+#[track_caller]
+fn assert_follows(config: &FitConfig, marked: bool) -> Report {
+    let mut rows = normals(-2.0, 50, 1);
+    if marked {
+        rows[17] = 1000.0;
+    }
+    let validation = normals(1.0, 30, 2);
+    let data = FitData::new(column(&rows)).with_validation(column(&validation), None);
+    let spy = Spy::new(START);
+    let (fitted, found) = fit(spy.clone(), data, config).unwrap();
+    assert!(!fitted.devices()[0].is_autodiff(), "the weights are on the plain device");
+
+    let batches: Vec<Vec<f64>> = spy.calls(true).into_iter().map(|call| call.x).collect();
+    let sizes: Vec<usize> = batches.iter().map(Vec::len).collect();
+    assert_eq!(sizes, [20, 20, 10].repeat(found.epochs.len()));
+    let (best, expected) = replayed(config, &batches, 3, &validation);
+    assert_all_near(&weights(&fitted), &best);
+    let numbers = |report: &Report| {
+        let numbers = report.epochs.iter().flat_map(|epoch| {
+            [epoch.train_nll.unwrap(), epoch.validation_nll.unwrap(), epoch.learning_rate]
+        });
+        let numbers: Vec<f64> = numbers.chain(report.best_validation_nll).collect();
+        numbers
+    };
+    assert_all_near(&numbers(&found), &numbers(&expected));
+    let counts = |r: &Report| (r.epochs.len(), r.best_epoch, r.steps, r.skipped_steps, r.stop);
+    assert_eq!(counts(&found), counts(&expected));
+    let epochs: Vec<usize> = found.epochs.iter().map(|epoch| epoch.epoch).collect();
+    assert_eq!(epochs, (1..=found.epochs.len()).collect::<Vec<_>>());
+    assert!(found.seconds > 0.0 && found.resumed_from.is_none());
+    found
+}
+
+#[test]
+fn a_plain_run_and_one_without_activations() {
+    assert_follows(&base(), false);
+    assert_follows(&base().with_reversible(true), false);
+}
+
+#[test]
+fn every_schedule_and_the_warm_up() {
+    for schedule in [
+        Schedule::Cosine,
+        Schedule::Exponential { gamma: 0.9 },
+        Schedule::Burn(LrSchedulerConfig::Linear(LinearLrSchedulerConfig::new(0.2, 0.01, 30))),
+    ] {
+        assert_follows(&base().with_schedule(schedule.clone()), false);
+        assert_follows(&base().with_schedule(schedule).with_warmup_steps(7), false);
+    }
+}
+
+#[test]
+fn the_moving_average_with_its_growing_decay() {
+    // The growing decay passes 0.3 in the fourth step, and never 0.99.
+    for decay in [0.0, 0.3, 0.99] {
+        assert_follows(&base().with_average(Some(decay)), false);
+        // The average of a run that turns is not its last weights.
+        assert_follows(&base().with_average(Some(decay)).with_learning_rate(0.5), false);
+    }
+}
+
+#[test]
+fn clipping_and_weight_decay() {
+    // Gradients are between 0.1 and 20 long.
+    for limit in [0.5, 5.0, 1e3] {
+        assert_follows(&base().with_gradient_clip(Some(limit)), false);
+    }
+    assert_follows(&base().with_weight_decay(0.3), false);
+}
+
+#[test]
+fn skipped_steps_change_neither_weights_nor_averages() {
+    let config = base().with_average(Some(0.5)).with_warmup_steps(4).with_max_skipped(1);
+    let report = assert_follows(&config, true);
+    assert_eq!(report.skipped_steps, 6);
+}
+
+#[test]
+fn the_best_weights_and_the_patience() {
+    let config = base().with_epochs(60).with_learning_rate(0.1);
+    let report = assert_follows(&config, false);
+    assert!((2..30).contains(&report.best_epoch), "{}", report.best_epoch);
+    for patience in [1, 4] {
+        let report = assert_follows(&config.clone().with_patience(Some(patience)), false);
+        assert_eq!(report.epochs.len(), report.best_epoch + patience);
+        assert_eq!(report.stop, Stop::EarlyStopping);
+    }
+    assert_follows(&config.with_patience(Some(4)).with_average(Some(0.9)), false);
+}
+
+/// Plain gradient descent moves by the rate times the clipped gradient.
+#[test]
+fn a_clipped_step_has_the_length_of_the_limit_and_the_direction_of_the_gradient() {
+    let rows = normals(-2.0, 50, 1);
+    let slope = gradient(START, &rows);
+    let norm = slope[0].hypot(slope[1]);
+    assert!(norm > 10.0, "{norm}");
+    let config = base().with_epochs(1).with_batch_size(64).with_validation_fraction(0.0);
+    for limit in [None, Some(0.01), Some(1.0), Some(0.99 * norm), Some(1.01 * norm)] {
+        let config = config.clone().with_gradient_clip(limit);
+        let (fitted, _) =
+            fit_with(normal(START), column(&rows), &config, SgdConfig::new().init()).unwrap();
+        let factor = 0.05 * limit.map_or(1.0, |limit| limit.min(norm) / norm);
+        let expected = [START[0] - factor * slope[0], START[1] - factor * slope[1]];
+        assert_all_near(&weights(&fitted), &expected);
+    }
+}
+
+/// Blocks of one batch, of equal and unequal lengths, add up to the mean over all rows.
+#[test]
+fn a_gradient_of_any_number_of_rows_is_the_mean_over_them() {
+    let model = normal(START).train();
+    for rows in [1, 2, 255, 256, 257, 511, 512, 513, 700, 1025] {
+        let x = normals(0.5, rows, rows as u64);
+        let (value, gradients) = nll_gradients(&model, &column(&x), None);
+        assert_near(value, mean_nll(START, &x));
+        struct Collect(burn::optim::GradientsParams, Vec<f64>);
+        impl ModuleVisitor for Collect {
+            fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+                let gradient = self.0.get::<D>(param.id).expect("a gradient");
+                self.1.extend(gradient.into_data().iter::<f64>());
+            }
+        }
+        let mut found = Collect(gradients, vec![]);
+        model.visit(&mut found);
+        assert_all_near(&found.1, &gradient(START, &x));
+    }
+}
