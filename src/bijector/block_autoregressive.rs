@@ -21,7 +21,6 @@ use crate::config::seeded_config;
 use crate::error::{Result, count, expect_valid, fits, length, repeats};
 use crate::initial;
 use crate::math::{from_f64, softplus, wide};
-use crate::noise::Noise;
 use crate::rows::check_rows;
 use crate::solve::{Bracket, solve};
 

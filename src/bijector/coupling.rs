@@ -15,7 +15,7 @@ use burn::tensor::{Device, Tensor};
 use super::{Bijector, Mask, Recovery, Split};
 use crate::conditioner::{Conditioner, Mlp, MlpConfig};
 use crate::config::seeded_config;
-use crate::error::{Result, count, expect_valid};
+use crate::error::{Result, count};
 use crate::initial;
 use crate::rows::spread;
 use crate::univariate::{Univariate, WideUnivariate, check_elements};

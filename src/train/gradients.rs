@@ -14,7 +14,7 @@ use crate::draws;
 use crate::math::wide;
 use crate::moments::total;
 use crate::noise::Noise;
-use crate::parallel::{Rows, each, gradient_blocks, workers};
+use crate::parallel::{Rows, gradient_blocks};
 use crate::rows::{check_rows, in_block, rows_of};
 
 /// The mean negative log-likelihood of a batch in nats, and its gradients: the step of a training
