@@ -25,7 +25,8 @@ use crate::noise::Noise;
 /// nothing is validated), on the plain device, and a report. The same seed gives the same weights
 /// on the same backend, also when training was interrupted and resumed from its checkpoint.
 ///
-/// A step whose loss or gradient is not finite is skipped and counted.
+/// A step whose loss or gradient is not finite is skipped and counted. A clone of the flow stays as it
+/// is, its running statistics too.
 ///
 /// # Errors
 ///
