@@ -1,10 +1,12 @@
 //! Parameters that data or a precision sets: a saved flag, a new value under an old identity.
 
-use burn::module::{Module, ModuleMapper, Param, ParamId};
+use std::collections::VecDeque;
+
+use burn::module::{Flag, Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Bool, DType, Device, Int, Tensor, TensorData};
 
 /// The module with its float parameters in another precision; identities and what is trainable
-/// stay. burn's own modules have no cast.
+/// stay, and so does every clone of the module. burn's own modules have no cast.
 ///
 /// # Half precision
 ///
@@ -68,10 +70,11 @@ pub fn cast<M: Module>(module: M, dtype: DType) -> M {
             param.map(|old| as_before(&old, old.clone().without_autodiff().cast(self.0)))
         }
     }
-    module.map(&mut Cast(dtype))
+    unshared(module).map(&mut Cast(dtype))
 }
 
-/// The module on a device of any backend; identities and what is trainable stay.
+/// The module on a device of any backend; identities and what is trainable stay. A clone of it stays where it
+/// is, with its running statistics.
 ///
 /// `Module::to_device` of burn 0.22 does the same between devices of one backend. Between two it panics
 /// where they store truths or integers otherwise, as `flex` and `wgpu` do: in masked layers.
@@ -108,7 +111,37 @@ pub fn to_device<M: Module>(module: M, device: &Device) -> M {
         }
     }
     // Not `to_device`: burn 0.22 freezes the parameters of a module that trains by it.
-    module.map(&mut Mover(device.clone().without_autodiff())).fork(device)
+    unshared(module).map(&mut Mover(device.clone().without_autodiff())).fork(device)
+}
+
+/// The module with running statistics of its own, and all else as it was.
+///
+/// burn shares a [`RunningState`](burn::module::RunningState) between clones: whatever maps, moves or
+/// loads a clone would change the original. What consumes a module goes through this first.
+pub(crate) fn unshared<M: Module>(module: M) -> M {
+    /// Flags in the order of the module, which `valid` turns off.
+    struct Flags(VecDeque<bool>);
+    impl ModuleVisitor for Flags {
+        fn visit_flag(&mut self, flag: &Param<Flag>) {
+            self.0.push_back(flag.is_enabled());
+        }
+    }
+    impl ModuleMapper for Flags {
+        fn map_flag(&mut self, flag: Param<Flag>) -> Param<Flag> {
+            let enabled = self.0.pop_front().expect("a module is mapped as it is visited");
+            flag.map(|_| Flag::new(enabled))
+        }
+
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            param
+        }
+    }
+    let mut flags = Flags(VecDeque::new());
+    module.visit(&mut flags);
+    // Both make running states anew; a clone of the module has the old ones.
+    let own = module.valid();
+    let own = if module.devices().iter().any(Device::is_autodiff) { own.train() } else { own };
+    own.map(&mut flags)
 }
 
 /// A truth that is saved with the weights and never trained.

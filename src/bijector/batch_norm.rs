@@ -43,6 +43,10 @@ pub struct BatchNormConfig {
 /// log-determinant is that of the map with the batch statistics held fixed, as in the paper.
 /// Training here means: the layer's parameters are on an autodiff device and it is not frozen.
 ///
+/// burn shares the running statistics of clones. What takes a flow by value in this crate (`cast`,
+/// `to_device`, `store::load`, `fit`) gives its result statistics of its own; in a training loop of your
+/// own, a snapshot is `flow.valid()`, and a clone to train is `flow.clone().train()`.
+///
 /// # Shapes
 ///
 /// - `[batch, features]`; the same on both sides. A training batch needs two rows.

@@ -281,10 +281,19 @@ fn check_columns<const D: usize>(x: &Tensor<D>) -> Result<()> {
     match varies.iter().position(|v| !v) {
         None => Ok(()),
         Some(column) => {
-            let reason = format!(
-                "column {column} is constant ({}), its density is infinite; leave it out",
-                first[column]
-            );
+            let value = first[column];
+            let reason = match x.dims()[1..] {
+                [_, height, width] => format!(
+                    "the pixel of channel {}, row {}, column {} is constant ({value}), its density is \
+                     infinite; dequantize the images (with_dequantization), or crop them",
+                    column / (height * width),
+                    column / width % height,
+                    column % width
+                ),
+                _ => format!(
+                    "column {column} is constant ({value}), its density is infinite; leave it out"
+                ),
+            };
             Err(Error::data("training data", reason))
         }
     }

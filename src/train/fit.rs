@@ -27,7 +27,8 @@ use crate::noise::Noise;
 /// same initial weights, which a seed of the model's configuration decides, give the same weights on the
 /// same backend, also when training was interrupted and resumed from its checkpoint.
 ///
-/// A step whose loss or gradient is not finite is skipped and counted.
+/// A step whose loss or gradient is not finite is skipped and counted. A clone of the flow stays as it
+/// is, its running statistics too.
 ///
 /// # Errors
 ///

@@ -13,6 +13,7 @@ use burn::train::{InferenceStep, TrainOutput, TrainStep};
 
 use super::{Batch, bits_per_dim};
 use crate::distribution::Distribution;
+use crate::param::unshared;
 
 /// A density as a model of burn-train: train and inference steps on [`Batch`]es.
 ///
@@ -36,9 +37,12 @@ pub struct Trainee<F, const D: usize> {
 }
 
 impl<F, const D: usize> Trainee<F, D> {
-    /// The model that trains this density.
-    pub fn new(density: F) -> Self {
-        Self { density }
+    /// The model that trains this density; a clone of the density keeps its running statistics.
+    pub fn new(density: F) -> Self
+    where
+        F: Module,
+    {
+        Self { density: unshared(density) }
     }
 
     /// The density.

@@ -11,7 +11,9 @@ use burn_flows::distribution::{
     ChannelPrior, ChannelPriorConfig, ConditionalNormalConfig, Distribution, LevelBase, Mixture,
     StandardNormal, TwoMoons,
 };
-use burn_flows::model::{MafConfig, NiceConfig, RealNvp, RealNvpConfig};
+use burn_flows::model::{
+    Glow, GlowConfig, MafConfig, NiceConfig, RealNvp, RealNvpConfig, RealNvpImageConfig,
+};
 use burn_flows::train::{
     FitConfig, FitData, NoiseModel, Reversible, UniformNoise, VariationalDequantize, fit, nll,
     nll_gradients,
@@ -132,6 +134,10 @@ panics! {
     whole_base: Flow::new(Exp {}, StandardNormal::<2>::new([3], &device())).log_prob(zeros([1200, 4])) => "StandardNormal: expected an event of shape [3] after the batch axis, found shape [1200, 4]";
     whole_standardize: Flow::new(Standardize::identity(&[3], &device()), StandardNormal::<2>::new([3], &device())).encode(zeros([1200, 4])) => "Standardize: expected shape [1200, 3], found [1200, 4]";
     whole_autoregressive: maf().log_prob_given(zeros([1200, 4]), &contexts(1)) => "MaskedAutoregressive: expected shape [batch, 3], found [1200, 4]";
+    glow_channels_last: glow().log_prob(zeros([4, 8, 8, 3])) => "Glow: expected images [batch, 3, 8, 8] (channels, height, width), found shape [4, 8, 8, 3]; move the channels to axis 1";
+    glow_encode: glow().encode(zeros([4, 3, 8, 6])) => "Glow: expected images [batch, 3, 8, 8] (channels, height, width), found shape [4, 3, 8, 6]";
+    glow_batched: glow().log_prob_batched(zeros([100, 8, 8, 3]), None, 30) => "Glow: expected images [batch, 3, 8, 8] (channels, height, width), found shape [100, 8, 8, 3]; move the channels to axis 1";
+    real_nvp_channels_last: RealNvpImageConfig::new([1, 4, 6], 1).init(&device()).log_prob(zeros([2, 4, 6, 1])) => "RealNvpImage: expected images [batch, 1, 4, 6] (channels, height, width), found shape [2, 4, 6, 1]; move the channels to axis 1";
     whole_image: images().log_prob(zeros([4, 1, 27, 27])) => "Squeeze: expected an even height and width, found shape [4, 1, 27, 27]";
     whole_checkerboard: checkerboard().log_prob(zeros([4, 1, 28, 27])) => "Coupling: expected shape [batch, 1, 28, 28], found [4, 1, 28, 27]";
 }
@@ -143,6 +149,10 @@ fn autoregressive() -> MaskedAutoregressive<Affine> {
 
 fn maf() -> burn_flows::model::Maf {
     MafConfig::new(3).with_context(2).with_layers(2).init(&device())
+}
+
+fn glow() -> Glow {
+    GlowConfig::new([3, 8, 8], 1).with_steps(1).init(&device())
 }
 
 fn images() -> Flow<Squeeze, StandardNormal<4>> {
@@ -191,6 +201,8 @@ errors! {
     fit_events_of_another_precision: trained(FitData::new(data(X).cast(DType::F64)).with_context(contexts(10))) => "training data: F64, but the model computes in F32; cast one to the other";
     fit_context_of_another_precision: trained(FitData::new(data(X)).with_context(f64s([10, 2]))) => "context of the training data: F64, but the model computes in F32; cast one to the other";
     fit_validation_of_another_precision: trained(FitData::new(data(X)).with_context(contexts(10)).with_validation(data(X), Some(f64s([10, 2])))) => "context of the validation data: F64, but the model computes in F32; cast one to the other";
+    constant_pixel: FitData::new(data([5, 2, 3, 4]).slice_fill([0..5, 1..2, 2..3, 3..4], 0.5)).check() => "training data: the pixel of channel 1, row 2, column 3 is constant (0.5), its density is infinite; dequantize the images (with_dequantization), or crop them";
+    constant_column: FitData::new(data([5, 3]).slice_fill([0..5, 1..2], 0.5)).check() => "training data: column 1 is constant (0.5), its density is infinite; leave it out";
     fit_rows: trained(FitData::new(data(X)).with_context(contexts(20))) => "training data: 10 rows, but 20 rows of context";
     fit_validation_rows: trained(FitData::new(data(X)).with_context(contexts(10)).with_validation(data(X), Some(contexts(20)))) => "validation data: 10 rows, but 20 rows of context";
 }

@@ -3,6 +3,7 @@
 #[path = "../common/built.rs"]
 mod built;
 mod checkpoints;
+mod clones;
 mod failures;
 mod learning;
 mod recipe;

@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::math::zeros_batch;
 use crate::noise::Noise;
 use crate::parallel::over_rows;
+use crate::rows::callers_dims;
 
 /// Which part of the channels a split finishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +70,9 @@ pub struct MultiScale<B, P> {
     #[module(skip)]
     parts: Vec<[usize; 3]>,
     temperature: f64,
+    /// The model's name and the shape of its images, where they are known.
+    #[module(skip)]
+    images: Option<(&'static str, [usize; 3])>,
 }
 
 impl<B: Bijector<4>, P: LevelBase> MultiScale<B, P> {
@@ -93,7 +97,30 @@ impl<B: Bijector<4>, P: LevelBase> MultiScale<B, P> {
             );
             return Err(Error::config("MultiScale", "levels", reason));
         }
-        Ok(Self { levels, bases, finish, parts, temperature: 1.0 })
+        Ok(Self { levels, bases, finish, parts, temperature: 1.0, images: None })
+    }
+
+    /// The same flow, which tells images of another shape before a layer does.
+    pub(crate) fn of_images(self, model: &'static str, shape: [usize; 3]) -> Self {
+        Self { images: Some((model, shape)), ..self }
+    }
+
+    /// A context with a row for each image, after both were found to fit.
+    #[track_caller]
+    fn fitted(&self, x: &Tensor<4>, context: Option<&Tensor<2>>) -> Option<Tensor<2>> {
+        let found = callers_dims(x);
+        if let Some((model, shape)) = self.images
+            && found[1..] != shape
+        {
+            let [channels, height, width] = shape;
+            let last = found[1..] == [height, width, channels];
+            let advice = if last { "; move the channels to axis 1" } else { "" };
+            panic!(
+                "{model}: expected images [batch, {channels}, {height}, {width}] (channels, height, \
+                 width), found shape {found:?}{advice}"
+            );
+        }
+        fitted(self, x.dims()[0], Some(x.dtype()), context)
     }
 
     /// The same flow with draws of the bases shrunk by `temperature`: below 1, samples are closer
@@ -183,7 +210,7 @@ impl<B: Bijector<4>, P: LevelBase> MultiScale<B, P> {
         x: Tensor<4>,
         context: Option<&Tensor<2>>,
     ) -> (Vec<Tensor<4>>, Tensor<1>) {
-        let context = fitted(self, x.dims()[0], Some(x.dtype()), context);
+        let context = self.fitted(&x, context);
         let size = size(&x);
         over_rows(self, x, context.as_ref(), size, |x, context| {
             let (parts, log_det) = self.parts_and_log_det(x, context);
