@@ -24,7 +24,7 @@ thread_local! {
 /// of its own: a stack composed by hand, an [`AnyBijectorConfig`](crate::bijector::AnyBijectorConfig), a
 /// flow and its base. The layers inside differ from each other; a layer with a seed of its own keeps it.
 ///
-/// It covers the modules of this crate. burn's own, such as `burn::nn::Linear`, draw from the device's
+/// It covers the modules of this crate that the calling thread builds. burn's own, such as `burn::nn::Linear`, draw from the device's
 /// generator when they are first used.
 ///
 /// ```
@@ -145,13 +145,12 @@ pub(crate) fn drawn<const D: usize>(
         Initializer::Orthogonal { gain } => {
             let [rows, columns] = [shape[0], shape[1..].iter().product()];
             let directions = orthonormal(rows.min(columns), rows.max(columns), &mut noise);
-            let mut places =
-                (0..rows).flat_map(move |row| (0..columns).map(move |column| (row, column)));
-            Box::new(move |_| {
-                let (row, column) = places.next().expect("one for every element");
-                gain * directions[if rows <= columns { row } else { column }]
-                    [if rows <= columns { column } else { row }]
-            })
+            let values = match rows <= columns {
+                true => directions.concat(),
+                false => (0..rows).flat_map(|row| directions.iter().map(move |d| d[row])).collect(),
+            };
+            let mut values = values.into_iter();
+            Box::new(move |_| gain * values.next().expect("one for every element"))
         }
     };
     let value = noise.fill(shape, (&device, old.dtype()), |noise| next(noise));

@@ -5,7 +5,7 @@
 //! use burn_flows::{burn::tensor::Device, prelude::*, train::{FitConfig, fit}};
 //!
 //! let x = Noise::seeded(1).normal::<2>([200, 3], &Device::flex()) * 2.0; // your rows
-//! let flow = RealNvpConfig::new(3).with_layers(4).init(&Device::flex());
+//! let flow = RealNvpConfig::new(3).with_layers(4).with_seed(1).init(&Device::flex());
 //! let (flow, _report) = fit(flow, x.clone(), &FitConfig::new().with_epochs(2))?;
 //! assert_eq!(flow.log_prob(x).dims(), [200]); // nats, exact
 //! assert_eq!(flow.sample(10).dims(), [10, 3]); // new rows, exact
@@ -56,6 +56,10 @@
 //!   ordinary data in f32. Refused are counts above 2^24, more than 10,000 layers, blocks or steps,
 //!   one tensor of more than 2^31 elements, and lengths that f32 cannot square. What a whole model
 //!   needs, it does not weigh: a thousand layers of a gigabyte pass.
+//! * A model built with a seed, by `with_seed` of its configuration or within [`seeded`], has the same
+//!   weights, bit for bit, in every build, thread and process and on every backend; another seed
+//!   gives others, and the layers of a stack differ. With the seed of `train::FitConfig`, training
+//!   gives the same model on the same backend.
 //! * A row with an element, or a context, that is NaN or infinite has a log-density of NaN or minus
 //!   infinity, and no other row changes. With an element of 1e30 a row has minus infinity or a
 //!   hugely negative number; where the layers magnify it to the end of f32, and infinities meet in

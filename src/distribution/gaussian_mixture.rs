@@ -88,7 +88,6 @@ pub struct GaussianMixture {
     log_scale: Param<Tensor<2>>,
     logits: Param<Tensor<1>>,
     initialized: Param<Tensor<1, Bool>>,
-    seed: u64,
 }
 
 impl GaussianMixtureConfig {
@@ -107,8 +106,8 @@ impl GaussianMixtureConfig {
     pub fn init(&self, device: &Device) -> GaussianMixture {
         expect_valid(self.validate());
         let shape = [self.components, self.features];
-        let seed = initial::seed(self.seed, device);
-        let mean = Noise::seeded(seed).normal::<2>(shape, device);
+        let mut noise = Noise::seeded(initial::seed(self.seed, device));
+        let mean = noise.normal::<2>(shape, device);
         let mean = if device.is_autodiff() { mean.autodiff() } else { mean };
         let log_scale = Tensor::zeros(shape, device);
         let logits = Tensor::zeros([self.components], device);
@@ -117,7 +116,6 @@ impl GaussianMixtureConfig {
             log_scale: Param::from_tensor(log_scale).set_require_grad(self.learned),
             logits: Param::from_tensor(logits).set_require_grad(self.learned),
             initialized: flag(false, device),
-            seed,
         }
     }
 }
@@ -166,7 +164,6 @@ impl GaussianMixture {
             log_scale: fix(scales.log()),
             logits: Param::from_tensor(logits).set_require_grad(false),
             initialized: flag(true, &device),
-            seed: 0,
         })
     }
 
@@ -174,6 +171,12 @@ impl GaussianMixture {
     /// says so.
     pub fn is_initialized(&self) -> bool {
         self.initialized.val().into_scalar::<u8>() != 0
+    }
+
+    /// A seed that the first means decide, and so the configuration's.
+    fn own_seed(&self) -> u64 {
+        let means = self.mean.val().into_data();
+        means.iter::<f64>().fold(0, |seed: u64, mean| seed.rotate_left(7) ^ mean.to_bits())
     }
 
     /// `[components, features]`.
@@ -223,7 +226,7 @@ impl Distribution<2> for GaussianMixture {
         }
         let x = x.without_autodiff();
         let device = x.device();
-        let mut noise = Noise::seeded(self.seed);
+        let mut noise = Noise::seeded(self.own_seed());
         let order = noise.permutation(rows);
         let chosen: Vec<i64> = (0..components).map(|k| order[k % rows] as i64).collect();
         let chosen = TensorData::new(chosen, [components]);
@@ -240,7 +243,6 @@ impl Distribution<2> for GaussianMixture {
             log_scale: replaced(self.log_scale, log_scale),
             logits: self.logits,
             initialized: self.initialized.map(|_| flag(true, &device).val()),
-            seed: self.seed,
         }
     }
 }

@@ -147,7 +147,7 @@ impl GlowConfig {
     pub fn validate(&self) -> Result<()> {
         self.shape().validate()?;
         repeats("GlowConfig", "steps", 1, self.steps)?;
-        self.univariate.validate()?;
+        self.univariate.validate_on_line("GlowConfig")?;
         let half = self.shape().last()[0] / 2;
         let outputs = half.saturating_mul(self.univariate.init().params_per_element());
         self.network.validate_between(half, outputs, self.context)

@@ -87,7 +87,7 @@ impl IafConfig {
 
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
-        self.univariate.validate()?;
+        self.univariate.validate_on_line("IafConfig")?;
         self.stack().validate(self.univariate.init().params_per_element())
     }
 

@@ -123,7 +123,7 @@ impl MafConfig {
 
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
-        self.univariate.validate()?;
+        self.univariate.validate_on_line("MafConfig")?;
         self.stack().validate(self.univariate.init().params_per_element())
     }
 

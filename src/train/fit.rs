@@ -43,7 +43,7 @@ use crate::noise::Noise;
 ///
 /// let device = Device::flex();
 /// let x = Noise::seeded(1).normal::<2>([256, 2], &device) * 3.0 + 1.0;
-/// let flow = RealNvpConfig::new(2).with_layers(2).init(&device);
+/// let flow = RealNvpConfig::new(2).with_layers(2).with_seed(1).init(&device);
 /// let (flow, report) = fit(flow, x, &FitConfig::new().with_epochs(2))?;
 /// assert_eq!(report.epochs.len(), 2);
 /// assert!(report.epochs[1].train_nll < report.epochs[0].train_nll);

@@ -127,6 +127,16 @@ impl AnyUnivariateConfig {
         }
     }
 
+    /// [`validate`](Self::validate) for a model whose base is on the line, not on a circle.
+    pub(crate) fn validate_on_line(&self, config: &'static str) -> Result<()> {
+        if let Self::HalfTurn { .. } = self {
+            let reason = "a half turn maps every turn of an angle to the same: it needs a base of \
+                          angles, and this one is on the line";
+            return Err(Error::config(config, "univariate", reason.to_string()));
+        }
+        self.validate()
+    }
+
     /// The map.
     ///
     /// # Panics

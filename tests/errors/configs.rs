@@ -48,6 +48,10 @@ fn singular(name: &str) -> StateDict {
     dict
 }
 
+fn half_turn() -> AnyUnivariateConfig {
+    AnyUnivariateConfig::HalfTurn { bound: 5.0, spline: rqs() }
+}
+
 fn unconstrained() -> UnconstrainedMonotonicConfig {
     UnconstrainedMonotonicConfig::new()
 }
@@ -222,6 +226,11 @@ errors! {
     periodic_outside: made(Dependencies::Forward).with_periodic(angles(&[0, 3])).validate(3, 0) => "Periodic.inputs: [0, 3] are not different inputs below 3";
     periodic_period: made(Dependencies::Forward).with_periodic(Some(Periodic { inputs: vec![0], period: 0.0 })).validate(3, 0) => "Periodic.period: must be positive and finite, found 0";
     half_turn_bound: AnyUnivariateConfig::HalfTurn { bound: -1.0, spline: rqs() }.validate() => "HalfTurn.bound: must be positive and finite, found -1";
+    half_turn_circle: AnyUnivariateConfig::HalfTurn { bound: 4.0, spline: rqs() }.validate() => "HalfTurn.bound: must be where the spline's domain [-5, 5] ends, found 4";
+    maf_half_turn: MafConfig::new(3).with_univariate(half_turn()).validate() => "MafConfig.univariate: a half turn maps every turn of an angle to the same: it needs a base of angles, and this one is on the line";
+    maf_mog_half_turn: MafMogConfig::new(MafConfig::new(3).with_univariate(half_turn()), 2).validate() => "MafConfig.univariate: a half turn maps every turn of an angle to the same: it needs a base of angles, and this one is on the line";
+    iaf_half_turn: IafConfig::new(3).with_univariate(half_turn()).validate() => "IafConfig.univariate: a half turn maps every turn of an angle to the same: it needs a base of angles, and this one is on the line";
+    glow_half_turn: GlowConfig::new([1, 4, 4], 1).with_univariate(half_turn()).validate() => "GlowConfig.univariate: a half turn maps every turn of an angle to the same: it needs a base of angles, and this one is on the line";
     half_turn_spline: AnyUnivariateConfig::HalfTurn { bound: 1.0, spline: rqs().with_bins(1) }.validate() => "RationalQuadraticConfig.bins: must be at least 2, found 1";
     zuko_slope: zuko::nsf(&zuko_spline([2, 2, 1]), &zuko::Options::new().with_slope(1.0), &device()) => "KnotMap.bound: must be in (0, 20], found -0";
     zuko_heights: zuko::nsf(&zuko_spline([2, 1, 2]), &zuko::Options::new(), &device()) => "tensor `transform.transforms.0.phi.1`: holds 1 numbers an element, expected 2";

@@ -12,7 +12,7 @@ use burn_flows::conditioner::*;
 use burn_flows::distribution::*;
 use burn_flows::model::*;
 use burn_flows::univariate::*;
-use burn_flows::{Flow, burn, seeded};
+use burn_flows::{Flow, Noise, burn, seeded};
 
 use crate::sources;
 
@@ -212,6 +212,25 @@ fn initializers_draw_from_the_distributions_of_burn() {
     }
 }
 
+/// Weights follow from the seed alone: they are what [`Noise`] gives, which every process and backend has.
+#[test]
+fn weights_are_public_noise() {
+    let net = MlpConfig::new(vec![3]).with_seed(7).init(4, 2, 0, &device());
+    let mut seeds = Noise::seeded(7);
+    let mut expected = |count| {
+        let mut noise = Noise::seeded(seeds.next_u64());
+        // Within 1 / sqrt(4), as four inputs are summed.
+        let uniform = (0..count).map(|_| noise.next_uniform() - 0.5);
+        uniform.collect::<Vec<f64>>()
+    };
+    let found = values(&net);
+    for (found, expected) in found.iter().zip([expected(12), expected(3)]) {
+        assert_eq!(found.len(), expected.len());
+        assert!(found.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-7), "{found:?}");
+    }
+    assert_eq!(found[2..], [vec![0.0; 6], vec![0.0; 2]]);
+}
+
 /// A network with a seed of its own keeps it within a flow of another, and differs from layer to layer.
 #[test]
 fn a_seed_of_a_part_wins() {
@@ -255,6 +274,13 @@ fn random_structures_of_a_stack_differ() {
     let made = MadeConfig::new(vec![40]).with_degrees(Degrees::Random(0));
     let maf = MafConfig::new(6).with_made(made).with_layers(3).with_orders(Orders::Random(0));
     assert!(of_layers(values(&maf.init(&device())), 6 * 40));
+
+    // Of eight features, the kept ones of every second layer; the others are what those move.
+    let nvp = RealNvpConfig::new(8).with_layers(6).with_masks(Masks::Random(0)).with_mlp(mlp());
+    let merged = values(&nvp.init(&device())).into_iter().filter(|v| v.len() == 8);
+    let merged: Vec<_> = merged.filter(|v| v.contains(&7.0)).collect();
+    assert_eq!(merged.len(), 6);
+    assert!(of_layers(merged, 8));
 }
 
 /// The choice of a thread's scope ends with it, by a panic too.

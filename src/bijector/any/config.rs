@@ -221,12 +221,13 @@ impl AnyBijectorConfig {
             }
             Self::Partial { features, mask, inner } => {
                 let (own, _) = agree("Partial", inner)?;
-                let moved = features.saturating_sub(mask.kept(&[*features])?.len());
+                let partial = Partial::new(mask, &[*features], all(inner)?, device)?;
+                let moved = features - mask.kept(&[*features])?.len();
                 if let Some(own) = own.filter(|own| *own != moved) {
                     let reason = format!("takes {own} features, but the mask moves {moved}");
                     return Err(Error::config("Partial", "inner", reason));
                 }
-                AnyBijector::Partial(Partial::new(mask, &[*features], all(inner)?, device)?)
+                AnyBijector::Partial(partial)
             }
             Self::Permutation { order } => {
                 AnyBijector::Permutation(Permutation::given(order, device)?)

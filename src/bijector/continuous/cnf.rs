@@ -107,8 +107,7 @@ pub struct CnfConfig {
 /// use burn_flows::{bijector::{Bijector, CnfConfig}, testing::moved};
 ///
 /// let device = Device::flex();
-/// device.seed(0);
-/// let layer = moved(CnfConfig::new(2).with_hidden(vec![8]).init(&device), 1);
+/// let layer = moved(CnfConfig::new(2).with_hidden(vec![8]).with_seed(0).init(&device), 1);
 /// let x = Tensor::<2>::from_data([[0.3, -1.0]], &device);
 /// let (z, log_det) = layer.forward(x.clone(), None);
 /// let (back, minus) = layer.inverse_with_log_det(z, None);
