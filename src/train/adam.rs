@@ -2,7 +2,8 @@
 
 use burn::module::{Module, ModuleDisplay};
 use burn::optim::{
-    AdamW, AdamWConfig, AdamWState, AdaptiveMomentumState, LearningRate, ModuleOptimizer, Optimizer,
+    AdamW, AdamWConfig, AdamWState, AdaptiveMomentumState, LearningRate, ModuleOptimizer,
+    Optimizer, RecordState, StateSink, StateSource, join_path,
 };
 use burn::tensor::{DType, Device, Tensor};
 
@@ -56,8 +57,31 @@ struct OnePass {
     weight_decay: f64,
 }
 
+/// The state of burn's `AdamW`, under its names. burn 0.22 reads states in the default precision of the
+/// device, which loses half the bits of an f64 model's, and panics in the next step.
+#[derive(Clone)]
+struct State<const D: usize>(AdamWState<D>);
+
+impl<const D: usize> RecordState for State<D> {
+    fn state_flatten(&self, prefix: &str, out: &mut StateSink) {
+        self.0.state_flatten(prefix, out);
+    }
+
+    fn state_unflatten(prefix: &str, source: &mut StateSource, device: &Device) -> Option<Self> {
+        let prefix = join_path(prefix, "momentum");
+        let time = source.take_scalar(&prefix, "time")?.try_into().ok()?;
+        let mut moment = |leaf| {
+            let data = source.take_tensor(&prefix, leaf)?;
+            let dtype = data.dtype();
+            Some(Tensor::from_data(data, (device, dtype)))
+        };
+        let momentum = AdaptiveMomentumState::new(time, moment("moment_1")?, moment("moment_2")?);
+        Some(Self(AdamWState::new(momentum)))
+    }
+}
+
 impl Optimizer for OnePass {
-    type State<const D: usize> = AdamWState<D>;
+    type State<const D: usize> = State<D>;
 
     fn step<const D: usize>(
         &self,
@@ -67,7 +91,7 @@ impl Optimizer for OnePass {
         state: Option<Self::State<D>>,
     ) -> (Tensor<D>, Option<Self::State<D>>) {
         let AdaptiveMomentumState { time, moment_1, moment_2, .. } = match state {
-            Some(state) => state.momentum,
+            Some(State(state)) => state.momentum,
             None => AdaptiveMomentumState::new(0, gradient.zeros_like(), gradient.zeros_like()),
         };
         let betas = BETAS.map(f64::from);
@@ -79,16 +103,19 @@ impl Optimizer for OnePass {
             epsilon: f64::from(EPSILON),
         };
         let state = |time, [moment_1, moment_2]: [Tensor<D>; 2]| {
-            Some(AdamWState::new(AdaptiveMomentumState::new(time, moment_1, moment_2)))
+            AdamWState::new(AdaptiveMomentumState::new(time, moment_1, moment_2))
         };
-        match step.take(weight, &gradient, [moment_1, moment_2]) {
-            Ok((weight, moments)) => (weight, state(time + 1, moments)),
-            Err((weight, moments)) => self.burn.step(rate, weight, gradient, state(time, moments)),
-        }
+        let (weight, state) = match step.take(weight, &gradient, [moment_1, moment_2]) {
+            Ok((weight, moments)) => (weight, Some(state(time + 1, moments))),
+            Err((weight, moments)) => {
+                self.burn.step(rate, weight, gradient, Some(state(time, moments)))
+            }
+        };
+        (weight, state.map(State))
     }
 
     fn to_device<const D: usize>(state: Self::State<D>, device: &Device) -> Self::State<D> {
-        AdamW::to_device(state, device)
+        State(AdamW::to_device(state.0, device))
     }
 }
 
@@ -117,7 +144,7 @@ mod tests {
             }
             let moved = (wanted.0 - draw(0)).abs().max().into_scalar::<f64>();
             assert!(moved > 0.5, "{moved}");
-            assert_eq!(found.1.expect("a state").momentum.time, 19);
+            assert_eq!(found.1.expect("a state").0.momentum.time, 19);
         }
     }
 }

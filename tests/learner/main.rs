@@ -2,6 +2,7 @@
 
 #[path = "../common/built.rs"]
 mod built;
+mod metrics;
 mod strategies;
 
 use burn::module::Module;

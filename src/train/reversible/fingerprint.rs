@@ -67,6 +67,31 @@ mod tests {
         assert!(found > 1e-4 && found < 1e-3, "{found}");
     }
 
+    /// Relative to the norm of the row where that is larger than the mean norm, else to that.
+    #[test]
+    fn the_drift_of_a_row_is_relative_to_the_larger_norm() {
+        let rows = |rows: [[f32; 2]; 2]| Tensor::<2>::from_data(rows, &Device::flex());
+        // Norms 6 and 2, with a mean of 4.
+        let x = rows([[0.0, 6.0], [2.0, 0.0]]);
+        for (changed, expected) in
+            [([[0.6, 6.0], [2.0, 0.0]], 0.6 / 36.36f64.sqrt()), ([[0.0, 6.0], [2.0, 0.4]], 0.1)]
+        {
+            let found = drift(&x, &rows(changed));
+            assert!((found - expected).abs() < 2e-3, "{found}, expected {expected}");
+        }
+    }
+
+    /// Errors that cancel in a plain sum show by their signs.
+    #[test]
+    fn signs_are_of_either_kind_in_equal_numbers() {
+        let signs: Vec<f64> = signs(1000, &Device::flex()).into_data().iter::<f64>().collect();
+        assert!(signs.iter().all(|sign| sign.abs() == 1.0));
+        // Four standard deviations, and of neighbours too.
+        let sum = |values: &mut dyn Iterator<Item = f64>| values.sum::<f64>().abs();
+        assert!(sum(&mut signs.iter().copied()) < 4.0 * 1000f64.sqrt());
+        assert!(sum(&mut signs.windows(2).map(|pair| pair[0] * pair[1])) < 4.0 * 1000f64.sqrt());
+    }
+
     #[test]
     fn what_is_not_a_number_is_lost() {
         let x = Tensor::<2>::ones([3, 2], &Device::flex());

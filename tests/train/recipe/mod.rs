@@ -9,6 +9,7 @@ mod steps;
 use std::sync::Mutex;
 
 use burn::module::{ModuleVisitor, Param};
+use burn::optim::GradientsParams;
 use burn::tensor::{DType, TensorData};
 use burn_flows::distribution::DiagNormal;
 
@@ -45,6 +46,20 @@ fn weights<M: Module>(module: &M) -> Vec<f64> {
     let mut all = All(vec![]);
     module.visit(&mut all);
     all.0
+}
+
+/// The gradients of these parameters, in the same order.
+fn gathered<M: Module>(module: &M, gradients: GradientsParams) -> Vec<f64> {
+    struct All(GradientsParams, Vec<f64>);
+    impl ModuleVisitor for All {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let gradient = self.0.get::<D>(param.id).expect("a gradient for every parameter");
+            self.1.extend(gradient.into_data().iter::<f64>());
+        }
+    }
+    let mut all = All(gradients, vec![]);
+    module.visit(&mut all);
+    all.1
 }
 
 fn average(values: impl ExactSizeIterator<Item = f64>) -> f64 {
@@ -120,7 +135,8 @@ struct Call {
     context: Vec<f64>,
 }
 
-/// A density that writes down what it is asked for. A row above 100 has no finite density.
+/// A density that writes down what it is asked for. A row above 100 makes the density infinite, one
+/// above 200 its gradient too, and one above 300 its gradient alone.
 #[derive(Module, Debug)]
 struct Spy {
     inner: DiagNormal<2>,
@@ -152,10 +168,16 @@ impl Distribution<2> for Spy {
             x: host(&x),
             context: context.map_or(vec![], host),
         };
-        let marked = call.x.iter().any(|x| *x > 100.0);
+        let largest = call.x.iter().copied().fold(0.0, f64::max);
         self.calls.lock().unwrap().push(call);
         let log_prob = self.inner.log_prob(x, None);
-        if marked { log_prob * f64::INFINITY } else { log_prob }
+        match largest as usize / 100 {
+            0 => log_prob,
+            1 => log_prob.clone().mask_fill(log_prob.is_finite(), f64::INFINITY),
+            2 => log_prob * f64::INFINITY,
+            // The root has an infinite slope at 0.
+            _ => log_prob.clone() + (log_prob.clone() - log_prob.detach()).sqrt(),
+        }
     }
 
     fn sample(

@@ -139,17 +139,8 @@ fn the_loss_is_the_mean_over_the_draws_for_either_estimator() {
         let loss = reverse_kl(&flow, &target, 40, &mut Noise::seeded(6), estimator);
         let (expected, slope) = divergence(START, &x, estimator);
         assert_near(loss.clone().into_scalar::<f64>(), expected);
-        let gradients = burn::optim::GradientsParams::from_grads(loss.backward(), &flow);
-        struct Collect(burn::optim::GradientsParams, Vec<f64>);
-        impl ModuleVisitor for Collect {
-            fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-                let gradient = self.0.get::<D>(param.id).expect("a gradient");
-                self.1.extend(gradient.into_data().iter::<f64>());
-            }
-        }
-        let mut found = Collect(gradients, vec![]);
-        flow.visit(&mut found);
-        assert_all_near(&found.1, &slope);
+        let gradients = GradientsParams::from_grads(loss.backward(), &flow);
+        assert_all_near(&gathered(&flow, gradients), &slope);
     }
 }
 

@@ -197,7 +197,44 @@ fn integers_outside_their_levels_are_refused() {
         let text = check(bad).unwrap_err().to_string();
         assert!(text.contains(&format!("row 1 holds {bad}, ")), "{text}");
     }
+    // The row is counted by events, whatever their width.
+    let wide = column(&[0.0, 1.0, 2.0, 3.0, 7.0, 0.0]).reshape([3, 2]);
+    let text = Dequantize::new(4).unwrap().check(&wide).unwrap_err().to_string();
+    assert!(text.contains("row 2 holds 7, "), "{text}");
     for (levels, fits) in [(1, false), (2, true), (1 << 24, true), ((1 << 24) + 1, false)] {
         assert_eq!(Dequantize::new(levels).is_ok(), fits, "{levels} levels");
     }
+}
+
+/// Data that come out of a graph are data all the same.
+#[test]
+fn batches_hold_no_graph() {
+    let x = || column(&[0.1, 0.2, 0.3, 0.4]).autodiff();
+    let data = FitData::new(x()).with_context(x()).with_validation(x(), Some(x()));
+    for batch in data.batches(2, 1, &Device::flex().autodiff()).iter() {
+        let batch = batch.unwrap();
+        assert!(!batch.x.is_autodiff() && !batch.context.unwrap().is_autodiff());
+    }
+    let (spy, _) = run(data, &config());
+    assert_eq!(spy.calls(false).len(), 3);
+}
+
+/// A checkpoint every third epoch, and one at the end.
+#[test]
+fn checkpoints_are_as_far_apart_as_configured() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config()
+        .with_epochs(7)
+        .with_checkpoint_every(3)
+        .with_checkpoint(Some(folder.path().to_path_buf()));
+    let (whole, straight) =
+        fit(Spy::new(START), numbered(100), &config.clone().with_checkpoint(None)).unwrap();
+    // 90 rows are 4 steps and a validation an epoch; this dies in the sixth.
+    crashes(|| fit(Bomb::new(Spy::new(START), 5 * 5 + 2), numbered(100), &config));
+    let (resumed, report) = fit(Bomb::new(Spy::new(START), 1000), numbered(100), &config).unwrap();
+    assert_eq!((report.resumed_from, report.epochs), (Some(3), straight.epochs));
+    // All 64 bits of the weights of a model in f64.
+    assert_eq!(weights(&resumed), weights(&whole));
+    let (_, report) = fit(Bomb::new(Spy::new(START), 1000), numbered(100), &config).unwrap();
+    assert_eq!(report.resumed_from, Some(7));
 }

@@ -81,10 +81,10 @@ fn base() -> FitConfig {
 /// Fits and replays. The weights pass the validation rows, around 1, on their way to the training rows,
 /// around -2.
 #[track_caller]
-fn assert_follows(config: &FitConfig, marked: bool) -> Report {
+fn assert_follows(config: &FitConfig, mark: Option<f64>) -> Report {
     let mut rows = normals(-2.0, 50, 1);
-    if marked {
-        rows[17] = 1000.0;
+    if let Some(mark) = mark {
+        rows[17] = mark;
     }
     let validation = normals(1.0, 30, 2);
     let data = FitData::new(column(&rows)).with_validation(column(&validation), None);
@@ -115,8 +115,8 @@ fn assert_follows(config: &FitConfig, marked: bool) -> Report {
 
 #[test]
 fn a_plain_run_and_one_without_activations() {
-    assert_follows(&base(), false);
-    assert_follows(&base().with_reversible(true), false);
+    assert_follows(&base(), None);
+    assert_follows(&base().with_reversible(true), None);
 }
 
 #[test]
@@ -126,8 +126,8 @@ fn every_schedule_and_the_warm_up() {
         Schedule::Exponential { gamma: 0.9 },
         Schedule::Burn(LrSchedulerConfig::Linear(LinearLrSchedulerConfig::new(0.2, 0.01, 30))),
     ] {
-        assert_follows(&base().with_schedule(schedule.clone()), false);
-        assert_follows(&base().with_schedule(schedule).with_warmup_steps(7), false);
+        assert_follows(&base().with_schedule(schedule.clone()), None);
+        assert_follows(&base().with_schedule(schedule).with_warmup_steps(7), None);
     }
 }
 
@@ -135,9 +135,9 @@ fn every_schedule_and_the_warm_up() {
 fn the_moving_average_with_its_growing_decay() {
     // The growing decay passes 0.3 in the fourth step, and never 0.99.
     for decay in [0.0, 0.3, 0.99] {
-        assert_follows(&base().with_average(Some(decay)), false);
+        assert_follows(&base().with_average(Some(decay)), None);
         // The average of a run that turns is not its last weights.
-        assert_follows(&base().with_average(Some(decay)).with_learning_rate(0.5), false);
+        assert_follows(&base().with_average(Some(decay)).with_learning_rate(0.5), None);
     }
 }
 
@@ -145,29 +145,30 @@ fn the_moving_average_with_its_growing_decay() {
 fn clipping_and_weight_decay() {
     // Gradients are between 0.1 and 20 long.
     for limit in [0.5, 5.0, 1e3] {
-        assert_follows(&base().with_gradient_clip(Some(limit)), false);
+        assert_follows(&base().with_gradient_clip(Some(limit)), None);
     }
-    assert_follows(&base().with_weight_decay(0.3), false);
+    assert_follows(&base().with_weight_decay(0.3), None);
 }
 
 #[test]
 fn skipped_steps_change_neither_weights_nor_averages() {
     let config = base().with_average(Some(0.5)).with_warmup_steps(4).with_max_skipped(1);
-    let report = assert_follows(&config, true);
-    assert_eq!(report.skipped_steps, 6);
+    for mark in [150.0, 250.0, 350.0] {
+        assert_eq!(assert_follows(&config, Some(mark)).skipped_steps, 6);
+    }
 }
 
 #[test]
 fn the_best_weights_and_the_patience() {
     let config = base().with_epochs(60).with_learning_rate(0.1);
-    let report = assert_follows(&config, false);
+    let report = assert_follows(&config, None);
     assert!((2..30).contains(&report.best_epoch), "{}", report.best_epoch);
     for patience in [1, 4] {
-        let report = assert_follows(&config.clone().with_patience(Some(patience)), false);
+        let report = assert_follows(&config.clone().with_patience(Some(patience)), None);
         assert_eq!(report.epochs.len(), report.best_epoch + patience);
         assert_eq!(report.stop, Stop::EarlyStopping);
     }
-    assert_follows(&config.with_patience(Some(4)).with_average(Some(0.9)), false);
+    assert_follows(&config.with_patience(Some(4)).with_average(Some(0.9)), None);
 }
 
 /// Plain gradient descent moves by the rate times the clipped gradient.
@@ -188,6 +189,62 @@ fn a_clipped_step_has_the_length_of_the_limit_and_the_direction_of_the_gradient(
     }
 }
 
+/// The norm is that of all elements of all parameters together.
+#[test]
+fn a_step_is_clipped_by_the_norm_over_every_element() {
+    let starts = [[3.0, -0.7], [1.0, 0.2], [-2.0, 0.4]];
+    let rows: Vec<Vec<f64>> = (0..3).map(|k| normals(-1.0, 40, k)).collect();
+    let slopes: Vec<Weights> = starts.iter().zip(&rows).map(|(w, x)| gradient(*w, x)).collect();
+    let norm = slopes.concat().iter().map(|g| g * g).sum::<f64>().sqrt();
+    let part = |k: usize| {
+        let values: Vec<f64> = starts.iter().map(|start| start[k]).collect();
+        column(&values).reshape([1, 3])
+    };
+    let columns = rows.iter().map(|x| column(x)).collect();
+    let data = Tensor::cat(columns, 1);
+    let config = base().with_epochs(1).with_batch_size(64).with_validation_fraction(0.0);
+    for share in [0.1, 0.6, 0.9, 1.1] {
+        let config = config.clone().with_gradient_clip(Some(share * norm));
+        let flow = DiagNormal::from_weights(part(0), part(1));
+        let (fitted, _) = fit_with(flow, data.clone(), &config, SgdConfig::new().init()).unwrap();
+        let rate = 0.05 * f64::min(share, 1.0);
+        let moved = |k: usize| starts.iter().zip(&slopes).map(move |(w, g)| w[k] - rate * g[k]);
+        assert_all_near(&weights(&fitted), &moved(0).chain(moved(1)).collect::<Vec<_>>());
+    }
+}
+
+/// Every block of a batch goes with its own rows of the context.
+#[test]
+fn rows_of_a_context_go_with_their_blocks() {
+    /// A density of the difference of event and context.
+    #[derive(Module, Debug)]
+    struct Shifted {
+        inner: DiagNormal<2>,
+    }
+    impl Distribution<2> for Shifted {
+        fn log_prob(&self, x: Tensor<2>, context: Option<&Tensor<2>>) -> Tensor<1> {
+            let context = context.expect("a context").clone();
+            self.inner.log_prob(x - context, None)
+        }
+
+        fn sample(
+            &self,
+            n: usize,
+            context: Option<&Tensor<2>>,
+            noise: &mut Noise,
+            device: &Device,
+        ) -> Tensor<2> {
+            self.inner.sample(n, context, noise, device)
+        }
+    }
+    let model = Shifted { inner: normal(START) }.train();
+    let (x, context) = (normals(0.5, 700, 1), normals(9.0, 700, 2));
+    let shifted = column(&x) + column(&context);
+    let (value, gradients) = nll_gradients(&model, &shifted, Some(&column(&context)));
+    assert_near(value, mean_nll(START, &x));
+    assert_all_near(&gathered(&model, gradients), &gradient(START, &x));
+}
+
 /// Blocks of one batch, of equal and unequal lengths, add up to the mean over all rows.
 #[test]
 fn a_gradient_of_any_number_of_rows_is_the_mean_over_them() {
@@ -196,15 +253,6 @@ fn a_gradient_of_any_number_of_rows_is_the_mean_over_them() {
         let x = normals(0.5, rows, rows as u64);
         let (value, gradients) = nll_gradients(&model, &column(&x), None);
         assert_near(value, mean_nll(START, &x));
-        struct Collect(burn::optim::GradientsParams, Vec<f64>);
-        impl ModuleVisitor for Collect {
-            fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-                let gradient = self.0.get::<D>(param.id).expect("a gradient");
-                self.1.extend(gradient.into_data().iter::<f64>());
-            }
-        }
-        let mut found = Collect(gradients, vec![]);
-        model.visit(&mut found);
-        assert_all_near(&found.1, &gradient(START, &x));
+        assert_all_near(&gathered(&model, gradients), &gradient(START, &x));
     }
 }

@@ -1,0 +1,184 @@
+//! Every promise of the README and of the crate's documentation names the test that keeps it, in
+//! `tests/promises.md`.
+
+use std::fs;
+use std::path::Path;
+
+/// Words by which a sentence promises something.
+const WORDS: [&str; 18] = [
+    "always",
+    "at most",
+    "bit for bit",
+    "cannot",
+    "every",
+    "exact",
+    "exactly",
+    "never",
+    "no other",
+    "no result",
+    "or better",
+    "refused",
+    "same bits",
+    "same gradients",
+    "same numbers",
+    "same seed",
+    "whatever",
+    "without a panic",
+];
+
+/// What to do about a failure of this test.
+const REMEDY: &str = "The table in tests/promises.md has a row for every promise: `| words of the sentence | file \
+                      it stands in | path of a test file::name of the test |`.";
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> Option<String> {
+    fs::read_to_string(root().join(path)).ok()
+}
+
+/// The documentation in a file: all of a page, the doc comments of a source.
+fn documentation(path: &str) -> String {
+    let text = read(path).unwrap_or_else(|| panic!("{path} cannot be read. {REMEDY}"));
+    if !path.ends_with(".rs") {
+        return text;
+    }
+    let comment = |line: &str| {
+        let line = line.trim_start();
+        let comment = line.strip_prefix("//!").or_else(|| line.strip_prefix("///"));
+        comment.unwrap_or_default().trim().to_string()
+    };
+    text.lines().map(comment).collect::<Vec<_>>().join("\n")
+}
+
+/// Words with single spaces between them, without marks of emphasis, code or links.
+fn plain(text: &str) -> String {
+    let mut bare = String::new();
+    let mut rest = text;
+    // The target of a link is no prose.
+    while let Some(at) = rest.find("](") {
+        bare += &rest[..at];
+        rest = rest[at..].split_once(')').map_or("", |(_, after)| after);
+    }
+    bare += rest;
+    let bare: String = bare.chars().filter(|c| !"`*[]\"".contains(*c)).collect();
+    bare.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
+}
+
+/// The sentences of the prose: no code, tables, headings or pictures.
+fn sentences(text: &str) -> Vec<String> {
+    let (mut paragraphs, mut in_code) = (vec![String::new()], false);
+    for line in text.lines().map(str::trim) {
+        let fence = line.starts_with("```");
+        in_code ^= fence;
+        if fence
+            || in_code
+            || line.is_empty()
+            || ["|", "#", "!["].iter().any(|s| line.starts_with(s))
+        {
+            paragraphs.push(String::new());
+            continue;
+        }
+        let item = line.strip_prefix("* ").or_else(|| line.strip_prefix("- "));
+        if item.is_some() {
+            paragraphs.push(String::new());
+        }
+        let paragraph = paragraphs.last_mut().expect("there is one");
+        *paragraph += " ";
+        *paragraph += item.unwrap_or(line);
+    }
+    let mut found = vec![];
+    for paragraph in paragraphs.iter().map(|paragraph| plain(paragraph)) {
+        let mut rest = paragraph.as_str();
+        while let Some(end) = [". ", "! ", "? "].iter().filter_map(|end| rest.find(end)).min() {
+            found.push(rest[..=end].to_string());
+            rest = &rest[end + 2..];
+        }
+        found.push(rest.to_string());
+    }
+    found
+}
+
+fn promises(sentence: &str) -> bool {
+    let letters: String =
+        sentence.chars().map(|c| if c.is_alphanumeric() { c } else { ' ' }).collect();
+    let padded = format!(" {} ", letters.split_whitespace().collect::<Vec<_>>().join(" "));
+    WORDS.iter().any(|word| padded.contains(&format!(" {word} ")))
+}
+
+/// Quote, file, and what keeps the promise, of every row of the table.
+fn rows() -> Vec<[String; 3]> {
+    let table = read("tests/promises.md").expect("the table of promises");
+    let row = |line: &str| {
+        let cells: Vec<String> =
+            line.trim_matches('|').split(" | ").map(|cell| cell.trim().to_string()).collect();
+        let found = cells.len();
+        cells.try_into().unwrap_or_else(|_| panic!("{found} cells in `{line}`. {REMEDY}"))
+    };
+    let lines = table.lines().filter(|line| line.starts_with('|'));
+    // Head and rule.
+    lines.skip(2).map(row).collect()
+}
+
+#[test]
+fn every_promise_has_a_row() {
+    let rows = rows();
+    for page in ["README.md", "src/lib.rs"] {
+        let quotes: Vec<String> =
+            rows.iter().filter(|row| row[1] == page).map(|row| plain(&row[0])).collect();
+        for sentence in sentences(&documentation(page)) {
+            let quoted = quotes.iter().any(|quote| sentence.contains(quote.as_str()));
+            assert!(
+                quoted || !promises(&sentence),
+                "{page} promises something that no row quotes: \"{sentence}\". Add a row with words of this \
+                 sentence and a test that fails if they are not true, or take the promise back. {REMEDY}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_row_quotes_what_stands_there() {
+    for [quote, file, _] in rows() {
+        assert!(
+            plain(&documentation(&file)).contains(&plain(&quote)),
+            "{file} no longer says \"{quote}\". Quote the sentence as it is now, or remove the row with the \
+             promise. {REMEDY}"
+        );
+    }
+}
+
+/// A test is a function of this name, or a row of this name in a table of tests.
+#[test]
+fn every_row_names_tests_that_exist() {
+    for [quote, _, tests] in rows() {
+        for test in tests.split(", ").map(|test| test.trim_matches('`')) {
+            let (file, name) = test
+                .split_once("::")
+                .unwrap_or_else(|| panic!("`{test}` names no test, of \"{quote}\". {REMEDY}"));
+            // A binary of tests is a file, or a folder.
+            let folder = file.replace(".rs", "/main.rs");
+            let text = read(file).or_else(|| read(&folder)).unwrap_or_default();
+            let exists =
+                text.contains(&format!("fn {name}(")) || text.contains(&format!(" {name}: "));
+            assert!(
+                exists,
+                "there is no test `{name}` in {file}, which \"{quote}\" names. Name the test as it is now. {REMEDY}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_oldest_rust_is_that_of_the_manifest() {
+    let manifest = read("Cargo.toml").expect("the manifest");
+    let line = manifest.lines().find(|line| line.starts_with("rust-version"));
+    let version = line.expect("a rust-version").split('"').nth(1).expect("in quotes");
+    for page in ["README.md", "src/lib.rs"] {
+        assert!(
+            documentation(page).contains(&format!("Rust {version} or later")),
+            "{page}: {version}"
+        );
+    }
+}
