@@ -10,7 +10,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
 use super::{Activation, ActivationConfig, Conditioner, Dropout, NormConv, Normalization};
-use super::{check_context, check_dropout, join_context};
+use super::{ContextScale, check_context, check_dropout, join_context};
 use crate::error::{Result, count, expect_valid, fits};
 
 /// Factor of the learned log-scale of the last layer: it lets the layer leave zero faster than its
@@ -67,6 +67,7 @@ pub struct ConvNet {
     log_scale: Option<Param<Tensor<1>>>,
     activation: Activation,
     dropout: Dropout,
+    context_scale: Option<ContextScale>,
     context: usize,
 }
 
@@ -103,6 +104,7 @@ impl ConvNetConfig {
             log_scale: Some(Param::from_tensor(Tensor::zeros([c_out], device))),
             activation: self.activation.init(device),
             dropout: Dropout::new(self.dropout),
+            context_scale: ContextScale::new(context, device),
             context,
         }
     }
@@ -114,7 +116,16 @@ impl ConvNet {
     pub(crate) fn from_layers(layers: [NormConv; 3], activation: Activation) -> Self {
         let [input, hidden, output] = layers;
         let dropout = Dropout::new(0.0);
-        Self { input, hidden, output, log_scale: None, activation, dropout, context: 0 }
+        Self {
+            input,
+            hidden,
+            output,
+            log_scale: None,
+            activation,
+            dropout,
+            context_scale: None,
+            context: 0,
+        }
     }
 
     fn between(&self, h: Tensor<4>) -> Tensor<4> {
@@ -125,7 +136,8 @@ impl ConvNet {
 impl Conditioner<4> for ConvNet {
     fn forward(&self, kept: Tensor<4>, context: Option<&Tensor<2>>) -> Tensor<4> {
         check_context("ConvNet", self.context, context);
-        let h = self.between(self.input.forward(join_context(kept, context)));
+        let context = ContextScale::seen(&self.context_scale, context);
+        let h = self.between(self.input.forward(join_context(kept, context.as_ref())));
         let h = self.between(self.hidden.forward(h));
         let out = self.output.forward(h);
         match &self.log_scale {
@@ -139,9 +151,11 @@ impl Conditioner<4> for ConvNet {
     }
 
     fn init_from_data(self, kept: Tensor<4>, context: Option<&Tensor<2>>) -> Self {
-        let (input, h) = self.input.init_from_data(join_context(kept, context));
+        let context_scale = ContextScale::started(self.context_scale, context);
+        let context = ContextScale::seen(&context_scale, context);
+        let (input, h) = self.input.init_from_data(join_context(kept, context.as_ref()));
         let activation = self.activation.valid();
         let (hidden, _) = self.hidden.init_from_data(activation.forward(h));
-        Self { input, hidden, ..self }
+        Self { input, hidden, context_scale, ..self }
     }
 }
