@@ -9,7 +9,7 @@ pub use multi_scale::{Finish, MultiScale};
 use burn::module::{Module, ModuleDisplay, ModuleVisitor, Param};
 use burn::tensor::{DType, Device, Tensor};
 
-use crate::bijector::{Bijector, Carried, Place, Walk};
+use crate::bijector::{Bijector, Carried, Place, Walk, layer_name};
 use crate::distribution::Distribution;
 use crate::math::known_context;
 use crate::noise::Noise;
@@ -25,6 +25,10 @@ use crate::trace::{Trace, part_path};
 /// [`draw`](Self::draw) keep the graph of a flow that is on an autodiff device; the sampling
 /// shorthands and [`log_prob_batched`](Self::log_prob_batched) evaluate [`Module::valid`], so they
 /// hold no graph. For other evaluations call `flow.valid()` yourself.
+///
+/// A `log_prob` of a flow that trains, which no `backward` follows, keeps its memory until the process
+/// ends or a `backward` runs through the same parameters: burn 0.22 records it and frees what is
+/// recorded in `backward` alone. So evaluate `flow.valid()` between the steps of a training.
 ///
 /// A context is `[batch, width]`, or one row for all.
 ///
@@ -329,8 +333,11 @@ impl<const D: usize, B: Bijector<D>, P: Distribution<D>> Distribution<D> for Flo
             note(bad, format!("{} ({})", layer.path, layer.name));
         });
         if first.is_none() && !all_finite(&self.base.log_prob(z.clone(), context.as_ref())) {
-            let inside = self.base.first_non_finite(z, context.as_ref());
-            first = Some(inside.map_or("base".to_string(), |path| format!("base.{path}")));
+            let inside = self.base.first_non_finite(z.clone(), context.as_ref());
+            first = Some(inside.map(|path| format!("base.{path}")).unwrap_or_else(|| {
+                let most = z.abs().max().into_scalar::<f64>();
+                format!("base ({}), at latents of up to {most:.3e}", layer_name::<P>())
+            }));
         }
         first
     }

@@ -5,6 +5,9 @@ mod built;
 mod checkpoints;
 mod failures;
 mod learning;
+mod refusals;
+mod scales;
+mod untrained;
 mod variational;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
