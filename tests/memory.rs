@@ -6,6 +6,7 @@ mod whole;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
 
 use burn::module::Module;
 use burn::optim::GradientsParams;
@@ -81,9 +82,43 @@ fn reversible<F: Distribution<2>>(model: &F, x: &Tensor<2>) -> (f64, GradientsPa
     result
 }
 
-/// One test: what runs beside it would be counted.
+/// Held by every test: what runs beside it would be counted.
+static ALONE: Mutex<()> = Mutex::new(());
+
+#[test]
+fn steps_on_unchanged_weights_do_not_grow() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    set_threads(0);
+    let device = Device::flex();
+    let model = RealNvpConfig::new(3).with_layers(2).with_context(1).init(&device).train();
+    let data = |rows| {
+        let mut noise = Noise::seeded(1);
+        (noise.normal::<2>([rows, 3], &device), noise.normal::<2>([rows, 1], &device))
+    };
+    let (many, few) = (data(1024), data(32)); // blocks with copies of the model, and a single one
+    let mut reversible = Reversible::new();
+    let mut step = |kind: usize| match kind {
+        0 => drop(nll_gradients(&model, &many.0, Some(&many.1))),
+        1 => drop(nll_gradients(&model, &few.0, Some(&few.1))),
+        2 => drop(reversible.nll_gradients(&model, &many.0, Some(&many.1))),
+        3 => drop(reversible.nll_gradients(&model, &few.0, Some(&few.1))),
+        // What the docs of `Flow` advise in place of the training flow.
+        4 => drop(model.valid().log_prob_given(few.0.clone(), &few.1)),
+        _ => drop(model.log_prob_batched(many.0.clone(), Some(&many.1), 256)),
+    };
+    for kind in 0..6 {
+        (0..20).for_each(|_| step(kind)); // what is made once
+        let before = NOW.load(Relaxed);
+        (0..100).for_each(|_| step(kind));
+        let grown = NOW.load(Relaxed) as f64 - before as f64;
+        println!("kind {kind}: {grown} bytes in 100 calls");
+        assert!(grown < 10_000.0, "kind {kind}: {grown} bytes in 100 calls");
+    }
+}
+
 #[test]
 fn sixty_four_layers_take_the_memory_of_four() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     set_threads(1);
     let ratio = |name: &str, [few, many]: [Bytes; 2]| {
         let mib = |bytes: f64| bytes / f64::from(1 << 20);

@@ -364,4 +364,12 @@ impl<const D: usize, U: Univariate> Bijector<D> for MaskedAutoregressive<U> {
         let log_det = self.log_det_jacobian(x.clone(), context);
         (x, log_det.neg())
     }
+
+    fn init_from_data(self, x: Tensor<D>, context: Option<&Tensor<2>>) -> (Self, Tensor<D>) {
+        let flat = self.flat(x.clone().without_autodiff());
+        let conditioner = self.conditioner.init_from_data(flat, context);
+        let layer = Self { conditioner, ..self };
+        let (z, _) = layer.valid().forward(x, context);
+        (layer, z)
+    }
 }

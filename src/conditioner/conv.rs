@@ -9,7 +9,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
 use super::{Activation, ActivationConfig, Conditioner, Dropout, NormConv, Normalization};
-use super::{check_context, check_dropout, join_context};
+use super::{ContextScale, check_context, check_dropout, join_context};
 use crate::config::seeded_config;
 use crate::error::{Result, count, expect_valid, fits};
 use crate::initial;
@@ -70,6 +70,7 @@ pub struct ConvNet {
     log_scale: Option<Param<Tensor<1>>>,
     activation: Activation,
     dropout: Dropout,
+    context_scale: Option<ContextScale>,
     context: usize,
 }
 
@@ -110,6 +111,7 @@ impl ConvNetConfig {
             log_scale: Some(Param::from_tensor(Tensor::zeros([c_out], device))),
             activation: self.activation.init(device),
             dropout: Dropout::new(self.dropout),
+            context_scale: ContextScale::new(context, device),
             context,
         }
     }
@@ -121,7 +123,16 @@ impl ConvNet {
     pub(crate) fn from_layers(layers: [NormConv; 3], activation: Activation) -> Self {
         let [input, hidden, output] = layers;
         let dropout = Dropout::new(0.0);
-        Self { input, hidden, output, log_scale: None, activation, dropout, context: 0 }
+        Self {
+            input,
+            hidden,
+            output,
+            log_scale: None,
+            activation,
+            dropout,
+            context_scale: None,
+            context: 0,
+        }
     }
 
     fn between(&self, h: Tensor<4>) -> Tensor<4> {
@@ -133,8 +144,8 @@ impl Conditioner<4> for ConvNet {
     fn forward(&self, kept: Tensor<4>, context: Option<&Tensor<2>>) -> Tensor<4> {
         check_context("ConvNet", self.context, context);
         let context = spread("ConvNet", kept.dims()[0], context);
-        let context = context.as_ref();
-        let h = self.between(self.input.forward(join_context(kept, context)));
+        let context = ContextScale::seen(&self.context_scale, context.as_ref());
+        let h = self.between(self.input.forward(join_context(kept, context.as_ref())));
         let h = self.between(self.hidden.forward(h));
         let out = self.output.forward(h);
         match &self.log_scale {
@@ -149,10 +160,11 @@ impl Conditioner<4> for ConvNet {
 
     fn init_from_data(self, kept: Tensor<4>, context: Option<&Tensor<2>>) -> Self {
         let context = spread("ConvNet", kept.dims()[0], context);
-        let context = context.as_ref();
-        let (input, h) = self.input.init_from_data(join_context(kept, context));
+        let context_scale = ContextScale::started(self.context_scale, context.as_ref());
+        let context = ContextScale::seen(&context_scale, context.as_ref());
+        let (input, h) = self.input.init_from_data(join_context(kept, context.as_ref()));
         let activation = self.activation.valid();
         let (hidden, _) = self.hidden.init_from_data(activation.of_channels(h));
-        Self { input, hidden, ..self }
+        Self { input, hidden, context_scale, ..self }
     }
 }

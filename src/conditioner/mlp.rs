@@ -13,7 +13,8 @@ use burn::tensor::{Device, Tensor};
 use super::activation::forward_linear;
 use super::periodic::PeriodicFeatures;
 use super::{
-    Activation, ActivationConfig, Conditioner, Dropout, Periodic, check_context, check_dropout,
+    Activation, ActivationConfig, Conditioner, ContextScale, Dropout, Periodic, check_context,
+    check_dropout,
 };
 use crate::config::seeded_config;
 use crate::error::{Error, Result, chain, count, expect_valid};
@@ -82,6 +83,7 @@ pub struct Mlp {
     output: Linear,
     activation: Activation,
     dropout: Dropout,
+    context_scale: Option<ContextScale>,
     d_in: usize,
     context: usize,
 }
@@ -162,6 +164,7 @@ impl MlpConfig {
             output: linear(last, d_out, self.zero_last, device),
             activation: self.activation.init(device),
             dropout: Dropout::new(self.dropout),
+            context_scale: ContextScale::new(context, device),
             d_in,
             context,
         }
@@ -223,6 +226,7 @@ impl Mlp {
             output,
             activation,
             dropout: Dropout::new(0.0),
+            context_scale: None,
             d_in,
             context,
         }
@@ -255,6 +259,7 @@ impl Conditioner<2> for Mlp {
             Some(periodic) => periodic.forward(kept),
             None => kept,
         };
+        let context = &ContextScale::seen(&self.context_scale, context);
         let joined = match context {
             Some(c) => Tensor::cat(vec![kept, c.clone()], 1),
             None => kept,
@@ -267,8 +272,12 @@ impl Conditioner<2> for Mlp {
             h = self.dropout.forward(self.activation.after(layer, h));
         }
         for block in &self.blocks {
-            h = block.forward(h, context, &self.activation, &self.dropout);
+            h = block.forward(h, context.as_ref(), &self.activation, &self.dropout);
         }
         forward_linear(&self.output, h)
+    }
+
+    fn init_from_data(self, _kept: Tensor<2>, context: Option<&Tensor<2>>) -> Self {
+        Self { context_scale: ContextScale::started(self.context_scale, context), ..self }
     }
 }

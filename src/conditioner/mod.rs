@@ -1,6 +1,7 @@
 //! Networks that produce the parameters of a map. They do not know what their numbers mean.
 
 mod activation;
+mod context_scale;
 mod conv;
 mod dropout;
 mod made;
@@ -12,6 +13,7 @@ mod residual_conv;
 mod row_params;
 
 pub use activation::{Activation, ActivationConfig};
+pub(crate) use context_scale::ContextScale;
 pub use conv::{ConvNet, ConvNetConfig};
 pub use dropout::Dropout;
 pub use made::{Degrees, Dependencies, Made, MadeConfig};
@@ -60,8 +62,8 @@ pub trait Conditioner<const D: usize>: Module + ModuleDisplay + Sync {
     /// `[batch, P * channels, height, width]`.
     fn forward(&self, kept: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<D>;
 
-    /// Data-dependent initialisation from a first batch, of an ActNorm inside. Default: nothing to
-    /// initialise.
+    /// Data-dependent initialisation from a first batch: of the shift and scale by which this crate's
+    /// networks standardise their context, and of an ActNorm inside. Default: nothing to initialise.
     fn init_from_data(self, _kept: Tensor<D>, _context: Option<&Tensor<2>>) -> Self {
         self
     }

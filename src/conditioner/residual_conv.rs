@@ -8,7 +8,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use super::{Activation, ActivationConfig, Conditioner, Dropout, NormConv, Normalization};
-use super::{check_context, check_dropout, join_context};
+use super::{ContextScale, check_context, check_dropout, join_context};
 use crate::config::seeded_config;
 use crate::error::{Result, count, expect_valid, fits, repeats};
 use crate::initial;
@@ -69,6 +69,7 @@ pub struct ResidualConvNet {
     activation: Activation,
     dropout: Dropout,
     activated_output: bool,
+    context_scale: Option<ContextScale>,
     context: usize,
 }
 
@@ -135,6 +136,7 @@ impl ResidualConvNetConfig {
             activation: self.activation.init(device),
             dropout: Dropout::new(self.dropout),
             activated_output: true,
+            context_scale: ContextScale::new(context, device),
             context,
         }
     }
@@ -169,7 +171,16 @@ impl ResidualConvNet {
         activation: Activation,
     ) -> Self {
         let dropout = Dropout::new(0.0);
-        Self { input, blocks, output, activation, dropout, activated_output: false, context: 0 }
+        Self {
+            input,
+            blocks,
+            output,
+            activation,
+            dropout,
+            activated_output: false,
+            context_scale: None,
+            context: 0,
+        }
     }
 }
 
@@ -177,8 +188,8 @@ impl Conditioner<4> for ResidualConvNet {
     fn forward(&self, kept: Tensor<4>, context: Option<&Tensor<2>>) -> Tensor<4> {
         check_context("ResidualConvNet", self.context, context);
         let context = spread("ResidualConvNet", kept.dims()[0], context);
-        let context = context.as_ref();
-        let h = self.input.forward(join_context(kept, context));
+        let context = ContextScale::seen(&self.context_scale, context.as_ref());
+        let h = self.input.forward(join_context(kept, context.as_ref()));
         let h = self
             .blocks
             .iter()
@@ -191,13 +202,15 @@ impl Conditioner<4> for ResidualConvNet {
         let context = spread("ResidualConvNet", kept.dims()[0], context);
         let context = context.as_ref();
         let activation = self.activation.valid();
-        let (input, mut h) = self.input.init_from_data(join_context(kept, context));
+        let context_scale = ContextScale::started(self.context_scale, context);
+        let context = ContextScale::seen(&context_scale, context);
+        let (input, mut h) = self.input.init_from_data(join_context(kept, context.as_ref()));
         let mut blocks = Vec::with_capacity(self.blocks.len());
         for block in self.blocks {
             let (block, next) = block.init_from_data(h, &activation);
             blocks.push(block);
             h = next;
         }
-        Self { input, blocks, ..self }
+        Self { input, blocks, context_scale, ..self }
     }
 }

@@ -28,6 +28,10 @@ use crate::trace::{Trace, part_path};
 /// shorthands and [`log_prob_batched`](Self::log_prob_batched) evaluate [`Module::valid`], so they
 /// hold no graph. For other evaluations call `flow.valid()` yourself.
 ///
+/// A `log_prob` of a flow that trains, which no `backward` follows, keeps its memory until the process
+/// ends or a `backward` runs through the same parameters: burn 0.22 records it and frees what is
+/// recorded in `backward` alone. So evaluate `flow.valid()` between the steps of a training.
+///
 /// A context is `[batch, width]`, or one row for all.
 ///
 /// # Panics
@@ -336,8 +340,11 @@ impl<const D: usize, B: Bijector<D>, P: Distribution<D>> Distribution<D> for Flo
             note(bad, format!("{} ({})", layer.path, layer.name));
         });
         if first.is_none() && !all_finite(&self.base.log_prob(z.clone(), context.as_ref())) {
-            let inside = self.base.first_non_finite(z, context.as_ref());
-            first = Some(inside.map_or("base".to_string(), |path| format!("base.{path}")));
+            let inside = self.base.first_non_finite(z.clone(), context.as_ref());
+            first = Some(inside.map(|path| format!("base.{path}")).unwrap_or_else(|| {
+                let most = z.abs().max().into_scalar::<f64>();
+                format!("base ({}), at latents of up to {most:.3e}", layer_name::<P>())
+            }));
         }
         first
     }

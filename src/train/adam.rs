@@ -7,6 +7,7 @@ use burn::optim::{
 };
 use burn::tensor::{DType, Device, Tensor};
 
+use super::gradients::trains;
 use crate::error::{Error, Result};
 use crate::flow::float_dtype;
 use crate::kernel::AdamStep;
@@ -44,6 +45,16 @@ pub(super) fn check_precision<M: Module + ModuleDisplay>(model: &M) -> Result<()
     }
     let reason = "has weights of f16, in which the second moments of Adam are zero: train it in f32 or \
                   bf16, and cast it then";
+    Err(Error::config("fit", "flow", reason.to_string()))
+}
+
+/// An error for a model that no training changes.
+pub(super) fn check_trains<M: Module>(model: &M) -> Result<()> {
+    if trains(model) {
+        return Ok(());
+    }
+    let reason =
+        "has no parameter to train; unfreeze a part, or choose a model that has parameters";
     Err(Error::config("fit", "flow", reason.to_string()))
 }
 

@@ -14,8 +14,9 @@ use burn_pack::Reader;
 use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
 
-use super::Report;
+use super::fingerprint::Fingerprint;
 use super::trial::Trial;
+use super::{FitConfig, Report};
 use crate::error::{Error, Result};
 use crate::store;
 
@@ -31,17 +32,85 @@ pub(super) struct Checkpoint<M> {
 /// The numbers of a checkpoint.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct State {
-    /// The configuration and the data it belongs to; another one must not resume from it.
-    pub fingerprint: String,
+    /// The configuration, the data and the model it belongs to; others must not resume from it.
+    pub fingerprint: Fingerprint,
     /// What the optimizer does, by which another one is told.
     pub optimizer: Trial,
     /// What was reported so far.
     pub report: Report,
+    /// Rows of a pass of the validations.
+    pub evaluation_batch: usize,
     /// Skipped steps in a row.
     pub streak: usize,
+    /// Steps that moved the weights by a gradient.
+    pub trained: usize,
+    /// Where the first skipped step went wrong, of a run that has trained nothing so far.
+    pub culprit: Option<String>,
+}
+
+impl State {
+    /// Before the first step.
+    pub fn new(fingerprint: Fingerprint, optimizer: Trial, evaluation_batch: usize) -> Self {
+        let report = Report::default();
+        Self {
+            fingerprint,
+            optimizer,
+            report,
+            evaluation_batch,
+            streak: 0,
+            trained: 0,
+            culprit: None,
+        }
+    }
+
+    /// `Err` where the best weights no longer have the validation NLL that was reported: their layers
+    /// have other settings, which no tensor shows.
+    pub fn check_best(&self, folder: &Path, found: f64) -> Result<()> {
+        let Some(reported) = self.report.best_validation_nll else { return Ok(()) };
+        if (found - reported).abs() <= SAME_NLL * reported.abs().max(1.0) {
+            return Ok(());
+        }
+        let owner = format!(
+            "a model with other settings of its layers or its base, whose best validation NLL is \
+             {reported} nats where this one has {found}"
+        );
+        Err(Error::format(&file(folder), foreign(&owner)))
+    }
+
+    /// Why the run of `config`, which starts from `own`, cannot go on from here.
+    pub fn refuse(&self, own: &Self, config: &FitConfig, steps_per_epoch: usize) -> Option<String> {
+        let differing = self.fingerprint.differing(&own.fingerprint);
+        if !differing.is_empty() {
+            let owner = "another configuration or other data, which differ in";
+            return Some(foreign(&format!("{owner}: {}", differing.join(", "))));
+        }
+        if !self.optimizer.agrees(&own.optimizer) {
+            return Some(foreign(OTHER_OPTIMIZER));
+        }
+        let (report, done) = (&self.report, self.report.epochs.len());
+        let numbered = report.epochs.iter().zip(1..).all(|(epoch, number)| epoch.epoch == number);
+        let counted = report.steps == done * steps_per_epoch
+            && report.best_epoch <= done
+            && self.trained + report.skipped_steps <= report.steps
+            && self.evaluation_batch > 0;
+        if !(numbered && counted) {
+            return Some("counts epochs and steps that no run has; delete it".to_string());
+        }
+        (done > config.epochs).then(|| {
+            format!(
+                "holds a run of {done} epochs, and FitConfig.epochs is {}; ask for {done} or more, \
+                 choose another folder or delete it",
+                config.epochs
+            )
+        })
+    }
 }
 
 const STATE: &str = "state";
+
+/// How far a repeated validation may be from the reported one, relative to it or to 1: what devices
+/// differ by in f32, and less than another setting of a layer makes.
+const SAME_NLL: f64 = 1e-4;
 
 /// The one file of a checkpoint folder.
 pub(super) fn file(folder: &Path) -> PathBuf {
@@ -75,12 +144,13 @@ impl<M: Module> Checkpoint<M> {
     }
 
     /// Reads the checkpoint of a folder into models of the same structure; `None` where there is
-    /// none.
+    /// none. `refuse` says why a run cannot go on from such a state.
     pub fn load(
         folder: &Path,
         model: &M,
         averaged: bool,
         optimizer: ModuleOptimizer,
+        refuse: impl FnOnce(&State) -> Option<String>,
     ) -> Result<Option<Self>> {
         let path = file(folder);
         // Not `exists`, which takes a folder that cannot be read for an empty one: the run would
@@ -94,7 +164,13 @@ impl<M: Module> Checkpoint<M> {
             safetensors::SafeTensors::read_metadata(&bytes).map_err(|e| failed(e.to_string()))?;
         let state = header.metadata().as_ref().and_then(|m| m.get(STATE));
         let state = state.ok_or_else(|| failed("holds no training state".into()))?;
-        let state: State = serde_json::from_str(state).map_err(|e| failed(e.to_string()))?;
+        let state: State = serde_json::from_str(state).map_err(|error| {
+            let version = "holds no training state of this version";
+            failed(format!("{version} ({error}); choose another folder or delete it"))
+        })?;
+        if let Some(reason) = refuse(&state) {
+            return Err(failed(reason));
+        }
         let parts =
             safetensors::SafeTensors::deserialize(&bytes).map_err(|e| failed(e.to_string()))?;
         let part = |name: &str| {
@@ -114,11 +190,10 @@ impl<M: Module> Checkpoint<M> {
 }
 
 /// Whose a checkpoint may be.
-pub(super) const OTHER_OPTIMIZER: &str =
-    "another optimizer, other settings of it or other frozen parameters";
+const OTHER_OPTIMIZER: &str = "another optimizer, other settings of it or other frozen parameters";
 
 /// What is wrong with a checkpoint of another run.
-pub(super) fn foreign(owner: &str) -> String {
+fn foreign(owner: &str) -> String {
     format!("belongs to {owner}; choose another folder or delete it")
 }
 

@@ -3,9 +3,8 @@
 use std::path::PathBuf;
 
 use burn::config::Config;
-use sha2::{Digest, Sha256};
 
-use super::{FitData, Schedule};
+use super::Schedule;
 use crate::error::{Error, Result, at_least};
 
 /// Configuration of [`fit`](super::fit).
@@ -20,7 +19,8 @@ use crate::error::{Error, Result, at_least};
 /// ```
 #[derive(Config, Debug)]
 pub struct FitConfig {
-    /// Passes over the training rows.
+    /// Passes over the training rows. A checkpoint goes on with more of them, never with fewer than
+    /// were run.
     #[config(default = 100)]
     pub epochs: usize,
     /// Rows of a step. A last batch of a single row is left out.
@@ -29,7 +29,9 @@ pub struct FitConfig {
     /// The full learning rate.
     #[config(default = 1e-3)]
     pub learning_rate: f64,
-    /// How the learning rate changes.
+    /// How the learning rate changes. A schedule over all steps, as the cosine, follows the new number of
+    /// `epochs` where a checkpoint goes on with more of them, from the step that was reached: the rate of
+    /// a finished run rises again.
     #[config(default = "Schedule::Cosine")]
     pub schedule: Schedule,
     /// Steps over which the learning rate rises to what the schedule says.
@@ -38,14 +40,14 @@ pub struct FitConfig {
     /// Decoupled weight decay (AdamW).
     #[config(default = 0.0)]
     pub weight_decay: f64,
-    /// Limit of the global norm of the gradients.
+    /// Limit of the global norm of the gradients; without one, 1e18, whose square f32 still holds.
     #[config(default = "Some(10.0)")]
     pub gradient_clip: Option<f64>,
     /// Decay of an exponential moving average of the weights, which is then what is validated and
     /// returned.
     #[config(default = "None")]
     pub average: Option<f64>,
-    /// Epochs without a better validation NLL before training stops.
+    /// Epochs without a better validation NLL before training stops. It needs validation rows.
     #[config(default = "None")]
     pub patience: Option<usize>,
     /// Share of the rows held out for validation, where the data bring none.
@@ -66,12 +68,17 @@ pub struct FitConfig {
     /// Shows a progress bar where standard error is a terminal.
     #[config(default = true)]
     pub progress: bool,
-    /// A folder for checkpoints; where it holds one, training goes on from there.
+    /// A folder for checkpoints; where it holds one, training goes on from there. Data, model, optimizer
+    /// and configuration must be those of the checkpoint, but for `epochs`, `patience`,
+    /// `evaluation_batch`, `max_skipped`, `progress`, `checkpoint_every` and `strict`.
     #[config(default = "None")]
     pub checkpoint: Option<PathBuf>,
     /// Epochs between checkpoints.
     #[config(default = 1)]
     pub checkpoint_every: usize,
+    /// Makes an error of the first [warning](super::FitData::warnings) about the data.
+    #[config(default = false)]
+    pub strict: bool,
 }
 
 impl FitConfig {
@@ -97,15 +104,6 @@ impl FitConfig {
         let fraction = self.validation_fraction;
         within("validation_fraction", fraction, (0.0..1.0).contains(&fraction), "in [0, 1)")?;
         self.schedule.init("FitConfig", self.learning_rate, 1).map(|_| ())
-    }
-
-    /// What decides the numbers of a run: this configuration without its outputs, and the data.
-    pub(super) fn fingerprint<const D: usize>(&self, data: &FitData<D>) -> String {
-        let same = Self { progress: false, checkpoint: None, checkpoint_every: 1, ..self.clone() };
-        let mut hash = Sha256::new();
-        hash.update(serde_json::to_string(&same).unwrap_or_default());
-        hash.update(data.train.x.to_data().as_bytes());
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
 

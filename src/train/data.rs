@@ -9,7 +9,7 @@ use burn::data::dataset::Dataset;
 use burn::data::dataset::DatasetError;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
-use super::Dequantize;
+use super::{Dequantize, Warning, ties};
 use crate::error::{Error, Result};
 use crate::noise::Noise;
 
@@ -42,6 +42,8 @@ pub struct FitData<const D: usize> {
     pub(crate) train: Batch<D>,
     pub(crate) validation: Option<Batch<D>>,
     pub(crate) dequantize: Option<Dequantize>,
+    /// The caller's row behind every validation row that was split off.
+    pub(crate) held_out: Vec<usize>,
 }
 
 impl<const D: usize> From<Tensor<D>> for FitData<D> {
@@ -54,7 +56,7 @@ impl<const D: usize> FitData<D> {
     /// These rows, `[n, event..]`.
     pub fn new(x: Tensor<D>) -> Self {
         let train = Batch { x: x.without_autodiff(), context: None };
-        Self { train, validation: None, dequantize: None }
+        Self { train, validation: None, dequantize: None, held_out: vec![] }
     }
 
     /// A row of context for every row of data.
@@ -82,9 +84,37 @@ impl<const D: usize> FitData<D> {
     /// # Errors
     ///
     /// If there are fewer than two rows, a value is not finite, a column is constant (its density
-    /// is infinite), integers are outside their levels, or a context has another number of rows.
+    /// is infinite), integers are outside their levels, a context has another number of rows, or
+    /// validation rows have another shape, precision or context than the training rows.
     pub fn check(&self) -> Result<()> {
         self.check_for(None)
+    }
+
+    /// What makes a density of these rows mean less than its likelihood says: columns with ties, of
+    /// integers that are not dequantized, or of few different values, in the training rows and in
+    /// validation rows of your own. [`fit`](super::fit) reports them ([`Report::warnings`](super::Report::warnings)),
+    /// shows them with its progress, and makes an error of them where
+    /// [`FitConfig::strict`](super::FitConfig::strict) asks for it.
+    ///
+    /// Of many rows, about 10,000 are looked at.
+    ///
+    /// ```
+    /// use burn::tensor::{Device, Tensor};
+    /// use burn_flows::{Noise, train::FitData};
+    ///
+    /// let x = Noise::seeded(1).normal::<2>([200, 2], &Device::flex());
+    /// assert!(FitData::new(x.clone()).warnings().is_empty());
+    /// let warnings = FitData::new(x.clamp_min(0.0)).warnings(); // half of all values are 0
+    /// assert!(warnings[0].to_string().starts_with("training data: column 0 holds 0 in "));
+    /// ```
+    pub fn warnings(&self) -> Vec<Warning> {
+        let train = self.dequantize.is_none().then_some(("training data", &self.train));
+        let validation = self.validation.iter().map(|rows| ("validation data", rows));
+        train
+            .into_iter()
+            .chain(validation)
+            .flat_map(|(what, rows)| ties::warnings(what, &rows.x))
+            .collect()
     }
 
     /// [`check`](Self::check) for a model whose events are integers of so many levels, or real.
@@ -92,6 +122,7 @@ impl<const D: usize> FitData<D> {
         check_rows("training data", &self.train, 2)?;
         if let Some(rows) = &self.validation {
             check_rows("validation data", rows, 1)?;
+            check_like(&self.train, rows)?;
         }
         match (integer_levels, &self.dequantize) {
             (Some(_), Some(_)) => {
@@ -153,6 +184,7 @@ impl<const D: usize> FitData<D> {
         }
         self.train = self.train.select(&order[..rows - held]);
         self.validation = Some(validation);
+        self.held_out = order[rows - held..].to_vec();
         self
     }
 
@@ -260,6 +292,28 @@ fn check_rows<const D: usize>(what: &str, rows: &Batch<D>, least: usize) -> Resu
         return Err(Error::data(what, reason));
     }
     check_finite(&format!("context of the {what}"), context)
+}
+
+/// `Err` where validation rows are not of the kind of the training rows.
+fn check_like<const D: usize>(train: &Batch<D>, validation: &Batch<D>) -> Result<()> {
+    let width = |rows: &Batch<D>| rows.context.as_ref().map(|context| context.dims()[1]);
+    let context = |width: Option<usize>| match width {
+        Some(width) => format!("a context of width {width}"),
+        None => "no context".to_string(),
+    };
+    let kind = |rows: &Batch<D>| {
+        let precision = rows.context.as_ref().map(Tensor::dtype);
+        (rows.x.dims()[1..].to_vec(), rows.x.dtype(), width(rows), precision)
+    };
+    let text = |rows: &Batch<D>| {
+        let (event, precision) = (&rows.x.dims()[1..], rows.x.dtype());
+        format!("rows of shape {event:?} in {precision:?} with {}", context(width(rows)))
+    };
+    if kind(train) == kind(validation) {
+        return Ok(());
+    }
+    let reason = format!("has {}, the training data {}", text(validation), text(train));
+    Err(Error::data("validation data", reason))
 }
 
 fn check_finite<const D: usize>(what: &str, x: &Tensor<D>) -> Result<()> {

@@ -7,11 +7,15 @@ use burn::module::Module;
 use burn::optim::ModuleOptimizer;
 use burn::tensor::Device;
 
-use super::adam::{adamw, check_precision};
-use super::checkpoint::{self, Checkpoint, State};
+use super::adam::{adamw, check_precision, check_trains};
+use super::checkpoint::{Checkpoint, State};
+use super::fingerprint::Fingerprint;
 use super::progress::Progress;
 use super::trial::Trial;
-use super::{Batch, Epoch, FitConfig, FitData, Report, Reversible, Stop, average, gradients, nll};
+use super::{
+    Batch, Epoch, FitConfig, FitData, Report, Reversible, Stop, Warning, average, failure,
+    gradients, nll, probe,
+};
 use crate::crew::apart;
 use crate::distribution::Distribution;
 use crate::draws;
@@ -35,7 +39,13 @@ use crate::noise::Noise;
 /// If the configuration is impossible, the flow has weights of f16, the data cannot have a density
 /// ([`FitData::check`]), a checkpoint cannot be written, or belongs to another configuration, other data or another
 /// optimizer; if more than `max_skipped` steps in a row were not finite: then the checkpoint holds
-/// the last good weights, and the error names the layer.
+/// the last good weights.
+///
+/// Weights that were not trained are never returned. It is an error if every step was skipped, every
+/// gradient was 0, or no epoch had a finite validation NLL: the error names the first row whose NLL is
+/// not finite. Where a column of the rows or of the context has a mean or a deviation beyond 100, a
+/// deviation below 0.01 or a value beyond 30 deviations, the error of a failed training names that
+/// column and advises to standardise it, else the first layer that was not finite.
 ///
 /// ```
 /// use burn::tensor::Device;
@@ -97,18 +107,30 @@ fn run<F: Distribution<D>, const D: usize>(
 ) -> Result<(F, Report)> {
     data.check_for(flow.integer_levels())?;
     data.check_precision(float_dtype(&flow))?;
+    probe::check_batch("FitConfig", flow.mixes_rows(), config.batch_size)?;
+    probe::check_rows(&flow, &data)?;
+    let warnings = match flow.integer_levels() {
+        Some(_) => vec![],
+        None => data.warnings(),
+    };
+    if let (true, Some(Warning { what, reason, .. })) = (config.strict, warnings.first()) {
+        return Err(Error::data(what, reason));
+    }
     let started = Instant::now();
-    let fingerprint = config.fingerprint(&data);
+    let fingerprint = Fingerprint::of(config, &data, &flow);
     let data = data.split(config.validation_fraction, config.seed);
+    probe::check_patience(config, &data)?;
     let mut run = Run::start(flow, &data, config, fingerprint, optimizer)?;
     let done = run.state.report.steps;
     let progress = Progress::new(config.epochs * run.steps_per_epoch, done, config.progress);
+    warnings.iter().for_each(|warning| progress.say(&warning.to_string()));
+    run.state.report.warnings = warnings;
     while !run.is_over() {
         run.epoch(&data, &progress)?;
     }
     progress.finish();
     run.state.report.seconds = started.elapsed().as_secs_f64();
-    Ok((run.best, run.state.report))
+    run.finish(&data)
 }
 
 /// A training run between two epochs.
@@ -129,7 +151,7 @@ impl<'a, F> Run<'a, F> {
         flow: F,
         data: &FitData<D>,
         config: &'a FitConfig,
-        fingerprint: String,
+        fingerprint: Fingerprint,
         optimizer: ModuleOptimizer,
     ) -> Result<Self>
     where
@@ -139,35 +161,34 @@ impl<'a, F> Run<'a, F> {
         let rows = data.train.len();
         let full = rows / config.batch_size;
         let steps_per_epoch = (full + usize::from(rows % config.batch_size > 1)).max(1);
+        let flow = flow.train();
+        let trains = check_trains(&flow);
         let mut schedule = config.schedule.init(
             "FitConfig",
             config.learning_rate,
             config.epochs * steps_per_epoch,
         )?;
         let averaged = config.average.is_some();
-        let (resumed, trial) = match &config.checkpoint {
-            Some(folder) => (
-                Checkpoint::load(folder, &flow, averaged, optimizer.clone())?,
-                Trial::of(&optimizer, &flow),
-            ),
-            None => (None, Trial::default()),
+        let trial = match config.checkpoint {
+            Some(_) => Trial::of(&optimizer, &flow),
+            None => Trial::default(),
         };
-        if let Some(checkpoint) = resumed {
+        let state = State::new(fingerprint, trial, config.evaluation_batch);
+        let resumed = config.checkpoint.as_ref().map(|folder| {
+            let refuse = |saved: &State| saved.refuse(&state, config, steps_per_epoch);
+            Checkpoint::load(folder, &flow, averaged, optimizer.clone(), refuse)
+        });
+        if let (Some(checkpoint), Some(folder)) =
+            (resumed.transpose()?.flatten(), &config.checkpoint)
+        {
             let Checkpoint { mut state, weights, average, best, optimizer } = checkpoint;
-            let foreign = if state.fingerprint != fingerprint {
-                Some("another configuration or other data")
-            } else if !state.optimizer.agrees(&trial) {
-                Some(checkpoint::OTHER_OPTIMIZER)
-            } else {
-                None
-            };
-            if let Some(owner) = foreign {
-                let folder = config.checkpoint.as_deref().expect("loaded from it");
-                let reason = checkpoint::foreign(owner);
-                return Err(Error::format(&checkpoint::file(folder), reason));
+            if let Some(found) = validated(&best, data, config.seed, state.evaluation_batch) {
+                state.check_best(folder, found)?;
             }
+            trains?;
             (0..state.report.steps).for_each(|_| drop(schedule.step()));
             state.report.resumed_from = Some(state.report.epochs.len());
+            state.report.stop = stop(&state.report, config);
             let weights = weights.train();
             return Ok(Self {
                 config,
@@ -181,13 +202,15 @@ impl<'a, F> Run<'a, F> {
                 state,
             });
         }
-        let first = data.batches(config.batch_size.max(LEAST_START), config.seed, &device);
+        trains?;
+        let event = data.train.x.dims()[1..].iter().product::<usize>().max(1);
+        let start = (START_ELEMENTS / event).clamp(LEAST_START, MOST_START);
+        let first = data.batches(config.batch_size.max(start), config.seed, &device);
         let first = first.iter().next().expect("the data were checked to have rows");
         let Batch { x, context } = first.map_err(unreadable)?;
         seed_draws(config.seed, START);
-        let weights = flow.train().init_from_data(x, context.as_ref());
+        let weights = flow.init_from_data(x, context.as_ref());
         let plain = weights.valid();
-        let state = State { fingerprint, optimizer: trial, report: Report::default(), streak: 0 };
         Ok(Self {
             config,
             device,
@@ -218,56 +241,61 @@ impl<'a, F> Run<'a, F> {
             let batch = batch.map_err(unreadable)?;
             let rows = batch.len();
             let loss;
-            (loss, rate) = self.step(batch)?;
+            (loss, rate) = self.step(data, batch)?;
             if let Some(loss) = loss {
                 total += loss * rows as f64;
                 counted += rows;
             }
             progress.step();
         }
-        let validated = self.average.clone().unwrap_or_else(|| self.weights.valid());
-        seed_draws(self.config.seed, VALIDATION);
-        let validation_nll = data.validation.as_ref().map(|v| {
-            nll(&validated, v.x.clone(), v.context.as_ref(), self.config.evaluation_batch)
-        });
+        let weights = self.average.clone().unwrap_or_else(|| self.weights.valid());
+        let batch = self.config.evaluation_batch;
+        let validation_nll = validated(&weights, data, self.config.seed, batch);
         let epoch = Epoch {
             epoch: number,
             train_nll: (counted > 0).then(|| total / counted as f64),
             validation_nll,
             learning_rate: rate,
         };
-        self.judge(&epoch, validated);
+        self.judge(&epoch, weights);
         progress.epoch(&epoch, self.state.report.best_validation_nll);
         self.state.report.epochs.push(epoch);
+        self.state.report.stop = stop(&self.state.report, self.config);
         if number.is_multiple_of(self.config.checkpoint_every) || self.is_over() {
             self.save()?;
         }
         Ok(())
     }
 
-    /// Keeps the weights of the best epoch, and stops when the best is too long ago.
+    /// Keeps the weights of the best epoch. Weights that were never trained, or are not finite, are the
+    /// best of nothing.
     fn judge<const D: usize>(&mut self, epoch: &Epoch, weights: F)
     where
         F: Distribution<D>,
     {
         let report = &mut self.state.report;
-        let better = match (epoch.validation_nll, report.best_validation_nll) {
-            (None, _) => true,
-            (Some(new), None) => new.is_finite(),
-            (Some(new), Some(best)) => new < best,
+        let sound = match epoch.validation_nll {
+            Some(nll) => nll.is_finite(),
+            None => gradients::first_non_finite(&weights, None).is_none(),
         };
-        if better {
+        let lower = match (epoch.validation_nll, report.best_validation_nll) {
+            (Some(new), Some(best)) => new < best,
+            _ => true,
+        };
+        if sound && lower && self.state.trained > 0 {
             // A copy of its own: running statistics of clones share their values.
             self.best = weights.valid();
             report.best_epoch = epoch.epoch;
             report.best_validation_nll = epoch.validation_nll;
-        } else if self.config.patience.is_some_and(|p| epoch.epoch - report.best_epoch >= p) {
-            report.stop = Stop::EarlyStopping;
         }
     }
 
     /// One step of the optimizer: its loss in nats, `None` where it was skipped, and its rate.
-    fn step<const D: usize>(&mut self, batch: Batch<D>) -> Result<(Option<f64>, f64)>
+    fn step<const D: usize>(
+        &mut self,
+        data: &FitData<D>,
+        batch: Batch<D>,
+    ) -> Result<(Option<f64>, f64)>
     where
         F: Distribution<D>,
     {
@@ -289,23 +317,68 @@ impl<'a, F> Run<'a, F> {
         if !(value.is_finite() && norm.is_finite()) {
             self.state.report.skipped_steps += 1;
             self.state.streak += 1;
-            if self.state.streak <= self.config.max_skipped {
-                return Ok((None, rate));
+            let over = self.state.streak > self.config.max_skipped;
+            if over || self.state.trained == 0 && self.state.culprit.is_none() {
+                let inside = |plain: &F| plain.first_non_finite(x, context.as_ref());
+                let layer = gradients::culprit(&self.weights, &grads, inside);
+                if over {
+                    let counts = [step, self.state.streak];
+                    return Err(failure::of_steps(data, self.integers(), counts, layer));
+                }
+                self.state.culprit = Some(layer);
             }
-            let inside = |plain: &F| plain.first_non_finite(x, context.as_ref());
-            let layer = gradients::culprit(&self.weights, &grads, inside);
-            return Err(Error::NonFinite { step, skipped: self.state.streak, layer });
+            return Ok((None, rate));
         }
         self.state.streak = 0;
-        if let Some(limit) = self.config.gradient_clip {
-            gradients::clip(&self.weights, &mut grads, norm, limit);
+        let taken = step + 1 - self.state.report.skipped_steps;
+        if norm > 0.0 && rate > 0.0 {
+            self.state.trained += 1;
         }
+        gradients::clip(&self.weights, &mut grads, norm, self.config.gradient_clip);
         self.weights = self.optimizer.step(rate, self.weights.clone(), grads);
         if let Some(decay) = self.config.average {
             let average = self.average.take().expect("there is an average to update");
-            self.average = Some(average::update(average, &self.weights, decay, step));
+            self.average = Some(average::update(average, &self.weights, decay, taken - 1));
         }
         Ok((Some(value), rate))
+    }
+
+    /// Whether the events of the model are integers.
+    fn integers<const D: usize>(&self) -> bool
+    where
+        F: Distribution<D>,
+    {
+        self.weights.integer_levels().is_some()
+    }
+
+    /// The best weights and the report, or why there are no weights that were trained.
+    fn finish<const D: usize>(self, data: &FitData<D>) -> Result<(F, Report)>
+    where
+        F: Distribution<D>,
+    {
+        let report = &self.state.report;
+        let counts = [report.steps, report.skipped_steps];
+        if report.best_epoch > 0 {
+            return Ok((self.best, self.state.report));
+        }
+        if self.state.trained > 0 {
+            let weights = self.average.unwrap_or_else(|| self.weights.valid());
+            seed_draws(self.config.seed, VALIDATION);
+            return Err(failure::of_validation(
+                &weights,
+                data,
+                self.config.evaluation_batch,
+                counts,
+            ));
+        }
+        if let Some(layer) = self.state.culprit.clone() {
+            return Err(failure::of_steps(data, self.integers(), counts, layer));
+        }
+        if report.epochs.iter().all(|epoch| epoch.learning_rate == 0.0) {
+            let reason = "gave a learning rate of 0 in every step; choose another one";
+            return Err(Error::config("FitConfig", "schedule", reason.to_string()));
+        }
+        Err(failure::of_gradients(data, self.integers()))
     }
 
     fn save(&self) -> Result<()>
@@ -321,6 +394,27 @@ impl<'a, F> Run<'a, F> {
             optimizer: self.optimizer.clone(),
         };
         checkpoint.save(folder)
+    }
+}
+
+/// The validation NLL, where something is validated: every time with the same draws.
+fn validated<F: Distribution<D>, const D: usize>(
+    weights: &F,
+    data: &FitData<D>,
+    seed: u64,
+    batch: usize,
+) -> Option<f64> {
+    seed_draws(seed, VALIDATION);
+    let rows = data.validation.as_ref()?;
+    Some(nll(weights, rows.x.clone(), rows.context.as_ref(), batch))
+}
+
+/// Whether the best epoch is too long ago.
+fn stop(report: &Report, config: &FitConfig) -> Stop {
+    let since = report.epochs.len() - report.best_epoch;
+    match config.patience.is_some_and(|patience| since > 0 && since >= patience) {
+        true => Stop::EarlyStopping,
+        false => Stop::Finished,
     }
 }
 
@@ -342,9 +436,16 @@ const START: u64 = u64::MAX;
 /// The stream of every validation, so that all epochs are judged on the same draws.
 const VALIDATION: u64 = u64::MAX - 1;
 
-/// Rows of the first batch at the least, from which data-dependent layers start; a small batch
-/// gives them poor statistics.
+/// Rows of the first batch, from which data-dependent layers start, at the least; a small batch gives
+/// them poor statistics.
 const LEAST_START: usize = 256;
+
+/// And at the most: enough that a flag of one row in a thousand is no constant there, by which a layer
+/// would divide.
+const MOST_START: usize = 4096;
+
+/// Elements of that batch in between; large images have fewer rows.
+const START_ELEMENTS: usize = 1 << 20;
 
 fn unreadable(error: burn::data::dataset::DatasetError) -> Error {
     Error::data("training data", error.to_string())

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
-use burn::tensor::{ElementConversion, Tensor};
+use burn::tensor::{DType, Tensor};
 
 use crate::bijector::layer_name;
 use crate::crew::{Crew, apart};
@@ -14,7 +14,7 @@ use crate::draws;
 use crate::math::wide;
 use crate::moments::total;
 use crate::noise::Noise;
-use crate::parallel::{Rows, gradient_blocks};
+use crate::parallel::{Rows, gradient_blocks, is_flex};
 use crate::rows::{check_rows, in_block, rows_of};
 
 /// The mean negative log-likelihood of a batch in nats, and its gradients: the step of a training
@@ -27,7 +27,7 @@ use crate::rows::{check_rows, in_block, rows_of};
 ///
 /// # Panics
 ///
-/// As [`Distribution::log_prob`].
+/// As [`Distribution::log_prob`], and if the model has no trained parameter.
 ///
 /// ```
 /// use burn::{module::Module, optim::AdamConfig, tensor::Device};
@@ -86,6 +86,11 @@ pub(super) fn by_blocks<F: Distribution<D>, T: Send, const D: usize>(
     seed: &(dyn Fn(u64) + Sync),
     part: impl Fn(&F, Tensor<D>, Option<&Tensor<2>>, f64) -> (f64, GradientsParams, T) + Sync,
 ) -> (f64, GradientsParams, Vec<T>) {
+    assert!(
+        trains(model),
+        "nll_gradients: expected a model that trains, found one without a trained parameter; call \
+         train() on it, or unfreeze() a part"
+    );
     let dims = x.dims();
     check_rows(layer_name::<F>(), dims[0], context);
     let weight = -1.0 / dims[0] as f64;
@@ -97,10 +102,10 @@ pub(super) fn by_blocks<F: Distribution<D>, T: Send, const D: usize>(
         return (value, gradients, vec![rest]);
     }
     // Every worker has a copy with a graph of its own: graphs that share parameters wait for each
-    // other for ever.
-    let device = x.device().autodiff();
+    // other for ever. By way of plain weights, because `fork` leaves a node behind every parameter
+    // that no backward pass ever frees.
     let crew = Crew::of(blocks.len());
-    let copies: Vec<F> = (0..crew.len()).map(|_| model.clone().fork(&device)).collect();
+    let copies: Vec<F> = (0..crew.len()).map(|_| model.valid().train()).collect();
     let sum = Sum::new();
     let rest = crew.each(blocks.len(), |worker, block| {
         seed(block as u64);
@@ -113,6 +118,19 @@ pub(super) fn by_blocks<F: Distribution<D>, T: Send, const D: usize>(
     });
     let (value, gradients) = sum.into_total();
     (value, gradients, rest)
+}
+
+/// Whether a parameter of the model is trained: it is in a graph and not frozen.
+pub(super) fn trains<M: Module>(model: &M) -> bool {
+    struct Trains(bool);
+    impl ModuleVisitor for Trains {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.0 = self.0 || param.val().is_require_grad();
+        }
+    }
+    let mut trains = Trains(false);
+    model.visit(&mut trains);
+    trains.0
 }
 
 /// A value and gradients.
@@ -186,38 +204,70 @@ pub(super) fn add<M: Module>(module: &M, total: &mut GradientsParams, part: Grad
     module.visit(&mut Add { total, part });
 }
 
-/// The Euclidean norm of all gradients together, not finite where one of them is not.
+/// The largest norm of gradients that reaches an optimizer, whatever the limit: Adam squares them, and
+/// beyond 1.8e19 the squares are infinite in f32 and stay so.
+const LARGEST_NORM: f64 = 1e18;
+
+/// Factors below this are applied in two steps: in f32 a factor of 1e-40 has lost most of its digits.
+const SMALL_FACTOR: f64 = 1e-4;
+
+/// The Euclidean norm of all gradients together, not finite only where one of them is not.
 pub(super) fn global_norm<M: Module>(module: &M, grads: &GradientsParams) -> f64 {
-    struct Squares<'a> {
+    struct Norm<'a> {
         grads: &'a GradientsParams,
-        sum: f64,
+        norm: f64,
     }
-    impl ModuleVisitor for Squares<'_> {
+    impl ModuleVisitor for Norm<'_> {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
             if let Some(grad) = self.grads.get::<D>(param.id) {
-                self.sum += wide(grad).square().sum().into_scalar::<f64>().elem::<f64>();
+                self.norm = self.norm.hypot(norm(grad));
             }
         }
     }
-    let mut squares = Squares { grads, sum: 0.0 };
-    module.visit(&mut squares);
-    squares.sum.sqrt()
+    let mut norm = Norm { grads, norm: 0.0 };
+    module.visit(&mut norm);
+    norm.norm
 }
 
-/// Scales all gradients so that their global norm is at most `limit`; burn's own clipping works
-/// per parameter and so changes the direction of the step.
-pub(super) fn clip<M: Module>(module: &M, grads: &mut GradientsParams, norm: f64, limit: f64) {
+/// The Euclidean norm of a tensor, in f64 on `flex`, whose running sums lose digits of f32.
+fn norm<const D: usize>(x: Tensor<D>) -> f64 {
+    let x = if is_flex(&x.device()) { x.cast(DType::F64) } else { wide(x) };
+    let root = |x: Tensor<D>| x.square().sum().into_scalar::<f64>().sqrt();
+    let plain = root(x.clone());
+    if plain.is_finite() && plain > 0.0 {
+        return plain;
+    }
+    // The squares may be out of range where the elements are not.
+    match x.clone().abs().max().into_scalar::<f64>() {
+        largest if largest > 0.0 && largest.is_finite() => root(x / largest) * largest,
+        _ => plain,
+    }
+}
+
+/// Scales all gradients so that their global norm is at most `limit`, and at most [`LARGEST_NORM`];
+/// burn's own clipping works per parameter and so changes the direction of the step.
+pub(super) fn clip<M: Module>(
+    module: &M,
+    grads: &mut GradientsParams,
+    norm: f64,
+    limit: Option<f64>,
+) {
     struct Scale<'a> {
         grads: &'a mut GradientsParams,
         factor: f64,
     }
     impl ModuleVisitor for Scale<'_> {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if let Some(grad) = self.grads.remove::<D>(param.id) {
-                self.grads.register(param.id, grad * self.factor);
-            }
+            let Some(grad) = self.grads.remove::<D>(param.id) else { return };
+            let root = self.factor.sqrt();
+            let scaled = match self.factor < SMALL_FACTOR {
+                true => grad * root * root,
+                false => grad * self.factor,
+            };
+            self.grads.register(param.id, scaled);
         }
     }
+    let limit = limit.unwrap_or(LARGEST_NORM).min(LARGEST_NORM);
     if norm > limit {
         module.visit(&mut Scale { grads, factor: limit / norm });
     }
@@ -238,7 +288,10 @@ pub(super) fn culprit<M: Module>(
 }
 
 /// The path of the first parameter that is not finite, or whose gradient is not.
-fn first_non_finite<M: Module>(module: &M, grads: Option<&GradientsParams>) -> Option<String> {
+pub(super) fn first_non_finite<M: Module>(
+    module: &M,
+    grads: Option<&GradientsParams>,
+) -> Option<String> {
     struct First<'a> {
         grads: Option<&'a GradientsParams>,
         path: Vec<String>,
@@ -270,4 +323,82 @@ fn first_non_finite<M: Module>(module: &M, grads: Option<&GradientsParams>) -> O
     let mut first = First { grads, path: vec![], found: None };
     module.visit(&mut first);
     first.found
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use burn::module::ParamId;
+    use burn::tensor::Device;
+
+    use super::*;
+
+    #[derive(Module, Debug)]
+    struct Two {
+        first: Param<Tensor<1>>,
+        second: Param<Tensor<2>>,
+    }
+
+    /// The norm of gradients of these values, four of one parameter and two of the other, and the
+    /// largest element after clipping.
+    fn clipped(values: [f64; 2], dtype: DType, limit: Option<f64>) -> (f64, f64) {
+        let options = (&Device::flex(), dtype);
+        let (first, second) = (
+            Tensor::<1>::full([4], values[0], options),
+            Tensor::<2>::full([1, 2], values[1], options),
+        );
+        let module = Two {
+            first: Param::initialized(ParamId::new(), first.clone()),
+            second: Param::initialized(ParamId::new(), second.clone()),
+        };
+        let mut grads = GradientsParams::new();
+        grads.register(module.first.id, first);
+        grads.register(module.second.id, second);
+        let norm = global_norm(&module, &grads);
+        clip(&module, &mut grads, norm, limit);
+        let [first, second] = [
+            grads.get::<1>(module.first.id).unwrap().max().into_scalar::<f64>(),
+            grads.get::<2>(module.second.id).unwrap().max().into_scalar::<f64>(),
+        ];
+        (norm, first.max(second))
+    }
+
+    #[test]
+    fn norms_of_any_size_are_known_and_clipped() {
+        for (dtype, value, tolerance) in [
+            (DType::F32, 1e-30, 1e-6),
+            (DType::F32, 0.3, 1e-6),
+            (DType::F32, 1e19, 1e-6),
+            (DType::F32, 3.3e38, 1e-6),
+            (DType::F64, 1e-200, 1e-12),
+            (DType::F64, 1e200, 1e-12),
+            (DType::F64, 1.7e307, 1e-12),
+            (DType::F16, 6e4, 1e-3),
+            (DType::BF16, 3e38, 1e-2),
+        ] {
+            let (norm, most) = clipped([value, 0.0], dtype, Some(10.0));
+            let near = |found: f64, wanted: f64| (found / wanted - 1.0).abs() < tolerance;
+            assert!(near(norm, 2.0 * value), "{dtype:?} {value:e}: {norm:e}");
+            let wanted = if 2.0 * value > 10.0 { 5.0 } else { value };
+            assert!(near(most, wanted), "{dtype:?} {value:e}: {most:e}");
+        }
+        let (norm, _) = clipped([3.0, 8.0], DType::F32, None);
+        assert!((norm - (4.0 * 9.0 + 2.0 * 64.0f64).sqrt()).abs() < 1e-6, "{norm}");
+    }
+
+    #[test]
+    fn without_a_limit_squares_stay_in_range() {
+        let (_, most) = clipped([1e30, 0.0], DType::F32, None);
+        assert!((most / 5e17 - 1.0).abs() < 1e-6, "{most:e}");
+        assert_eq!(clipped([7.0, 0.0], DType::F32, None).1, 7.0);
+    }
+
+    #[test]
+    fn what_is_not_finite_has_no_norm() {
+        for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            for values in [[bad, 0.0], [0.0, bad], [1e30, bad]] {
+                let (norm, _) = clipped(values, DType::F32, None);
+                assert!(!norm.is_finite(), "{values:?}: {norm}");
+            }
+        }
+    }
 }

@@ -10,6 +10,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
+use super::probe;
 use crate::bijector::Bijector;
 use crate::distribution::Distribution;
 use crate::error::{Error, Result};
@@ -34,7 +35,7 @@ pub struct LogZ {
 ///
 /// # Errors
 ///
-/// If `ln p~ - ln q` of a draw is NaN or plus infinity, or every draw has the weight 0.
+/// If the flow needs a context, `ln p~ - ln q` of a draw is NaN or plus infinity, or every draw has the weight 0.
 ///
 /// # Panics
 ///
@@ -66,6 +67,7 @@ where
 {
     assert!(n > 1, "log_z: expected at least 2 draws, found {n}");
     assert!(batch > 0, "log_z: expected a batch of at least 1 draw, found 0");
+    probe::check_draws::<B, P, D>("log_z", flow)?;
     let plain = flow.valid();
     let mut log_weights: Vec<f64> = Vec::with_capacity(n);
     while log_weights.len() < n {

@@ -21,20 +21,25 @@ mod checkpoint;
 mod config;
 mod data;
 mod dequantize;
+mod failure;
+mod fingerprint;
 mod fit;
 mod gradients;
 #[cfg(feature = "learner")]
 mod learner;
 mod log_z;
 mod noise_model;
+mod probe;
 mod progress;
 mod reduce_bits;
 mod report;
 mod reverse_kl;
 mod reversible;
+mod scale;
 #[cfg(feature = "learner")]
 pub mod scaling;
 mod schedule;
+mod ties;
 mod trial;
 mod variational;
 
@@ -53,6 +58,7 @@ pub use report::{Epoch, Report, Stop};
 pub use reverse_kl::{Estimator, ReverseKlConfig, ReverseKlReport, fit_reverse_kl, reverse_kl};
 pub use reversible::{LayerDrift, Reversible};
 pub use schedule::Schedule;
+pub use ties::{Warning, WarningKind};
 pub use variational::VariationalDequantize;
 
 use burn::tensor::Tensor;

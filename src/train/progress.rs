@@ -22,6 +22,11 @@ impl Progress {
         Self(bar)
     }
 
+    /// A line above the bar.
+    pub fn say(&self, text: &str) {
+        self.0.println(text);
+    }
+
     /// One step is done.
     pub fn step(&self) {
         self.0.inc(1);

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::LayerDrift;
+use super::{LayerDrift, Warning};
 
 /// Why training ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +51,9 @@ pub struct Report {
     pub skipped_steps: usize,
     /// What every layer did, where training was without the activations in memory.
     pub layers: Vec<LayerDrift>,
+    /// What [`FitData::warnings`](super::FitData::warnings) says about the data.
+    #[serde(default)]
+    pub warnings: Vec<Warning>,
     /// Seconds of this call.
     pub seconds: f64,
     /// The epoch after which a checkpoint was taken up.
@@ -68,6 +71,7 @@ impl Default for Report {
             steps: 0,
             skipped_steps: 0,
             layers: vec![],
+            warnings: vec![],
             seconds: 0.0,
             resumed_from: None,
             stop: Stop::Finished,

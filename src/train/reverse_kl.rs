@@ -15,11 +15,11 @@ use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::adam::{adamw, check_precision};
+use super::adam::{adamw, check_precision, check_trains};
 use super::config::within;
 use super::fit::seed_draws;
 use super::log_z::{LogZ, checked, log_z};
-use super::{Schedule, average, gradients};
+use super::{Schedule, average, gradients, probe};
 use crate::bijector::Bijector;
 use crate::crew::apart;
 use crate::distribution::Distribution;
@@ -194,8 +194,9 @@ pub struct ReverseKlReport {
 ///
 /// # Errors
 ///
-/// If the configuration is impossible; if the target of finite draws is not finite; if more than
-/// `max_skipped` steps in a row were not finite for another reason: the error names the layer.
+/// If the configuration is impossible; if the flow needs a context; if it has no parameter to train; if the target of finite
+/// draws is not finite; if more than `max_skipped` steps in a row, or all, were not finite for another
+/// reason, or the last weights are not: the error names the layer.
 ///
 /// # Panics
 ///
@@ -227,11 +228,15 @@ where
 {
     config.validate()?;
     check_precision(&flow)?;
+    let mixes_rows = Distribution::<D>::mixes_rows(&flow);
+    probe::check_batch("ReverseKlConfig", mixes_rows, config.batch_size)?;
+    probe::check_draws::<B, P, D>("fit_reverse_kl", &flow)?;
     let started = Instant::now();
     let mut schedule =
         config.schedule.init("ReverseKlConfig", config.learning_rate, config.steps)?;
     let mut optimizer = adamw(0.0);
     let mut weights = flow.train();
+    check_trains(&weights)?;
     let mut averaged = config.average.map(|_| weights.valid());
     let (mut losses, mut skipped_steps, mut streak) = (vec![], 0, 0);
     for step in 0..config.steps {
@@ -252,7 +257,8 @@ where
         let norm = gradients::global_norm(&weights, &grads);
         if !(value.is_finite() && norm.is_finite()) {
             (skipped_steps, streak) = (skipped_steps + 1, streak + 1);
-            if streak > config.max_skipped {
+            // The last step is the last chance to say why nothing was trained.
+            if streak > config.max_skipped || streak == config.steps {
                 let inside = |plain: &Flow<B, P>| match drawn {
                     true => plain.first_non_finite(x, None),
                     false => Some("the draws".to_string()),
@@ -264,16 +270,17 @@ where
             continue;
         }
         streak = 0;
-        if let Some(limit) = config.gradient_clip {
-            gradients::clip(&weights, &mut grads, norm, limit);
-        }
+        gradients::clip(&weights, &mut grads, norm, config.gradient_clip);
         weights = apart(&x, || optimizer.step(rate, weights, grads));
-        averaged = averaged
-            .zip(config.average)
-            .map(|(average, decay)| average::update(average, &weights, decay, step));
+        averaged = averaged.zip(config.average).map(|(average, decay)| {
+            average::update(average, &weights, decay, step - skipped_steps)
+        });
         losses.push(Some(value));
     }
     let flow = averaged.unwrap_or_else(|| weights.valid());
+    if let Some(layer) = gradients::first_non_finite(&flow, None) {
+        return Err(Error::NonFinite { step: config.steps, skipped: skipped_steps, layer });
+    }
     let mut noise = Noise::stream(config.seed, u64::MAX);
     let log_z = log_z(&flow, target, config.evaluation_draws, config.evaluation_batch, &mut noise)?;
     let seconds = started.elapsed().as_secs_f64();

@@ -3,8 +3,9 @@
 use burn::grad_clipping::GradientClippingConfig;
 use burn::module::ParamGroup;
 use burn::optim::{AdamWConfig, LionConfig, RmsPropConfig, Sgd, SgdConfig};
-use burn_flows::bijector::BatchNormConfig;
-use burn_flows::train::{FitData, fit, fit_with};
+use burn::tensor::DType;
+use burn_flows::bijector::{BatchNormConfig, Logit};
+use burn_flows::train::{Dequantize, FitData, Schedule, Stop, fit, fit_with};
 
 use super::*;
 
@@ -35,19 +36,155 @@ fn a_resumed_run_equals_an_uninterrupted_one_bit_for_bit() {
 
 #[test]
 fn a_checkpoint_of_other_data_or_configuration_is_refused() {
+    let device = Device::flex();
+    let context = |seed| Noise::seeded(seed).normal::<2>([100, 1], &device);
+    let flow = small().with_context(1).init(&device);
+    let data = |x, train, held, validation| {
+        FitData::new(banana(100, x))
+            .with_context(context(train))
+            .with_validation(banana(100, held), Some(context(validation)))
+    };
     let folder = tempfile::tempdir().unwrap();
-    let flow = small().init(&Device::flex());
     let config = quick().with_epochs(1).with_checkpoint(Some(folder.path().to_path_buf()));
-    fit(flow.clone(), banana(100, 1), &config).unwrap();
-    let other_data = fit(flow.clone(), banana(100, 2), &config).unwrap_err();
-    let other_config = fit(flow, banana(100, 1), &config.with_seed(5)).unwrap_err();
-    for error in [other_data, other_config] {
-        assert!(matches!(error, Error::Format { .. }));
-        assert!(
-            error.to_string().contains("belongs to another configuration or other data"),
-            "{error}"
+    fit(flow.clone(), data(1, 2, 3, 4), &config).unwrap();
+    let wide = || burn_flows::cast(flow.clone(), DType::F64);
+    let dequantize = data(1, 2, 3, 4).with_dequantization(Dequantize::new(2).unwrap());
+    let refused = |flow: RealNvp, data, config: FitConfig, field: &str| {
+        let error = fit(flow, data, &config).unwrap_err();
+        if field == "levels of the dequantization" {
+            return assert!(matches!(error, Error::Data { .. }), "{error}");
+        }
+        assert!(matches!(error, Error::Format { .. }), "{error:?}");
+        let text = format!(
+            "belongs to another configuration or other data, which differ in: {field}; choose \
+             another folder or delete it"
         );
+        assert!(error.to_string().ends_with(&text), "{field}: {error}");
+    };
+    let same = || data(1, 2, 3, 4);
+    refused(flow.clone(), data(9, 2, 3, 4), config.clone(), "training data");
+    refused(flow.clone(), data(1, 9, 3, 4), config.clone(), "context of the training data");
+    refused(flow.clone(), data(1, 2, 9, 4), config.clone(), "validation data");
+    refused(flow.clone(), data(1, 2, 3, 9), config.clone(), "context of the validation data");
+    refused(flow.clone(), dequantize, config.clone(), "levels of the dequantization");
+    for (changed, field) in [
+        (config.clone().with_batch_size(32), "FitConfig.batch_size"),
+        (config.clone().with_learning_rate(2e-3), "FitConfig.learning_rate"),
+        (config.clone().with_schedule(Schedule::Constant), "FitConfig.schedule"),
+        (config.clone().with_warmup_steps(2), "FitConfig.warmup_steps"),
+        (config.clone().with_weight_decay(0.1), "FitConfig.weight_decay"),
+        (config.clone().with_gradient_clip(None), "FitConfig.gradient_clip"),
+        (config.clone().with_average(Some(0.9)), "FitConfig.average"),
+        (config.clone().with_seed(5), "FitConfig.seed"),
+        (config.clone().with_reversible(true), "FitConfig.reversible"),
+        (config.clone().with_seed(5).with_reversible(true), "FitConfig.reversible, FitConfig.seed"),
+    ] {
+        refused(flow.clone(), same(), changed, field);
     }
+    let other = small().with_context(1).with_layers(3).init(&device);
+    refused(other, same(), config.clone(), "tensors of the model");
+    let x = |seed| banana(100, seed).cast(DType::F64);
+    let wide_data = FitData::new(x(1))
+        .with_context(context(2).cast(DType::F64))
+        .with_validation(x(3), Some(context(4).cast(DType::F64)));
+    let fields = "context of the training data, context of the validation data, tensors of the model, \
+                  training data, validation data";
+    refused(wide(), wide_data, config.clone(), fields);
+    // What decides no numbers may change.
+    let config = config
+        .with_evaluation_batch(7)
+        .with_max_skipped(3)
+        .with_progress(true)
+        .with_checkpoint_every(2)
+        .with_patience(Some(4))
+        .with_validation_fraction(0.5);
+    assert_eq!(fit(flow, same(), &config).unwrap().1.resumed_from, Some(1));
+}
+
+#[test]
+fn a_checkpoint_of_a_split_or_of_integers_is_refused_with_another() {
+    let device = Device::flex();
+    let integers = |levels: f64| (Noise::seeded(1).uniform::<2>([80, 2], &device) * levels).floor();
+    let logit = |alpha| {
+        let (layers, base) = small().init(&device).into_parts();
+        Flow::new((Logit::new(alpha).unwrap(), layers), base)
+    };
+    let run = |alpha, levels, fraction| {
+        let folder = tempfile::tempdir().unwrap();
+        let config = quick().with_epochs(1).with_checkpoint(Some(folder.path().to_path_buf()));
+        let data = |levels| {
+            FitData::new(integers(4.0)).with_dequantization(Dequantize::new(levels).unwrap())
+        };
+        fit(logit(0.05), data(4), &config).unwrap();
+        let config = config.with_validation_fraction(fraction);
+        fit(logit(alpha), data(levels), &config).unwrap_err().to_string()
+    };
+    assert!(run(0.05, 5, 0.1).contains("differ in: levels of the dequantization;"));
+    assert!(run(0.05, 4, 0.2).contains("differ in: FitConfig.validation_fraction;"));
+    // A setting that no tensor shows.
+    let settings = run(0.2, 4, 0.1);
+    assert!(settings.contains("settings"), "{settings}");
+}
+
+#[test]
+fn more_epochs_go_on_to_the_bits_of_a_longer_run() {
+    let base = small().with_mlp(MlpConfig::new(vec![16]).with_dropout(0.1));
+    let flow = base.init(&Device::flex());
+    let config = quick().with_schedule(Schedule::Constant).with_average(Some(0.9));
+    let (whole, report) =
+        fit(flow.clone(), banana(200, 1), &config.clone().with_epochs(5)).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let config = config.with_checkpoint(Some(folder.path().to_path_buf())).with_checkpoint_every(9);
+    for epochs in [2, 3, 5] {
+        let fresh = base.init(&Device::flex());
+        let start = if epochs == 2 { flow.clone() } else { fresh };
+        let (longer, again) =
+            fit(start, banana(200, 1), &config.clone().with_epochs(epochs)).unwrap();
+        assert_eq!(again.epochs, report.epochs[..epochs]);
+        if epochs == 5 {
+            assert_eq!((again.resumed_from, again.best_epoch), (Some(3), report.best_epoch));
+            assert_eq!(numbers(&longer, banana(9, 3)), numbers(&whole, banana(9, 3)));
+        }
+    }
+    let error = fit(flow, banana(200, 1), &config.with_epochs(4)).unwrap_err().to_string();
+    let text = "holds a run of 5 epochs, and FitConfig.epochs is 4; ask for 5 or more, choose another \
+                folder or delete it";
+    assert!(error.ends_with(text), "{error}");
+}
+
+#[test]
+fn more_epochs_follow_the_cosine_of_the_new_total() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = quick().with_checkpoint(Some(folder.path().to_path_buf()));
+    // 115 rows are 2 steps an epoch, so the last steps of the epochs are 1, 3, 5 and 7.
+    for (epochs, last) in [(2, 3.0 / 4.0), (4, 7.0 / 8.0)] {
+        let config = config.clone().with_epochs(epochs);
+        let (_, report) = fit(small().init(&Device::flex()), banana(128, 1), &config).unwrap();
+        let expected = 5e-4 * (1.0 + (std::f64::consts::PI * last).cos());
+        let found = report.epochs[epochs - 1].learning_rate;
+        assert!((found - expected).abs() < 1e-12, "{found} {expected}");
+    }
+}
+
+#[test]
+fn more_patience_goes_on_after_an_early_stop() {
+    let flow = built(&Device::flex(), |device| small().init(device));
+    let data = || FitData::new(banana(60, 7)).with_validation(banana(60, 8), None);
+    let config =
+        quick().with_epochs(400).with_learning_rate(2e-2).with_schedule(Schedule::Constant);
+    let patience = |config: &FitConfig, patience| config.clone().with_patience(Some(patience));
+    let (whole, report) = fit(flow.clone(), data(), &patience(&config, 6)).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let config = config.with_checkpoint(Some(folder.path().to_path_buf()));
+    let (_, short) = fit(flow.clone(), data(), &patience(&config, 2)).unwrap();
+    assert_eq!(short.stop, Stop::EarlyStopping);
+    let (longer, again) = fit(flow.clone(), data(), &patience(&config, 6)).unwrap();
+    assert_eq!((again.stop, &again.epochs), (Stop::EarlyStopping, &report.epochs));
+    assert!(again.epochs.len() > short.epochs.len());
+    assert_eq!(numbers(&longer, banana(9, 3)), numbers(&whole, banana(9, 3)));
+    // Less patience is over at once.
+    let (_, last) = fit(flow, data(), &patience(&config, 1)).unwrap();
+    assert_eq!((last.stop, last.epochs.len()), (Stop::EarlyStopping, report.epochs.len()));
 }
 
 #[test]
@@ -131,21 +268,4 @@ fn a_folder_that_cannot_be_written_is_an_error() {
     let config = quick().with_epochs(1).with_checkpoint(Some(file));
     let error = fit(small().init(&Device::flex()), banana(100, 1), &config).unwrap_err();
     assert!(matches!(error, Error::Io { .. }), "{error}");
-}
-
-/// Epochs without a single good step are reported as such, and a run resumes over them.
-#[test]
-fn epochs_that_were_skipped_whole_survive_a_checkpoint() {
-    let device = Device::flex();
-    let folder = tempfile::tempdir().unwrap();
-    let mark = Tensor::<2>::from_floats([[1000.0, 0.0]], &device);
-    let data = FitData::new(Tensor::cat(vec![banana(59, 1), mark], 0))
-        .with_validation(banana(20, 2), None);
-    let config = quick().with_epochs(3).with_checkpoint(Some(folder.path().to_path_buf()));
-    let hiccup = || Hiccup { inner: small().init(&device) };
-    let (_, report) = fit(hiccup(), data.clone(), &config).unwrap();
-    assert!(report.epochs.iter().all(|epoch| epoch.train_nll.is_none()));
-    assert_eq!((report.steps, report.skipped_steps), (3, 3));
-    let (_, again) = fit(hiccup(), data, &config).unwrap();
-    assert_eq!((again.resumed_from, again.epochs), (Some(3), report.epochs));
 }

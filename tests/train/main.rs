@@ -7,7 +7,10 @@ mod clones;
 mod failures;
 mod learning;
 mod recipe;
+mod refusals;
+mod scales;
 mod sums;
+mod untrained;
 mod variational;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

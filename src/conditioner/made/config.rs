@@ -275,6 +275,7 @@ impl MadeConfig {
         let periodic = self.periodic.as_ref().and_then(|periodic| periodic.init(device));
         let layers = Layers { input, context: context_layer, hidden, blocks, output };
         Made::new(layers, features, &self.activation, Style::default(), device)
+            .map(|made| made.with_context_scale(device))
             .map(|made| made.with_dropout(self.dropout).with_periodic(periodic))
     }
 

@@ -25,7 +25,9 @@ use burn::tensor::{Bool, Device, Int, Tensor};
 use self::levels::{HostMask, Masks};
 use super::activation::forward_linear;
 use super::periodic::PeriodicFeatures;
-use super::{Activation, ActivationConfig, Conditioner, Dropout, MaskedLinear, check_context};
+use super::{
+    Activation, ActivationConfig, Conditioner, ContextScale, Dropout, MaskedLinear, check_context,
+};
 use crate::error::Result;
 use crate::math::sigmoid;
 use crate::param::index_param;
@@ -71,6 +73,7 @@ pub struct Made {
     steps: Vec<Param<Tensor<1, Int>>>,
     activation: Activation,
     dropout: Dropout,
+    context_scale: Option<ContextScale>,
     features: usize,
     #[module(skip)]
     style: Style,
@@ -137,6 +140,7 @@ impl Made {
             steps,
             activation,
             dropout,
+            context_scale: None,
             features,
             style,
         })
@@ -145,6 +149,17 @@ impl Made {
     /// The same network of features some of which are angles.
     pub(crate) fn with_periodic(self, periodic: Option<PeriodicFeatures>) -> Self {
         Self { periodic, ..self }
+    }
+
+    /// The same network of a context that is standardised at the data-dependent start.
+    fn with_context_scale(self, device: &Device) -> Self {
+        Self { context_scale: ContextScale::new(self.context_width(), device), ..self }
+    }
+
+    /// The context as the layers see it.
+    fn seen(&self, context: Option<&Tensor<2>>) -> Option<Tensor<2>> {
+        check_context("Made", self.context_width(), context);
+        ContextScale::seen(&self.context_scale, context)
     }
 
     fn with_dropout(self, probability: f64) -> Self {
@@ -210,8 +225,7 @@ impl Made {
 
 impl Conditioner<2> for Made {
     fn forward(&self, kept: Tensor<2>, context: Option<&Tensor<2>>) -> Tensor<2> {
-        check_context("Made", self.context_width(), context);
-        let context = spread("Made", kept.dims()[0], context);
+        let context = spread("Made", kept.dims()[0], self.seen(context).as_ref());
         let context = context.as_ref();
         let [_, width] = kept.dims();
         let features = self.features;
@@ -237,6 +251,10 @@ impl Conditioner<2> for Made {
             h = h + times(inner, gate);
         }
         self.output.forward(h)
+    }
+
+    fn init_from_data(self, _kept: Tensor<2>, context: Option<&Tensor<2>>) -> Self {
+        Self { context_scale: ContextScale::started(self.context_scale, context), ..self }
     }
 }
 

@@ -17,7 +17,6 @@ use std::ops::Range;
 use burn::tensor::Tensor;
 
 use super::{Made, host_indices, times};
-use crate::conditioner::check_context;
 use crate::param::index_tensor;
 
 /// About how many units of the widest layer are taken together. Fewer make more and narrower
@@ -111,7 +110,8 @@ impl Made {
     ///
     /// If the context has another width than the network was built for.
     pub(crate) fn unrolled(&self, batch: usize, context: Option<&Tensor<2>>) -> Unrolled<'_> {
-        check_context("Made", self.context_width(), context);
+        let context = &self.seen(context);
+        let context = context.as_ref();
         let steps_of: Vec<Vec<usize>> = self.steps.iter().map(host_indices).collect();
         let steps = steps_of[0].iter().max().expect("a feature") + 1;
         let units: Vec<Units> = steps_of.iter().map(|of| Units::new(of, steps)).collect();

@@ -56,7 +56,7 @@ const LIMIT_F64: f64 = 1e-12;
 ///
 /// # Panics
 ///
-/// As [`Distribution::log_prob`].
+/// As [`Distribution::log_prob`], and if the model has no trained parameter.
 ///
 /// ```
 /// use burn::{module::Module, optim::AdamConfig, tensor::Device};

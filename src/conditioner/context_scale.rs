@@ -1,0 +1,149 @@
+//! Contexts of mean about 0 and deviation about 1, whatever their unit: what a network sees of them.
+//!
+//! c -> c * 2^e - s / 16        e, s integers for every column, from a first batch
+//!
+//! Integers, because they are saved with a model and neither trained nor cast; a power of two scales
+//! without rounding, and leaves a deviation between 0.7 and 1.5.
+
+use std::f64::consts::LN_2;
+
+use burn::module::{Module, Param, ParamId};
+use burn::tensor::{Bool, Device, Int, Tensor};
+
+use crate::math::wide_dtype;
+use crate::param::{flag, index_tensor};
+
+/// Scale and shift of every column of a context, the identity until a first batch sets them. Without
+/// them, a step of Adam on a context of 1500 changes a unit 1500 times as much as on a context of 1.
+#[derive(Module, Debug)]
+pub(crate) struct ContextScale {
+    exponents: Param<Tensor<1, Int>>,
+    shifts: Param<Tensor<1, Int>>,
+    initialized: Param<Tensor<1, Bool>>,
+}
+
+/// Steps of the shift in a deviation.
+const STEPS: f64 = 16.0;
+
+/// The largest exponent, up or down: powers of two beyond are no normal numbers of f32.
+const LARGEST_EXPONENT: f64 = 126.0;
+
+/// The largest shift, up or down, which 32 bits hold: a mean of as many deviations leaves f32 no digits
+/// of them.
+const LARGEST_SHIFT: f64 = (1 << 30) as f64;
+
+impl ContextScale {
+    /// For a context of this width; `None` for no context.
+    pub(crate) fn new(width: usize, device: &Device) -> Option<Self> {
+        let zeros = || Param::initialized(ParamId::new(), index_tensor(&vec![0; width], device));
+        (width > 0).then(|| Self {
+            exponents: zeros(),
+            shifts: zeros(),
+            initialized: flag(false, device),
+        })
+    }
+
+    /// The context as the network sees it, where it has a scale.
+    pub(crate) fn seen(scale: &Option<Self>, context: Option<&Tensor<2>>) -> Option<Tensor<2>> {
+        let context = context?.clone();
+        let Some(Self { exponents, shifts, .. }) = scale else { return Some(context) };
+        let dtype = context.dtype();
+        let row = |numbers: &Param<Tensor<1, Int>>| {
+            let numbers = numbers.val().float().without_autodiff().cast(wide_dtype(dtype));
+            numbers.unsqueeze_dim::<2>(0)
+        };
+        let (scale, shift) = ((row(exponents) * LN_2).exp(), row(shifts) * STEPS.recip());
+        Some((context.cast(wide_dtype(dtype)) * scale - shift).cast(dtype))
+    }
+
+    /// Set from a first batch, unless it was before.
+    pub(crate) fn started(scale: Option<Self>, context: Option<&Tensor<2>>) -> Option<Self> {
+        match (scale, context) {
+            (Some(scale), Some(context)) => Some(scale.init_from_data(context)),
+            (scale, _) => scale,
+        }
+    }
+
+    /// A column that is constant in the batch is shifted alone.
+    fn init_from_data(self, context: &Tensor<2>) -> Self {
+        if self.initialized.val().into_scalar::<u8>() != 0 {
+            return self;
+        }
+        let [rows, width] = context.dims();
+        let values: Vec<f64> = context.to_data().iter::<f64>().collect();
+        let numbers = (0..width).map(|at| {
+            let column = || values[at..].iter().step_by(width);
+            let mean = column().sum::<f64>() / rows as f64;
+            let variance = column().map(|value| (value - mean).powi(2)).sum::<f64>() / rows as f64;
+            let exponent = match variance > 0.0 {
+                true => -variance.sqrt().log2().round(),
+                false => 0.0,
+            };
+            let exponent = exponent.clamp(-LARGEST_EXPONENT, LARGEST_EXPONENT);
+            let shift = (mean * exponent.exp2() * STEPS).round();
+            (exponent as i64, shift.clamp(-LARGEST_SHIFT, LARGEST_SHIFT) as i64)
+        });
+        let (exponents, shifts): (Vec<i64>, Vec<i64>) = numbers.unzip();
+        let device = self.shifts.lazy_device();
+        let set = |param: Param<Tensor<1, Int>>, values: Vec<i64>| {
+            let options = &device.clone().without_autodiff();
+            let values = Tensor::<1, Int>::from_data(values.as_slice(), options);
+            param.map(|_| values)
+        };
+        Self {
+            exponents: set(self.exponents, exponents),
+            shifts: set(self.shifts, shifts),
+            initialized: self.initialized.map(|_| flag(true, &device).val()),
+        }
+    }
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use burn::tensor::{DType, TensorData};
+
+    use super::*;
+
+    /// Three rows of a column as the network sees them.
+    fn seen(column: [f64; 3], dtype: DType) -> [f64; 3] {
+        let options = (&Device::flex(), dtype);
+        let context = Tensor::<2>::from_data(TensorData::new(column.to_vec(), [3, 1]), options);
+        let scale = ContextScale::new(1, &Device::flex());
+        let started = ContextScale::started(scale, Some(&context));
+        // What is set is set.
+        let again = ContextScale::started(started, Some(&(context.clone() * 3.0)));
+        let seen = ContextScale::seen(&again, Some(&context)).unwrap();
+        assert_eq!(seen.dtype(), dtype);
+        let seen: Vec<f64> = seen.into_data().iter::<f64>().collect();
+        seen.try_into().unwrap()
+    }
+
+    #[test]
+    fn every_column_is_brought_near_to_zero_and_one() {
+        for (column, dtype) in [
+            ([1000.0, 1500.0, 2000.0], DType::F32),
+            ([1e-9, 2e-9, 3e-9], DType::F32),
+            ([-3e18, 0.0, 3e18], DType::F32),
+            ([1e-30, 2e-30, 4e-30], DType::F32),
+            ([0.0, 0.0, 1.0], DType::F32),
+            ([1000.0, 1500.0, 2000.0], DType::BF16),
+            // Seconds since 1970, which f32 does not hold.
+            ([1.7e9, 1.7e9 + 1.0, 1.7e9 + 2.0], DType::F64),
+        ] {
+            let seen = seen(column, dtype);
+            let mean = seen.iter().sum::<f64>() / 3.0;
+            let deviation = (seen.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 3.0).sqrt();
+            assert!(mean.abs() < 0.04 && (0.7..1.5).contains(&deviation), "{column:?}: {seen:?}");
+        }
+        assert_eq!(seen([2015.0; 3], DType::F32), [0.0; 3]);
+    }
+
+    #[test]
+    fn a_context_stays_as_it_is_before_the_start() {
+        let context = Tensor::<2>::from_data([[1500.0, -0.0], [1e-30, 3.0]], &Device::flex());
+        let scale = ContextScale::new(2, &Device::flex());
+        let seen = ContextScale::seen(&scale, Some(&context)).unwrap();
+        assert_eq!(seen.into_data(), context.into_data());
+        assert!(ContextScale::new(0, &Device::flex()).is_none());
+    }
+}

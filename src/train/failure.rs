@@ -1,0 +1,64 @@
+//! Why a run trained nothing: the step, the row, the layer or the column to blame.
+
+use super::gradients::first_non_finite;
+use super::{FitData, scale};
+use crate::distribution::Distribution;
+use crate::error::Error;
+
+/// Steps in a row were not finite: the column whose scale is the cause, else the layer.
+pub(super) fn of_steps<const D: usize>(
+    data: &FitData<D>,
+    integers: bool,
+    [step, skipped]: [usize; 2],
+    layer: String,
+) -> Error {
+    let stopped = Error::NonFinite { step, skipped, layer };
+    match scale::furthest(data, integers) {
+        Some((what, reason)) => Error::data(what, format!("{reason}; {stopped}")),
+        None => stopped,
+    }
+}
+
+/// No step had a gradient.
+pub(super) fn of_gradients<const D: usize>(data: &FitData<D>, integers: bool) -> Error {
+    let zero = "every gradient was 0, as where all rows lie outside the bounds of splines";
+    match scale::furthest(data, integers) {
+        Some((what, reason)) => Error::data(what, format!("{reason}; {zero}")),
+        None => {
+            let remedy = "choose bounds that hold the rows, or a model that depends on its weights";
+            Error::data("training data", format!("{zero}; {remedy}"))
+        }
+    }
+}
+
+/// No epoch had weights with a finite validation NLL, or with finite numbers where nothing is validated.
+/// `weights` are those of the last epoch.
+pub(super) fn of_validation<F: Distribution<D>, const D: usize>(
+    weights: &F,
+    data: &FitData<D>,
+    batch: usize,
+    [step, skipped]: [usize; 2],
+) -> Error {
+    if let Some(layer) = first_non_finite(weights, None) {
+        return of_steps(data, weights.integer_levels().is_some(), [step, skipped], layer);
+    }
+    let Some(rows) = &data.validation else {
+        return Error::NonFinite { step, skipped, layer: "the loss".to_string() };
+    };
+    let log_prob = weights.log_prob_batched(rows.x.clone(), rows.context.as_ref(), batch);
+    let log_prob: Vec<f64> = log_prob.into_data().iter::<f64>().collect();
+    let row = log_prob.iter().position(|value| !value.is_finite()).unwrap_or(0);
+    let one = rows.select(&[row]);
+    let layer = weights.first_non_finite(one.x, one.context.as_ref());
+    let layer = layer.map(|layer| format!("; first non-finite: {layer}")).unwrap_or_default();
+    let (what, row_of_caller) = match data.held_out.get(row) {
+        Some(row) => ("training data, held out for validation", *row),
+        None => ("validation data", row),
+    };
+    let reason = format!(
+        "ln p of row {row_of_caller} is {} after the last epoch, and no epoch had a finite validation \
+         NLL{layer}; remove the row, or choose layers and a base whose support holds it",
+        log_prob[row]
+    );
+    Error::data(what, reason)
+}

@@ -1,0 +1,105 @@
+//! What decides the numbers of a run, by name, so that a checkpoint goes on only with the same.
+
+use std::collections::BTreeMap;
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{Bool, Int, Tensor};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{Batch, FitConfig, FitData};
+
+/// Fields of [`FitConfig`] that decide how long a run is and what is seen of it, not its numbers.
+const FREE: [&str; 8] = [
+    "epochs",
+    "patience",
+    "evaluation_batch",
+    "max_skipped",
+    "progress",
+    "checkpoint",
+    "checkpoint_every",
+    "strict",
+];
+
+/// A text for everything that decides the numbers of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Fingerprint(BTreeMap<String, String>);
+
+impl Fingerprint {
+    /// Of the data as they were given, before validation rows are split off.
+    pub fn of<M: Module, const D: usize>(config: &FitConfig, data: &FitData<D>, model: &M) -> Self {
+        let mut fields = BTreeMap::new();
+        let settings = serde_json::to_value(config).unwrap_or_default();
+        let settings = settings.as_object().into_iter().flatten();
+        for (name, value) in settings.filter(|(name, _)| !FREE.contains(&name.as_str())) {
+            // Rows of the caller's own are not split off by a share.
+            if name != "validation_fraction" || data.validation.is_none() {
+                fields.insert(format!("FitConfig.{name}"), value.to_string());
+            }
+        }
+        let mut rows = |name: &str, batch: Option<&Batch<D>>| {
+            fields.insert(name.to_string(), hash(batch.map(|batch| &batch.x)));
+            let context = batch.and_then(|batch| batch.context.as_ref());
+            fields.insert(format!("context of the {name}"), hash(context));
+        };
+        rows("training data", Some(&data.train));
+        rows("validation data", data.validation.as_ref());
+        let levels = data.dequantize.map(|dequantize| dequantize.levels());
+        fields.insert("levels of the dequantization".to_string(), format!("{levels:?}"));
+        let mut tensors = Tensors { path: vec![], text: String::new() };
+        model.visit(&mut tensors);
+        fields.insert("tensors of the model".to_string(), digest(tensors.text.as_bytes()));
+        Self(fields)
+    }
+
+    /// The names of what is not the same in another run.
+    pub fn differing<'a>(&'a self, other: &'a Self) -> Vec<&'a str> {
+        let names = self.0.keys().chain(other.0.keys().filter(|name| !self.0.contains_key(*name)));
+        let differs = |name: &&String| self.0.get(*name) != other.0.get(*name);
+        names.filter(differs).map(String::as_str).collect()
+    }
+}
+
+/// Precision, shape and numbers of a tensor.
+fn hash<const D: usize>(x: Option<&Tensor<D>>) -> String {
+    let Some(x) = x else { return "none".to_string() };
+    format!("{:?} {:?} {}", x.dtype(), x.dims(), digest(x.to_data().as_bytes()))
+}
+
+fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The paths, shapes and precisions of all tensors of a model.
+struct Tensors {
+    path: Vec<String>,
+    text: String,
+}
+
+impl Tensors {
+    fn note(&mut self, kind: &str, shape: &[usize]) {
+        self.text += &format!("{}: {kind} {shape:?}\n", self.path.join("."));
+    }
+}
+
+impl ModuleVisitor for Tensors {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_string());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.note(&format!("{:?}", param.val().dtype()), &param.val().dims());
+    }
+
+    fn visit_int<const D: usize>(&mut self, param: &Param<Tensor<D, Int>>) {
+        self.note("integers", &param.val().dims());
+    }
+
+    fn visit_bool<const D: usize>(&mut self, param: &Param<Tensor<D, Bool>>) {
+        self.note("truths", &param.val().dims());
+    }
+}

@@ -1,0 +1,100 @@
+//! Whether a model takes the data that it is given, before it is trained on them.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use burn::module::Module;
+
+use super::{FitConfig, FitData};
+use crate::bijector::Bijector;
+use crate::distribution::Distribution;
+use crate::error::{Error, Result};
+use crate::flow::{Flow, float_dtype};
+use crate::noise::Noise;
+
+/// `Err` where the first row, or its context, does not fit the model.
+///
+/// Layers know their own widths and panic at others, as burn does; there is no list of them. So one row
+/// is tried, and the panic of a layer becomes the reason of an error.
+pub(super) fn check_rows<F: Distribution<D>, const D: usize>(
+    flow: &F,
+    data: &FitData<D>,
+) -> Result<()> {
+    let device = flow.devices().into_iter().next().unwrap_or_default().without_autodiff();
+    let row = data.train.select(&[0]);
+    let x = row.x.to_device(&device);
+    let context = row.context.map(|context| context.to_device(&device));
+    let plain = flow.valid();
+    let Err(reason) = tried(|| plain.log_prob(x.clone(), context.as_ref())) else { return Ok(()) };
+    let own = float_dtype(&plain);
+    let precisions = [
+        ("training data", Some(x.dtype())),
+        ("context of the training data", context.as_ref().map(|c| c.dtype())),
+    ];
+    for (what, found) in precisions {
+        if let (Some(own), Some(found)) = (own, found)
+            && own != found
+        {
+            let reason = format!(
+                "holds {found:?}, the weights of the model {own:?}; cast the data, or the model by \
+                 burn_flows::cast"
+            );
+            return Err(Error::data(what, reason));
+        }
+    }
+    let context = match &data.train.context {
+        Some(context) => format!("a context of width {}", context.dims()[1]),
+        None => "no context".to_string(),
+    };
+    let event = &data.train.x.dims()[1..];
+    let reason = format!(
+        "rows of shape {event:?} with {context} do not fit the model: {reason}; give it the shapes \
+         that it was built for"
+    );
+    Err(Error::data("training data", reason))
+}
+
+/// `Err` where a draw of the flow fails, as of one that needs a context.
+pub(super) fn check_draws<B: Bijector<D>, P: Distribution<D>, const D: usize>(
+    what: &str,
+    flow: &Flow<B, P>,
+) -> Result<()> {
+    let plain = flow.valid();
+    tried(|| plain.draw_with_log_prob::<D>(1, None, &mut Noise::seeded(0))).map(|_| ()).map_err(
+        |reason| {
+            let remedy = "give a flow whose parts fit each other and that needs no context";
+            Error::data(what, format!("draws of the flow fail: {reason}; {remedy}"))
+        },
+    )
+}
+
+/// `Err` where batches are too small for a model whose rows depend on each other in training.
+pub(super) fn check_batch(config: &'static str, mixes_rows: bool, batch: usize) -> Result<()> {
+    if !mixes_rows || batch > 1 {
+        return Ok(());
+    }
+    let reason = "must be at least 2 for a model with batch normalization, found 1";
+    Err(Error::config(config, "batch_size", reason.to_string()))
+}
+
+/// `Err` where there is patience with validation that does not happen.
+pub(super) fn check_patience<const D: usize>(config: &FitConfig, data: &FitData<D>) -> Result<()> {
+    if config.patience.is_none() || data.validation.is_some() {
+        return Ok(());
+    }
+    let reason = format!(
+        "needs validation rows, and there are none: {} rows with a validation_fraction of {}; raise \
+         the fraction, give rows by with_validation, or leave patience out",
+        data.train.len(),
+        config.validation_fraction
+    );
+    Err(Error::config("FitConfig", "patience", reason))
+}
+
+/// What a call returns, or the text of its panic.
+fn tried<T>(call: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(call)).map_err(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+        text.unwrap_or("it panicked").trim().to_string()
+    })
+}

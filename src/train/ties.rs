@@ -1,0 +1,208 @@
+//! Columns of atoms: values that come back so often that a density on them means nothing.
+//!
+//! A density can rise without bound over a value that has a probability of its own. Its likelihood then
+//! rewards how narrow the peak is, not how good the model is, on held-out rows too.
+
+use std::fmt;
+
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::scale::place;
+
+/// The share of rows with one and the same value from which a column has an atom. Continuous data that are
+/// rounded to a tenth of their deviation have 4 % at most.
+const TIED_SHARE: f64 = 0.05;
+
+/// Rows with the same value below which chance or a small data set may be the cause.
+const TIED_ROWS: usize = 10;
+
+/// Different values up to which a column is a list of levels: those of a byte.
+const FEW_VALUES: usize = 256;
+
+/// Rows for each value of such a list.
+const ROWS_PER_VALUE: usize = 10;
+
+/// Different values per row below which integers repeat; fewer repetitions are large integers, which are
+/// as good as continuous.
+const INTEGERS_REPEAT: f64 = 0.9;
+
+/// Rows that are looked at, and elements; more take a while and say the same.
+const MOST_ROWS: usize = 10_000;
+const MOST_ELEMENTS: usize = 1 << 24;
+
+/// Something about the data that makes their likelihood mean less than it seems to:
+/// [`FitData::warnings`](super::FitData::warnings) and [`Report::warnings`](super::Report::warnings).
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::{Noise, train::{FitData, WarningKind}};
+///
+/// let pixels = (Noise::seeded(1).uniform::<2>([500, 3], &Device::flex()) * 17.0).floor();
+/// let warnings = FitData::new(pixels).warnings();
+/// assert_eq!((warnings[0].kind, &warnings[0].columns[..]), (WarningKind::Ties, &[0, 1, 2][..]));
+/// assert!(warnings[0].to_string().contains("with_dequantization"));
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Warning {
+    /// What it is about.
+    pub kind: WarningKind,
+    /// Which rows: `training data` or `validation data`.
+    pub what: String,
+    /// The columns, counted through all elements of an event from 0.
+    pub columns: Vec<usize>,
+    /// Why, of the first of the columns, and what to do.
+    pub reason: String,
+}
+
+/// What a [`Warning`] is about; a column has the first kind that holds of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum WarningKind {
+    /// One value is that of at least 5 % of the rows, and of at least 10 rows.
+    Ties,
+    /// All values are integers, and at least one in ten repeats.
+    Integers,
+    /// There are at most 256 different values, each for at least 10 rows on average.
+    FewValues,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.what, self.reason)
+    }
+}
+
+/// The warnings about these rows, one of a kind.
+pub(super) fn warnings<const D: usize>(what: &str, x: &Tensor<D>) -> Vec<Warning> {
+    let event = x.dims()[1..].to_vec();
+    let columns = event.iter().product::<usize>();
+    let data = x.to_data();
+    let values: Vec<f64> = data.iter::<f64>().collect();
+    let rows = x.dims()[0];
+    // Evenly spread: rows may be sorted.
+    let looked_at = MOST_ROWS.min(MOST_ELEMENTS / columns.max(1)).max(1);
+    let stride = rows.div_ceil(looked_at).max(1);
+    let mut found: Vec<Warning> = vec![];
+    for at in 0..columns {
+        let column = values[at..].iter().step_by(columns).step_by(stride).copied();
+        let Some((kind, reason)) = atoms(column.collect(), &place(at, &event)) else { continue };
+        match found.iter_mut().find(|warning| warning.kind == kind) {
+            Some(warning) => warning.columns.push(at),
+            None => {
+                let what = what.to_string();
+                found.push(Warning { kind, what, columns: vec![at], reason });
+            }
+        }
+    }
+    for warning in &mut found {
+        let more = warning.columns.len() - 1;
+        if more > 0 {
+            warning.reason = format!("{} ({more} more columns like it)", warning.reason);
+        }
+        warning.reason += "; ";
+        warning.reason += remedy(warning.kind);
+    }
+    found
+}
+
+fn remedy(kind: WarningKind) -> &'static str {
+    match kind {
+        WarningKind::Ties => {
+            "a density on repeated values has no meaning: dequantize integers by \
+             with_dequantization, add noise of the width of the rounding, or treat the value as a \
+             category of its own, in the context"
+        }
+        WarningKind::Integers => {
+            "a density on integers has no meaning: dequantize them by with_dequantization, or add \
+             uniform noise"
+        }
+        WarningKind::FewValues => {
+            "a density on few values has no meaning: add noise of the width of the rounding, or give \
+             integers and with_dequantization"
+        }
+    }
+}
+
+/// What is wrong with a column.
+fn atoms(mut values: Vec<f64>, place: &str) -> Option<(WarningKind, String)> {
+    let rows = values.len();
+    values.sort_unstable_by(f64::total_cmp);
+    let runs = || values.chunk_by(|a, b| a == b);
+    let distinct = runs().count();
+    let most = runs().max_by_key(|run| run.len())?;
+    let (value, ties) = (most[0], most.len());
+    let few = distinct <= FEW_VALUES && distinct * ROWS_PER_VALUE <= rows;
+    let repeats = (distinct as f64) < INTEGERS_REPEAT * rows as f64;
+    if ties >= TIED_ROWS && ties as f64 >= TIED_SHARE * rows as f64 {
+        let reason = format!("{place} holds {value} in {ties} of {rows} rows");
+        return Some((WarningKind::Ties, reason));
+    }
+    if rows >= TIED_ROWS && repeats && values.iter().all(|value| value.fract() == 0.0) {
+        let reason =
+            format!("{place} holds integers alone, {distinct} different ones in {rows} rows");
+        return Some((WarningKind::Integers, reason));
+    }
+    let reason = format!("{place} holds {distinct} different values in {rows} rows");
+    few.then_some((WarningKind::FewValues, reason))
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use burn::tensor::{Device, TensorData};
+
+    use super::*;
+    use crate::noise::Noise;
+
+    fn kinds(rows: usize, value: impl Fn(&mut Noise, usize) -> f64) -> Vec<WarningKind> {
+        let mut noise = Noise::seeded(1);
+        let values: Vec<f64> = (0..rows).map(|row| value(&mut noise, row)).collect();
+        let x = Tensor::<2>::from_data(TensorData::new(values, [rows, 1]), &Device::flex());
+        warnings("training data", &x).into_iter().map(|warning| warning.kind).collect()
+    }
+
+    #[test]
+    fn continuous_data_have_no_atoms() {
+        for rows in [2, 9, 100, 1000, 30_000] {
+            assert_eq!(kinds(rows, |noise, _| noise.next_normal()), [], "{rows}");
+            assert_eq!(kinds(rows, |noise, _| noise.next_uniform() * 1e8 + 1e9), [], "{rows}");
+            let rounded = |noise: &mut Noise, _| (noise.next_normal() * 100.0).round() / 100.0;
+            assert_eq!(kinds(rows, rounded), [], "{rows}");
+        }
+        // Large integers hardly ever repeat.
+        assert_eq!(kinds(1000, |noise, _| (noise.next_uniform() * 1e6).floor()), []);
+        // A few rows that happen to be equal.
+        assert_eq!(kinds(20, |noise, row| if row < 5 { 0.5 } else { noise.next_normal() }), []);
+    }
+
+    #[test]
+    fn atoms_are_found() {
+        let zeros = |noise: &mut Noise, row| if row % 10 < 3 { 0.0 } else { noise.next_normal() };
+        for rows in [40, 1000, 30_000] {
+            assert_eq!(kinds(rows, zeros), [WarningKind::Ties], "{rows}");
+            let byte = |noise: &mut Noise, _| (noise.next_uniform() * 256.0).floor();
+            let found = kinds(rows.max(100), byte);
+            assert_eq!(found, [WarningKind::Integers], "{rows}");
+        }
+        let scaled = |noise: &mut Noise, _| (noise.next_uniform() * 256.0).floor() / 255.0;
+        assert_eq!(kinds(5000, scaled), [WarningKind::FewValues]);
+        // Sorted rows are looked at evenly.
+        assert_eq!(
+            kinds(50_000, |_, row| (row as f64 / 10.0).max(1500.0) + 0.5),
+            [WarningKind::Ties]
+        );
+    }
+
+    #[test]
+    fn one_warning_speaks_for_all_columns_of_its_kind() {
+        let mut noise = Noise::seeded(2);
+        let pixels: Tensor<4> = (noise.uniform([200, 2, 3, 3], &Device::flex()) * 4.0).floor();
+        let found = warnings("validation data", &pixels);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].columns, (0..18).collect::<Vec<_>>());
+        let text = found[0].to_string();
+        assert!(text.starts_with("validation data: element [0, 0, 0] holds "), "{text}");
+        assert!(text.contains(" of 200 rows (17 more columns like it); a density"), "{text}");
+    }
+}
