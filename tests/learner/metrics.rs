@@ -1,10 +1,11 @@
 //! What a step hands to burn-train: losses, gradients, and the numbers of its metrics.
 
+use burn::data::dataloader::Progress;
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Tensor, TensorData};
-use burn::train::metric::{Adaptor, Metric, MetricMetadata, Numeric};
-use burn::train::{InferenceStep, TrainStep};
+use burn::train::metric::{Adaptor, Metric, MetricAttributes, MetricMetadata, Numeric};
+use burn::train::{InferenceStep, ItemLazy, TrainStep};
 use burn_flows::distribution::DiagNormal;
 use burn_flows::train::{Batch, NllOutput};
 
@@ -73,6 +74,10 @@ fn metrics_average_over_rows_not_over_batches() {
     let nats = last(&mut NllMetric::nats());
     near(nats[0], second);
     near(nats[2], all);
+    // Less is better.
+    let attributes = NllMetric::nats().attributes();
+    let MetricAttributes::Numeric(attributes) = attributes else { panic!("a number") };
+    assert!(!attributes.higher_is_better);
     // Two dimensions of four levels: nats over 2 ln 2, and 2 bits.
     let bits = last(&mut NllMetric::bits_per_dim(4));
     near(bits[2], all / (2.0 * std::f64::consts::LN_2) + 2.0);

@@ -91,3 +91,15 @@ fn the_limits_of_reverse_kl() {
         assert!(text.starts_with(&format!("ReverseKlConfig.{field}: ")), "{text}");
     }
 }
+
+/// The second moments of Adam are zero in f16.
+#[test]
+fn weights_of_f16_are_refused_and_those_of_bf16_are_not() {
+    let fitted = |dtype| {
+        let flow = burn_flows::cast(normal([0.5, 0.1]), dtype);
+        let x = column(&normals(0.0, 20, 1)).cast(dtype);
+        burn_flows::train::fit(flow, x, &quick().with_epochs(1))
+    };
+    assert!(fitted(DType::F16).unwrap_err().to_string().contains("f16"));
+    assert!(fitted(DType::BF16).is_ok());
+}

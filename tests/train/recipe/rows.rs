@@ -238,3 +238,25 @@ fn checkpoints_are_as_far_apart_as_configured() {
     let (_, report) = fit(Bomb::new(Spy::new(START), 1000), numbered(100), &config).unwrap();
     assert_eq!(report.resumed_from, Some(7));
 }
+
+#[test]
+fn one_validation_row_is_enough_and_none_is_an_error() {
+    let rows = |count: usize| column(&[0.3, 0.6]).narrow(0, 0, count);
+    let check = |rows| FitData::new(column(&[0.1, 0.2])).with_validation(rows, None).check();
+    assert!(check(rows(1)).is_ok());
+    let none = Tensor::zeros([0, 1], (&Device::flex(), DType::F64));
+    assert!(check(none).unwrap_err().to_string().starts_with("validation data: needs at least 1"));
+    let batch = |count: usize| burn_flows::train::Batch { x: rows(count), context: None };
+    assert_eq!((batch(2).len(), batch(2).is_empty(), batch(1).is_empty()), (2, false, false));
+}
+
+/// Rows are counted and columns compared by events of one element too.
+#[test]
+fn a_column_alone_is_checked_row_by_row() {
+    let check = |values: &[f64]| FitData::new(column(values)).check();
+    assert!(check(&[1.0, 1.0, 2.0, 1.0, 2.0]).is_ok());
+    let text = check(&[1.0, 1.0, 2.0, f64::NAN, 2.0]).unwrap_err().to_string();
+    assert!(text.contains("row 3") && text.contains("NaN"), "{text}");
+    let text = check(&[4.0; 5]).unwrap_err().to_string();
+    assert!(text.contains("column 0 is constant"), "{text}");
+}

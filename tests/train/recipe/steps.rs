@@ -171,6 +171,32 @@ fn the_best_weights_and_the_patience() {
     assert_follows(&config.with_patience(Some(4)).with_average(Some(0.9)), None);
 }
 
+/// Of epochs with the same validation NLL the first is the best.
+#[test]
+fn an_epoch_that_is_no_better_is_not_the_best() {
+    let config = base().with_learning_rate(1e-30).with_patience(Some(3)).with_epochs(9);
+    let report = assert_follows(&config, None);
+    assert_eq!((report.best_epoch, report.epochs.len()), (1, 4));
+}
+
+/// A schedule over all steps, where an epoch is a single one; and a model that trains already.
+#[test]
+fn an_epoch_of_one_step_and_a_model_that_trains() {
+    let rows = normals(-2.0, 50, 1);
+    let config = base()
+        .with_schedule(Schedule::Cosine)
+        .with_batch_size(64)
+        .with_epochs(4)
+        .with_validation_fraction(0.0);
+    let (fitted, report) = fit(normal(START), column(&rows), &config).unwrap();
+    let rates: Vec<f64> = report.epochs.iter().map(|epoch| epoch.learning_rate).collect();
+    let cosine = |step: f64| 0.025 * (1.0 + (std::f64::consts::PI * step / 4.0).cos());
+    assert_all_near(&rates, &[0.0, 1.0, 2.0, 3.0].map(cosine));
+    let (again, _) = fit(normal(START).train(), column(&rows), &config).unwrap();
+    assert_eq!(weights(&again), weights(&fitted));
+    assert!(!again.devices()[0].is_autodiff());
+}
+
 /// Plain gradient descent moves by the rate times the clipped gradient.
 #[test]
 fn a_clipped_step_has_the_length_of_the_limit_and_the_direction_of_the_gradient() {
