@@ -180,7 +180,7 @@ impl<'a, F> Run<'a, F> {
             config,
             device,
             steps_per_epoch,
-            average: averaged.then(|| weights.valid()),
+            average: averaged.then(|| average::start(&weights)),
             weights,
             best: plain,
             optimizer,
@@ -213,7 +213,10 @@ impl<'a, F> Run<'a, F> {
             }
             progress.step();
         }
-        let validated = self.average.clone().unwrap_or_else(|| self.weights.valid());
+        let validated = match &self.average {
+            Some(average) => average::rounded(average, &self.weights),
+            None => self.weights.valid(),
+        };
         seed_draws(self.config.seed, VALIDATION);
         let validation_nll = data.validation.as_ref().map(|v| {
             nll(&validated, v.x.clone(), v.context.as_ref(), self.config.evaluation_batch)

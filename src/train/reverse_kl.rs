@@ -231,7 +231,7 @@ where
         config.schedule.init("ReverseKlConfig", config.learning_rate, config.steps)?;
     let mut optimizer = adamw(0.0);
     let mut weights = flow.train();
-    let mut averaged = config.average.map(|_| weights.valid());
+    let mut averaged = config.average.map(|_| average::start(&weights));
     let (mut losses, mut skipped_steps, mut streak) = (vec![], 0, 0);
     for step in 0..config.steps {
         let rate = schedule.step().base();
@@ -271,7 +271,10 @@ where
             .map(|(average, decay)| average::update(average, &weights, decay, step));
         losses.push(Some(value));
     }
-    let flow = averaged.unwrap_or_else(|| weights.valid());
+    let flow = match averaged {
+        Some(average) => average::rounded(&average, &weights),
+        None => weights.valid(),
+    };
     let mut noise = Noise::stream(config.seed, u64::MAX);
     let log_z = log_z(&flow, target, config.evaluation_draws, config.evaluation_batch, &mut noise)?;
     let seconds = started.elapsed().as_secs_f64();
