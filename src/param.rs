@@ -119,29 +119,75 @@ pub fn to_device<M: Module>(module: M, device: &Device) -> M {
 /// burn shares a [`RunningState`](burn::module::RunningState) between clones: whatever maps, moves or
 /// loads a clone would change the original. What consumes a module goes through this first.
 pub(crate) fn unshared<M: Module>(module: M) -> M {
-    /// Flags in the order of the module, which `valid` turns off.
-    struct Flags(VecDeque<bool>);
-    impl ModuleVisitor for Flags {
-        fn visit_flag(&mut self, flag: &Param<Flag>) {
-            self.0.push_back(flag.is_enabled());
-        }
+    /// In the order of the module: whether a tensor is on an autodiff device, or a flag enabled.
+    #[derive(Default)]
+    struct Before {
+        states: VecDeque<bool>,
+        in_graph: bool,
     }
-    impl ModuleMapper for Flags {
-        fn map_flag(&mut self, flag: Param<Flag>) -> Param<Flag> {
-            let enabled = self.0.pop_front().expect("a module is mapped as it is visited");
-            flag.map(|_| Flag::new(enabled))
+    impl Before {
+        // Not by `Module::devices`, which takes a device with autodiff for the same as without.
+        fn note(&mut self, device: Device) {
+            self.states.push_back(device.is_autodiff());
+            self.in_graph |= device.is_autodiff();
         }
 
-        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            param
+        fn next(&mut self) -> bool {
+            self.states.pop_front().expect("a module is mapped as it is visited")
+        }
+
+        /// Whether a tensor that was plain is to become so again.
+        fn was_plain(&mut self) -> bool {
+            !self.next() && self.in_graph
         }
     }
-    let mut flags = Flags(VecDeque::new());
-    module.visit(&mut flags);
+    impl ModuleVisitor for Before {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.note(param.lazy_device());
+        }
+
+        fn visit_int<const D: usize>(&mut self, param: &Param<Tensor<D, Int>>) {
+            self.note(param.lazy_device());
+        }
+
+        fn visit_bool<const D: usize>(&mut self, param: &Param<Tensor<D, Bool>>) {
+            self.note(param.lazy_device());
+        }
+
+        fn visit_flag(&mut self, flag: &Param<Flag>) {
+            self.states.push_back(flag.is_enabled());
+        }
+    }
+    impl ModuleMapper for Before {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            if self.was_plain() { param.map(Tensor::without_autodiff) } else { param }
+        }
+
+        fn map_int<const D: usize>(
+            &mut self,
+            param: Param<Tensor<D, Int>>,
+        ) -> Param<Tensor<D, Int>> {
+            if self.was_plain() { param.map(Tensor::without_autodiff) } else { param }
+        }
+
+        fn map_bool<const D: usize>(
+            &mut self,
+            param: Param<Tensor<D, Bool>>,
+        ) -> Param<Tensor<D, Bool>> {
+            if self.was_plain() { param.map(Tensor::without_autodiff) } else { param }
+        }
+
+        fn map_flag(&mut self, flag: Param<Flag>) -> Param<Flag> {
+            let enabled = self.next();
+            flag.map(|_| Flag::new(enabled))
+        }
+    }
+    let mut before = Before::default();
+    module.visit(&mut before);
     // Both make running states anew; a clone of the module has the old ones.
     let own = module.valid();
-    let own = if module.devices().iter().any(Device::is_autodiff) { own.train() } else { own };
-    own.map(&mut flags)
+    let own = if before.in_graph { own.train() } else { own };
+    own.map(&mut before)
 }
 
 /// A truth that is saved with the weights and never trained.

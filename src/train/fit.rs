@@ -215,7 +215,7 @@ impl<'a, F> Run<'a, F> {
             config,
             device,
             steps_per_epoch,
-            average: averaged.then(|| weights.valid()),
+            average: averaged.then(|| average::start(&weights)),
             weights,
             best: plain,
             optimizer,
@@ -248,7 +248,10 @@ impl<'a, F> Run<'a, F> {
             }
             progress.step();
         }
-        let weights = self.average.clone().unwrap_or_else(|| self.weights.valid());
+        let weights = match &self.average {
+            Some(average) => average::rounded(average, &self.weights),
+            None => self.weights.valid(),
+        };
         let batch = self.config.evaluation_batch;
         let validation_nll = validated(&weights, data, self.config.seed, batch);
         let epoch = Epoch {

@@ -237,7 +237,7 @@ where
     let mut optimizer = adamw(0.0);
     let mut weights = flow.train();
     check_trains(&weights)?;
-    let mut averaged = config.average.map(|_| weights.valid());
+    let mut averaged = config.average.map(|_| average::start(&weights));
     let (mut losses, mut skipped_steps, mut streak) = (vec![], 0, 0);
     for step in 0..config.steps {
         let rate = schedule.step().base();
@@ -277,7 +277,10 @@ where
         });
         losses.push(Some(value));
     }
-    let flow = averaged.unwrap_or_else(|| weights.valid());
+    let flow = match averaged {
+        Some(average) => average::rounded(&average, &weights),
+        None => weights.valid(),
+    };
     if let Some(layer) = gradients::first_non_finite(&flow, None) {
         return Err(Error::NonFinite { step: config.steps, skipped: skipped_steps, layer });
     }

@@ -2,7 +2,9 @@
 
 use burn::module::{Module, ModuleVisitor, Param, RunningState};
 use burn::tensor::{DType, Device, Tensor};
-use burn_flows::bijector::{BatchNorm, BatchNormConfig, Bijector};
+use burn_flows::bijector::{
+    ActNorm, ActNormConfig, BatchNorm, BatchNormConfig, Bijector, Standardize,
+};
 use burn_flows::distribution::{Distribution, StandardNormal};
 use burn_flows::train::{
     Batch, FitConfig, ReverseKlConfig, Reversible, Trainee, fit, fit_reverse_kl, nll_gradients,
@@ -183,4 +185,21 @@ fn what_is_frozen_or_trains_stays_so() {
     assert!(!trains(cast(plain.clone().train().valid(), DType::F32)));
     assert!(trains(cast(plain.clone().train().valid(), DType::F32).train()));
     assert!(!trains(cast(plain.train().freeze(), DType::F32)));
+}
+
+#[test]
+fn what_is_outside_a_graph_stays_outside() {
+    let device = Device::flex();
+    let standardize = Standardize::from_data(rows(1)).unwrap();
+    let layers = (standardize, ActNormConfig::new(2).init(&device.clone().autodiff()));
+    let autodiff = |(first, second): &(Standardize<2>, ActNorm)| {
+        [bits(first), bits(second)].map(|bits| bits.iter().map(|(.., on)| *on).collect::<Vec<_>>())
+    };
+    let expected = [vec![false; 3], vec![true; 2]];
+    assert_eq!(autodiff(&layers), expected);
+    assert_eq!(autodiff(&cast(layers.clone(), DType::F64)), expected);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("layers.bpk");
+    store::save(&layers, &path).unwrap();
+    assert_eq!(autodiff(&store::load(layers, &path).unwrap()), expected);
 }
