@@ -63,6 +63,8 @@ macro_rules! seeded_config {
 
                 $(
                     $($doc)*
+                    #[doc = ""]
+                    #[doc = concat!("Default: `", stringify!($value), "`.")]
                     pub fn [<with_ $field>](self, $field: $type) -> Self {
                         Self { $field, ..self }
                     }
