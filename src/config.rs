@@ -56,12 +56,15 @@ macro_rules! seeded_config {
         pastey::paste! {
             impl $name {
                 /// The configuration with these fields, and defaults in all others.
+                #[allow(clippy::new_without_default, reason = "burn's configurations have none")]
                 pub fn new($($required: $required_type),*) -> Self {
                     Self { $($required,)* $($field: $value,)* seed: None }
                 }
 
                 $(
                     $($doc)*
+                    #[doc = ""]
+                    #[doc = concat!("Default: `", stringify!($value), "`.")]
                     pub fn [<with_ $field>](self, $field: $type) -> Self {
                         Self { $field, ..self }
                     }

@@ -248,10 +248,7 @@ impl<'a, F> Run<'a, F> {
             }
             progress.step();
         }
-        let weights = match &self.average {
-            Some(average) => average::rounded(average, &self.weights),
-            None => self.weights.valid(),
-        };
+        let weights = self.judged();
         let batch = self.config.evaluation_batch;
         let validation_nll = validated(&weights, data, self.config.seed, batch);
         let epoch = Epoch {
@@ -354,6 +351,17 @@ impl<'a, F> Run<'a, F> {
         self.weights.integer_levels().is_some()
     }
 
+    /// The weights that are validated: the average where there is one.
+    fn judged(&self) -> F
+    where
+        F: Module,
+    {
+        match &self.average {
+            Some(average) => average::rounded(average, &self.weights),
+            None => self.weights.valid(),
+        }
+    }
+
     /// The best weights and the report, or why there are no weights that were trained.
     fn finish<const D: usize>(self, data: &FitData<D>) -> Result<(F, Report)>
     where
@@ -365,7 +373,7 @@ impl<'a, F> Run<'a, F> {
             return Ok((self.best, self.state.report));
         }
         if self.state.trained > 0 {
-            let weights = self.average.unwrap_or_else(|| self.weights.valid());
+            let weights = self.judged();
             seed_draws(self.config.seed, VALIDATION);
             return Err(failure::of_validation(
                 &weights,

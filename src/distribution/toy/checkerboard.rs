@@ -3,7 +3,7 @@
 //! p(x) = 1/32 where -4 <= x_i < 4 and floor(x_1 / 2) + floor(x_2 / 2) is even, 0 elsewhere
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 
 use super::{columns, points};
 use crate::distribution::{Distribution, check_event, on_support};
@@ -17,9 +17,12 @@ const SIDE: f64 = 2.0;
 const SQUARES: usize = 4;
 const HALF: f64 = 2.0;
 
-/// Draws stay this share of a side below the upper edge. Without it a draw that is rounded to f32
-/// can land on the edge, which belongs to the next square.
-const EDGE: f64 = 1.0 / (1 << 22) as f64;
+/// Draws stay this share of a side below the upper edge. Without it a draw that is rounded to the precision
+/// of its tensor can land on the edge, which belongs to the next square.
+fn edge(dtype: DType) -> f64 {
+    // f64 has the edge of f32, so that both hold the same draws.
+    2.0 * dtype.finfo().expect("a float has these").epsilon.max(f64::from(f32::EPSILON))
+}
 
 /// Uniform on 8 squares of side 2 in `[-4, 4)^2`, one lower left corner at the origin.
 ///
@@ -50,8 +53,8 @@ impl Checkerboard {
 }
 
 /// The point of square `k` of a line, `unit` of its side above its lower edge.
-fn place(k: usize, unit: f64) -> f64 {
-    SIDE * (k as f64 - HALF + unit * (1.0 - EDGE))
+fn place(k: usize, unit: f64, edge: f64) -> f64 {
+    SIDE * (k as f64 - HALF + unit * (1.0 - edge))
 }
 
 impl Distribution<2> for Checkerboard {
@@ -76,10 +79,11 @@ impl Distribution<2> for Checkerboard {
         device: &Device,
     ) -> Tensor<2> {
         check_rows("Checkerboard", n, context);
+        let edge = edge(Tensor::<1>::empty([1], device).dtype());
         points(n, noise, device, |noise| {
             let column = noise.next_below(SQUARES);
             let row = 2 * noise.next_below(SQUARES / 2) + column % 2;
-            [column, row].map(|k| place(k, noise.next_uniform()))
+            [column, row].map(|k| place(k, noise.next_uniform(), edge))
         })
     }
 }
@@ -89,13 +93,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_draw_rounded_to_f32_stays_in_its_square() {
+    fn a_draw_rounded_to_any_precision_stays_in_its_square() {
         let almost_one = 1.0 - f64::EPSILON / 2.0;
-        for k in 0..SQUARES {
-            let edge = SIDE * (k as f64 - HALF);
-            assert_eq!(place(k, 0.0), edge);
-            let last = place(k, almost_one) as f32;
-            assert!(f64::from(last) < edge + SIDE && f64::from(last) > edge + SIDE - 1e-6);
+        for (dtype, near) in
+            [(DType::F64, 1e-6), (DType::F32, 1e-6), (DType::F16, 6e-3), (DType::BF16, 5e-2)]
+        {
+            for k in 0..SQUARES {
+                let low = SIDE * (k as f64 - HALF);
+                assert_eq!(place(k, 0.0, edge(dtype)), low);
+                let last = [place(k, almost_one, edge(dtype))];
+                let last = Tensor::<1>::from_data(last, (&Device::flex(), dtype));
+                let last = last.into_scalar::<f64>();
+                assert!(last < low + SIDE && last > low + SIDE - near, "{dtype:?}: {last}");
+            }
         }
     }
 }
