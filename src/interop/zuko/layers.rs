@@ -148,7 +148,9 @@ pub(super) fn autoregressive_in(
             plain.push(Masked::read(&net, &number.to_string())?);
         } else {
             let layer = |at| Masked::read(&net, &format!("{number}.{at}"));
-            blocks.push(Block { first: layer(0)?, second: layer(2)?, context: None });
+            // A plain layer between blocks leads to another width.
+            let widen = plain.pop();
+            blocks.push(Block { widen, first: layer(0)?, second: layer(2)?, context: None });
         }
     }
     let Some(output) = plain.pop().filter(|_| blocks.is_empty() || plain.is_empty()) else {
