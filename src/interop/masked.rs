@@ -76,6 +76,12 @@ impl Masked {
         Err(scope.wrong(&degrees_name, "does not lead to the saved mask".into()))
     }
 
+    /// The identity, behind the only layer of a network: [`Dense::identity`].
+    pub(super) fn identity(width: usize) -> Self {
+        let open = (0..width * width).map(|at| at.is_multiple_of(width + 1)).collect();
+        Self { dense: Dense::identity(width), open, name: "identity".into() }
+    }
+
     pub(super) fn inputs(&self) -> usize {
         self.dense.inputs()
     }
