@@ -1,8 +1,9 @@
 //! Dense layers of other libraries: `[out, in]` matrices whose rows and columns are picked, never
 //! changed.
 
-use burn::module::Param;
+use burn::module::{Module, Param};
 use burn::nn::Linear;
+use burn::nn::activation::ActivationConfig as BurnActivation;
 use burn::tensor::Device;
 
 use super::scope::Scope;
@@ -18,9 +19,26 @@ pub(super) struct Dense {
     weight: Vec<f64>,
     bias: Vec<f64>,
     inputs: usize,
+    /// Whether training moves it.
+    trained: bool,
 }
 
+/// What stands between the layers of a network that has only one or two, without an activation.
+pub(super) const NO_ACTIVATION: ActivationConfig = ActivationConfig::Burn(BurnActivation::Identity);
+
 impl Dense {
+    /// The identity, which training leaves as it is: it stands behind the only layer of a network.
+    pub(super) fn identity(width: usize) -> Self {
+        let one = |at: usize| if at.is_multiple_of(width + 1) { 1.0 } else { 0.0 };
+        Self {
+            name: "identity".into(),
+            weight: (0..width * width).map(one).collect(),
+            bias: vec![0.0; width],
+            inputs: width,
+            trained: false,
+        }
+    }
+
     /// `part.weight [out, in]` and `part.bias [out]`.
     pub(super) fn read(scope: &Scope<'_>, part: &str) -> Result<Self> {
         let weight_name = format!("{part}.weight");
@@ -31,6 +49,7 @@ impl Dense {
             weight: weight.to_vec(),
             bias: bias.to_vec(),
             inputs,
+            trained: true,
         })
     }
 
@@ -53,6 +72,7 @@ impl Dense {
             weight: weight[index * size..(index + 1) * size].to_vec(),
             bias: bias[index * outputs..(index + 1) * outputs].to_vec(),
             inputs,
+            trained: true,
         })
     }
 
@@ -105,10 +125,11 @@ impl Dense {
         let (outputs, inputs) = (self.outputs(), self.inputs);
         let column = |i| self.weight[i..].iter().step_by(inputs);
         let weight = (0..inputs).flat_map(column).copied().collect();
-        Linear {
+        let layer = Linear {
             weight: Param::from_tensor(from_f64(weight, [inputs, outputs], device)),
             bias: Some(Param::from_tensor(from_f64(self.bias, [outputs], device))),
-        }
+        };
+        if self.trained { layer } else { layer.no_grad() }
     }
 }
 
@@ -117,6 +138,8 @@ pub(super) struct Plain {
     pub(super) input: Dense,
     hidden: Vec<Dense>,
     pub(super) output: Dense,
+    /// Whether there is a place for an activation.
+    bent: bool,
 }
 
 impl Plain {
@@ -131,24 +154,20 @@ impl Plain {
         Self::new(layer(first)?, rest)
     }
 
-    /// The network of these layers.
+    /// The network of these layers; one alone is a linear network.
     ///
     /// # Errors
     ///
-    /// If there are fewer than two, or neighbours do not fit.
+    /// If neighbours do not fit.
     pub(super) fn new(input: Dense, mut rest: Vec<Dense>) -> Result<Self> {
         let mut width = input.outputs();
         for layer in &rest {
             layer.expect(layer.outputs(), width)?;
             width = layer.outputs();
         }
-        match rest.pop() {
-            Some(output) => Ok(Self { input, hidden: rest, output }),
-            None => {
-                let reason = "is the only layer; a network needs at least 2".into();
-                Err(Error::Tensor { name: input.name, reason })
-            }
-        }
+        let bent = !rest.is_empty();
+        let output = rest.pop().unwrap_or_else(|| Dense::identity(width));
+        Ok(Self { input, hidden: rest, output, bent })
     }
 
     /// As [`Dense::pick_inputs`].
@@ -165,6 +184,7 @@ impl Plain {
     pub(super) fn mlp(self, activation: &ActivationConfig, context: usize, device: &Device) -> Mlp {
         let hidden = self.hidden.into_iter().map(|layer| layer.linear(device)).collect();
         let (input, output) = (self.input.linear(device), self.output.linear(device));
+        let activation = if self.bent { activation } else { &NO_ACTIVATION };
         Mlp::from_layers(input, hidden, vec![], output, activation.init(device), context)
     }
 }

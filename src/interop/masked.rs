@@ -76,6 +76,12 @@ impl Masked {
         Err(scope.wrong(&degrees_name, "does not lead to the saved mask".into()))
     }
 
+    /// The identity, behind the only layer of a network: [`Dense::identity`].
+    pub(super) fn identity(width: usize) -> Self {
+        let open = (0..width * width).map(|at| at.is_multiple_of(width + 1)).collect();
+        Self { dense: Dense::identity(width), open, name: "identity".into() }
+    }
+
     pub(super) fn inputs(&self) -> usize {
         self.dense.inputs()
     }
@@ -122,6 +128,7 @@ impl Masked {
 
 /// A masked residual block on the host.
 pub(super) struct Block {
+    pub(super) widen: Option<Masked>,
     pub(super) first: Masked,
     pub(super) second: Masked,
     pub(super) context: Option<Dense>,
@@ -179,7 +186,11 @@ impl MaskedNet {
             layer.dense.expect(layer.outputs(), width)?;
             width = layer.outputs();
         }
-        for Block { first, second, context } in &self.blocks {
+        for Block { widen, first, second, context } in &self.blocks {
+            if let Some(widen) = widen {
+                widen.dense.expect(widen.outputs(), width)?;
+                width = widen.outputs();
+            }
             first.dense.expect(first.outputs(), width)?;
             second.dense.expect(width, first.outputs())?;
             let met = if self.style.gated_context { second } else { first };
@@ -188,10 +199,11 @@ impl MaskedNet {
         self.context.iter().try_for_each(|c| c.expect(self.input.outputs(), c.inputs()))?;
         self.output.dense.expect(self.output.outputs(), width)?;
         let (input, behind) = self.input.split_context(features, device)?;
-        let block = |Block { first, second, context }| MaskedBlock {
-            first: Masked::masked_linear(first, device),
-            second: Masked::masked_linear(second, device),
-            context: context.map(|c: Dense| c.linear(device)),
+        let block = |Block { widen, first, second, context }: Block| MaskedBlock {
+            widen: widen.map(|layer| layer.masked_linear(device)),
+            first: first.masked_linear(device),
+            second: second.masked_linear(device),
+            context: context.map(|c| c.linear(device)),
         };
         let layers = Layers {
             input: input.masked_linear(device),
@@ -246,7 +258,7 @@ impl MadeParts {
                     }
                     None => None,
                 };
-                blocks.push(Block { first, second, context });
+                blocks.push(Block { widen: None, first, second, context });
                 degrees = next;
             }
         }

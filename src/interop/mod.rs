@@ -1,7 +1,7 @@
 //! Weights of other libraries: the same numbers from the same tensors.
 //!
-//! A model trained in Python becomes a flow here: save its `state_dict` as safetensors, read it
-//! into a [`StateDict`], and hand that to the module of the library it comes from.
+//! A model trained in Python becomes a flow here: read its `state_dict`, saved by `torch.save` or as
+//! safetensors, into a [`StateDict`], and hand that to the module of the library it comes from.
 //!
 //! | module | library | whole stacks | single layers |
 //! | --- | --- | --- | --- |
@@ -9,6 +9,8 @@
 //! | [`zuko`] | zuko 1.6 | [`zuko::real_nvp`], [`zuko::maf`], [`zuko::nsf`], [`zuko::ncsf`], [`zuko::bpf`], [`zuko::sospf`], [`zuko::naf`], [`zuko::unaf`], [`zuko::gf`], [`zuko::cnf`] | coupling, autoregressive and elementwise of any scalar map |
 //! | [`normflows`] | normflows 1.7 | [`normflows::flow`], [`normflows::multiscale`] | masked affine, coupling block, MAF, Glow block, permute, LU, ActNorm, spline couplings and autoregressive, planar, radial, residual |
 //! | [`flowjax`] | FlowJAX 19 | [`flowjax::coupling_flow`], [`flowjax::masked_autoregressive_flow`], [`flowjax::triangular_spline_flow`], [`flowjax::planar_flow`], [`flowjax::block_neural_autoregressive_flow`] | |
+//!
+//! The docs of every module end its table with the options that it does not support.
 //!
 //! Every size comes from the tensors: features, hidden widths, number of layers, context, masks.
 //! What a library does not save (an activation, a scale map, a layer without tensors) is an
@@ -51,6 +53,7 @@ pub mod flowjax;
 mod masked;
 pub mod nflows;
 pub mod normflows;
+mod pytorch;
 mod scope;
 mod state_dict;
 pub mod zuko;

@@ -127,6 +127,11 @@ impl<'a> Scope<'a> {
         }
     }
 
+    /// An error about a tensor that is not there, and what is.
+    pub(super) fn missing(&self, name: &str) -> Error {
+        self.dict.missing(&self.full(name), &[])
+    }
+
     /// An error about one tensor.
     pub(super) fn wrong(&self, name: &str, reason: String) -> Error {
         Error::Tensor { name: self.full(name), reason }

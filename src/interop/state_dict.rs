@@ -6,6 +6,7 @@ use std::path::Path;
 use burn::tensor::{bf16, f16};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
+use super::pytorch;
 use crate::error::{Error, Result};
 use crate::store::read_whole;
 
@@ -93,10 +94,9 @@ impl HostTensor {
         }
     }
 
-    fn decode(name: &str, view: &TensorView<'_>) -> Result<Self> {
-        let bytes = view.data();
-        let shape = view.shape();
-        Ok(match view.dtype() {
+    /// A tensor from the bytes of its numbers, which are little-endian and as many as the shape says.
+    pub(super) fn decode(name: &str, kind: Dtype, shape: &[usize], bytes: &[u8]) -> Result<Self> {
+        Ok(match kind {
             Dtype::F64 => Self::floats(numbers(bytes, f64::from_le_bytes), shape),
             Dtype::F32 => Self::floats(numbers(bytes, |b| f32::from_le_bytes(b).into()), shape),
             Dtype::F16 => Self::floats(numbers(bytes, |b| f16::from_le_bytes(b).into()), shape),
@@ -128,8 +128,8 @@ fn numbers<T, const N: usize>(bytes: &[u8], read: impl Fn([u8; N]) -> T) -> Vec<
     bytes.as_chunks::<N>().0.iter().map(|chunk| read(*chunk)).collect()
 }
 
-/// The tensors of a foreign model by their names there, read from a safetensors file or put
-/// together by hand.
+/// The tensors of a foreign model by their names there, read from a safetensors or PyTorch file or
+/// put together by hand.
 ///
 /// ```
 /// use burn_flows::{Error, interop::{HostTensor, StateDict}};
@@ -153,12 +153,20 @@ impl StateDict {
         Self::default()
     }
 
-    /// The tensors of a safetensors file.
+    /// The tensors of a safetensors file, or of a file of `torch.save` (`.pt`, `.pth`): the content
+    /// decides, not the name.
+    ///
+    /// A PyTorch file may hold a state dictionary, a module (read as its state dictionary), or a
+    /// dictionary with either inside: then a name is a path, and [`below`](Self::below) has a part. No
+    /// code of the file is run, and what is no tensor is left out. Floats of 16 to 64 bits, integers
+    /// and booleans are read, strided views too. Files of every version of PyTorch are read, if they
+    /// were saved on a little-endian machine. Memory stays in proportion to the length of the file.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if the file cannot be read, [`Error::Format`] if it is not whole and valid
-    /// safetensors, [`Error::Tensor`] if it holds numbers of an unknown kind.
+    /// [`Error::Io`] if the file cannot be read, [`Error::Format`] if it is neither whole and valid
+    /// safetensors nor a whole and valid PyTorch file, [`Error::Tensor`] if it holds numbers of an
+    /// unknown kind.
     ///
     /// ```
     /// use burn_flows::{Error, interop::StateDict};
@@ -168,7 +176,11 @@ impl StateDict {
     /// ```
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        Self::read(&read_whole(path)?, path)
+        let bytes = read_whole(path)?;
+        if pytorch::begins(&bytes) {
+            return Ok(Self { tensors: pytorch::read(&bytes, path)? });
+        }
+        Self::read(&bytes, path)
     }
 
     /// The tensors of a safetensors file that is already in memory.
@@ -188,12 +200,42 @@ impl StateDict {
     }
 
     fn read(bytes: &[u8], path: &Path) -> Result<Self> {
-        let file = SafeTensors::deserialize(bytes)
-            .map_err(|error| Error::format(path, format!("not valid safetensors: {error}")))?;
+        let file = SafeTensors::deserialize(bytes).map_err(|error| {
+            let kind = match bytes {
+                _ if pytorch::begins(bytes) => "a PyTorch file is read by `StateDict::load`",
+                [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => {
+                    "the file is of NumPy or Equinox and has no names; the docs of \
+                     `interop::flowjax` say how to save a flow"
+                }
+                _ => return Error::format(path, format!("not valid safetensors: {error}")),
+            };
+            Error::format(path, format!("not safetensors: {kind}"))
+        })?;
         let decode = |(name, view): (&str, TensorView<'_>)| {
-            Ok((name.to_string(), HostTensor::decode(name, &view)?))
+            let tensor = HostTensor::decode(name, view.dtype(), view.shape(), view.data())?;
+            Ok((name.to_string(), tensor))
         };
         Ok(Self { tensors: file.iter().map(decode).collect::<Result<_>>()? })
+    }
+
+    /// The tensors whose names begin with `prefix` and a dot, without these: one part of a checkpoint,
+    /// or a model that a trainer saved under a name of its own.
+    ///
+    /// ```
+    /// use burn_flows::interop::{HostTensor, StateDict};
+    ///
+    /// let mut checkpoint = StateDict::new();
+    /// checkpoint.insert("state_dict.shift", HostTensor::floats([0.5], [1]));
+    /// checkpoint.insert("optimizer.state.0.step", HostTensor::floats([100.0], []));
+    /// let model = checkpoint.below("state_dict");
+    /// assert_eq!(model.names().collect::<Vec<_>>(), ["shift"]);
+    /// ```
+    pub fn below(&self, prefix: &str) -> Self {
+        let part = |(name, tensor): (&String, &HostTensor)| {
+            let name = name.strip_prefix(prefix)?.strip_prefix('.')?;
+            Some((name.to_string(), tensor.clone()))
+        };
+        Self { tensors: self.tensors.iter().filter_map(part).collect() }
     }
 
     /// Adds a tensor, in place of one of the same name.
@@ -237,15 +279,48 @@ impl StateDict {
         })
     }
 
-    fn missing(&self, name: &str, expected: &[usize]) -> Error {
+    pub(super) fn missing(&self, name: &str, expected: &[usize]) -> Error {
         let mut found = self.names().take(NAMES_IN_MESSAGE).collect::<Vec<_>>().join(", ");
         match self.tensors.len() {
             0 => found.push_str("no tensors"),
             n if n > NAMES_IN_MESSAGE => found.push_str(&format!(", .. ({n} tensors)")),
             _ => {}
         }
+        if let Some((part, library)) = self.looks_like() {
+            match part.as_str() {
+                "" => found.push_str(&format!("; they are named as in {library}")),
+                part => found.push_str(&format!(
+                    "; below `{part}` they are named as in {library}: take `StateDict::below`"
+                )),
+            }
+        }
         Error::MissingTensor { name: name.into(), expected: expected.into(), found }
     }
+
+    /// Whose names these are, and below which part; of a trainer's, the first part that is a model.
+    fn looks_like(&self) -> Option<(String, &'static str)> {
+        self.names().find_map(|name| {
+            let starts = [0].into_iter().chain(name.match_indices('.').map(|(dot, _)| dot + 1));
+            starts.take(3).find_map(|start| {
+                let (part, rest) = name.split_at(start);
+                let library = library_of(rest)?;
+                Some((part.trim_end_matches('.').to_string(), library))
+            })
+        })
+    }
+}
+
+/// The library whose flows have tensors of names that begin like this one.
+fn library_of(name: &str) -> Option<&'static str> {
+    let begins = [
+        ("transform.transforms.", "zuko"),
+        ("transform.ode.", "zuko"),
+        ("_transforms.", "nflows"),
+        ("_transform.", "nflows"),
+        ("flows.", "normflows"),
+        ("bijection.", "FlowJAX"),
+    ];
+    begins.into_iter().find(|(start, _)| name.starts_with(start)).map(|(_, library)| library)
 }
 
 #[cfg(test)]

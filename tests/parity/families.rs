@@ -5,14 +5,16 @@ use burn_flows::interop::zuko;
 
 use crate::libraries::*;
 use crate::reference::Reference;
-use crate::report::Report;
+use crate::report::{Ratio, Report};
 
 /// What became of one file.
 pub enum Outcome {
-    /// With the errors found.
-    Passed(String),
+    /// With the errors found, and those of single precision beside the library's own.
+    Passed(String, Vec<Ratio>),
     /// With the reason.
     Failed(String),
+    /// With the error that refuses an option that the docs exclude by name.
+    NotSupported(String),
 }
 
 type Check = fn(&Reference) -> Result<Report, String>;
@@ -85,6 +87,20 @@ const COMPARED: &[(&str, &str, Check)] = &[
     ("flowjax", "triangular_spline", flowjax_triangular),
 ];
 
+/// What the docs of `interop` exclude: library, what a constructor says of it, and what the error that
+/// refuses it says.
+const EXCLUDED: &[(&str, &str, &str)] = &[
+    ("zuko", "'normalize': True", "normalize=True"),
+    ("zuko", "'bias': False", "bias` of shape"),
+    ("zuko", "PReLU", "needs 2 axes"),
+    ("zuko", "'adjacency'", "cuts a connection to the context"),
+    ("zuko", "'network': {'hidden_features': ()", "is no network"),
+    ("zuko", "'degree': 0", "SumOfSquaresConfig.degree"),
+    ("zuko", "'activation'", "is none of burn's"),
+    ("nflows", "use_batch_norm=True", "batch_norm"),
+    ("nflows", "activation=", "is none of burn's"),
+];
+
 /// Compares a file, or says why not. A file of a family that is not in the list fails.
 pub fn check(reference: &Reference) -> Outcome {
     let is = |library: &str, family: &str| {
@@ -92,11 +108,20 @@ pub fn check(reference: &Reference) -> Outcome {
     };
     match COMPARED.iter().find(|(library, family, _)| is(library, family)) {
         Some((_, _, compare)) => match compare(reference).and_then(Report::conclude) {
-            Ok(detail) => Outcome::Passed(detail),
+            Ok((detail, ratios)) => Outcome::Passed(detail, ratios),
+            Err(reason) if is_excluded(reference, &reason) => Outcome::NotSupported(reason),
             Err(reason) => Outcome::Failed(reason),
         },
         None => Outcome::Failed("is of a family that is not in the list".into()),
     }
+}
+
+fn is_excluded(reference: &Reference, reason: &str) -> bool {
+    EXCLUDED.iter().any(|(library, option, refusal)| {
+        *library == reference.library
+            && reference.constructor().contains(option)
+            && reason.contains(refusal)
+    })
 }
 
 fn belongs(case: &str, family: &str) -> bool {

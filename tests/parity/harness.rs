@@ -141,7 +141,7 @@ fn a_family_in_no_list_fails() {
     for (case, passes) in [("nice_d9_seed3", true), ("nicer", false), ("unheard_of", false)] {
         reference.case = case.into();
         let outcome = families::check(&reference);
-        assert_eq!(matches!(outcome, Outcome::Passed(_)), passes, "{case}");
+        assert_eq!(matches!(outcome, Outcome::Passed(..)), passes, "{case}");
         assert_eq!(matches!(outcome, Outcome::Failed(_)), !passes, "{case}");
     }
 }

@@ -12,6 +12,7 @@ mod gradients;
 mod harness;
 mod libraries;
 mod one_way;
+mod pytorch;
 mod reference;
 mod report;
 
@@ -20,8 +21,10 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use burn_flows::burn::tensor::{Device, FloatDType};
+use compare::F32_ABSOLUTE;
 use families::Outcome;
 use reference::Reference;
+use report::Ratio;
 
 /// The CPU, in double precision. The precision is that of the process, so every test asks here.
 static DEVICE: LazyLock<Device> = LazyLock::new(|| {
@@ -39,14 +42,21 @@ fn parity() {
     if let Some(folder) = std::env::var_os(FOLDER_VARIABLE) {
         files.extend(files_below(Path::new(&folder)));
     }
-    let (mut passed, mut failed) = (0, vec![]);
+    let (mut passed, mut excluded, mut failed, mut ratios) = (0, 0, vec![], vec![]);
     for file in &files {
         let outcome = Reference::load(file).map_or_else(Outcome::Failed, |r| families::check(&r));
         let name = format!("{}/{}", reference::library_of(file), reference::case_of(file));
         match outcome {
-            Outcome::Passed(detail) => {
+            Outcome::Passed(detail, found) => {
                 passed += 1;
+                let of_file =
+                    |ratio: Ratio| Ratio { what: format!("{name} {}", ratio.what), ..ratio };
+                ratios.extend(found.into_iter().map(of_file));
                 say(&format!("pass  {name:44} {detail}"));
+            }
+            Outcome::NotSupported(reason) => {
+                excluded += 1;
+                say(&format!("none  {name:44} {reason}"));
             }
             Outcome::Failed(reason) => {
                 say(&format!("FAIL  {name:44} {reason}"));
@@ -54,9 +64,30 @@ fn parity() {
             }
         }
     }
+    single_precision(ratios);
     let count = failed.len();
-    say(&format!("parity: {passed} passed, {count} failed"));
+    say(&format!("parity: {passed} passed, {count} failed, {excluded} not supported"));
     assert!(failed.is_empty(), "failed: {failed:?}");
+}
+
+/// How far single precision is from double here, beside how far it is in the libraries.
+fn single_precision(mut ratios: Vec<Ratio>) {
+    // Neither error says anything where the library has none.
+    ratios.retain(|ratio| ratio.stated > 0.0);
+    if std::env::var("RATIOS").is_ok() {
+        for r in &ratios {
+            say(&format!("ratio {:8.2} {:.1e} {:.1e} {}", r.value(), r.error, r.stated, r.what));
+        }
+    }
+    ratios.sort_by(|a, b| a.value().total_cmp(&b.value()));
+    let median = ratios.get(ratios.len() / 2).map_or(0.0, Ratio::value);
+    let worst = ratios.iter().rfind(|ratio| ratio.error > F32_ABSOLUTE);
+    let worst = worst.map_or("none".into(), |w| format!("{:.2} ({})", w.value(), w.what));
+    let count = ratios.len();
+    say(&format!(
+        "f32 errors by those of the library: median {median:.2}, worst {worst}, of {count}"
+    ));
+    assert!(median <= 1.0, "f32 errors are {median} times those of the libraries");
 }
 
 /// Prints past the test runner's capture, so that the lines stand in every log.

@@ -2,7 +2,12 @@
 
 use std::path::Path;
 
+use burn_flows::burn::nn::activation::ActivationConfig as Burn;
+use burn_flows::burn::nn::{
+    CeluConfig, EluConfig, HardSigmoidConfig, LeakyReluConfig, SoftplusConfig,
+};
 use burn_flows::burn::tensor::{DType, Device, Tensor, TensorData};
+use burn_flows::conditioner::ActivationConfig;
 use burn_flows::interop::{HostTensor, StateDict};
 use serde_json::Value;
 
@@ -149,6 +154,38 @@ impl Reference {
     /// The number behind `'key': ` in the constructor.
     pub fn entry(&self, key: &str) -> Option<f64> {
         self.number_behind(&format!("'{key}': "))
+    }
+
+    /// The activation that a constructor names, if it does; `text` is it, or a part of it.
+    pub fn activation(text: &str) -> Result<Option<ActivationConfig>, String> {
+        let keys = ["'activation': ", " activation=", "(activation=", "nn_activation="];
+        let Some(rest) = keys.iter().find_map(|key| Some(text.split_once(key)?.1)) else {
+            return Ok(None);
+        };
+        let rest = &rest[..rest.find([',', ')', '}']).unwrap_or(rest.len())];
+        let mut words = rest.split(|c: char| !c.is_alphanumeric() && c != '_');
+        let name = words.rfind(|word| !word.is_empty()).unwrap_or_default();
+        let config = match name.to_lowercase().replace('_', "").as_str() {
+            "relu" => ActivationConfig::Relu,
+            "silu" | "swish" => ActivationConfig::Silu,
+            "identity" => ActivationConfig::Burn(Burn::Identity),
+            "tanh" => ActivationConfig::Burn(Burn::Tanh),
+            "sigmoid" => ActivationConfig::Burn(Burn::Sigmoid),
+            "gelu" => ActivationConfig::Burn(Burn::Gelu),
+            "selu" => ActivationConfig::Burn(Burn::Selu),
+            "softsign" => ActivationConfig::Burn(Burn::Softsign),
+            "hardswish" => ActivationConfig::Burn(Burn::HardSwish),
+            "elu" => ActivationConfig::Burn(Burn::Elu(EluConfig::new())),
+            "celu" => ActivationConfig::Burn(Burn::Celu(CeluConfig::new())),
+            "leakyrelu" => ActivationConfig::Burn(Burn::LeakyRelu(LeakyReluConfig::new())),
+            "softplus" => ActivationConfig::Burn(Burn::Softplus(SoftplusConfig::new())),
+            "hardsigmoid" => {
+                let config = HardSigmoidConfig::new().with_alpha(1.0 / 6.0);
+                ActivationConfig::Burn(Burn::HardSigmoid(config))
+            }
+            _ => return Err(format!("activation `{name}` is none of burn's")),
+        };
+        Ok(Some(config))
     }
 
     fn number_behind(&self, text: &str) -> Option<f64> {

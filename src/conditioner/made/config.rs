@@ -263,7 +263,7 @@ impl MadeConfig {
         for &width in &self.hidden[1..] {
             if self.residual {
                 let (first, second) = (masked(&last, &last, false), masked(&last, &last, false));
-                blocks.push(MaskedBlock { first, second, context: side(width) });
+                blocks.push(MaskedBlock { widen: None, first, second, context: side(width) });
             } else {
                 let next = units(width);
                 hidden.push(masked(&last, &next, false));

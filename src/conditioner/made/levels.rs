@@ -115,17 +115,25 @@ impl HostMask {
     }
 }
 
+/// The masks of a residual block.
+pub(super) struct BlockMasks {
+    pub(super) widen: Option<HostMask>,
+    pub(super) first: HostMask,
+    pub(super) second: HostMask,
+}
+
 /// The masks of a network.
 pub(super) struct Masks {
     pub(super) input: HostMask,
     pub(super) hidden: Vec<HostMask>,
-    pub(super) blocks: Vec<[HostMask; 2]>,
+    pub(super) blocks: Vec<BlockMasks>,
     pub(super) output: HostMask,
 }
 
 impl Masks {
     /// The step of every feature; then, layer by layer, the step at which every hidden unit can be
-    /// computed. The units of a residual stream have one step for all blocks.
+    /// computed: the first layer and those behind it, the insides of residual blocks, the streams that
+    /// blocks widen to. The units of a stream have one step for all its blocks.
     ///
     /// # Errors
     ///
@@ -141,24 +149,32 @@ impl Masks {
             mask.spread(&layers[layers.len() - 1], &mut units);
             layers.push(units);
         }
-        let mut inner: Vec<_> = self.blocks.iter().map(|[first, _]| fresh(first)).collect();
+        let mut inner: Vec<_> = self.blocks.iter().map(|block| fresh(&block.first)).collect();
+        let mut streams = layers.split_off(layers.len() - 1);
+        streams.extend(self.blocks.iter().filter_map(|block| block.widen.as_ref()).map(fresh));
         let mut grew = !self.blocks.is_empty();
         while grew {
             grew = false;
-            for ([first, second], units) in self.blocks.iter().zip(&mut inner) {
-                grew |= first.spread(&layers[0], units);
-                grew |= second.spread(units, &mut layers[0]);
+            let mut at = 0;
+            for (BlockMasks { widen, first, second }, units) in self.blocks.iter().zip(&mut inner) {
+                if let Some(widen) = widen {
+                    let (before, behind) = streams.split_at_mut(at + 1);
+                    grew |= widen.spread(&before[at], &mut behind[0]);
+                    at += 1;
+                }
+                grew |= first.spread(&streams[at], units);
+                grew |= second.spread(units, &mut streams[at]);
             }
         }
-        let last = if self.blocks.is_empty() { layers.len() - 1 } else { 0 };
         let mut outputs = fresh(&self.output);
-        self.output.spread(&layers[last], &mut outputs);
+        self.output.spread(&streams[streams.len() - 1], &mut outputs);
         let mut parents = vec![Set::empty(features); features];
         for (output, set) in outputs.iter().enumerate() {
             parents[output % features].add(set);
         }
         let depths = depths(&parents)?;
-        layers.extend(inner);
+        let widened = streams.split_off(1);
+        layers.extend(streams.into_iter().chain(inner).chain(widened));
         let level = |set: &Set| after(set, &depths);
         let hidden = layers.iter().map(|units| units.iter().map(level).collect());
         Ok([depths.clone()].into_iter().chain(hidden).collect())

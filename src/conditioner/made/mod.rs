@@ -2,6 +2,7 @@
 //!
 //! plain      h = act(W0 x + V c),  h = act(W h) ..,  out = Wn h
 //! residual   h = W0 x + V c,  h = h + W2 act(W1 act(h) + V' c) ..,  out = Wn h
+//!            a block of a loaded network may begin with h = Wp h, to another width (zuko)
 //!
 //! where every W is masked: a unit that sees the features S is connected to a unit that may see
 //! the features T only if S is within T. For a total order these are the degrees of the paper.
@@ -22,7 +23,7 @@ use burn::module::{Module, Param};
 use burn::nn::Linear;
 use burn::tensor::{Bool, Device, Int, Tensor};
 
-use self::levels::{HostMask, Masks};
+use self::levels::{BlockMasks, HostMask, Masks};
 use super::activation::forward_linear;
 use super::periodic::PeriodicFeatures;
 use super::{
@@ -82,6 +83,8 @@ pub struct Made {
 /// Two pre-activated masked layers around a skip; a context is added between them, or gates them.
 #[derive(Module, Debug)]
 pub(crate) struct MaskedBlock {
+    /// Leads to a stream of another width, without an activation, in front of the block.
+    pub(crate) widen: Option<MaskedLinear>,
     pub(crate) first: MaskedLinear,
     pub(crate) second: MaskedLinear,
     pub(crate) context: Option<Linear>,
@@ -124,7 +127,7 @@ impl Made {
         let masks = Masks {
             input: host_mask(&input),
             hidden: hidden.iter().map(host_mask).collect(),
-            blocks: blocks.iter().map(|b| [host_mask(&b.first), host_mask(&b.second)]).collect(),
+            blocks: blocks.iter().map(BlockMasks::of).collect(),
             output: host_mask(&output),
         };
         let steps = masks.levels(features)?;
@@ -245,6 +248,9 @@ impl Conditioner<2> for Made {
             h = self.dropout.forward(layer.activated(h, &self.activation));
         }
         for block in &self.blocks {
+            if let Some(widen) = &block.widen {
+                h = widen.forward(h);
+            }
             let (term, gate) = self.block_context(block, context);
             let inner = plus(block.first.forward(self.enter_block(h.clone())), term);
             let inner = block.second.forward(self.activate(inner));
@@ -269,6 +275,16 @@ fn times(h: Tensor<2>, gate: Option<Tensor<2>>) -> Tensor<2> {
     match gate {
         Some(gate) => h * gate,
         None => h,
+    }
+}
+
+impl BlockMasks {
+    fn of(block: &MaskedBlock) -> Self {
+        Self {
+            widen: block.widen.as_ref().map(host_mask),
+            first: host_mask(&block.first),
+            second: host_mask(&block.second),
+        }
     }
 }
 

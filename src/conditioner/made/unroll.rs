@@ -122,19 +122,27 @@ impl Made {
         let plain = (None, None);
         let hidden = self.hidden.iter().enumerate();
         links.extend(hidden.map(|(k, layer)| (layer, plain.clone(), k + 1, k + 2)));
+        // The stream that a block changes, and where the next wider one stands.
+        let (mut stream, mut wider) = (self.hidden.len() + 1, 0);
         for (k, block) in self.blocks.iter().enumerate() {
+            if let Some(widen) = &block.widen {
+                wider += 1;
+                let next = self.hidden.len() + 1 + self.blocks.len() + wider;
+                links.push((widen, plain.clone(), stream, next));
+                stream = next;
+            }
             let (extra, gate) = self.block_context(block, context);
-            links.push((&block.first, (extra, None), 1, k + 2));
-            links.push((&block.second, (None, gate), k + 2, 1));
+            let inner = self.hidden.len() + k + 2;
+            links.push((&block.first, (extra, None), stream, inner));
+            links.push((&block.second, (None, gate), inner, stream));
         }
         let mut stages: Vec<Stage> = vec![];
         for (layer, context, from, to) in links {
             let rows = Units { order: units[to].order.clone(), starts: units[to].starts.clone() };
             stages.push(Stage::new(layer, context, &units[from], rows, from > 0));
         }
-        let last = if self.blocks.is_empty() { self.hidden.len() + 1 } else { 1 };
         let rows = units[0].repeated(outputs, self.features);
-        stages.push(Stage::new(&self.output, plain, &units[last], rows, true));
+        stages.push(Stage::new(&self.output, plain, &units[stream], rows, true));
         let features = units.into_iter().next().expect("the features");
         Unrolled { made: self, stages, features, batch }
     }
@@ -275,11 +283,18 @@ impl Unrolled<'_> {
             known[at].push(h);
             h = sum(at, known).map(|h| made.activate(h));
         }
-        for at in (1..=2 * made.blocks.len()).step_by(2) {
+        let mut at = made.hidden.len() + 1;
+        for block in &made.blocks {
+            if block.widen.is_some() {
+                known[at].push(h);
+                h = sum(at, known);
+                at += 1;
+            }
             known[at].push(h.clone().map(|h| made.enter_block(h)));
             let inner = sum(at, known).map(|inner| made.activate(inner));
             known[at + 1].push(inner);
             h = h.zip(sum(at + 1, known)).map(|(h, inner)| h + inner);
+            at += 2;
         }
         let last = self.stages.len() - 1;
         known[last].push(h);

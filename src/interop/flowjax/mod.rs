@@ -1,9 +1,16 @@
 //! FlowJAX 19, whose `transform` is latent to data: what is loaded here runs the other way, so that
 //! forward is data to latent as everywhere in this crate.
 //!
-//! FlowJAX has no state dictionary. Names are the paths of the leaves in the flow's tree, as
-//! `jax.tree_util.keystr` writes them without the leading dot, and equal layers are stacked along
-//! a leading axis:
+//! FlowJAX has no state dictionary, and Equinox files (`.eqx`) hold arrays without names. Save the
+//! leaves of the flow's tree under their paths, as `jax.tree_util.keystr` writes them:
+//!
+//! ```python
+//! leaves = jax.tree_util.tree_leaves_with_path(eqx.filter(flow, eqx.is_array))
+//! tensors = {jax.tree_util.keystr(path).lstrip("."): np.asarray(leaf) for path, leaf in leaves}
+//! safetensors.numpy.save_file(tensors, "flow.safetensors")
+//! ```
+//!
+//! Equal layers are stacked along a leading axis:
 //!
 //! | tensor | shape |
 //! | --- | --- |
@@ -45,6 +52,10 @@
 //! `bijection.bijection.bijection` for a flow made with `invert=True`, the default, and
 //! `bijection.bijection` for `invert=False`. With two features FlowJAX flips them after every layer and
 //! saves no permutation.
+//!
+//! Not supported: transformers other than `Affine` and `RationalQuadraticSpline`, `activation` of
+//! block neural autoregressive flows other than FlowJAX's own, and other bases than `Normal` and
+//! `StandardNormal`.
 
 mod residual;
 mod triangular;
@@ -55,7 +66,7 @@ pub use triangular::triangular_spline_flow;
 use burn::config::Config;
 use burn::tensor::Device;
 
-use super::dense::{Dense, Plain, interleaved};
+use super::dense::{Dense, NO_ACTIVATION, Plain, interleaved};
 use super::masked::{Masked, MaskedNet};
 use super::scope::{Scope, whole};
 use super::{StateDict, standard_base};
@@ -189,7 +200,7 @@ pub fn coupling_flow(
         let moved = features - kept;
         let context = network.input.context_behind(kept)?;
         let per_feature = network.output.outputs() / moved;
-        let last = COUPLING.weight(COUPLING.depth(chain) - 1);
+        let last = COUPLING.weight(COUPLING.depth(chain).max(1) - 1);
         let univariate = options.transformer(per_feature, chain, &last)?;
         network.output.expect(per_feature * moved, network.output.inputs())?;
         let rows = interleaved(per_feature, moved);
@@ -249,16 +260,16 @@ pub fn masked_autoregressive_flow(
         };
         let input = layer(0)?;
         let mut hidden = (1..AUTOREGRESSIVE.depth(chain)).map(layer).collect::<Result<Vec<_>>>()?;
-        let Some(output) = hidden.pop() else {
-            let reason = "is the only layer; a network needs at least 2".into();
-            return Err(chain.wrong(&AUTOREGRESSIVE.layer(0), reason));
-        };
+        // `nn_depth=0` leaves one layer, and no place for an activation.
+        let linear = hidden.is_empty();
+        let output = hidden.pop().unwrap_or_else(|| Masked::identity(input.outputs()));
+        let activation = if linear { &NO_ACTIVATION } else { &options.activation };
         let style = Style::default();
         let network = MaskedNet { input, context: None, hidden, blocks: vec![], output, style };
         let per_feature = network.output.outputs() / features;
-        let last = AUTOREGRESSIVE.weight(AUTOREGRESSIVE.depth(chain) - 1);
+        let last = AUTOREGRESSIVE.weight(AUTOREGRESSIVE.depth(chain).max(1) - 1);
         let map = options.transformer(per_feature, chain, &last)?;
-        let layer = network.layer(features, map, 0..per_feature, &options.activation, device)?;
+        let layer = network.layer(features, map, 0..per_feature, activation, device)?;
         Ok(AnyBijector::MaskedAutoregressive(layer))
     })
 }

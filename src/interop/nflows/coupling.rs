@@ -8,7 +8,7 @@ use crate::bijector::{AnyBijector, Coupling, Mask, Partial, Permutation};
 use crate::conditioner::{Mlp, ResidualBlock};
 use crate::error::Result;
 use crate::interop::StateDict;
-use crate::interop::dense::{Dense, ascending, blockwise};
+use crate::interop::dense::{Dense, NO_ACTIVATION, ascending, blockwise};
 use crate::interop::scope::{Scope, whole};
 use crate::univariate::{Additive, Affine, AnyUnivariate, Univariate};
 
@@ -68,12 +68,15 @@ pub(super) fn coupling_in(
     // The parts are ascending here; nflows keeps the order of its buffers.
     let columns: Vec<usize> =
         ascending(&kept).into_iter().chain(kept.len()..input.inputs()).collect();
+    let blocks = residual_blocks(&net, width, context, device)?;
+    // A `ResidualNet` has its activations inside its blocks.
+    let activation = if blocks.is_empty() { &NO_ACTIVATION } else { &options.activation };
     let mlp = Mlp::from_layers(
         input.pick_inputs(&columns).linear(device),
         vec![],
-        residual_blocks(&net, width, context, device)?,
+        blocks,
         output.pick_outputs(&rows).linear(device),
-        options.activation.init(device),
+        activation.init(device),
         context,
     );
     let layer = Coupling::new(&Mask::Kept(kept), &[features], univariate, |_, _| mlp, device);
@@ -139,7 +142,7 @@ pub(super) fn univariate_of(
     (AnyUnivariate::Affine(Affine::new(options.scale_map)), blockwise(2, count, &order))
 }
 
-/// The blocks of a `ResidualNet`, at least one.
+/// The blocks of a `ResidualNet`.
 pub(in crate::interop) fn residual_blocks(
     net: &Scope<'_>,
     width: usize,
@@ -157,7 +160,7 @@ pub(in crate::interop) fn residual_blocks(
         let [first, second] = ["linear_layers.0", "linear_layers.1"].map(|name| layer(name, width));
         Ok(ResidualBlock::from_layers(first?, second?, gate))
     };
-    (0..net.numbered("blocks").len().max(1)).map(block).collect()
+    (0..net.numbered("blocks").len()).map(block).collect()
 }
 
 #[cfg(test)]

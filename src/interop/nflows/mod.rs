@@ -19,6 +19,13 @@
 //! | [`transform`] | any of them, or `_transforms.0`, `_transforms.1`, .. of them |
 //! | [`flow`] | the same, or `_transform` and `_distribution` of a whole `Flow` |
 //!
+//! An `InverseTransform` inside a stack is read, too.
+//!
+//! Not supported, and an error that names a tensor: `use_batch_norm=True` of networks, transforms that
+//! save nothing (squeezes and nonlinearities), `apply_unconditional_transform` for images, and all
+//! other distributions than `StandardNormal` and `DiagonalNormal`. A `MADE` of `num_blocks=0` is read
+//! as if `use_residual_blocks=False`, which saves the same tensors.
+//!
 //! Prefixes are written without their last dot; an empty one means the whole dictionary.
 //!
 //! ```
@@ -82,7 +89,7 @@ use self::spline::{elementwise_spline_in, is_elementwise_spline};
 use super::scope::{Scope, whole};
 use super::{StateDict, same_width, standard_base};
 use crate::bijector::{
-    ActNorm, ActNormConfig, AnyBijector, BatchNorm, BatchNormConfig, Permutation,
+    ActNorm, ActNormConfig, AnyBijector, BatchNorm, BatchNormConfig, Inverse, Permutation,
 };
 use crate::conditioner::ActivationConfig;
 use crate::distribution::DiagNormal;
@@ -234,6 +241,10 @@ fn any(scope: &Scope<'_>, options: &Options, device: &Device) -> Result<(AnyBije
     } else if scope.has("unconstrained_weight") {
         let (layer, features) = batch_norm_in(scope, options, device)?;
         Ok((AnyBijector::BatchNorm(layer), features))
+    } else if scope.has_part("_transform") {
+        // An `InverseTransform`.
+        let (layer, features) = any(&scope.within("_transform"), options, device)?;
+        Ok((AnyBijector::Inverse(Inverse::new(vec![layer])), features))
     } else {
         match linear_in(scope, device)? {
             Some(found) => Ok(found),
@@ -263,7 +274,7 @@ fn composite(
     }
     match features {
         Some(features) => Ok((AnyBijector::Stack(layers), features)),
-        None => Err(scope.wrong("", "holds no transform that this crate can read".into())),
+        None => Err(scope.missing("_transforms.0")),
     }
 }
 

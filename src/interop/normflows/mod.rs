@@ -21,6 +21,9 @@
 //! | [`glow_block`] | `flows.0.flows.1.param_map`, `flows.1`, `flows.2` (`GlowBlock`) |
 //! | [`multiscale`] | `flows.0.0`, .. of them, and `q0.0`, .. (`MultiscaleFlow` with `GlowBase`) |
 //!
+//! Not supported, and an error that names a tensor: `use_batch_norm=True` of spline networks, and all
+//! layers and distributions that are not in the table.
+//!
 //! Networks of vectors are `nets.MLP` without an output function. Prefixes are written without their last dot;
 //! an empty one means the whole dictionary.
 //!

@@ -6,7 +6,7 @@ use super::autoregressive::network_in;
 use crate::bijector::{AnyBijector, Coupling, Elementwise, Mask, MaskedAutoregressive, Partial};
 use crate::conditioner::{ActivationConfig, Mlp, PeriodicFeatures};
 use crate::error::Result;
-use crate::interop::dense::{Dense, ascending};
+use crate::interop::dense::{Dense, NO_ACTIVATION, ascending};
 use crate::interop::nflows::{residual_blocks, split_in};
 use crate::interop::scope::Scope;
 use crate::math::from_f64;
@@ -185,10 +185,13 @@ pub(super) fn coupled_spline_in(
     let served = ascending(&moved);
     // The parts are ascending here; normflows keeps the order of its buffers.
     let columns: Vec<usize> = order.iter().copied().chain(kept.len()..input.inputs()).collect();
+    let blocks = residual_blocks(&net, width, context, device)?;
+    // A `ResidualNet` has its activations inside its blocks.
+    let activation = if blocks.is_empty() { &NO_ACTIVATION } else { activation };
     let mlp = Mlp::from_layers(
         input.pick_inputs(&columns).linear(device),
         vec![],
-        residual_blocks(&net, width, context, device)?,
+        blocks,
         output.pick_outputs(&splines.rows(&served)).linear(device),
         activation.init(device),
         context,

@@ -3,6 +3,7 @@
 use burn::config::Config;
 use burn::tensor::Device;
 
+use super::layers::expect_no_normalization;
 use super::normal_base;
 use crate::bijector::{AnyBijector, Cnf, SmoothActivation, Solver};
 use crate::distribution::DiagNormal;
@@ -77,6 +78,7 @@ pub fn cnf(
         }
         let (frequencies, [count]) = transform.floats_of_rank("freqs")?;
         let (mut layers, mut widths) = (vec![], vec![]);
+        expect_no_normalization(&transform, "ode")?;
         let numbers = transform.numbered("ode");
         let first = numbers.first().copied().unwrap_or(0);
         for number in [first].into_iter().chain(numbers.into_iter().skip(1)) {

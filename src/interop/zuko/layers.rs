@@ -8,7 +8,7 @@ use crate::bijector::{Coupling, Elementwise, Mask, MaskedAutoregressive};
 use crate::conditioner::{Mlp, Style};
 use crate::error::{Error, Result};
 use crate::interop::StateDict;
-use crate::interop::dense::Plain;
+use crate::interop::dense::{NO_ACTIVATION, Plain};
 use crate::interop::masked::{Block, Masked, MaskedNet};
 use crate::interop::scope::{Scope, whole};
 use crate::math::from_f64;
@@ -96,6 +96,29 @@ pub fn elementwise(
     whole(dict, prefix, |scope| Ok(elementwise_in(scope, univariate, options, device)?.0))
 }
 
+/// An `MLP`, whose layers have every second number.
+fn plain(scope: &Scope<'_>, part: &str) -> Result<Plain> {
+    expect_no_normalization(scope, part)?;
+    Plain::read(scope, part)
+}
+
+/// `normalize=True` saves nothing, but takes every third number.
+///
+/// # Errors
+///
+/// If the numbers are not every second one.
+pub(super) fn expect_no_normalization(scope: &Scope<'_>, part: &str) -> Result<()> {
+    let numbers = scope.numbered(part);
+    match numbers.windows(2).find(|pair| pair[1] != pair[0] + 2) {
+        Some(pair) if pair[1] == pair[0] + 3 => {
+            let name = format!("{part}.{}", pair[1]);
+            let reason = "stands behind a normalization (`normalize=True`), which is not supported";
+            Err(scope.wrong(&name, reason.into()))
+        }
+        _ => Ok(()),
+    }
+}
+
 pub(super) fn coupling_in(
     scope: &Scope<'_>,
     univariate: &Univariate,
@@ -111,7 +134,7 @@ pub(super) fn coupling_in(
     let mask = Mask::Kept(kept.clone());
     scope.named("mask", mask.kept(&[features]))?;
 
-    let network = Plain::read(scope, "hyper")?;
+    let network = plain(scope, "hyper")?;
     let context = network.input.context_behind(kept.len())?;
     let per_feature = network.output.outputs() / moved.len();
     let map = univariate.with_params(scope, "hyper", per_feature, options, device)?;
@@ -148,18 +171,24 @@ pub(super) fn autoregressive_in(
             plain.push(Masked::read(&net, &number.to_string())?);
         } else {
             let layer = |at| Masked::read(&net, &format!("{number}.{at}"));
-            blocks.push(Block { first: layer(0)?, second: layer(2)?, context: None });
+            // A plain layer between blocks leads to another width.
+            let widen = plain.pop();
+            blocks.push(Block { widen, first: layer(0)?, second: layer(2)?, context: None });
         }
     }
-    let Some(output) = plain.pop().filter(|_| blocks.is_empty() || plain.is_empty()) else {
+    // `hidden_features=()` leaves one layer, and no place for an activation.
+    let linear = plain.is_empty() && blocks.is_empty();
+    let output = if linear { Some(Masked::identity(input.outputs())) } else { plain.pop() };
+    let Some(output) = output.filter(|_| blocks.is_empty() || plain.is_empty()) else {
         return Err(scope.wrong("hyper", "is no masked network that this crate can read".into()));
     };
+    let activation = if linear { &NO_ACTIVATION } else { &options.activation };
     let per_feature = output.outputs() / features;
     let map = univariate.with_params(scope, "hyper", per_feature, options, device)?;
     expect_all(scope, "hyper", &map)?;
     let style = Style { bare_blocks: true, ..Style::default() };
     let network = MaskedNet { input, context: None, hidden: plain, blocks, output, style };
-    let layer = network.layer(features, map.univariate, map.places, &options.activation, device)?;
+    let layer = network.layer(features, map.univariate, map.places, activation, device)?;
     Ok((layer, features))
 }
 
@@ -234,7 +263,7 @@ pub(super) fn elementwise_context_in(
     options: &Options,
     device: &Device,
 ) -> Result<Elementwise<AnyUnivariate>> {
-    let network = Plain::read(scope, "hyper")?;
+    let network = plain(scope, "hyper")?;
     let context = network.input.inputs();
     let per_feature = network.output.outputs() / features.max(1);
     let map = univariate.with_params(scope, "hyper", per_feature, options, device)?;

@@ -13,8 +13,15 @@
 //! | [`cnf`] | `transform.ode.0`, `transform.ode.2`, .., `transform.freqs`, `transform.times`, and `base` |
 //! | [`gf`] | the same of elementwise Gaussianizations, and of rotations `A` between |
 //!
-//! A layer of one feature is an `ElementWiseTransform` in zuko; the flows of autoregressive layers read
-//! that, too. Prefixes are written without their last dot; an empty one means the whole dictionary.
+//! A layer of one feature is an `ElementWiseTransform` in zuko; the flows read that, too.
+//!
+//! Not supported, and an error that names a tensor: `normalize=True` and `bias=False` of networks,
+//! activations with weights (`PReLU`), an `adjacency` that cuts connections to the context, a
+//! `network` of `NAF` or `UNAF` without hidden layers, `degree=0` of `SOSPF`. `exact=False` of `CNF`
+//! saves the same tensors and is read with the exact trace. Not supported for want of a constructor
+//! here: `GMM`, Bayesian networks, mixtures and other flows made of parts.
+//!
+//! Prefixes are written without their last dot; an empty one means the whole dictionary.
 
 mod cnf;
 mod layers;
@@ -98,8 +105,12 @@ pub fn real_nvp(
     options: &Options,
     device: &Device,
 ) -> Result<Flow<AnyBijector, DiagNormal<2>>> {
-    on_normal(dict, None, device, |part, _| {
-        let (layer, features) = coupling_in(part, &Univariate::Affine, options, device)?;
+    let map = Univariate::Affine;
+    on_normal(dict, None, device, |part, features| {
+        if let Some(found) = elementwise_of_one(part, &map, features, options, device)? {
+            return Ok(found);
+        }
+        let (layer, features) = coupling_in(part, &map, options, device)?;
         Ok((AnyBijector::Coupling(layer), features))
     })
 }
@@ -262,16 +273,30 @@ fn autoregressive_or_elementwise(
     options: &Options,
     device: &Device,
 ) -> Result<(AnyBijector, usize)> {
-    if part.has_part("phi") {
-        let (layer, features) = elementwise_in(part, univariate, options, device)?;
-        return Ok((AnyBijector::Elementwise(layer), features));
-    }
-    if features == Some(1) && !part.has("hyper.0.mask") {
-        let layer = elementwise_context_in(part, univariate, 1, options, device)?;
-        return Ok((AnyBijector::Elementwise(layer), 1));
+    if let Some(found) = elementwise_of_one(part, univariate, features, options, device)? {
+        return Ok(found);
     }
     let (layer, features) = autoregressive_in(part, univariate, features, options, device)?;
     Ok((AnyBijector::MaskedAutoregressive(layer), features))
+}
+
+/// What zuko makes of a layer of one feature, whatever layer was asked for.
+fn elementwise_of_one(
+    part: &Scope<'_>,
+    univariate: &Univariate,
+    features: Option<usize>,
+    options: &Options,
+    device: &Device,
+) -> Result<Option<(AnyBijector, usize)>> {
+    if part.has_part("phi") {
+        let (layer, features) = elementwise_in(part, univariate, options, device)?;
+        return Ok(Some((AnyBijector::Elementwise(layer), features)));
+    }
+    if features == Some(1) && !part.has("hyper.0.mask") && !part.has("mask") {
+        let layer = elementwise_context_in(part, univariate, 1, options, device)?;
+        return Ok(Some((AnyBijector::Elementwise(layer), 1)));
+    }
+    Ok(None)
 }
 
 fn normal_base(scope: &Scope<'_>, features: usize, device: &Device) -> Result<DiagNormal<2>> {

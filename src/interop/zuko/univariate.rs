@@ -3,6 +3,7 @@
 use burn::tensor::Device;
 
 use super::Options;
+use super::layers::expect_no_normalization;
 use crate::error::{Error, Result};
 use crate::interop::scope::Scope;
 use crate::math::from_f64;
@@ -173,6 +174,7 @@ pub(super) const CONSTANT: &str = "constant";
 /// The dense layers of a network of one value and `signal` signals, one network for all elements or one
 /// for each.
 fn stacked(layer: &Scope<'_>, part: &str, signal: usize, device: &Device) -> Result<Vec<Stacked>> {
+    expect_no_normalization(layer, part)?;
     let numbers = layer.numbered(part);
     if numbers.len() < 2 {
         return Err(layer.wrong(part, "is no network that this crate can read".into()));

@@ -13,9 +13,14 @@ use crate::compare::{self, VALUE, flatten, numbers};
 use crate::reference::Reference;
 use crate::report::Report;
 
-fn nflows_options(reference: &Reference) -> nflows::Options {
+fn nflows_options(reference: &Reference) -> Result<nflows::Options, String> {
     let options = nflows::Options::new();
     let (epsilon, momentum) = (options.epsilon, options.momentum);
+    let activation = Reference::activation(reference.constructor())?;
+    let options = match activation {
+        Some(activation) => options.with_activation(activation),
+        None => options,
+    };
     let options = match reference.argument("tail_bound") {
         Some(bound) => options.with_spline_domain(SplineDomain::LinearTails { bound }),
         None => options,
@@ -29,16 +34,16 @@ fn nflows_options(reference: &Reference) -> nflows::Options {
     let options = options.with_spline(spline.map(|(_, spline)| spline).unwrap_or_default());
     let least = |key, default| reference.argument(key).unwrap_or(default);
     let (width, height, slope) = (options.min_width, options.min_height, options.min_slope);
-    options
+    Ok(options
         .with_min_width(least("min_bin_width", width))
         .with_min_height(least("min_bin_height", height))
         .with_min_slope(least("min_derivative", slope))
         .with_epsilon(reference.argument("eps").unwrap_or(epsilon))
-        .with_momentum(reference.argument("momentum").unwrap_or(momentum))
+        .with_momentum(reference.argument("momentum").unwrap_or(momentum)))
 }
 
 pub fn nflows_stack(reference: &Reference) -> Result<Report, String> {
-    let options = nflows_options(reference);
+    let options = nflows_options(reference)?;
     if reference.base().contains("uniform on [0,1]") {
         let row = row::<2>(reference)?;
         let base = Uniform::new(Tensor::zeros(row, &*DEVICE), Tensor::ones(row, &*DEVICE));
@@ -83,7 +88,7 @@ pub fn nflows_actnorm(reference: &Reference) -> Result<Report, String> {
 /// One step in training mode: what comes out, and the running statistics it leaves.
 pub fn nflows_train_step(reference: &Reference) -> Result<Report, String> {
     let mut report = nflows_stack(reference)?;
-    let options = nflows_options(reference);
+    let options = nflows_options(reference)?;
     let tracked = DEVICE.clone().autodiff();
     let read = |part: &str, device| {
         nflows::batch_norm(&reference.tensors, part, &options, device).map_err(|e| e.to_string())
@@ -107,7 +112,7 @@ pub fn nflows_conv(reference: &Reference) -> Result<Report, String> {
 }
 
 pub fn nflows_glow(reference: &Reference) -> Result<Report, String> {
-    let (options, [_, _, height, width]) = (nflows_options(reference), row(reference)?);
+    let (options, [_, _, height, width]) = (nflows_options(reference)?, row(reference)?);
     compare::flow::<4, _>(reference, |state, device| {
         nflows::glow(state, [height, width], &options, device)
     })

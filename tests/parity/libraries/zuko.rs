@@ -1,6 +1,6 @@
 //! Files of zuko.
 
-use burn_flows::bijector::Solver;
+use burn_flows::bijector::{SmoothActivation, Solver};
 use burn_flows::interop::zuko;
 
 use super::{on_standard, row};
@@ -8,37 +8,48 @@ use crate::compare;
 use crate::reference::Reference;
 use crate::report::Report;
 
-fn zuko_options(reference: &Reference) -> zuko::Options {
+fn zuko_options(reference: &Reference) -> Result<zuko::Options, String> {
     let options = zuko::Options::new();
     // As a keyword of the constructor, or in the dictionary of keywords.
     let slope = reference.argument("slope").or_else(|| reference.entry("slope"));
     let slope = slope.unwrap_or(options.slope);
-    options.with_slope(slope).with_adjacency(reference.constructor().contains("adjacency"))
+    let text = reference.constructor();
+    // The `network` of a monotone map has keywords of its own.
+    let (before, rest) = text.split_once("'network': {").unwrap_or((text, ""));
+    let (network, behind) = rest.split_once('}').unwrap_or_default();
+    let activation = Reference::activation(before)?.or(Reference::activation(behind)?);
+    let integrand = Reference::activation(network)?;
+    let (relu, elu) = (options.activation.clone(), options.integrand_activation.clone());
+    Ok(options
+        .with_slope(slope)
+        .with_activation(activation.unwrap_or(relu))
+        .with_integrand_activation(integrand.unwrap_or(elu))
+        .with_adjacency(text.contains("adjacency")))
 }
 
 pub fn zuko_real_nvp(reference: &Reference) -> Result<Report, String> {
-    let options = zuko_options(reference);
+    let options = zuko_options(reference)?;
     compare::flow::<2, _>(reference, |state, device| zuko::real_nvp(state, &options, device))
 }
 
 pub fn zuko_maf(reference: &Reference) -> Result<Report, String> {
-    let options = zuko_options(reference);
+    let options = zuko_options(reference)?;
     compare::flow::<2, _>(reference, |state, device| zuko::maf(state, &options, device))
 }
 
 pub fn zuko_nsf(reference: &Reference) -> Result<Report, String> {
-    let options = zuko_options(reference);
+    let options = zuko_options(reference)?;
     compare::flow::<2, _>(reference, |state, device| zuko::nsf(state, &options, device))
 }
 
 pub fn zuko_ncsf(reference: &Reference) -> Result<Report, String> {
-    let options = zuko_options(reference);
+    let options = zuko_options(reference)?;
     compare::flow::<2, _>(reference, |state, device| zuko::ncsf(state, &options, device))
 }
 
 /// A scalar map with free parameters.
 pub fn zuko_elementwise(reference: &Reference, map: zuko::Univariate) -> Result<Report, String> {
-    let (options, row) = (zuko_options(reference), row::<2>(reference)?);
+    let (options, row) = (zuko_options(reference)?, row::<2>(reference)?);
     // A single tensor decides the width of the layer, so that a wrong one fits itself.
     let state = reference.state();
     for name in state.names() {
@@ -68,26 +79,26 @@ pub fn zuko_sum_of_squares(reference: &Reference) -> Result<Report, String> {
 }
 
 pub fn zuko_bpf(reference: &Reference) -> Result<Report, String> {
-    let options = zuko_options(reference);
+    let options = zuko_options(reference)?;
     compare::flow::<2, _>(reference, |state, device| zuko::bpf(state, &options, device))
 }
 
 pub fn zuko_sospf(reference: &Reference) -> Result<Report, String> {
-    let options = zuko_options(reference);
+    let options = zuko_options(reference)?;
     let degree = reference.argument("degree").or_else(|| reference.entry("degree"));
     let degree = degree.unwrap_or(4.0) as usize;
     compare::flow::<2, _>(reference, |state, device| zuko::sospf(state, degree, &options, device))
 }
 
 pub fn zuko_naf(reference: &Reference) -> Result<Report, String> {
-    let options = zuko_options(reference);
+    let options = zuko_options(reference)?;
     compare::flow::<2, _>(reference, |state, device| zuko::naf(state, &options, device))
 }
 
 /// Unless it trains, zuko differentiates the integral in the signal but not in the weights of the
 /// integrand: such files have part of a gradient there, by the log-determinant alone.
 pub fn zuko_unaf(reference: &Reference) -> Result<Report, String> {
-    let (options, weights) = (zuko_options(reference), "univariate.integrand");
+    let (options, weights) = (zuko_options(reference)?, "univariate.integrand");
     let compare = |reference: &Reference| {
         compare::flow::<2, _>(reference, |state, device| zuko::unaf(state, &options, device))
     };
@@ -100,13 +111,20 @@ pub fn zuko_unaf(reference: &Reference) -> Result<Report, String> {
 }
 
 pub fn zuko_gf(reference: &Reference) -> Result<Report, String> {
-    let options = zuko_options(reference);
+    let options = zuko_options(reference)?;
     compare::flow::<2, _>(reference, |state, device| zuko::gf(state, &options, device))
 }
 
 /// A differential equation, solved far better here than there: the tolerance is what they miss.
 pub fn zuko_cnf(reference: &Reference) -> Result<Report, String> {
     let solver = Solver::DormandPrince { atol: 1e-11, rtol: 1e-11, limit: 10_000 };
-    let options = zuko::CnfOptions::new().with_solver(solver);
+    let text = reference.constructor();
+    let activation = match text {
+        _ if text.contains("Tanh") => SmoothActivation::Tanh,
+        _ if text.contains("SiLU") => SmoothActivation::Silu,
+        _ if text.contains("Softplus") => SmoothActivation::Softplus,
+        _ => SmoothActivation::Elu,
+    };
+    let options = zuko::CnfOptions::new().with_solver(solver).with_activation(activation);
     compare::solution::<2, _>(reference, |state, device| zuko::cnf(state, &options, device))
 }
