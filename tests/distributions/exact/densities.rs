@@ -129,3 +129,14 @@ fn a_scale_ends_where_its_inverse_leaves_f32() {
         assert_eq!(StudentTConfig::new(vec![1], degrees).validate().is_ok(), fits, "{degrees}");
     }
 }
+
+#[test]
+fn chunks_of_no_rows_and_of_more_than_there_are() {
+    let normal = moved(DiagNormalConfig::new(vec![3]).init::<2>(&device()), 4);
+    let x = super::normal([5, 3], 1);
+    assert_eq!(normal.log_prob_batched(Tensor::zeros([0, 3], &device()), None, 4).dims(), [0]);
+    for chunk in [1, 2, 5, 6] {
+        let found = normal.log_prob_batched(x.clone(), None, chunk);
+        assert_eq!(host(found), log_probs(&normal, x.clone()));
+    }
+}

@@ -127,3 +127,61 @@ fn a_flow_mixes_rows_where_a_layer_does() {
     assert!(!Distribution::<2>::mixes_rows(&plain));
     assert!(Distribution::<2>::mixes_rows(&Flow::new(plain.into_parts().0, mixes)));
 }
+
+/// Layers of a trace: their paths and log-determinants.
+fn traced<const D: usize>(
+    flow: &impl Distribution<D>,
+    x: Tensor<D>,
+    context: Option<&Tensor<2>>,
+) -> (Vec<String>, Vec<f64>) {
+    let (mut paths, mut total) = (vec![], vec![0.0; x.dims()[0]]);
+    flow.trace(x, context, "", &mut |layer| {
+        paths.push(layer.path.to_string());
+        let log_det = host(layer.log_det.clone());
+        total.iter_mut().zip(log_det).for_each(|(total, part)| *total += part);
+    });
+    (paths, total)
+}
+
+#[test]
+fn one_row_of_context_serves_traces_starts_and_training() {
+    let (flow, x, one) = (flow(2), normal([7, 3], 1), normal([1, 2], 2));
+    let all = one.clone().repeat_dim(0, 7);
+    assert_eq!(flow.first_non_finite(x.clone(), Some(&one)), None);
+    let (paths, log_det) = traced(&flow, x.clone(), Some(&one));
+    assert_eq!(paths, ["bijector.0", "bijector.1", "bijector.2"]);
+    let (_, expected) = flow.bijector().forward(x.clone(), Some(&all));
+    assert_near(&log_det, &host(expected), 1e-12);
+    let started = flow.clone().init_from_data(x.clone(), Some(&one));
+    let expected = host(flow.log_prob_given(x.clone(), &all));
+    assert_near(&host(started.log_prob_given(x.clone(), &one)), &expected, 1e-12);
+    let mean = -expected.iter().sum::<f64>() / 7.0;
+    let (value, _) =
+        burn_flows::train::Reversible::new().nll_gradients(&flow.train(), &x, Some(&one));
+    assert_near(&[value], &[mean], 1e-12);
+}
+
+/// The first of several layers that are not finite is named, and one whose log-determinant alone is not.
+#[test]
+fn the_first_layer_that_is_not_finite_is_named() {
+    let zeros = || Tensor::<1>::zeros([2], &device());
+    let layer = |log_scale: f64, shift: f64| {
+        burn_flows::bijector::ActNorm::from_weights(
+            tensor(&[log_scale, 0.0], [2]),
+            tensor(&[shift, 0.0], [2]),
+        )
+    };
+    let found = |layers: Vec<burn_flows::bijector::ActNorm>, x: f64| {
+        let flow = Flow::new(layers, StandardNormal::<2>::new([2], &device()));
+        flow.first_non_finite(tensor(&[x, 0.5], [1, 2]), None)
+    };
+    let good = || burn_flows::bijector::ActNorm::from_weights(zeros(), zeros());
+    assert_eq!(found(vec![good(), good()], 0.5), None);
+    let shifted = found(vec![good(), layer(0.0, f64::INFINITY), layer(0.0, f64::NAN)], 0.5);
+    assert_eq!(shifted.as_deref(), Some("bijector.1 (ActNorm)"));
+    // Zero times a scale of zero is zero; its logarithm is not finite.
+    let flat = found(vec![good(), layer(f64::NEG_INFINITY, 0.0), good()], 0.0);
+    assert_eq!(flat.as_deref(), Some("bijector.1 (ActNorm)"));
+    // All layers are finite, and the density is not.
+    assert_eq!(found(vec![good(), good()], 1e300).as_deref(), Some("base"));
+}

@@ -196,3 +196,54 @@ fn a_broken_base_is_named() {
     let outer = found(vec![prior(2).map(&mut Spoil), prior(2)]);
     assert_eq!(outer.as_deref(), Some("bases.0"));
 }
+
+/// One row of context, in a trace, a search, a start, a way back, and a gradient by the layers one by one.
+#[test]
+fn one_row_of_context_serves_every_level() {
+    let (flow, x, one) = (flow(Finish::Last, 2), normal([4, 5, 2, 2], 1), normal([1, 2], 2));
+    let all = one.clone().repeat_dim(0, 4);
+    assert_eq!(flow.first_non_finite(x.clone(), Some(&one)), None);
+    let (mut paths, mut total) = (vec![], vec![0.0; 4]);
+    flow.trace(x.clone(), Some(&one), "", &mut |layer| {
+        paths.push(layer.path.to_string());
+        let log_det = host(layer.log_det.clone());
+        total.iter_mut().zip(log_det).for_each(|(total, part)| *total += part);
+    });
+    assert_eq!(paths, ["levels.0.0", "levels.0.1", "levels.1.0", "levels.1.1"]);
+    let (parts, log_det) = flow.encode_with_log_det(x.clone(), Some(&all));
+    assert_near(&total, &host(log_det), 1e-12);
+    assert_near(&host(flow.decode_given(parts, &one)), &host(x.clone()), 1e-10);
+    let started = flow.clone().init_from_data(x.clone(), Some(&one));
+    assert_eq!(started.levels().len(), 2);
+
+    // The gradients by whole graphs and by single layers are the same.
+    let flow = flow.train();
+    let (value, whole) = burn_flows::train::nll_gradients(&flow, &x, Some(&all));
+    let (found, parts) = burn_flows::train::Reversible::new().nll_gradients(&flow, &x, Some(&one));
+    assert_near(&[found], &[value], 1e-12);
+    struct Both<'a>([&'a burn_flows::burn::optim::GradientsParams; 2], usize);
+    impl ModuleVisitor for Both<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let Some(whole) = self.0[0].get::<D>(param.id) else { return };
+            let part = self.0[1].get::<D>(param.id).expect("a gradient");
+            assert_near(&host(part), &host(whole), 1e-8);
+            self.1 += 1;
+        }
+    }
+    let mut both = Both([&whole, &parts], 0);
+    flow.visit(&mut both);
+    assert!(both.1 > 20, "{} parameters", both.1);
+}
+
+#[test]
+fn as_many_bases_and_parts_as_levels_are_needed() {
+    let make = |levels: usize, bases: usize, parts: usize| {
+        let levels = (0..levels).map(|_| Still { mixes: false }).collect();
+        let bases = (0..bases).map(|_| prior(2)).collect();
+        MultiScale::new(levels, bases, Finish::Last, vec![[2, 2, 2]; parts]).is_ok()
+    };
+    assert!(make(2, 2, 2) && make(1, 1, 1));
+    for [levels, bases, parts] in [[2, 1, 2], [2, 2, 1], [1, 2, 2], [0, 0, 0], [2, 2, 3]] {
+        assert!(!make(levels, bases, parts), "{levels}, {bases}, {parts}");
+    }
+}
