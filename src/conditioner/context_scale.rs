@@ -8,17 +8,19 @@
 use std::f64::consts::LN_2;
 
 use burn::module::{Module, Param, ParamId};
-use burn::tensor::{Bool, Device, Int, Tensor};
+use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 
 use crate::math::wide_dtype;
-use crate::param::{flag, index_tensor};
+use crate::param::flag;
 
 /// Scale and shift of every column of a context, the identity until a first batch sets them. Without
 /// them, a step of Adam on a context of 1500 changes a unit 1500 times as much as on a context of 1.
 #[derive(Module, Debug)]
 pub(crate) struct ContextScale {
     exponents: Param<Tensor<1, Int>>,
-    shifts: Param<Tensor<1, Int>>,
+    /// The shift in two parts, `HIGH` times the first row and the second: each is exact in f32, to which
+    /// integers are converted.
+    shifts: Param<Tensor<2, Int>>,
     initialized: Param<Tensor<1, Bool>>,
 }
 
@@ -28,17 +30,19 @@ const STEPS: f64 = 16.0;
 /// The largest exponent, up or down: powers of two beyond are no normal numbers of f32.
 const LARGEST_EXPONENT: f64 = 126.0;
 
-/// The largest shift, up or down, which 32 bits hold: a mean of as many deviations leaves f32 no digits
-/// of them.
-const LARGEST_SHIFT: f64 = (1 << 30) as f64;
+/// What the first row of the shift counts, the integers that f32 holds.
+const HIGH: i64 = 1 << 24;
+
+/// The largest shift, up or down.
+const LARGEST_SHIFT: f64 = (HIGH * HIGH / 2) as f64;
 
 impl ContextScale {
     /// For a context of this width; `None` for no context.
     pub(crate) fn new(width: usize, device: &Device) -> Option<Self> {
-        let zeros = || Param::initialized(ParamId::new(), index_tensor(&vec![0; width], device));
+        let device = &device.clone().without_autodiff();
         (width > 0).then(|| Self {
-            exponents: zeros(),
-            shifts: zeros(),
+            exponents: Param::initialized(ParamId::new(), Tensor::zeros([width], device)),
+            shifts: Param::initialized(ParamId::new(), Tensor::zeros([2, width], device)),
             initialized: flag(false, device),
         })
     }
@@ -48,11 +52,12 @@ impl ContextScale {
         let context = context?.clone();
         let Some(Self { exponents, shifts, .. }) = scale else { return Some(context) };
         let dtype = context.dtype();
-        let row = |numbers: &Param<Tensor<1, Int>>| {
-            let numbers = numbers.val().float().without_autodiff().cast(wide_dtype(dtype));
-            numbers.unsqueeze_dim::<2>(0)
-        };
-        let (scale, shift) = ((row(exponents) * LN_2).exp(), row(shifts) * STEPS.recip());
+        let rows =
+            |numbers: Tensor<2, Int>| numbers.float().without_autodiff().cast(wide_dtype(dtype));
+        let scale = (rows(exponents.val().unsqueeze_dim(0)) * LN_2).exp();
+        let parts = rows(shifts.val());
+        let high = parts.clone().narrow(0, 0, 1) * HIGH as f64;
+        let shift = (high + parts.narrow(0, 1, 1)) * STEPS.recip();
         Some((context.cast(wide_dtype(dtype)) * scale - shift).cast(dtype))
     }
 
@@ -84,15 +89,15 @@ impl ContextScale {
             (exponent as i64, shift.clamp(-LARGEST_SHIFT, LARGEST_SHIFT) as i64)
         });
         let (exponents, shifts): (Vec<i64>, Vec<i64>) = numbers.unzip();
-        let device = self.shifts.lazy_device();
-        let set = |param: Param<Tensor<1, Int>>, values: Vec<i64>| {
-            let options = &device.clone().without_autodiff();
-            let values = Tensor::<1, Int>::from_data(values.as_slice(), options);
-            param.map(|_| values)
-        };
+        let high = shifts.iter().map(|shift| shift.div_euclid(HIGH));
+        let parts: Vec<i64> =
+            high.chain(shifts.iter().map(|shift| shift.rem_euclid(HIGH))).collect();
+        let device = self.shifts.lazy_device().without_autodiff();
+        let exponents = Tensor::<1, Int>::from_data(exponents.as_slice(), &device);
+        let shifts = Tensor::<2, Int>::from_data(TensorData::new(parts, [2, width]), &device);
         Self {
-            exponents: set(self.exponents, exponents),
-            shifts: set(self.shifts, shifts),
+            exponents: self.exponents.map(|_| exponents),
+            shifts: self.shifts.map(|_| shifts),
             initialized: self.initialized.map(|_| flag(true, &device).val()),
         }
     }
@@ -100,7 +105,7 @@ impl ContextScale {
 
 #[cfg(all(test, feature = "flex"))]
 mod tests {
-    use burn::tensor::{DType, TensorData};
+    use burn::tensor::DType;
 
     use super::*;
 

@@ -91,7 +91,7 @@ impl State {
         let numbered = report.epochs.iter().zip(1..).all(|(epoch, number)| epoch.epoch == number);
         let counted = report.steps == done * steps_per_epoch
             && report.best_epoch <= done
-            && self.trained + report.skipped_steps <= report.steps
+            && self.trained.saturating_add(report.skipped_steps) <= report.steps
             && self.evaluation_batch > 0;
         if !(numbered && counted) {
             return Some("counts epochs and steps that no run has; delete it".to_string());
@@ -220,4 +220,64 @@ fn restored(optimizer: ModuleOptimizer, saved: Vec<u8>) -> Result<ModuleOptimize
         return Ok(optimizer);
     }
     Err(foreign(OTHER_OPTIMIZER))
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use burn::optim::AdamConfig;
+    use burn::tensor::Device;
+
+    use super::*;
+    use crate::distribution::StandardNormal;
+    use crate::train::{Epoch, Stop};
+
+    /// After two epochs of three steps.
+    fn state() -> State {
+        let mut state = State::new(serde_json::from_str("{}").unwrap(), Trial::default(), 8);
+        let epoch =
+            |epoch| Epoch { epoch, train_nll: Some(1.0), validation_nll: None, learning_rate: 0.1 };
+        state.report.epochs = vec![epoch(1), epoch(2)];
+        (state.report.steps, state.report.best_epoch, state.trained) = (6, 2, 6);
+        state.report.stop = Stop::EarlyStopping;
+        state
+    }
+
+    #[test]
+    fn a_state_that_no_run_has_is_refused() {
+        let config = FitConfig::new().with_epochs(3);
+        let refused = |state: State| state.refuse(&state.clone(), &config, 3);
+        assert_eq!(refused(state()), None);
+        let edits: [fn(&mut State); 6] = [
+            |state| state.report.steps = usize::MAX,
+            |state| state.report.best_epoch = 3,
+            |state| state.report.skipped_steps = 1,
+            |state| state.evaluation_batch = 0,
+            |state| state.report.epochs[1].epoch = 7,
+            |state| state.report.epochs.clear(),
+        ];
+        for edit in edits {
+            let mut state = state();
+            edit(&mut state);
+            let reason = refused(state).unwrap();
+            assert_eq!(reason, "counts epochs and steps that no run has; delete it");
+        }
+    }
+
+    #[test]
+    fn the_file_of_another_version_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut old = serde_json::to_value(state()).unwrap();
+        old["fingerprint"] = "af31".into();
+        let state = (STATE.to_string(), old.to_string());
+        let metadata = HashMap::from([state, store::label().unwrap()]);
+        let bytes = safetensors::serialize(Vec::<(String, TensorView)>::new(), Some(metadata));
+        store::write_sealed(&file(folder.path()), bytes.unwrap()).unwrap();
+        let model = StandardNormal::<2>::new([2], &Device::flex());
+        let optimizer = AdamConfig::new().init();
+        let loaded = Checkpoint::load(folder.path(), &model, false, optimizer, |_| None);
+        let Err(error) = loaded else { panic!("expected an error") };
+        let text = error.to_string();
+        assert!(text.contains("holds no training state of this version ("), "{text}");
+        assert!(text.ends_with("; choose another folder or delete it"), "{text}");
+    }
 }

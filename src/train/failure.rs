@@ -1,9 +1,12 @@
 //! Why a run trained nothing: the step, the row, the layer or the column to blame.
 
+use burn::tensor::DType;
+
 use super::gradients::first_non_finite;
 use super::{FitData, scale};
 use crate::distribution::Distribution;
-use crate::error::Error;
+use crate::error::{Error, Result};
+use crate::math::event_len;
 
 /// Steps in a row were not finite: the column whose scale is the cause, else the layer.
 pub(super) fn of_steps<const D: usize>(
@@ -17,6 +20,27 @@ pub(super) fn of_steps<const D: usize>(
         Some((what, reason)) => Error::data(what, format!("{reason}; {stopped}")),
         None => stopped,
     }
+}
+
+/// Nats per element that no data have: a standard deviation of 3e38, the most of f32, has 90, one of
+/// 1e308, of f64, has 710.
+const MOST_NATS: f64 = 100.0;
+const MOST_NATS_F64: f64 = 1000.0;
+
+/// `Err` where training ended far from the data, because of the scale of a column.
+pub(super) fn check_reached<const D: usize>(
+    data: &FitData<D>,
+    integers: bool,
+    nll: Option<f64>,
+) -> Result<()> {
+    let x = &data.train.x;
+    let most = if x.dtype() == DType::F64 { MOST_NATS_F64 } else { MOST_NATS };
+    let Some(nll) = nll.filter(|nll| nll / event_len(x).max(1) as f64 > most) else {
+        return Ok(());
+    };
+    let Some((what, reason)) = scale::furthest(data, integers) else { return Ok(()) };
+    let ended = format!("training ended at an NLL of {nll:.3e} nats, far from the data");
+    Err(Error::data(what, format!("{reason}; {ended}")))
 }
 
 /// No step had a gradient.

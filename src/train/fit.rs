@@ -43,7 +43,8 @@ use crate::noise::Noise;
 ///
 /// Weights that were not trained are never returned. It is an error if every step was skipped, every
 /// gradient was 0, or no epoch had a finite validation NLL: the error names the first row whose NLL is
-/// not finite. Where a column of the rows or of the context has a mean or a deviation beyond 100, a
+/// not finite, or if training ended more than 100 nats per element (1000 in f64) from data of such a scale
+/// as follows. Where a column of the rows or of the context has a mean or a deviation beyond 100, a
 /// deviation below 0.01 or a value beyond 30 deviations, the error of a failed training names that
 /// column and advises to standardise it, else the first layer that was not finite.
 ///
@@ -370,6 +371,9 @@ impl<'a, F> Run<'a, F> {
         let report = &self.state.report;
         let counts = [report.steps, report.skipped_steps];
         if report.best_epoch > 0 {
+            let last = report.epochs.last().and_then(|epoch| epoch.train_nll);
+            let nll = report.best_validation_nll.or(last);
+            failure::check_reached(data, self.integers(), nll)?;
             return Ok((self.best, self.state.report));
         }
         if self.state.trained > 0 {

@@ -76,11 +76,12 @@ impl fmt::Display for Warning {
 
 /// The warnings about these rows, one of a kind.
 pub(super) fn warnings<const D: usize>(what: &str, x: &Tensor<D>) -> Vec<Warning> {
-    let event = x.dims()[1..].to_vec();
+    let (rows, event) = (x.dims()[0], x.dims()[1..].to_vec());
     let columns = event.iter().product::<usize>();
-    let data = x.to_data();
-    let values: Vec<f64> = data.iter::<f64>().collect();
-    let rows = x.dims()[0];
+    let values: Vec<f64> = x.to_data().iter::<f64>().collect();
+    if values.is_empty() {
+        return vec![];
+    }
     // Evenly spread: rows may be sorted.
     let looked_at = MOST_ROWS.min(MOST_ELEMENTS / columns.max(1)).max(1);
     let stride = rows.div_ceil(looked_at).max(1);
@@ -192,6 +193,12 @@ mod tests {
             kinds(50_000, |_, row| (row as f64 / 10.0).max(1500.0) + 0.5),
             [WarningKind::Ties]
         );
+    }
+
+    #[test]
+    fn no_rows_have_no_warnings() {
+        let x = Tensor::<2>::zeros([0, 2], &Device::flex());
+        assert_eq!(warnings("training data", &x), []);
     }
 
     #[test]

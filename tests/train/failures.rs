@@ -46,6 +46,19 @@ fn an_overflowing_layer_is_named() {
 }
 
 #[test]
+fn a_base_that_fails_is_named_with_its_latents() {
+    let device = Device::flex();
+    let scale =
+        ActNorm::from_weights(Tensor::full([2], 60.0, &device), Tensor::zeros([2], &device));
+    let flow = Flow::new(scale, StandardNormal::<2>::new([2], &device));
+    let error = fit(flow, banana(200, 1), &quick().with_max_skipped(0)).unwrap_err();
+    let Error::NonFinite { layer, .. } = error else { panic!("{error}") };
+    let latents = layer.strip_prefix("base (StandardNormal), at latents of up to ").unwrap();
+    let most = latents.parse::<f64>().unwrap();
+    assert!(most > 1e26 && most < 1e28, "{most}");
+}
+
+#[test]
 fn a_rare_non_finite_step_is_skipped_and_counted() {
     let device = Device::flex();
     let mark = Tensor::<2>::from_floats([[1000.0, 0.0]], &device);

@@ -3,7 +3,9 @@
 use burn::tensor::DType;
 use burn_flows::bijector::BatchNormConfig;
 use burn_flows::cast;
-use burn_flows::train::{FitData, ReverseKlConfig, fit, fit_reverse_kl, log_z};
+use burn_flows::train::{
+    FitData, ReverseKlConfig, Reversible, fit, fit_reverse_kl, log_z, nll_gradients,
+};
 
 use super::*;
 
@@ -151,6 +153,24 @@ fn a_reverse_kl_of_a_flow_that_needs_a_context_is_an_error() {
     assert!(found.starts_with(&format!("log_z: {reason}")), "{found}");
     let found = text(fit_reverse_kl(flow, target, &ReverseKlConfig::new()));
     assert!(found.starts_with(&format!("fit_reverse_kl: {reason}")), "{found}");
+}
+
+#[test]
+fn gradients_of_a_model_that_does_not_train_panic_and_say_so() {
+    let (flow, x) = (small().init(&Device::flex()), normal(50, 2));
+    let frozen = flow.clone().train().freeze();
+    for model in [flow.valid(), frozen] {
+        let calls: [&dyn Fn(); 2] = [&|| drop(nll_gradients(&model, &x, None)), &|| {
+            drop(Reversible::new().nll_gradients(&model, &x, None))
+        }];
+        for call in calls {
+            let panic = catch_unwind(AssertUnwindSafe(call)).unwrap_err();
+            let text = panic.downcast_ref::<&str>().unwrap();
+            let expected = "nll_gradients: expected a model that trains, found one without a trained \
+                            parameter; call train() on it, or unfreeze() a part";
+            assert_eq!(*text, expected);
+        }
+    }
 }
 
 #[test]
