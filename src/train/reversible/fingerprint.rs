@@ -30,9 +30,12 @@ impl Fingerprint {
     pub(super) fn drift<const D: usize>(&self, x: &Tensor<D>) -> Tensor<1> {
         let (rows, n) = (x.dims()[0], event_len(x));
         let apart = (Self::of(x).0 - self.0.clone()).abs();
-        let squares = x.clone().reshape([rows, n]).square().sum_dim(1);
-        let norms = squares.sqrt().reshape([rows]);
-        let typical = norms.clone().mean().expand([rows]);
+        let x = x.clone().reshape([rows, n]);
+        // Squares of 1e20 are infinite in f32, and every drift would be 0.
+        let largest = x.clone().abs().max_dim(1).clamp_min(LEAST_NORM);
+        let norms = (x / largest.clone()).square().sum_dim(1).sqrt() * largest;
+        let norms = norms.reshape([rows]);
+        let typical = (norms.clone() * (rows as f64).recip()).sum().expand([rows]);
         let drift = apart / norms.max_pair(typical).clamp_min(LEAST_NORM);
         let lost = drift.clone().is_nan();
         drift.mask_fill(lost, f64::INFINITY).max()
@@ -90,6 +93,17 @@ mod tests {
         let sum = |values: &mut dyn Iterator<Item = f64>| values.sum::<f64>().abs();
         assert!(sum(&mut signs.iter().copied()) < 4.0 * 1000f64.sqrt());
         assert!(sum(&mut signs.windows(2).map(|pair| pair[0] * pair[1])) < 4.0 * 1000f64.sqrt());
+    }
+
+    #[test]
+    fn the_scale_of_the_rows_does_not_matter() {
+        let x = Noise::seeded(1).normal::<2>([100, 6], &Device::flex());
+        let wrong = x.clone() + Noise::seeded(2).normal::<2>([100, 6], &Device::flex()) * 1e-3;
+        let wanted = drift(&x, &wrong);
+        for scale in [1e-25, 1e25, 1e36] {
+            let found = drift(&(x.clone() * scale), &(wrong.clone() * scale));
+            assert!((found / wanted - 1.0).abs() < 1e-3, "{scale:e}: {found} {wanted}");
+        }
     }
 
     #[test]
