@@ -95,14 +95,14 @@ fn every_block_of_a_batch_has_draws_of_its_own() {
 /// The integers come first in the context of a flow of noise, then the context of the model.
 #[test]
 fn a_flow_of_noise_sees_the_integers_and_the_context() {
-    let config = RealNvpConfig::new(2).with_layers(2).with_context(3);
+    let config = RealNvpConfig::new(2).with_layers(2).with_context(4);
     let flow = burn_flows::testing::moved(config.init(&Device::flex()), 2).valid();
     let draw = |rows, seed| Noise::seeded(seed).normal::<2>([rows, 2], &Device::flex());
-    let (x, all) = (draw(5, 1), draw(5, 2).narrow(1, 0, 1));
+    let (x, all) = (draw(5, 1), draw(5, 2));
     let one = all.clone().narrow(0, 0, 1);
     for context in [all, one] {
         let (u, log_q) = flow.draw_given(&x, Some(&context), &mut Noise::seeded(3));
-        let rows = context.expand([5, 1]);
+        let rows = context.expand([5, 2]);
         let whole = Tensor::cat(vec![x.clone(), rows], 1);
         let (expected, density) = flow.draw_with_log_prob(5, Some(&whole), &mut Noise::seeded(3));
         assert_eq!((u.into_data(), log_q.into_data()), (expected.into_data(), density.into_data()));
