@@ -95,16 +95,72 @@ fn every_block_of_a_batch_has_draws_of_its_own() {
 /// The integers come first in the context of a flow of noise, then the context of the model.
 #[test]
 fn a_flow_of_noise_sees_the_integers_and_the_context() {
-    let config = RealNvpConfig::new(2).with_layers(2).with_context(3);
+    let config = RealNvpConfig::new(2).with_layers(2).with_context(4);
     let flow = burn_flows::testing::moved(config.init(&Device::flex()), 2).valid();
     let draw = |rows, seed| Noise::seeded(seed).normal::<2>([rows, 2], &Device::flex());
-    let (x, all) = (draw(5, 1), draw(5, 2).narrow(1, 0, 1));
+    let (x, all) = (draw(5, 1), draw(5, 2));
     let one = all.clone().narrow(0, 0, 1);
     for context in [all, one] {
         let (u, log_q) = flow.draw_given(&x, Some(&context), &mut Noise::seeded(3));
-        let rows = context.expand([5, 1]);
+        let rows = context.expand([5, 2]);
         let whole = Tensor::cat(vec![x.clone(), rows], 1);
         let (expected, density) = flow.draw_with_log_prob(5, Some(&whole), &mut Noise::seeded(3));
         assert_eq!((u.into_data(), log_q.into_data()), (expected.into_data(), density.into_data()));
     }
+}
+
+/// Noise that is half of the values it is given.
+#[derive(Module, Debug)]
+struct Half {}
+
+impl NoiseModel<2> for Half {
+    fn draw_given(
+        &self,
+        x: &Tensor<2>,
+        _context: Option<&Tensor<2>>,
+        _noise: &mut Noise,
+    ) -> (Tensor<2>, Tensor<1>) {
+        let log_q = x.clone().sum_dim(1).reshape([-1]);
+        (x.clone() * 0.5, log_q)
+    }
+}
+
+#[test]
+fn noise_is_given_the_share_of_the_levels_and_weighed_by_its_density() {
+    let weights = [0.4, -0.3];
+    let model = VariationalDequantize::new(normal(weights), Half {}, 4).unwrap();
+    let (v, _) = model.dequantize(integers(4), None, &mut Noise::seeded(1));
+    let found: Vec<f64> = v.into_data().iter::<f64>().collect();
+    // The least value is the smallest number above 0, not 0.
+    let expected = [0.0, 1.0, 2.0, 3.0].map(|x: f64| (x + x / 8.0) / 4.0);
+    assert_all_near(&found, &expected);
+    let bound = model.bound(integers(4), None, 1, &mut Noise::seeded(1));
+    let bound: Vec<f64> = bound.into_data().iter::<f64>().collect();
+    let by_hand = |k: usize| -mean_nll(weights, &found[k..=k]) - k as f64 / 4.0 - 4f64.ln();
+    assert_all_near(&bound, &[0, 1, 2, 3].map(by_hand));
+}
+
+#[test]
+fn a_bound_of_several_draws_is_the_logarithm_of_their_mean() {
+    let model = model();
+    let noise = &mut Noise::seeded(5);
+    let single: Vec<Vec<f64>> = (0..3)
+        .map(|_| model.bound(integers(6), None, 1, noise).into_data().iter::<f64>().collect())
+        .collect();
+    let together = model.bound(integers(6), None, 3, &mut Noise::seeded(5));
+    let together: Vec<f64> = together.into_data().iter::<f64>().collect();
+    let mean = |row: usize| average(single.iter().map(|draw| draw[row].exp())).ln();
+    assert_all_near(&together, &(0..6).map(mean).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_sample_is_a_draw_of_the_density_rounded_down() {
+    let model = model();
+    let device = Device::flex();
+    let v = model.density().sample(200, None, &mut Noise::seeded(8), &device);
+    let expected: Vec<f64> =
+        v.into_data().iter::<f64>().map(|v| (v * 4.0).floor().clamp(0.0, 3.0)).collect();
+    let found = model.sample(200, None, &mut Noise::seeded(8), &device);
+    assert_eq!(found.into_data().iter::<f64>().collect::<Vec<_>>(), expected);
+    assert!((0..4).all(|level| expected.contains(&f64::from(level))));
 }

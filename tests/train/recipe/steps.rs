@@ -179,21 +179,24 @@ fn an_epoch_that_is_no_better_is_not_the_best() {
     assert_eq!((report.best_epoch, report.epochs.len()), (1, 4));
 }
 
-/// The running statistics of the best weights are those of the best epoch.
+/// The running statistics of the best weights are those of the best epoch, averaged as the weights are.
 #[test]
 fn the_best_weights_keep_the_statistics_of_their_epoch() {
     let device = Device::flex();
-    let layer = burn_flows::bijector::BatchNormConfig::new(1).init(&device);
-    let base = burn_flows::distribution::DiagNormalConfig::new(vec![1]).init::<2>(&device);
     let rows = |values: Vec<f64>| column(&values).cast(DType::F32);
     let validation = rows(normals(0.0, 30, 2));
-    let data = FitData::new(rows(normals(-2.0, 50, 1))).with_validation(validation.clone(), None);
-    let config = self::base().with_epochs(20).with_learning_rate(0.01);
-    let (fitted, report) = fit(Flow::new(layer, base), data, &config).unwrap();
-    assert!(report.best_epoch < 15, "{}", report.best_epoch);
-    let found = burn_flows::train::nll(&fitted, validation, None, 1024);
-    let best = report.best_validation_nll.unwrap();
-    assert!((found - best).abs() < 1e-6, "{found}, reported {best}");
+    for average in [None, Some(0.3)] {
+        let layer = burn_flows::bijector::BatchNormConfig::new(1).init(&device);
+        let start = burn_flows::distribution::DiagNormalConfig::new(vec![1]).init::<2>(&device);
+        let data =
+            FitData::new(rows(normals(-2.0, 50, 1))).with_validation(validation.clone(), None);
+        let config = base().with_epochs(20).with_learning_rate(0.01).with_average(average);
+        let (fitted, report) = fit(Flow::new(layer, start), data, &config).unwrap();
+        assert!(report.best_epoch < 15, "{}", report.best_epoch);
+        let found = burn_flows::train::nll(&fitted, validation.clone(), None, 1024);
+        let best = report.best_validation_nll.unwrap();
+        assert!((found - best).abs() < 1e-6, "{average:?}: {found}, reported {best}");
+    }
 }
 
 /// A schedule over all steps, where an epoch is a single one; and a model that trains already.
