@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 use burn_flows::burn::tensor::{Device, Tensor, TensorData};
 use burn_flows::prelude::*;
-use burn_flows::train::{FitConfig, FitData, fit};
+use burn_flows::train::{FitConfig, FitData, fit, nll};
 use clap::Parser;
 
 use cli::{Common, Outcome};
@@ -73,7 +73,7 @@ fn run() -> Outcome<()> {
         .with_seed(args.common.seed);
     let (flow, report) = fit(flow, FitData::new(x).with_context(c), &config)?;
 
-    let test_nll = -flow.log_prob_given(x_test.clone(), &c_test).mean().into_scalar::<f64>();
+    let test_nll = nll(&flow, x_test.clone(), Some(&c_test), 1024);
     let entropy = 1.0 + (TAU * ACROSS * ALONG).ln();
     println!("test NLL {test_nll:.4} nats, conditional entropy of the truth {entropy:.4}");
     let z = flow.encode_given(x_test.clone(), &c_test);

@@ -95,8 +95,9 @@ fn run() -> Outcome<()> {
     let before = nll(&flow, test.clone(), None, 1024);
     let (flow, fitted) = fit(flow, train, &config)?;
     let after = nll(&flow, test.clone(), None, 1024);
-    let tail = flow.bijector().log_tail.val().exp();
-    let skew = flow.bijector().skew.val();
+    let numbers = |t: Tensor<1>| t.into_data().iter::<f64>().collect::<Vec<_>>();
+    let tail = numbers(flow.bijector().log_tail.val().exp());
+    let skew = numbers(flow.bijector().skew.val());
     println!("NLL before {before:.3}, after {after:.3}");
     println!("tail weight {tail:.3?} (truth 0.5), skew {skew:.3?} (truth 1)");
     let weights = cli::output(&args.common.out, "custom_bijector.safetensors")?;

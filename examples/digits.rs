@@ -189,7 +189,8 @@ fn gaussian_nll(data: &Data, digits: &Digits) -> Result<f64> {
     let pixels = Dequantize::new(LEVELS)?.apply(data.train.x.clone(), &mut Noise::seeded(0));
     let gaussian = Gaussian::fit(front.forward(pixels, None).0);
     let (y, log_det) = front.forward(data.test.x.clone(), None);
-    Ok(gaussian.nll(y) - log_det.mean().into_scalar::<f64>())
+    let rows = log_det.dims()[0] as f64;
+    Ok(gaussian.nll(y) - log_det.into_data().iter::<f64>().sum::<f64>() / rows)
 }
 
 /// Every test digit: its index, label and log-density, the likeliest first.

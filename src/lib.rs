@@ -99,11 +99,13 @@ pub mod interop;
 mod kernel;
 mod math;
 pub mod model;
+mod moments;
 mod noise;
 mod parallel;
 mod param;
 mod precision;
 pub mod prelude;
+mod rows;
 mod solve;
 pub mod store;
 #[cfg(feature = "testing")]

@@ -3,8 +3,9 @@
 use std::f64::consts::FRAC_1_SQRT_2;
 
 use burn::tensor::activation::log_sigmoid;
-use burn::tensor::{DType, Tensor};
+use burn::tensor::{DType, Tensor, TensorData};
 
+use crate::moments::Moments;
 use crate::precision::expect_computed;
 
 /// `ln(2 pi)`.
@@ -59,14 +60,16 @@ const STD_FLOOR: f64 = 1e-6;
 /// graph. The variance is unbiased, as in nflows and normflows; a single value has no spread, and
 /// the floor takes over.
 pub(crate) fn channel_moments<const D: usize>(x: Tensor<D>) -> (Tensor<1>, Tensor<1>) {
-    let channels = x.dims()[1];
-    let columns = x.without_autodiff().swap_dims(0, 1);
-    let columns: Tensor<2> = columns.reshape([channels as i64, -1]);
-    let mean = columns.clone().mean_dim(1);
-    let degrees = columns.dims()[1].max(2) - 1;
-    let squares = (columns - mean.clone()).square().sum_dim(1);
-    let std = (squares / degrees as f64).sqrt() + STD_FLOOR;
-    (mean.reshape([channels]), std.reshape([channels]))
+    let moments = Moments::of_channels(&x);
+    let std = moments.unbiased_deviation().into_iter().map(|std| std + STD_FLOOR).collect();
+    (like(moments.mean, &x), like(std, &x))
+}
+
+/// Numbers in the precision and on the device of `x`, outside any graph.
+pub(crate) fn like<const D: usize>(values: Vec<f64>, x: &Tensor<D>) -> Tensor<1> {
+    let count = values.len();
+    let options = (&x.device().without_autodiff(), x.dtype());
+    Tensor::from_data(TensorData::new(values, [count]), options)
 }
 
 /// `ln(1 + exp(x))`, exact in f64 also where burn's default switches to `x` at 20.
@@ -142,13 +145,13 @@ pub(crate) fn from_f64<const D: usize>(
     shape: [usize; D],
     device: &burn::tensor::Device,
 ) -> Tensor<D> {
-    Tensor::from_data(burn::tensor::TensorData::new(values, shape), device)
+    Tensor::from_data(TensorData::new(values, shape), device)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::{DType, Device, TensorData};
+    use burn::tensor::Device;
 
     fn tensor<const D: usize>(values: &[f64], shape: [usize; D]) -> Tensor<D> {
         let data = TensorData::new(values.to_vec(), shape);

@@ -14,6 +14,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use crate::crew::{Crew, apart, threads};
+use crate::rows::{callers_rows, in_block};
 
 /// Rows of a block at the most; more leave the cache of a core.
 const MOST_ROWS: usize = 512;
@@ -162,7 +163,7 @@ fn shared_out<I: Rows, O: Rows>(
     if count == 0 {
         // burn 0.22 expands nothing to no rows, so layers see one, which nobody sees.
         let context = context.map(Rows::blank);
-        return evaluate(input.blank(), context.as_ref()).part(0..0);
+        return in_block(1, 0, || evaluate(input.blank(), context.as_ref())).part(0..0);
     }
     if count < images(2 * FEWEST_ROWS, pixels) {
         return evaluate(input, context);
@@ -178,10 +179,11 @@ fn shared_out<I: Rows, O: Rows>(
     if crew.len() < 2 {
         return evaluate(input, context);
     }
+    let whole = callers_rows(count);
     O::joined(crew.each(blocks.len(), |_, block| {
         let rows = blocks[block].clone();
         let context = context.map(|context| context.part(rows.clone()));
-        evaluate(input.part(rows), context.as_ref())
+        in_block(rows.len(), whole, || evaluate(input.part(rows), context.as_ref()))
     }))
 }
 

@@ -1,10 +1,12 @@
 //! Parameters that data or a precision sets: a saved flag, a new value under an old identity.
 
-use burn::module::{Module, ModuleMapper, Param, ParamId};
+use std::collections::VecDeque;
+
+use burn::module::{Flag, Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Bool, DType, Device, Int, Tensor, TensorData};
 
 /// The module with its float parameters in another precision; identities and what is trainable
-/// stay. burn's own modules have no cast.
+/// stay, and so does every clone of the module. burn's own modules have no cast.
 ///
 /// # Half precision
 ///
@@ -68,10 +70,10 @@ pub fn cast<M: Module>(module: M, dtype: DType) -> M {
             param.map(|old| as_before(&old, old.clone().without_autodiff().cast(self.0)))
         }
     }
-    module.map(&mut Cast(dtype))
+    unshared(module).map(&mut Cast(dtype))
 }
 
-/// The module on a device of any backend.
+/// The module on a device of any backend; a clone of it stays where it is, with its running statistics.
 ///
 /// `Module::to_device` of burn 0.22 does the same between devices of one backend. Between two it panics
 /// where they store truths or integers otherwise, as `flex` and `wgpu` do: in masked layers.
@@ -107,7 +109,83 @@ pub fn to_device<M: Module>(module: M, device: &Device) -> M {
             param.map(|old| Tensor::from_data(old.into_data(), &self.0))
         }
     }
-    module.map(&mut Mover(device.clone().without_autodiff())).to_device(device)
+    unshared(module).map(&mut Mover(device.clone().without_autodiff())).to_device(device)
+}
+
+/// The module with running statistics of its own, and all else as it was.
+///
+/// burn shares a [`RunningState`](burn::module::RunningState) between clones: whatever maps, moves or
+/// loads a clone would change the original. What consumes a module goes through this first.
+pub(crate) fn unshared<M: Module>(module: M) -> M {
+    /// In the order of the module: whether a tensor is on an autodiff device, or a flag enabled.
+    #[derive(Default)]
+    struct Before {
+        states: VecDeque<bool>,
+        in_graph: bool,
+    }
+    impl Before {
+        // Not by `Module::devices`, which takes a device with autodiff for the same as without.
+        fn note(&mut self, device: Device) {
+            self.states.push_back(device.is_autodiff());
+            self.in_graph |= device.is_autodiff();
+        }
+
+        fn next(&mut self) -> bool {
+            self.states.pop_front().expect("a module is mapped as it is visited")
+        }
+
+        /// Whether a tensor that was plain is to become so again.
+        fn was_plain(&mut self) -> bool {
+            !self.next() && self.in_graph
+        }
+    }
+    impl ModuleVisitor for Before {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.note(param.lazy_device());
+        }
+
+        fn visit_int<const D: usize>(&mut self, param: &Param<Tensor<D, Int>>) {
+            self.note(param.lazy_device());
+        }
+
+        fn visit_bool<const D: usize>(&mut self, param: &Param<Tensor<D, Bool>>) {
+            self.note(param.lazy_device());
+        }
+
+        fn visit_flag(&mut self, flag: &Param<Flag>) {
+            self.states.push_back(flag.is_enabled());
+        }
+    }
+    impl ModuleMapper for Before {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            if self.was_plain() { param.map(Tensor::without_autodiff) } else { param }
+        }
+
+        fn map_int<const D: usize>(
+            &mut self,
+            param: Param<Tensor<D, Int>>,
+        ) -> Param<Tensor<D, Int>> {
+            if self.was_plain() { param.map(Tensor::without_autodiff) } else { param }
+        }
+
+        fn map_bool<const D: usize>(
+            &mut self,
+            param: Param<Tensor<D, Bool>>,
+        ) -> Param<Tensor<D, Bool>> {
+            if self.was_plain() { param.map(Tensor::without_autodiff) } else { param }
+        }
+
+        fn map_flag(&mut self, flag: Param<Flag>) -> Param<Flag> {
+            let enabled = self.next();
+            flag.map(|_| Flag::new(enabled))
+        }
+    }
+    let mut before = Before::default();
+    module.visit(&mut before);
+    // Both make running states anew; a clone of the module has the old ones.
+    let own = module.valid();
+    let own = if before.in_graph { own.train() } else { own };
+    own.map(&mut before)
 }
 
 /// A truth that is saved with the weights and never trained.

@@ -341,3 +341,32 @@ fn an_empty_interval() {
 fn an_order_that_is_none() {
     let _ = Suite::new([3, 3]).autoregressive(&[0, 2, 2]);
 }
+
+/// The first three features of a row, whatever follows them.
+#[derive(Module, Debug)]
+struct Truncating {}
+
+impl Bijector<2> for Truncating {
+    fn forward(&self, x: Tensor<2>, _context: Option<&Tensor<2>>) -> (Tensor<2>, Tensor<1>) {
+        let [rows, width] = x.dims();
+        assert!(width > 2, "Truncating: expected shape [batch, 3], found [{rows}, {width}]");
+        (x.clone().narrow(1, 0, 3), Tensor::zeros([rows], (&x.device(), x.dtype())))
+    }
+
+    fn inverse(&self, z: Tensor<2>, context: Option<&Tensor<2>>) -> Tensor<2> {
+        self.forward(z, context).0
+    }
+}
+
+#[test]
+fn an_accepted_width_is_reported_by_what_it_gave() {
+    LazyLock::force(&DEVICE);
+    let report = Suite::new([4, 3]).check(Truncating {});
+    let finding = report.findings().iter().find(|f| f.check == Check::EventWidth).unwrap();
+    let text = finding.to_string();
+    assert!(
+        text.contains("forward of [4, 4] does not panic, but gives z of [4, 3], log-det of [4]"),
+        "{text}"
+    );
+    assert!(!text.contains("assertion failed"), "{text}");
+}

@@ -20,16 +20,71 @@ fn refused<T: std::fmt::Debug>(result: Result<T, burn_flows::Error>, texts: &[&s
     }
 }
 
-/// Value `i` of a table of `rows` is `i`, plus a start.
-fn npy(path: &Path, rows: usize, width: usize, start: f64) {
-    let header =
-        format!("{{'descr': '<f8', 'fortran_order': False, 'shape': ({rows}, {width}), }}");
+/// An NPY file of these bytes.
+fn npy_of(path: &Path, descr: &str, fortran: &str, shape: &str, bytes: Vec<u8>) {
+    let header = format!("{{'descr': {descr}, 'fortran_order': {fortran}, 'shape': {shape}, }}");
     let header = format!("{header:117}\n");
     let mut file = b"\x93NUMPY\x01\x00".to_vec();
     file.extend((header.len() as u16).to_le_bytes());
     file.extend(header.as_bytes());
-    (0..rows * width).for_each(|i| file.extend((start + i as f64).to_le_bytes()));
+    file.extend(bytes);
     std::fs::write(path, file).unwrap();
+}
+
+/// Value `i` of a table of `rows` is `i`, plus a start.
+fn npy(path: &Path, rows: usize, width: usize, start: f64) {
+    let bytes = (0..rows * width).flat_map(|i| (start + i as f64).to_le_bytes()).collect();
+    npy_of(path, "'<f8'", "False", &format!("({rows}, {width})"), bytes);
+}
+
+#[test]
+fn npy_of_every_kind_of_number_in_either_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("it.npy");
+    macro_rules! kinds {
+        ($($descr:literal $number:ty, $bytes:ident;)+) => {
+            vec![$(($descr, [1, 2, 3, 4, 5, 6].map(|v: i8| (v as $number).$bytes().to_vec()).concat())),+]
+        };
+    }
+    let kinds = kinds! {
+        "'<f8'" f64, to_le_bytes; "'>f8'" f64, to_be_bytes; "'<f4'" f32, to_le_bytes; "'>f4'" f32, to_be_bytes;
+        "'|i1'" i8, to_le_bytes; "'<i2'" i16, to_le_bytes; "'<i4'" i32, to_le_bytes; "'<i8'" i64, to_le_bytes;
+        "'>i4'" i32, to_be_bytes; "'|u1'" u8, to_le_bytes; "'<u2'" u16, to_le_bytes; "'<u4'" u32, to_le_bytes;
+        "'<u8'" u64, to_le_bytes;
+    };
+    for (descr, bytes) in kinds {
+        npy_of(&path, descr, "False", "(2, 3)", bytes.clone());
+        assert_eq!(Table::read(&path).unwrap().values, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], "{descr}");
+        // Column by column.
+        npy_of(&path, descr, "True", "(2, 3)", bytes);
+        let table = Table::read(&path).unwrap();
+        assert_eq!((table.rows(), table.width), (2, 3));
+        assert_eq!(table.values, [1.0, 3.0, 5.0, 2.0, 4.0, 6.0], "{descr}");
+    }
+    npy_of(&path, "'|b1'", "False", "(2, 2)", vec![1, 0, 0, 1]);
+    assert_eq!(Table::read(&path).unwrap().values, [1.0, 0.0, 0.0, 1.0]);
+}
+
+#[test]
+fn what_npy_holds_beside_numbers_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("it.npy");
+    let what = "which is no real number; save it as float64, float32 or integers";
+    for (descr, size) in
+        [("'<f2'", 2), ("'<c8'", 8), ("'<U3'", 12), ("'|S4'", 4), ("[('a', '<f8')]", 8)]
+    {
+        npy_of(&path, descr, "False", "(1, 1)", vec![0; size]);
+        refused(Table::read(&path), &["it.npy: holds ", what]);
+    }
+    npy_of(&path, "'<f8'", "False", "(2,)", vec![0; 16]);
+    refused(
+        Table::read(&path),
+        &["it.npy: expected rows and columns, found an array of shape [2]"],
+    );
+    npy_of(&path, "'<f8'", "False", "(1, 1, 1)", vec![0; 8]);
+    refused(Table::read(&path), &["found an array of shape [1, 1, 1]; reshape it to two axes"]);
+    npy_of(&path, "'<i4'", "False", "(2, 3)", vec![0; 20]);
+    refused(Table::read(&path), &["it.npy"]);
 }
 
 #[test]

@@ -13,7 +13,8 @@ pub struct Table {
 }
 
 impl Table {
-    /// Reads a `.npy` file of two axes, or else a CSV file; a first line without numbers is a header.
+    /// Reads a `.npy` file of two axes in either order, of floats, integers or truths, or else a CSV
+    /// file; a first line without numbers is a header.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let text = path.display().to_string();
         let table = if path.extension().is_some_and(|e| e == "npy") {
@@ -81,19 +82,50 @@ impl Table {
         let bytes = std::fs::read(path).map_err(|e| bad(e.to_string()))?;
         let file = npyz::NpyFile::new(&bytes[..]).map_err(|e| bad(e.to_string()))?;
         let shape = file.shape().to_vec();
-        let (&[rows, width], npyz::Order::C) = (&shape[..], file.order()) else {
-            return Err(bad(format!("expected two axes in C order, found shape {shape:?}")));
+        let &[rows, width] = &shape[..] else {
+            let reason = format!("expected rows and columns, found an array of shape {shape:?}");
+            return Err(bad(format!("{reason}; reshape it to two axes")));
         };
         if rows == 0 || width == 0 {
             return Err(bad("holds no rows".into()));
         }
-        let single = file.dtype().descr().contains("f4");
-        let values = if single {
-            let singles = file.into_vec::<f32>().map_err(|e| bad(e.to_string()))?;
-            singles.into_iter().map(f64::from).collect()
-        } else {
-            file.into_vec::<f64>().map_err(|e| bad(e.to_string()))?
+        let (columns_first, dtype) = (file.order() == npyz::Order::Fortran, file.dtype());
+        let values = numbers(file).map_err(|e| bad(e.to_string()))?;
+        let Some(values) = values else {
+            let reason = format!("holds {}, which is no real number", dtype.descr());
+            return Err(bad(format!("{reason}; save it as float64, float32 or integers")));
         };
-        Ok(Self { width: width as usize, values })
+        let (rows, width) = (rows as usize, width as usize);
+        let values = match columns_first {
+            false => values,
+            true => (0..rows * width).map(|at| values[at % width * rows + at / width]).collect(),
+        };
+        Ok(Self { width, values })
+    }
+}
+
+/// The values of a file in its order; `None` where they are not real numbers of 1 to 8 bytes.
+fn numbers(file: npyz::NpyFile<&[u8]>) -> std::io::Result<Option<Vec<f64>>> {
+    use npyz::TypeChar::{Bool, Float, Int, Uint};
+    fn of<T: npyz::Deserialize>(
+        file: npyz::NpyFile<&[u8]>,
+        number: impl Fn(T) -> f64,
+    ) -> std::io::Result<Option<Vec<f64>>> {
+        Ok(Some(file.into_vec::<T>()?.into_iter().map(number).collect()))
+    }
+    let npyz::DType::Plain(kind) = file.dtype() else { return Ok(None) };
+    match (kind.type_char(), kind.size_field()) {
+        (Float, 8) => of::<f64>(file, |v| v),
+        (Float, 4) => of::<f32>(file, f64::from),
+        (Int, 1) => of::<i8>(file, f64::from),
+        (Int, 2) => of::<i16>(file, f64::from),
+        (Int, 4) => of::<i32>(file, f64::from),
+        (Int, 8) => of::<i64>(file, |v| v as f64),
+        (Uint, 1) => of::<u8>(file, f64::from),
+        (Uint, 2) => of::<u16>(file, f64::from),
+        (Uint, 4) => of::<u32>(file, f64::from),
+        (Uint, 8) => of::<u64>(file, |v| v as f64),
+        (Bool, 1) => of::<bool>(file, |v| f64::from(u8::from(v))),
+        _ => Ok(None),
     }
 }

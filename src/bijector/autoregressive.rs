@@ -23,6 +23,7 @@ use crate::conditioner::{Conditioner, Made, MadeConfig};
 use crate::error::{Error, Result, expect_valid};
 use crate::math::event_len;
 use crate::param::index_tensor;
+use crate::rows::{callers_dims, spread};
 use crate::univariate::{Univariate, WideUnivariate};
 
 /// How a [`MaskedAutoregressive`] is inverted. All give the same numbers up to rounding.
@@ -199,19 +200,21 @@ impl<U: Univariate> MaskedAutoregressive<U> {
     }
 
     fn flat<const D: usize>(&self, x: Tensor<D>) -> Tensor<2> {
-        let (dims, features) = (x.dims(), self.conditioner.features());
+        let (dims, features) = (callers_dims(&x), self.conditioner.features());
         let rest = if D > 2 { " values" } else { "" };
         assert!(
             event_len(&x) == features,
             "MaskedAutoregressive: expected shape [batch, {features}{rest}], found {dims:?}"
         );
-        x.reshape([dims[0], features])
+        let rows = x.dims()[0];
+        x.reshape([rows, features])
     }
 
     /// The parameters of all features, `[batch, P, features]`.
     fn params(&self, x: Tensor<2>, context: Option<&Tensor<2>>) -> Tensor<3> {
         let [batch, features] = x.dims();
-        let raw = self.conditioner.forward(x, context);
+        let context = spread("MaskedAutoregressive", batch, context);
+        let raw = self.conditioner.forward(x, context.as_ref());
         raw.reshape([batch, self.univariate.params_per_element(), features])
     }
 
@@ -262,7 +265,8 @@ impl<U: Univariate> MaskedAutoregressive<U> {
             return (twice.0.narrow(0, 0, 1), twice.1.map(|log_det| log_det.narrow(0, 0, 1)));
         }
         let per_feature = self.univariate.params_per_element();
-        let network = self.conditioner.unrolled(batch, context);
+        let context = spread("MaskedAutoregressive", batch, context);
+        let network = self.conditioner.unrolled(batch, context.as_ref());
         let order = network.order();
         let z = arranged(z.transpose(), order);
         let mut all = vec![];

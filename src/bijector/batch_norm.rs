@@ -9,11 +9,12 @@
 
 use burn::config::Config;
 use burn::module::{Flag, Module, Param, RunningState};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 
 use super::{Bijector, check_weights, check_width};
 use crate::error::{Error, Result, count, expect_valid};
-use crate::math::{repeat_batch, softplus, softplus_inverse, wide};
+use crate::math::{repeat_batch, softplus, softplus_inverse, wide, wide_dtype};
+use crate::moments::{mean_over_rows, summable};
 
 /// Configuration of a [`BatchNorm`].
 ///
@@ -42,9 +43,20 @@ pub struct BatchNormConfig {
 /// log-determinant is that of the map with the batch statistics held fixed, as in the paper.
 /// Training here means: the layer's parameters are on an autodiff device and it is not frozen.
 ///
+/// burn shares the running statistics of clones. What takes a flow by value in this crate (`cast`,
+/// `to_device`, `store::load`, `fit`) gives its result statistics of its own; in a training loop of your
+/// own, a snapshot is `flow.valid()`, and a clone to train is `flow.clone().train()`.
+///
 /// # Shapes
 ///
 /// - `[batch, features]`; the same on both sides. A training batch needs two rows.
+///
+/// # Numerics
+///
+/// The statistics of a batch, and the gradients through them, are f64 sums on `flex` and centred f32
+/// sums elsewhere, whatever the number of rows. The running mean is rounded to the precision of the
+/// layer: where a mean exceeds 1e4 standard deviations in f32, put a
+/// [`Standardize`](super::Standardize) in front.
 ///
 /// # Panics
 ///
@@ -155,9 +167,10 @@ impl BatchNorm {
             batch > 1,
             "BatchNorm: expected at least 2 rows in a training batch, found {batch}"
         );
-        let columns = wide(x.clone());
-        let batch_mean = columns.clone().mean_dim(0).reshape([features]);
-        let batch_var = columns.var(0).reshape([features]);
+        let mean_row = mean_over_rows(x.clone());
+        let squares = (summable(x.clone()) - mean_row.clone()).square().sum_dim(0);
+        let batch_mean = mean_row.reshape([features]);
+        let batch_var = (squares * (batch as f64 - 1.0).recip()).reshape([features]);
         let mix = |state: &RunningState<Tensor<1>>, old: Tensor<1>, new: &Tensor<1>| {
             let new = new.clone().without_autodiff().cast(old.dtype());
             state.update(old * (1.0 - self.momentum) + new * self.momentum);
@@ -179,15 +192,15 @@ impl Bijector<2> for BatchNorm {
         self.check(&x);
         let (mean, var) = self.statistics(&x);
         let var = wide(var) + self.epsilon;
-        let weight = self.weight();
-        let log_slope = weight.clone().log() - var.clone().log() / 2.0;
-        let log_det = repeat_batch(log_slope.sum(), &x);
-        let scale = (weight / var.sqrt()).cast(x.dtype());
-        (
-            (x - mean.cast(scale.dtype()).unsqueeze()) * scale.unsqueeze()
-                + self.bias.val().unsqueeze(),
-            log_det,
-        )
+        // In training their precision is that of the statistics, so that gradients are sums in it too.
+        let [weight, bias] = [self.weight(), self.bias.val()].map(|t| t.cast(var.dtype()));
+        let log_slope = weight.clone().log() - var.clone().log() * 0.5;
+        let log_det = repeat_batch(log_slope.sum(), &x).cast(wide_dtype(x.dtype()));
+        let scale = weight / var.sqrt();
+        let dtype = x.dtype();
+        let x = if scale.dtype() == DType::F64 { x.cast(DType::F64) } else { wide(x) };
+        let centred = x - mean.cast(scale.dtype()).unsqueeze();
+        ((centred * scale.unsqueeze() + bias.unsqueeze()).cast(dtype), log_det)
     }
 
     fn inverse(&self, z: Tensor<2>, _context: Option<&Tensor<2>>) -> Tensor<2> {

@@ -22,6 +22,7 @@ use crate::error::{Result, count, expect_valid, fits, length, repeats};
 use crate::kernel::{rows_times, stacked_rows_times};
 use crate::math::{from_f64, softplus, wide};
 use crate::noise::Noise;
+use crate::rows::check_rows;
 use crate::solve::{Bracket, solve};
 
 /// The least weight on a feature's own path, and the least scale. Without it they underflow, and the
@@ -278,9 +279,10 @@ impl BlockNeuralAutoregressive {
     }
 
     /// What the context adds to the first layer.
-    fn term(&self, context: Option<&Tensor<2>>) -> Option<Tensor<2>> {
+    fn term(&self, rows: usize, context: Option<&Tensor<2>>) -> Option<Tensor<2>> {
         let width = self.context.as_ref().map_or(0, |layer| layer.weight.lazy_shape()[0]);
         check_context("BlockNeuralAutoregressive", width, context);
+        check_rows("BlockNeuralAutoregressive", rows, context);
         Some(wide(self.context.as_ref()?.forward(context?.clone())))
     }
 
@@ -289,7 +291,7 @@ impl BlockNeuralAutoregressive {
     }
 
     fn solved(&self, z: Tensor<2>, context: Option<&Tensor<2>>) -> Tensor<2> {
-        let (term, leak) = (self.term(context), self.leak);
+        let (term, leak) = (self.term(z.dims()[0], context), self.leak);
         let blocks = self.blocks();
         let plain: Vec<Blocks> = blocks.iter().map(Blocks::without_autodiff).collect();
         // Inputs of every layer, of the features that are known.
@@ -331,7 +333,7 @@ impl<const D: usize> Bijector<D> for BlockNeuralAutoregressive {
         let (dims, dtype) = (x.dims(), x.dtype());
         let (batch, features) = (dims[0], self.features);
         let mut h = self.flat(x);
-        let term = self.term(context);
+        let term = self.term(batch, context);
         // The slopes of a feature's units in the feature: exp(shift) * slope, `[features, batch, units]`.
         let mut slope = Tensor::<3>::ones([features, batch, 1], (&h.device(), h.dtype()));
         let mut shift = slope.clone().zeros_like().without_autodiff();

@@ -16,6 +16,7 @@ use burn::tensor::{Device, Tensor};
 use super::{Bijector, Mask, Recovery, Split};
 use crate::conditioner::{Conditioner, Mlp, MlpConfig};
 use crate::error::{Result, count, expect_valid};
+use crate::rows::spread;
 use crate::univariate::{Univariate, WideUnivariate};
 
 /// Configuration of a [`Coupling`] of vectors with an [`Mlp`].
@@ -139,7 +140,8 @@ impl<U: Univariate, N> Coupling<U, N> {
     where
         N: Conditioner<D>,
     {
-        let raw = self.conditioner.forward(kept.clone(), context);
+        let context = spread("Coupling", kept.dims()[0], context);
+        let raw = self.conditioner.forward(kept.clone(), context.as_ref());
         self.split.params(raw, self.univariate.params_per_element(), moved.dims()[1])
     }
 }
@@ -172,7 +174,8 @@ impl<const D: usize, U: Univariate, N: Conditioner<D>> Bijector<D> for Coupling<
 
     fn init_from_data(self, x: Tensor<D>, context: Option<&Tensor<2>>) -> (Self, Tensor<D>) {
         let (kept, _) = self.split.take(x.clone().without_autodiff());
-        let conditioner = self.conditioner.init_from_data(kept, context);
+        let given = spread("Coupling", kept.dims()[0], context);
+        let conditioner = self.conditioner.init_from_data(kept, given.as_ref());
         let layer = Self { conditioner, ..self };
         let (z, _) = layer.valid().forward(x, context);
         (layer, z)

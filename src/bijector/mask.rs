@@ -13,6 +13,7 @@ use crate::kernel::{join, pick, span, weave};
 use crate::math::event_len;
 use crate::noise::Noise;
 use crate::param::index_param;
+use crate::rows::callers_dims;
 
 /// The kept part of an event; the rest is moved. Libraries disagree on what a 1 in a mask means,
 /// so no bare booleans here.
@@ -254,7 +255,7 @@ impl Split {
         if !self.spatial {
             return check_width(layer, self.width, x);
         }
-        let (dims, event) = (x.dims(), &self.event);
+        let (dims, event) = (callers_dims(x), &self.event);
         let expected: Vec<_> = event.iter().map(usize::to_string).collect();
         let expected = expected.join(", ");
         assert!(dims[1..] == *event, "{layer}: expected shape [batch, {expected}], found {dims:?}");
@@ -295,7 +296,8 @@ impl Split {
         let elements = if whole { self.width } else { moved };
         assert!(
             event_len(&raw) == per_element * elements,
-            "Coupling: expected {per_element} parameters for each of {elements} elements from the conditioner, found shape {dims:?}"
+            "Coupling: expected {per_element} parameters for each of {elements} elements from the conditioner, found shape {:?}",
+            callers_dims(&raw)
         );
         let params = raw.reshape([dims[0], per_element, elements]);
         match &self.indices {

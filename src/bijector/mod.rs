@@ -84,6 +84,7 @@ pub use unconditional::Unconditional;
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;
 
+use crate::rows::callers_dims;
 pub use crate::trace::Trace;
 pub use crate::walk::{Carried, Place, Recovery, Walk};
 
@@ -93,6 +94,8 @@ pub use crate::walk::{Carried, Place, Recovery, Walk};
 /// trait on a burn module; `burn_flows::testing::check` then tells whether its
 /// inverse and its log-determinant are right.
 ///
+/// A context has a row for each event, or one row for all.
+///
 /// Values keep their precision. So does a log-determinant, but beside values of f16 or bf16 it is f32:
 /// see [`cast`](crate::cast).
 ///
@@ -101,7 +104,7 @@ pub use crate::walk::{Carried, Place, Recovery, Walk};
 /// # Panics
 ///
 /// Every method panics if a tensor's shape, or the context, does not fit the layer; the message
-/// names the layer, the expected and the found shape. So does what needs a logarithm in a precision in
+/// names the layer, the expected and the found shape, that of the caller's batch. So does what needs a logarithm in a precision in
 /// which the backend's is wrong, as that of shaders in f64.
 ///
 /// ```
@@ -247,7 +250,7 @@ pub(crate) fn check_weights<const D: usize>(
 /// If it is not `expected`; the text names the layer and both shapes.
 #[track_caller]
 pub(crate) fn check_width<const D: usize>(layer: &str, expected: usize, x: &Tensor<D>) {
-    let dims = x.dims();
+    let dims = callers_dims(x);
     let rest = if D > 2 { ", .." } else { "" };
     assert!(
         dims[1] == expected,

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Bijector, Recovery};
 use crate::math::zeros_batch;
+use crate::rows::callers_dims;
 
 /// Where the pixel `(i, j)` of a block in channel `c` of `C` goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -75,7 +76,7 @@ impl SqueezeOrder {
         assert!(
             height.is_multiple_of(2) && width.is_multiple_of(2),
             "{layer}: expected an even height and width, found shape {:?}",
-            x.dims()
+            callers_dims(&x)
         );
         let (h, w) = (height / 2, width / 2);
         let blocks = x.reshape([batch, channels, h, 2, w, 2]);
@@ -104,7 +105,7 @@ pub(super) fn quarter(layer: &str, z: &Tensor<4>) -> usize {
     assert!(
         channels.is_multiple_of(4),
         "{layer}: expected channels divisible by 4, found shape {:?}",
-        z.dims()
+        callers_dims(z)
     );
     channels / 4
 }

@@ -12,6 +12,7 @@ use burn::tensor::{Device, Tensor};
 use super::{Activation, ActivationConfig, Conditioner, Dropout, NormConv, Normalization};
 use super::{check_context, check_dropout, join_context};
 use crate::error::{Result, count, expect_valid, fits};
+use crate::rows::spread;
 
 /// Factor of the learned log-scale of the last layer: it lets the layer leave zero faster than its
 /// weights alone. Value from Glow.
@@ -125,6 +126,8 @@ impl ConvNet {
 impl Conditioner<4> for ConvNet {
     fn forward(&self, kept: Tensor<4>, context: Option<&Tensor<2>>) -> Tensor<4> {
         check_context("ConvNet", self.context, context);
+        let context = spread("ConvNet", kept.dims()[0], context);
+        let context = context.as_ref();
         let h = self.between(self.input.forward(join_context(kept, context)));
         let h = self.between(self.hidden.forward(h));
         let out = self.output.forward(h);
@@ -139,6 +142,8 @@ impl Conditioner<4> for ConvNet {
     }
 
     fn init_from_data(self, kept: Tensor<4>, context: Option<&Tensor<2>>) -> Self {
+        let context = spread("ConvNet", kept.dims()[0], context);
+        let context = context.as_ref();
         let (input, h) = self.input.init_from_data(join_context(kept, context));
         let activation = self.activation.valid();
         let (hidden, _) = self.hidden.init_from_data(activation.forward(h));

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::error::{Error, Result, chain, count, expect_valid};
 use crate::math::sigmoid;
+use crate::rows::spread;
 
 /// Configuration of an [`Mlp`]; the widths of its ends come from where it is used.
 ///
@@ -245,6 +246,8 @@ impl ResidualBlock {
 impl Conditioner<2> for Mlp {
     fn forward(&self, kept: Tensor<2>, context: Option<&Tensor<2>>) -> Tensor<2> {
         check_context("Mlp", self.context, context);
+        let context = spread("Mlp", kept.dims()[0], context);
+        let context = context.as_ref();
         let [_, width] = kept.dims();
         assert!(width == self.d_in, "Mlp: expected an input of width {}, found {width}", self.d_in);
         let kept = match &self.periodic {

@@ -11,6 +11,7 @@ use burn::tensor::{Device, Tensor};
 use super::{Activation, ActivationConfig, Conditioner, Dropout, NormConv, Normalization};
 use super::{check_context, check_dropout, join_context};
 use crate::error::{Result, count, expect_valid, fits, repeats};
+use crate::rows::spread;
 
 /// Configuration of a [`ResidualConvNet`].
 ///
@@ -163,6 +164,8 @@ impl ResidualConvNet {
 impl Conditioner<4> for ResidualConvNet {
     fn forward(&self, kept: Tensor<4>, context: Option<&Tensor<2>>) -> Tensor<4> {
         check_context("ResidualConvNet", self.context, context);
+        let context = spread("ResidualConvNet", kept.dims()[0], context);
+        let context = context.as_ref();
         let h = self.input.forward(join_context(kept, context));
         let h = self
             .blocks
@@ -173,6 +176,8 @@ impl Conditioner<4> for ResidualConvNet {
     }
 
     fn init_from_data(self, kept: Tensor<4>, context: Option<&Tensor<2>>) -> Self {
+        let context = spread("ResidualConvNet", kept.dims()[0], context);
+        let context = context.as_ref();
         let activation = self.activation.valid();
         let (input, mut h) = self.input.init_from_data(join_context(kept, context));
         let mut blocks = Vec::with_capacity(self.blocks.len());

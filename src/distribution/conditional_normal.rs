@@ -15,6 +15,7 @@ use crate::conditioner::{Conditioner, Mlp, MlpConfig, check_context};
 use crate::error::{Result, count, expect_valid, fits};
 use crate::math::{LN_2PI, event_len, known_context, sum_event, wide};
 use crate::noise::Noise;
+use crate::rows::check_rows;
 use crate::univariate::ScaleMap;
 
 /// Configuration of a [`ConditionalNormal`].
@@ -112,11 +113,8 @@ impl<const D: usize> ConditionalNormal<D> {
     ) -> (Tensor<D>, Tensor<D>) {
         check_context("ConditionalNormal", self.context, context);
         let context = context.expect("checked: the width is at least 1");
+        check_rows("ConditionalNormal", rows, Some(context));
         let found = context.dims()[0];
-        assert!(
-            found == rows || found == 1,
-            "ConditionalNormal: expected a context of 1 or {rows} rows, found {found}"
-        );
         let elements: usize = self.event.iter().product();
         let params = self.network.forward(context.clone(), None);
         let shape = |rows| batch_shape::<D>(rows, &self.event);
@@ -130,7 +128,7 @@ impl<const D: usize> ConditionalNormal<D> {
 
 impl<const D: usize> Distribution<D> for ConditionalNormal<D> {
     fn log_prob(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<1> {
-        check_event("ConditionalNormal", &self.event, &x);
+        check_event("ConditionalNormal", &self.event, &x, context);
         let (mean, log_scale) = self.mean_and_log_scale(x.dims()[0], context);
         let (x, mean, log_scale) = (wide(x), wide(mean), wide(log_scale));
         let constant = event_len(&x) as f64 * LN_2PI;

@@ -10,6 +10,7 @@ use super::{Distribution, batch_shape, check_event, check_location_and_scale};
 use crate::error::{Result, count, expect_valid, fits};
 use crate::math::{LN_2PI, event_len, repeat_batch, sum_event, wide};
 use crate::noise::Noise;
+use crate::rows::check_rows;
 
 /// Configuration of a [`DiagNormal`].
 ///
@@ -120,8 +121,8 @@ impl<const D: usize> DiagNormal<D> {
 }
 
 impl<const D: usize> Distribution<D> for DiagNormal<D> {
-    fn log_prob(&self, x: Tensor<D>, _context: Option<&Tensor<2>>) -> Tensor<1> {
-        check_event("DiagNormal", &self.event()[1..], &x);
+    fn log_prob(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<1> {
+        check_event("DiagNormal", &self.event()[1..], &x, context);
         let (x, log_scale) = (wide(x), wide(self.log_scale.val()));
         let standard = (x.clone() - wide(self.mean.val())) * log_scale.clone().neg().exp();
         let constant = event_len(&x) as f64 * LN_2PI;
@@ -132,10 +133,11 @@ impl<const D: usize> Distribution<D> for DiagNormal<D> {
     fn sample(
         &self,
         n: usize,
-        _context: Option<&Tensor<2>>,
+        context: Option<&Tensor<2>>,
         noise: &mut Noise,
         device: &Device,
     ) -> Tensor<D> {
+        check_rows("DiagNormal", n, context);
         let mean = self.mean.val();
         let standard = noise.fill(
             batch_shape(n, &self.event()[1..]),

@@ -13,9 +13,11 @@ use burn::tensor::{Bool, Device, Tensor, TensorData};
 
 use super::{Distribution, check_event, drawn_by_weight, finite};
 use crate::error::{Result, count, expect_valid, fits};
-use crate::math::{LN_2PI, log_sum_exp, wide};
+use crate::math::{LN_2PI, like, log_sum_exp, wide};
+use crate::moments::Moments;
 use crate::noise::Noise;
 use crate::param::{flag, index_tensor, replaced};
+use crate::rows::check_rows;
 
 /// Added to the standard deviation of the data. Without it a constant column starts with a scale
 /// of 0 and an infinite density.
@@ -181,9 +183,9 @@ impl GaussianMixture {
 }
 
 impl Distribution<2> for GaussianMixture {
-    fn log_prob(&self, x: Tensor<2>, _context: Option<&Tensor<2>>) -> Tensor<1> {
+    fn log_prob(&self, x: Tensor<2>, context: Option<&Tensor<2>>) -> Tensor<1> {
         let [components, features] = self.shape();
-        check_event("GaussianMixture", &[features], &x);
+        check_event("GaussianMixture", &[features], &x, context);
         let batch = x.dims()[0];
         let log_scale = wide(self.log_scale.val());
         let difference = wide(x).unsqueeze_dim::<3>(1) - wide(self.mean.val()).unsqueeze_dim(0);
@@ -198,10 +200,11 @@ impl Distribution<2> for GaussianMixture {
     fn sample(
         &self,
         n: usize,
-        _context: Option<&Tensor<2>>,
+        context: Option<&Tensor<2>>,
         noise: &mut Noise,
         device: &Device,
     ) -> Tensor<2> {
+        check_rows("GaussianMixture", n, context);
         let mean = self.mean.val();
         let weights = log_softmax(self.logits.val().without_autodiff(), 0).exp();
         let chosen = drawn_by_weight(weights.unsqueeze_dim(0), n, noise);
@@ -211,9 +214,9 @@ impl Distribution<2> for GaussianMixture {
         standard * scale + mean.select(0, chosen)
     }
 
-    fn init_from_data(self, x: Tensor<2>, _context: Option<&Tensor<2>>) -> Self {
+    fn init_from_data(self, x: Tensor<2>, context: Option<&Tensor<2>>) -> Self {
         let [components, features] = self.shape();
-        check_event("GaussianMixture", &[features], &x);
+        check_event("GaussianMixture", &[features], &x, context);
         let rows = x.dims()[0];
         if self.is_initialized() || rows == 0 {
             return self;
@@ -224,8 +227,7 @@ impl Distribution<2> for GaussianMixture {
         let order = noise.permutation(rows);
         let chosen: Vec<i64> = (0..components).map(|k| order[k % rows] as i64).collect();
         let chosen = TensorData::new(chosen, [components]);
-        let centre = x.clone().mean_dim(0);
-        let std = (x.clone() - centre).square().mean_dim(0).sqrt() + STD_FLOOR;
+        let std = like(Moments::of_elements(&x).deviation(), &x).unsqueeze() + STD_FLOOR;
         // As if the components shared the volume of the data among them.
         let share = (components as f64).powf(-1.0 / features as f64);
         let log_scale = (std.clone() * share).log().expand([components, features]);

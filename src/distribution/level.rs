@@ -16,6 +16,7 @@ use super::{Distribution, StandardNormal};
 use crate::conditioner::check_context;
 use crate::error::{Result, count, expect_valid, fits};
 use crate::math::{LN_2PI, event_len, sum_event, wide};
+use crate::rows::{callers_rows, check_rows};
 use crate::univariate::ScaleMap;
 
 /// The density of a part of a multi-scale latent.
@@ -169,9 +170,11 @@ impl ChannelPrior {
     ) -> (Tensor<4>, Tensor<4>) {
         let channels = self.mean.lazy_shape()[0];
         let found = shape[1];
+        check_rows("ChannelPrior", shape[0], context);
         assert!(
             found == channels,
-            "ChannelPrior: expected shape [batch, {channels}, ..], found {shape:?}"
+            "ChannelPrior: expected shape [batch, {channels}, ..], found {:?}",
+            [callers_rows(shape[0]), found, shape[2], shape[3]]
         );
         let mut params = Tensor::cat(vec![self.mean.val(), self.log_scale.val()], 0).reshape([
             1,

@@ -17,6 +17,7 @@ use crate::error::{Result, count};
 use crate::math::log_sum_exp;
 use crate::noise::Noise;
 use crate::param::index_tensor;
+use crate::rows::check_rows;
 use crate::trace::{Trace, part_path};
 
 /// `K` distributions of one kind with weights, free or from the context.
@@ -122,7 +123,8 @@ impl<P: Module> Mixture<P> {
     }
 
     /// `ln w`, `[1, components]`, or `[batch, components]` from a context.
-    fn log_weights(&self, context: Option<&Tensor<2>>) -> Tensor<2> {
+    fn log_weights(&self, rows: usize, context: Option<&Tensor<2>>) -> Tensor<2> {
+        check_rows("Mixture", rows, context);
         log_softmax(self.weights.rows("Mixture", context.filter(|_| self.conditional)), 1)
     }
 }
@@ -131,9 +133,10 @@ impl<const D: usize, P: Distribution<D>> Distribution<D> for Mixture<P> {
     fn log_prob(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<1> {
         apart(self, || {
             let batch = x.dims()[0];
+            let log_weights = self.log_weights(batch, context);
             let term = |part: &P| part.log_prob(x.clone(), context).reshape([batch, 1]);
             let terms = Tensor::cat(self.components.iter().map(term).collect(), 1);
-            log_sum_exp(terms + self.log_weights(context), 1).reshape([batch])
+            log_sum_exp(terms + log_weights, 1).reshape([batch])
         })
     }
 
@@ -145,7 +148,7 @@ impl<const D: usize, P: Distribution<D>> Distribution<D> for Mixture<P> {
         device: &Device,
     ) -> Tensor<D> {
         apart(self, || {
-            let weights = self.log_weights(context).without_autodiff().exp();
+            let weights = self.log_weights(n, context).without_autodiff().exp();
             let chosen = drawn_by_weight(weights, n, noise);
             let (mut parts, mut order) = (vec![], vec![]);
             for (index, component) in self.components.iter().enumerate() {
@@ -184,6 +187,7 @@ impl<const D: usize, P: Distribution<D>> Distribution<D> for Mixture<P> {
     /// Component `k` of `K` starts from every `K`-th row, where there are enough.
     fn init_from_data(self, x: Tensor<D>, context: Option<&Tensor<2>>) -> Self {
         let (rows, count) = (x.dims()[0], self.components.len());
+        check_rows("Mixture", rows, context);
         let start = |(index, component): (usize, P)| {
             let own: Vec<usize> = (index..rows).step_by(count).collect();
             if own.len() < 2 {

@@ -34,14 +34,14 @@ pub use student_t::{StudentT, StudentTConfig};
 pub use toy::{Checkerboard, EightGaussians, Pinwheel, Rings, TwoMoons};
 pub use uniform::Uniform;
 
-use std::ops::Range;
-
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{Bool, Device, Tensor};
 
+use crate::bijector::layer_name;
 use crate::crew::apart;
 use crate::error::{Error, Result};
 use crate::noise::Noise;
+use crate::rows::{callers_dims, callers_rows, check_rows, in_block, rows_of};
 use crate::trace::Trace;
 use crate::walk::{Place, Walk};
 
@@ -66,7 +66,7 @@ pub trait Distribution<const D: usize>: Module + ModuleDisplay + Sync {
     /// If the event or the context has another shape than the distribution was built for.
     fn log_prob(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<1>;
 
-    /// `n` draws; a context has one row for each. The same noise gives the same draws on every
+    /// `n` draws; a context has one row for each, or one for all. The same noise gives the same draws on every
     /// device.
     fn sample(
         &self,
@@ -81,7 +81,7 @@ pub trait Distribution<const D: usize>: Module + ModuleDisplay + Sync {
     ///
     /// # Panics
     ///
-    /// If `batch` is 0.
+    /// If `batch` is 0, or the context has neither one row nor as many as `x`.
     fn log_prob_batched(
         &self,
         x: Tensor<D>,
@@ -90,13 +90,19 @@ pub trait Distribution<const D: usize>: Module + ModuleDisplay + Sync {
     ) -> Tensor<1> {
         assert!(batch > 0, "log_prob_batched: expected a batch of at least 1 row, found 0");
         let rows = x.dims()[0];
-        let plain = apart(self, || self.valid());
-        let parts = (0..rows.div_ceil(batch).max(1)).map(|k| {
-            let part = k * batch..rows.min((k + 1) * batch);
-            let context = context.map(|c| rows_of(c, &part));
-            plain.log_prob(x.clone().slice([part]), context.as_ref())
-        });
-        Tensor::cat(parts.collect(), 0)
+        check_rows(layer_name::<Self>(), rows, context);
+        let whole = callers_rows(rows);
+        apart(self, || {
+            let plain = self.valid();
+            let parts = (0..rows.div_ceil(batch).max(1)).map(|k| {
+                let part = k * batch..rows.min((k + 1) * batch);
+                let context = context.map(|c| rows_of(c, part.clone()));
+                in_block(part.len(), whole, || {
+                    plain.log_prob(x.clone().slice([part]), context.as_ref())
+                })
+            });
+            Tensor::cat(parts.collect(), 0)
+        })
     }
 
     /// `Some(levels)` where events are integers `0..levels`, and [`log_prob`](Self::log_prob) is the
@@ -142,11 +148,6 @@ pub trait Distribution<const D: usize>: Module + ModuleDisplay + Sync {
     }
 }
 
-/// These rows of a context; a context of one row serves all.
-fn rows_of(context: &Tensor<2>, rows: &Range<usize>) -> Tensor<2> {
-    if context.dims()[0] == 1 { context.clone() } else { context.clone().slice([rows.clone()]) }
-}
-
 /// For each of `n` rows an index, drawn by the weights of its row, `[n, K]`, or of all, `[1, K]`.
 fn drawn_by_weight(weights: Tensor<2>, n: usize, noise: &mut Noise) -> Vec<usize> {
     let ([_, count], weights) = (weights.dims(), weights.into_data());
@@ -171,14 +172,20 @@ fn drawn_by_weight(weights: Tensor<2>, n: usize, noise: &mut Noise) -> Vec<usize
     (0..n).map(pick).collect()
 }
 
-/// Checks the event of a distribution.
+/// Checks the event of a distribution, and that there is a context for each or one for all.
 ///
 /// # Panics
 ///
 /// If it is not `expected`; the text names the distribution and both shapes.
 #[track_caller]
-pub(crate) fn check_event<const D: usize>(name: &str, expected: &[usize], x: &Tensor<D>) {
-    let found = x.dims();
+pub(crate) fn check_event<const D: usize>(
+    name: &str,
+    expected: &[usize],
+    x: &Tensor<D>,
+    context: Option<&Tensor<2>>,
+) {
+    let found = callers_dims(x);
+    check_rows(name, x.dims()[0], context);
     assert!(
         found[1..] == *expected,
         "{name}: expected an event of shape {expected:?} after the batch axis, found shape {found:?}"

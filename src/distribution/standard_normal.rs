@@ -9,6 +9,7 @@ use super::{Distribution, batch_shape, check_event};
 use crate::kernel::normal_log_prob;
 use crate::math::wide;
 use crate::noise::Noise;
+use crate::rows::check_rows;
 
 /// Independent standard normals, the usual base of a flow.
 ///
@@ -46,18 +47,19 @@ impl<const D: usize> StandardNormal<D> {
 }
 
 impl<const D: usize> Distribution<D> for StandardNormal<D> {
-    fn log_prob(&self, x: Tensor<D>, _context: Option<&Tensor<2>>) -> Tensor<1> {
-        check_event("StandardNormal", &self.event, &x);
+    fn log_prob(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<1> {
+        check_event("StandardNormal", &self.event, &x, context);
         normal_log_prob(wide(x))
     }
 
     fn sample(
         &self,
         n: usize,
-        _context: Option<&Tensor<2>>,
+        context: Option<&Tensor<2>>,
         noise: &mut Noise,
         device: &Device,
     ) -> Tensor<D> {
+        check_rows("StandardNormal", n, context);
         noise.normal(batch_shape(n, &self.event), device)
     }
 }

@@ -15,6 +15,7 @@ use super::{Distribution, batch_shape, check_event, check_location_and_scale};
 use crate::error::{Error, Result, count, expect_valid, fits};
 use crate::math::{event_len, repeat_batch, sum_event, wide};
 use crate::noise::Noise;
+use crate::rows::check_rows;
 
 /// From here on the series of the ratio of two gamma functions is exact to the last bit, and the
 /// difference of their logarithms no longer is.
@@ -171,8 +172,8 @@ fn log1p_square<const D: usize>(y: Tensor<D>) -> Tensor<D> {
 }
 
 impl<const D: usize> Distribution<D> for StudentT<D> {
-    fn log_prob(&self, x: Tensor<D>, _context: Option<&Tensor<2>>) -> Tensor<1> {
-        check_event("StudentT", &self.event()[1..], &x);
+    fn log_prob(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<1> {
+        check_event("StudentT", &self.event()[1..], &x, context);
         let v = self.degrees_of_freedom;
         let (x, log_scale) = (wide(x), wide(self.log_scale.val()));
         let constant = event_len(&x) as f64 * log_peak(v);
@@ -184,10 +185,11 @@ impl<const D: usize> Distribution<D> for StudentT<D> {
     fn sample(
         &self,
         n: usize,
-        _context: Option<&Tensor<2>>,
+        context: Option<&Tensor<2>>,
         noise: &mut Noise,
         device: &Device,
     ) -> Tensor<D> {
+        check_rows("StudentT", n, context);
         let half = self.degrees_of_freedom / 2.0;
         let shape = batch_shape(n, &self.event()[1..]);
         // Chi-squared over its degrees of freedom is gamma(v/2) over v/2.

@@ -9,6 +9,7 @@ use super::{Distribution, batch_shape, check_event, on_support};
 use crate::error::{Error, Result};
 use crate::math::{sum_event, wide};
 use crate::noise::Noise;
+use crate::rows::check_rows;
 
 /// Independent uniforms with fixed ends per element, both ends included.
 ///
@@ -103,8 +104,8 @@ impl<const D: usize> Uniform<D> {
 }
 
 impl<const D: usize> Distribution<D> for Uniform<D> {
-    fn log_prob(&self, x: Tensor<D>, _context: Option<&Tensor<2>>) -> Tensor<1> {
-        check_event("Uniform", &self.event()[1..], &x);
+    fn log_prob(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<1> {
+        check_event("Uniform", &self.event()[1..], &x, context);
         let shape = x.dims();
         let below = x.clone().lower(self.low.val().expand(shape));
         let above = x.clone().greater(self.high.val().expand(shape));
@@ -115,10 +116,11 @@ impl<const D: usize> Distribution<D> for Uniform<D> {
     fn sample(
         &self,
         n: usize,
-        _context: Option<&Tensor<2>>,
+        context: Option<&Tensor<2>>,
         noise: &mut Noise,
         device: &Device,
     ) -> Tensor<D> {
+        check_rows("Uniform", n, context);
         let low = self.low.val();
         let shape = batch_shape(n, &self.event()[1..]);
         let unit = noise.fill(shape, (device, low.dtype()), Noise::next_uniform);

@@ -9,12 +9,13 @@ pub use multi_scale::{Finish, MultiScale};
 use burn::module::{Module, ModuleDisplay, ModuleVisitor, Param};
 use burn::tensor::{DType, Device, Tensor};
 
-use crate::bijector::{Bijector, Carried, Place, Walk};
+use crate::bijector::{Bijector, Carried, Place, Walk, layer_name};
 use crate::crew::apart;
 use crate::distribution::Distribution;
 use crate::math::known_context;
 use crate::noise::Noise;
 use crate::parallel::over_rows;
+use crate::rows::spread;
 use crate::trace::{Trace, part_path};
 
 /// A bijector and a base: an exact density and an exact sampler.
@@ -31,7 +32,8 @@ use crate::trace::{Trace, part_path};
 ///
 /// # Panics
 ///
-/// If the events or the context have another shape than the layers were built for.
+/// If the events or the context have another shape than the layers were built for or another
+/// precision than the parameters, or if the context has neither one row nor one for each event.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -122,8 +124,7 @@ impl<B, P> Flow<B, P> {
         B: Bijector<D>,
         P: Distribution<D>,
     {
-        let context = spread(context, x.dims()[0]);
-        self.forward(x, Some(&context)).0
+        self.forward(x, Some(context)).0
     }
 
     /// The data of the latents `z`.
@@ -141,8 +142,7 @@ impl<B, P> Flow<B, P> {
         B: Bijector<D>,
         P: Distribution<D>,
     {
-        let context = spread(context, z.dims()[0]);
-        self.inverse(z, Some(&context))
+        self.inverse(z, Some(context))
     }
 
     /// `n` new events, from the operating system's entropy.
@@ -194,7 +194,7 @@ impl<B, P> Flow<B, P> {
         P: Distribution<D>,
     {
         apart(self, || {
-            let context = context.map(|c| spread(c, n));
+            let context = fitted(self, n, None, context);
             let z = self.latents(n, context.as_ref(), noise);
             self.inverse(z, context.as_ref())
         })
@@ -212,7 +212,7 @@ impl<B, P> Flow<B, P> {
         P: Distribution<D>,
     {
         apart(self, || {
-            let context = context.map(|c| spread(c, n));
+            let context = fitted(self, n, None, context);
             let z = self.latents(n, context.as_ref(), noise);
             let size = size(&z);
             over_rows(self, z, context.as_ref(), size, |z, context| {
@@ -233,8 +233,9 @@ impl<B, P> Flow<B, P> {
         B: Bijector<D>,
         P: Distribution<D>,
     {
+        let context = fitted(self, x.dims()[0], Some(x.dtype()), context);
         let size = size(&x);
-        over_rows(self, x, context, size, |x, context| self.bijector.forward(x, context))
+        over_rows(self, x, context.as_ref(), size, |x, context| self.bijector.forward(x, context))
     }
 
     /// The bijector's inverse, rows in parallel.
@@ -243,8 +244,9 @@ impl<B, P> Flow<B, P> {
         B: Bijector<D>,
         P: Distribution<D>,
     {
+        let context = fitted(self, z.dims()[0], Some(z.dtype()), context);
         let size = size(&z);
-        over_rows(self, z, context, size, |z, context| self.bijector.inverse(z, context))
+        over_rows(self, z, context.as_ref(), size, |z, context| self.bijector.inverse(z, context))
     }
 
     /// Draws of the base, in the precision of the flow's parameters.
@@ -269,7 +271,7 @@ impl<B, P> Flow<B, P> {
 
 impl<const D: usize, B: Bijector<D>, P: Distribution<D>> Distribution<D> for Flow<B, P> {
     fn log_prob(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<1> {
-        let context = context.map(|c| spread(c, x.dims()[0]));
+        let context = fitted(self, x.dims()[0], Some(x.dtype()), context);
         let size = size(&x);
         over_rows(self, x, context.as_ref(), size, |x, context| {
             let (z, log_det) = self.bijector.forward(x, context);
@@ -292,14 +294,14 @@ impl<const D: usize, B: Bijector<D>, P: Distribution<D>> Distribution<D> for Flo
     }
 
     fn init_from_data(self, x: Tensor<D>, context: Option<&Tensor<2>>) -> Self {
-        let context = context.map(|c| spread(c, x.dims()[0]));
+        let context = fitted(&self, x.dims()[0], Some(x.dtype()), context);
         let (bijector, z) = self.bijector.init_from_data(x, context.as_ref());
         let base = self.base.init_from_data(z, context.as_ref());
         Self { bijector, base }
     }
 
     fn walk<W: Walk>(&self, walk: &mut W, at: &Place<'_>, x: Tensor<D>) -> Tensor<D> {
-        let context = at.context().map(|c| spread(c, x.dims()[0]));
+        let context = fitted(self, x.dims()[0], Some(x.dtype()), at.context());
         let at = at.with_context(context.as_ref());
         let bijector = at.part("bijector");
         let z = self.bijector.walk(walk, &bijector, Carried::new(x)).value;
@@ -316,13 +318,13 @@ impl<const D: usize, B: Bijector<D>, P: Distribution<D>> Distribution<D> for Flo
         path: &str,
         visit: &mut dyn FnMut(&Trace<'_, D>),
     ) {
-        let context = context.map(|c| spread(c, x.dims()[0]));
+        let context = fitted(self, x.dims()[0], Some(x.dtype()), context);
         let z = self.bijector.trace(x, context.as_ref(), &part_path(path, "bijector"), visit);
         self.base.trace(z, context.as_ref(), &part_path(path, "base"), visit);
     }
 
     fn first_non_finite(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> Option<String> {
-        let context = context.map(|c| spread(c, x.dims()[0]));
+        let context = fitted(self, x.dims()[0], Some(x.dtype()), context);
         let mut first = None;
         let mut note = |bad: bool, name: String| {
             if bad && first.is_none() {
@@ -347,19 +349,33 @@ fn size<const D: usize>(x: &Tensor<D>) -> [usize; 2] {
     [dims[0], dims[2..].iter().product()]
 }
 
-/// One row of context for each of `rows` events.
+/// A context with a row for each of `rows` events, after events and context were found to be of the
+/// precision of the flow.
 ///
 /// # Panics
 ///
-/// If the context has another number of rows, and more than one.
-fn spread(context: &Tensor<2>, rows: usize) -> Tensor<2> {
-    let [found, width] = context.dims();
-    match found {
-        _ if found == rows => context.clone(),
-        1 if rows == 0 => Tensor::zeros([0, width], (&context.device(), context.dtype())),
-        1 => context.clone().expand([rows, width]),
-        _ => panic!("Flow: expected a context of 1 or {rows} rows, found {found}"),
+/// If they are of another, or the context has another number of rows, and more than one; the text
+/// names the type.
+#[track_caller]
+fn fitted<M: Module + ModuleDisplay>(
+    flow: &M,
+    rows: usize,
+    events: Option<DType>,
+    context: Option<&Tensor<2>>,
+) -> Option<Tensor<2>> {
+    let name = layer_name::<M>();
+    let expected = float_dtype(flow).or(events);
+    let given = [("events", events), ("a context", context.map(Tensor::dtype))];
+    for (what, found) in given {
+        if let (Some(expected), Some(found)) = (expected, found)
+            && expected != found
+        {
+            panic!(
+                "{name}: expected {what} of {expected:?}, found {found:?}; cast one to the other"
+            );
+        }
     }
+    spread(name, rows, context)
 }
 
 fn all_finite<const D: usize>(x: &Tensor<D>) -> bool {

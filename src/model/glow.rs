@@ -45,7 +45,9 @@ pub enum ChannelMixing {
 /// let config = GlowConfig::new([3, 32, 32], 3).with_steps(16).with_network(ConvNetConfig::new(128));
 /// assert!(config.validate().is_ok());
 /// let error = GlowConfig::new([1, 8, 6], 2).validate().unwrap_err();
-/// assert_eq!(error.to_string(), "GlowConfig.image: level 1 cannot squeeze 4x3 pixels, an odd size");
+/// let text = "GlowConfig.image: level 2 of 2 cannot squeeze 4x3 pixels, an odd size; \
+///     1 level fits, more if the images are padded";
+/// assert_eq!(error.to_string(), text);
 /// ```
 #[derive(Config, Debug)]
 pub struct GlowConfig {
@@ -173,7 +175,8 @@ impl GlowConfig {
                 .init(device)
         });
         let (levels, priors) = (levels.collect(), priors.collect());
-        MultiScale::new(levels, priors, Finish::Last, parts).expect("validated")
+        let flow = MultiScale::new(levels, priors, Finish::Last, parts).expect("validated");
+        flow.of_images("Glow", self.image)
     }
 
     fn step(&self, event: [usize; 3], number: u64, device: &Device) -> GlowStep {

@@ -14,14 +14,22 @@ impl Levels {
     pub fn validate(&self) -> Result<()> {
         repeats(self.config, "levels", 1, self.levels)?;
         self.image.iter().try_for_each(|&n| count(self.config, "image", 1, n))?;
-        let [_, mut height, mut width] = self.image;
-        for level in 0..self.levels {
-            if !(height.is_multiple_of(2) && width.is_multiple_of(2)) {
-                let reason =
-                    format!("level {level} cannot squeeze {height}x{width} pixels, an odd size");
-                return Err(Error::config(self.config, "image", reason));
-            }
-            (height, width) = (height / 2, width / 2);
+        let [_, height, width] = self.image;
+        let fitting = height.trailing_zeros().min(width.trailing_zeros()) as usize;
+        if self.levels > fitting {
+            let advice = match fitting {
+                0 => "no level fits; pad the images".to_string(),
+                1 => "1 level fits, more if the images are padded".to_string(),
+                _ => format!("{fitting} levels fit, more if the images are padded"),
+            };
+            let reason = format!(
+                "level {} of {} cannot squeeze {}x{} pixels, an odd size; {advice}",
+                fitting + 1,
+                self.levels,
+                height >> fitting,
+                width >> fitting
+            );
+            return Err(Error::config(self.config, "image", reason));
         }
         fits(self.config, "image", &self.image)?;
         let [channels, ..] = self.last();

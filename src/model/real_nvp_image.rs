@@ -25,7 +25,8 @@ const COUPLINGS: usize = 3;
 ///
 /// assert!(RealNvpImageConfig::new([3, 32, 32], 3).validate().is_ok());
 /// let error = RealNvpImageConfig::new([3, 32, 32], 6).validate().unwrap_err();
-/// let text = "RealNvpImageConfig.image: level 5 cannot squeeze 1x1 pixels, an odd size";
+/// let text = "RealNvpImageConfig.image: level 6 of 6 cannot squeeze 1x1 pixels, an odd size; \
+///     5 levels fit, more if the images are padded";
 /// assert_eq!(error.to_string(), text);
 /// ```
 #[derive(Config, Debug)]
@@ -97,7 +98,8 @@ impl RealNvpImageConfig {
             ChannelPriorConfig::new(part[0]).with_context(self.context).init(device)
         };
         let (levels, priors) = (levels.collect(), parts.iter().map(prior).collect());
-        MultiScale::new(levels, priors, Finish::Last, parts).expect("validated")
+        let flow = MultiScale::new(levels, priors, Finish::Last, parts).expect("validated");
+        flow.of_images("RealNvpImage", self.image)
     }
 
     fn steps(&self, mask: Mask, event: [usize; 3], device: &Device) -> Vec<RealNvpImageStep> {

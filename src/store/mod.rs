@@ -57,8 +57,8 @@
 //! finds them again. Two models loaded from one file therefore share their identities, as clones
 //! do: do not put both into one module.
 //!
-//! As in burn, clones of a module share their running statistics
-//! ([`BatchNorm`](crate::bijector::BatchNorm)), so loading into one changes them in all.
+//! Loading into a clone leaves the original as it is, its running statistics
+//! ([`BatchNorm`](crate::bijector::BatchNorm)) too, which clones share in burn.
 
 mod config;
 mod file;

@@ -7,6 +7,7 @@ use burn::tensor::{Bool, BoolStore, DType, Float, Int, Tensor, TensorData};
 
 use crate::bijector::DenseMatrix;
 use crate::error::{Error, Result};
+use crate::param::unshared;
 
 /// How many tensors an error lists by name.
 const LISTED: usize = 3;
@@ -60,7 +61,7 @@ pub(super) fn fill<M: Module>(model: M, entries: Vec<Entry>) -> Result<M> {
     let mut places = Vec::new();
     walk(&model, |place, _| places.push(place));
     let entries = fit(places, entries)?;
-    Ok(model.map(&mut Filler { path: Vec::new(), entries }))
+    Ok(unshared(model).map(&mut Filler { path: Vec::new(), entries }))
 }
 
 /// Every tensor of the file in its place, with the model's dtype.

@@ -129,21 +129,31 @@ impl<const D: usize> Run<'_, D> {
                 let x = source.batch(shape, self.suite.domain);
                 let forward = caught(|| {
                     let (z, log_det) = self.plain.forward(x, c);
-                    assert!(fits(z.dims(), shape) && log_det.dims() == [shape[0]]);
+                    let fitting = fits(z.dims(), shape) && log_det.dims() == [shape[0]];
+                    let found = || format!("z of {:?}, log-det of {:?}", z.dims(), log_det.dims());
+                    (!fitting).then(found)
                 });
                 results.push((format!("forward of {shape:?}"), width, forward));
             }
             for (width, shape) in widths(latent_shape, axis) {
                 let z = source.batch(shape, self.suite.range);
-                let inverse = caught(|| assert!(fits(self.plain.inverse(z, c).dims(), shape)));
+                let inverse = caught(|| {
+                    let found = self.plain.inverse(z, c).dims();
+                    (!fits(found, shape)).then(|| format!("x of {found:?}"))
+                });
                 results.push((format!("inverse of {shape:?}"), width, inverse));
             }
             // A layer for every width is one that takes all of these.
-            if results.iter().all(|(_, _, result)| result.is_ok()) {
+            if results.iter().all(|(_, _, result)| *result == Ok(None)) {
                 continue;
             }
             for (what, width, result) in results {
-                judge(&mut worst, &what, &width.to_string(), result);
+                match result {
+                    Ok(Some(found)) => {
+                        worst.violation(format!("{what} does not panic, but gives {found}"));
+                    }
+                    result => judge(&mut worst, &what, &width.to_string(), result.map(|_| ())),
+                }
             }
         }
         Some(worst)

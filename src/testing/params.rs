@@ -4,6 +4,7 @@ use burn::module::{Flag, Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Bool, DType, Device, Gradients, Int, Tensor, TensorData};
 
 use crate::noise::Noise;
+use crate::param::unshared;
 
 /// Standard deviation of the noise on scalars and vectors of parameters.
 const VECTOR_STEP: f64 = 0.3;
@@ -93,7 +94,7 @@ pub(super) fn stepped<M: Module>(module: &M, id: ParamId, step: Vec<f64>) -> M {
             })
         }
     }
-    module.clone().map(&mut Step(id, step))
+    unshared(module.clone()).map(&mut Step(id, step))
 }
 
 /// One parameter as [`walk`] saw it.

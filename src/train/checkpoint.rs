@@ -14,8 +14,8 @@ use burn_pack::Reader;
 use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
 
-use super::Report;
 use super::trial::Trial;
+use super::{Report, average};
 use crate::error::{Error, Result};
 use crate::store;
 
@@ -102,11 +102,12 @@ impl<M: Module> Checkpoint<M> {
             Ok::<_, Error>(view.data().to_vec())
         };
         // A snapshot of its own: running statistics of clones share their values.
-        let module = |name: &str| store::decode(model.valid(), part(name)?, &path);
+        let into = |model: M, name: &str| store::decode(model, part(name)?, &path);
+        let module = |name: &str| into(model.valid(), name);
         Ok(Some(Self {
             state,
             weights: module("weights")?,
-            average: averaged.then(|| module("average")).transpose()?,
+            average: averaged.then(|| into(average::start(model), "average")).transpose()?,
             best: module("best")?,
             optimizer: restored(optimizer, part("optimizer")?).map_err(failed)?,
         }))

@@ -7,7 +7,7 @@ use burn::data::dataloader::batcher::Batcher;
 use burn::data::dataloader::{DataLoader, DataLoaderBuilder};
 use burn::data::dataset::Dataset;
 use burn::data::dataset::DatasetError;
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 use super::Dequantize;
 use crate::error::{Error, Result};
@@ -108,6 +108,34 @@ impl<const D: usize> FitData<D> {
             (None, Some(dequantize)) => dequantize.check(&self.train.x),
             (None, None) => check_columns(&self.train.x),
         }
+    }
+
+    /// Checks that all is of the precision that a model computes in, where it has one.
+    ///
+    /// # Errors
+    ///
+    /// Naming the rows or the context that are of another.
+    pub(crate) fn check_precision(&self, expected: Option<DType>) -> Result<()> {
+        let Some(expected) = expected else { return Ok(()) };
+        let sets =
+            [("training data", Some(&self.train)), ("validation data", self.validation.as_ref())];
+        for (what, rows) in sets {
+            let Some(rows) = rows else { continue };
+            let context = rows.context.as_ref().map(Tensor::dtype);
+            let found = [
+                (what.to_string(), Some(rows.x.dtype())),
+                (format!("context of the {what}"), context),
+            ];
+            for (what, found) in found {
+                if let Some(found) = found.filter(|found| *found != expected) {
+                    let reason = format!(
+                        "{found:?}, but the model computes in {expected:?}; cast one to the other"
+                    );
+                    return Err(Error::data(what, reason));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Splits validation rows off where there are none: the last of a seeded order. Integers are
@@ -253,10 +281,19 @@ fn check_columns<const D: usize>(x: &Tensor<D>) -> Result<()> {
     match varies.iter().position(|v| !v) {
         None => Ok(()),
         Some(column) => {
-            let reason = format!(
-                "column {column} is constant ({}), its density is infinite; leave it out",
-                first[column]
-            );
+            let value = first[column];
+            let reason = match x.dims()[1..] {
+                [_, height, width] => format!(
+                    "the pixel of channel {}, row {}, column {} is constant ({value}), its density is \
+                     infinite; dequantize the images (with_dequantization), or crop them",
+                    column / (height * width),
+                    column / width % height,
+                    column % width
+                ),
+                _ => format!(
+                    "column {column} is constant ({value}), its density is infinite; leave it out"
+                ),
+            };
             Err(Error::data("training data", reason))
         }
     }

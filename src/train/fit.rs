@@ -16,6 +16,7 @@ use crate::crew::apart;
 use crate::distribution::Distribution;
 use crate::draws;
 use crate::error::{Error, Result};
+use crate::flow::float_dtype;
 use crate::noise::Noise;
 
 /// Fits a flow, or any other density with parameters, to data by maximum likelihood.
@@ -25,7 +26,8 @@ use crate::noise::Noise;
 /// nothing is validated), on the plain device, and a report. The same seed gives the same weights
 /// on the same backend, also when training was interrupted and resumed from its checkpoint.
 ///
-/// A step whose loss or gradient is not finite is skipped and counted.
+/// A step whose loss or gradient is not finite is skipped and counted. A clone of the flow stays as it
+/// is, its running statistics too.
 ///
 /// # Errors
 ///
@@ -93,6 +95,7 @@ fn run<F: Distribution<D>, const D: usize>(
     optimizer: ModuleOptimizer,
 ) -> Result<(F, Report)> {
     data.check_for(flow.integer_levels())?;
+    data.check_precision(float_dtype(&flow))?;
     let started = Instant::now();
     let fingerprint = config.fingerprint(&data);
     let data = data.split(config.validation_fraction, config.seed);
@@ -188,7 +191,7 @@ impl<'a, F> Run<'a, F> {
             config,
             device,
             steps_per_epoch,
-            average: averaged.then(|| weights.valid()),
+            average: averaged.then(|| average::start(&weights)),
             weights,
             best: plain,
             optimizer,
@@ -221,7 +224,10 @@ impl<'a, F> Run<'a, F> {
             }
             progress.step();
         }
-        let validated = self.average.clone().unwrap_or_else(|| self.weights.valid());
+        let validated = match &self.average {
+            Some(average) => average::rounded(average, &self.weights),
+            None => self.weights.valid(),
+        };
         seed_draws(self.config.seed, VALIDATION);
         let validation_nll = data.validation.as_ref().map(|v| {
             nll(&validated, v.x.clone(), v.context.as_ref(), self.config.evaluation_batch)

@@ -7,12 +7,15 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{ElementConversion, Tensor};
 
+use crate::bijector::layer_name;
 use crate::crew::{Crew, apart};
 use crate::distribution::Distribution;
 use crate::draws;
 use crate::math::wide;
+use crate::moments::total;
 use crate::noise::Noise;
 use crate::parallel::{Rows, gradient_blocks};
+use crate::rows::{check_rows, in_block, rows_of};
 
 /// The mean negative log-likelihood of a batch in nats, and its gradients: the step of a training
 /// loop of your own. On CPU devices of `flex` the rows are shared among the cores, which
@@ -66,8 +69,9 @@ pub(super) fn of_mean_nll<F: Distribution<D>, const D: usize>(
     seed: &(dyn Fn(u64) + Sync),
 ) -> (f64, GradientsParams) {
     let (value, gradients, _) = by_blocks(model, x, context, seed, |model, x, context, weight| {
-        let loss = model.log_prob(x, context).sum() * weight;
-        let value = loss.clone().into_scalar::<f64>();
+        let log_prob = model.log_prob(x, context);
+        let value = total(&log_prob) * weight;
+        let loss = log_prob.sum() * weight;
         (value, GradientsParams::from_grads(loss.backward(), model), ())
     });
     (value, gradients)
@@ -83,6 +87,7 @@ pub(super) fn by_blocks<F: Distribution<D>, T: Send, const D: usize>(
     part: impl Fn(&F, Tensor<D>, Option<&Tensor<2>>, f64) -> (f64, GradientsParams, T) + Sync,
 ) -> (f64, GradientsParams, Vec<T>) {
     let dims = x.dims();
+    check_rows(layer_name::<F>(), dims[0], context);
     let weight = -1.0 / dims[0] as f64;
     let blocks = gradient_blocks(model, [dims[0], dims[2..].iter().product()]);
     let plain = x.is_plain() && context.is_none_or(Rows::is_plain);
@@ -100,11 +105,9 @@ pub(super) fn by_blocks<F: Distribution<D>, T: Send, const D: usize>(
     let rest = crew.each(blocks.len(), |worker, block| {
         seed(block as u64);
         let (copy, rows) = (&copies[worker], blocks[block].clone());
-        let context = context.map(|context| match context.dims()[0] {
-            1 => context.clone(), // one row for all
-            _ => context.part(rows.clone()),
-        });
-        let (value, gradients, rest) = part(copy, x.part(rows), context.as_ref(), weight);
+        let context = context.map(|context| rows_of(context, rows.clone()));
+        let (value, gradients, rest) =
+            in_block(rows.len(), dims[0], || part(copy, x.part(rows), context.as_ref(), weight));
         sum.take(copy, block, (value, gradients));
         rest
     });

@@ -13,6 +13,7 @@ use burn::train::{InferenceStep, TrainOutput, TrainStep};
 
 use super::{Batch, bits_per_dim};
 use crate::distribution::Distribution;
+use crate::param::unshared;
 
 /// A density as a model of burn-train: train and inference steps on [`Batch`]es.
 ///
@@ -36,9 +37,12 @@ pub struct Trainee<F, const D: usize> {
 }
 
 impl<F, const D: usize> Trainee<F, D> {
-    /// The model that trains this density.
-    pub fn new(density: F) -> Self {
-        Self { density }
+    /// The model that trains this density; a clone of the density keeps its running statistics.
+    pub fn new(density: F) -> Self
+    where
+        F: Module,
+    {
+        Self { density: unshared(density) }
     }
 
     /// The density.
@@ -153,7 +157,7 @@ impl Metric for NllMetric {
         _metadata: &MetricMetadata,
     ) -> Result<SerializedEntry, TensorReadError> {
         let [rows] = output.nll.dims();
-        let nll = output.nll().mean().try_into_scalar::<f64>()?;
+        let nll = output.nll().try_into_data()?.iter::<f64>().sum::<f64>() / rows as f64;
         let value = match self.levels {
             Some(levels) => bits_per_dim(nll, output.dims, levels),
             None => nll,

@@ -58,6 +58,7 @@ pub use variational::VariationalDequantize;
 use burn::tensor::Tensor;
 
 use crate::distribution::Distribution;
+use crate::moments::total;
 
 /// The mean negative log-likelihood of these rows, in nats, without a graph.
 ///
@@ -76,7 +77,6 @@ pub fn nll<const D: usize, P: Distribution<D>>(
     context: Option<&Tensor<2>>,
     batch: usize,
 ) -> f64 {
-    let log_prob = density.log_prob_batched(x, context, batch).into_data();
-    let rows = log_prob.num_elements() as f64;
-    -log_prob.iter::<f64>().sum::<f64>() / rows
+    let log_prob = density.log_prob_batched(x, context, batch);
+    -total(&log_prob) / log_prob.dims()[0] as f64
 }

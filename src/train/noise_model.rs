@@ -12,6 +12,7 @@ use crate::distribution::Distribution;
 use crate::flow::Flow;
 use crate::math::{event_len, zeros_batch};
 use crate::noise::Noise;
+use crate::rows::spread;
 
 /// A density `q(u | x)` of the noise that dequantizes integers.
 ///
@@ -117,13 +118,8 @@ impl<const D: usize, B: Bijector<D>, P: Distribution<D>> NoiseModel<D> for Flow<
 fn row_context<const D: usize>(x: &Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<2> {
     let batch = x.dims()[0];
     let flat = x.clone().reshape([batch, event_len(x)]);
-    match context {
-        // A context of one row serves all.
-        Some(c) if c.dims()[0] == 1 => {
-            let width = c.dims()[1];
-            Tensor::cat(vec![flat, c.clone().expand([batch, width])], 1)
-        }
-        Some(c) => Tensor::cat(vec![flat, c.clone()], 1),
+    match spread("VariationalDequantize", batch, context) {
+        Some(context) => Tensor::cat(vec![flat, context], 1),
         None => flat,
     }
 }

@@ -25,6 +25,7 @@ use crate::crew::apart;
 use crate::distribution::Distribution;
 use crate::error::{Error, Result, at_least};
 use crate::flow::Flow;
+use crate::moments::mean_over_rows;
 use crate::noise::Noise;
 
 /// How the gradient of the reverse divergence is estimated. Both have the same mean.
@@ -73,7 +74,9 @@ where
     P: Distribution<D>,
 {
     let Draws { log_q, log_p, .. } = draws(flow, target, n, noise, estimator);
-    (log_q - log_p).mean()
+    let difference = log_q - log_p;
+    let dtype = difference.dtype();
+    mean_over_rows(difference).cast(dtype)
 }
 
 struct Draws<const D: usize> {
@@ -229,7 +232,7 @@ where
         config.schedule.init("ReverseKlConfig", config.learning_rate, config.steps)?;
     let mut optimizer = adamw(0.0);
     let mut weights = flow.train();
-    let mut averaged = config.average.map(|_| weights.valid());
+    let mut averaged = config.average.map(|_| average::start(&weights));
     let (mut losses, mut skipped_steps, mut streak) = (vec![], 0, 0);
     for step in 0..config.steps {
         let rate = schedule.step().base();
@@ -242,7 +245,7 @@ where
         if drawn {
             finite_target(&log_p, step)?;
         }
-        let loss = (log_q - log_p).mean();
+        let loss = mean_over_rows(log_q - log_p);
         let value = loss.clone().into_scalar::<f64>();
         let back = || GradientsParams::from_grads(loss.backward(), &weights);
         let mut grads = apart(&weights, back);
@@ -270,7 +273,10 @@ where
             .map(|(average, decay)| average::update(average, &weights, decay, step));
         losses.push(Some(value));
     }
-    let flow = averaged.unwrap_or_else(|| weights.valid());
+    let flow = match averaged {
+        Some(average) => average::rounded(&average, &weights),
+        None => weights.valid(),
+    };
     let mut noise = Noise::stream(config.seed, u64::MAX);
     let log_z = log_z(&flow, target, config.evaluation_draws, config.evaluation_batch, &mut noise)?;
     let seconds = started.elapsed().as_secs_f64();

@@ -17,7 +17,9 @@ use crate::distribution::Distribution;
 use crate::draws;
 use crate::error::Result;
 use crate::math::{event_len, log_sum_exp};
+use crate::moments::summable;
 use crate::noise::Noise;
+use crate::rows::check_rows;
 
 /// A distribution over integers `0..levels`: a density `p` on `[0, 1)^n` and noise `q` that
 /// spreads the integers over it. Both train together, by [`fit`](super::fit) as any distribution.
@@ -114,6 +116,7 @@ impl<F, Q> VariationalDequantize<F, Q> {
     where
         Q: NoiseModel<D>,
     {
+        check_rows("VariationalDequantize", x.dims()[0], context);
         let (u, log_q) = self.noise.draw_given(&self.unit(&x), context, noise);
         (self.dequantize.spread(x, u), log_q)
     }
@@ -137,6 +140,7 @@ impl<F, Q> VariationalDequantize<F, Q> {
         Q: NoiseModel<D>,
     {
         assert!(draws > 0, "VariationalDequantize: expected at least 1 draw, found 0");
+        check_rows("VariationalDequantize", x.dims()[0], context);
         apart(self, || {
             let batch = x.dims()[0];
             let log_volume = event_len(&x) as f64 * (self.levels() as f64).ln();
@@ -146,8 +150,10 @@ impl<F, Q> VariationalDequantize<F, Q> {
                 ratio.reshape([batch, 1])
             });
             let ratios: Vec<Tensor<2>> = ratios.collect();
-            let sum = log_sum_exp(Tensor::cat(ratios, 1), 1).reshape([batch]);
-            sum - (draws as f64).ln()
+            let ratios = Tensor::cat(ratios, 1);
+            let dtype = ratios.dtype();
+            let sum = log_sum_exp(summable(ratios), 1).reshape([batch]);
+            (sum - (draws as f64).ln()).cast(dtype)
         })
     }
 
@@ -177,6 +183,7 @@ impl<const D: usize, F: Distribution<D>, Q: NoiseModel<D>> Distribution<D>
         noise: &mut Noise,
         device: &Device,
     ) -> Tensor<D> {
+        check_rows("VariationalDequantize", n, context);
         let levels = self.levels() as f64;
         let v = self.density.sample(n, context, noise, device);
         (v * levels).floor().clamp(0.0, levels - 1.0)

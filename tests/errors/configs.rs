@@ -267,12 +267,12 @@ errors! {
     conv_dropout: ConvNetConfig::new(4).with_dropout(1.0).validate() => "ConvNetConfig.dropout: must be in [0, 1), found 1";
     channel_prior: ChannelPriorConfig::new(0).validate() => "ChannelPriorConfig.channels: must be at least 1, found 0";
     glow_levels: GlowConfig::new([1, 8, 8], 0).validate() => "GlowConfig.levels: must be at least 1, found 0";
-    glow_odd: GlowConfig::new([3, 8, 6], 2).validate() => "GlowConfig.image: level 1 cannot squeeze 4x3 pixels, an odd size";
-    glow_too_deep: GlowConfig::new([1, 8, 8], 4).validate() => "GlowConfig.image: level 3 cannot squeeze 1x1 pixels, an odd size";
+    glow_odd: GlowConfig::new([3, 8, 6], 2).validate() => "GlowConfig.image: level 2 of 2 cannot squeeze 4x3 pixels, an odd size; 1 level fits, more if the images are padded";
+    glow_too_deep: GlowConfig::new([1, 8, 8], 4).validate() => "GlowConfig.image: level 4 of 4 cannot squeeze 1x1 pixels, an odd size; 3 levels fit, more if the images are padded";
     glow_channels: GlowConfig::new([0, 8, 8], 1).validate() => "GlowConfig.image: must be at least 1, found 0";
     glow_steps: GlowConfig::new([1, 8, 8], 1).with_steps(0).validate() => "GlowConfig.steps: must be at least 1, found 0";
     glow_network: GlowConfig::new([1, 8, 8], 1).with_network(ConvNetConfig::new(0)).validate() => "ConvNetConfig.hidden: must be at least 1, found 0";
-    real_nvp_image: RealNvpImageConfig::new([3, 5, 4], 1).validate() => "RealNvpImageConfig.image: level 0 cannot squeeze 5x4 pixels, an odd size";
+    real_nvp_image: RealNvpImageConfig::new([3, 5, 4], 1).validate() => "RealNvpImageConfig.image: level 1 of 1 cannot squeeze 5x4 pixels, an odd size; no level fits; pad the images";
 
     mlp_layers: MlpConfig::new(vec![]).validate() => "MlpConfig.hidden: must be at least 1, found 0";
     mlp_hidden: MlpConfig::new(vec![4, 0]).validate() => "MlpConfig.hidden: must be at least 1, found 0";

@@ -49,4 +49,5 @@ fn dense_matrix<const R: usize, const C: usize>(rows: [[f64; C]; R]) -> Result<D
 }
 
 mod configs;
+mod rows;
 mod shapes;

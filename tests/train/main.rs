@@ -3,8 +3,10 @@
 #[path = "../common/built.rs"]
 mod built;
 mod checkpoints;
+mod clones;
 mod failures;
 mod learning;
+mod sums;
 mod variational;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -31,6 +31,7 @@ use crate::conditioner::{check_context, linear};
 use crate::error::{Result, chain, count, expect_valid};
 use crate::kernel::rows_times;
 use crate::math::{from_f64, wide};
+use crate::rows::check_rows;
 
 /// The share of the log-determinant's error that decides a step: ten times the error of `x` is
 /// allowed. The trace is less smooth than the velocity, and would halve the steps.
@@ -234,9 +235,10 @@ impl Cnf {
         way: [f64; 2],
         with_log_det: bool,
     ) -> (Tensor<2>, Option<Tensor<1>>) {
+        let [rows, features] = x.dims();
+        check_rows("Cnf", rows, context);
         let field = self.field(context);
         let plain = field.without_autodiff();
-        let [rows, features] = x.dims();
         let training = self.training.is_enabled() && field.of_x.is_autodiff();
         let Traces { training: trained, evaluation } = self.traces;
         let divergence = if training { trained } else { evaluation };

@@ -13,6 +13,7 @@ use crate::bijector::{Bijector, Recovery};
 use crate::conditioner::{Conditioner, Mlp, MlpConfig, check_context};
 use crate::error::{expect_valid, fits};
 use crate::math::event_len;
+use crate::rows::{callers_dims, check_rows};
 use crate::univariate::{Univariate, WideUnivariate};
 
 /// A univariate map of every element, with parameters of its own, started at zero: the identity, or a map
@@ -120,13 +121,14 @@ impl<U: Univariate> Elementwise<U> {
         assert!(
             found == elements,
             "Elementwise: expected an event of {elements} elements, found shape {:?}",
-            x.dims()
+            callers_dims(&x)
         );
         let params = params.reshape([1, per_element, elements]);
         let params = match &self.network {
             None => params,
             Some(network) => {
                 check_context("Elementwise", self.context, context);
+                check_rows("Elementwise", batch, context);
                 let given = network.forward(context.expect("checked").clone(), None);
                 let rows = given.dims()[0];
                 params + given.reshape([rows, per_element, elements])

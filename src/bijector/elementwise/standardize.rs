@@ -5,11 +5,13 @@
 //! inverse   x = z * std + mean
 
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use crate::bijector::{Bijector, Recovery};
 use crate::error::{Error, Result};
 use crate::math::{repeat_batch, wide};
+use crate::moments::Moments;
+use crate::rows::callers_dims;
 
 /// Zero mean and unit variance for every element of an event; saved with the model, never trained.
 ///
@@ -22,7 +24,7 @@ use crate::math::{repeat_batch, wide};
 /// If the event has another shape.
 ///
 /// ```
-/// use burn::tensor::{Device, Tensor};
+/// use burn::tensor::{DType, Device, Tensor, TensorData};
 /// use burn_flows::bijector::{Bijector, Standardize};
 ///
 /// let x = Tensor::<2>::from_data([[1.0, 10.0], [3.0, 30.0]], &Device::flex());
@@ -34,6 +36,8 @@ use crate::math::{repeat_batch, wide};
 #[derive(Module, Debug)]
 pub struct Standardize<const D: usize> {
     mean: Param<Tensor<D>>,
+    /// What rounding took from the mean.
+    rest: Param<Tensor<D>>,
     std: Param<Tensor<D>>,
 }
 
@@ -42,25 +46,35 @@ impl<const D: usize> Standardize<D> {
     ///
     /// # Errors
     ///
-    /// If there are fewer than two rows, a value is not finite, or an element is constant.
+    /// If there are fewer than two rows, a value is not finite, an element is constant, or its values
+    /// or its standard deviation leave the range of the precision.
     pub fn from_data(x: Tensor<D>) -> Result<Self> {
         let rows = x.dims()[0];
         if rows < 2 {
             return Err(Error::data("Standardize", format!("needs at least 2 rows, found {rows}")));
         }
-        let x = x.without_autodiff();
-        let mean = x.clone().mean_dim(0);
-        // The mean of equal numbers is rounded, which leaves a constant a spread of its own.
-        let constant = x.clone().max_dim(0).equal(x.clone().min_dim(0));
-        let std = (x - mean.clone()).square().mean_dim(0).sqrt().mask_fill(constant, 0.0);
-        Self::new(mean, std)
+        let moments = Moments::of_elements(&x);
+        let largest = x.dtype().finfo().expect("a float has these").max;
+        if let Some(at) = moments.span.iter().position(|span| span.is_finite() && *span > largest) {
+            let reason = format!(
+                "element {at} spans {:e}, more than {:?} holds; scale it down",
+                moments.span[at],
+                x.dtype()
+            );
+            return Err(Error::data("Standardize", reason));
+        }
+        let mut shape = x.dims();
+        shape[0] = 1;
+        let deviation = moments.deviation();
+        Self::of_host(moments.mean, deviation, shape, &x.device(), x.dtype())
     }
 
     /// This mean and standard deviation, both `[1, event..]`.
     ///
     /// # Errors
     ///
-    /// If the shapes differ, a value is not finite, or a standard deviation is not positive.
+    /// If the shapes differ, a value is not finite, or a standard deviation is not a positive normal
+    /// number of its precision.
     pub fn new(mean: Tensor<D>, std: Tensor<D>) -> Result<Self> {
         if mean.dims() != std.dims() || mean.dims()[0] != 1 {
             let reason = format!(
@@ -70,18 +84,44 @@ impl<const D: usize> Standardize<D> {
             );
             return Err(Error::data("Standardize", reason));
         }
-        let values = std.to_data().iter::<f64>().collect::<Vec<_>>();
-        if let Some(at) = values.iter().position(|v| !(v.is_finite() && *v > 0.0)) {
-            let reason = format!(
-                "element {at} has standard deviation {}; a constant or non-finite column has no density",
-                values[at]
-            );
+        let host = |t: &Tensor<D>| t.to_data().iter::<f64>().collect();
+        Self::of_host(host(&mean), host(&std), mean.dims(), &mean.device(), mean.dtype())
+    }
+
+    fn of_host(
+        mean: Vec<f64>,
+        std: Vec<f64>,
+        shape: [usize; D],
+        device: &Device,
+        dtype: DType,
+    ) -> Result<Self> {
+        let rounded = |values: &[f64], dtype: DType| -> Vec<f64> {
+            let data = TensorData::new(values.to_vec(), [values.len()]).convert_dtype(dtype);
+            data.iter::<f64>().collect()
+        };
+        let least = dtype.finfo().expect("a float has these").min_positive;
+        let fits = |v: f64| v.is_finite() && v >= least;
+        if let Some(at) = rounded(&std, dtype).into_iter().position(|v| !fits(v)) {
+            let deviation = std[at];
+            let why = match deviation > 0.0 && deviation.is_finite() {
+                true => format!("{dtype:?} holds no normal number of that size; scale it"),
+                false => "a constant or non-finite column has no density".to_string(),
+            };
+            let reason = format!("element {at} has standard deviation {deviation}; {why}");
             return Err(Error::data("Standardize", reason));
         }
-        if mean.to_data().iter::<f64>().any(|v| !v.is_finite()) {
+        if mean.iter().any(|v| !v.is_finite()) {
             return Err(Error::data("Standardize", "a mean is not finite"));
         }
-        Ok(Self::fixed(mean, std))
+        // In f64 too the mean is a number of f32 and a rest, which a cast to f32 then keeps.
+        let narrow = if dtype == DType::F64 { DType::F32 } else { dtype };
+        let narrow = rounded(&mean, narrow);
+        let high = narrow.iter().zip(&mean);
+        let high: Vec<f64> =
+            high.map(|(high, v)| if high.is_finite() { *high } else { *v }).collect();
+        let rest = mean.iter().zip(&high).map(|(mean, high)| mean - high).collect();
+        let tensor = |values| Tensor::from_data(TensorData::new(values, shape), (device, dtype));
+        Ok(Self::fixed(tensor(high), tensor(rest), tensor(std)))
     }
 
     /// Mean 0 and standard deviation 1 for this event, batch axis left out: a place to load saved
@@ -94,16 +134,17 @@ impl<const D: usize> Standardize<D> {
         assert_eq!(event.len() + 1, D, "Standardize: expected an event of {} axes", D - 1);
         let mut shape = [1; D];
         shape[1..].copy_from_slice(event);
-        Self::fixed(Tensor::zeros(shape, device), Tensor::ones(shape, device))
+        let zeros = || Tensor::zeros(shape, device);
+        Self::fixed(zeros(), zeros(), Tensor::ones(shape, device))
     }
 
-    fn fixed(mean: Tensor<D>, std: Tensor<D>) -> Self {
+    fn fixed(mean: Tensor<D>, rest: Tensor<D>, std: Tensor<D>) -> Self {
         let fixed = |t: Tensor<D>| Param::from_tensor(t.without_autodiff()).set_require_grad(false);
-        Self { mean: fixed(mean), std: fixed(std) }
+        Self { mean: fixed(mean), rest: fixed(rest), std: fixed(std) }
     }
 
     fn check(&self, x: &Tensor<D>) {
-        let (mut expected, found) = (self.mean.val().dims(), x.dims());
+        let (mut expected, found) = (self.mean.val().dims(), callers_dims(x));
         expected[0] = found[0];
         assert!(found == expected, "Standardize: expected shape {expected:?}, found {found:?}");
     }
@@ -113,12 +154,12 @@ impl<const D: usize> Bijector<D> for Standardize<D> {
     fn forward(&self, x: Tensor<D>, _context: Option<&Tensor<2>>) -> (Tensor<D>, Tensor<1>) {
         self.check(&x);
         let log_det = repeat_batch(wide(self.std.val()).log().sum().neg(), &x);
-        ((x - self.mean.val()) / self.std.val(), log_det)
+        ((x - self.mean.val() - self.rest.val()) / self.std.val(), log_det)
     }
 
     fn inverse(&self, z: Tensor<D>, _context: Option<&Tensor<2>>) -> Tensor<D> {
         self.check(&z);
-        z * self.std.val() + self.mean.val()
+        (z * self.std.val() + self.rest.val()) + self.mean.val()
     }
 
     fn recovery(&self) -> Recovery {

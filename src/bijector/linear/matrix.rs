@@ -11,6 +11,7 @@ use crate::bijector::{Bijector, Recovery, Trace, check_weights, check_width, tra
 use crate::conditioner::check_context;
 use crate::kernel::rows_times;
 use crate::math::{event_len, repeat_batch};
+use crate::rows::check_rows;
 
 /// A square matrix with an inverse and a log-determinant: what a [`LinearMap`] is made of.
 ///
@@ -139,12 +140,13 @@ impl<M: InvertibleMatrix> LinearMap<M> {
     }
 
     /// Bias and context, broadcastable over events.
-    fn shift<const D: usize>(&self, context: Option<&Tensor<2>>) -> Option<Tensor<D>> {
+    fn shift<const D: usize>(&self, rows: usize, context: Option<&Tensor<2>>) -> Option<Tensor<D>> {
         let size = self.matrix.size();
         let bias = self.bias.as_ref().map(|bias| bias.val().reshape([1, size]));
         let term = self.context.as_ref().and_then(|weights| {
             let weights = weights.val();
             check_context(M::LAYER, weights.dims()[0], context);
+            check_rows(M::LAYER, rows, context);
             Some(rows_times(context?.clone(), weights))
         });
         let shift: Tensor<2> = match (bias, term) {
@@ -185,9 +187,9 @@ fn mixed<const D: usize>(matrix: Tensor<2>, x: Tensor<D>) -> Tensor<D> {
 impl<const D: usize, M: InvertibleMatrix> Bijector<D> for LinearMap<M> {
     fn forward(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> (Tensor<D>, Tensor<1>) {
         self.check(&x);
-        let log_det = self.log_det(&x);
+        let (log_det, rows) = (self.log_det(&x), x.dims()[0]);
         let z = mixed(self.matrix.matrix().cast(x.dtype()), x);
-        let z = match self.shift(context) {
+        let z = match self.shift(rows, context) {
             Some(shift) => z + shift,
             None => z,
         };
@@ -196,7 +198,7 @@ impl<const D: usize, M: InvertibleMatrix> Bijector<D> for LinearMap<M> {
 
     fn inverse(&self, z: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<D> {
         self.check(&z);
-        let z = match self.shift(context) {
+        let z = match self.shift(z.dims()[0], context) {
             Some(shift) => z - shift,
             None => z,
         };

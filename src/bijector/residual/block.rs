@@ -27,6 +27,7 @@ use crate::bijector::linearised::Linearised;
 use crate::conditioner::{check_context, linear};
 use crate::error::{Error, Result, chain, count, expect_valid};
 use crate::math::{sigmoid, softplus, wide};
+use crate::rows::spread;
 
 /// `h sigmoid(h)` has a slope of at most 1.0998.
 const SWISH_SLOPE: f64 = 1.1;
@@ -259,11 +260,11 @@ impl Residual {
         self.layers[0].dims()[0]
     }
 
-    fn network(&self, context: Option<&Tensor<2>>) -> Network {
+    fn network(&self, rows: usize, context: Option<&Tensor<2>>) -> Network {
         let width = self.context.as_ref().map_or(0, |layer| layer.weight.lazy_shape()[0]);
         check_context("Residual", width, context);
-        let term =
-            self.context.as_ref().zip(context).map(|(layer, c)| wide(layer.forward(c.clone())));
+        let context = spread("Residual", rows, context);
+        let term = self.context.as_ref().zip(context).map(|(layer, c)| wide(layer.forward(c)));
         let sharpness = |raw: &Param<Tensor<1>>| softplus(wide(raw.val())).unsqueeze_dim(0);
         Network {
             layers: self.layers.iter().map(|layer| (layer.weight(), layer.bias())).collect(),
@@ -322,7 +323,7 @@ impl<const D: usize> Bijector<D> for Residual {
     fn forward(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> (Tensor<D>, Tensor<1>) {
         let (dims, dtype) = (x.dims(), x.dtype());
         let x = flat("Residual", self.width(), x);
-        let network = self.network(context);
+        let network = self.network(dims[0], context);
         let g = network.run(x.clone(), true);
         ((x + g.value()).cast(dtype).reshape(dims), self.log_det(&g, &network))
     }
@@ -330,7 +331,7 @@ impl<const D: usize> Bijector<D> for Residual {
     fn inverse(&self, z: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<D> {
         let (dims, dtype) = (z.dims(), z.dtype());
         let z = flat("Residual", self.width(), z);
-        self.invert(&self.network(context), z).cast(dtype).reshape(dims)
+        self.invert(&self.network(dims[0], context), z).cast(dtype).reshape(dims)
     }
 
     fn inverse_with_log_det(
@@ -340,7 +341,7 @@ impl<const D: usize> Bijector<D> for Residual {
     ) -> (Tensor<D>, Tensor<1>) {
         let (dims, dtype) = (z.dims(), z.dtype());
         let z = flat("Residual", self.width(), z);
-        let network = self.network(context);
+        let network = self.network(dims[0], context);
         let x = self.invert(&network, z);
         let log_det = self.log_det(&network.run(x.clone(), true), &network);
         (x.cast(dtype).reshape(dims), log_det.neg())

@@ -22,6 +22,7 @@ pub use sylvester::{Sylvester, SylvesterConfig};
 use burn::tensor::Tensor;
 
 use crate::math::{event_len, wide};
+use crate::rows::callers_dims;
 
 /// An event as a row of numbers, in at least single precision.
 ///
@@ -30,12 +31,14 @@ use crate::math::{event_len, wide};
 /// If it has another number of them; the text names the layer and both shapes.
 #[track_caller]
 pub(super) fn flat<const D: usize>(layer: &str, features: usize, x: Tensor<D>) -> Tensor<2> {
-    let (dims, rest) = (x.dims(), if D > 2 { " values" } else { "" });
+    let rest = if D > 2 { " values" } else { "" };
     assert!(
         event_len(&x) == features,
-        "{layer}: expected shape [batch, {features}{rest}], found {dims:?}"
+        "{layer}: expected shape [batch, {features}{rest}], found {:?}",
+        callers_dims(&x)
     );
-    wide(x).reshape([dims[0], features])
+    let rows = x.dims()[0];
+    wide(x).reshape([rows, features])
 }
 
 /// Makes a bijector of any rank of a layer of rows, which has `width`, `apply` and `unapply`.
@@ -48,6 +51,7 @@ macro_rules! rows_bijector {
                 context: Option<&burn::tensor::Tensor<2>>,
             ) -> (burn::tensor::Tensor<D>, burn::tensor::Tensor<1>) {
                 let dims = x.dims();
+                $crate::rows::check_rows($name, dims[0], context);
                 let dtype = x.dtype();
                 let x = $crate::bijector::residual::flat($name, self.width(), x);
                 let (z, log_det) = self.apply(x, context);
@@ -68,6 +72,7 @@ macro_rules! rows_bijector {
                 context: Option<&burn::tensor::Tensor<2>>,
             ) -> (burn::tensor::Tensor<D>, burn::tensor::Tensor<1>) {
                 let dims = z.dims();
+                $crate::rows::check_rows($name, dims[0], context);
                 let dtype = z.dtype();
                 let z = $crate::bijector::residual::flat($name, self.width(), z);
                 let (x, log_det) = self.unapply(z, context);

@@ -29,6 +29,7 @@ use super::{Activation, ActivationConfig, Conditioner, Dropout, MaskedLinear, ch
 use crate::error::Result;
 use crate::math::sigmoid;
 use crate::param::index_param;
+use crate::rows::spread;
 
 /// A masked dense network, made by [`MadeConfig::init`].
 ///
@@ -210,6 +211,8 @@ impl Made {
 impl Conditioner<2> for Made {
     fn forward(&self, kept: Tensor<2>, context: Option<&Tensor<2>>) -> Tensor<2> {
         check_context("Made", self.context_width(), context);
+        let context = spread("Made", kept.dims()[0], context);
+        let context = context.as_ref();
         let [_, width] = kept.dims();
         let features = self.features;
         assert!(width == features, "Made: expected an input of width {features}, found {width}");

@@ -9,6 +9,7 @@ use super::{columns, points};
 use crate::distribution::{Distribution, check_event, on_support};
 use crate::math::{sum_event, wide};
 use crate::noise::Noise;
+use crate::rows::check_rows;
 
 /// The side of one square.
 const SIDE: f64 = 2.0;
@@ -54,8 +55,8 @@ fn place(k: usize, unit: f64) -> f64 {
 }
 
 impl Distribution<2> for Checkerboard {
-    fn log_prob(&self, x: Tensor<2>, _context: Option<&Tensor<2>>) -> Tensor<1> {
-        check_event("Checkerboard", &[2], &x);
+    fn log_prob(&self, x: Tensor<2>, context: Option<&Tensor<2>>) -> Tensor<1> {
+        check_event("Checkerboard", &[2], &x, context);
         let x = wide(x);
         let square = (x.clone().detach() / SIDE).floor();
         let off = square.clone().lower_elem(-HALF).bool_or(square.clone().greater_equal_elem(HALF));
@@ -70,10 +71,11 @@ impl Distribution<2> for Checkerboard {
     fn sample(
         &self,
         n: usize,
-        _context: Option<&Tensor<2>>,
+        context: Option<&Tensor<2>>,
         noise: &mut Noise,
         device: &Device,
     ) -> Tensor<2> {
+        check_rows("Checkerboard", n, context);
         points(n, noise, device, |noise| {
             let column = noise.next_below(SQUARES);
             let row = 2 * noise.next_below(SQUARES / 2) + column % 2;

@@ -10,6 +10,7 @@ use burn::tensor::{Device, Tensor};
 use super::{Part, points, round_normals};
 use crate::distribution::{Distribution, check_event};
 use crate::noise::Noise;
+use crate::rows::check_rows;
 
 const COUNT: usize = 8;
 const RADIUS: f64 = 2.0;
@@ -45,8 +46,8 @@ fn centre(k: usize) -> [f64; 2] {
 }
 
 impl Distribution<2> for EightGaussians {
-    fn log_prob(&self, x: Tensor<2>, _context: Option<&Tensor<2>>) -> Tensor<1> {
-        check_event("EightGaussians", &[2], &x);
+    fn log_prob(&self, x: Tensor<2>, context: Option<&Tensor<2>>) -> Tensor<1> {
+        check_event("EightGaussians", &[2], &x, context);
         let part = |k| Part { centre: centre(k), weight: 1.0 / COUNT as f64 };
         let parts: [_; COUNT] = std::array::from_fn(part);
         round_normals(x, &parts, STD)
@@ -55,10 +56,11 @@ impl Distribution<2> for EightGaussians {
     fn sample(
         &self,
         n: usize,
-        _context: Option<&Tensor<2>>,
+        context: Option<&Tensor<2>>,
         noise: &mut Noise,
         device: &Device,
     ) -> Tensor<2> {
+        check_rows("EightGaussians", n, context);
         points(n, noise, device, |noise| {
             centre(noise.next_below(COUNT)).map(|c| c + STD * noise.next_normal())
         })

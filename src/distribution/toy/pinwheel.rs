@@ -19,6 +19,7 @@ use super::{columns, constants, points, radius};
 use crate::distribution::{Distribution, check_event};
 use crate::math::{LN_2PI, log_sum_exp, wide};
 use crate::noise::Noise;
+use crate::rows::check_rows;
 
 const ARMS: usize = 5;
 const RADIAL_STD: f64 = 0.3;
@@ -64,8 +65,8 @@ fn place(k: usize, u: f64, v: f64) -> [f64; 2] {
 }
 
 impl Distribution<2> for Pinwheel {
-    fn log_prob(&self, x: Tensor<2>, _context: Option<&Tensor<2>>) -> Tensor<1> {
-        check_event("Pinwheel", &[2], &x);
+    fn log_prob(&self, x: Tensor<2>, context: Option<&Tensor<2>>) -> Tensor<1> {
+        check_event("Pinwheel", &[2], &x, context);
         let batch = x.dims()[0];
         let y = wide(x) / SCALE;
         let arms = constants((0..ARMS).map(arm).collect(), [1, ARMS], &y);
@@ -82,10 +83,11 @@ impl Distribution<2> for Pinwheel {
     fn sample(
         &self,
         n: usize,
-        _context: Option<&Tensor<2>>,
+        context: Option<&Tensor<2>>,
         noise: &mut Noise,
         device: &Device,
     ) -> Tensor<2> {
+        check_rows("Pinwheel", n, context);
         points(n, noise, device, |noise| {
             let k = noise.next_below(ARMS);
             place(k, noise.next_normal(), noise.next_normal())

@@ -15,6 +15,7 @@ use super::{constants, points, radius};
 use crate::distribution::{Distribution, check_event};
 use crate::math::{log_sum_exp, wide};
 use crate::noise::Noise;
+use crate::rows::check_rows;
 
 const RADII: [f64; 4] = [0.75, 1.5, 2.25, 3.0];
 const STD: f64 = 0.1;
@@ -63,8 +64,8 @@ fn draw_radius(ring: f64, noise: &mut Noise) -> f64 {
 }
 
 impl Distribution<2> for Rings {
-    fn log_prob(&self, x: Tensor<2>, _context: Option<&Tensor<2>>) -> Tensor<1> {
-        check_event("Rings", &[2], &x);
+    fn log_prob(&self, x: Tensor<2>, context: Option<&Tensor<2>>) -> Tensor<1> {
+        check_event("Rings", &[2], &x, context);
         let (batch, x) = (x.dims()[0], wide(x));
         let shape = [1, RADII.len()];
         let rings = constants(RADII.to_vec(), shape, &x);
@@ -77,10 +78,11 @@ impl Distribution<2> for Rings {
     fn sample(
         &self,
         n: usize,
-        _context: Option<&Tensor<2>>,
+        context: Option<&Tensor<2>>,
         noise: &mut Noise,
         device: &Device,
     ) -> Tensor<2> {
+        check_rows("Rings", n, context);
         points(n, noise, device, |noise| {
             let r = draw_radius(RADII[noise.next_below(RADII.len())], noise);
             let (sin, cos) = (2.0 * PI * noise.next_uniform()).sin_cos();

@@ -16,6 +16,7 @@ use burn::tensor::{Device, Tensor};
 use super::{Part, points, round_normals};
 use crate::distribution::{Distribution, check_event};
 use crate::noise::Noise;
+use crate::rows::check_rows;
 
 const STD: f64 = 0.1;
 
@@ -97,19 +98,20 @@ fn gauss_legendre(count: usize) -> Vec<(f64, f64)> {
 }
 
 impl Distribution<2> for TwoMoons {
-    fn log_prob(&self, x: Tensor<2>, _context: Option<&Tensor<2>>) -> Tensor<1> {
+    fn log_prob(&self, x: Tensor<2>, context: Option<&Tensor<2>>) -> Tensor<1> {
         static PARTS: LazyLock<Vec<Part>> = LazyLock::new(|| nodes(NODES));
-        check_event("TwoMoons", &[2], &x);
+        check_event("TwoMoons", &[2], &x, context);
         round_normals(x, &PARTS, STD)
     }
 
     fn sample(
         &self,
         n: usize,
-        _context: Option<&Tensor<2>>,
+        context: Option<&Tensor<2>>,
         noise: &mut Noise,
         device: &Device,
     ) -> Tensor<2> {
+        check_rows("TwoMoons", n, context);
         points(n, noise, device, |noise| {
             let second = noise.next_below(2) == 1;
             moon(second, PI * noise.next_uniform()).map(|c| c + STD * noise.next_normal())

@@ -5,7 +5,7 @@ use burn::tensor::{Device, Tensor};
 use super::MultiScale;
 use crate::bijector::{Bijector, Carried, Place, Walk};
 use crate::distribution::{Distribution, LevelBase};
-use crate::flow::{all_finite, size, spread};
+use crate::flow::{all_finite, size};
 use crate::math::known_context;
 use crate::noise::Noise;
 use crate::parallel::over_rows;
@@ -13,7 +13,7 @@ use crate::trace::{Trace, part_path};
 
 impl<B: Bijector<4>, P: LevelBase> Distribution<4> for MultiScale<B, P> {
     fn log_prob(&self, x: Tensor<4>, context: Option<&Tensor<2>>) -> Tensor<1> {
-        let context = context.map(|c| spread(c, x.dims()[0]));
+        let context = self.fitted(&x, context);
         let size = size(&x);
         over_rows(self, x, context.as_ref(), size, |x, context| {
             let (parts, log_det) = self.parts_and_log_det(x, context);
@@ -40,7 +40,7 @@ impl<B: Bijector<4>, P: LevelBase> Distribution<4> for MultiScale<B, P> {
     }
 
     fn init_from_data(mut self, x: Tensor<4>, context: Option<&Tensor<2>>) -> Self {
-        let context = context.map(|c| spread(c, x.dims()[0]));
+        let context = self.fitted(&x, context);
         let last = self.levels.len() - 1;
         let mut h = x;
         let mut levels = Vec::with_capacity(self.levels.len());
@@ -53,7 +53,7 @@ impl<B: Bijector<4>, P: LevelBase> Distribution<4> for MultiScale<B, P> {
     }
 
     fn walk<W: Walk>(&self, walk: &mut W, at: &Place<'_>, x: Tensor<4>) -> Tensor<4> {
-        let context = at.context().map(|c| spread(c, x.dims()[0]));
+        let context = self.fitted(&x, at.context());
         let at = at.with_context(context.as_ref());
         let last = self.levels.len() - 1;
         let mut h = x;
@@ -108,7 +108,7 @@ impl<B: Bijector<4>, P: LevelBase> Distribution<4> for MultiScale<B, P> {
         path: &str,
         visit: &mut dyn FnMut(&Trace<'_, 4>),
     ) {
-        let context = context.map(|c| spread(c, x.dims()[0]));
+        let context = self.fitted(&x, context);
         let last = self.levels.len() - 1;
         self.levels.iter().enumerate().fold(x, |h, (index, level)| {
             let path = part_path(path, &format!("levels.{index}"));
@@ -118,7 +118,7 @@ impl<B: Bijector<4>, P: LevelBase> Distribution<4> for MultiScale<B, P> {
     }
 
     fn first_non_finite(&self, x: Tensor<4>, context: Option<&Tensor<2>>) -> Option<String> {
-        let context = context.map(|c| spread(c, x.dims()[0]));
+        let context = self.fitted(&x, context);
         let last = self.levels.len() - 1;
         let mut first: Option<String> = None;
         let mut h = x;

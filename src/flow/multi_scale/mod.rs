@@ -12,7 +12,7 @@ use burn::module::Module;
 use burn::tensor::{Tensor, TensorCreationOptions};
 use serde::{Deserialize, Serialize};
 
-use super::{float_dtype, size, spread};
+use super::{fitted, float_dtype, size};
 use crate::bijector::Bijector;
 use crate::crew::apart;
 use crate::distribution::{Distribution, LevelBase};
@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::math::zeros_batch;
 use crate::noise::Noise;
 use crate::parallel::over_rows;
+use crate::rows::callers_dims;
 
 /// Which part of the channels a split finishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +70,9 @@ pub struct MultiScale<B, P> {
     #[module(skip)]
     parts: Vec<[usize; 3]>,
     temperature: f64,
+    /// The model's name and the shape of its images, where they are known.
+    #[module(skip)]
+    images: Option<(&'static str, [usize; 3])>,
 }
 
 impl<B: Bijector<4>, P: LevelBase> MultiScale<B, P> {
@@ -93,7 +97,30 @@ impl<B: Bijector<4>, P: LevelBase> MultiScale<B, P> {
             );
             return Err(Error::config("MultiScale", "levels", reason));
         }
-        Ok(Self { levels, bases, finish, parts, temperature: 1.0 })
+        Ok(Self { levels, bases, finish, parts, temperature: 1.0, images: None })
+    }
+
+    /// The same flow, which tells images of another shape before a layer does.
+    pub(crate) fn of_images(self, model: &'static str, shape: [usize; 3]) -> Self {
+        Self { images: Some((model, shape)), ..self }
+    }
+
+    /// A context with a row for each image, after both were found to fit.
+    #[track_caller]
+    fn fitted(&self, x: &Tensor<4>, context: Option<&Tensor<2>>) -> Option<Tensor<2>> {
+        let found = callers_dims(x);
+        if let Some((model, shape)) = self.images
+            && found[1..] != shape
+        {
+            let [channels, height, width] = shape;
+            let last = found[1..] == [height, width, channels];
+            let advice = if last { "; move the channels to axis 1" } else { "" };
+            panic!(
+                "{model}: expected images [batch, {channels}, {height}, {width}] (channels, height, \
+                 width), found shape {found:?}{advice}"
+            );
+        }
+        fitted(self, x.dims()[0], Some(x.dtype()), context)
     }
 
     /// The same flow with draws of the bases shrunk by `temperature`: below 1, samples are closer
@@ -160,7 +187,7 @@ impl<B: Bijector<4>, P: LevelBase> MultiScale<B, P> {
                     * self.temperature
             });
             let standard: Vec<_> = standard.collect();
-            let context = context.map(|c| spread(c, n));
+            let context = fitted(self, n, None, context);
             self.inward_out(standard, context.as_ref(), |base, noise, kept, context| {
                 base.draw(noise, kept, context)
             })
@@ -183,7 +210,7 @@ impl<B: Bijector<4>, P: LevelBase> MultiScale<B, P> {
         x: Tensor<4>,
         context: Option<&Tensor<2>>,
     ) -> (Vec<Tensor<4>>, Tensor<1>) {
-        let context = context.map(|c| spread(c, x.dims()[0]));
+        let context = self.fitted(&x, context);
         let size = size(&x);
         over_rows(self, x, context.as_ref(), size, |x, context| {
             let (parts, log_det) = self.parts_and_log_det(x, context);
@@ -195,19 +222,36 @@ impl<B: Bijector<4>, P: LevelBase> MultiScale<B, P> {
     ///
     /// # Panics
     ///
-    /// If there are not as many parts as levels.
+    /// If there are not as many parts as levels, or one has another shape than [`parts`](Self::parts)
+    /// says, or another number of rows than the first.
     pub fn decode(&self, parts: Vec<Tensor<4>>) -> Tensor<4> {
-        self.inward_out(parts, None, |_, z, _, _| z)
+        self.decoded(parts, None)
     }
 
     /// The data of latent parts under a context.
     ///
     /// # Panics
     ///
-    /// If there are not as many parts as levels.
+    /// If there are not as many parts as levels, or one has another shape than [`parts`](Self::parts)
+    /// says, or another number of rows than the first.
     pub fn decode_given(&self, parts: Vec<Tensor<4>>, context: &Tensor<2>) -> Tensor<4> {
-        let rows = parts.first().map_or(0, |z| z.dims()[0]);
-        self.inward_out(parts, Some(&spread(context, rows)), |_, z, _, _| z)
+        self.decoded(parts, Some(context))
+    }
+
+    fn decoded(&self, parts: Vec<Tensor<4>>, context: Option<&Tensor<2>>) -> Tensor<4> {
+        let (expected, found) = (self.levels.len(), parts.len());
+        assert!(found == expected, "MultiScale: expected {expected} latent parts, found {found}");
+        let rows = parts[0].dims()[0];
+        for (index, (part, &[channels, height, width])) in parts.iter().zip(&self.parts).enumerate()
+        {
+            let (expected, found) = ([rows, channels, height, width], part.dims());
+            assert!(
+                found == expected,
+                "MultiScale: expected latent part {index} of shape {expected:?}, found {found:?}"
+            );
+        }
+        let context = fitted(self, rows, Some(parts[0].dtype()), context);
+        self.inward_out(parts, context.as_ref(), |_, z, _, _| z)
     }
 
     /// The latent as one vector, `[batch, elements]`, the parts one after another.
@@ -243,8 +287,6 @@ impl<B: Bijector<4>, P: LevelBase> MultiScale<B, P> {
         context: Option<&Tensor<2>>,
         value: impl Fn(&P, Tensor<4>, Option<&Tensor<4>>, Option<&Tensor<2>>) -> Tensor<4> + Sync,
     ) -> Tensor<4> {
-        let (expected, found) = (self.levels.len(), given.len());
-        assert!(found == expected, "MultiScale: expected {expected} latent parts, found {found}");
         // A level begins with a squeeze as a rule. This decides how rows are shared out, no more.
         let [rows, pixels] = size(&given[0]);
         over_rows(self, given, context, [rows, 4 * pixels], |given, context| {

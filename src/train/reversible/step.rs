@@ -12,6 +12,7 @@ use super::fingerprint::Fingerprint;
 use crate::bijector::{Bijector, Carried, Place, Recovery, Walk, layer_name};
 use crate::distribution::Distribution;
 use crate::draws;
+use crate::moments::total;
 use crate::noise::Noise;
 use crate::train::gradients::add;
 
@@ -66,7 +67,7 @@ impl<'a> Step<'a> {
     ) -> (f64, GradientsParams, Vec<LayerDrift>) {
         model.walk(&mut self, &Place::start(context), x);
         let log_prob = self.log_prob.expect("a density has a log-probability");
-        let value = (log_prob.sum() * self.weight).into_scalar::<f64>();
+        let value = total(&log_prob) * self.weight;
         if !self.drifts.is_empty() {
             let drifts = Tensor::cat(self.drifts, 0).into_data();
             let measured = self.layers.iter_mut().filter(|l| l.recovery == Recovery::Inverse);
