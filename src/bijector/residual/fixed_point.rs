@@ -77,3 +77,34 @@ impl Lengths {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+
+    /// Which of three rows have settled after steps of these lengths.
+    fn settled(steps: &[[f64; 3]]) -> Vec<bool> {
+        let column = |values: [f64; 3]| {
+            Tensor::<1>::from_data(values, &Device::flex()).reshape([3, 1]).repeat_dim(1, 2)
+        };
+        let mut lengths = Lengths::new(&column([1.0, 1e30, f64::NAN]));
+        steps.iter().for_each(|step| lengths.add(column(*step)));
+        lengths.settled.into_data().iter::<bool>().collect()
+    }
+
+    #[test]
+    fn a_row_settles_when_its_steps_stop_becoming_shorter_far_below_the_first() {
+        assert_eq!(settled(&[[1.0, 1e30, 1.0]]), [false; 3]);
+        // As a contraction does, and then by rounding.
+        let mut steps: Vec<[f64; 3]> =
+            (0..40).map(|k| [1.0, 1e30, 1.0].map(|s| s * 0.8f64.powi(k))).collect();
+        assert_eq!(settled(&steps), [false; 3]);
+        steps.push([1.1e-4, 1.1e26, 1.1e-4]);
+        steps.push([1.2e-4, 1.0e26, f64::NAN]);
+        assert_eq!(settled(&steps), [true, false, false]);
+        // Steps as long as the first one are no rounding.
+        assert_eq!(settled(&[[1.0, 1e30, f64::NAN], [1.5, 2e30, f64::NAN]]), [false; 3]);
+    }
+}
