@@ -64,6 +64,11 @@
 //!   infinity, and no other row changes. With an element of 1e30 a row has minus infinity or a
 //!   hugely negative number; where the layers magnify it to the end of f32, and infinities meet in
 //!   their sums, NaN: of one Real NVP of eight layers and random weights in twenty-five.
+//! * A row whose search or integration has not converged within its limit
+//!   ([`FixedPoint`](bijector::FixedPoint), [`Solver`](bijector::Solver), inverses by search) is NaN, and so is
+//!   its log-determinant. No other row changes. `Distribution::first_non_finite` names the layer.
+//! * On `flex`, in f32 and f64, a row has the same bits alone, in a batch beside any other rows, and on any number
+//!   of threads.
 //! * A damaged, truncated or foreign file is an [`Error`]. Reading one takes memory in proportion to
 //!   the file, whatever its header claims, opens no other path, and runs nothing that stands in it.
 //! * A checkpoint of `train::fit` is whole or it is the one before: a run that is killed goes on to

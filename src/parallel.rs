@@ -14,7 +14,6 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use crate::crew::{Crew, apart, threads};
-
 use crate::rows::{callers_rows, in_block};
 
 /// Rows of a block at the most; more leave the cache of a core.

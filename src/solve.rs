@@ -71,8 +71,8 @@ pub(crate) struct Root {
 
 /// Solves `f(x) = z` for every element, where `f` increases and gives its value and slope.
 ///
-/// `f` must not be in a graph. The result is finite for finite ends and lies in the bracket, even
-/// where the search ran out of steps; for a `z` that is not finite it is `z`.
+/// `f` must not be in a graph. The result lies in the bracket; where the search ran out of steps it
+/// is NaN, and for a `z` that is not finite it is `z`.
 pub(crate) fn solve(
     z: &Tensor<2>,
     bracket: Bracket,
@@ -120,8 +120,10 @@ pub(crate) fn solve(
             break;
         }
     }
-    // What is no number has no root, and must not get one that looks like any other.
+    // What is no number has no root, and must not get one that looks like any other; nor must a
+    // search that did not end.
     let strange = z.clone().is_finite().bool_not();
+    let x = x.mask_fill(done.bool_not(), f64::NAN);
     Root { x: x.mask_where(strange, z), slope, outside }
 }
 

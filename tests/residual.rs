@@ -1,9 +1,11 @@
-//! Residual layers with weights of any size, in f32: nothing becomes NaN or infinite.
+//! Residual layers with weights of any size, in f32: nothing becomes NaN or infinite, but for rows whose
+//! search did not end.
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::{Device, Gradients, Tensor};
+use burn::tensor::{DType, Device, Gradients, Tensor};
 use burn_flows::bijector::*;
-use burn_flows::{Noise, burn};
+use burn_flows::prelude::*;
+use burn_flows::{burn, cast};
 
 /// Sets what is trained to noise of this size.
 struct Sized(Noise, f64);
@@ -123,4 +125,98 @@ fn layers_start_as_the_identity() {
         let volume = log_det.abs().max().into_scalar::<f64>();
         assert!(off < 1e-6 && volume < 1e-6, "{config:?}: {off} and {volume}");
     }
+}
+
+/// How many rows of a result are NaN; each row wholly, with its log-determinant, or not at all.
+fn lost(x: &Tensor<2>, log_det: &Tensor<1>) -> Vec<bool> {
+    let width = x.dims()[1];
+    let values: Vec<f64> = x.to_data().iter::<f64>().collect();
+    let log_dets = log_det.to_data();
+    let rows = values.chunks(width).zip(log_dets.iter::<f64>());
+    let lost = rows.map(|(row, log_det)| {
+        assert!(row.iter().all(|v| v.is_nan() == log_det.is_nan()), "{row:?} with {log_det}");
+        log_det.is_nan()
+    });
+    lost.collect()
+}
+
+/// A batch whose rows converge after different numbers of steps, under limits that rise: at first none
+/// has converged, at last all have, and between them those that have are what they are in the end.
+fn converges_row_by_row<B: Bijector<2>>(layer: impl Fn(usize) -> B, dtype: DType, invert: bool) {
+    let sizes = [1e-3, 0.1, 1.0, 3.0, 10.0];
+    let row = |size: f64| Noise::seeded(4).normal::<2>([1, 3], &Device::flex()) * size;
+    let x = Tensor::cat(sizes.into_iter().map(row).collect(), 0).cast(dtype);
+    let run = |limit: usize| {
+        let layer = cast(layer(limit), dtype);
+        match invert {
+            true => layer.inverse_with_log_det(x.clone(), None),
+            false => layer.forward(x.clone(), None),
+        }
+    };
+    let (end, _) = run(2000);
+    let end: Vec<f64> = end.into_data().iter::<f64>().collect();
+    assert!(end.iter().all(|v| v.is_finite()), "{end:?}");
+    let mut counts = vec![];
+    for limit in [1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 60, 100, 300] {
+        let (found, log_det) = run(limit);
+        let lost = lost(&found, &log_det);
+        counts.push(lost.iter().filter(|lost| **lost).count());
+        let found: Vec<f64> = found.into_data().iter::<f64>().collect();
+        for (row, (found, end)) in found.chunks(3).zip(end.chunks(3)).enumerate() {
+            let near = found.iter().zip(end).all(|(a, b)| (a - b).abs() <= 1e-4 * b.abs().max(1.0));
+            assert!(lost[row] || near, "{found:?}, in the end {end:?}, limit {limit}");
+        }
+    }
+    assert_eq!((counts[0], counts[counts.len() - 1]), (5, 0), "{counts:?}");
+    assert!(counts.iter().any(|count| (1..5).contains(count)), "{counts:?}");
+}
+
+#[test]
+fn rows_that_have_not_converged_are_nan_and_no_others() {
+    for dtype in [DType::F32, DType::F64] {
+        let tolerance = if dtype == DType::F32 { 1e-6 } else { 1e-10 };
+        let residual = |limit| {
+            let fixed_point = FixedPoint { tolerance, limit };
+            let config = ResidualConfig::new(3).with_hidden(vec![8]).with_lipschitz(0.8);
+            let layer = config.with_fixed_point(fixed_point).init(&Device::flex());
+            layer.train().map(&mut Sized(Noise::seeded(1), 1.0)).valid()
+        };
+        converges_row_by_row(residual, dtype, true);
+        for invert in [true, false] {
+            let cnf = |limit| {
+                let solver = Solver::DormandPrince { atol: 1e-5, rtol: 1e-5, limit };
+                let config = CnfConfig::new(3).with_hidden(vec![8]).with_solver(solver);
+                config.init(&Device::flex()).train().map(&mut Sized(Noise::seeded(1), 1.0)).valid()
+            };
+            converges_row_by_row(cnf, dtype, invert);
+        }
+    }
+}
+
+/// Below the last digits a step cannot become shorter, and such a row has converged.
+#[test]
+fn a_row_that_only_rounding_moves_has_converged() {
+    for size in [1.0, 1e3] {
+        let fixed_point = FixedPoint { tolerance: 0.0, limit: 400 };
+        let config = ResidualConfig::new(3).with_hidden(vec![64, 64]).with_lipschitz(0.9);
+        let layer = config.with_fixed_point(fixed_point).init(&Device::flex());
+        let layer = layer.train().map(&mut Sized(Noise::seeded(1), size)).valid();
+        let x = Noise::seeded(2).normal::<2>([200, 3], &Device::flex());
+        assert!(all_finite(layer.inverse(x, None)), "weights of {size}");
+    }
+}
+
+#[test]
+fn a_flow_names_the_layer_whose_search_did_not_end() {
+    let solver = Solver::DormandPrince { atol: 1e-6, rtol: 1e-6, limit: 1 };
+    let cnf = CnfConfig::new(3).with_hidden(vec![8]).with_solver(solver).init(&Device::flex());
+    let cnf = cnf.train().map(&mut Sized(Noise::seeded(1), 1.0)).valid();
+    let flow = Flow::new(
+        (ActNormConfig::new(3).init(&Device::flex()), cnf),
+        StandardNormal::<2>::new([3], &Device::flex()),
+    );
+    let x = Noise::seeded(2).normal::<2>([4, 3], &Device::flex());
+    assert!(flow.log_prob(x.clone()).into_data().iter::<f64>().all(f64::is_nan));
+    let layer = flow.first_non_finite(x, None).unwrap();
+    assert_eq!(layer, "bijector.1 (Cnf)");
 }

@@ -14,7 +14,7 @@
 //! FlowJAX 19 `MaskedAutoregressive`.
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Bool, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::Bijector;
@@ -68,11 +68,12 @@ pub enum InverseMethod {
     Incremental,
     /// One whole pass through the network for every feature.
     Passes,
-    /// Whole passes from zero until no value moves by more than the tolerance (Jacobi iteration).
-    /// After as many passes as there are features it is exact, whatever the tolerance. Looking
-    /// whether to stop reads one number back from the device per pass.
+    /// Whole passes from zero until no value of a row moves by more than the tolerance (Jacobi
+    /// iteration). Every row stops by itself, so no row depends on the others. After as many passes
+    /// as there are features a row is exact, whatever the tolerance. Looking whether all rows have
+    /// stopped reads one number back from the device per pass.
     FixedPoint {
-        /// The largest move after which it stops, in units of the data.
+        /// The largest move of a row after which it stops, in units of the data.
         tolerance: f64,
     },
 }
@@ -267,14 +268,24 @@ impl<U: Univariate> MaskedAutoregressive<U> {
     ) -> Tensor<2> {
         let passes = self.conditioner.steps().into_iter().max().unwrap_or_default() + 1;
         let mut x = z.zeros_like().detach();
+        let mut done: Option<Tensor<2, Bool>> = None;
         for _ in 0..passes {
             let next = self.univariate.wide_inverse(z.clone(), self.params(x.clone(), context));
-            let before = std::mem::replace(&mut x, next);
-            if let Some(tolerance) = tolerance {
-                let moved = (x.clone() - before).without_autodiff().abs().max();
-                if moved.into_scalar::<f64>() <= tolerance {
-                    break;
+            let Some(tolerance) = tolerance else {
+                x = next;
+                continue;
+            };
+            let moved = (next.clone() - x.clone()).without_autodiff().abs().max_dim(1);
+            let arrived = moved.lower_equal_elem(tolerance);
+            (x, done) = match done {
+                None => (next, Some(arrived)),
+                Some(done) => {
+                    let rests = done.clone().expand(z.dims());
+                    (next.mask_where(rests, x), Some(arrived.bool_or(done)))
                 }
+            };
+            if done.clone().is_some_and(|done| done.all().into_scalar::<bool>()) {
+                break;
             }
         }
         x
@@ -288,6 +299,12 @@ impl<U: Univariate> MaskedAutoregressive<U> {
         with_log_det: bool,
     ) -> (Tensor<2>, Option<Tensor<1>>) {
         let [batch, features] = z.dims();
+        if batch == 1 {
+            // Two rows alike: products with a single one would add in another order.
+            let context = context.map(|context| context.clone().repeat_dim(0, 2));
+            let twice = self.incremental(z.repeat_dim(0, 2), context.as_ref(), with_log_det);
+            return (twice.0.narrow(0, 0, 1), twice.1.map(|log_det| log_det.narrow(0, 0, 1)));
+        }
         let per_feature = self.univariate.params_per_element();
         let context = spread("MaskedAutoregressive", batch, context);
         let network = self.conditioner.unrolled(batch, context.as_ref());

@@ -20,6 +20,7 @@ use crate::conditioner::check_context;
 use crate::config::seeded_config;
 use crate::error::{Result, count, expect_valid, fits, length, repeats};
 use crate::initial;
+use crate::kernel::{rows_times, stacked_rows_times};
 use crate::math::{from_f64, softplus, wide};
 use crate::rows::check_rows;
 use crate::solve::{Bracket, solve};
@@ -217,7 +218,7 @@ impl Blocks {
         let bias = self.bias.clone().narrow(0, feature * b, b).unsqueeze_dim(0);
         let Some(before) = before else { return bias };
         let rows = self.weight.clone().narrow(1, feature * b, b).narrow(0, 0, feature * a);
-        before.clone().matmul(rows) + bias
+        rows_times(before.clone(), rows) + bias
     }
 }
 
@@ -239,7 +240,7 @@ fn units(path: &Path, x: Tensor<2>, leak: f64) -> Vec<Tensor<2>> {
             Some(h) => activate(h.clone(), leak).0,
             None => x.clone(),
         };
-        all.push(before.matmul(own.clone()) + carried.clone());
+        all.push(rows_times(before, own.clone()) + carried.clone());
     }
     all
 }
@@ -254,8 +255,8 @@ fn latent(path: &Path, x: Tensor<2>, leak: f64) -> (Tensor<2>, Tensor<2>) {
             h = bent;
             slope = slope * rise;
         }
-        h = h.matmul(own.clone()) + carried.clone();
-        slope = slope.matmul(own.clone());
+        h = rows_times(h, own.clone()) + carried.clone();
+        slope = rows_times(slope, own.clone());
     }
     (h, slope)
 }
@@ -342,11 +343,11 @@ impl<const D: usize> Bijector<D> for BlockNeuralAutoregressive {
                 let units = h.dims()[1] / features;
                 slope = slope * rise.reshape([batch, features, units]).swap_dims(0, 1);
             }
-            h = h.matmul(blocks.weight) + blocks.bias.unsqueeze_dim(0);
+            h = rows_times(h, blocks.weight) + blocks.bias.unsqueeze_dim(0);
             if let (0, Some(term)) = (index, &term) {
                 h = h + term.clone();
             }
-            slope = slope.matmul(blocks.diagonal);
+            slope = stacked_rows_times(slope, blocks.diagonal);
             let largest = slope.clone().without_autodiff().max_dim(2);
             shift = shift + largest.clone().log();
             slope = slope * largest.recip();

@@ -8,6 +8,8 @@
 
 use burn::tensor::{Bool, Tensor};
 
+use crate::kernel::rows_times;
+
 /// The values of a network at a batch, and how a small step of its input changes them.
 pub(super) struct Linearised {
     value: Tensor<2>,
@@ -32,7 +34,7 @@ impl Linearised {
 
     /// Then a layer of weights `[in, out]`.
     pub(super) fn linear(mut self, weight: &Tensor<2>, bias: Option<&Tensor<1>>) -> Self {
-        self.value = self.value.matmul(weight.clone());
+        self.value = rows_times(self.value, weight.clone());
         if let Some(bias) = bias {
             self.value = self.value + bias.clone().unsqueeze_dim(0);
         }
@@ -77,7 +79,7 @@ impl Linearised {
         steps.iter().fold(directions, |change, step| match step {
             Step::Linear(weight) => {
                 let ([count, rows, width], out) = (change.dims(), weight.dims()[1]);
-                let change = change.reshape([count * rows, width]).matmul(weight.clone());
+                let change = rows_times(change.reshape([count * rows, width]), weight.clone());
                 change.reshape([count, rows, out])
             }
             Step::Slope(slope) => change * slope.clone(),

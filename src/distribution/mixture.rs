@@ -133,9 +133,10 @@ impl<const D: usize, P: Distribution<D>> Distribution<D> for Mixture<P> {
     fn log_prob(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<1> {
         apart(self, || {
             let batch = x.dims()[0];
+            let log_weights = self.log_weights(batch, context);
             let term = |part: &P| part.log_prob(x.clone(), context).reshape([batch, 1]);
             let terms = Tensor::cat(self.components.iter().map(term).collect(), 1);
-            log_sum_exp(terms + self.log_weights(batch, context), 1).reshape([batch])
+            log_sum_exp(terms + log_weights, 1).reshape([batch])
         })
     }
 

@@ -91,15 +91,18 @@ pub trait Distribution<const D: usize>: Module + ModuleDisplay + Sync {
         assert!(batch > 0, "log_prob_batched: expected a batch of at least 1 row, found 0");
         let rows = x.dims()[0];
         check_rows(layer_name::<Self>(), rows, context);
-        let (plain, whole) = (apart(self, || self.valid()), callers_rows(rows));
-        let parts = (0..rows.div_ceil(batch).max(1)).map(|k| {
-            let part = k * batch..rows.min((k + 1) * batch);
-            let context = context.map(|c| rows_of(c, part.clone()));
-            in_block(part.len(), whole, || {
-                plain.log_prob(x.clone().slice([part]), context.as_ref())
-            })
-        });
-        Tensor::cat(parts.collect(), 0)
+        let whole = callers_rows(rows);
+        apart(self, || {
+            let plain = self.valid();
+            let parts = (0..rows.div_ceil(batch).max(1)).map(|k| {
+                let part = k * batch..rows.min((k + 1) * batch);
+                let context = context.map(|c| rows_of(c, part.clone()));
+                in_block(part.len(), whole, || {
+                    plain.log_prob(x.clone().slice([part]), context.as_ref())
+                })
+            });
+            Tensor::cat(parts.collect(), 0)
+        })
     }
 
     /// `Some(levels)` where events are integers `0..levels`, and [`log_prob`](Self::log_prob) is the

@@ -57,6 +57,10 @@ pub(super) fn tensor<T: Real>(values: Vec<T>, shape: &[usize]) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(values, shape))
 }
 
+/// Bytes that a thread keeps for its next blocks, of each type of numbers. Blocks of a batch are shorter;
+/// what one huge layer takes goes back.
+const KEPT_BYTES: usize = 16 << 20;
+
 /// A buffer for the time of one block: its numbers are what was left there. Fresh memory for every
 /// block would cost as much as the products, most of it in page faults.
 pub(super) struct Scratch<T: Real> {
@@ -77,8 +81,17 @@ impl<T: Real> Scratch<T> {
 impl<T: Real> Drop for Scratch<T> {
     fn drop(&mut self) {
         let buffer = std::mem::take(&mut self.buffer);
-        T::kept(|kept| kept.push(buffer));
+        T::kept(|kept| {
+            if bytes(kept.iter()) + bytes([&buffer]) <= KEPT_BYTES {
+                kept.push(buffer);
+            }
+        });
     }
+}
+
+/// How much memory these buffers have.
+fn bytes<'a, T: 'a>(buffers: impl IntoIterator<Item = &'a Vec<T>>) -> usize {
+    buffers.into_iter().map(|buffer| buffer.capacity() * size_of::<T>()).sum()
 }
 
 impl<T: Real> Deref for Scratch<T> {
@@ -201,6 +214,10 @@ fn shared<T>(left: Matrix<'_, T>, right: Matrix<'_, T>) -> Parallelism {
 /// Multiplications from which threads pay for their hand-over, as in `flex` itself.
 const SHARED_WORK: usize = 192 * 192 * 192;
 
+/// Terms that `gemm` takes at once, whatever the number of rows; of more it would choose how many by that
+/// number, and the bits of a row would depend on the rows beside it.
+const DEPTH: usize = 512;
+
 fn multiply_into<T: Real>(out: &mut [T], left: Matrix<'_, T>, right: Matrix<'_, T>, add: bool) {
     let fits = left.columns == right.rows && out.len() == left.rows * right.columns;
     assert!(fits, "the shapes of a product fit");
@@ -222,29 +239,96 @@ unsafe fn multiply<T: Real>(
     threads: Parallelism,
 ) {
     let (m, n, k) = (left.rows, right.columns, left.columns);
-    // SAFETY: every matrix is inside its slice ([`Matrix::new`], [`Matrix::part`]), so the strides stay
-    // there; the rest is the caller's.
-    unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            out,
-            1,
-            row_stride as isize,
-            add,
-            left.values.as_ptr(),
-            left.column_stride as isize,
-            left.row_stride as isize,
-            right.values.as_ptr(),
-            right.column_stride as isize,
-            right.row_stride as isize,
-            T::one(),
-            T::one(),
-            false,
-            false,
-            false,
-            threads,
-        );
+    if n == 1 && left.column_stride == 1 {
+        // SAFETY: the caller's.
+        return unsafe { multiply_column(out, row_stride, left, right, add) };
+    }
+    for start in (0..k.max(1)).step_by(DEPTH) {
+        let add = add || start > 0;
+        // To one row `gemm` would add term by term, to several a sum.
+        let mut apart = (m == 1 && add).then(|| Scratch::<T>::new(n));
+        let to = apart.as_mut().map_or(out, |sum| sum.as_mut_ptr());
+        // SAFETY: every matrix is inside its slice ([`Matrix::new`], [`Matrix::part`]), so the strides
+        // stay there; the buffer holds a row; the rest is the caller's.
+        unsafe {
+            gemm::gemm(
+                m,
+                n,
+                DEPTH.min(k - start),
+                to,
+                1,
+                row_stride as isize,
+                add && apart.is_none(),
+                left.values.as_ptr().add(start * left.column_stride),
+                left.column_stride as isize,
+                left.row_stride as isize,
+                right.values.as_ptr().add(start * right.row_stride),
+                right.column_stride as isize,
+                right.row_stride as isize,
+                T::one(),
+                T::one(),
+                false,
+                false,
+                false,
+                threads,
+            );
+        }
+        for (column, &sum) in apart.iter().flat_map(|sum| sum.iter()).enumerate() {
+            // SAFETY: the caller's; where it adds, the row is initialised.
+            unsafe { *out.add(column) = *out.add(column) + sum };
+        }
+    }
+}
+
+/// [`multiply`] by one column, for which `gemm` chooses the order of its sums by the number of rows.
+///
+/// # Safety
+///
+/// As for [`multiply`].
+unsafe fn multiply_column<T: Real>(
+    out: *mut T,
+    row_stride: usize,
+    left: Matrix<'_, T>,
+    right: Matrix<'_, T>,
+    add: bool,
+) {
+    let column: Vec<T> = (0..right.rows).map(|k| right.values[k * right.row_stride]).collect();
+    for row in 0..left.rows {
+        let numbers = &left.values[row * left.row_stride..][..column.len()];
+        let mut lanes = [T::zero(); 8];
+        for (numbers, column) in numbers.chunks(8).zip(column.chunks(8)) {
+            for (lane, (&a, &b)) in lanes.iter_mut().zip(numbers.iter().zip(column)) {
+                *lane = *lane + a * b;
+            }
+        }
+        let sum = lanes.into_iter().fold(T::zero(), |sum, lane| sum + lane);
+        // SAFETY: the caller's; it is initialised where it is read.
+        unsafe {
+            let out = out.add(row * row_stride);
+            out.write(if add { *out + sum } else { sum });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_keeps_small_buffers_and_gives_huge_ones_back() {
+        let kept = || f64::kept(|kept| (kept.len(), bytes(kept.iter())));
+        std::thread::scope(|scope| {
+            // A thread of its own has no buffers yet.
+            scope.spawn(|| {
+                drop([Scratch::<f64>::new(1000), Scratch::new(500)]);
+                assert_eq!(kept(), (2, 12_000));
+                drop(Scratch::<f64>::new(KEPT_BYTES / 8 + 1));
+                assert_eq!(kept().0, 1, "the one that grew is gone");
+                for length in 1..200 {
+                    drop([(); 3].map(|()| Scratch::<f64>::new(length * 10_000)));
+                    assert!(kept().1 <= KEPT_BYTES, "{length}: {:?}", kept());
+                }
+            });
+        });
     }
 }

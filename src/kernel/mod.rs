@@ -25,7 +25,7 @@ pub(crate) use adam::AdamStep;
 pub(crate) use channels::{scale_and_shift, shift_and_scale_back};
 pub(crate) use columns::{join, pick, span, weave};
 pub(crate) use conv::conv_same;
-pub(crate) use dense::{Curve, dense};
+pub(crate) use dense::{Curve, dense, rows_times, stacked_rows_times};
 pub(crate) use map::{Ends, Knots, LARGEST_RAW, LEAST_DISCRIMINANT, Map, SLACK, Spline};
 pub(crate) use normal::normal_log_prob;
 pub(crate) use triangular::{invert_lower, invert_upper};

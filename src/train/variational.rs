@@ -140,9 +140,9 @@ impl<F, Q> VariationalDequantize<F, Q> {
         Q: NoiseModel<D>,
     {
         assert!(draws > 0, "VariationalDequantize: expected at least 1 draw, found 0");
+        check_rows("VariationalDequantize", x.dims()[0], context);
         apart(self, || {
             let batch = x.dims()[0];
-            check_rows("VariationalDequantize", batch, context);
             let log_volume = event_len(&x) as f64 * (self.levels() as f64).ln();
             let ratios = (0..draws).map(|_| {
                 let (v, log_q) = self.dequantize(x.clone(), context, noise);

@@ -22,6 +22,7 @@ use super::stacked::{Rows, Stacked, check_widths};
 use crate::config::seeded_config;
 use crate::error::{Error, Result, count, expect_valid};
 use crate::initial;
+use crate::kernel::stacked_rows_times;
 
 /// The least slope whose logarithm is taken. Only weights that are all zero have a smaller one.
 const LEAST_SLOPE: f64 = 1e-30;
@@ -173,8 +174,8 @@ impl Curve for Network {
             (x * self.entry.clone() + self.steered.clone(), self.entry.clone());
         for (weight, bias) in &self.rest {
             let (value, bend) = two_way(h);
-            h = value.matmul(weight.clone()) + bias.clone();
-            slope = (slope * bend).matmul(weight.clone());
+            h = stacked_rows_times(value, weight.clone()) + bias.clone();
+            slope = stacked_rows_times(slope * bend, weight.clone());
         }
         let log_slope = slope.clamp_min(LEAST_SLOPE).log();
         (self.rows.back(h), self.rows.back(log_slope))

@@ -22,6 +22,7 @@ use crate::conditioner::{Activation, ActivationConfig};
 use crate::config::seeded_config;
 use crate::error::{Error, Result, count, expect_valid, least, repeats};
 use crate::initial;
+use crate::kernel::stacked_rows_times;
 
 /// Bound of the log-slope. Without it one bad batch drives the slope to infinity. Value from zuko.
 const LOG_SLOPE_BOUND: f64 = 7.0;
@@ -167,7 +168,7 @@ impl Integrand {
         let h: Tensor<4> = u.reshape([stack, rows, nodes, 1]) * entry + steered;
         let mut h: Tensor<3> = h.reshape([stack, rows * nodes, units]);
         for layer in &self.map.layers[1..] {
-            h = self.map.activation.forward(h).matmul(layer.weight()) + layer.bias();
+            h = stacked_rows_times(self.map.activation.forward(h), layer.weight()) + layer.bias();
         }
         // Not `/ bound`: burn 0.22 rounds the gradient of a division by a number to f32.
         let h = h.clone() / (h.abs() * LOG_SLOPE_BOUND.recip() + 1.0);

@@ -4,6 +4,7 @@
 #[path = "../common/built.rs"]
 mod built;
 mod callers;
+mod rows;
 #[path = "../common/whole.rs"]
 mod whole;
 
@@ -14,7 +15,7 @@ use built::built;
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
-use burn_flows::bijector::{ActNormConfig, BatchNormConfig, Bijector};
+use burn_flows::bijector::*;
 use burn_flows::conditioner::ConvNetConfig;
 use burn_flows::model::{Glow, GlowConfig, RealNvp};
 use burn_flows::prelude::*;

@@ -30,6 +30,7 @@ use crate::conditioner::{check_context, linear};
 use crate::config::seeded_config;
 use crate::error::{Result, chain, count, expect_valid};
 use crate::initial;
+use crate::kernel::rows_times;
 use crate::math::{from_f64, wide};
 use crate::rows::check_rows;
 
@@ -220,7 +221,7 @@ impl Cnf {
             of_x: part(times, features),
             term: context
                 .filter(|_| width > 0)
-                .map(|c| wide(c.clone()).matmul(part(times + features, width))),
+                .map(|c| rows_times(wide(c.clone()), part(times + features, width))),
             first_bias: bias(&self.layers[0]),
             rest: self.layers[1..].iter().map(|l| (wide(l.weight.val()), bias(l))).collect(),
             frequencies: wide(self.frequencies.val()).unsqueeze_dim(0),

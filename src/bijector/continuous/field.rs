@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::bijector::linearised::{Linearised, trace};
 use crate::draws;
 use crate::error::{Result, repeats};
+use crate::kernel::rows_times;
 use crate::math::{sigmoid, softplus};
 use crate::noise::Noise;
 
@@ -130,7 +131,7 @@ impl Field {
         let features = Tensor::cat(vec![angle.clone().cos(), angle.sin()], 1);
         let mut h = Linearised::at(x, derivative)
             .linear(&self.of_x, self.first_bias.as_ref())
-            .plus(features.matmul(self.of_time.clone()));
+            .plus(rows_times(features, self.of_time.clone()));
         if let Some(term) = &self.term {
             h = h.plus(term.clone());
         }

@@ -77,7 +77,8 @@ pub enum Solver {
         /// Error of a step relative to the size of an element, at least 0. Of both, 20 units in the
         /// last place are allowed at least.
         rtol: f64,
-        /// The most steps, at least 1. A row that has not arrived by then goes the rest in one step.
+        /// The most steps, at least 1. A row that has not arrived by then is NaN, and its
+        /// log-determinant too; other rows are as they would be without it.
         limit: usize,
     },
 }
@@ -154,7 +155,8 @@ impl Solver {
             Self::Rk4 { .. } => rk4(at, length, y, &f),
             Self::DormandPrince { .. } => {
                 let first = f(at.clone(), y.clone());
-                dormand_prince(at, length, y, first, &f).0
+                let next = dormand_prince(at, length, y.clone(), first, &f).0;
+                next.mask_where(length.clone().equal_elem(0.0).expand(y.dims()), y)
             }
         })
     }
@@ -231,9 +233,14 @@ fn adaptive(
         if done.clone().all().into_scalar::<bool>() {
             break;
         }
-        let last = count > control.limit;
-        let tried = if last { left.clone() } else { length.min_pair(left) };
-        let tried = tried.mask_fill(done, 0.0);
+        if count > control.limit {
+            let lost = done.bool_not();
+            y = y.clone().mask_fill(lost.clone().expand(y.dims()), f64::NAN);
+            let length = gone.zeros_like().mask_fill(lost, f64::NAN);
+            steps.push(Step { at: place(&gone), length });
+            break;
+        }
+        let tried = length.min_pair(left).mask_fill(done.clone(), 0.0);
         let (at, signed) = (place(&gone), tried.clone() * sign);
         let (next, mut stages) = dormand_prince(&at, &signed, y.clone(), first.clone(), &f);
         let end = f(at.clone() + signed.clone(), next.clone());
@@ -243,11 +250,10 @@ fn adaptive(
         let error = (error * control.weights.clone() * size.recip()).square().mean_dim(1).sqrt();
         // A NaN is taken: no shorter step would mend it.
         let refused = error.clone().greater_elem(1.0);
-        let refused = if last { refused.clone().bool_and(refused.bool_not()) } else { refused };
 
-        let wide = refused.clone().expand(y.dims());
-        y = next.mask_where(wide.clone(), y);
-        first = end.mask_where(wide, first);
+        let rests = refused.clone().bool_or(done).expand(y.dims());
+        y = next.mask_where(rests.clone(), y);
+        first = end.mask_where(rests, first);
         gone = gone + tried.clone().mask_fill(refused.clone(), 0.0);
         steps.push(Step { at, length: signed.mask_fill(refused, 0.0) });
         let factor = error.clamp_min(LEAST_ERROR).powf_scalar(-0.2) * SAFETY;
@@ -316,13 +322,26 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_ends_and_a_nan_ends() {
-        let solver = Solver::DormandPrince { atol: 1e-12, rtol: 1e-12, limit: 3 };
-        let y = tensor(&[1.0, f64::NAN], [2, 1]);
-        let (end, steps) = run(solver, [0.0, 1.0], y);
-        assert_eq!(steps.len(), 4);
-        let found = host(end);
-        assert!(found[0].is_finite() && found[1].is_nan());
+    fn a_row_that_has_not_arrived_by_the_limit_is_nan_and_no_other() {
+        let run = |limit, start: &[f64]| {
+            let solver = Solver::DormandPrince { atol: 1e-6, rtol: 0.0, limit };
+            let y = tensor(start, [start.len(), 1]);
+            let (end, steps) = run(solver, [0.0, 1.0], y.clone());
+            let (end, followed) = (host(end), host(solver.follow(&steps, y, field)));
+            assert_eq!(
+                end.iter().map(|y| y.to_bits()).collect::<Vec<_>>(),
+                followed.iter().map(|y| y.to_bits()).collect::<Vec<_>>()
+            );
+            (end, steps.len())
+        };
+        // Large numbers need more steps of the same absolute error.
+        let (alone, enough) = run(999, &[1e-3]);
+        let (far, more) = run(999, &[1e6]);
+        assert!(far[0].is_finite() && more > enough + 1, "{enough} and {more} steps");
+        let (found, steps) = run(enough, &[1e-3, 1e6, f64::NAN]);
+        assert_eq!((found[0], steps), (alone[0], enough + 1));
+        assert!(found[1].is_nan() && found[2].is_nan(), "{found:?}");
+        assert!(run(1, &[1.0]).0[0].is_nan());
     }
 
     #[test]

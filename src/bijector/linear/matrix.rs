@@ -9,6 +9,7 @@ use burn::tensor::Tensor;
 
 use crate::bijector::{Bijector, Recovery, Trace, check_weights, check_width, traced};
 use crate::conditioner::check_context;
+use crate::kernel::rows_times;
 use crate::math::{event_len, repeat_batch};
 use crate::rows::check_rows;
 
@@ -146,7 +147,7 @@ impl<M: InvertibleMatrix> LinearMap<M> {
             let weights = weights.val();
             check_context(M::LAYER, weights.dims()[0], context);
             check_rows(M::LAYER, rows, context);
-            Some(context?.clone().matmul(weights))
+            Some(rows_times(context?.clone(), weights))
         });
         let shift: Tensor<2> = match (bias, term) {
             (Some(bias), Some(term)) => bias + term,
@@ -175,7 +176,7 @@ fn mixed<const D: usize>(matrix: Tensor<2>, x: Tensor<D>) -> Tensor<D> {
     let (shape, width) = (x.dims(), matrix.dims()[0]);
     if D == 2 {
         let rows: Tensor<2> = x.reshape([shape[0], width]);
-        return rows.matmul(matrix.transpose()).reshape(shape);
+        return rows_times(rows, matrix.transpose()).reshape(shape);
     }
     let columns = x.swap_dims(0, 1);
     let (shape, count) = (columns.dims(), shape.iter().product::<usize>() / width);

@@ -15,12 +15,12 @@
 use burn::module::{Flag, Module, Param};
 use burn::nn::Linear;
 use burn::tensor::{DType, Device, Tensor};
-use serde::{Deserialize, Serialize};
 
+use super::fixed_point::Lengths;
 use super::log_det::plus_identity;
 use super::pivots;
 use super::spectral::SpectralLinear;
-use super::{LogDet, flat};
+use super::{FixedPoint, LogDet, flat};
 use crate::bijector::Bijector;
 use crate::bijector::linearised::Linearised;
 use crate::conditioner::{check_context, linear};
@@ -41,42 +41,6 @@ const LOOK_EVERY: usize = 4;
 
 /// The least tolerance, in units in the last place.
 const LEAST_UNITS: f64 = 4.0;
-
-/// How a [`Residual`] layer is inverted: steps `x <- z - g(x)`, each of which brings `x` nearer by
-/// the factor `L`. A row that has arrived stays as it is, so no row depends on the others.
-///
-/// ```
-/// use burn_flows::bijector::FixedPoint;
-///
-/// assert!(FixedPoint::default().validate().is_ok());
-/// assert!(FixedPoint { tolerance: -1.0, limit: 10 }.validate().is_err());
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct FixedPoint {
-    /// A row has arrived when no element moves by more than this share of `max(1, |x|)`; four units
-    /// in the last place at least.
-    pub tolerance: f64,
-    /// The most steps. A row that has not arrived by then gets its last step, which is off by at
-    /// most `L^limit / (1 - L)` times its first one.
-    pub limit: usize,
-}
-
-impl Default for FixedPoint {
-    fn default() -> Self {
-        Self { tolerance: 1e-12, limit: 1000 }
-    }
-}
-
-impl FixedPoint {
-    /// Says which field cannot be, and why.
-    pub fn validate(&self) -> Result<()> {
-        if !(self.tolerance >= 0.0 && self.tolerance.is_finite()) {
-            let reason = format!("must be at least 0 and finite, found {}", self.tolerance);
-            return Err(Error::config("FixedPoint", "tolerance", reason));
-        }
-        repeats("FixedPoint", "limit", 1, self.limit)
-    }
-}
 
 seeded_config! {
 /// Configuration of a [`Residual`].
@@ -328,8 +292,10 @@ impl Residual {
         let tolerance = self.fixed_point.tolerance.max(LEAST_UNITS * unit);
         let mut x = z.clone();
         let mut done = z.clone().narrow(1, 0, 1).is_nan();
+        let mut lengths = Lengths::new(&z);
         for count in 1..=self.fixed_point.limit {
             let next = z.clone() - network.run(x.clone(), false).value();
+            lengths.add(next.clone() - x.clone());
             let next = next.mask_where(done.clone().expand(z.dims()), x.clone());
             let step = (next.clone() - x).abs().max_dim(1);
             let size = next.clone().abs().max_dim(1).clamp_min(1.0) * tolerance;
@@ -340,7 +306,8 @@ impl Residual {
                 break;
             }
         }
-        x
+        let lost = done.bool_or(lengths.settled).bool_not();
+        x.mask_fill(lost.expand(z.dims()), f64::NAN)
     }
 
     /// The inverse, as a function of `z`, of the weights and of the context.

@@ -2,6 +2,7 @@
 //! a network that contracts.
 
 mod block;
+mod fixed_point;
 mod log_det;
 mod pivots;
 mod planar;
@@ -10,7 +11,8 @@ mod ridge;
 mod spectral;
 mod sylvester;
 
-pub use block::{FixedPoint, Residual, ResidualConfig};
+pub use block::{Residual, ResidualConfig};
+pub use fixed_point::FixedPoint;
 pub use log_det::LogDet;
 pub use planar::{Planar, PlanarConfig, PlanarConstraint};
 pub use radial::{Radial, RadialConfig};

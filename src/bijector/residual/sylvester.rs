@@ -20,6 +20,8 @@ use crate::conditioner::{MlpConfig, Parts, RowParams};
 use crate::config::seeded_config;
 use crate::error::{Error, Result, count, expect_valid, fits, repeats};
 use crate::initial;
+use crate::kernel::rows_times;
+use crate::noise::Noise;
 
 /// The largest size of a diagonal element. Its square keeps `1 + r s` above 2e-4, from which both
 /// directions of an f32 can be told.
@@ -168,8 +170,10 @@ fn reflected(x: Tensor<2>, vector: &Tensor<2>) -> Tensor<2> {
 /// `M y` for every row: one matrix for all, or one each.
 fn times(y: Tensor<2>, matrix: &Tensor<3>) -> Tensor<2> {
     let ([batch, units], [matrices, _, _]) = (y.dims(), matrix.dims());
-    let rows = if matrices == 1 { [1, batch, units] } else { [batch, 1, units] };
-    y.reshape(rows).matmul(matrix.clone().transpose()).reshape([batch, units])
+    if matrices == 1 {
+        return rows_times(y, matrix.clone().squeeze_dim::<2>(0).transpose());
+    }
+    y.reshape([batch, 1, units]).matmul(matrix.clone().transpose()).reshape([batch, units])
 }
 
 impl Frame {

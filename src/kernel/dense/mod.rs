@@ -43,6 +43,31 @@ pub(crate) fn dense<const D: usize>(
     reference(x, weight, bias, mask, curve)
 }
 
+/// `x W` of `[rows, k]` and `[k, n]`. On `flex` a row has the same bits beside any other rows, which
+/// a product of burn does not promise: it adds in an order that depends on the number of rows where `W` is
+/// transposed or has one column.
+pub(crate) fn rows_times(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
+    let n = weight.dims()[1];
+    let none = Tensor::zeros([n], (&weight.device().without_autodiff(), weight.dtype()));
+    dense(x, weight, Some(none), None, Curve::Identity)
+}
+
+/// Terms that a product of burn adds at once, whatever the number of rows.
+const TERMS: usize = 512;
+
+/// The same for a stack of such products, `[stack, rows, k]` and `[1 or stack, k, n]`.
+pub(crate) fn stacked_rows_times(x: Tensor<3>, weight: Tensor<3>) -> Tensor<3> {
+    let [_, k, n] = weight.dims();
+    if n == 1 {
+        return (x * weight.swap_dims(1, 2)).sum_dim(2);
+    }
+    let terms = (0..k).step_by(TERMS).map(|start| {
+        let count = TERMS.min(k - start);
+        x.clone().narrow(2, start, count).matmul(weight.clone().narrow(1, start, count))
+    });
+    terms.reduce(|sum, terms| sum + terms).expect("at least one term")
+}
+
 /// The same by the backend's own operations.
 fn reference<const D: usize>(
     x: Tensor<D>,

@@ -122,3 +122,38 @@ fn a_plain_input_serves_and_rows_do_not_depend_on_their_batch() {
         }
     }
 }
+
+#[test]
+fn a_row_has_the_same_bits_beside_any_others() {
+    for [k, n] in [[1, 1], [3, 1], [100, 1], [2, 7], [16, 16], [100, 5], [600, 3], [1100, 70]] {
+        for dtype in [DType::F32, DType::F64] {
+            let mut noise = Noise::seeded(7);
+            let mut draw = |shape| noise.normal::<2>(shape, &Device::flex()).cast(dtype);
+            let (x, weight, turned) = (draw([300, k]), draw([k, n]), draw([n, k]).transpose());
+            for weight in [weight, turned] {
+                let whole = rows_times(x.clone(), weight.clone()).into_data();
+                let whole: Vec<f64> = whole.iter::<f64>().collect();
+                for rows in [1, 2, 3, 17, 50, 64, 65, 130, 299] {
+                    let part = rows_times(x.clone().narrow(0, 300 - rows, rows), weight.clone());
+                    let part: Vec<f64> = part.into_data().iter::<f64>().collect();
+                    assert!(
+                        whole[(300 - rows) * n..] == part,
+                        "{rows} rows, {k} by {n}, {dtype:?}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_stack_of_products_is_that_of_burn() {
+    let mut noise = Noise::seeded(8);
+    let mut draw = |shape| noise.normal::<3>(shape, &Device::flex()).cast(DType::F64);
+    for (stack, k, n) in [(1, 6, 1), (3, 6, 1), (3, 6, 4), (3, 1100, 4)] {
+        let (x, weight) = (draw([3, 5, k]), draw([stack, k, n]));
+        let found = stacked_rows_times(x.clone(), weight.clone()).into_data();
+        let tolerance = burn::tensor::Tolerance::absolute(1e-12);
+        found.assert_approx_eq::<f64>(&x.matmul(weight).into_data(), tolerance);
+    }
+}
