@@ -25,7 +25,7 @@ use crate::bijector::Bijector;
 use crate::bijector::linearised::Linearised;
 use crate::conditioner::{check_context, linear};
 use crate::config::seeded_config;
-use crate::error::{Error, Result, chain, count, expect_valid, least, repeats};
+use crate::error::{Error, Result, chain, count, expect_valid, least};
 use crate::initial;
 use crate::math::{sigmoid, softplus, wide};
 use crate::rows::spread;

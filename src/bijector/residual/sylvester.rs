@@ -21,7 +21,6 @@ use crate::config::seeded_config;
 use crate::error::{Error, Result, count, expect_valid, fits, repeats};
 use crate::initial;
 use crate::kernel::rows_times;
-use crate::noise::Noise;
 
 /// The largest size of a diagonal element. Its square keeps `1 + r s` above 2e-4, from which both
 /// directions of an f32 can be told.
