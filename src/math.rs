@@ -6,6 +6,7 @@ use burn::tensor::activation::log_sigmoid;
 use burn::tensor::{DType, Tensor, TensorData};
 
 use crate::moments::Moments;
+use crate::parallel::is_flex;
 use crate::precision::expect_computed;
 
 /// `ln(2 pi)`.
@@ -30,11 +31,17 @@ pub(crate) fn wide<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     x.cast(dtype)
 }
 
+/// `x` in the precision in which sums and short formulas of it are computed: on `flex` double precision
+/// costs little, and what is rounded once is nearer than what is rounded at every step.
+pub(crate) fn fine<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    let x = wide(x);
+    if is_flex(&x.device()) { x.cast(DType::F64) } else { x }
+}
+
 /// Sums every axis but the first, in at least single precision: `[batch, event..] -> [batch]`.
 pub(crate) fn sum_event<const D: usize>(x: Tensor<D>) -> Tensor<1> {
-    let batch = x.dims()[0];
-    let event = event_len(&x);
-    wide(x).reshape([batch, event]).sum_dim(1).reshape([batch])
+    let (batch, event, dtype) = (x.dims()[0], event_len(&x), wide_dtype(x.dtype()));
+    fine(x).reshape([batch, event]).sum_dim(1).reshape([batch]).cast(dtype)
 }
 
 /// The number of elements of one event.

@@ -5,10 +5,9 @@
 //! column is subtracted; those inside a graph are computed in f64 on `flex`, and centred first on every
 //! device.
 
-use burn::tensor::{DType, Tensor};
+use burn::tensor::Tensor;
 
-use crate::math::wide;
-use crate::parallel::is_flex;
+use crate::math::fine;
 
 /// Mean and spread of every column, in f64.
 pub(crate) struct Moments {
@@ -79,15 +78,9 @@ pub(crate) fn total(x: &Tensor<1>) -> f64 {
     x.to_data().iter::<f64>().sum()
 }
 
-/// Values of which many are to be added, in the graph they are in: f64 on `flex`, where it costs
-/// little, and at least single precision elsewhere.
-pub(crate) fn summable<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    if is_flex(&x.device()) { x.cast(DType::F64) } else { wide(x) }
-}
-
-/// The mean over the rows, `[1, event..]`, in the graph and the precision of [`summable`].
+/// The mean over the rows, `[1, event..]`, in the graph and the precision of [`fine`].
 pub(crate) fn mean_over_rows<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    let x = summable(x);
+    let x = fine(x);
     let centre = x.clone().detach().mean_dim(0);
     (x - centre.clone()).mean_dim(0) + centre
 }

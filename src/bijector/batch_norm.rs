@@ -13,8 +13,8 @@ use burn::tensor::{DType, Device, Tensor};
 
 use super::{Bijector, check_weights, check_width};
 use crate::error::{Error, Result, count, expect_valid};
-use crate::math::{repeat_batch, softplus, softplus_inverse, wide, wide_dtype};
-use crate::moments::{mean_over_rows, summable};
+use crate::math::{fine, repeat_batch, softplus, softplus_inverse, wide, wide_dtype};
+use crate::moments::mean_over_rows;
 
 /// Configuration of a [`BatchNorm`].
 ///
@@ -168,7 +168,7 @@ impl BatchNorm {
             "BatchNorm: expected at least 2 rows in a training batch, found {batch}"
         );
         let mean_row = mean_over_rows(x.clone());
-        let squares = (summable(x.clone()) - mean_row.clone()).square().sum_dim(0);
+        let squares = (fine(x.clone()) - mean_row.clone()).square().sum_dim(0);
         let batch_mean = mean_row.reshape([features]);
         let batch_var = (squares * (batch as f64 - 1.0).recip()).reshape([features]);
         let mix = |state: &RunningState<Tensor<1>>, old: Tensor<1>, new: &Tensor<1>| {

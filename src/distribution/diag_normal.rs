@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor};
 
 use super::{Distribution, batch_shape, check_event, check_location_and_scale};
 use crate::error::{Result, count, expect_valid, fits};
-use crate::math::{LN_2PI, event_len, repeat_batch, sum_event, wide};
+use crate::math::{LN_2PI, event_len, fine, repeat_batch, sum_event, wide_dtype};
 use crate::noise::Noise;
 use crate::rows::check_rows;
 
@@ -123,11 +123,13 @@ impl<const D: usize> DiagNormal<D> {
 impl<const D: usize> Distribution<D> for DiagNormal<D> {
     fn log_prob(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<1> {
         check_event("DiagNormal", &self.event()[1..], &x, context);
-        let (x, log_scale) = (wide(x), wide(self.log_scale.val()));
-        let standard = (x.clone() - wide(self.mean.val())) * log_scale.clone().neg().exp();
+        let dtype = wide_dtype(x.dtype());
+        let (x, log_scale) = (fine(x), fine(self.log_scale.val()));
+        let standard = (x.clone() - fine(self.mean.val())) * log_scale.clone().neg().exp();
         let constant = event_len(&x) as f64 * LN_2PI;
-        (sum_event(standard.clone() * standard) + constant) * -0.5
-            - repeat_batch(log_scale.sum(), &x)
+        let log_prob = (sum_event(standard.clone() * standard) + constant) * -0.5
+            - repeat_batch(log_scale.sum(), &x);
+        log_prob.cast(dtype)
     }
 
     fn sample(

@@ -32,12 +32,26 @@ pub(super) trait Elementary: Real {
     fn fast_exp(self) -> Self;
     /// `ln(x)` of a positive normal number; NaN where `x` is not finite.
     fn fast_ln(self) -> Self;
+    /// The number nearest to this one.
+    fn nearest(value: f64) -> Self;
+    /// The same number.
+    fn widened(self) -> f64;
 }
 
 macro_rules! elementary {
     ($number:ident, $bits:ident, exp: $($k:literal)* in $low:literal..$high:literal,
      ln: $($odd:literal)*, ln_2: $ln_2_high:literal + $ln_2_low:literal) => {
         impl Elementary for $number {
+            #[inline(always)]
+            fn nearest(value: f64) -> Self {
+                value as Self
+            }
+
+            #[inline(always)]
+            fn widened(self) -> f64 {
+                self.into()
+            }
+
             #[inline(always)]
             fn fast_exp(self) -> Self {
                 let x = if self < $low { $low } else { self };

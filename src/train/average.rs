@@ -12,14 +12,14 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
-use crate::moments::summable;
+use crate::math::fine;
 
 /// An average that starts at these weights.
 pub(super) fn start<M: Module>(weights: &M) -> M {
     struct Widen;
     impl ModuleMapper for Widen {
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            param.map(summable)
+            param.map(fine)
         }
     }
     weights.valid().map(&mut Widen)

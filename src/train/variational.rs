@@ -16,8 +16,8 @@ use crate::crew::apart;
 use crate::distribution::Distribution;
 use crate::draws;
 use crate::error::Result;
+use crate::math::fine;
 use crate::math::{event_len, log_sum_exp};
-use crate::moments::summable;
 use crate::noise::Noise;
 use crate::rows::check_rows;
 
@@ -152,7 +152,7 @@ impl<F, Q> VariationalDequantize<F, Q> {
             let ratios: Vec<Tensor<2>> = ratios.collect();
             let ratios = Tensor::cat(ratios, 1);
             let dtype = ratios.dtype();
-            let sum = log_sum_exp(summable(ratios), 1).reshape([batch]);
+            let sum = log_sum_exp(fine(ratios), 1).reshape([batch]);
             (sum - (draws as f64).ln()).cast(dtype)
         })
     }

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::{Univariate, param};
 use crate::error::{Error, Result, expect_valid, length};
 use crate::kernel::Map;
-use crate::math::{log_sigmoid_pair, sigmoid, softplus, sum_event};
+use crate::math::{fine, log_sigmoid_pair, sigmoid, softplus, sum_event, wide_dtype};
 
 /// Bound of the log-scale, `ln 1000`. Without a bound one bad batch drives `exp(s)` to infinity;
 /// a hard clamp would end the gradient there. Value from zuko (`slope = 1e-3`).
@@ -149,22 +149,23 @@ impl Affine {
     }
 
     fn shift_and_log_scale(&self, params: &Tensor<3>) -> (Tensor<2>, Tensor<2>) {
-        (param(params, 0), self.scale_map.log_scale(param(params, 1)))
+        (fine(param(params, 0)), self.scale_map.log_scale(fine(param(params, 1))))
     }
 }
 
 impl Affine {
     /// The map made of tensor operations.
     fn forward_reference(&self, x: Tensor<2>, params: &Tensor<3>) -> (Tensor<2>, Tensor<1>) {
-        let (shift, log_scale) = self.shift_and_log_scale(params);
-        (x * log_scale.clone().exp() + shift, sum_event(log_scale))
+        let (dtype, (shift, log_scale)) = (x.dtype(), self.shift_and_log_scale(params));
+        let z = fine(x) * log_scale.clone().exp() + shift;
+        (z.cast(dtype), sum_event(log_scale).cast(wide_dtype(dtype)))
     }
 
     /// Its inverse made of tensor operations, and its log-scales.
     fn inverse_reference(&self, z: Tensor<2>, params: &Tensor<3>) -> (Tensor<2>, Tensor<2>) {
-        let (shift, log_scale) = self.shift_and_log_scale(params);
+        let (dtype, (shift, log_scale)) = (z.dtype(), self.shift_and_log_scale(params));
         let minus = log_scale.neg();
-        ((z - shift) * minus.clone().exp(), minus)
+        (((fine(z) - shift) * minus.clone().exp()).cast(dtype), minus)
     }
 
     fn kernel(&self) -> Option<Map> {
@@ -196,7 +197,8 @@ impl Univariate for Affine {
             Some(done) => return done,
             None => self.inverse_reference(z, &params),
         };
-        (x, sum_event(minus))
+        let dtype = wide_dtype(x.dtype());
+        (x, sum_event(minus).cast(dtype))
     }
 
     fn has_inverse_formula(&self) -> bool {
@@ -234,7 +236,8 @@ mod tests {
                 let (back, log_det) = map.inverse_with_log_det(draw(1), params.clone());
                 let (wanted, minus) = map.inverse_reference(draw(1), &params);
                 assert_close(&back.clone().into_data(), &wanted.into_data(), bound);
-                assert_close(&log_det.into_data(), &sum_event(minus).into_data(), bound);
+                let minus = sum_event(minus).cast(dtype);
+                assert_close(&log_det.into_data(), &minus.into_data(), bound);
                 assert_eq!(map.inverse(draw(1), params.clone()).into_data(), back.into_data());
                 let all = |forward: fn(&Affine, Tensor<2>, Tensor<3>) -> (Tensor<2>, Tensor<1>)| {
                     let x = draw(1).autodiff().require_grad();

@@ -98,6 +98,7 @@ const EXCLUDED: &[(&str, &str, &str)] = &[
     ("zuko", "'degree': 0", "SumOfSquaresConfig.degree"),
     ("zuko", "'activation'", "is none of burn's"),
     ("nflows", "use_batch_norm=True", "batch_norm"),
+    ("nflows", "mask=", "initial_layer.weight`: is empty"),
     ("nflows", "activation=", "is none of burn's"),
 ];
 

@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use burn_flows::interop::HostTensor;
+use burn_flows::interop::{HostTensor, StateDict, zuko};
 
+use crate::DEVICE;
 use crate::families::{self, Outcome};
 use crate::reference::Reference;
 
@@ -133,6 +134,18 @@ fn a_wrong_weight_or_a_spare_one_fails() {
     let mut reference = fixture("zuko/nice.safetensors");
     reference.tensors.insert("transform.transforms.0.hyper.9", HostTensor::floats([1.0], [1]));
     assert!(matches!(families::check(&reference), Outcome::Failed(_)));
+}
+
+/// zuko's normalization saves nothing but the places it takes, so another network would pass for it.
+#[test]
+fn a_normalized_network_is_refused_by_name() {
+    let (state, mut moved) = (fixture("zuko/nice.safetensors").state(), StateDict::new());
+    for name in state.names() {
+        let to = name.replace(".hyper.4.", ".hyper.6.").replace(".hyper.2.", ".hyper.3.");
+        moved.insert(to, state.get(name).expect("listed").clone());
+    }
+    let error = zuko::real_nvp(&moved, &zuko::Options::new(), &DEVICE).unwrap_err().to_string();
+    assert!(error.contains("hyper.3") && error.contains("normalize=True"), "{error}");
 }
 
 #[test]

@@ -74,11 +74,6 @@ fn parity() {
 fn single_precision(mut ratios: Vec<Ratio>) {
     // Neither error says anything where the library has none.
     ratios.retain(|ratio| ratio.stated > 0.0);
-    if std::env::var("RATIOS").is_ok() {
-        for r in &ratios {
-            say(&format!("ratio {:8.2} {:.1e} {:.1e} {}", r.value(), r.error, r.stated, r.what));
-        }
-    }
     ratios.sort_by(|a, b| a.value().total_cmp(&b.value()));
     let median = ratios.get(ratios.len() / 2).map_or(0.0, Ratio::value);
     let worst = ratios.iter().rfind(|ratio| ratio.error > F32_ABSOLUTE);

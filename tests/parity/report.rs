@@ -5,6 +5,20 @@
 pub struct Report {
     checks: Vec<Check>,
     notes: Vec<String>,
+    ratios: Vec<Ratio>,
+}
+
+/// An error in single precision and that of the library that made the file.
+pub struct Ratio {
+    pub what: String,
+    pub error: f64,
+    pub stated: f64,
+}
+
+impl Ratio {
+    pub fn value(&self) -> f64 {
+        self.error / self.stated
+    }
 }
 
 struct Check {
@@ -24,13 +38,18 @@ impl Report {
         self.add(what, max_error(found, expected) / size(expected).max(1.0), tolerance);
     }
 
+    /// An error in single precision beside the library's own, for the summary.
+    pub fn ratio(&mut self, what: &str, error: f64, stated: f64) {
+        self.ratios.push(Ratio { what: what.into(), error, stated });
+    }
+
     /// Something a reader should know about this file.
     pub fn note(&mut self, text: impl Into<String>) {
         self.notes.push(text.into());
     }
 
-    /// What was found, or what failed.
-    pub fn conclude(self) -> Result<String, String> {
+    /// What was found and the ratios of single precision, or what failed.
+    pub fn conclude(self) -> Result<(String, Vec<Ratio>), String> {
         let fails = |check: &&Check| check.error.is_nan() || check.error > check.tolerance;
         let text = |check: &Check| format!("{} {:.0e}", check.what, check.error);
         let failed: Vec<String> = self
@@ -43,7 +62,7 @@ impl Report {
             return Err(failed.join("; "));
         }
         let all = self.checks.iter().map(text).chain(self.notes);
-        Ok(all.collect::<Vec<_>>().join(", "))
+        Ok((all.collect::<Vec<_>>().join(", "), self.ratios))
     }
 }
 
@@ -59,4 +78,13 @@ pub fn max_error(found: &[f64], expected: &[f64]) -> f64 {
     }
     let errors = found.iter().zip(expected).map(|(a, b)| (a - b).abs());
     errors.fold(0.0, |most, error| if error.is_nan() || error > most { error } else { most })
+}
+
+/// The root mean square of the differences; infinite where the lengths differ, NaN where a value is.
+pub fn mean_error(found: &[f64], expected: &[f64]) -> f64 {
+    if found.len() != expected.len() {
+        return f64::INFINITY;
+    }
+    let squares = found.iter().zip(expected).map(|(a, b)| (a - b).powi(2));
+    (squares.sum::<f64>() / found.len().max(1) as f64).sqrt()
 }

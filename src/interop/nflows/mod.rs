@@ -23,8 +23,9 @@
 //!
 //! Not supported, and an error that names a tensor: `use_batch_norm=True` of networks, transforms that
 //! save nothing (squeezes and nonlinearities), `apply_unconditional_transform` for images, and all
-//! other distributions than `StandardNormal` and `DiagonalNormal`. A `MADE` of `num_blocks=0` is read
-//! as if `use_residual_blocks=False`, which saves the same tensors.
+//! other distributions than `StandardNormal` and `DiagonalNormal`, and masks that keep no feature. A
+//! `MADE` of `num_blocks=0` is read as if `use_residual_blocks=False`, which saves the same tensors; if
+//! it was `True`, there is no activation, so set [`Options::activation`] to burn's `Identity`.
 //!
 //! Prefixes are written without their last dot; an empty one means the whole dictionary.
 //!

@@ -20,31 +20,34 @@ fn divisor<T: Elementary>(raw: T, per_bound: T) -> T {
 }
 
 /// The map of all rows, or its inverse, in rows of `columns`; a last one is the sum of the log-scales.
+/// Computed in double precision, rounded once.
 #[inline(always)]
 fn run<T: Elementary, const INVERSE: bool>(
-    per_bound: T,
+    per_bound: f64,
     n: usize,
     [x, params]: [&[T]; 2],
     out: &mut [T],
     columns: usize,
 ) {
-    let mut log_scales = Scratch::<T>::new(n);
+    let mut log_scales = Scratch::<f64>::new(n);
     let rows = x.chunks_exact(n).zip(params.chunks_exact(2 * n));
     for ((x, params), out) in rows.zip(out.chunks_exact_mut(columns)) {
         let (shift, raw) = params.split_at(n);
         for (log_scale, &raw) in log_scales.iter_mut().zip(raw) {
+            let raw = raw.widened();
             let forward = raw / divisor(raw, per_bound);
             *log_scale = if INVERSE { -forward } else { forward };
         }
         let numbers = x.iter().zip(shift).zip(log_scales.iter());
         for (out, ((&x, &shift), &log_scale)) in out.iter_mut().zip(numbers) {
-            *out = match INVERSE {
+            let (x, shift) = (x.widened(), shift.widened());
+            *out = T::nearest(match INVERSE {
                 true => (x - shift) * log_scale.fast_exp(),
                 false => x * log_scale.fast_exp() + shift,
-            };
+            });
         }
         if let Some(sum) = out.get_mut(n) {
-            *sum = log_scales.iter().fold(T::zero(), |sum, &log_scale| sum + log_scale);
+            *sum = T::nearest(log_scales.iter().sum());
         }
     }
 }
@@ -58,7 +61,7 @@ pub(super) fn apply<T: Elementary>(
     out: &mut [T],
 ) {
     let (n, columns) = (extent.n, pass.columns(extent.n));
-    let per_bound = T::from(bound.recip()).expect("a float holds it");
+    let per_bound = bound.recip();
     vectorized(
         #[inline(always)]
         || match pass.is_inverse() {

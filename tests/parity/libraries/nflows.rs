@@ -2,7 +2,9 @@
 
 use burn_flows::Flow;
 use burn_flows::bijector::Bijector;
+use burn_flows::burn::nn::activation::ActivationConfig as Burn;
 use burn_flows::burn::tensor::Tensor;
+use burn_flows::conditioner::ActivationConfig;
 use burn_flows::distribution::Uniform;
 use burn_flows::interop::nflows;
 use burn_flows::univariate::SplineDomain;
@@ -17,6 +19,10 @@ fn nflows_options(reference: &Reference) -> Result<nflows::Options, String> {
     let options = nflows::Options::new();
     let (epsilon, momentum) = (options.epsilon, options.momentum);
     let activation = Reference::activation(reference.constructor())?;
+    let text = reference.constructor();
+    // Without blocks a residual network has no activation, and its file does not say which it is.
+    let bare = text.contains("num_blocks=0, use_residual_blocks=True");
+    let activation = if bare { Some(ActivationConfig::Burn(Burn::Identity)) } else { activation };
     let options = match activation {
         Some(activation) => options.with_activation(activation),
         None => options,

@@ -98,7 +98,8 @@ fn run<T: Elementary, const INVERSE: bool>(
     spline: Spline,
     extent: Extent,
     [x, params]: [&[T]; 2],
-    [out, log_slopes]: [&mut [T]; 2],
+    out: &mut [T],
+    log_slopes: &mut [f64],
     columns: usize,
 ) {
     let mut gathered = Scratch::<T>::new(extent.params * LANES);
@@ -106,7 +107,7 @@ fn run<T: Elementary, const INVERSE: bool>(
     for block in extent.blocks() {
         let values = extent.load(block, x, extent.n);
         let params = extent.params(block, params, &mut gathered);
-        let [values, slopes] = match INVERSE {
+        let (values, slopes) = match INVERSE {
             true => work.inverse(&values, params),
             false => work.forward(&values, params),
         };
@@ -124,17 +125,17 @@ pub(in crate::kernel) fn apply<T: Elementary>(
     out: &mut [T],
 ) {
     let (n, columns) = (extent.n, pass.columns(extent.n));
-    let mut log_slopes = Scratch::<T>::new(extent.batch * n);
+    let mut log_slopes = Scratch::<f64>::new(extent.batch * n);
     vectorized(
         #[inline(always)]
         || match pass.is_inverse() {
-            true => run::<T, true>(spline, extent, inputs, [out, &mut log_slopes], columns),
-            false => run::<T, false>(spline, extent, inputs, [out, &mut log_slopes], columns),
+            true => run::<T, true>(spline, extent, inputs, out, &mut log_slopes, columns),
+            false => run::<T, false>(spline, extent, inputs, out, &mut log_slopes, columns),
         },
     );
     if columns > n {
         for (row, slopes) in out.chunks_mut(columns).zip(log_slopes.chunks(n)) {
-            row[n] = slopes.iter().fold(T::zero(), |sum, &slope| sum + slope);
+            row[n] = T::nearest(slopes.iter().sum());
         }
     }
 }

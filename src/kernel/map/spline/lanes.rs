@@ -1,6 +1,11 @@
 //! The arithmetic of the spline for a few elements at once; the formulas are those of
 //! `univariate::RationalQuadratic`.
 //!
+//! Values and their inverses are computed in double precision but for the exponentials, the slopes at
+//! the knots and the result: a position in a narrow bin is a small difference of positions in the
+//! interval, and in single precision it would have as many digits less as the bin is narrow. Gradients
+//! are computed in the precision of the values.
+//!
 //! Every lane computes what it would compute alone, so no result depends on its neighbours. The
 //! loops over lanes are short, without branches and of one type of number: so they become vector
 //! instructions.
@@ -39,14 +44,13 @@ fn lanes_of<T>(values: &mut [T], p: usize, stride: usize) -> &mut Lanes<T> {
 pub(super) struct Work<T> {
     bins: usize,
     ends: Ends,
-    low: T,
-    high: T,
-    span: T,
+    low: f64,
+    high: f64,
     knots: Map<T>,
     /// 1 where the lower end belongs to the tail, and 0 where it does not.
-    low_is_outside: T,
+    low_is_outside: f64,
     /// Least shares, widths and heights.
-    floors: [T; 2],
+    floors: [f64; 2],
     /// Exponentials of the logits, `[2 bins]`.
     exps: Vec<Lanes<T>>,
 }
@@ -58,13 +62,13 @@ enum Map<T> {
 }
 
 /// Where a value lies.
-struct Placed<T> {
+struct Placed<N> {
     /// In the unit interval.
-    unit: Lanes<T>,
+    unit: Lanes<N>,
     /// Whole circles.
-    turns: Lanes<T>,
+    turns: Lanes<N>,
     /// 1 outside the interval, and 0 inside.
-    outside: Lanes<T>,
+    outside: Lanes<N>,
 }
 
 #[inline(always)]
@@ -73,8 +77,15 @@ pub(super) fn clamp<T: Elementary>(value: T, low: T, high: T) -> T {
     if value > high { high } else { value }
 }
 
+#[inline(always)]
 pub(super) fn number<T: Elementary>(value: f64) -> T {
-    T::from(value).expect("a float holds it")
+    T::nearest(value)
+}
+
+/// The same numbers in a precision.
+#[inline(always)]
+pub(super) fn in_precision<T: Elementary, N: Elementary>(values: &Lanes<T>) -> Lanes<N> {
+    each(|l| N::nearest(values[l].widened()))
 }
 
 /// `a / (1 + |a| / bound)` and its derivative.
@@ -100,24 +111,24 @@ impl<T: Elementary> Work<T> {
         Self {
             bins: spline.bins,
             ends: spline.ends,
-            low: number(spline.low),
-            high: number(spline.high),
-            span: number(spline.high - spline.low),
+            // The ends as values can reach them.
+            low: number::<T>(spline.low).widened(),
+            high: number::<T>(spline.high).widened(),
             low_is_outside: match knots {
-                Map::SoftBound { .. } => T::one(),
-                Map::Softmax { .. } => T::zero(),
+                Map::SoftBound { .. } => 1.0,
+                Map::Softmax { .. } => 0.0,
             },
             knots,
-            floors: floors.map(number),
+            floors,
             exps: vec![[T::zero(); LANES]; 2 * spline.bins],
         }
     }
 
     /// Values and log-slopes.
     #[inline(always)]
-    pub(super) fn forward(&mut self, x: &Lanes<T>, params: Params<T>) -> [Lanes<T>; 2] {
-        let placed = self.place(x);
-        let piece = self.piece::<0>(&placed.unit, params);
+    pub(super) fn forward(&mut self, x: &Lanes<T>, params: Params<T>) -> (Lanes<T>, Lanes<f64>) {
+        let placed = self.place::<f64>(x);
+        let piece = self.piece::<f64, 0>(&placed.unit, params);
         let (value, position) = piece.value(&placed.unit);
         let log_slope = piece.log_slope(&position);
         self.back(x, &placed, &value, &log_slope)
@@ -125,9 +136,9 @@ impl<T: Elementary> Work<T> {
 
     /// Values of the inverse and their log-slopes.
     #[inline(always)]
-    pub(super) fn inverse(&mut self, z: &Lanes<T>, params: Params<T>) -> [Lanes<T>; 2] {
-        let placed = self.place(z);
-        let piece = self.piece::<1>(&placed.unit, params);
+    pub(super) fn inverse(&mut self, z: &Lanes<T>, params: Params<T>) -> (Lanes<T>, Lanes<f64>) {
+        let placed = self.place::<f64>(z);
+        let piece = self.piece::<f64, 1>(&placed.unit, params);
         let (value, position) = piece.solve(&placed.unit);
         let log_slope = piece.log_slope(&position);
         self.back(z, &placed, &value, &each(|l| -log_slope[l]))
@@ -143,33 +154,37 @@ impl<T: Elementary> Work<T> {
         [by_value, by_slope]: [&Lanes<T>; 2],
         out: &mut [T],
     ) -> Lanes<T> {
-        let placed = self.place(x);
-        let piece = self.piece::<0>(&placed.unit, params);
+        let placed = self.place::<T>(x);
+        let piece = self.piece::<T, 0>(&placed.unit, params);
+        let span = number::<T>(self.high - self.low);
         let inside = each(|l| T::one() - placed.outside[l]);
-        let value = each(|l| by_value[l] * self.span * inside[l]);
+        let value = each(|l| by_value[l] * span * inside[l]);
         let slope = each(|l| by_slope[l] * inside[l]);
         let gradient = piece.gradient(&placed.unit, &value, &slope);
         self.shares_gradient::<0>(&piece, &gradient, params, out);
         self.shares_gradient::<1>(&piece, &gradient, params, out);
         self.slopes_gradient(&piece, &gradient, params.stride, out);
-        each(|l| by_value[l] * placed.outside[l] + gradient.unit[l] / self.span)
+        each(|l| by_value[l] * placed.outside[l] + gradient.unit[l] / span)
     }
 
     #[inline(always)]
-    fn place(&self, x: &Lanes<T>) -> Placed<T> {
-        let none = [T::zero(); LANES];
+    fn place<N: Elementary>(&self, x: &Lanes<T>) -> Placed<N> {
+        let x = in_precision::<T, N>(x);
+        let [low, high, span] = [self.low, self.high, self.high - self.low].map(number::<N>);
+        let none = [N::zero(); LANES];
         let (mut turns, mut outside) = (none, none);
         if self.ends == Ends::Circle {
-            turns = each(|l| ((x[l] - self.low) / self.span).floor() * self.span);
+            turns = each(|l| ((x[l] - low) / span).floor() * span);
         } else {
+            let low_is_outside = number::<N>(self.low_is_outside);
             // The lower end, where it belongs to the tail, is below all the same.
-            let end = each(|l| if x[l] == self.low { self.low_is_outside } else { T::zero() });
-            let below = each(|l| if x[l] < self.low { T::one() } else { end[l] });
-            outside = each(|l| if x[l] > self.high { T::one() } else { below[l] });
+            let end = each(|l| if x[l] == low { low_is_outside } else { N::zero() });
+            let below = each(|l| if x[l] < low { N::one() } else { end[l] });
+            outside = each(|l| if x[l] > high { N::one() } else { below[l] });
         }
         let unit = each(|l| {
-            let inside = clamp(x[l] - turns[l], self.low, self.high);
-            clamp((inside - self.low) / self.span, T::zero(), T::one())
+            let inside = clamp(x[l] - turns[l], low, high);
+            clamp((inside - low) / span, N::zero(), N::one())
         });
         Placed { unit, turns, outside }
     }
@@ -179,65 +194,71 @@ impl<T: Elementary> Work<T> {
     fn back(
         &self,
         x: &Lanes<T>,
-        placed: &Placed<T>,
-        value: &Lanes<T>,
-        log_slope: &Lanes<T>,
-    ) -> [Lanes<T>; 2] {
+        placed: &Placed<f64>,
+        value: &Lanes<f64>,
+        log_slope: &Lanes<f64>,
+    ) -> (Lanes<T>, Lanes<f64>) {
+        let (x, span) = (in_precision::<T, f64>(x), self.high - self.low);
         // An end goes to itself, not a rounding error beyond.
-        let held = each(|l| clamp(value[l], T::zero(), T::one()));
-        let inside = each(|l| held[l] * self.span + self.low + placed.turns[l]);
-        let is_inside = |l: usize| placed.outside[l] == T::zero();
+        let held = each(|l| clamp(value[l], 0.0, 1.0));
+        let inside = each(|l| held[l] * span + self.low + placed.turns[l]);
+        let is_inside = |l: usize| placed.outside[l] == 0.0;
         let value = each(|l| if is_inside(l) { inside[l] } else { x[l] });
-        [value, each(|l| if is_inside(l) { log_slope[l] } else { T::zero() })]
+        (in_precision(&value), each(|l| if is_inside(l) { log_slope[l] } else { 0.0 }))
     }
 
     /// The bins in which values of the unit interval of an axis lie.
     #[inline(always)]
-    fn piece<const AXIS: usize>(&mut self, unit: &Lanes<T>, params: Params<T>) -> Piece<T> {
-        let sums = [self.exponentials(0, params), self.exponentials(1, params)];
+    fn piece<N: Elementary, const AXIS: usize>(
+        &mut self,
+        unit: &Lanes<N>,
+        params: Params<T>,
+    ) -> Piece<N> {
+        let sums = [self.exponentials::<N>(0, params), self.exponentials::<N>(1, params)];
         // A share is floor + (1 - bins floor) exp / sum; sizes are that times sum / (1 - bins floor).
-        let none = [T::zero(); LANES];
+        let none = [N::zero(); LANES];
         let (mut floors, mut totals) = ([none; 2], [none; 2]);
         for side in 0..2 {
-            let floor = self.floors[side];
-            let rest = T::one() - number::<T>(self.bins as f64) * floor;
+            let floor = number::<N>(self.floors[side]);
+            let rest = N::one() - number::<N>(self.bins as f64) * floor;
             totals[side] = each(|l| sums[side][l] / rest);
             floors[side] = each(|l| totals[side][l] * floor);
         }
-        let index = self.find::<AXIS>(&each(|l| unit[l] * totals[AXIS][l]), &floors[AXIS]);
+        let index = self.find::<N, AXIS>(&each(|l| unit[l] * totals[AXIS][l]), &floors[AXIS]);
         let (mut starts, mut sizes) = ([none; 2], [none; 2]);
         for side in 0..2 {
             let (mut start, mut own) = (none, none);
             for bin in 0..self.bins {
-                let (number, exps) = (number::<T>(bin as f64), &self.exps[side * self.bins + bin]);
-                let size = each(|l| exps[l] + floors[side][l]);
-                start = each(|l| start[l] + if number < index[l] { size[l] } else { T::zero() });
+                let exps = in_precision::<T, N>(&self.exps[side * self.bins + bin]);
+                let (number, size) = (number::<N>(bin as f64), each(|l| exps[l] + floors[side][l]));
+                start = each(|l| start[l] + if number < index[l] { size[l] } else { N::zero() });
                 own = each(|l| if number == index[l] { size[l] } else { own[l] });
             }
             starts[side] = each(|l| start[l] / totals[side][l]);
             sizes[side] = each(|l| own[l] / totals[side][l]);
         }
-        let raw = self.raw_slopes(&index, params);
+        let bin = in_precision::<N, T>(&index);
+        let raw = self.raw_slopes(&bin, params);
         let last = number::<T>((self.bins - 1) as f64);
-        let (left, left_derivatives) = self.slopes(&raw[0], &index, T::zero());
-        let (right, right_derivatives) = self.slopes(&raw[1], &index, last);
+        let (left, left_derivatives) = self.slopes(&raw[0], &bin, T::zero());
+        let (right, right_derivatives) = self.slopes(&raw[1], &bin, last);
         Piece {
             index,
             starts,
             sizes,
-            slopes: [left, right],
-            derivatives: [left_derivatives, right_derivatives],
+            slopes: [in_precision(&left), in_precision(&right)],
+            derivatives: [in_precision(&left_derivatives), in_precision(&right_derivatives)],
             sums,
         }
     }
 
     /// The last bin of an axis whose left edge is not above `at`.
     #[inline(always)]
-    fn find<const AXIS: usize>(&self, at: &Lanes<T>, floors: &Lanes<T>) -> Lanes<T> {
-        let (mut edge, mut index) = ([T::zero(); LANES], [T::zero(); LANES]);
+    fn find<N: Elementary, const AXIS: usize>(&self, at: &Lanes<N>, floors: &Lanes<N>) -> Lanes<N> {
+        let (mut edge, mut index) = ([N::zero(); LANES], [N::zero(); LANES]);
         for bin in 1..self.bins {
-            let before = &self.exps[AXIS * self.bins + bin - 1];
-            let number = number::<T>(bin as f64);
+            let before = in_precision::<T, N>(&self.exps[AXIS * self.bins + bin - 1]);
+            let number = number::<N>(bin as f64);
             edge = each(|l| edge[l] + (before[l] + floors[l]));
             index = each(|l| if at[l] >= edge[l] { number } else { index[l] });
         }
@@ -257,7 +278,7 @@ impl<T: Elementary> Work<T> {
 
     /// Exponentials of the logits of one axis, less their maximum, and their sums.
     #[inline(always)]
-    fn exponentials(&mut self, axis: usize, params: Params<T>) -> Lanes<T> {
+    fn exponentials<N: Elementary>(&mut self, axis: usize, params: Params<T>) -> Lanes<N> {
         let bins = axis * self.bins..(axis + 1) * self.bins;
         let mut most = [T::neg_infinity(); LANES];
         for bin in bins.clone() {
@@ -265,11 +286,12 @@ impl<T: Elementary> Work<T> {
             most = each(|l| if logits[l] > most[l] { logits[l] } else { most[l] });
             self.exps[bin] = logits;
         }
-        let mut sums = [T::zero(); LANES];
+        let mut sums = [N::zero(); LANES];
         for exps in &mut self.exps[bins] {
             let logits = *exps;
             let powers = each(|l| (logits[l] - most[l]).fast_exp());
-            sums = each(|l| sums[l] + powers[l]);
+            let wide = in_precision::<T, N>(&powers);
+            sums = each(|l| sums[l] + wide[l]);
             *exps = powers;
         }
         sums
@@ -342,7 +364,7 @@ impl<T: Elementary> Work<T> {
     ) {
         let (start, size) = (&piece.starts[AXIS], &piece.sizes[AXIS]);
         let (by_start, by_size) = (&gradient.starts[AXIS], &gradient.sizes[AXIS]);
-        let (index, floor) = (&piece.index, self.floors[AXIS]);
+        let (index, floor) = (&piece.index, number::<T>(self.floors[AXIS]));
         let rest = T::one() - number::<T>(self.bins as f64) * floor;
         // The mean of the gradients by the shares of the softmax.
         let mean =

@@ -107,9 +107,7 @@ impl<T: Elementary> Piece<T> {
             right[l] * p[l] * p[l] + left[l] * q * q + p[l] * q * s[l] * number(2.0)
         });
         let ratio = each(|l| s[l] / below(s[l], left[l] + right[l], p[l] * (T::one() - p[l])));
-        let above = each(|l| above[l].fast_ln());
-        let ratio = each(|l| ratio[l].fast_ln());
-        each(|l| above[l] + ratio[l] * number(2.0))
+        each(|l| (above[l] * ratio[l] * ratio[l]).fast_ln())
     }
 
     /// The chain rule from gradients by value and log-slope, both in the unit interval.
