@@ -88,7 +88,7 @@ pub(crate) fn mean_over_rows<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::{Device, TensorData};
+    use burn::tensor::{DType, Device, TensorData};
 
     fn column(values: Vec<f32>) -> Tensor<2> {
         let rows = values.len();
