@@ -10,6 +10,7 @@ use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Bool, Device, Tensor, TensorData};
+use serde::Serialize;
 
 use super::{Distribution, check_event, drawn_by_weight, finite};
 use crate::error::{Result, count, expect_valid, fits};
@@ -81,13 +82,39 @@ pub struct GaussianMixtureConfig {
 /// assert!(mixture.is_initialized());
 /// assert!(mixture.log_prob(x, None).mean().into_scalar::<f32>() > before);
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
 pub struct GaussianMixture {
+    #[serde(with = "crate::store::part")]
     mean: Param<Tensor<2>>,
+    #[serde(with = "crate::store::part")]
     log_scale: Param<Tensor<2>>,
+    #[serde(with = "crate::store::part")]
     logits: Param<Tensor<1>>,
+    #[serde(with = "crate::store::part")]
     initialized: Param<Tensor<1, Bool>>,
     seed: u64,
+}
+
+crate::store::checked!(GaussianMixture {
+    #[serde(with = "crate::store::part")]
+    mean: Param<Tensor<2>>,
+    #[serde(with = "crate::store::part")]
+    log_scale: Param<Tensor<2>>,
+    #[serde(with = "crate::store::part")]
+    logits: Param<Tensor<1>>,
+    #[serde(with = "crate::store::part")]
+    initialized: Param<Tensor<1, Bool>>,
+    seed: u64,
+});
+
+impl GaussianMixture {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> Result<()> {
+        let shape = self.mean.dims();
+        crate::store::shaped("GaussianMixture", "log_scale", &shape, self.log_scale.dims())?;
+        crate::store::shaped("GaussianMixture", "logits", &shape[..1], self.logits.dims())?;
+        crate::store::shaped("GaussianMixture", "initialized", &[1], self.initialized.dims())
+    }
 }
 
 impl GaussianMixtureConfig {
