@@ -19,6 +19,7 @@ use burn_flows::store;
 use burn_flows::testing::Suite;
 use burn_flows::train::{FitConfig, fit, nll};
 use clap::Parser;
+use serde::{Deserialize, Serialize};
 use std::process::ExitCode;
 
 use cli::{Common, Outcome};
@@ -31,9 +32,11 @@ struct Args {
 }
 
 /// The sinh-arcsinh map with a tail weight and a skew per feature, started as the identity.
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize, Deserialize)]
 struct SinhArcsinh {
+    #[serde(with = "store::part")]
     log_tail: Param<Tensor<1>>,
+    #[serde(with = "store::part")]
     skew: Param<Tensor<1>>,
 }
 

@@ -266,7 +266,7 @@ struct Fitted {
 }
 
 /// Trains the layers behind the standardisation: the flow reads and writes the units of the table.
-fn train<B: Bijector<2>>(
+fn train<B: Bijector<2> + serde::Serialize>(
     layers: Flow<B, StandardNormal<2>>,
     split: &Split,
     config: &FitConfig,

@@ -87,6 +87,24 @@ pub enum Error {
         /// Its shape.
         found: Vec<usize>,
     },
+    /// A setting of a model that is another one in the file.
+    #[error(
+        "{}: setting `{setting}` is {expected} in the model and {found} in the file; build the \
+         model with the file's setting, or read the file with `store::open`",
+        at(layer, module)
+    )]
+    Setting {
+        /// The path of the layer in the model; empty for the model itself.
+        layer: String,
+        /// The type of the layer.
+        module: String,
+        /// The path of the setting in the layer; `type` where the layer is of another type.
+        setting: String,
+        /// The setting of the model.
+        expected: String,
+        /// The setting in the file.
+        found: String,
+    },
     /// Training met non-finite losses or gradients too often and stopped at the last good weights.
     #[error(
         "training stopped at step {step}: {skipped} steps in a row were not finite; first non-finite: {layer}"
@@ -103,6 +121,11 @@ pub enum Error {
 
 /// `Result` with the crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A layer by its path and type.
+fn at(layer: &str, module: &str) -> String {
+    if layer.is_empty() { module.to_string() } else { format!("layer `{layer}` ({module})") }
+}
 
 impl Error {
     pub(crate) fn config(config: &'static str, field: &'static str, reason: String) -> Self {

@@ -11,6 +11,7 @@
 use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::tensor::{Bool, Device, Tensor};
+use serde::Serialize;
 
 use super::{Bijector, Recovery, check_weights, check_width};
 use crate::error::{Result, count, expect_valid};
@@ -65,11 +66,31 @@ pub struct ActNormConfig {
 /// assert!(layer.is_initialized());
 /// assert!(z.clone().mean().into_scalar::<f32>().abs() < 1e-5);
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
 pub struct ActNorm {
+    #[serde(with = "crate::store::part")]
     log_scale: Param<Tensor<1>>,
+    #[serde(with = "crate::store::part")]
     shift: Param<Tensor<1>>,
+    #[serde(with = "crate::store::part")]
     initialized: Param<Tensor<1, Bool>>,
+}
+
+crate::store::checked!(ActNorm {
+    #[serde(with = "crate::store::part")]
+    log_scale: Param<Tensor<1>>,
+    #[serde(with = "crate::store::part")]
+    shift: Param<Tensor<1>>,
+    #[serde(with = "crate::store::part")]
+    initialized: Param<Tensor<1, Bool>>,
+});
+
+impl ActNorm {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> Result<()> {
+        crate::store::shaped("ActNorm", "shift", &self.log_scale.dims(), self.shift.dims())?;
+        crate::store::shaped("ActNorm", "initialized", &[1], self.initialized.dims())
+    }
 }
 
 impl ActNormConfig {

@@ -143,12 +143,28 @@ pub struct MaskedAutoregressiveConfig {
 /// assert_eq!(log_det.dims(), [1]);
 /// layer.inverse(z, None).into_data().assert_approx_eq::<f32>(&x.into_data(), Default::default());
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
 pub struct MaskedAutoregressive<U> {
     univariate: U,
     conditioner: Made,
     #[module(skip)]
     inverse: InverseMethod,
+}
+
+crate::store::checked!(MaskedAutoregressive [U] [U] [U: Univariate + serde::de::DeserializeOwned,] {
+    univariate: U,
+    conditioner: Made,
+    inverse: InverseMethod,
+});
+
+impl<U: Univariate> MaskedAutoregressive<U> {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> Result<()> {
+        let (needed, found) = (self.univariate.params_per_element(), self.conditioner.outputs());
+        let reason = || format!("needs {needed} parameters per feature, found {found}");
+        crate::store::require("MaskedAutoregressive", "conditioner", needed == found, reason)?;
+        self.inverse.validate()
+    }
 }
 
 impl MaskedAutoregressiveConfig {

@@ -10,6 +10,7 @@
 use burn::config::Config;
 use burn::module::{Flag, Module, Param, RunningState};
 use burn::tensor::{DType, Device, Tensor};
+use serde::Serialize;
 
 use super::{Bijector, check_weights, check_width};
 use crate::error::{Error, Result, count, expect_valid};
@@ -72,15 +73,52 @@ pub struct BatchNormConfig {
 /// let (z, _) = layer.forward(x, None);
 /// assert!(z.mean().into_scalar::<f32>().abs() < 1e-5);
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
 pub struct BatchNorm {
+    #[serde(with = "crate::store::part")]
     weight: Param<Tensor<1>>,
+    #[serde(with = "crate::store::part")]
     bias: Param<Tensor<1>>,
+    #[serde(with = "crate::store::part")]
     running_mean: RunningState<Tensor<1>>,
+    #[serde(with = "crate::store::part")]
     running_var: RunningState<Tensor<1>>,
+    #[serde(with = "crate::store::part")]
     training: Param<Flag>,
     epsilon: f64,
     momentum: f64,
+}
+
+crate::store::checked!(BatchNorm {
+    #[serde(with = "crate::store::part")]
+    weight: Param<Tensor<1>>,
+    #[serde(with = "crate::store::part")]
+    bias: Param<Tensor<1>>,
+    #[serde(with = "crate::store::part")]
+    running_mean: RunningState<Tensor<1>>,
+    #[serde(with = "crate::store::part")]
+    running_var: RunningState<Tensor<1>>,
+    #[serde(with = "crate::store::part")]
+    training: Param<Flag>,
+    epsilon: f64,
+    momentum: f64,
+});
+
+impl BatchNorm {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> Result<()> {
+        let shape = self.weight.dims();
+        crate::store::shaped("BatchNorm", "bias", &shape, self.bias.dims())?;
+        crate::store::shaped(
+            "BatchNorm",
+            "running_mean",
+            &shape,
+            self.running_mean.value().dims(),
+        )?;
+        crate::store::shaped("BatchNorm", "running_var", &shape, self.running_var.value().dims())?;
+        BatchNormConfig { features: shape[0], epsilon: self.epsilon, momentum: self.momentum }
+            .validate()
+    }
 }
 
 impl BatchNormConfig {

@@ -14,6 +14,7 @@
 use burn::module::{Module, Param};
 use burn::nn::Linear;
 use burn::tensor::{Bool, Device, Tensor, TensorData};
+use serde::Serialize;
 
 use super::{Bijector, check_weights};
 use crate::conditioner::check_context;
@@ -59,11 +60,32 @@ pub struct BlockNeuralAutoregressiveConfig {
 
 /// A masked layer with positive blocks on its diagonal: its weight is `[in, out]`, blocks of `a` rows
 /// and `b` columns.
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
 pub(crate) struct BlockLinear {
+    #[serde(with = "crate::store::part")]
     weight: Param<Tensor<2>>,
+    #[serde(with = "crate::store::part")]
     scale: Param<Tensor<1>>,
+    #[serde(with = "crate::store::part")]
     bias: Param<Tensor<1>>,
+}
+
+crate::store::checked!(BlockLinear {
+    #[serde(with = "crate::store::part")]
+    weight: Param<Tensor<2>>,
+    #[serde(with = "crate::store::part")]
+    scale: Param<Tensor<1>>,
+    #[serde(with = "crate::store::part")]
+    bias: Param<Tensor<1>>,
+});
+
+impl BlockLinear {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> Result<()> {
+        let [_, outputs] = self.weight.dims();
+        crate::store::shaped("BlockNeuralAutoregressive", "scale", &[outputs], self.scale.dims())?;
+        crate::store::shaped("BlockNeuralAutoregressive", "bias", &[outputs], self.bias.dims())
+    }
 }
 
 /// A [`BlockLinear`] as one call needs it.
@@ -103,12 +125,37 @@ struct Blocks {
 /// assert_eq!(log_det.dims(), [1]);
 /// layer.inverse(z, None).into_data().assert_approx_eq::<f32>(&x.into_data(), Default::default());
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
 pub struct BlockNeuralAutoregressive {
     layers: Vec<BlockLinear>,
+    #[serde(with = "crate::store::part")]
     context: Option<Linear>,
     features: usize,
     leak: f64,
+}
+
+crate::store::checked!(BlockNeuralAutoregressive {
+    layers: Vec<BlockLinear>,
+    #[serde(with = "crate::store::part")]
+    context: Option<Linear>,
+    features: usize,
+    leak: f64,
+});
+
+impl BlockNeuralAutoregressive {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> Result<()> {
+        let (features, mut width) = (self.features, self.features);
+        let fits = self.layers.iter().all(|layer| {
+            let [inputs, outputs] = layer.weight.dims();
+            let follows = inputs == std::mem::replace(&mut width, outputs);
+            follows && outputs > 0 && features > 0 && outputs.is_multiple_of(features)
+        });
+        let reason = || format!("do not lead from {features} features to as many");
+        let round = !self.layers.is_empty() && width == features;
+        crate::store::require("BlockNeuralAutoregressive", "layers", fits && round, reason)?;
+        length("BlockNeuralAutoregressive", "leak", self.leak)
+    }
 }
 
 impl BlockNeuralAutoregressiveConfig {

@@ -11,6 +11,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
 
 use super::{Bijector, Mask, Recovery, Split};
 use crate::conditioner::{Conditioner, Mlp, MlpConfig};
@@ -67,7 +68,7 @@ pub struct CouplingConfig {
 /// assert_eq!(log_det.dims(), [1]);
 /// layer.inverse(z, None).into_data().assert_approx_eq::<f32>(&x.into_data(), Default::default());
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize, Deserialize)]
 pub struct Coupling<U, N> {
     split: Split,
     univariate: U,

@@ -11,6 +11,7 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
 
 use super::squeeze::quarter;
 use super::{Bijector, Recovery, SqueezeOrder};
@@ -49,7 +50,7 @@ use crate::math::zeros_batch;
 /// assert_eq!(z.dims(), [1, 4, 1, 1]);
 /// assert_eq!(z.into_data().try_to_vec_as::<f32>().unwrap(), [5.0, -1.0, -2.0, 0.0]);
 /// ```
-#[derive(Module, Debug, Default)]
+#[derive(Module, Debug, Default, Serialize, Deserialize)]
 pub struct HaarSqueeze {
     #[module(skip)]
     order: SqueezeOrder,

@@ -6,6 +6,7 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
 
 use super::{Bijector, Carried, Place, Walk};
 
@@ -23,7 +24,7 @@ use super::{Bijector, Carried, Place, Walk};
 /// assert!((z.max().into_scalar::<f32>() - 10f32.ln()).abs() < 1e-6);
 /// assert!((log_det.into_scalar::<f32>() + 10f32.ln()).abs() < 1e-6);
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize, Deserialize)]
 pub struct Inverse<B> {
     inner: B,
 }

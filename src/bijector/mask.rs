@@ -158,7 +158,7 @@ fn wrong(reason: String) -> Error {
 /// let back = split.merge(kept, moved * 10.0);
 /// assert_eq!(back.into_data().try_to_vec_as::<f32>().unwrap(), [1.0, 20.0, 3.0, 40.0]);
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
 pub struct Split {
     indices: Option<Indices>,
     event: Vec<usize>,
@@ -169,11 +169,57 @@ pub struct Split {
     kept_first: bool,
 }
 
+crate::store::checked!(Split {
+    indices: Option<Indices>,
+    event: Vec<usize>,
+    width: usize,
+    kept: usize,
+    spatial: bool,
+    folded: bool,
+    kept_first: bool,
+});
+
+impl Split {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> Result<()> {
+        let part = |holds: bool, field| {
+            crate::store::require("Split", field, holds, || {
+                format!("does not fit the event {:?}", self.event)
+            })
+        };
+        let elements = self.event.iter().try_fold(1_usize, |all, axis| all.checked_mul(*axis));
+        let width = if self.spatial { elements } else { self.event.first().copied() };
+        part(width == Some(self.width) && elements.is_some(), "width")?;
+        part((1..self.width).contains(&self.kept), "kept")?;
+        let even = self.event.last().is_some_and(|width| width.is_multiple_of(2));
+        let spatial = self.event.len() == 3 && self.indices.is_some();
+        part(spatial || !self.spatial, "spatial")?;
+        part(!self.folded || (self.spatial && even && 2 * self.kept == self.width), "folded")?;
+        let Some(indices) = &self.indices else { return Ok(()) };
+        let [kept, moved, merge] = [&indices.kept, &indices.moved, &indices.merge].map(|list| {
+            let list = list.val().into_data();
+            list.iter::<i64>()
+                .map(usize::try_from)
+                .collect::<Result<Vec<_>, _>>()
+                .unwrap_or_default()
+        });
+        let order = [kept.as_slice(), moved.as_slice()].concat();
+        let back = order.len() == self.width
+            && merge.len() == self.width
+            && order.iter().enumerate().all(|(at, from)| merge.get(*from) == Some(&at));
+        let rising = kept.is_sorted() && moved.is_sorted() && kept.len() == self.kept;
+        part(back && rising && (kept[0] < moved[0]) == self.kept_first, "indices")
+    }
+}
+
 /// The parts as indices, saved with the model and never trained.
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize, Deserialize)]
 struct Indices {
+    #[serde(with = "crate::store::fixed")]
     kept: Param<Tensor<1, Int>>,
+    #[serde(with = "crate::store::fixed")]
     moved: Param<Tensor<1, Int>>,
+    #[serde(with = "crate::store::fixed")]
     merge: Param<Tensor<1, Int>>,
 }
 

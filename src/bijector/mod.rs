@@ -99,6 +99,9 @@ pub use crate::walk::{Carried, Place, Recovery, Walk};
 /// Values keep their precision. So does a log-determinant, but beside values of f16 or bf16 it is f32:
 /// see [`cast`](crate::cast).
 ///
+/// A layer that derives serde's `Serialize` and `Deserialize` can be saved and opened:
+/// [`store`](crate::store) says how its fields do it.
+///
 /// A layer by itself wants at least one row; a [`Flow`](crate::Flow) takes an empty batch as well.
 ///
 /// # Panics
@@ -112,7 +115,7 @@ pub use crate::walk::{Carried, Place, Recovery, Walk};
 /// use burn_flows::bijector::Bijector;
 ///
 /// /// `z = 2 x`.
-/// #[derive(Module, Debug)]
+/// #[derive(Module, Debug, serde::Serialize, serde::Deserialize)]
 /// struct Double {}
 ///
 /// impl<const D: usize> Bijector<D> for Double {

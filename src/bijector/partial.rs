@@ -9,6 +9,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
 
 use super::{Bijector, Carried, Mask, Place, Split, Walk};
 use crate::error::{Error, Result};
@@ -37,7 +38,7 @@ use crate::error::{Error, Result};
 /// assert_eq!(log_det.into_scalar::<f32>(), 0.0);
 /// # Ok::<(), burn_flows::Error>(())
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize, Deserialize)]
 pub struct Partial<B> {
     split: Split,
     inner: B,

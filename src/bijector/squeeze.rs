@@ -41,7 +41,7 @@ pub enum SqueezeOrder {
 /// assert_eq!(z.dims(), [1, 4, 1, 1]);
 /// assert_eq!(z.into_data().try_to_vec_as::<f32>().unwrap(), [1.0, 2.0, 3.0, 4.0]);
 /// ```
-#[derive(Module, Debug, Default)]
+#[derive(Module, Debug, Default, Serialize, Deserialize)]
 pub struct Squeeze {
     #[module(skip)]
     order: SqueezeOrder,

@@ -2,6 +2,7 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
 
 use super::{Bijector, Carried, Place, Trace, Walk};
 
@@ -20,7 +21,7 @@ use super::{Bijector, Carried, Place, Trace, Walk};
 /// let x = Tensor::<2>::zeros([5, 2], &device);
 /// assert_eq!(flow.log_prob_given(x, &Tensor::ones([5, 3], &device)).dims(), [5]);
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize, Deserialize)]
 pub struct Unconditional<B> {
     inner: B,
 }

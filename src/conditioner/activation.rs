@@ -141,21 +141,30 @@ fn check_initializer(initializer: &Initializer) -> Result<()> {
 }
 
 /// An activation of a conditioner.
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 #[allow(clippy::large_enum_variant, reason = "burn has no Module for Box")]
 pub enum Activation {
     /// `x * sigmoid(x)`.
     Silu(Silu),
     /// One of burn's.
-    Burn(nn::Activation),
+    Burn(#[serde(with = "crate::store::part")] nn::Activation),
 }
 
 /// `x * sigmoid(x)`, also called swish.
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize, Deserialize)]
 pub struct Silu {}
 
 impl Activation {
+    /// Whether every value depends on its own input alone.
+    pub(crate) fn is_elementwise(&self) -> bool {
+        match self {
+            Self::Burn(nn::Activation::SwiGlu(_)) => false,
+            Self::Burn(nn::Activation::PRelu(prelu)) => prelu.alpha.dims() == [1],
+            _ => true,
+        }
+    }
+
     /// The activation of every element.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         match self {

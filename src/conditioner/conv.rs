@@ -7,6 +7,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
 
 use super::{Activation, ActivationConfig, Conditioner, Dropout, NormConv, Normalization};
 use super::{ContextScale, check_context, check_dropout, join_context};
@@ -62,11 +63,12 @@ pub struct ConvNetConfig {
 /// let net = ConvNetConfig::new(8).init(2, 4, 0, &device);
 /// assert_eq!(net.forward(Tensor::ones([3, 2, 4, 4], &device), None).dims(), [3, 4, 4, 4]);
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize, Deserialize)]
 pub struct ConvNet {
     input: NormConv,
     hidden: NormConv,
     output: NormConv,
+    #[serde(with = "crate::store::part")]
     log_scale: Option<Param<Tensor<1>>>,
     activation: Activation,
     dropout: Dropout,

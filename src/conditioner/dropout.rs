@@ -5,6 +5,7 @@
 
 use burn::module::{Flag, Module, Param};
 use burn::tensor::{Tensor, TensorData};
+use serde::Serialize;
 
 use super::check_dropout;
 use crate::draws;
@@ -26,10 +27,24 @@ use crate::error::expect_valid;
 /// let trained = dropout.forward(Tensor::<2>::ones([64, 64], &device.autodiff()));
 /// assert_ne!(trained.sum().into_scalar::<f32>(), 4096.0);
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
 pub struct Dropout {
     prob: f64,
+    #[serde(with = "crate::store::part")]
     training: Param<Flag>,
+}
+
+crate::store::checked!(Dropout {
+    prob: f64,
+    #[serde(with = "crate::store::part")]
+    training: Param<Flag>,
+});
+
+impl Dropout {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> crate::error::Result<()> {
+        super::check_dropout("Dropout", self.prob)
+    }
 }
 
 impl Dropout {

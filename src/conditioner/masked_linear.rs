@@ -8,6 +8,7 @@
 use burn::module::{Module, ModuleMapper, Param};
 use burn::nn::Linear;
 use burn::tensor::{Bool, Tensor};
+use serde::{Deserialize, Serialize};
 
 use super::Activation;
 use super::activation::bias;
@@ -37,16 +38,34 @@ use crate::param::as_before;
 /// let out = layer.forward(first).into_data().try_to_vec_as::<f32>().unwrap();
 /// assert_eq!(out[1], 0.0); // the second output does not see the first input
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(from = "Parts", into = "Parts")]
 pub struct MaskedLinear {
     parts: Parts,
 }
 
 /// What the layer is made of, apart so that [`MaskedLinear`] can add to the derived `map`.
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
+#[serde(rename = "MaskedLinear")]
 struct Parts {
+    #[serde(with = "crate::store::part")]
     linear: Linear,
+    #[serde(with = "crate::store::fixed")]
     mask: Param<Tensor<2, Bool>>,
+}
+
+crate::store::checked!(Parts {
+    #[serde(with = "crate::store::part")]
+    linear: Linear,
+    #[serde(with = "crate::store::fixed")]
+    mask: Param<Tensor<2, Bool>>,
+});
+
+impl Parts {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> crate::error::Result<()> {
+        crate::store::shaped("MaskedLinear", "mask", &self.linear.weight.dims(), self.mask.dims())
+    }
 }
 
 impl MaskedLinear {
@@ -105,6 +124,18 @@ impl MaskedLinear {
 
 fn cut(weight: Tensor<2>, mask: Tensor<2, Bool>) -> Tensor<2> {
     weight.mask_fill(mask.bool_not(), 0.0)
+}
+
+impl From<Parts> for MaskedLinear {
+    fn from(parts: Parts) -> Self {
+        Self { parts: parts.masked() }
+    }
+}
+
+impl From<MaskedLinear> for Parts {
+    fn from(layer: MaskedLinear) -> Self {
+        layer.parts
+    }
 }
 
 impl Parts {

@@ -9,6 +9,7 @@
 use burn::module::Module;
 use burn::nn::{Initializer, Linear};
 use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
 
 use super::activation::forward_linear;
 use super::periodic::PeriodicFeatures;
@@ -74,12 +75,15 @@ pub struct MlpConfig {
 /// let out = net.forward(Tensor::ones([5, 3], &device), Some(&context));
 /// assert_eq!(out.dims(), [5, 4]);
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
 pub struct Mlp {
     periodic: Option<PeriodicFeatures>,
+    #[serde(with = "crate::store::part")]
     input: Linear,
+    #[serde(with = "crate::store::part")]
     hidden: Vec<Linear>,
     blocks: Vec<ResidualBlock>,
+    #[serde(with = "crate::store::part")]
     output: Linear,
     activation: Activation,
     dropout: Dropout,
@@ -88,11 +92,39 @@ pub struct Mlp {
     context: usize,
 }
 
+crate::store::checked!(Mlp {
+    periodic: Option<PeriodicFeatures>,
+    #[serde(with = "crate::store::part")]
+    input: Linear,
+    #[serde(with = "crate::store::part")]
+    hidden: Vec<Linear>,
+    blocks: Vec<ResidualBlock>,
+    #[serde(with = "crate::store::part")]
+    output: Linear,
+    activation: Activation,
+    dropout: Dropout,
+    d_in: usize,
+    context: usize,
+});
+
+impl Mlp {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> Result<()> {
+        let (width, d_in) = (self.input.weight.dims()[0], self.d_in);
+        let fits = d_in.checked_add(self.context) == Some(width);
+        let reason = || format!("{d_in} and the context's {} are not {width}", self.context);
+        crate::store::require("Mlp", "d_in", fits, reason)
+    }
+}
+
 /// Two pre-activated layers around a skip; a context gates what they add (GLU).
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize, Deserialize)]
 pub struct ResidualBlock {
+    #[serde(with = "crate::store::part")]
     first: Linear,
+    #[serde(with = "crate::store::part")]
     second: Linear,
+    #[serde(with = "crate::store::part")]
     gate: Option<Linear>,
 }
 

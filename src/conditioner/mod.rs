@@ -1,6 +1,7 @@
 //! Networks that produce the parameters of a map. They do not know what their numbers mean.
 
 mod activation;
+mod burn_activation;
 mod context_scale;
 mod conv;
 mod dropout;

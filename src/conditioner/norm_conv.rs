@@ -37,27 +37,32 @@ pub enum Normalization {
 }
 
 /// A convolution of odd size, stride 1 and same padding, with its normalization.
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize, Deserialize)]
 pub struct NormConv {
+    #[serde(with = "crate::store::part")]
     conv: Conv2d,
     norm: Option<Norm>,
 }
 
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize, Deserialize)]
 enum Norm {
     ActNorm(ChannelNorm),
     Weight(FilterLength),
 }
 
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize, Deserialize)]
 struct ChannelNorm {
+    #[serde(with = "crate::store::part")]
     log_scale: Param<Tensor<1>>,
+    #[serde(with = "crate::store::part")]
     shift: Param<Tensor<1>>,
+    #[serde(with = "crate::store::part")]
     initialized: Param<Tensor<1, Bool>>,
 }
 
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize, Deserialize)]
 struct FilterLength {
+    #[serde(with = "crate::store::part")]
     gain: Param<Tensor<1>>,
 }
 

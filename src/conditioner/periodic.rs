@@ -67,13 +67,36 @@ impl Periodic {
 }
 
 /// The curves of the angles.
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
 pub(crate) struct PeriodicFeatures {
     /// `[2, angles]`: what is multiplied by the sine, and by the cosine.
+    #[serde(with = "crate::store::part")]
     weights: Param<Tensor<2>>,
     /// `[1, angles]`, never trained.
+    #[serde(with = "crate::store::fixed")]
     frequency: Param<Tensor<2>>,
     inputs: Vec<usize>,
+}
+
+crate::store::checked!(PeriodicFeatures {
+    #[serde(with = "crate::store::part")]
+    weights: Param<Tensor<2>>,
+    #[serde(with = "crate::store::fixed")]
+    frequency: Param<Tensor<2>>,
+    inputs: Vec<usize>,
+});
+
+impl PeriodicFeatures {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> Result<()> {
+        let (count, mut inputs) = (self.inputs.len(), self.inputs.clone());
+        inputs.sort_unstable();
+        inputs.dedup();
+        let reason = || format!("{:?} lists an input twice, or none", self.inputs);
+        crate::store::require("Periodic", "inputs", count > 0 && inputs.len() == count, reason)?;
+        crate::store::shaped("Periodic", "weights", &[2, count], self.weights.dims())?;
+        crate::store::shaped("Periodic", "frequency", &[1, count], self.frequency.dims())
+    }
 }
 
 impl PeriodicFeatures {

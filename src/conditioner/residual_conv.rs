@@ -6,6 +6,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
 
 use super::{Activation, ActivationConfig, Conditioner, Dropout, NormConv, Normalization};
 use super::{ContextScale, check_context, check_dropout, join_context};
@@ -61,7 +62,7 @@ pub struct ResidualConvNetConfig {
 /// let net = ResidualConvNetConfig::new(8).init(2, 4, 0, &device);
 /// assert_eq!(net.forward(Tensor::ones([3, 2, 4, 4], &device), None).dims(), [3, 4, 4, 4]);
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize, Deserialize)]
 pub struct ResidualConvNet {
     input: NormConv,
     blocks: Vec<ResidualConvBlock>,
@@ -74,7 +75,7 @@ pub struct ResidualConvNet {
 }
 
 /// Two pre-activated 3x3 convolutions around a skip.
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize, Deserialize)]
 pub struct ResidualConvBlock {
     first: NormConv,
     second: NormConv,

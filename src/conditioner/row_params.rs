@@ -2,6 +2,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
+use serde::Serialize;
 
 use super::{Conditioner, Mlp, MlpConfig, check_context};
 use crate::math::{from_f64, wide};
@@ -10,11 +11,29 @@ use crate::math::{from_f64, wide};
 ///
 /// A network that ends in zeros changes nothing at the start, so a conditional layer starts where
 /// an unconditional one does.
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
 pub(crate) struct RowParams {
+    #[serde(with = "crate::store::part")]
     free: Param<Tensor<1>>,
     network: Option<Mlp>,
     context: usize,
+}
+
+crate::store::checked!(RowParams {
+    #[serde(with = "crate::store::part")]
+    free: Param<Tensor<1>>,
+    network: Option<Mlp>,
+    context: usize,
+});
+
+impl RowParams {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> crate::error::Result<()> {
+        let fits = self.network.is_some() == (self.context > 0);
+        crate::store::require("RowParams", "context", fits, || {
+            "needs a network, and it a context".to_string()
+        })
+    }
 }
 
 impl RowParams {
@@ -46,6 +65,10 @@ impl RowParams {
             (Some(network), Some(context)) => wide(free + network.forward(context.clone(), None)),
             _ => wide(free),
         }
+    }
+
+    pub(crate) fn has_context(&self) -> bool {
+        self.context > 0
     }
 
     pub(crate) fn count(&self) -> usize {

@@ -8,6 +8,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use serde::Serialize;
 
 use super::{Distribution, batch_shape, check_event};
 use crate::conditioner::{Conditioner, Mlp, MlpConfig, check_context};
@@ -69,13 +70,31 @@ pub struct ConditionalNormalConfig {
 /// let log_prob = normal.log_prob(x, Some(&context)).into_data().try_to_vec_as::<f32>().unwrap();
 /// assert_ne!(log_prob[0], log_prob[1]);
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
 pub struct ConditionalNormal<const D: usize> {
     network: Mlp,
     event: Vec<usize>,
     context: usize,
     #[module(skip)]
     scale_map: ScaleMap,
+}
+
+crate::store::checked!(ConditionalNormal [const D: usize] [D] [] {
+    network: Mlp,
+    event: Vec<usize>,
+    context: usize,
+    scale_map: ScaleMap,
+});
+
+impl<const D: usize> ConditionalNormal<D> {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> Result<()> {
+        let axes = self.event.len() + 1;
+        crate::store::require("ConditionalNormal", "event", axes == D, || {
+            format!("needs {} axes, found {:?}", D - 1, self.event)
+        })?;
+        self.scale_map.validate()
+    }
 }
 
 impl ConditionalNormalConfig {

@@ -5,6 +5,7 @@
 use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
+use serde::Serialize;
 
 use super::{Distribution, batch_shape, check_event, check_location_and_scale};
 use crate::error::{Result, count, expect_valid, fits};
@@ -47,10 +48,28 @@ pub struct DiagNormalConfig {
 /// assert!((at_mean - (2.0 / std::f32::consts::PI).ln()).abs() < 1e-6);
 /// # Ok::<(), burn_flows::Error>(())
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
 pub struct DiagNormal<const D: usize> {
+    #[serde(with = "crate::store::part")]
     mean: Param<Tensor<D>>,
+    #[serde(with = "crate::store::part")]
     log_scale: Param<Tensor<D>>,
+}
+
+crate::store::checked!(DiagNormal [const D: usize] [D] [] {
+    #[serde(with = "crate::store::part")]
+    mean: Param<Tensor<D>>,
+    #[serde(with = "crate::store::part")]
+    log_scale: Param<Tensor<D>>,
+});
+
+impl<const D: usize> DiagNormal<D> {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> Result<()> {
+        let shape = self.mean.dims();
+        crate::store::shaped("DiagNormal", "mean", &[&[1], &shape[1..]].concat(), shape)?;
+        crate::store::shaped("DiagNormal", "log_scale", &shape, self.log_scale.dims())
+    }
 }
 
 impl DiagNormalConfig {

@@ -9,6 +9,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Bool, Device, Tensor, TensorData};
+use serde::Serialize;
 
 use super::{Distribution, check_event, drawn_by_weight, finite};
 use crate::config::seeded_config;
@@ -82,12 +83,38 @@ pub struct GaussianMixtureConfig {
 /// assert!(mixture.is_initialized());
 /// assert!(mixture.log_prob(x, None).mean().into_scalar::<f32>() > before);
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
 pub struct GaussianMixture {
+    #[serde(with = "crate::store::part")]
     mean: Param<Tensor<2>>,
+    #[serde(with = "crate::store::part")]
     log_scale: Param<Tensor<2>>,
+    #[serde(with = "crate::store::part")]
     logits: Param<Tensor<1>>,
+    #[serde(with = "crate::store::part")]
     initialized: Param<Tensor<1, Bool>>,
+}
+
+crate::store::checked!(GaussianMixture {
+    #[serde(with = "crate::store::part")]
+    mean: Param<Tensor<2>>,
+    #[serde(with = "crate::store::part")]
+    log_scale: Param<Tensor<2>>,
+    #[serde(with = "crate::store::part")]
+    logits: Param<Tensor<1>>,
+    #[serde(with = "crate::store::part")]
+    initialized: Param<Tensor<1, Bool>>,
+    seed: u64,
+});
+
+impl GaussianMixture {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> Result<()> {
+        let shape = self.mean.dims();
+        crate::store::shaped("GaussianMixture", "log_scale", &shape, self.log_scale.dims())?;
+        crate::store::shaped("GaussianMixture", "logits", &shape[..1], self.logits.dims())?;
+        crate::store::shaped("GaussianMixture", "initialized", &[1], self.initialized.dims())
+    }
 }
 
 impl GaussianMixtureConfig {

@@ -11,6 +11,7 @@ use burn::module::{Module, ModuleDisplay, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{Initializer, Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::{Device, Tensor};
+use serde::Serialize;
 
 use super::{Distribution, StandardNormal};
 use crate::conditioner::check_context;
@@ -97,15 +98,48 @@ pub struct ChannelPriorConfig {
 /// # Panics
 ///
 /// If the part or the context has another width than the prior was built for.
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
 pub struct ChannelPrior {
+    #[serde(with = "crate::store::part")]
     mean: Param<Tensor<1>>,
+    #[serde(with = "crate::store::part")]
     log_scale: Param<Tensor<1>>,
+    #[serde(with = "crate::store::part")]
     class: Option<Linear>,
+    #[serde(with = "crate::store::part")]
     stays: Option<Conv2d>,
     context: usize,
     #[module(skip)]
     scale_map: ScaleMap,
+}
+
+crate::store::checked!(ChannelPrior {
+    #[serde(with = "crate::store::part")]
+    mean: Param<Tensor<1>>,
+    #[serde(with = "crate::store::part")]
+    log_scale: Param<Tensor<1>>,
+    #[serde(with = "crate::store::part")]
+    class: Option<Linear>,
+    #[serde(with = "crate::store::part")]
+    stays: Option<Conv2d>,
+    context: usize,
+    scale_map: ScaleMap,
+});
+
+impl ChannelPrior {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> Result<()> {
+        crate::store::shaped(
+            "ChannelPrior",
+            "log_scale",
+            &self.mean.dims(),
+            self.log_scale.dims(),
+        )?;
+        let found = self.class.as_ref().map_or(0, |class| class.weight.dims()[0]);
+        let reason = || format!("needs weights for {}, found {found}", self.context);
+        crate::store::require("ChannelPrior", "context", found == self.context, reason)?;
+        self.scale_map.validate()
+    }
 }
 
 impl ChannelPriorConfig {

@@ -8,6 +8,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor};
+use serde::Serialize;
 
 use super::{Distribution, drawn_by_weight, finite};
 use crate::crew::apart;
@@ -41,11 +42,29 @@ use crate::trace::{Trace, part_path};
 /// assert_eq!(digits.log_prob(Tensor::zeros([5, 2], &device), None).dims(), [5]);
 /// # Ok::<(), burn_flows::Error>(())
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
 pub struct Marginal<P> {
     conditional: P,
+    #[serde(with = "crate::store::part")]
     contexts: Param<Tensor<2>>,
+    #[serde(with = "crate::store::part")]
     log_weights: Param<Tensor<1>>,
+}
+
+crate::store::checked!(Marginal [P] [P] [P: serde::de::DeserializeOwned,] {
+    conditional: P,
+    #[serde(with = "crate::store::part")]
+    contexts: Param<Tensor<2>>,
+    #[serde(with = "crate::store::part")]
+    log_weights: Param<Tensor<1>>,
+});
+
+impl<P> Marginal<P> {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> Result<()> {
+        let [count, _] = self.contexts.dims();
+        crate::store::shaped("Marginal", "log_weights", &[count.max(1)], self.log_weights.dims())
+    }
 }
 
 impl<P: Module> Marginal<P> {

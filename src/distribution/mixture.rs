@@ -9,6 +9,7 @@
 use burn::module::Module;
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Tensor};
+use serde::Serialize;
 
 use super::{Distribution, drawn_by_weight, finite};
 use crate::conditioner::{MlpConfig, RowParams};
@@ -53,11 +54,33 @@ use crate::trace::{Trace, part_path};
 /// assert!(x.clone().min().into_scalar::<f32>() < -4.0 && x.max().into_scalar::<f32>() > 4.0);
 /// # Ok::<(), burn_flows::Error>(())
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
 pub struct Mixture<P> {
     components: Vec<P>,
     weights: RowParams,
     conditional: bool,
+}
+
+crate::store::checked!(Mixture [P] [P] [P: serde::de::DeserializeOwned,] {
+    components: Vec<P>,
+    weights: RowParams,
+    conditional: bool,
+});
+
+impl<P> Mixture<P> {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> Result<()> {
+        let (count, weights) = (self.components.len(), self.weights.count());
+        let reason = || format!("needs a weight for each of {count}, found {weights}");
+        crate::store::require("Mixture", "weights", count > 0 && count == weights, reason)?;
+        let reason = || "says whether the weights have a context".to_string();
+        crate::store::require(
+            "Mixture",
+            "conditional",
+            self.conditional == self.weights.has_context(),
+            reason,
+        )
+    }
 }
 
 impl<P: Module> Mixture<P> {

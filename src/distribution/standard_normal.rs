@@ -4,6 +4,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use serde::Serialize;
 
 use super::{Distribution, batch_shape, check_event};
 use crate::kernel::normal_log_prob;
@@ -26,11 +27,28 @@ use crate::rows::check_rows;
 /// let at_zero = normal.log_prob(Tensor::zeros([1, 2], &device), None);
 /// assert!((at_zero.into_scalar::<f32>() + (2.0 * std::f32::consts::PI).ln()).abs() < 1e-6);
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
 pub struct StandardNormal<const D: usize> {
     /// Holds no number that matters: it carries the device to a flow without parameters.
+    #[serde(with = "crate::store::part")]
     anchor: Tensor<1>,
     event: Vec<usize>,
+}
+
+crate::store::checked!(StandardNormal [const D: usize] [D] [] {
+    #[serde(with = "crate::store::part")]
+    anchor: Tensor<1>,
+    event: Vec<usize>,
+});
+
+impl<const D: usize> StandardNormal<D> {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> crate::error::Result<()> {
+        let axes = self.event.len() + 1;
+        crate::store::require("StandardNormal", "event", axes == D, || {
+            format!("needs {} axes, found {:?}", D - 1, self.event)
+        })
+    }
 }
 
 impl<const D: usize> StandardNormal<D> {

@@ -10,6 +10,7 @@
 use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
+use serde::Serialize;
 
 use super::{Distribution, batch_shape, check_event, check_location_and_scale};
 use crate::error::{Error, Result, count, expect_valid, fits};
@@ -72,11 +73,31 @@ pub struct StudentTConfig {
 /// let at_one = cauchy.log_prob(Tensor::ones([1, 1], &device), None).into_scalar::<f32>();
 /// assert!((at_one + (2.0 * std::f32::consts::PI).ln()).abs() < 1e-6);
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
 pub struct StudentT<const D: usize> {
+    #[serde(with = "crate::store::part")]
     location: Param<Tensor<D>>,
+    #[serde(with = "crate::store::part")]
     log_scale: Param<Tensor<D>>,
     degrees_of_freedom: f64,
+}
+
+crate::store::checked!(StudentT [const D: usize] [D] [] {
+    #[serde(with = "crate::store::part")]
+    location: Param<Tensor<D>>,
+    #[serde(with = "crate::store::part")]
+    log_scale: Param<Tensor<D>>,
+    degrees_of_freedom: f64,
+});
+
+impl<const D: usize> StudentT<D> {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> Result<()> {
+        let shape = self.location.dims();
+        crate::store::shaped("StudentT", "location", &[&[1], &shape[1..]].concat(), shape)?;
+        crate::store::shaped("StudentT", "log_scale", &shape, self.log_scale.dims())?;
+        StudentTConfig::new(shape[1..].to_vec(), self.degrees_of_freedom).validate()
+    }
 }
 
 impl StudentTConfig {

@@ -4,6 +4,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
+use serde::Serialize;
 
 use super::{Distribution, batch_shape, check_event, on_support};
 use crate::error::{Error, Result};
@@ -36,10 +37,29 @@ use crate::rows::check_rows;
 /// assert_eq!(log_prob[1], f32::NEG_INFINITY);
 /// # Ok::<(), burn_flows::Error>(())
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
 pub struct Uniform<const D: usize> {
+    #[serde(with = "crate::store::part")]
     low: Param<Tensor<D>>,
+    #[serde(with = "crate::store::part")]
     high: Param<Tensor<D>>,
+}
+
+crate::store::checked!(Uniform [const D: usize] [D] [] {
+    #[serde(with = "crate::store::part")]
+    low: Param<Tensor<D>>,
+    #[serde(with = "crate::store::part")]
+    high: Param<Tensor<D>>,
+});
+
+impl<const D: usize> Uniform<D> {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> Result<()> {
+        let shape = self.low.dims();
+        crate::store::shaped("Uniform", "low", &[&[1], &shape[1..]].concat(), shape)?;
+        crate::store::shaped("Uniform", "high", &shape, self.high.dims())?;
+        Self::new(self.low.val(), self.high.val()).map(drop)
+    }
 }
 
 impl<const D: usize> Uniform<D> {

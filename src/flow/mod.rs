@@ -8,6 +8,7 @@ pub use multi_scale::{Finish, MultiScale};
 
 use burn::module::{Module, ModuleDisplay, ModuleVisitor, Param};
 use burn::tensor::{DType, Device, Tensor};
+use serde::{Deserialize, Serialize};
 
 use crate::bijector::{Bijector, Carried, Place, Walk, layer_name};
 use crate::crew::apart;
@@ -49,7 +50,7 @@ use crate::trace::{Trace, part_path};
 /// let again = flow.log_prob(x);
 /// again.into_data().assert_approx_eq::<f32>(&log_prob.into_data(), Default::default());
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize, Deserialize)]
 pub struct Flow<B, P> {
     bijector: B,
     base: P,

@@ -101,7 +101,7 @@ pub type GlowStep = (ActNorm, Mix, Coupling<AnyUnivariate, ConvNet>);
 pub type Glow = MultiScale<(Squeeze, Vec<GlowStep>), ChannelPrior>;
 
 /// A mixing of channels chosen at run time.
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize, Deserialize)]
 #[allow(clippy::large_enum_variant, reason = "burn has no Module for Box")]
 pub enum Mix {
     /// A fixed order.

@@ -7,6 +7,7 @@ use burn::module::ParamId;
 use burn::tensor::{BoolStore, Bytes, DType, TensorData};
 use burn_pack::{Reader, Writer};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use serde_json::Value;
 
 use super::seal::Label;
 use super::tensors::{Entry, tensor_error};
@@ -32,16 +33,16 @@ impl Format {
         }
     }
 
-    /// A file of these tensors, still to be sealed.
-    pub(super) fn encode(self, entries: Vec<Entry>, path: &Path) -> Result<Vec<u8>> {
+    /// A file of these tensors and the description of their model, still to be sealed.
+    pub(super) fn encode(self, entries: Vec<Entry>, model: Value, path: &Path) -> Result<Vec<u8>> {
         match self {
-            Self::Safetensors => encode_safetensors(&entries, path),
-            Self::Burnpack => encode_burnpack(entries, path),
+            Self::Safetensors => encode_safetensors(&entries, model, path),
+            Self::Burnpack => encode_burnpack(entries, model, path),
         }
     }
 
-    /// The tensors of a file.
-    pub(super) fn decode(self, file: Vec<u8>, path: &Path) -> Result<Vec<Entry>> {
+    /// The tensors of a file, and the description of their model.
+    pub(super) fn decode(self, file: Vec<u8>, path: &Path) -> Result<(Vec<Entry>, Value)> {
         match self {
             Self::Safetensors => decode_safetensors(&file, path),
             Self::Burnpack => decode_burnpack(file, path),
@@ -49,10 +50,11 @@ impl Format {
     }
 }
 
-fn encode_safetensors(entries: &[Entry], path: &Path) -> Result<Vec<u8>> {
+fn encode_safetensors(entries: &[Entry], model: Value, path: &Path) -> Result<Vec<u8>> {
     let ids = entries.iter().map(|entry| (entry.name.clone(), entry.id.val())).collect();
     // One key only: the order of several would change from one save to the next.
-    let metadata = HashMap::from([(Label::KEY.to_string(), text(&Label::new(ids), path)?)]);
+    let metadata =
+        HashMap::from([(Label::KEY.to_string(), text(&Label::new(ids).describing(model), path)?)]);
     let views = entries.iter().map(|entry| {
         let dtype = to_safetensors(entry.data.dtype())
             .ok_or_else(|| unsupported(&entry.name, entry.data.dtype()))?;
@@ -64,7 +66,7 @@ fn encode_safetensors(entries: &[Entry], path: &Path) -> Result<Vec<u8>> {
     safetensors::serialize(views, Some(metadata)).map_err(|error| format_error(path, error))
 }
 
-fn decode_safetensors(file: &[u8], path: &Path) -> Result<Vec<Entry>> {
+fn decode_safetensors(file: &[u8], path: &Path) -> Result<(Vec<Entry>, Value)> {
     let (_, header) =
         SafeTensors::read_metadata(file).map_err(|error| format_error(path, error))?;
     let label = header.metadata().as_ref().and_then(|metadata| metadata.get(Label::KEY));
@@ -76,11 +78,11 @@ fn decode_safetensors(file: &[u8], path: &Path) -> Result<Vec<Entry>> {
         let id = label.param_ids.get(name).copied();
         entry(name.to_string(), id, view.data(), view.shape().to_vec(), dtype)
     });
-    entries.collect()
+    Ok((entries.collect::<Result<_>>()?, label.model))
 }
 
-fn encode_burnpack(entries: Vec<Entry>, path: &Path) -> Result<Vec<u8>> {
-    let label = text(&Label::new(BTreeMap::new()), path)?;
+fn encode_burnpack(entries: Vec<Entry>, model: Value, path: &Path) -> Result<Vec<u8>> {
+    let label = text(&Label::new(BTreeMap::new()).describing(model), path)?;
     let tensors = entries.into_iter().map(|Entry { name, id, data }| {
         let (bytes, shape, dtype) = data.into_parts();
         burn_pack::Tensor::new(name, dtype, shape, Some(id.val()), bytes)
@@ -89,17 +91,17 @@ fn encode_burnpack(entries: Vec<Entry>, path: &Path) -> Result<Vec<u8>> {
     file.map(|bytes| bytes.to_vec()).map_err(|error| format_error(path, error))
 }
 
-fn decode_burnpack(file: Vec<u8>, path: &Path) -> Result<Vec<Entry>> {
+fn decode_burnpack(file: Vec<u8>, path: &Path) -> Result<(Vec<Entry>, Value)> {
     let reader = Reader::from_bytes(Bytes::from_bytes_vec(file))
         .map_err(|error| format_error(path, error))?;
-    read_label(reader.metadata().get(Label::KEY), path)?;
+    let label = read_label(reader.metadata().get(Label::KEY), path)?;
     let tensors = reader.into_tensors().map_err(|error| format_error(path, error))?;
     let entries = tensors.into_iter().map(|tensor| {
         let (name, dtype, shape, id, bytes) =
             tensor.into_parts().map_err(|error| format_error(path, error))?;
         entry(name, id, &bytes, shape.to_vec(), dtype)
     });
-    entries.collect()
+    Ok((entries.collect::<Result<_>>()?, label.model))
 }
 
 /// Copies the bytes, so that no tensor keeps the whole file in memory or stands in it unaligned. A

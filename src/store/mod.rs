@@ -1,26 +1,31 @@
-//! Weights and configurations in files.
+//! Models and configurations in files.
 //!
-//! [`save`] and [`load`] are for the weights of any burn module, [`save_with_config`] and
-//! [`load_config`] for the configuration beside them. A loaded model gives the same numbers bit
-//! for bit, and a file that is not exactly what was written is an [`Error`]: every file carries a
-//! checksum of all its bytes.
+//! [`save`] writes a model: its weights, and a description of everything else that decides its numbers.
+//! [`open`] builds the model from the file alone. [`load`] puts the weights into a model that is there,
+//! and returns an [`Error`] if that model differs from the one that was saved. A loaded model gives the
+//! same numbers bit for bit, and a file that is not exactly what was written is an [`Error`]: every file
+//! carries a checksum of all its bytes. [`save_with_config`] and [`load_config`] are for a configuration
+//! of your own beside the weights.
 //!
 //! ```
 //! use burn::tensor::{Device, Tensor};
-//! use burn_flows::{model::RealNvpConfig, store};
+//! use burn_flows::model::{RealNvp, RealNvpConfig};
+//! use burn_flows::{store, univariate::ScaleMap};
 //!
 //! # let folder = std::env::temp_dir().join(format!("burn-flows-doc-store-{}", std::process::id()));
 //! # std::fs::create_dir_all(&folder).unwrap();
-//! # let (weights, json) = (folder.join("flow.safetensors"), folder.join("flow.json"));
+//! # let weights = folder.join("flow.safetensors");
 //! let device = Device::flex();
 //! let config = RealNvpConfig::new(3).with_layers(2);
 //! let flow = config.init(&device);
-//! store::save_with_config(&flow, &config, &weights)?; // flow.safetensors and flow.json
+//! store::save(&flow, &weights)?;
 //!
-//! let config: RealNvpConfig = store::load_config(&json)?;
-//! let loaded = store::load(config.init(&device), &weights)?;
+//! let opened: RealNvp = store::open(&weights, &device)?;
 //! let x = Tensor::<2>::ones([1, 3], &device);
-//! assert_eq!(loaded.log_prob(x.clone()).into_data(), flow.log_prob(x).into_data());
+//! assert_eq!(opened.log_prob(x.clone()).into_data(), flow.log_prob(x).into_data());
+//! let other = config.with_layers(2).with_scale_map(ScaleMap::Exp).init(&device);
+//! let error = store::load(other, &weights).unwrap_err().to_string();
+//! assert!(error.starts_with("layer `bijector.0.univariate` (Affine): setting `scale_map` is Exp"));
 //! # std::fs::remove_dir_all(&folder).unwrap();
 //! # Ok::<(), burn_flows::Error>(())
 //! ```
@@ -41,15 +46,63 @@
 //! integers do the same, as long as every value fits. Bools are one byte.
 //!
 //! The metadata of either format has one entry, `burn-flows`, a JSON text with the members
-//! `checksum`, `version` (of this layout: 1), `crate` (the version of burn-flows that wrote it)
-//! and, in safetensors, `param_ids`: the identity of every tensor, which in burnpack stands beside
-//! the tensor. A configuration is a JSON object: the same entry, the name of the configuration's
+//! `checksum`, `version` (of this layout: 1), `crate` (the version of burn-flows that wrote it),
+//! `model` (the description) and, in safetensors, `param_ids`: the identity of every tensor, which in
+//! burnpack stands beside the tensor. A configuration is a JSON object: the same entry, the name of the configuration's
 //! `type`, and its `config`.
 //!
 //! `checksum` reads `burn-flows-sha256:` and 64 digits. They are the SHA-256 of the whole file, in
 //! lower-case hexadecimal, computed while 64 characters `0` stand in their place. The first
 //! `burn-flows-sha256:` of a file is the one that counts. The checksum finds accidents; it is no
 //! signature, since everybody can compute it.
+//!
+//! # The description
+//!
+//! The description of a model is what serde makes of it: a JSON object with a member for every field,
+//! and the name of every struct under `type`. A tensor is described by its place; its shape and numbers
+//! are those of the tensor of this path.
+//!
+//! | part of a model | compared by [`load`] |
+//! | --- | --- |
+//! | types, fields and the variants of enums: slopes, bounds, activations, numbers of bins and of layers | yes |
+//! | masks, orders and periods, which are tensors | yes, value by value |
+//! | weights and running statistics | no: the file's replace the model's |
+//! | what is trainable, whether the model trains, device and precision | no: those of the model stay |
+//!
+//! [`open`] builds every struct of the description, and refuses one that no constructor would give:
+//! a mask that lets a feature see itself, an order that holds an index twice, a slope below zero.
+//!
+//! # Layers of your own
+//!
+//! A layer is saved if it derives serde's `Serialize`, and opened if it derives `Deserialize`, too. Fields
+//! of burn's types say how, by [`part`](mod@part), or by [`fixed`] where their values are structure.
+//!
+//! ```
+//! use burn::module::{Module, Param};
+//! use burn::tensor::{Device, Tensor};
+//! use burn_flows::store;
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Module, Debug, Serialize, Deserialize)]
+//! struct Bend {
+//!     #[serde(with = "burn_flows::store::part")]
+//!     log_scale: Param<Tensor<1>>,
+//!     slope: f64,
+//! }
+//!
+//! # let folder = std::env::temp_dir().join(format!("burn-flows-doc-own-{}", std::process::id()));
+//! # std::fs::create_dir_all(&folder).unwrap();
+//! # let path = folder.join("bend.bpk");
+//! let device = Device::flex();
+//! let bend = |slope| Bend { log_scale: Param::from_tensor(Tensor::zeros([2], &device)), slope };
+//! store::save(&bend(0.5), &path)?;
+//! let opened: Bend = store::open(&path, &device)?;
+//! assert_eq!(opened.slope, 0.5);
+//! let error = store::load(bend(0.25), &path).unwrap_err().to_string();
+//! assert!(error.starts_with("Bend: setting `slope` is 0.25 in the model and 0.5 in the file"));
+//! # std::fs::remove_dir_all(&folder).unwrap();
+//! # Ok::<(), burn_flows::Error>(())
+//! ```
 //!
 //! # Identities
 //!
@@ -60,58 +113,70 @@
 //! Loading into a clone leaves the original as it is, its running statistics
 //! ([`BatchNorm`](crate::bijector::BatchNorm)) too, which clones share in burn.
 
+mod checked;
 mod config;
+mod describe;
 mod file;
 mod format;
+mod layers;
+mod parts;
 mod seal;
+mod settings;
 mod tensors;
 
 use std::path::Path;
 
 use burn::module::Module;
+use burn::tensor::Device;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
+pub(crate) use checked::{checked, require, shaped};
+use describe::describe;
 pub(crate) use file::read_whole;
 use file::write_whole;
 use format::Format;
+pub(crate) use parts::device as opening_device;
+pub use parts::{Part, fixed, part};
 use seal::{seal, verify};
+use serde_json::Value;
+use settings::Settings;
+use tensors::Entry;
 
-/// Writes the weights of a module, as safetensors (`.safetensors`) or burnpack (`.bpk`).
+/// Writes a model, as safetensors (`.safetensors`) or burnpack (`.bpk`).
 ///
 /// The file appears as a whole or not at all: it is written under another name in the same folder
 /// and renamed. An old file of that name is replaced, unless it is marked read-only.
 ///
 /// # Errors
 ///
-/// [`Error::Format`] for another extension, [`Error::Tensor`] for a quantized tensor, and
-/// [`Error::Io`] if the file cannot be written.
+/// [`Error::Format`] for another extension and for a setting that is not finite, [`Error::Tensor`] for a
+/// quantized tensor and for one that no field describes, and [`Error::Io`] if the file cannot be written.
 ///
 /// ```
-/// use burn::{nn::LinearConfig, tensor::Device};
-/// use burn_flows::{Error, store};
+/// use burn::tensor::Device;
+/// use burn_flows::{Error, bijector::LuLinearConfig, store};
 ///
 /// # let folder = std::env::temp_dir().join(format!("burn-flows-doc-save-{}", std::process::id()));
 /// # std::fs::create_dir_all(&folder).unwrap();
-/// let layer = LinearConfig::new(2, 3).init(&Device::flex());
+/// let layer = LuLinearConfig::new(2).init(&Device::flex());
 /// store::save(&layer, folder.join("layer.bpk"))?;
 /// assert!(folder.join("layer.bpk").is_file());
 /// assert!(matches!(store::save(&layer, folder.join("layer.pt")), Err(Error::Format { .. })));
 /// # std::fs::remove_dir_all(&folder).unwrap();
 /// # Ok::<(), burn_flows::Error>(())
 /// ```
-pub fn save<M: Module>(model: &M, path: impl AsRef<Path>) -> Result<()> {
+pub fn save<M: Module + Serialize>(model: &M, path: impl AsRef<Path>) -> Result<()> {
     let path = path.as_ref();
     write_whole(path, &weights(model, path)?)
 }
 
-/// The module with the weights of a file that [`save`] wrote.
+/// The model with the weights of a file that [`save`] wrote.
 ///
-/// Build the module first, from the configuration the weights were trained with; every weight it
-/// starts with is replaced. It stays on its device, in its precision, and what was trainable in it
-/// stays trainable. Nothing but weights is read: a slope or a dropout rate is that of the
-/// configuration.
+/// Build the model first, as the saved one was built; every weight it starts with is replaced. It
+/// stays on its device, in its precision, and what was trainable in it stays trainable. [`open`] needs
+/// no model.
 ///
 /// # Errors
 ///
@@ -122,34 +187,159 @@ pub fn save<M: Module>(model: &M, path: impl AsRef<Path>) -> Result<()> {
 ///   something else
 /// - [`Error::MissingTensor`], [`Error::ShapeMismatch`], [`Error::UnusedTensor`]: the file is of
 ///   another model
-/// - [`Error::Tensor`]: floats for integers or the like, an integer that does not fit, or a singular
-///   matrix where a [`DenseMatrix`](crate::bijector::DenseMatrix) needs an inverse
+/// - [`Error::Tensor`]: floats for integers or the like, an integer that does not fit, an order that
+///   is none, or a singular matrix where a [`DenseMatrix`](crate::bijector::DenseMatrix) needs an inverse
+/// - [`Error::Setting`]: a setting, a mask or an order is another one in the file; the error names the
+///   layer, the setting and both values
 ///
 /// ```
-/// use burn::{nn::LinearConfig, tensor::Device};
-/// use burn_flows::{Error, store};
+/// use burn::tensor::Device;
+/// use burn_flows::{bijector::{LeakyRelu, LuLinearConfig}, store};
 ///
 /// # let folder = std::env::temp_dir().join(format!("burn-flows-doc-load-{}", std::process::id()));
 /// # std::fs::create_dir_all(&folder).unwrap();
 /// # let path = folder.join("layer.safetensors");
 /// let device = Device::flex();
-/// store::save(&LinearConfig::new(2, 3).init(&device), &path)?;
-/// assert!(store::load(LinearConfig::new(2, 3).init(&device), &path).is_ok());
-/// let error = store::load(LinearConfig::new(2, 4).init(&device), &path).unwrap_err();
-/// let text = "tensor `weight`: the model needs shape [2, 4], the file has [2, 3]";
+/// let lu = |features| LuLinearConfig::new(features).init(&device);
+/// let layer = |features, slope| LeakyRelu::new(slope).map(|relu| (lu(features), relu));
+/// store::save(&layer(2, 0.5)?, &path)?;
+/// assert!(store::load(layer(2, 0.5)?, &path).is_ok());
+/// let error = store::load(layer(3, 0.5)?, &path).unwrap_err();
+/// let text = "tensor `0.matrix.factors`: the model needs shape [3, 3], the file has [2, 2]";
+/// assert_eq!(error.to_string(), text);
+/// let error = store::load(layer(2, 0.1)?, &path).unwrap_err();
+/// let text = "layer `1` (LeakyRelu): setting `slope` is 0.1 in the model and 0.5 in the file; \
+///             build the model with the file's setting, or read the file with `store::open`";
 /// assert_eq!(error.to_string(), text);
 /// # std::fs::remove_dir_all(&folder).unwrap();
 /// # Ok::<(), burn_flows::Error>(())
 /// ```
-pub fn load<M: Module>(model: M, path: impl AsRef<Path>) -> Result<M> {
+pub fn load<M: Module + Serialize>(model: M, path: impl AsRef<Path>) -> Result<M> {
     let path = path.as_ref();
+    let (entries, description) = read(path)?;
+    let own = described(&model, path)?;
+    let places = parts::places(own.clone());
+    let settings = Settings::new(&model, own);
+    let is_fixed = |name: &str| places.get(name) == Some(&true);
+    tensors::fill_where(model, entries, is_fixed, |other| {
+        settings.agree(&description)?;
+        match other {
+            Some(other) => Err(settings.error(&other.path, &other.expected, &other.found)),
+            None => Ok(()),
+        }
+    })
+}
+
+/// The model of a file that [`save`] wrote, built from the file alone.
+///
+/// The type says which layers the model has; the file says their settings and weights. A stack that is
+/// known at run time only is an [`AnyBijector`](crate::bijector::AnyBijector), or a `Vec` of them. The
+/// weights have the precision of the file and their identities; what was trainable is trainable.
+///
+/// # Errors
+///
+/// - [`Error::Io`] and [`Error::Format`] as in [`load`], and [`Error::Format`] for a file that describes
+///   no model of this type
+/// - [`Error::Setting`]: the file describes another layer, or says more than this type reads
+/// - [`Error::MissingTensor`], [`Error::UnusedTensor`], [`Error::Tensor`]: tensors that are not those
+///   of the description
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::bijector::{AnyBijector, AnyBijectorConfig};
+/// use burn_flows::{Flow, distribution::StandardNormal, store};
+///
+/// # let folder = std::env::temp_dir().join(format!("burn-flows-doc-open-{}", std::process::id()));
+/// # std::fs::create_dir_all(&folder).unwrap();
+/// # let path = folder.join("flow.safetensors");
+/// type Model = Flow<Vec<AnyBijector>, StandardNormal<2>>;
+///
+/// let device = Device::flex();
+/// let layer = AnyBijectorConfig::Logit { alpha: 0.05 }.init(&device)?;
+/// let flow: Model = Flow::new(vec![layer], StandardNormal::new([2], &device));
+/// store::save(&flow, &path)?;
+/// let opened: Model = store::open(&path, &device)?;
+/// let x = Tensor::<2>::full([1, 2], 0.3, &device);
+/// assert_eq!(opened.log_prob(x.clone()).into_data(), flow.log_prob(x).into_data());
+/// # std::fs::remove_dir_all(&folder).unwrap();
+/// # Ok::<(), burn_flows::Error>(())
+/// ```
+pub fn open<M: Module + Serialize + DeserializeOwned>(
+    path: impl AsRef<Path>,
+    device: &Device,
+) -> Result<M> {
+    let path = path.as_ref();
+    let (entries, description) = read(path)?;
+    let mut places = parts::places(description.clone());
+    let mut tensors = std::collections::HashMap::with_capacity(entries.len());
+    for entry in entries {
+        if places.remove(&entry.name).is_none() {
+            let found = entry.data.shape().to_vec();
+            return Err(Error::UnusedTensor { name: entry.name, found });
+        }
+        tensors.insert(entry.name.clone(), entry);
+    }
+    if let Some(name) = places.into_keys().min() {
+        let found = "no such tensor, though it describes one".to_string();
+        return Err(Error::MissingTensor { name, expected: Vec::new(), found });
+    }
+    let (model, unused) = parts::build::<M>(description.clone(), tensors, device);
+    let model = model.map_err(|error| {
+        let reason = format!("describes no {}: {error}", crate::bijector::layer_name::<M>());
+        Error::format(path, reason)
+    })?;
+    // What this type did not read of the description is another setting.
+    Settings::new(&model, described(&model, path)?).agree(&description)?;
+    if let Some(Entry { name, data, .. }) = unused.into_values().next() {
+        return Err(Error::UnusedTensor { name, found: data.shape().to_vec() });
+    }
+    tensors::verify(&model)?;
+    Ok(model)
+}
+
+/// The tensors of a file, and the description of the model it was saved from.
+fn read(path: &Path) -> Result<(Vec<Entry>, Value)> {
     let format = Format::of(path)?;
     let file = read_whole(path)?;
     verify(&file, path)?;
-    tensors::fill(model, format.decode(file, path)?)
+    let (entries, description) = format.decode(file, path)?;
+    if description.is_null() {
+        let reason = "has no description of its model; save the model again with `store::save`";
+        return Err(Error::format(path, reason));
+    }
+    nested(&description, path)?;
+    Ok((entries, description))
 }
 
-/// Writes the weights, and the configuration beside them: `flow.safetensors` and `flow.json`.
+/// The most levels of a description: lists in layers in lists. Every level takes space on the stack
+/// while a model is built, and a file must not exhaust it.
+const MOST_LEVELS: usize = 64;
+
+/// `Err` for a description of too many levels.
+fn nested(description: &Value, path: &Path) -> Result<()> {
+    fn levels(value: &Value) -> usize {
+        match value {
+            Value::Object(fields) => 1 + fields.values().map(levels).max().unwrap_or_default(),
+            Value::Array(values) => 1 + values.iter().map(levels).max().unwrap_or_default(),
+            _ => 0,
+        }
+    }
+    let found = levels(description);
+    if found <= MOST_LEVELS {
+        return Ok(());
+    }
+    let reason = format!("layers in layers make {found} levels, of at most {MOST_LEVELS}");
+    Err(Error::format(path, reason + "; unite nested stacks"))
+}
+
+/// The description of a model.
+fn described<M: Serialize>(model: &M, path: &Path) -> Result<Value> {
+    describe(model).map_err(|error| Error::format(path, error.to_string()))
+}
+
+/// Writes a model, and a configuration beside it: `flow.safetensors` and `flow.json`.
+///
+/// [`open`] and [`load`] need no configuration; this is for one that a program wants back.
 ///
 /// Each file appears as a whole or not at all, the weights first.
 ///
@@ -172,7 +362,7 @@ pub fn load<M: Module>(model: M, path: impl AsRef<Path>) -> Result<M> {
 /// # std::fs::remove_dir_all(&folder).unwrap();
 /// # Ok::<(), burn_flows::Error>(())
 /// ```
-pub fn save_with_config<M: Module, C: Serialize + DeserializeOwned>(
+pub fn save_with_config<M: Module + Serialize, C: Serialize + DeserializeOwned>(
     model: &M,
     config: &C,
     path: impl AsRef<Path>,
@@ -214,10 +404,22 @@ pub fn load_config<C: DeserializeOwned>(path: impl AsRef<Path>) -> Result<C> {
     config::decode(&read_whole(path)?, path)
 }
 
-/// The file of a module's weights, sealed.
-fn weights<M: Module>(model: &M, path: &Path) -> Result<Vec<u8>> {
+/// The file of a module, sealed.
+///
+/// # Errors
+///
+/// As [`save`].
+fn weights<M: Module + Serialize>(model: &M, path: &Path) -> Result<Vec<u8>> {
     let format = Format::of(path)?;
-    let mut file = format.encode(tensors::read(model)?, path)?;
+    let (entries, description) = (tensors::read(model)?, described(model, path)?);
+    nested(&description, path)?;
+    let places = parts::places(description.clone());
+    if let Some(entry) = entries.iter().find(|entry| !places.contains_key(&entry.name)) {
+        let reason =
+            "is not described: its field needs `#[serde(with = \"burn_flows::store::part\")]`";
+        return Err(tensors::tensor_error(&entry.name, reason));
+    }
+    let mut file = format.encode(entries, description, path)?;
     seal(&mut file);
     Ok(file)
 }
@@ -232,13 +434,13 @@ pub(crate) fn label() -> Result<(String, String), serde_json::Error> {
 /// The weights of a module, for a part of a sealed file at `path`.
 #[cfg(feature = "train")]
 pub(crate) fn encode<M: Module>(model: &M, path: &Path) -> Result<Vec<u8>> {
-    Format::Burnpack.encode(tensors::read(model)?, path)
+    Format::Burnpack.encode(tensors::read(model)?, Value::Null, path)
 }
 
 /// The module with the weights of such a part.
 #[cfg(feature = "train")]
 pub(crate) fn decode<M: Module>(model: M, part: Vec<u8>, path: &Path) -> Result<M> {
-    tensors::fill(model, Format::Burnpack.decode(part, path)?)
+    tensors::fill(model, Format::Burnpack.decode(part, path)?.0)
 }
 
 /// Seals a file that holds a [`label`], and writes it whole.

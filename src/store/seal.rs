@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
@@ -27,6 +28,9 @@ pub(super) struct Label {
     /// Identities of the parameters, for a format with no place of its own for them.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) param_ids: BTreeMap<String, u64>,
+    /// The description of the model, in files of weights.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub(super) model: Value,
 }
 
 impl Label {
@@ -39,7 +43,13 @@ impl Label {
             version: VERSION,
             writer: env!("CARGO_PKG_VERSION").to_string(),
             param_ids,
+            model: Value::Null,
         }
+    }
+
+    /// The label of a file that holds this model.
+    pub(super) fn describing(self, model: Value) -> Self {
+        Self { model, ..self }
     }
 
     /// Refuses a file of another format version.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Bool, BoolStore, DType, Float, Int, Tensor, TensorData};
 
-use crate::bijector::DenseMatrix;
+use crate::bijector::{DenseMatrix, Permutation};
 use crate::error::{Error, Result};
 use crate::param::unshared;
 
@@ -27,6 +27,14 @@ struct Place {
     id: ParamId,
     shape: Vec<usize>,
     dtype: DType,
+}
+
+/// A tensor that is structure and has other values in the file.
+pub(super) struct Other {
+    /// The path of the tensor, and the place of the first value that differs.
+    pub(super) path: Vec<String>,
+    pub(super) expected: String,
+    pub(super) found: String,
 }
 
 /// All tensors of a module, in its order.
@@ -57,23 +65,90 @@ pub(super) fn read<M: Module>(model: &M) -> Result<Vec<Entry>> {
 /// # Errors
 ///
 /// If a tensor is missing, left over, or of another shape or kind. The module is not touched then.
+#[cfg(feature = "train")]
 pub(super) fn fill<M: Module>(model: M, entries: Vec<Entry>) -> Result<M> {
-    let mut places = Vec::new();
-    walk(&model, |place, _| places.push(place));
+    fill_where(model, entries, |_| false, |_| Ok(()))
+}
+
+/// [`fill`], if the module may have the file's tensors.
+///
+/// # Errors
+///
+/// As [`fill`], and that of `agree`, which is called with the first of the tensors `is_fixed` whose
+/// values differ.
+pub(super) fn fill_where<M: Module>(
+    model: M,
+    entries: Vec<Entry>,
+    is_fixed: impl Fn(&str) -> bool,
+    agree: impl FnOnce(Option<Other>) -> Result<()>,
+) -> Result<M> {
+    let (mut places, mut fixed) = (Vec::new(), Vec::new());
+    walk(&model, |place, data| {
+        if is_fixed(&place.name) {
+            fixed.push((place.name.clone(), data()));
+        }
+        places.push(place);
+    });
+    let values: HashMap<_, _> = entries
+        .iter()
+        .filter(|entry| is_fixed(&entry.name))
+        .map(|entry| (entry.name.clone(), entry.data.clone()))
+        .collect();
     let entries = fit(places, entries)?;
+    let mut others = fixed.into_iter().filter_map(|(name, own)| other(&name, own, &values[&name]));
+    agree(others.next())?;
     Ok(unshared(model).map(&mut Filler { path: Vec::new(), entries }))
+}
+
+/// Where the values of a file are not those of the model, in the precision of either.
+fn other(name: &str, own: TensorData, file: &TensorData) -> Option<Other> {
+    let values = |data: &TensorData| data.iter::<f64>().collect::<Vec<_>>();
+    let as_in = |data: &TensorData, dtype| data.clone().try_cast(dtype).ok();
+    let narrowed = |a: &TensorData, b: &TensorData| {
+        as_in(a, b.dtype()).is_some_and(|cast| values(&cast) == values(b))
+    };
+    if narrowed(&own, file) || narrowed(file, &own) {
+        return None;
+    }
+    let (own, file) = (values(&own), values(file));
+    let at = own.iter().zip(&file).position(|(a, b)| a != b)?;
+    let mut path: Vec<String> = name.split('.').map(String::from).collect();
+    if let Some(last) = path.last_mut() {
+        last.push_str(&format!("[{at}]"));
+    }
+    Some(Other { path, expected: own[at].to_string(), found: file[at].to_string() })
+}
+
+/// Every tensor of a module that was built from a file as [`fill`] accepts it.
+///
+/// # Errors
+///
+/// If a matrix is singular, or an order is none.
+pub(super) fn verify<M: Module>(model: &M) -> Result<()> {
+    let mut places = Vec::new();
+    walk(model, |place, data| {
+        if place.holds(DenseMatrix::PLACE) || place.is_order() {
+            places.push((place, data()));
+        }
+    });
+    places.iter().try_for_each(|(place, data)| place.check(data))?;
+    let data = |name: &str| places.iter().find(|(place, _)| place.name == name).map(|(_, d)| d);
+    places.iter().try_for_each(|(place, order)| place.check_order(order, data))
 }
 
 /// Every tensor of the file in its place, with the model's dtype.
 fn fit(places: Vec<Place>, entries: Vec<Entry>) -> Result<HashMap<String, Entry>> {
     let mut file: BTreeMap<_, _> = entries.into_iter().map(|e| (e.name.clone(), e)).collect();
     let mut fitted = HashMap::with_capacity(places.len());
-    let mut missing = None;
+    let (mut missing, mut orders) = (None, Vec::new());
     for place in places {
         match file.remove(&place.name) {
             Some(entry) => {
                 let data = place.accept(entry.data)?;
-                fitted.insert(place.name, Entry { data, ..entry });
+                if place.is_order() {
+                    orders.push(place.name.clone());
+                }
+                fitted.insert(place.name.clone(), (place, Entry { data, ..entry }));
             }
             None => {
                 missing.get_or_insert(place);
@@ -87,7 +162,13 @@ fn fit(places: Vec<Place>, entries: Vec<Entry>) -> Result<HashMap<String, Entry>
         Some(Entry { name, data, .. }) => {
             Err(Error::UnusedTensor { name, found: data.shape().to_vec() })
         }
-        None => Ok(fitted),
+        None => {
+            let data = |name: &str| fitted.get(name).map(|(_, entry): &(Place, Entry)| &entry.data);
+            for (place, entry) in orders.iter().map(|name| &fitted[name]) {
+                place.check_order(&entry.data, data)?;
+            }
+            Ok(fitted.into_iter().map(|(name, (_, entry))| (name, entry)).collect())
+        }
     }
 }
 
@@ -121,18 +202,49 @@ impl Place {
             });
         }
         let data = cast(&self.name, data, self.dtype)?;
-        let (module, field) = &self.holder;
+        self.check(&data)?;
+        Ok(data)
+    }
+
+    fn holds(&self, (module, field): (&str, &str)) -> bool {
+        (self.holder.0.as_str(), self.holder.1.as_str()) == (module, field)
+    }
+
+    /// Whether the layer that this is for can use the data.
+    fn check(&self, data: &TensorData) -> Result<()> {
         // A user's own type of this name has another tensor in it.
         let square = matches!(*self.shape, [rows, columns] if rows == columns);
-        if square && (module.as_str(), field.as_str()) == DenseMatrix::PLACE {
-            DenseMatrix::check(&data).map_err(|e| tensor_error(&self.name, &e.to_string()))?;
+        if square && self.holds(DenseMatrix::PLACE) {
+            return DenseMatrix::check(data).map_err(|e| tensor_error(&self.name, &e.to_string()));
         }
-        Ok(data)
+        Ok(())
+    }
+
+    fn is_order(&self) -> bool {
+        Permutation::PLACES.iter().any(|place| self.holds(*place)) && self.shape.len() == 1
+    }
+
+    /// Whether this is an order and the tensor beside it the way back, or the other way round.
+    fn check_order<'a>(
+        &self,
+        order: &TensorData,
+        data: impl Fn(&str) -> Option<&'a TensorData>,
+    ) -> Result<()> {
+        let [(_, there), (_, back)] = Permutation::PLACES;
+        let field = self.holder.1.as_str();
+        let beside = if field == there { back } else { there };
+        let name = self.name.strip_suffix(field).map(|module| format!("{module}{beside}"));
+        // A user's own type of this name has nothing beside it.
+        match name.and_then(|name| data(&name)) {
+            Some(beside) => Permutation::check_pair(order, beside)
+                .map_err(|error| tensor_error(&self.name, &error.to_string())),
+            None => Ok(()),
+        }
     }
 }
 
 /// Another dtype of the same kind. burn panics where a value does not fit; this does not.
-fn cast(name: &str, data: TensorData, dtype: DType) -> Result<TensorData> {
+pub(super) fn cast(name: &str, data: TensorData, dtype: DType) -> Result<TensorData> {
     let from = data.dtype();
     if from == DType::Bool(BoolStore::Native) && data.as_slice::<bool>().is_err() {
         return Err(tensor_error(name, "a bool is neither 0 nor 1"));
@@ -166,7 +278,7 @@ fn stored(dtype: DType) -> Option<DType> {
     }
 }
 
-fn kind(dtype: DType) -> &'static str {
+pub(super) fn kind(dtype: DType) -> &'static str {
     match dtype {
         DType::QFloat(_) => "quantized",
         DType::Bool(_) => "bool",

@@ -24,9 +24,18 @@ use crate::noise::{Noise, below_one};
 /// assert_eq!(integers.into_data(), x.into_data());
 /// # Ok::<(), burn_flows::Error>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct Dequantize {
     levels: usize,
+}
+
+crate::store::checked!(Dequantize { levels: usize });
+
+impl Dequantize {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> Result<()> {
+        Self::new(self.levels).map(drop)
+    }
 }
 
 impl Dequantize {

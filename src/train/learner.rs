@@ -10,6 +10,7 @@ use burn::train::metric::{
     NumericAttributes, NumericEntry, SerializedEntry,
 };
 use burn::train::{InferenceStep, TrainOutput, TrainStep};
+use serde::{Deserialize, Serialize};
 
 use super::{Batch, bits_per_dim};
 use crate::distribution::Distribution;
@@ -31,7 +32,7 @@ use crate::param::unshared;
 /// let output = trainee.step(Batch { x: Tensor::<2>::zeros([3, 2], &device), context: None });
 /// assert_eq!(output.nll().dims(), [3]);
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize, Deserialize)]
 pub struct Trainee<F, const D: usize> {
     density: F,
 }

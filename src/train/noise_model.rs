@@ -6,6 +6,7 @@
 
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
 
 use crate::bijector::Bijector;
 use crate::distribution::Distribution;
@@ -88,7 +89,7 @@ pub trait NoiseModel<const D: usize>: Module + ModuleDisplay + Sync {
 /// let (u, log_q) = UniformNoise {}.draw_given(&x, None, &mut Noise::seeded(1));
 /// assert_eq!((u.dims(), log_q.abs().max().into_scalar::<f32>()), ([4, 3], 0.0));
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize, Deserialize)]
 pub struct UniformNoise {}
 
 impl<const D: usize> NoiseModel<D> for UniformNoise {

@@ -10,6 +10,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
 
 use super::{Dequantize, NoiseModel};
 use crate::crew::apart;
@@ -58,7 +59,7 @@ use crate::rows::check_rows;
 /// assert!(bits > 1.9 && bits < 3.0, "{bits}"); // four equal levels: 2 bits
 /// # Ok::<(), burn_flows::Error>(())
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize, Deserialize)]
 pub struct VariationalDequantize<F, Q> {
     density: F,
     noise: Q,

@@ -9,6 +9,7 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
 
 use super::{Univariate, param};
 use crate::math::zeros_batch;
@@ -26,7 +27,7 @@ use crate::math::zeros_batch;
 /// assert_eq!(z.into_data().try_to_vec_as::<f32>().unwrap(), [1.5, 1.5]);
 /// assert_eq!(log_det.into_scalar::<f32>(), 0.0);
 /// ```
-#[derive(Module, Debug, Default)]
+#[derive(Module, Debug, Default, Serialize, Deserialize)]
 pub struct Additive {}
 
 impl Univariate for Additive {

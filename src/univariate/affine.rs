@@ -131,10 +131,19 @@ impl ScaleMap {
 /// assert!((z.into_scalar::<f32>() - 7.0).abs() < 1e-5);
 /// assert!((log_det.into_scalar::<f32>() - 2.0_f32.ln()).abs() < 1e-6);
 /// ```
-#[derive(Module, Debug, Default)]
+#[derive(Module, Debug, Default, Serialize)]
 pub struct Affine {
     #[module(skip)]
     scale_map: ScaleMap,
+}
+
+crate::store::checked!(Affine { scale_map: ScaleMap });
+
+impl Affine {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> Result<()> {
+        self.scale_map.validate()
+    }
 }
 
 impl Affine {

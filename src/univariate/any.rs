@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 /// let config: AnyUnivariateConfig = serde_json::from_str("\"Additive\"").unwrap();
 /// assert_eq!(config.init().params_per_element(), 1);
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 #[allow(clippy::large_enum_variant, reason = "burn has no Module for Box")]
 pub enum AnyUnivariate {

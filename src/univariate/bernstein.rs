@@ -18,6 +18,7 @@
 use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
+use serde::Serialize;
 
 use super::Univariate;
 use super::curve::{self, Curve, Curved, tamed};
@@ -83,10 +84,19 @@ pub struct BernsteinConfig {
 /// assert!(z.clone().into_data().iter::<f32>().nth(1) > Some(0.8)); // was 0.5
 /// map.inverse(z, params).into_data().assert_approx_eq::<f32>(&x.into_data(), Default::default());
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
 pub struct Bernstein {
     #[module(skip)]
     config: BernsteinConfig,
+}
+
+crate::store::checked!(Bernstein { config: BernsteinConfig });
+
+impl Bernstein {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> Result<()> {
+        self.config.validate()
+    }
 }
 
 impl BernsteinConfig {

@@ -11,6 +11,7 @@
 use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::Tensor;
+use serde::Serialize;
 
 use super::Univariate;
 use super::curve::{self, Curve, Curved, FAR, check_spread, offsets, tamed};
@@ -71,10 +72,19 @@ pub struct DeepSigmoidalConfig {
 /// z.into_data().assert_approx_eq::<f32>(&x.into_data(), Default::default());
 /// assert!(log_det.into_scalar::<f32>().abs() < 1e-4);
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
 pub struct DeepSigmoidal {
     #[module(skip)]
     config: DeepSigmoidalConfig,
+}
+
+crate::store::checked!(DeepSigmoidal { config: DeepSigmoidalConfig });
+
+impl DeepSigmoidal {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> Result<()> {
+        self.config.validate()
+    }
 }
 
 impl DeepSigmoidalConfig {

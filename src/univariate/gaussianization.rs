@@ -15,6 +15,7 @@
 use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::Tensor;
+use serde::Serialize;
 
 use super::Univariate;
 use super::curve::{
@@ -76,10 +77,19 @@ pub struct GaussianizationConfig {
 /// assert!((z.clone().into_scalar::<f32>() - 0.67449).abs() < 1e-4);
 /// assert!((map.inverse(z, params).into_scalar::<f32>() - 2.0).abs() < 1e-4);
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
 pub struct Gaussianization {
     #[module(skip)]
     config: GaussianizationConfig,
+}
+
+crate::store::checked!(Gaussianization { config: GaussianizationConfig });
+
+impl Gaussianization {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> Result<()> {
+        self.config.validate()
+    }
 }
 
 impl GaussianizationConfig {

@@ -12,6 +12,7 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
+use serde::Serialize;
 
 use super::Univariate;
 use crate::error::{Result, expect_valid, length};
@@ -36,10 +37,22 @@ use crate::error::{Result, expect_valid, length};
 /// let back = map.inverse(z, params);
 /// back.into_data().assert_approx_eq::<f32>(&x.into_data(), Default::default());
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
 pub struct HalfTurn<U> {
     map: U,
     bound: f64,
+}
+
+crate::store::checked!(HalfTurn [U] [U] [U: serde::de::DeserializeOwned,] {
+    map: U,
+    bound: f64,
+});
+
+impl<U> HalfTurn<U> {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> Result<()> {
+        check_bound(self.bound)
+    }
 }
 
 /// Says whether a circle from `-bound` to `bound` can be.

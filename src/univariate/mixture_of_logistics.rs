@@ -10,6 +10,7 @@
 use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::Tensor;
+use serde::Serialize;
 
 use super::curve::{
     self, Curve, Curved, FAR, between, check_spread, offsets, tamed, tamed_log_scale,
@@ -69,10 +70,19 @@ pub struct MixtureOfLogisticsConfig {
 /// let x = map.inverse(z, params);
 /// assert!(x.into_scalar::<f32>() > 20.0);
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
 pub struct MixtureOfLogistics {
     #[module(skip)]
     config: MixtureOfLogisticsConfig,
+}
+
+crate::store::checked!(MixtureOfLogistics { config: MixtureOfLogisticsConfig });
+
+impl MixtureOfLogistics {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> Result<()> {
+        self.config.validate()
+    }
 }
 
 impl MixtureOfLogisticsConfig {

@@ -15,6 +15,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, activation::relu};
+use serde::Serialize;
 
 use super::Univariate;
 use super::curve::{self, Curve, Curved, FAR, tamed};
@@ -77,9 +78,20 @@ pub struct NeuralConfig {
 /// assert!(z.clone().into_data().iter::<f32>().nth(1).unwrap().abs() < 1e-6);
 /// map.inverse(z, params).into_data().assert_approx_eq::<f32>(&x.into_data(), Default::default());
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
 pub struct Neural {
     layers: Vec<Stacked>,
+}
+
+crate::store::checked!(Neural {
+    layers: Vec<Stacked>,
+});
+
+impl Neural {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> Result<()> {
+        super::stacked::check_chain("Neural", &self.layers)
+    }
 }
 
 impl NeuralConfig {

@@ -9,6 +9,7 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
+use serde::Serialize;
 
 use super::{Univariate, check_elements};
 use crate::error::expect_valid;
@@ -39,10 +40,26 @@ use crate::param::index_tensor;
 /// let back = map.inverse(z, params);
 /// back.into_data().assert_approx_eq::<f32>(&x.into_data(), Default::default());
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
 pub struct PerElement<U> {
     maps: Vec<U>,
     which: Vec<usize>,
+}
+
+crate::store::checked!(PerElement [U] [U] [U: serde::de::DeserializeOwned,] {
+    maps: Vec<U>,
+    which: Vec<usize>,
+});
+
+impl<U> PerElement<U> {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> crate::error::Result<()> {
+        let (count, which) = (self.maps.len(), &self.which);
+        let holds = !which.is_empty() && which.iter().all(|map| *map < count);
+        crate::store::require("PerElement", "which", holds, || {
+            format!("needs maps below {count}, found {which:?}")
+        })
+    }
 }
 
 impl<U: Univariate> PerElement<U> {

@@ -3,6 +3,7 @@
 use burn::module::{Module, Param};
 use burn::nn::Initializer;
 use burn::tensor::{Device, Tensor};
+use serde::Serialize;
 
 use crate::error::{Result, count, fits};
 use crate::initial;
@@ -25,10 +26,27 @@ pub(super) fn check_widths(
 
 /// `h W + b`, once for every element that has weights of its own: rows of `[S, rows, inputs]`, weights
 /// `[S, inputs, outputs]`, where `S` is 1 for weights that all elements share.
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
 pub(crate) struct Stacked {
+    #[serde(with = "crate::store::part")]
     weight: Param<Tensor<3>>,
+    #[serde(with = "crate::store::part")]
     bias: Param<Tensor<3>>,
+}
+
+crate::store::checked!(Stacked {
+    #[serde(with = "crate::store::part")]
+    weight: Param<Tensor<3>>,
+    #[serde(with = "crate::store::part")]
+    bias: Param<Tensor<3>>,
+});
+
+impl Stacked {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> Result<()> {
+        let [stack, _, outputs] = self.dims();
+        crate::store::shaped("Stacked", "bias", &[stack, 1, outputs], self.bias.dims())
+    }
 }
 
 impl Stacked {
@@ -92,6 +110,16 @@ impl Stacked {
 }
 
 /// How elements are laid out before their network: `[S, rows, P]`, one row per value.
+/// `Err` unless stacked layers lead from a value and a signal to a value.
+pub(super) fn check_chain(layer: &'static str, layers: &[Stacked]) -> Result<()> {
+    let dims: Vec<[usize; 3]> = layers.iter().map(Stacked::dims).collect();
+    let chain = dims.windows(2).all(|pair| pair[0][0] == pair[1][0] && pair[0][2] == pair[1][1]);
+    let first = dims.first().is_some_and(|[stack, inputs, _]| *stack > 0 && *inputs > 1);
+    let ends = dims.len() > 1 && first && dims[dims.len() - 1][2] == 1;
+    let reason = || format!("do not lead from a value and a signal to a value: {dims:?}");
+    crate::store::require(layer, "layers", chain && ends, reason)
+}
+
 #[derive(Clone, Copy)]
 pub(super) struct Rows {
     batch: usize,

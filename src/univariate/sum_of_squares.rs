@@ -16,6 +16,7 @@
 use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
+use serde::Serialize;
 
 use super::curve::{self, Curve, Curved, check_spread, offsets, tamed_constant};
 use super::quadrature::gauss_legendre;
@@ -88,10 +89,19 @@ pub struct SumOfSquaresConfig {
 /// assert!((log_det.into_scalar::<f32>() - 36.001f32.ln()).abs() < 1e-5);
 /// map.inverse(z, params).into_data().assert_approx_eq::<f32>(&x.into_data(), Default::default());
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
 pub struct SumOfSquares {
     #[module(skip)]
     config: SumOfSquaresConfig,
+}
+
+crate::store::checked!(SumOfSquares { config: SumOfSquaresConfig });
+
+impl SumOfSquares {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> Result<()> {
+        self.config.validate()
+    }
 }
 
 impl SumOfSquaresConfig {

@@ -13,6 +13,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
+use serde::Serialize;
 
 use super::curve::{self, Curve, Curved, tamed, tamed_constant};
 use super::quadrature::gauss_legendre;
@@ -92,12 +93,33 @@ pub struct UnconstrainedMonotonicConfig {
 /// assert_eq!(z.clone().into_data().iter::<f32>().nth(1), Some(2.0)); // an empty integral
 /// map.inverse(z, params).into_data().assert_approx_eq::<f32>(&x.into_data(), Default::default());
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
 pub struct UnconstrainedMonotonic {
     layers: Vec<Stacked>,
     activation: Activation,
     nodes: usize,
     bound: f64,
+}
+
+crate::store::checked!(UnconstrainedMonotonic {
+    layers: Vec<Stacked>,
+    activation: Activation,
+    nodes: usize,
+    bound: f64,
+});
+
+impl UnconstrainedMonotonic {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> Result<()> {
+        super::stacked::check_chain("UnconstrainedMonotonic", &self.layers)?;
+        let activation = self.activation.is_elementwise();
+        let reason = || "must work element by element".to_string();
+        crate::store::require("UnconstrainedMonotonic", "activation", activation, reason)?;
+        repeats("UnconstrainedMonotonic", "nodes", 1, self.nodes)?;
+        let bound = self.bound > 0.0 && self.bound <= curve::FAR;
+        let reason = || format!("must be in (0, {:e}], found {}", curve::FAR, self.bound);
+        crate::store::require("UnconstrainedMonotonic", "bound", bound, reason)
+    }
 }
 
 impl UnconstrainedMonotonicConfig {

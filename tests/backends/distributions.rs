@@ -47,7 +47,10 @@ fn numbers<const D: usize, P: Distribution<D>>(
 }
 
 /// Compares a distribution of this width of context on every place.
-fn agrees<const D: usize, P: Distribution<D>>(make: impl Fn(&Device) -> P, context: usize) {
+fn agrees<const D: usize, P: Distribution<D> + serde::Serialize>(
+    make: impl Fn(&Device) -> P,
+    context: usize,
+) {
     let home = moved(built(&DEVICE, &make), 1).valid();
     let context: Option<Tensor<2>> =
         (context > 0).then(|| Noise::seeded(2).normal([ROWS, context], &DEVICE));
@@ -77,7 +80,7 @@ fn agrees<const D: usize, P: Distribution<D>>(make: impl Fn(&Device) -> P, conte
 }
 
 /// A model made on a place, with the weights of `model` from a file, and back by another file.
-fn travelled<M: Module>(
+fn travelled<M: Module + serde::Serialize>(
     model: &M,
     make: impl Fn(&Device) -> M,
     place: &Place,

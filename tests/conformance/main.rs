@@ -3,16 +3,16 @@
 //! A row is a name, a layer, and the shape of its batches, or a `Suite` that knows more.
 
 #[path = "../common/built.rs"]
-mod built;
+mod fresh;
 
 use std::collections::HashSet;
 use std::process::Command;
 use std::sync::LazyLock;
 
+use burn::module::Module;
 use burn::tensor::{Device, FloatDType};
-use burn_flows::burn;
-
-use built::built;
+use burn_flows::{burn, store};
+use serde::{Serialize, de::DeserializeOwned};
 
 /// The environment variable by which [`every_row_in_f32`] tells the process it starts.
 const SINGLE: &str = "BURN_FLOWS_CONFORMANCE_F32";
@@ -24,6 +24,22 @@ static DEVICE: LazyLock<Device> = LazyLock::new(|| {
     device.configure(if single { FloatDType::F32 } else { FloatDType::F64 }).unwrap();
     device
 });
+
+/// Builds a layer, and opens it from its file alone; saved again, it is the same file.
+fn built<M: Module + Serialize + DeserializeOwned>(
+    device: &Device,
+    make: impl FnOnce(&Device) -> M,
+) -> M {
+    let folder = tempfile::tempdir().unwrap();
+    let format = if std::env::var_os(SINGLE).is_some() { "bpk" } else { "safetensors" };
+    let [path, again] =
+        ["first", "again"].map(|name| folder.path().join(name).with_extension(format));
+    store::save(&fresh::built(device, make), &path).unwrap();
+    let opened: M = store::open(&path, device).unwrap();
+    store::save(&opened, &again).unwrap();
+    assert_eq!(std::fs::read(path).unwrap(), std::fs::read(again).unwrap());
+    opened
+}
 
 macro_rules! rows {
     ($($name:ident: $layer:expr, $suite:expr;)+) => {

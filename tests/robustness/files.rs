@@ -57,7 +57,8 @@ fn load(path: &Path) -> Result<(), Error> {
     if path.extension().unwrap() == "json" {
         return store::load_config::<RealNvpConfig>(path).map(drop);
     }
-    store::load(model(), path).map(drop)
+    let opened = store::open::<RealNvp>(path, &Device::flex()).map(drop);
+    store::load(model(), path).map(drop).and(opened)
 }
 
 /// Damage that a checksum would find, behind a checksum that is right.

@@ -9,7 +9,7 @@ use burn_flows::conditioner::ActivationConfig;
 use burn_flows::distribution::Distribution;
 use burn_flows::interop::normflows::{GlowOptions, Layer};
 use burn_flows::interop::{StateDict, flowjax, nflows, normflows, zuko};
-use burn_flows::model::{GlowConfig, MafConfig, RealNvpConfig};
+use burn_flows::model::{GlowConfig, MafConfig, RealNvp, RealNvpConfig};
 use burn_flows::univariate::SplineDomain;
 use burn_flows::{Result, store};
 use sha2::{Digest, Sha256};
@@ -144,6 +144,7 @@ pub fn weights(bytes: &[u8], folder: &Path) {
         for bytes in [Some(bytes.to_vec()), resealed(bytes)].into_iter().flatten() {
             std::fs::write(&path, bytes).expect("a folder to write to");
             drop(store::load(config.init(&Device::flex()), &path));
+            drop(store::open::<RealNvp>(&path, &Device::flex()));
         }
     }
 }

@@ -4,13 +4,17 @@ use burn::module::{Module, Param};
 use burn::tensor::{Bool, Int, Tensor, TensorData};
 use burn_flows::bijector::AnyBijectorConfig;
 use burn_flows::{Error, Noise, Result, store};
+use serde::{Deserialize, Serialize};
 
 use crate::{device, folder, reseal};
 
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize, Deserialize)]
 struct Small {
+    #[serde(with = "store::part")]
     weight: Param<Tensor<2>>,
+    #[serde(with = "store::part")]
     order: Param<Tensor<1, Int>>,
+    #[serde(with = "store::part")]
     flag: Param<Tensor<1, Bool>>,
 }
 

@@ -8,26 +8,36 @@ use burn_flows::bijector::{Bijector, Standardize};
 use burn_flows::conditioner::MlpConfig;
 use burn_flows::model::{Nice, NiceConfig, RealNvp, RealNvpConfig};
 use burn_flows::{Noise, store};
+use serde::{Deserialize, Serialize};
 
 use crate::round_trip::{both_ways, check};
 use crate::{device, folder, moved, rows};
 
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize, Deserialize)]
 enum Choice {
-    Wide(Linear),
-    Tall(Vec<Linear>),
+    Wide(#[serde(with = "store::part")] Linear),
+    Tall(#[serde(with = "store::part")] Vec<Linear>),
 }
 
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize, Deserialize)]
 struct Zoo {
+    #[serde(with = "store::part")]
     one: Param<Tensor<1>>,
+    #[serde(with = "store::part")]
     three: Param<Tensor<3>>,
+    #[serde(with = "store::part")]
     five: Param<Tensor<5>>,
+    #[serde(with = "store::part")]
     indices: Param<Tensor<2, Int>>,
+    #[serde(with = "store::part")]
     mask: Param<Tensor<2, Bool>>,
+    #[serde(with = "store::part")]
     state: RunningState<Tensor<2>>,
+    #[serde(with = "store::part")]
     some: Option<Linear>,
+    #[serde(with = "store::part")]
     none: Option<Linear>,
+    #[serde(with = "store::part")]
     pair: (Linear, Vec<Linear>),
     both: [Choice; 2],
     rate: f64,
@@ -86,12 +96,20 @@ fn every_kind_of_field() {
     assert_eq!(names.join(" "), expected);
 }
 
+/// One linear layer.
+#[derive(Module, Debug, Serialize, Deserialize)]
+struct Single {
+    #[serde(with = "store::part")]
+    linear: Linear,
+}
+
 /// Weights that are not drawn yet, and weights that live transposed to how they are saved.
 #[test]
 fn lazy_and_transposed_weights() {
     for layout in [LinearLayout::Row, LinearLayout::Col] {
-        let layer = || LinearConfig::new(2, 3).with_layout(layout).init(&device());
-        let forward = |layer: &Linear| layer.forward(rows(4, 2)).into_data();
+        let layer =
+            || Single { linear: LinearConfig::new(2, 3).with_layout(layout).init(&device()) };
+        let forward = |layer: &Single| layer.linear.forward(rows(4, 2)).into_data();
         check(&layer(), layer, forward);
         let drawn = || {
             let layer = layer();
@@ -136,18 +154,24 @@ fn double_precision_and_between_precisions() {
     }
 }
 
+#[derive(Module, Debug, Serialize, Deserialize)]
+struct Whole {
+    #[serde(with = "store::part")]
+    values: Param<Tensor<1, Int>>,
+}
+
 #[test]
 fn integers_take_the_width_of_the_model() {
     let layer = |dtype, k: i64| {
         let data = TensorData::new(vec![k, -k], [2]);
         let tensor = Tensor::<1, Int>::from_data(data, (&device(), dtype));
-        Param::initialized(Default::default(), tensor)
+        Whole { values: Param::initialized(Default::default(), tensor) }
     };
     let folder = folder();
     for name in ["layer.safetensors", "layer.bpk"] {
         store::save(&layer(DType::I64, 100), folder.path().join(name)).unwrap();
         let loaded = store::load(layer(DType::I8, 3), folder.path().join(name)).unwrap();
-        let data = loaded.val().into_data();
+        let data = loaded.values.val().into_data();
         assert_eq!(data.dtype(), DType::I8);
         assert_eq!(data.as_slice::<i8>().unwrap(), [100, -100]);
     }

@@ -4,13 +4,19 @@ mod configs;
 mod damage;
 mod fields;
 mod mismatch;
+mod open;
 mod round_trip;
+mod settings;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, Tensor};
-use burn_flows::Noise;
+use burn_flows::{Noise, store};
+use safetensors::SafeTensors;
+use serde::Serialize;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
@@ -60,4 +66,30 @@ fn reseal(file: &mut [u8]) {
     file[at..at + 64].fill(b'0');
     let digits: String = Sha256::digest(&*file).iter().map(|b| format!("{b:02x}")).collect();
     file[at..at + 64].copy_from_slice(digits.as_bytes());
+}
+
+/// The description that a model's file holds.
+fn description<M: Module + Serialize>(model: &M) -> Value {
+    let folder = folder();
+    let path = folder.path().join("described.safetensors");
+    store::save(model, &path).unwrap();
+    label(&std::fs::read(path).unwrap())["model"].take()
+}
+
+/// What a file of safetensors says about itself.
+fn label(file: &[u8]) -> Value {
+    let (_, header) = SafeTensors::read_metadata(file).unwrap();
+    serde_json::from_str(&header.metadata().as_ref().unwrap()["burn-flows"]).unwrap()
+}
+
+/// Gives a file of safetensors another description, and seals it.
+fn forged(path: &Path, description: &Value) {
+    let file = std::fs::read(path).unwrap();
+    let mut label = label(&file);
+    label["model"] = description.clone();
+    let metadata = HashMap::from([("burn-flows".to_string(), label.to_string())]);
+    let tensors = SafeTensors::deserialize(&file).unwrap();
+    let mut file = safetensors::serialize(tensors.tensors(), Some(metadata)).unwrap();
+    reseal(&mut file);
+    std::fs::write(path, file).unwrap();
 }

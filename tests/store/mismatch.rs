@@ -7,25 +7,31 @@ use burn_flows::bijector::{Conv1x1Matrix, DenseLinearConfig, InvertibleConv1x1Co
 use burn_flows::model::{NiceConfig, RealNvpConfig};
 use burn_flows::{Error, store};
 use safetensors::{Dtype, tensor::TensorView};
+use serde::{Deserialize, Serialize};
 
 use crate::{device, folder, names_in, reseal};
 
 const NAMES: [&str; 2] = ["model.safetensors", "model.bpk"];
 
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize, Deserialize)]
 struct Model {
+    #[serde(with = "store::part")]
     weight: Param<Tensor<2>>,
+    #[serde(with = "store::part")]
     bias: Option<Param<Tensor<1>>>,
 }
 
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize, Deserialize)]
 struct Renamed {
+    #[serde(with = "store::part")]
     kernel: Param<Tensor<2>>,
+    #[serde(with = "store::part")]
     bias: Option<Param<Tensor<1>>>,
 }
 
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize, Deserialize)]
 struct Whole {
+    #[serde(with = "store::part")]
     weight: Param<Tensor<2, Int>>,
 }
 
@@ -41,7 +47,10 @@ fn whole(value: i64, dtype: DType) -> Whole {
 }
 
 /// Saves one module, loads it into the other in both formats: the same error.
-fn refusal<A: Module, B: Module>(saved: &A, other: impl Fn() -> B) -> Error {
+pub fn refusal<A: Module + Serialize, B: Module + Serialize>(
+    saved: &A,
+    other: impl Fn() -> B,
+) -> Error {
     let folder = folder();
     let errors = NAMES.map(|name| {
         let path = folder.path().join(name);
@@ -170,9 +179,11 @@ fn another_number_of_layers() {
 fn a_refused_file_changes_nothing() {
     use burn::module::RunningState;
 
-    #[derive(Module, Debug)]
+    #[derive(Module, Debug, Serialize, Deserialize)]
     struct States {
+        #[serde(with = "store::part")]
         first: RunningState<Tensor<1>>,
+        #[serde(with = "store::part")]
         second: RunningState<Tensor<1>>,
     }
     let states = |value: f64, n: usize| States {

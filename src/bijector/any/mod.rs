@@ -4,6 +4,7 @@ mod config;
 
 use burn::module::Module;
 use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
 
 use super::{
     ActNorm, BatchNorm, Bijector, BlockNeuralAutoregressive, Carried, Cnf, Coupling, DenseLinear,
@@ -32,7 +33,7 @@ pub use config::AnyBijectorConfig;
 /// assert_eq!(z.dims(), [2, 3]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 #[allow(clippy::large_enum_variant, reason = "burn has no Module for Box")]
 pub enum AnyBijector {

@@ -21,6 +21,7 @@
 use burn::module::{Flag, Module, Param};
 use burn::nn::Linear;
 use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
 
 use super::field::Field;
 use super::{Divergence, SmoothActivation, Solver};
@@ -115,10 +116,13 @@ pub struct CnfConfig {
 /// assert!((back - x).abs().max().into_scalar::<f32>() < 1e-4);
 /// assert!((log_det + minus).abs().into_scalar::<f32>() < 1e-4);
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
 pub struct Cnf {
+    #[serde(with = "crate::store::part")]
     layers: Vec<Linear>,
+    #[serde(with = "crate::store::part")]
     frequencies: Param<Tensor<1>>,
+    #[serde(with = "crate::store::part")]
     training: Param<Flag>,
     #[module(skip)]
     activation: SmoothActivation,
@@ -128,8 +132,36 @@ pub struct Cnf {
     traces: Traces,
 }
 
+crate::store::checked!(Cnf {
+    #[serde(with = "crate::store::part")]
+    layers: Vec<Linear>,
+    #[serde(with = "crate::store::part")]
+    frequencies: Param<Tensor<1>>,
+    #[serde(with = "crate::store::part")]
+    training: Param<Flag>,
+    activation: SmoothActivation,
+    solver: Solver,
+    traces: Traces,
+});
+
+impl Cnf {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> Result<()> {
+        let ends: Vec<[usize; 2]> = self.layers.iter().map(|layer| layer.weight.dims()).collect();
+        let chain = ends.windows(2).all(|pair| pair[0][1] == pair[1][0]);
+        let [times] = self.frequencies.dims();
+        let needed = ends.last().map(|last| last[1] + 2 * times);
+        let enough = ends.first().zip(needed).is_some_and(|(first, needed)| first[0] >= needed);
+        let reason = || format!("do not lead from time and features to the features: {ends:?}");
+        crate::store::require("Cnf", "layers", chain && enough, reason)?;
+        self.solver.validate()?;
+        self.traces.training.validate()?;
+        self.traces.evaluation.validate()
+    }
+}
+
 /// How the trace is found when.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Traces {
     training: Divergence,
     evaluation: Divergence,

@@ -8,6 +8,7 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
 
 use super::{Pointwise, guarded, pointwise_bijector};
 
@@ -25,7 +26,7 @@ use super::{Pointwise, guarded, pointwise_bijector};
 /// assert_eq!(z.into_data().try_to_vec_as::<f32>().unwrap(), [1.0, 1.0]);
 /// assert_eq!(log_det.into_scalar::<f32>(), 0.0);
 /// ```
-#[derive(Module, Debug, Default)]
+#[derive(Module, Debug, Default, Serialize, Deserialize)]
 pub struct Exp {}
 
 impl Pointwise for Exp {

@@ -8,6 +8,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
+use serde::Serialize;
 
 use crate::bijector::{Bijector, Recovery};
 use crate::conditioner::{Conditioner, Mlp, MlpConfig, check_context};
@@ -40,12 +41,35 @@ use crate::univariate::{Univariate, WideUnivariate, check_elements};
 /// let (z, _) = layer.forward(x.clone(), None);
 /// assert_eq!(z.into_data(), x.into_data());
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
 pub struct Elementwise<U> {
     univariate: U,
+    #[serde(with = "crate::store::part")]
     params: Param<Tensor<2>>,
     network: Option<Mlp>,
     context: usize,
+}
+
+crate::store::checked!(Elementwise [U] [U] [U: Univariate + serde::de::DeserializeOwned,] {
+    univariate: U,
+    #[serde(with = "crate::store::part")]
+    params: Param<Tensor<2>>,
+    network: Option<Mlp>,
+    context: usize,
+});
+
+impl<U: Univariate> Elementwise<U> {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> crate::error::Result<()> {
+        let needed = self.univariate.params_per_element();
+        let [found, elements] = self.params.dims();
+        let reason = || format!("needs {needed} for each element, found {found}");
+        crate::store::require("Elementwise", "params", needed == found && elements > 0, reason)?;
+        let fits = self.network.is_some() == (self.context > 0);
+        crate::store::require("Elementwise", "context", fits, || {
+            "needs a network, and it a context".to_string()
+        })
+    }
 }
 
 impl<U: Univariate> Elementwise<U> {

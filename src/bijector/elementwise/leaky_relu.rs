@@ -8,6 +8,7 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
+use serde::Serialize;
 
 use super::{Pointwise, pointwise_bijector};
 use crate::error::{Result, length};
@@ -26,9 +27,18 @@ use crate::error::{Result, length};
 /// assert!(LeakyRelu::new(0.0).is_err());
 /// # Ok::<(), burn_flows::Error>(())
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
 pub struct LeakyRelu {
     slope: f64,
+}
+
+crate::store::checked!(LeakyRelu { slope: f64 });
+
+impl LeakyRelu {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> Result<()> {
+        Self::new(self.slope).map(drop)
+    }
 }
 
 impl LeakyRelu {

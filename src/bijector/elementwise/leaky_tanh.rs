@@ -8,6 +8,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Bool, Tensor};
+use serde::Serialize;
 
 use super::tanh::{atanh, log_slope};
 use super::{Pointwise, pointwise_bijector};
@@ -33,9 +34,18 @@ const LATEST: f64 = 8.0;
 /// assert!(LeakyTanh::new(0.0).is_err());
 /// # Ok::<(), burn_flows::Error>(())
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
 pub struct LeakyTanh {
     turn: f64,
+}
+
+crate::store::checked!(LeakyTanh { turn: f64 });
+
+impl LeakyTanh {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> Result<()> {
+        Self::new(self.turn).map(drop)
+    }
 }
 
 impl LeakyTanh {

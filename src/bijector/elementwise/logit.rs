@@ -10,6 +10,7 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
+use serde::Serialize;
 
 use super::{Pointwise, guarded, pointwise_bijector};
 use crate::bijector::Inverse;
@@ -36,9 +37,18 @@ use crate::math::{log_sigmoid_pair, sigmoid};
 /// assert!(z.abs().max().into_scalar::<f32>().is_finite());
 /// # Ok::<(), burn_flows::Error>(())
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
 pub struct Logit {
     alpha: f64,
+}
+
+crate::store::checked!(Logit { alpha: f64 });
+
+impl Logit {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> Result<()> {
+        Self::new(self.alpha).map(drop)
+    }
 }
 
 /// The line to (0, 1): the [`Inverse`] of [`Logit`].

@@ -8,6 +8,7 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
+use serde::Serialize;
 
 use super::{Pointwise, guarded, pointwise_bijector};
 use crate::error::{Result, length};
@@ -33,9 +34,18 @@ use crate::error::{Result, length};
 /// assert!(Softclip::new(0.0).is_err());
 /// # Ok::<(), burn_flows::Error>(())
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
 pub struct Softclip {
     bound: f64,
+}
+
+crate::store::checked!(Softclip { bound: f64 });
+
+impl Softclip {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> Result<()> {
+        Self::new(self.bound).map(drop)
+    }
 }
 
 impl Softclip {

@@ -8,6 +8,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Tensor, activation::log_sigmoid};
+use serde::{Deserialize, Serialize};
 
 use super::{Pointwise, guarded, pointwise_bijector};
 use crate::math::{softplus, softplus_inverse};
@@ -29,7 +30,7 @@ use crate::math::{softplus, softplus_inverse};
 /// let back = Softplus {}.inverse(z, None);
 /// back.into_data().assert_approx_eq::<f32>(&x.into_data(), Default::default());
 /// ```
-#[derive(Module, Debug, Default)]
+#[derive(Module, Debug, Default, Serialize, Deserialize)]
 pub struct Softplus {}
 
 impl Pointwise for Softplus {

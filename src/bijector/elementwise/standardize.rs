@@ -6,6 +6,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{DType, Device, Tensor, TensorData};
+use serde::Serialize;
 
 use crate::bijector::{Bijector, Recovery};
 use crate::error::{Error, Result};
@@ -33,12 +34,30 @@ use crate::rows::callers_dims;
 /// assert!(Standardize::from_data(x.slice([0..1])).is_err()); // one row has no variance
 /// # Ok::<(), burn_flows::Error>(())
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
 pub struct Standardize<const D: usize> {
+    #[serde(with = "crate::store::part")]
     mean: Param<Tensor<D>>,
     /// What rounding took from the mean.
+    #[serde(with = "crate::store::part")]
     rest: Param<Tensor<D>>,
+    #[serde(with = "crate::store::part")]
     std: Param<Tensor<D>>,
+}
+
+crate::store::checked!(Standardize [const D: usize] [D] [] {
+    #[serde(with = "crate::store::part")]
+    mean: Param<Tensor<D>>,
+    #[serde(with = "crate::store::part")]
+    std: Param<Tensor<D>>,
+});
+
+impl<const D: usize> Standardize<D> {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> Result<()> {
+        crate::store::shaped("Standardize", "std", &self.mean.dims(), self.std.dims())?;
+        Self::new(self.mean.val(), self.std.val()).map(drop)
+    }
 }
 
 impl<const D: usize> Standardize<D> {

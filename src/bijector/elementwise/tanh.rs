@@ -8,6 +8,7 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
 
 use super::{Pointwise, guarded, pointwise_bijector};
 use crate::math::softplus;
@@ -28,7 +29,7 @@ use crate::math::softplus;
 /// assert_eq!(z.into_scalar::<f32>(), 1.0);
 /// assert!((log_det.into_scalar::<f32>() - (4f32.ln() - 40.0)).abs() < 1e-4);
 /// ```
-#[derive(Module, Debug, Default)]
+#[derive(Module, Debug, Default, Serialize, Deserialize)]
 pub struct Tanh {}
 
 impl Pointwise for Tanh {

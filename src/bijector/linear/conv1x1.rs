@@ -82,7 +82,7 @@ pub struct InvertibleConv1x1Config {
 /// assert_eq!(layer.matrix().size(), 2);
 /// # Ok::<(), burn_flows::Error>(())
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize, Deserialize)]
 #[allow(clippy::large_enum_variant, reason = "burn has no Module for Box")]
 pub enum ChannelMatrix {
     /// Every entry is a weight.

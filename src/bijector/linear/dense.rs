@@ -9,6 +9,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
+use serde::Serialize;
 
 use super::elimination::{Elimination, norm, rotation};
 use super::{InvertibleMatrix, LinearMap};
@@ -53,9 +54,23 @@ pub struct DenseLinearConfig {
 /// assert_eq!(inverse, [-0.75, 0.25, 0.5, 0.0]);
 /// # Ok::<(), burn_flows::Error>(())
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
 pub struct DenseMatrix {
+    #[serde(with = "crate::store::part")]
     entries: Param<Tensor<2>>,
+}
+
+crate::store::checked!(DenseMatrix {
+    #[serde(with = "crate::store::part")]
+    entries: Param<Tensor<2>>,
+});
+
+impl DenseMatrix {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> Result<()> {
+        let [size, _] = self.entries.dims();
+        crate::store::shaped("DenseMatrix", "entries", &[size, size], self.entries.dims())
+    }
 }
 
 impl DenseMatrix {

@@ -10,6 +10,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
 
 use super::{InvertibleMatrix, LinearMap};
 use crate::config::seeded_config;
@@ -50,8 +51,9 @@ pub struct HouseholderConfig {
 /// let matrix = Reflections::from_weights(vectors).matrix();
 /// assert_eq!(matrix.into_data().try_to_vec_as::<f32>().unwrap(), [0.0, -1.0, 1.0, 0.0]);
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize, Deserialize)]
 pub struct Reflections {
+    #[serde(with = "crate::store::part")]
     vectors: Param<Tensor<2>>,
 }
 

@@ -11,6 +11,7 @@
 use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
+use serde::Serialize;
 
 use super::elimination::{Elimination, rotation};
 use super::householder::identity;
@@ -67,14 +68,46 @@ pub struct LuLinearConfig {
 /// let transposed = lu.transposed().matrix().into_data().try_to_vec_as::<f32>().unwrap();
 /// assert_eq!(transposed, [1.0, 2.0, 3.0, 7.0]);
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
 pub struct LuFactors {
+    #[serde(with = "crate::store::part")]
     factors: Param<Tensor<2>>,
+    #[serde(with = "crate::store::part")]
     diagonal: Param<Tensor<1>>,
+    #[serde(with = "crate::store::part")]
     sign: Option<Param<Tensor<1>>>,
     transposed: bool,
     permutation: Option<Permutation>,
     permuted_last: bool,
+}
+
+crate::store::checked!(LuFactors {
+    #[serde(with = "crate::store::part")]
+    factors: Param<Tensor<2>>,
+    #[serde(with = "crate::store::part")]
+    diagonal: Param<Tensor<1>>,
+    #[serde(with = "crate::store::part")]
+    sign: Option<Param<Tensor<1>>>,
+    transposed: bool,
+    permutation: Option<Permutation>,
+    permuted_last: bool,
+});
+
+impl LuFactors {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> Result<()> {
+        let size = self.size();
+        crate::store::shaped("LuFactors", "factors", &[size, size], self.factors.dims())?;
+        if let Some(sign) = &self.sign {
+            crate::store::shaped("LuFactors", "sign", &[size], sign.dims())?;
+            let signs = sign.val().into_data().iter::<f64>().all(|sign| sign.abs() == 1.0);
+            crate::store::require("LuFactors", "sign", signs, || {
+                "is neither 1 nor -1".to_string()
+            })?;
+        }
+        let found = self.permutation.as_ref().map_or(size, Permutation::size);
+        crate::store::shaped("LuFactors", "permutation", &[size], [found])
+    }
 }
 
 impl LuFactors {

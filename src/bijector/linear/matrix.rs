@@ -6,6 +6,7 @@
 
 use burn::module::{Module, ModuleDisplay, Param};
 use burn::tensor::Tensor;
+use serde::Serialize;
 
 use crate::bijector::{Bijector, Recovery, Trace, check_weights, check_width, traced};
 use crate::conditioner::check_context;
@@ -88,11 +89,37 @@ pub trait InvertibleMatrix: Module + ModuleDisplay + Sync {
 /// let (z, _) = layer.forward(Tensor::<4>::zeros([1, 2, 1, 1], &device), None);
 /// assert_eq!(z.into_data().try_to_vec_as::<f32>().unwrap(), [5.0, 7.0]);
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
 pub struct LinearMap<M: InvertibleMatrix> {
     matrix: M,
+    #[serde(with = "crate::store::part")]
     bias: Option<Param<Tensor<1>>>,
+    #[serde(with = "crate::store::part")]
     context: Option<Param<Tensor<2>>>,
+}
+
+crate::store::checked!(LinearMap [M: InvertibleMatrix] [M] [M: serde::de::DeserializeOwned,] {
+    matrix: M,
+    #[serde(with = "crate::store::part")]
+    bias: Option<Param<Tensor<1>>>,
+    #[serde(with = "crate::store::part")]
+    context: Option<Param<Tensor<2>>>,
+});
+
+impl<M: InvertibleMatrix> LinearMap<M> {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> crate::error::Result<()> {
+        let size = self.matrix.size();
+        if let Some(bias) = &self.bias {
+            crate::store::shaped(M::LAYER, "bias", &[size], bias.dims())?;
+        }
+        match self.context.as_ref().map(|weights| weights.dims()) {
+            Some([width, found]) => {
+                crate::store::shaped(M::LAYER, "context", &[width.max(1), size], [width, found])
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 impl<M: InvertibleMatrix> LinearMap<M> {

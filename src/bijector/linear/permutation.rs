@@ -7,7 +7,8 @@
 //! Paper: Dinh, Krueger, Bengio (2015), NICE, section 3.3, arXiv:1410.8516.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use serde::{Deserialize, Serialize};
 
 use crate::bijector::{Bijector, Recovery, check_width};
 use crate::error::{Error, Result};
@@ -38,9 +39,11 @@ use crate::param::index_param;
 /// assert_eq!(layer.inverse(z, None).into_data().try_to_vec_as::<f32>().unwrap(), [1.0, 2.0, 3.0]);
 /// # Ok::<(), burn_flows::Error>(())
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize, Deserialize)]
 pub struct Permutation {
+    #[serde(with = "crate::store::fixed")]
     order: Param<Tensor<1, Int>>,
+    #[serde(with = "crate::store::fixed")]
     back: Param<Tensor<1, Int>>,
 }
 
@@ -87,6 +90,22 @@ impl Permutation {
     }
 
     /// How many features it reorders.
+    /// The structs and fields that hold an order and the way back.
+    pub(crate) const PLACES: [(&str, &str); 2] =
+        [("Struct:Permutation", "order"), ("Struct:Permutation", "back")];
+
+    /// `Err` unless each of two lists of indices undoes the other.
+    pub(crate) fn check_pair(order: &TensorData, back: &TensorData) -> Result<()> {
+        let [order, back] = [order, back].map(|list| list.iter::<i64>().collect::<Vec<_>>());
+        let at = |from: &i64| usize::try_from(*from).ok().and_then(|from| back.get(from).copied());
+        let mut places = (0..).zip(&order);
+        if order.len() == back.len() && places.all(|(to, from)| at(from) == Some(to)) {
+            return Ok(());
+        }
+        let reason = "is no order of all indices, or `back` does not undo it";
+        Err(Error::config("Permutation", "order", reason.into()))
+    }
+
     pub(super) fn size(&self) -> usize {
         self.order.lazy_shape()[0]
     }

@@ -10,6 +10,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
+use serde::Serialize;
 
 use super::householder::identity;
 use super::{InvertibleMatrix, LinearMap, Reflections};
@@ -51,11 +52,30 @@ pub struct QrLinearConfig {
 /// let qr = QrFactors::from_weights(swap, upper, Tensor::zeros([2], &device));
 /// assert_eq!(qr.matrix().into_data().try_to_vec_as::<f32>().unwrap(), [0.0, 1.0, 1.0, 5.0]);
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
 pub struct QrFactors {
     rotation: Reflections,
+    #[serde(with = "crate::store::part")]
     upper: Param<Tensor<2>>,
+    #[serde(with = "crate::store::part")]
     log_diagonal: Param<Tensor<1>>,
+}
+
+crate::store::checked!(QrFactors {
+    rotation: Reflections,
+    #[serde(with = "crate::store::part")]
+    upper: Param<Tensor<2>>,
+    #[serde(with = "crate::store::part")]
+    log_diagonal: Param<Tensor<1>>,
+});
+
+impl QrFactors {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> Result<()> {
+        let size = self.rotation.size();
+        crate::store::shaped("QrFactors", "upper", &[size, size], self.upper.dims())?;
+        crate::store::shaped("QrFactors", "log_diagonal", &[size], self.log_diagonal.dims())
+    }
 }
 
 impl QrFactors {

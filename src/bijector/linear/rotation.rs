@@ -10,6 +10,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
+use serde::Serialize;
 
 use super::householder::identity;
 use super::{InvertibleMatrix, LinearMap};
@@ -55,9 +56,23 @@ pub struct RotationConfig {
 /// let expected = Tensor::<2>::from_data([[0.0, -1.0], [1.0, 0.0]], &Device::flex());
 /// matrix.into_data().assert_approx_eq::<f32>(&expected.into_data(), Default::default());
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
 pub struct RotationMatrix {
+    #[serde(with = "crate::store::part")]
     generator: Param<Tensor<2>>,
+}
+
+crate::store::checked!(RotationMatrix {
+    #[serde(with = "crate::store::part")]
+    generator: Param<Tensor<2>>,
+});
+
+impl RotationMatrix {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> Result<()> {
+        let [size, _] = self.generator.dims();
+        crate::store::shaped("RotationMatrix", "generator", &[size, size], self.generator.dims())
+    }
 }
 
 impl RotationMatrix {

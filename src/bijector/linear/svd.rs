@@ -10,6 +10,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
+use serde::Serialize;
 
 use super::lu::{floored, one_before_floor};
 use super::{InvertibleMatrix, LinearMap, Reflections};
@@ -52,11 +53,28 @@ pub struct SvdLinearConfig {
 /// let expected = Tensor::<2>::from_data([[50.0, 0.0], [0.0, 100.0]], &device);
 /// matrix.into_data().assert_approx_eq::<f32>(&expected.into_data(), Default::default());
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
 pub struct SvdFactors {
     left: Reflections,
+    #[serde(with = "crate::store::part")]
     diagonal: Param<Tensor<1>>,
     right: Reflections,
+}
+
+crate::store::checked!(SvdFactors {
+    left: Reflections,
+    #[serde(with = "crate::store::part")]
+    diagonal: Param<Tensor<1>>,
+    right: Reflections,
+});
+
+impl SvdFactors {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> Result<()> {
+        let size = self.left.size();
+        crate::store::shaped("SvdFactors", "diagonal", &[size], self.diagonal.dims())?;
+        crate::store::shaped("SvdFactors", "right", &[size], [self.right.size()])
+    }
 }
 
 impl SvdFactors {

@@ -12,6 +12,7 @@
 use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
+use serde::Serialize;
 
 use super::householder::identity;
 use super::{InvertibleMatrix, LinearMap};
@@ -48,11 +49,32 @@ pub struct TriangularLinearConfig {
 /// let expected = Tensor::<2>::from_data([[2.0, 0.0], [6.0, 8.0]], &device);
 /// matrix.matrix().into_data().assert_approx_eq::<f32>(&expected.into_data(), Default::default());
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
 pub struct TriangularMatrix {
+    #[serde(with = "crate::store::part")]
     below: Param<Tensor<2>>,
+    #[serde(with = "crate::store::part")]
     diagonal: Param<Tensor<1>>,
+    #[serde(with = "crate::store::part")]
     length: Param<Tensor<1>>,
+}
+
+crate::store::checked!(TriangularMatrix {
+    #[serde(with = "crate::store::part")]
+    below: Param<Tensor<2>>,
+    #[serde(with = "crate::store::part")]
+    diagonal: Param<Tensor<1>>,
+    #[serde(with = "crate::store::part")]
+    length: Param<Tensor<1>>,
+});
+
+impl TriangularMatrix {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> Result<()> {
+        let [size] = self.diagonal.dims();
+        crate::store::shaped("TriangularMatrix", "below", &[size, size], self.below.dims())?;
+        crate::store::shaped("TriangularMatrix", "length", &[size], self.length.dims())
+    }
 }
 
 impl TriangularMatrix {

@@ -114,12 +114,15 @@ pub struct ResidualConfig {
 /// let (z, _) = layer.forward(x.clone(), None);
 /// layer.inverse(z, None).into_data().assert_approx_eq::<f32>(&x.into_data(), Default::default());
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
 pub struct Residual {
     layers: Vec<SpectralLinear>,
     /// `b` of every activation, before its softplus.
+    #[serde(with = "crate::store::part")]
     sharpness: Vec<Param<Tensor<1>>>,
+    #[serde(with = "crate::store::part")]
     context: Option<Linear>,
+    #[serde(with = "crate::store::part")]
     training: Param<Flag>,
     #[module(skip)]
     log_dets: LogDets,
@@ -127,8 +130,45 @@ pub struct Residual {
     fixed_point: FixedPoint,
 }
 
+crate::store::checked!(Residual {
+    layers: Vec<SpectralLinear>,
+    #[serde(with = "crate::store::part")]
+    sharpness: Vec<Param<Tensor<1>>>,
+    #[serde(with = "crate::store::part")]
+    context: Option<Linear>,
+    #[serde(with = "crate::store::part")]
+    training: Param<Flag>,
+    log_dets: LogDets,
+    fixed_point: FixedPoint,
+});
+
+impl Residual {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> Result<()> {
+        let ends: Vec<[usize; 2]> = self.layers.iter().map(SpectralLinear::dims).collect();
+        let chain = ends.windows(2).all(|pair| pair[0][1] == pair[1][0]);
+        let round = ends.first().zip(ends.last()).is_some_and(|(first, last)| first[0] == last[1]);
+        let reason = || format!("do not lead from the features to the features: {ends:?}");
+        crate::store::require("Residual", "layers", chain && round, reason)?;
+        let (count, active) = (self.layers.len(), self.sharpness.len());
+        let reason = || format!("needs one or none for each of {count} layers, found {active}");
+        crate::store::require(
+            "Residual",
+            "sharpness",
+            active == count || active + 1 == count,
+            reason,
+        )?;
+        for sharpness in &self.sharpness {
+            crate::store::shaped("Residual", "sharpness", &[1], sharpness.dims())?;
+        }
+        self.log_dets.training.validate()?;
+        self.log_dets.evaluation.validate()?;
+        self.fixed_point.validate()
+    }
+}
+
 /// How the log-determinant is found when.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct LogDets {
     training: LogDet,
     evaluation: LogDet,

@@ -125,13 +125,29 @@ pub struct PlanarConfig {
 /// let (z, _) = layer.forward(x.clone(), None);
 /// layer.inverse(z, None).into_data().assert_approx_eq::<f32>(&x.into_data(), Default::default());
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
 pub struct Planar {
     params: RowParams,
     #[module(skip)]
     activation: RidgeActivation,
     #[module(skip)]
     constraint: PlanarConstraint,
+}
+
+crate::store::checked!(Planar {
+    params: RowParams,
+    activation: RidgeActivation,
+    constraint: PlanarConstraint,
+});
+
+impl Planar {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> Result<()> {
+        let count = self.params.count();
+        let reason = || format!("needs twice the features and 1, found {count}");
+        crate::store::require("Planar", "params", count > 2 && !count.is_multiple_of(2), reason)?;
+        self.activation.validate()
+    }
 }
 
 impl PlanarConfig {

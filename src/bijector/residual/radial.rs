@@ -13,6 +13,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use serde::Serialize;
 
 use super::rows_bijector;
 use crate::bijector::check_weights;
@@ -82,9 +83,21 @@ pub struct RadialConfig {
 /// assert!(z.clone().square().sum().into_scalar::<f32>() > 1.0); // away from the centre
 /// layer.inverse(z, None).into_data().assert_approx_eq::<f32>(&x.into_data(), Default::default());
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
 pub struct Radial {
     params: RowParams,
+}
+
+crate::store::checked!(Radial { params: RowParams });
+
+impl Radial {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> Result<()> {
+        let count = self.params.count();
+        crate::store::require("Radial", "params", count > 2, || {
+            format!("needs the features and 2, found {count}")
+        })
+    }
 }
 
 impl RadialConfig {

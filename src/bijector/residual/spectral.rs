@@ -9,6 +9,7 @@
 use burn::module::{Module, ModuleMapper, Param};
 use burn::nn::Linear;
 use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
 
 use crate::by_parts::module_by_parts;
 use crate::initial;
@@ -30,20 +31,49 @@ const ROUNDINGS: f64 = 4.0;
 /// as they are, a step of an optimizer for one, makes them follow at once, by a power iteration; so
 /// no call of [`weight`](Self::weight) changes anything, and training and evaluation see the same.
 /// What sets all three, as loading does, sets what it says.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
 pub(super) struct SpectralLinear {
     parts: Parts,
 }
 
 /// What the layer is made of, apart so that [`SpectralLinear`] can add to the derived `map`.
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
+#[serde(rename = "SpectralLinear")]
 struct Parts {
+    #[serde(with = "crate::store::part")]
     linear: Linear,
     /// Of length 1, on the side of the inputs.
+    #[serde(with = "crate::store::part")]
     right: Param<Tensor<1>>,
     /// Of length 1, on the side of the outputs.
+    #[serde(with = "crate::store::part")]
     left: Param<Tensor<1>>,
     bound: f64,
+}
+
+crate::store::checked!(Parts {
+    #[serde(with = "crate::store::part")]
+    linear: Linear,
+    #[serde(with = "crate::store::part")]
+    right: Param<Tensor<1>>,
+    #[serde(with = "crate::store::part")]
+    left: Param<Tensor<1>>,
+    bound: f64,
+});
+
+impl Parts {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> crate::error::Result<()> {
+        let [inputs, outputs] = self.linear.weight.dims();
+        crate::store::shaped("SpectralLinear", "right", &[inputs], self.right.dims())?;
+        crate::store::shaped("SpectralLinear", "left", &[outputs], self.left.dims())?;
+        let bound = self.bound > 0.0 && self.bound < 1.0;
+        let reason = || format!("must be in (0, 1), found {}", self.bound);
+        crate::store::require("SpectralLinear", "bound", bound, reason)?;
+        let reason = || "must be of length 1, with `left`".to_string();
+        crate::store::require("SpectralLinear", "right", self.are_units(), reason)
+    }
 }
 
 impl SpectralLinear {

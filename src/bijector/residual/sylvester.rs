@@ -13,6 +13,7 @@
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use serde::Serialize;
 
 use super::ridge::{self, RidgeActivation};
 use super::rows_bijector;
@@ -87,7 +88,7 @@ pub struct SylvesterConfig {
 /// let (z, _) = layer.forward(x.clone(), None);
 /// layer.inverse(z, None).into_data().assert_approx_eq::<f32>(&x.into_data(), Default::default());
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
 pub struct Sylvester {
     params: RowParams,
     features: usize,
@@ -95,6 +96,25 @@ pub struct Sylvester {
     reflections: usize,
     #[module(skip)]
     activation: RidgeActivation,
+}
+
+crate::store::checked!(Sylvester {
+    params: RowParams,
+    features: usize,
+    units: usize,
+    reflections: usize,
+    activation: RidgeActivation,
+});
+
+impl Sylvester {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> Result<()> {
+        let (features, units) = (self.features, self.units);
+        let config = SylvesterConfig::new(features, units).with_reflections(self.reflections);
+        config.with_activation(self.activation).validate()?;
+        let needed = self.reflections * features + units * units + 2 * units;
+        crate::store::shaped("Sylvester", "params", &[needed], [self.params.count()])
+    }
 }
 
 impl SylvesterConfig {

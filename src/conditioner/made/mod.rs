@@ -22,6 +22,7 @@ pub use config::{Degrees, Dependencies, MadeConfig};
 use burn::module::{Module, Param};
 use burn::nn::Linear;
 use burn::tensor::{Bool, Device, Int, Tensor};
+use serde::{Deserialize, Serialize};
 
 use self::levels::{BlockMasks, HostMask, Masks};
 use super::activation::forward_linear;
@@ -61,16 +62,18 @@ use crate::rows::spread;
 /// assert_eq!(before[..2], after[..2]); // outputs 0 and 1 do not see features 1 and 2
 /// assert_ne!(before[2], after[2]);
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
 pub struct Made {
     periodic: Option<PeriodicFeatures>,
     input: MaskedLinear,
+    #[serde(with = "crate::store::part")]
     context: Option<Linear>,
     hidden: Vec<MaskedLinear>,
     blocks: Vec<MaskedBlock>,
     output: MaskedLinear,
     /// The step of every feature, then of the units of every hidden layer. Saved, as the masks
     /// are, because the masks of a record may be others than those drawn here.
+    #[serde(with = "crate::store::fixed")]
     steps: Vec<Param<Tensor<1, Int>>>,
     activation: Activation,
     dropout: Dropout,
@@ -80,13 +83,61 @@ pub struct Made {
     style: Style,
 }
 
+crate::store::checked!(Made {
+    periodic: Option<PeriodicFeatures>,
+    input: MaskedLinear,
+    #[serde(with = "crate::store::part")]
+    context: Option<Linear>,
+    hidden: Vec<MaskedLinear>,
+    blocks: Vec<MaskedBlock>,
+    output: MaskedLinear,
+    #[serde(with = "crate::store::fixed")]
+    steps: Vec<Param<Tensor<1, Int>>>,
+    activation: Activation,
+    dropout: Dropout,
+    features: usize,
+    style: Style,
+});
+
+impl Made {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> Result<()> {
+        let elementwise = self.activation.is_elementwise();
+        let reason = || "must work element by element: a mask cannot follow values that mix".into();
+        crate::store::require("Made", "activation", elementwise, reason)?;
+        let part = |holds: bool, field| {
+            crate::store::require("Made", field, holds, || {
+                format!("does not fit {} features", self.features)
+            })
+        };
+        let dims = |layer: &MaskedLinear| layer.mask().dims();
+        let [inputs, mut width] = dims(&self.input);
+        part(self.features > 0 && inputs == self.features, "input")?;
+        for layer in &self.hidden {
+            let [inputs, outputs] = dims(layer);
+            part(inputs == width, "hidden")?;
+            width = outputs;
+        }
+        for MaskedBlock { first, second, .. } in &self.blocks {
+            let ([from, inner], [again, to]) = (dims(first), dims(second));
+            part(from == width && inner == again && to == width, "blocks")?;
+        }
+        let [inputs, outputs] = dims(&self.output);
+        let whole = outputs > 0 && outputs.is_multiple_of(self.features);
+        part(inputs == width && whole, "output")?;
+        let steps: Vec<Vec<usize>> = self.steps.iter().map(host_indices).collect();
+        part(self.masks().levels(self.features)? == steps, "steps")
+    }
+}
+
 /// Two pre-activated masked layers around a skip; a context is added between them, or gates them.
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize, Deserialize)]
 pub(crate) struct MaskedBlock {
     /// Leads to a stream of another width, without an activation, in front of the block.
     pub(crate) widen: Option<MaskedLinear>,
     pub(crate) first: MaskedLinear,
     pub(crate) second: MaskedLinear,
+    #[serde(with = "crate::store::part")]
     pub(crate) context: Option<Linear>,
 }
 
@@ -100,7 +151,7 @@ pub(crate) struct Layers {
 }
 
 /// Where other libraries' networks differ from this crate's.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(crate) struct Style {
     /// The context passes the activation before it is added to the first layer (nflows).
     pub(crate) activated_context: bool,
@@ -124,29 +175,33 @@ impl Made {
         device: &Device,
     ) -> Result<Self> {
         let Layers { input, context, hidden, blocks, output } = layers;
-        let masks = Masks {
-            input: host_mask(&input),
-            hidden: hidden.iter().map(host_mask).collect(),
-            blocks: blocks.iter().map(BlockMasks::of).collect(),
-            output: host_mask(&output),
-        };
-        let steps = masks.levels(features)?;
-        let steps = steps.iter().map(|steps| index_param(steps, device)).collect();
         let (activation, dropout) = (activation.init(device), Dropout::new(0.0));
-        Ok(Self {
+        let made = Self {
             periodic: None,
             input,
             context,
             hidden,
             blocks,
             output,
-            steps,
+            steps: vec![],
             activation,
             dropout,
             context_scale: None,
             features,
             style,
-        })
+        };
+        let steps = made.masks().levels(features)?;
+        let steps = steps.iter().map(|steps| index_param(steps, device)).collect();
+        Ok(Self { steps, ..made })
+    }
+
+    fn masks(&self) -> Masks {
+        Masks {
+            input: host_mask(&self.input),
+            hidden: self.hidden.iter().map(host_mask).collect(),
+            blocks: self.blocks.iter().map(BlockMasks::of).collect(),
+            output: host_mask(&self.output),
+        }
     }
 
     /// The same network of features some of which are angles.

@@ -4,6 +4,7 @@
 
 use burn::module::Module;
 use burn::tensor::{DType, Device, Tensor};
+use serde::{Deserialize, Serialize};
 
 use super::{columns, points};
 use crate::distribution::{Distribution, check_event, on_support};
@@ -44,7 +45,7 @@ fn edge(dtype: DType) -> f64 {
 /// assert!((log_prob[0] + 32f32.ln()).abs() < 1e-6);
 /// assert_eq!(log_prob[1], f32::NEG_INFINITY);
 /// ```
-#[derive(Module, Debug, Default)]
+#[derive(Module, Debug, Default, Serialize, Deserialize)]
 pub struct Checkerboard {}
 
 impl Checkerboard {

@@ -6,6 +6,7 @@ use std::f64::consts::PI;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
 
 use super::{Part, points, round_normals};
 use crate::distribution::{Distribution, check_event};
@@ -31,7 +32,7 @@ const STD: f64 = 0.2;
 /// let one_normal = -(8.0 * 2.0 * std::f32::consts::PI * 0.04).ln();
 /// assert!((log_prob - one_normal).abs() < 1e-6);
 /// ```
-#[derive(Module, Debug, Default)]
+#[derive(Module, Debug, Default, Serialize, Deserialize)]
 pub struct EightGaussians {}
 
 impl EightGaussians {

@@ -14,6 +14,7 @@ use std::f64::consts::PI;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
 
 use super::{columns, constants, points, radius};
 use crate::distribution::{Distribution, check_event};
@@ -44,7 +45,7 @@ const SCALE: f64 = 2.0;
 /// let nll = -pinwheel.log_prob(x, None).mean().into_scalar::<f64>();
 /// assert!((nll - Pinwheel::ENTROPY).abs() < 0.1);
 /// ```
-#[derive(Module, Debug, Default)]
+#[derive(Module, Debug, Default, Serialize, Deserialize)]
 pub struct Pinwheel {}
 
 impl Pinwheel {

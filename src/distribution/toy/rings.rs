@@ -10,6 +10,7 @@ use std::f64::consts::{PI, SQRT_2};
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
 
 use super::{constants, points, radius};
 use crate::distribution::{Distribution, check_event};
@@ -35,7 +36,7 @@ const STD: f64 = 0.1;
 /// let log_prob = Rings::default().log_prob(x, None).into_data().try_to_vec_as::<f32>().unwrap();
 /// assert!((log_prob[0] - log_prob[1]).abs() < 1e-6 && log_prob[2] < log_prob[0] - 3.0);
 /// ```
-#[derive(Module, Debug, Default)]
+#[derive(Module, Debug, Default, Serialize, Deserialize)]
 pub struct Rings {}
 
 impl Rings {

@@ -12,6 +12,7 @@ use std::sync::LazyLock;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
 
 use super::{Part, points, round_normals};
 use crate::distribution::{Distribution, check_event};
@@ -47,7 +48,7 @@ const NODES: usize = 128;
 /// let nll = -moons.log_prob(x, None).mean().into_scalar::<f64>();
 /// assert!((nll - TwoMoons::ENTROPY).abs() < 0.05);
 /// ```
-#[derive(Module, Debug, Default)]
+#[derive(Module, Debug, Default, Serialize, Deserialize)]
 pub struct TwoMoons {}
 
 impl TwoMoons {

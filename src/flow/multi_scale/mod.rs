@@ -60,7 +60,7 @@ pub enum Finish {
 /// flow.decode(parts).into_data().assert_approx_eq::<f32>(&x.into_data(), Default::default());
 /// # Ok::<(), burn_flows::Error>(())
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
 pub struct MultiScale<B, P> {
     levels: Vec<B>,
     bases: Vec<P>,
@@ -73,6 +73,35 @@ pub struct MultiScale<B, P> {
     /// The model's name and the shape of its images, where they are known.
     #[module(skip)]
     images: Option<(&'static str, [usize; 3])>,
+}
+
+crate::store::checked!(MultiScale [B, P] [B, P] [B: serde::de::DeserializeOwned,
+        P: serde::de::DeserializeOwned,] {
+    levels: Vec<B>,
+    bases: Vec<P>,
+    finish: Finish,
+    parts: Vec<[usize; 3]>,
+    temperature: f64,
+});
+
+impl<B, P> MultiScale<B, P> {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> Result<()> {
+        let (levels, bases, parts) = (self.levels.len(), self.bases.len(), self.parts.len());
+        let reason =
+            || format!("needs as many bases and parts, found {levels}, {bases} and {parts}");
+        let alike = levels > 0 && bases == levels && parts == levels;
+        crate::store::require("MultiScale", "levels", alike, reason)?;
+        let fits = self.temperature >= 0.0 && self.temperature.is_finite();
+        let reason = || format!("must be at least 0, found {}", self.temperature);
+        crate::store::require("MultiScale", "temperature", fits, reason)?;
+        let latents = self.parts.iter().try_fold(0_usize, |all, part| {
+            let own = part.iter().try_fold(1_usize, |all, axis| all.checked_mul(*axis))?;
+            all.checked_add(own)
+        });
+        let reason = || format!("{:?} are no shapes", self.parts);
+        crate::store::require("MultiScale", "parts", latents.is_some(), reason)
+    }
 }
 
 impl<B: Bijector<4>, P: LevelBase> MultiScale<B, P> {

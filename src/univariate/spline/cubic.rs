@@ -19,6 +19,7 @@
 use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::Tensor;
+use serde::Serialize;
 
 use super::bins::{Axis, Bins, Side, check_bins, check_floor, check_scale};
 use super::domain::{SplineDomain, held};
@@ -98,10 +99,19 @@ pub struct CubicSplineConfig {
 /// back.into_data().assert_approx_eq::<f32>(&x.into_data(), Default::default());
 /// minus.neg().into_data().assert_approx_eq::<f32>(&log_det.into_data(), Default::default());
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
 pub struct CubicSpline {
     #[module(skip)]
     config: CubicSplineConfig,
+}
+
+crate::store::checked!(CubicSpline { config: CubicSplineConfig });
+
+impl CubicSpline {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> Result<()> {
+        self.config.validate()
+    }
 }
 
 impl CubicSplineConfig {

@@ -13,6 +13,7 @@
 use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::Tensor;
+use serde::Serialize;
 
 use super::bins::{Bins, Found, check_bins, pick};
 use super::domain::{SplineDomain, held};
@@ -73,10 +74,19 @@ pub struct LinearSplineConfig {
 /// let back = map.inverse(z, Tensor::from_data([raw], &device));
 /// back.into_data().assert_approx_eq::<f32>(&x.into_data(), Default::default());
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
 pub struct LinearSpline {
     #[module(skip)]
     config: LinearSplineConfig,
+}
+
+crate::store::checked!(LinearSpline { config: LinearSplineConfig });
+
+impl LinearSpline {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> Result<()> {
+        self.config.validate()
+    }
 }
 
 impl LinearSplineConfig {

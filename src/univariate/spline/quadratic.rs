@@ -107,10 +107,19 @@ pub struct QuadraticSplineConfig {
 /// back.into_data().assert_approx_eq::<f32>(&x.into_data(), Default::default());
 /// minus.neg().into_data().assert_approx_eq::<f32>(&log_det.into_data(), Default::default());
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
 pub struct QuadraticSpline {
     #[module(skip)]
     config: QuadraticSplineConfig,
+}
+
+crate::store::checked!(QuadraticSpline { config: QuadraticSplineConfig });
+
+impl QuadraticSpline {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> Result<()> {
+        self.config.validate()
+    }
 }
 
 impl QuadraticSplineConfig {

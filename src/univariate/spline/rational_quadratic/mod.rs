@@ -22,6 +22,7 @@ pub use config::{KnotMap, RationalQuadraticConfig};
 
 use burn::module::Module;
 use burn::tensor::Tensor;
+use serde::Serialize;
 
 use super::bins::{Axis, Found, Side, pick};
 use super::domain::{Placed, SplineDomain, held};
@@ -56,10 +57,19 @@ use crate::univariate::Univariate;
 /// back.into_data().assert_approx_eq::<f32>(&x.into_data(), Default::default());
 /// minus.neg().into_data().assert_approx_eq::<f32>(&log_det.into_data(), Default::default());
 /// ```
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
 pub struct RationalQuadratic {
     #[module(skip)]
     config: RationalQuadraticConfig,
+}
+
+crate::store::checked!(RationalQuadratic { config: RationalQuadraticConfig });
+
+impl RationalQuadratic {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> crate::error::Result<()> {
+        self.config.validate()
+    }
 }
 
 /// The bin of every value, all `[batch, n]`: its sides, and the slopes at its ends.

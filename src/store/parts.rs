@@ -1,0 +1,348 @@
+//! What burn's own types contribute to a description, and how they come back from it.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use burn::module::{Flag, Param, RunningState};
+use burn::tensor::{Bool, DType, Device, Int, Tensor, TensorData};
+use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny};
+use serde::ser::{Error as _, Serialize, Serializer};
+use serde_json::Value;
+
+use super::describe::describe;
+use super::tensors::{Entry, cast};
+
+/// A value of burn's that is a field of a layer, for `#[serde(with = "burn_flows::store::part")]`.
+///
+/// A tensor contributes its place only: its numbers are in the tensors of the file.
+pub trait Part: Sized {
+    /// Serializes what is not a number of a tensor.
+    fn describe<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error>;
+
+    /// The value of a description, with the tensors of the file that [`open`](super::open) reads.
+    ///
+    /// # Errors
+    ///
+    /// Outside [`open`](super::open), and if the file has no such tensor.
+    fn build<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error>;
+}
+
+/// For `#[serde(with = "burn_flows::store::part")]` on a field of one of burn's types: `Param`,
+/// `RunningState`, `Tensor`, `Linear`, `Conv2d`, and options, lists and pairs of them. For another struct
+/// of burn's, derive serde's `remote` with its fields, and name that on the field.
+pub mod part {
+    use super::*;
+
+    /// [`Part::describe`].
+    pub fn serialize<P: Part, S: Serializer>(part: &P, serializer: S) -> Result<S::Ok, S::Error> {
+        part.describe(serializer)
+    }
+
+    /// [`Part::build`].
+    pub fn deserialize<'de, P: Part, D: Deserializer<'de>>(deserializer: D) -> Result<P, D::Error> {
+        P::build(deserializer)
+    }
+}
+
+/// For `#[serde(with = "burn_flows::store::fixed")]` on a field whose tensors are structure, as masks
+/// and orders are: [`load`](super::load) refuses a file in which they have other values.
+pub mod fixed {
+    use super::*;
+
+    /// [`Part::describe`], with a mark on every tensor.
+    pub fn serialize<P: Part, S: Serializer>(part: &P, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut description = describe(&Described(part)).map_err(S::Error::custom)?;
+        each_place(&mut description, "", &mut |place, _| {
+            place.insert(FIXED.to_string(), Value::Bool(true));
+        });
+        description.serialize(serializer)
+    }
+
+    pub use super::part::deserialize;
+}
+
+/// The name of [`Place`] in a description, and of its fields.
+const PLACE: &str = "Tensor";
+/// The mark of a tensor that is structure.
+pub(super) const FIXED: &str = "fixed";
+const NAME: &str = "name";
+
+/// The place of a tensor in a description.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(rename = "Tensor")]
+struct Place {
+    trainable: bool,
+    /// The path of the tensor, which [`build`] adds.
+    #[serde(default, skip_serializing)]
+    name: Option<String>,
+}
+
+/// Whether a described value is the place of a tensor.
+pub(super) fn is_place(value: &Value) -> bool {
+    value.get(super::describe::TYPE).is_some_and(|name| name == PLACE)
+}
+
+/// Hands every place of a tensor to `each`, with its path.
+fn each_place(
+    value: &mut Value,
+    path: &str,
+    each: &mut impl FnMut(&mut serde_json::Map<String, Value>, &str),
+) {
+    let is_place = is_place(value);
+    let part = |key: &str| if path.is_empty() { key.to_string() } else { format!("{path}.{key}") };
+    match value {
+        Value::Object(fields) if is_place => each(fields, path),
+        Value::Object(fields) => {
+            fields.iter_mut().for_each(|(key, value)| each_place(value, &part(key), each));
+        }
+        Value::Array(values) => {
+            let values = values.iter_mut().enumerate();
+            values.for_each(|(at, value)| each_place(value, &part(&at.to_string()), each));
+        }
+        _ => {}
+    }
+}
+
+/// The paths of all tensors of a description, and whether they are structure.
+pub(super) fn places(mut description: Value) -> HashMap<String, bool> {
+    let mut places = HashMap::new();
+    each_place(&mut description, "", &mut |place, path| {
+        places.insert(path.to_string(), place.contains_key(FIXED));
+    });
+    places
+}
+
+/// What the parts of a model are built from while one is opened.
+struct Opening {
+    device: Device,
+    entries: HashMap<String, Entry>,
+}
+
+thread_local! {
+    static OPENING: RefCell<Option<Opening>> = const { RefCell::new(None) };
+}
+
+/// A model of a description and tensors, and the tensors that it does not use.
+pub(super) fn build<M: serde::de::DeserializeOwned>(
+    mut description: Value,
+    entries: HashMap<String, Entry>,
+    device: &Device,
+) -> (serde_json::Result<M>, HashMap<String, Entry>) {
+    /// Ends the opening, also where a layer of a user's panics.
+    struct End;
+    impl Drop for End {
+        fn drop(&mut self) {
+            OPENING.take();
+        }
+    }
+    each_place(&mut description, "", &mut |place, path| {
+        place.insert(NAME.to_string(), Value::from(path));
+    });
+    OPENING.set(Some(Opening { device: device.clone(), entries }));
+    let end = End;
+    let model = serde_json::from_value(description);
+    let rest = OPENING.take().map(|opening| opening.entries).unwrap_or_default();
+    drop(end);
+    (model, rest)
+}
+
+fn opening<T>(use_it: impl FnOnce(&mut Opening) -> Result<T, String>) -> Result<T, String> {
+    OPENING.with_borrow_mut(|opening| match opening {
+        Some(opening) => use_it(opening),
+        None => Err("weights are not in a description: read the file with `store::open`".into()),
+    })
+}
+
+/// The device of the model that is being opened.
+pub(crate) fn device() -> Result<Device, String> {
+    opening(|opening| Ok(opening.device.clone()))
+}
+
+impl Place {
+    /// The tensor of the file, if it has this rank and is a float.
+    fn tensor<const D: usize>(self, float: bool) -> Result<(Entry, Device, bool), String> {
+        let name = self.name.ok_or("the description of a tensor has no type")?;
+        opening(|opening| {
+            let entry = opening.entries.remove(&name);
+            let entry = entry.ok_or_else(|| format!("the file has no tensor `{name}`"))?;
+            let found = entry.data.shape().to_vec();
+            if found.len() != D {
+                return Err(format!("tensor `{name}` has shape {found:?}; it needs {D} axes"));
+            }
+            if entry.data.dtype().is_float() != float {
+                return Err(format!("tensor `{name}` holds {} values", entry.data.dtype().name()));
+            }
+            if self.trainable && !float {
+                return Err(format!("tensor `{name}` holds integers, which no training changes"));
+            }
+            Ok((entry, opening.device.clone(), self.trainable))
+        })
+    }
+}
+
+/// A float of the file on the device, in the precision of the file.
+fn float<const D: usize>(entry: &Entry, device: &Device) -> Result<Tensor<D>, String> {
+    let dtype = entry.data.dtype();
+    if !device.supports_dtype(dtype) {
+        let (name, dtype) = (&entry.name, dtype.name());
+        return Err(format!("tensor `{name}` is {dtype}, which the device does not support"));
+    }
+    Ok(Tensor::from_data(entry.data.clone(), (device, dtype)))
+}
+
+impl<const D: usize> Part for Param<Tensor<D>> {
+    fn describe<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Place { trainable: is_trainable(self), name: None }.serialize(serializer)
+    }
+
+    fn build<'de, E: Deserializer<'de>>(deserializer: E) -> Result<Self, E::Error> {
+        let place = Place::deserialize(deserializer)?;
+        let (entry, device, trainable) = place.tensor::<D>(true).map_err(E::Error::custom)?;
+        let mut param = Param::from_tensor(float(&entry, &device).map_err(E::Error::custom)?);
+        param.id = entry.id;
+        Ok(if trainable { param } else { param.set_require_grad(false) })
+    }
+}
+
+/// Whether a parameter is trained, or will be once it is in a graph.
+pub(super) fn is_trainable<const D: usize>(param: &Param<Tensor<D>>) -> bool {
+    let value = param.val();
+    // burn tells what a plain parameter will be by making it one of a graph, which some builds cannot.
+    let plain = !value.is_autodiff();
+    match plain && cfg!(any(feature = "flex", feature = "testing")) {
+        true => burn::module::Module::train(param.clone()).val().is_require_grad(),
+        false => plain || value.is_require_grad(),
+    }
+}
+
+macro_rules! whole_part {
+    ($kind:ty, $dtype:ident) => {
+        impl<const D: usize> Part for Param<Tensor<D, $kind>> {
+            fn describe<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                Place { trainable: false, name: None }.serialize(serializer)
+            }
+
+            fn build<'de, E: Deserializer<'de>>(deserializer: E) -> Result<Self, E::Error> {
+                let place = Place::deserialize(deserializer)?;
+                let (entry, device, _) = place.tensor::<D>(false).map_err(E::Error::custom)?;
+                let device = device.without_autodiff();
+                let dtype = DType::from(device.settings().$dtype);
+                if super::tensors::kind(dtype) != super::tensors::kind(entry.data.dtype()) {
+                    let (name, found) = (&entry.name, entry.data.dtype().name());
+                    return Err(E::Error::custom(format!("tensor `{name}` holds {found} values")));
+                }
+                let data = cast(&entry.name, entry.data, dtype).map_err(E::Error::custom)?;
+                Ok(Param::initialized(entry.id, Tensor::from_data(data, (&device, dtype))))
+            }
+        }
+    };
+}
+
+whole_part!(Int, int_dtype);
+whole_part!(Bool, bool_dtype);
+
+impl<const D: usize> Part for RunningState<Tensor<D>> {
+    fn describe<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Place { trainable: false, name: None }.serialize(serializer)
+    }
+
+    fn build<'de, E: Deserializer<'de>>(deserializer: E) -> Result<Self, E::Error> {
+        let place = Place::deserialize(deserializer)?;
+        let (entry, device, trainable) = place.tensor::<D>(true).map_err(E::Error::custom)?;
+        if trainable {
+            return Err(E::Error::custom("a running statistic, which no training changes"));
+        }
+        let value = float(&entry, &device).map_err(E::Error::custom)?;
+        Ok(RunningState::with_id(entry.id, value))
+    }
+}
+
+/// Whether a layer trains is a state, not a setting: one that is built trains where it can.
+impl Part for Param<Flag> {
+    fn describe<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_unit()
+    }
+
+    fn build<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        IgnoredAny::deserialize(deserializer)?;
+        Ok(Param::from_bool(true))
+    }
+}
+
+/// A tensor that is no parameter is in no file, so its numbers are settings.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Constant {
+    shape: Vec<usize>,
+    values: Vec<f64>,
+    dtype: DType,
+}
+
+impl<const D: usize> Part for Tensor<D> {
+    fn describe<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let data = self.to_data();
+        let (shape, dtype) = (data.shape().to_vec(), data.dtype());
+        let values = data.iter::<f64>().collect();
+        Constant { shape, values, dtype }.serialize(serializer)
+    }
+
+    fn build<'de, E: Deserializer<'de>>(deserializer: E) -> Result<Self, E::Error> {
+        let Constant { shape, values, dtype } = Constant::deserialize(deserializer)?;
+        let device = device().map_err(E::Error::custom)?;
+        let elements = shape.iter().try_fold(1_usize, |all, axis| all.checked_mul(*axis));
+        let fits = shape.len() == D && elements == Some(values.len());
+        if !fits || !dtype.is_float() || !device.supports_dtype(dtype) {
+            let count = values.len();
+            let reason = format!("no tensor of {D} axes: {count} values of {dtype:?} in {shape:?}");
+            return Err(E::Error::custom(reason));
+        }
+        Ok(Tensor::from_data(TensorData::new(values, shape), (&device, dtype)))
+    }
+}
+
+/// A part as a value that serde knows.
+struct Described<'a, P>(&'a P);
+
+impl<P: Part> Serialize for Described<'_, P> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.describe(serializer)
+    }
+}
+
+struct Built<P>(P);
+
+impl<'de, P: Part> Deserialize<'de> for Built<P> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        P::build(deserializer).map(Self)
+    }
+}
+
+impl<P: Part> Part for Option<P> {
+    fn describe<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.as_ref().map(Described).serialize(serializer)
+    }
+
+    fn build<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Option::<Built<P>>::deserialize(deserializer)?.map(|built| built.0))
+    }
+}
+
+impl<A: Part, B: Part> Part for (A, B) {
+    fn describe<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (Described(&self.0), Described(&self.1)).serialize(serializer)
+    }
+
+    fn build<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (a, b) = <(Built<A>, Built<B>)>::deserialize(deserializer)?;
+        Ok((a.0, b.0))
+    }
+}
+
+impl<P: Part> Part for Vec<P> {
+    fn describe<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter().map(Described))
+    }
+
+    fn build<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Vec::<Built<P>>::deserialize(deserializer)?.into_iter().map(|built| built.0).collect())
+    }
+}

@@ -1,0 +1,536 @@
+//! A model from its file alone, and what is refused: other settings, forged descriptions.
+
+use std::path::Path;
+
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Int, Tensor};
+use burn_flows::bijector::{
+    ActNormConfig, AnyBijector, AnyBijectorConfig, BatchNormConfig, Bijector, Coupling,
+    CouplingConfig, LeakyRelu, Logit, Mask, MaskedAutoregressive, MaskedAutoregressiveConfig,
+    Partial, Permutation, Standardize,
+};
+use burn_flows::conditioner::{MadeConfig, Mlp, MlpConfig};
+use burn_flows::distribution::*;
+use burn_flows::model::*;
+use burn_flows::train::{NoiseModel, UniformNoise, VariationalDequantize};
+use burn_flows::univariate::Affine;
+use burn_flows::{Error, Flow, Noise, store};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{description, device, folder, forged, moved, rows};
+
+/// The model of its own file, in both formats: the same file when it is saved again.
+fn reopened<M: Module + Serialize + DeserializeOwned>(model: &M, device: &Device) -> M {
+    let folder = folder();
+    let [first, _] = ["model.safetensors", "model.bpk"].map(|name| {
+        let path = folder.path().join(name);
+        store::save(model, &path).unwrap();
+        let opened: M = store::open(&path, device).unwrap();
+        let again = folder.path().join(format!("again-{name}"));
+        store::save(&opened, &again).unwrap();
+        assert_eq!(std::fs::read(again).unwrap(), std::fs::read(&path).unwrap());
+        opened
+    });
+    first
+}
+
+/// The same draws and the same densities.
+fn same<const D: usize, P>(density: P)
+where
+    P: Distribution<D> + Serialize + DeserializeOwned,
+{
+    let opened = reopened(&density, &device());
+    let draw = |density: &P| density.sample(4, None, &mut Noise::seeded(1), &device());
+    let (x, found) = (draw(&density), draw(&opened));
+    assert_eq!(found.into_data(), x.to_data());
+    let (expected, found) = (density.log_prob(x.clone(), None), opened.log_prob(x, None));
+    assert_eq!(found.into_data(), expected.into_data());
+}
+
+#[test]
+fn every_distribution() {
+    let device = device();
+    let row = |a: f64, b: f64| Tensor::<2>::from_data([[a, b]], &device);
+    same::<2, _>(StandardNormal::<2>::new([3], &device));
+    same::<4, _>(StandardNormal::<4>::new([1, 2, 2], &device));
+    same::<2, _>(moved(DiagNormalConfig::new(vec![3]).init::<2>(&device), 1));
+    same::<2, _>(StudentTConfig::new(vec![3], 2.5).init::<2>(&device));
+    same::<2, _>(Uniform::new(row(-1.0, 0.5), row(2.0, 0.75)).unwrap());
+    same::<2, _>(moved(GaussianMixtureConfig::new(2, 3).with_seed(4).init(&device), 2));
+    same::<2, _>(TwoMoons {});
+    same::<2, _>(Rings {});
+    same::<2, _>(EightGaussians {});
+    same::<2, _>(Checkerboard {});
+    same::<2, _>(Pinwheel {});
+    let parts = vec![StandardNormal::<2>::new([2], &device); 2];
+    let weights = Tensor::from_data([0.3, 0.7], &device);
+    same::<2, _>(Mixture::new(parts, &device).unwrap().with_weights(weights).unwrap());
+    let normal =
+        ConditionalNormalConfig::new(vec![2], 3, MlpConfig::new(vec![4])).init::<2>(&device);
+    same::<2, _>(Marginal::of_classes(moved(normal, 3), 3, &device).unwrap());
+}
+
+#[test]
+fn every_distribution_of_the_crate_is_in_the_list() {
+    let list = include_str!("open.rs");
+    let exports = include_str!("../../src/distribution/mod.rs");
+    let exports = exports.split("pub use ").skip(1).map(|text| text.split_once(';').unwrap().0);
+    let names = exports.flat_map(|text| text.split(|c: char| !c.is_alphanumeric()));
+    for name in names.filter(|name| name.starts_with(char::is_uppercase)) {
+        // A base of `MultiScale`, and a trait for such.
+        let of_images = ["ChannelPrior", "ChannelPriorConfig", "LevelBase"].contains(&name);
+        let own = list.matches(name).count();
+        assert!(of_images || own > 0, "{name}");
+    }
+}
+
+/// The same densities of a flow's own draws.
+fn same_flow<B, P>(flow: Flow<B, P>)
+where
+    B: Bijector<2> + Serialize + DeserializeOwned,
+    P: Distribution<2> + Serialize + DeserializeOwned,
+{
+    same::<2, _>(moved(flow, 5));
+}
+
+#[test]
+fn every_model() {
+    let device = device();
+    same_flow(RealNvpConfig::new(3).with_layers(2).init(&device));
+    same_flow(NiceConfig::new(3).init(&device));
+    same_flow(MafConfig::new(3).with_layers(2).with_linear(true).init(&device));
+    same_flow(MafMogConfig::new(MafConfig::new(3).with_layers(2), 2).init(&device));
+    same_flow(IafConfig::new(3).with_layers(2).init(&device));
+    same_flow(NsfConfig::new(3).with_layers(2).init(&device));
+    same_flow(AutoregressiveNsfConfig::new(3).with_layers(2).init(&device));
+    same_flow(CircularNsfConfig::new(2).with_layers(2).init(&device));
+    same_flow(PlanarFlowConfig::new(3).init(&device));
+    same_flow(ResidualFlowConfig::new(3).with_layers(2).init(&device));
+    same_flow(NafConfig::new(2).with_layers(1).init(&device));
+    same_flow(UnafConfig::new(2).with_layers(1).init(&device));
+    same_flow(SospfConfig::new(2).with_layers(1).init(&device));
+    same_flow(BpfConfig::new(2).with_layers(1).init(&device));
+    same_flow(GfConfig::new(2).with_layers(1).init(&device));
+    let glow = GlowConfig::new([1, 4, 4], 2).with_steps(1);
+    // Unmoved: signs are no weights.
+    same::<4, _>(glow.init(&device));
+    same::<4, _>(moved(RealNvpImageConfig::new([1, 4, 4], 1).init(&device), 7));
+}
+
+type Known = Flow<(Logit, Vec<Coupling<Affine, Mlp>>), StandardNormal<2>>;
+
+fn known(alpha: f64) -> Known {
+    let config = CouplingConfig::new(2).with_mlp(MlpConfig::new(vec![4]));
+    let layers = vec![config.init(Affine::default(), &device())];
+    let base = StandardNormal::new([2], &device());
+    Flow::new((Logit::new(alpha).unwrap(), layers), base)
+}
+
+#[test]
+fn a_type_that_is_known_and_one_that_is_not() {
+    let x = Noise::seeded(3).uniform::<2>([5, 2], &device());
+    let flow = moved(known(0.05), 1);
+    let expected = flow.log_prob(x.clone()).into_data();
+    assert_eq!(reopened(&flow, &device()).log_prob(x.clone()).into_data(), expected);
+
+    let config = CouplingConfig::new(2).with_mlp(MlpConfig::new(vec![4]));
+    let univariate = burn_flows::univariate::AnyUnivariateConfig::Affine(Default::default());
+    let layers = [
+        AnyBijectorConfig::Logit { alpha: 0.05 },
+        AnyBijectorConfig::Coupling { univariate, coupling: config },
+    ];
+    let layers: Vec<AnyBijector> =
+        layers.iter().map(|layer| layer.init(&device()).unwrap()).collect();
+    let flow = moved(Flow::new(layers, StandardNormal::<2>::new([2], &device())), 1);
+    let expected = flow.log_prob(x.clone()).into_data();
+    assert_eq!(reopened(&flow, &device()).log_prob(x.clone()).into_data(), expected);
+    let single: AnyBijector = flow.bijector()[0].clone();
+    let opened = reopened(&single, &device()).forward(x.clone(), None).0;
+    assert_eq!(opened.into_data(), single.forward(x, None).0.into_data());
+}
+
+#[test]
+fn double_precision_statistics_and_what_is_trainable() {
+    let x = rows(9, 2);
+    let layers = |device: &Device| {
+        let standardize = Standardize::from_data(x.clone()).unwrap();
+        (standardize, BatchNormConfig::new(2).init(device), ActNormConfig::new(2).init(device))
+    };
+    let autodiff = device().autodiff();
+    let trained = moved(layers(&autodiff), 3);
+    trained.1.forward(x.clone().autodiff(), None);
+    let double = burn_flows::cast(layers(&device()), burn::tensor::DType::F64);
+    let z = |layers: &(_, _, _), x: Tensor<2>| {
+        let layers: &(Standardize<2>, _, _) = layers;
+        layers.valid().forward(x, None).0.into_data()
+    };
+    let wide = x.clone().cast(burn::tensor::DType::F64);
+    assert_eq!(z(&reopened(&double, &device()), wide.clone()), z(&double, wide));
+    let opened = reopened(&trained, &autodiff);
+    assert_eq!(z(&opened, x.clone()), z(&trained, x.clone()));
+    // The parameters of the last two, and not those of the first.
+    let trainable = |layers: &_| {
+        struct Trainable(Vec<bool>);
+        impl burn::module::ModuleVisitor for Trainable {
+            fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+                self.0.push(param.val().is_require_grad());
+            }
+        }
+        let mut seen = Trainable(vec![]);
+        Module::visit(layers, &mut seen);
+        seen.0
+    };
+    assert_eq!(trainable(&opened), trainable(&trained));
+    assert_eq!(trainable(&opened), [false, false, true, true, false, false, true, true]);
+    // Saved from an evaluation, it trains all the same.
+    let opened = reopened(&trained.valid(), &autodiff);
+    assert_eq!(trainable(&opened), trainable(&trained));
+}
+
+#[test]
+fn dequantization() {
+    let flow = known(0.05);
+    let model = VariationalDequantize::new(flow, UniformNoise {}, 9).unwrap();
+    let opened = reopened(&model, &device());
+    let x = Tensor::<2>::ones([2, 2], &device());
+    let draw = |noise: &UniformNoise| {
+        let (u, _) = NoiseModel::<2>::draw_given(noise, &x, None, &mut Noise::seeded(2));
+        u.into_data()
+    };
+    assert_eq!(draw(&UniformNoise {}), draw(&UniformNoise {}));
+    assert_eq!(description(&opened), description(&model));
+}
+
+/// A layer of a user's.
+#[derive(Module, Debug, Serialize, Deserialize)]
+struct Turn {
+    #[serde(with = "store::part")]
+    angle: Param<Tensor<1>>,
+    #[serde(with = "store::fixed")]
+    axes: Param<Tensor<1, Int>>,
+    half: bool,
+}
+
+fn turn(axis: i32, half: bool) -> Turn {
+    let axes = Tensor::from_data([axis, 1], &device());
+    let angle = Param::from_tensor(Tensor::ones([1], &device()));
+    Turn { angle, axes: Param::initialized(Default::default(), axes), half }
+}
+
+#[test]
+fn a_layer_of_a_users() {
+    let opened = reopened(&turn(0, true), &device());
+    assert!(opened.half && opened.axes.val().to_data() == turn(0, true).axes.val().to_data());
+    let error = crate::mismatch::refusal(&vec![turn(0, true)], || vec![turn(0, false)]);
+    let advice = "build the model with the file's setting, or read the file with `store::open`";
+    let text = "layer `0` (Turn): setting `half` is false in the model and true in the file";
+    assert_eq!(error.to_string(), format!("{text}; {advice}"));
+    let error = crate::mismatch::refusal(&vec![turn(0, true)], || vec![turn(3, true)]);
+    let text = "layer `0` (Turn): setting `axes[0]` is 3 in the model and 0 in the file";
+    assert_eq!(error.to_string(), format!("{text}; {advice}"));
+
+    #[derive(Module, Debug, Serialize)]
+    struct Forgetful {
+        #[serde(skip)]
+        weight: Param<Tensor<1>>,
+    }
+    let weight = Param::from_tensor(Tensor::ones([1], &device()));
+    let error = store::save(&Forgetful { weight }, folder().path().join("it.bpk")).unwrap_err();
+    let text = "tensor `weight`: is not described: its field needs `#[serde(with = \
+                \"burn_flows::store::part\")]`";
+    assert_eq!(error.to_string(), text);
+}
+
+#[test]
+fn another_setting_is_named_with_its_layer() {
+    let folder = folder();
+    let path = folder.path().join("flow.safetensors");
+    store::save(&known(0.05), &path).unwrap();
+    let error = store::load(known(0.2), &path).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "layer `bijector.0` (Logit): setting `alpha` is 0.2 in the model and 0.05 in the file; \
+         build the model with the file's setting, or read the file with `store::open`"
+    );
+    assert!(matches!(error, Error::Setting { layer, module, setting, expected, found }
+        if layer == "bijector.0" && module == "Logit" && setting == "alpha"
+            && expected == "0.2" && found == "0.05"));
+    let error = crate::mismatch::refusal(&Logit::new(0.05).unwrap(), || Logit::new(0.1).unwrap());
+    assert!(error.to_string().starts_with("Logit: setting `alpha` is 0.1"), "{error}");
+}
+
+/// Orders and masks are tensors of the file; a model with others is another model.
+#[test]
+fn another_order_or_mask_is_another_model() {
+    let device = device();
+    let order = |order: &[usize]| vec![Permutation::given(order, &device).unwrap()];
+    let error = crate::mismatch::refusal(&order(&[0, 2, 1]), || order(&[0, 1, 2]));
+    let text = "layer `0` (Permutation): setting `order[1]` is 1 in the model and 2 in the file; ";
+    assert!(error.to_string().starts_with(text), "{error}");
+    let maf = |orders| MafConfig::new(3).with_layers(2).with_orders(orders).init(&device);
+    let error = crate::mismatch::refusal(&maf(Orders::Alternating), || maf(Orders::Random(3)));
+    assert!(
+        matches!(&error, Error::Setting { layer, .. } if layer.starts_with("bijector.")),
+        "{error}"
+    );
+    let nvp = |masks| RealNvpConfig::new(7).with_layers(2).with_masks(masks).init(&device);
+    let error = crate::mismatch::refusal(&nvp(Masks::Random(1)), || nvp(Masks::Random(2)));
+    assert!(error.to_string().contains(" (Split): setting `"), "{error}");
+    let flow = moved(nvp(Masks::Random(1)), 3);
+    let opened = reopened(&flow, &device);
+    assert_eq!(opened.log_prob(rows(4, 7)).into_data(), flow.log_prob(rows(4, 7)).into_data());
+}
+
+/// Types without a field are told apart, and numbers of entries.
+#[test]
+fn another_structure_is_named() {
+    let any = |configs: &[AnyBijectorConfig]| -> Vec<AnyBijector> {
+        configs.iter().map(|config| config.init(&device()).unwrap()).collect()
+    };
+    use AnyBijectorConfig::{Exp, Softplus, Tanh};
+    let error = crate::mismatch::refusal(&any(&[Exp, Tanh]), || any(&[Exp, Softplus]));
+    assert!(
+        error.to_string().contains("setting `1` is Softplus in the model and Tanh in the file"),
+        "{error}"
+    );
+    let error = crate::mismatch::refusal(&any(&[Exp, Tanh]), || any(&[Exp]));
+    assert!(error.to_string().contains("is a list of 1 in the model and a list of 2"), "{error}");
+    let exp = || (Logit::new(0.1).unwrap(), burn_flows::bijector::Exp {});
+    let error =
+        crate::mismatch::refusal(&(Logit::new(0.1).unwrap(), burn_flows::bijector::Tanh {}), exp);
+    let text = "layer `1` (Exp): setting `type` is Exp in the model and Tanh in the file; ";
+    assert!(error.to_string().starts_with(text), "{error}");
+    let folder = folder();
+    let path = folder.path().join("it.bpk");
+    store::save(&exp(), &path).unwrap();
+    let error = store::open::<(Logit, burn_flows::bijector::Tanh)>(&path, &device()).unwrap_err();
+    let text = "layer `1` (Tanh): setting `type` is Tanh in the model and Exp in the file; ";
+    assert!(error.to_string().starts_with(text), "{error}");
+    let error = store::open::<Known>(&path, &device()).unwrap_err();
+    assert!(error.to_string().contains("it.bpk: describes no Flow: "), "{error}");
+}
+
+/// Every value of a description by itself, changed in every way: an error, or what is described.
+#[test]
+fn a_forged_description() {
+    let device = device();
+    let layers: Vec<AnyBijector> =
+        crate::settings::every_layer().iter().map(|c| c.init(&device).unwrap()).collect();
+    let folder = folder();
+    let (mut refused, mut taken) = (0, 0);
+    for (at, layer) in layers.into_iter().enumerate() {
+        let path = folder.path().join(format!("{at}.safetensors"));
+        store::save(&layer, &path).unwrap();
+        let description = description(&layer);
+        let places = matches!(layer, AnyBijector::ActNorm(_));
+        for changed in changes(&description, places) {
+            forged(&path, &changed);
+            match store::open::<AnyBijector>(&path, &device) {
+                Err(_) => refused += 1,
+                Ok(opened) => {
+                    // Loading compares the settings of the model with those of the file.
+                    assert!(store::load(opened, &path).is_ok(), "{changed}");
+                    taken += 1;
+                }
+            }
+        }
+    }
+    assert!(refused > 5 * taken && taken > 30, "{refused} refused, {taken} taken");
+}
+
+/// A description with one value changed, in every way and everywhere, inside the places of tensors if
+/// asked to.
+fn changes(value: &Value, places: bool) -> Vec<Value> {
+    let others = |value: &Value| -> Vec<Value> {
+        let mut others = vec![Value::Null, Value::from(1u64 << 62), Value::from("no")];
+        if value.is_number() {
+            others.extend([Value::from(-1), Value::from(0.5)]);
+        }
+        if let Some(flag) = value.as_bool() {
+            others.push(Value::Bool(!flag));
+        }
+        if let Some(number) = value.as_u64() {
+            others.extend([Value::from(number + 1), Value::from(number.saturating_sub(1))]);
+        }
+        if let Some(values) = value.as_array() {
+            others.push(Value::from([values.clone(), values.clone()].concat()));
+            others.push(Value::from(values.iter().skip(1).cloned().collect::<Vec<_>>()));
+            others.push(Value::from(values.iter().rev().cloned().collect::<Vec<_>>()));
+        }
+        others.retain(|other| other != value);
+        others
+    };
+    let mut all = others(value);
+    match value {
+        Value::Object(fields) if !places && fields.get("type") == Some(&Value::from("Tensor")) => {}
+        Value::Object(fields) => {
+            for key in fields.keys() {
+                let mut without = fields.clone();
+                let own = without.remove(key).unwrap();
+                all.push(Value::from(without));
+                all.extend(changes(&own, places).into_iter().map(|changed| {
+                    let mut fields = fields.clone();
+                    fields.insert(key.clone(), changed);
+                    Value::from(fields)
+                }));
+            }
+        }
+        Value::Array(values) => {
+            for (at, own) in values.iter().enumerate() {
+                all.extend(changes(own, places).into_iter().map(|changed| {
+                    let mut values = values.clone();
+                    values[at] = changed;
+                    Value::from(values)
+                }));
+            }
+        }
+        _ => {}
+    }
+    all
+}
+
+/// Gives a tensor of a file of safetensors other bytes, and seals the file.
+fn patched(path: &Path, tensor: &str, change: impl FnOnce(&mut [u8])) {
+    let mut file = std::fs::read(path).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&file).unwrap();
+    let data = tensors.tensor(tensor).unwrap().data();
+    let start = data.as_ptr() as usize - file.as_ptr() as usize;
+    let end = start + data.len();
+    change(&mut file[start..end]);
+    crate::reseal(&mut file);
+    std::fs::write(path, file).unwrap();
+}
+
+/// A tensor that is no order is refused, whatever reads it.
+#[test]
+fn a_forged_order() {
+    let (device, folder) = (device(), folder());
+    let path = folder.path().join("it.safetensors");
+    let layer = Permutation::given(&[2, 0, 1], &device).unwrap();
+    let lists =
+        [("order", [2, 2, 1]), ("order", [2, 1, 0]), ("back", [1, 2, 5]), ("back", [-1, 2, 0])];
+    for (field, values) in lists {
+        store::save(&layer, &path).unwrap();
+        patched(&path, field, |bytes| {
+            let width = bytes.len() / 3;
+            for (place, value) in bytes.chunks_mut(width).zip(values) {
+                place.copy_from_slice(&i64::from(value).to_le_bytes()[..width]);
+            }
+        });
+        let text = "is no order of all indices, or `back` does not undo it";
+        let error = store::open::<Permutation>(&path, &device).unwrap_err().to_string();
+        assert!(error.contains(text), "{error}");
+        let error = store::load(layer.clone(), &path).unwrap_err().to_string();
+        assert!(error.contains(text), "{error}");
+    }
+}
+
+/// A mask that lets a feature see itself, signs that are none, weights where a connection is cut.
+#[test]
+fn forged_tensors() {
+    let (device, folder) = (device(), folder());
+    let path = folder.path().join("it.safetensors");
+    let made = MadeConfig::new(vec![3]);
+    let layer = || MaskedAutoregressiveConfig::new(2).with_made(made.clone());
+    let layer = || layer().init(Affine::default(), &device);
+    type Layer = MaskedAutoregressive<Affine>;
+    store::save(&layer(), &path).unwrap();
+    patched(&path, "conditioner.output.mask", |bytes| bytes.fill(1));
+    let error = store::open::<Layer>(&path, &device).unwrap_err().to_string();
+    assert!(error.contains("features depend on each other in a circle"), "{error}");
+    let error = store::load(layer(), &path).unwrap_err().to_string();
+    assert!(error.contains("(MaskedLinear): setting `mask["), "{error}");
+
+    store::save(&layer(), &path).unwrap();
+    patched(&path, "conditioner.output.linear.weight", |bytes| {
+        bytes.chunks_mut(4).for_each(|value| value.copy_from_slice(&0.5_f32.to_le_bytes()));
+    });
+    let opened: Layer = store::open(&path, &device).unwrap();
+    let log_det = |x: [[f32; 2]; 1]| {
+        let (_, log_det) = opened.forward(Tensor::<2>::from_data(x, &device), None);
+        log_det.into_scalar::<f32>()
+    };
+    // The last feature moves none.
+    assert_eq!(log_det([[0.3, 0.1]]), log_det([[0.3, 2.0]]));
+}
+
+#[test]
+fn a_setting_that_no_constructor_takes() {
+    let folder = folder();
+    let path = folder.path().join("it.safetensors");
+    store::save(&LeakyRelu::new(0.5).unwrap(), &path).unwrap();
+    forged(&path, &serde_json::json!({ "type": "LeakyRelu", "slope": -0.5 }));
+    let error = store::open::<LeakyRelu>(&path, &device()).unwrap_err().to_string();
+    let text = "describes no LeakyRelu: LeakyRelu.slope: must be positive and finite, found -0.5";
+    assert!(error.ends_with(text), "{error}");
+    let infinite = Layer { slope: f64::INFINITY };
+    let error = store::save(&infinite, &path).unwrap_err().to_string();
+    assert!(error.ends_with("setting `slope` is inf; it must be finite"), "{error}");
+}
+
+/// A layer with a number only.
+#[derive(Module, Debug, Serialize, Deserialize)]
+struct Layer {
+    slope: f64,
+}
+
+#[test]
+fn a_file_without_a_description() {
+    let folder = folder();
+    let path = folder.path().join("it.safetensors");
+    store::save(&Logit::new(0.1).unwrap(), &path).unwrap();
+    forged(&path, &Value::Null);
+    let error = store::load(Logit::new(0.1).unwrap(), &path).unwrap_err().to_string();
+    let text = "has no description of its model; save the model again with `store::save`";
+    assert!(error.ends_with(text), "{error}");
+    assert!(store::open::<Logit>(&path, &device()).is_err());
+}
+
+#[test]
+fn a_partial_layer() {
+    let inner = Logit::new(0.1).unwrap();
+    let layer = Partial::new(&Mask::Kept(vec![1]), &[3], inner, &device()).unwrap();
+    let x = Noise::seeded(3).uniform::<2>([5, 3], &device());
+    let opened = reopened(&layer, &device());
+    let (found, expected) = (opened.forward(x.clone(), None).0, layer.forward(x, None).0);
+    assert_eq!(found.into_data(), expected.into_data());
+}
+
+/// Stacks in stacks, as deep as a file may hold them, and deeper.
+#[test]
+fn nested_stacks() {
+    let stack = |depth: usize| {
+        let config = (0..depth)
+            .fold(AnyBijectorConfig::Tanh, |inner, _| AnyBijectorConfig::Inverse(vec![inner]));
+        config.init(&device()).unwrap()
+    };
+    let folder = folder();
+    let path = folder.path().join("it.safetensors");
+    let x = rows(2, 2) * 0.1;
+    let opened = reopened(&stack(20), &device());
+    assert_eq!(
+        opened.forward(x.clone(), None).0.into_data(),
+        stack(20).forward(x, None).0.into_data()
+    );
+    let error = store::save(&stack(22), &path).unwrap_err().to_string();
+    assert!(error.ends_with("make 68 levels, of at most 64; unite nested stacks"), "{error}");
+
+    store::save(&stack(1), &path).unwrap();
+    let list = |inner| Value::from(vec![inner]);
+    let nested = |depth| {
+        let stack = |inner| serde_json::json!({ "Stack": list(inner) });
+        (0..depth).fold(description(&stack_of_one()), |inner, _| stack(inner))
+    };
+    forged(&path, &nested(30));
+    assert!(store::open::<AnyBijector>(&path, &device()).is_ok());
+    for depth in [40, 50, 300] {
+        forged(&path, &nested(depth));
+        assert!(store::open::<AnyBijector>(&path, &device()).is_err(), "{depth}");
+    }
+}
+
+fn stack_of_one() -> AnyBijector {
+    AnyBijectorConfig::Tanh.init(&device()).unwrap()
+}
