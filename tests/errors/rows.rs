@@ -76,6 +76,7 @@ panics! {
     flow_noise: flow().draw_given(&zeros(X), Some(&contexts(20)), &mut noise()) => "VariationalDequantize: expected a context of 1 or 10 rows, found 20";
     gradients: nll_gradients(&flow().train(), &zeros([600, 3]), Some(&contexts(700))) => "Flow: expected a context of 1 or 600 rows, found 700";
     gradients_reversible: Reversible::new().nll_gradients(&flow().train(), &zeros([600, 3]), Some(&contexts(700))) => "Flow: expected a context of 1 or 600 rows, found 700";
+    certificate: burn_flows::testing::certify_given(&flow(), &zeros(X), &contexts(20)) => "Flow: expected a context of 1 or 10 rows, found 20";
     scales_log_prob: multi_scale().log_prob_given(zeros(IMAGES), &contexts(20)) => "MultiScale: expected a context of 1 or 10 rows, found 20";
     scales_batched: multi_scale().log_prob_batched(zeros(IMAGES), Some(&contexts(20)), 4) => "MultiScale: expected a context of 1 or 10 rows, found 20";
     scales_encode: multi_scale().encode_given(zeros(IMAGES), &contexts(20)) => "MultiScale: expected a context of 1 or 10 rows, found 20";
