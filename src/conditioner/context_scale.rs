@@ -9,19 +9,42 @@ use std::f64::consts::LN_2;
 
 use burn::module::{Module, Param, ParamId};
 use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
+use serde::Serialize;
 
+use crate::error::Result;
 use crate::math::wide_dtype;
 use crate::param::flag;
 
 /// Scale and shift of every column of a context, the identity until a first batch sets them. Without
 /// them, a step of Adam on a context of 1500 changes a unit 1500 times as much as on a context of 1.
-#[derive(Module, Debug)]
+#[derive(Module, Debug, Serialize)]
 pub(crate) struct ContextScale {
+    #[serde(with = "crate::store::part")]
     exponents: Param<Tensor<1, Int>>,
     /// The shift in two parts, `HIGH` times the first row and the second: each is exact in f32, to which
     /// integers are converted.
+    #[serde(with = "crate::store::part")]
     shifts: Param<Tensor<2, Int>>,
+    #[serde(with = "crate::store::part")]
     initialized: Param<Tensor<1, Bool>>,
+}
+
+crate::store::checked!(ContextScale {
+    #[serde(with = "crate::store::part")]
+    exponents: Param<Tensor<1, Int>>,
+    #[serde(with = "crate::store::part")]
+    shifts: Param<Tensor<2, Int>>,
+    #[serde(with = "crate::store::part")]
+    initialized: Param<Tensor<1, Bool>>,
+});
+
+impl ContextScale {
+    /// Whether a scale that was read from a file can be one.
+    fn sound(&self) -> Result<()> {
+        let [width] = self.exponents.dims();
+        crate::store::shaped("ContextScale", "shifts", &[2, width], self.shifts.dims())?;
+        crate::store::shaped("ContextScale", "initialized", &[1], self.initialized.dims())
+    }
 }
 
 /// Steps of the shift in a deviation.

@@ -43,7 +43,7 @@ crate::store::checked!(Dropout {
 impl Dropout {
     /// Whether a layer that was read from a file can be one.
     fn sound(&self) -> crate::error::Result<()> {
-        super::check_dropout("Dropout", self.prob)
+        super::check_dropout("Dropout", "prob", self.prob)
     }
 }
 

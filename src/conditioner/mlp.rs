@@ -103,6 +103,7 @@ crate::store::checked!(Mlp {
     output: Linear,
     activation: Activation,
     dropout: Dropout,
+    context_scale: Option<ContextScale>,
     d_in: usize,
     context: usize,
 });

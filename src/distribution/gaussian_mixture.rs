@@ -104,7 +104,6 @@ crate::store::checked!(GaussianMixture {
     logits: Param<Tensor<1>>,
     #[serde(with = "crate::store::part")]
     initialized: Param<Tensor<1, Bool>>,
-    seed: u64,
 });
 
 impl GaussianMixture {

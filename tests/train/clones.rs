@@ -12,8 +12,9 @@ use burn_flows::train::{
 use burn_flows::{Flow, Noise, cast, store, to_device};
 
 /// A layer of a user that keeps the mean of its batches, and takes it away.
-#[derive(Module, Debug)]
+#[derive(Module, Debug, serde::Serialize)]
 struct Centre {
+    #[serde(with = "burn_flows::store::part")]
     mean: RunningState<Tensor<1>>,
 }
 

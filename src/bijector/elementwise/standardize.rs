@@ -49,6 +49,8 @@ crate::store::checked!(Standardize [const D: usize] [D] [] {
     #[serde(with = "crate::store::part")]
     mean: Param<Tensor<D>>,
     #[serde(with = "crate::store::part")]
+    rest: Param<Tensor<D>>,
+    #[serde(with = "crate::store::part")]
     std: Param<Tensor<D>>,
 });
 
@@ -56,7 +58,8 @@ impl<const D: usize> Standardize<D> {
     /// Whether a layer that was read from a file can be one.
     fn sound(&self) -> Result<()> {
         crate::store::shaped("Standardize", "std", &self.mean.dims(), self.std.dims())?;
-        Self::new(self.mean.val(), self.std.val()).map(drop)
+        crate::store::shaped("Standardize", "rest", &self.mean.dims(), self.rest.dims())?;
+        Self::new(self.mean.val() + self.rest.val(), self.std.val()).map(drop)
     }
 }
 

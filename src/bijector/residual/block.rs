@@ -15,6 +15,7 @@
 use burn::module::{Flag, Module, Param};
 use burn::nn::Linear;
 use burn::tensor::{DType, Device, Tensor};
+use serde::{Deserialize, Serialize};
 
 use super::fixed_point::Lengths;
 use super::log_det::plus_identity;

@@ -95,6 +95,7 @@ crate::store::checked!(Made {
     steps: Vec<Param<Tensor<1, Int>>>,
     activation: Activation,
     dropout: Dropout,
+    context_scale: Option<ContextScale>,
     features: usize,
     style: Style,
 });
@@ -118,7 +119,11 @@ impl Made {
             part(inputs == width, "hidden")?;
             width = outputs;
         }
-        for MaskedBlock { first, second, .. } in &self.blocks {
+        for MaskedBlock { widen, first, second, .. } in &self.blocks {
+            if let Some([from, to]) = widen.as_ref().map(dims) {
+                part(from == width, "blocks")?;
+                width = to;
+            }
             let ([from, inner], [again, to]) = (dims(first), dims(second));
             part(from == width && inner == again && to == width, "blocks")?;
         }

@@ -72,7 +72,7 @@ pub struct MultiScale<B, P> {
     temperature: f64,
     /// The model's name and the shape of its images, where they are known.
     #[module(skip)]
-    images: Option<(&'static str, [usize; 3])>,
+    images: Option<(String, [usize; 3])>,
 }
 
 crate::store::checked!(MultiScale [B, P] [B, P] [B: serde::de::DeserializeOwned,
@@ -82,6 +82,7 @@ crate::store::checked!(MultiScale [B, P] [B, P] [B: serde::de::DeserializeOwned,
     finish: Finish,
     parts: Vec<[usize; 3]>,
     temperature: f64,
+    images: Option<(String, [usize; 3])>,
 });
 
 impl<B, P> MultiScale<B, P> {
@@ -131,17 +132,17 @@ impl<B: Bijector<4>, P: LevelBase> MultiScale<B, P> {
 
     /// The same flow, which tells images of another shape before a layer does.
     pub(crate) fn of_images(self, model: &'static str, shape: [usize; 3]) -> Self {
-        Self { images: Some((model, shape)), ..self }
+        Self { images: Some((model.to_string(), shape)), ..self }
     }
 
     /// A context with a row for each image, after both were found to fit.
     #[track_caller]
     fn fitted(&self, x: &Tensor<4>, context: Option<&Tensor<2>>) -> Option<Tensor<2>> {
         let found = callers_dims(x);
-        if let Some((model, shape)) = self.images
-            && found[1..] != shape
+        if let Some((model, shape)) = &self.images
+            && found[1..] != shape[..]
         {
-            let [channels, height, width] = shape;
+            let [channels, height, width] = *shape;
             let last = found[1..] == [height, width, channels];
             let advice = if last { "; move the channels to axis 1" } else { "" };
             panic!(
