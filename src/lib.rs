@@ -71,6 +71,12 @@
 //!   of threads.
 //! * A damaged, truncated or foreign file is an [`Error`]. Reading one takes memory in proportion to
 //!   the file, whatever its header claims, opens no other path, and runs nothing that stands in it.
+//! * A file that [`store::save`] wrote describes its model. [`store::load`] into a model with another setting is an
+//!   [`Error`] that names the layer and the setting; [`store::open`] builds the model from the file alone.
+//! * `train::fit` never returns weights that were not trained: it returns an [`Error`] that names the row, the layer
+//!   or the column at fault.
+//! * Calls of a flow from a rayon pool, from many threads or under a lock neither hang nor overflow the stack:
+//!   see [`set_threads`].
 //! * A checkpoint of `train::fit` is whole or it is the one before: a run that is killed goes on to
 //!   the weights, bit for bit, that it would have had.
 //!
