@@ -138,6 +138,7 @@ pub(crate) use file::read_whole;
 use file::write_whole;
 use format::Format;
 pub(crate) use parts::device as opening_device;
+pub(crate) use parts::weights;
 pub use parts::{Part, fixed, part};
 use seal::{seal, verify};
 use serde_json::Value;

@@ -61,6 +61,29 @@ pub mod fixed {
     pub use super::part::deserialize;
 }
 
+/// For a field whose tensors belong to the weights, although those of its type are structure elsewhere: the
+/// order of the pivots of a matrix is such a field.
+pub(crate) mod weights {
+    use super::*;
+
+    /// The description, without a mark on any tensor.
+    pub(crate) fn serialize<T: Serialize, S: Serializer>(
+        value: &T,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let mut description = describe(value).map_err(S::Error::custom)?;
+        each_place(&mut description, "", &mut |place, _| drop(place.remove(FIXED)));
+        description.serialize(serializer)
+    }
+
+    /// As the type itself.
+    pub(crate) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<T, D::Error> {
+        T::deserialize(deserializer)
+    }
+}
+
 /// The name of [`Place`] in a description, and of its fields.
 const PLACE: &str = "Tensor";
 /// The mark of a tensor that is structure.

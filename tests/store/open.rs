@@ -262,6 +262,24 @@ fn another_setting_is_named_with_its_layer() {
 }
 
 /// Orders and masks are tensors of the file; a model with others is another model.
+/// The pivots of a random matrix are drawn with it, and come from the file with its weights.
+#[test]
+fn weights_go_into_a_model_that_drew_others() {
+    let folder = folder();
+    let path = folder.path().join("glow.safetensors");
+    let config = GlowConfig::new([1, 8, 8], 1).with_steps(2);
+    let glow = |seed| config.clone().with_seed(seed).init(&device());
+    let saved = glow(1);
+    store::save(&saved, &path).unwrap();
+    let x = Noise::seeded(2).normal::<4>([2, 1, 8, 8], &device());
+    let expected = saved.log_prob(x.clone()).into_data();
+    for seed in 2..6 {
+        assert_ne!(glow(seed).log_prob(x.clone()).into_data(), expected);
+        let loaded = store::load(glow(seed), &path).unwrap();
+        assert_eq!(loaded.log_prob(x.clone()).into_data(), expected);
+    }
+}
+
 #[test]
 fn another_order_or_mask_is_another_model() {
     let device = device();

@@ -77,6 +77,7 @@ pub struct LuFactors {
     #[serde(with = "crate::store::part")]
     sign: Option<Param<Tensor<1>>>,
     transposed: bool,
+    #[serde(with = "crate::store::weights")]
     permutation: Option<Permutation>,
     permuted_last: bool,
 }
@@ -89,6 +90,7 @@ crate::store::checked!(LuFactors {
     #[serde(with = "crate::store::part")]
     sign: Option<Param<Tensor<1>>>,
     transposed: bool,
+    #[serde(with = "crate::store::weights")]
     permutation: Option<Permutation>,
     permuted_last: bool,
 });
