@@ -74,6 +74,7 @@ impl Moments {
 }
 
 /// The sum of all values, in f64.
+#[cfg(feature = "train")]
 pub(crate) fn total(x: &Tensor<1>) -> f64 {
     x.to_data().iter::<f64>().sum()
 }
