@@ -53,7 +53,7 @@
 //! # What may be counted on
 //!
 //! * A configuration whose `validate` passes is built without a panic, and gives finite densities to
-//!   ordinary data in f32. Refused are counts above 2^24, more than 10,000 layers, blocks or steps,
+//!   ordinary data in f32, unless a limit of steps is too small for a search or an integration to converge. Refused are counts above 2^24, more than 10,000 layers, blocks or steps,
 //!   one tensor of more than 2^31 elements, and lengths that f32 cannot square. What a whole model
 //!   needs, it does not weigh: a thousand layers of a gigabyte pass.
 //! * A model built with a seed, by `with_seed` of its configuration or within [`seeded`], has the same

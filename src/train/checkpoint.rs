@@ -63,17 +63,20 @@ impl State {
         }
     }
 
-    /// `Err` where the best weights no longer have the validation NLL that was reported: their layers
-    /// have other settings, which no tensor shows.
-    pub fn check_best(&self, folder: &Path, found: f64) -> Result<()> {
-        let Some(reported) = self.report.best_validation_nll else { return Ok(()) };
-        if (found - reported).abs() <= SAME_NLL * reported.abs().max(1.0) {
+    /// `Err` where the model displays another setting than that of the run of `own`. A layer of a user's
+    /// may display what it counts: such a model has the reported NLL to the last bit, which `again` computes.
+    pub fn check_settings(
+        &self,
+        own: &Self,
+        folder: &Path,
+        again: impl FnOnce() -> Option<f64>,
+    ) -> Result<()> {
+        let Some(setting) = self.fingerprint.other_setting(&own.fingerprint) else { return Ok(()) };
+        let reported = self.report.best_validation_nll;
+        if reported.is_some() && reported == again() {
             return Ok(());
         }
-        let owner = format!(
-            "a model with other settings of its layers or its base, whose best validation NLL is \
-             {reported} nats where this one has {found}"
-        );
+        let owner = format!("a model with other settings: {setting}");
         Err(Error::format(&file(folder), foreign(&owner)))
     }
 
@@ -107,10 +110,6 @@ impl State {
 }
 
 const STATE: &str = "state";
-
-/// How far a repeated validation may be from the reported one, relative to it or to 1: what devices
-/// differ by in f32, and less than another setting of a layer makes.
-const SAME_NLL: f64 = 1e-4;
 
 /// The one file of a checkpoint folder.
 pub(super) fn file(folder: &Path) -> PathBuf {
@@ -233,7 +232,11 @@ mod tests {
 
     /// After two epochs of three steps.
     fn state() -> State {
-        let mut state = State::new(serde_json::from_str("{}").unwrap(), Trial::default(), 8);
+        let mut state = State::new(
+            serde_json::from_str(r#"{"fields":{},"settings":""}"#).unwrap(),
+            Trial::default(),
+            8,
+        );
         let epoch =
             |epoch| Epoch { epoch, train_nll: Some(1.0), validation_nll: None, learning_rate: 0.1 };
         state.report.epochs = vec![epoch(1), epoch(2)];

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::{Module, ModuleDisplay, ModuleVisitor, Param};
 use burn::tensor::{Bool, Int, Tensor};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -23,11 +23,18 @@ const FREE: [&str; 8] = [
 
 /// A text for everything that decides the numbers of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Fingerprint(BTreeMap<String, String>);
+pub(super) struct Fingerprint {
+    fields: BTreeMap<String, String>,
+    /// What the model displays of itself, every setting in a line.
+    settings: String,
+}
 
 impl Fingerprint {
     /// Of the data as they were given, before validation rows are split off.
-    pub fn of<M: Module, const D: usize>(config: &FitConfig, data: &FitData<D>, model: &M) -> Self {
+    pub fn of<M, const D: usize>(config: &FitConfig, data: &FitData<D>, model: &M) -> Self
+    where
+        M: Module + ModuleDisplay,
+    {
         let mut fields = BTreeMap::new();
         let settings = serde_json::to_value(config).unwrap_or_default();
         let settings = settings.as_object().into_iter().flatten();
@@ -49,13 +56,34 @@ impl Fingerprint {
         let mut tensors = Tensors { path: vec![], text: String::new() };
         model.visit(&mut tensors);
         fields.insert("tensors of the model".to_string(), digest(tensors.text.as_bytes()));
-        Self(fields)
+        // Not of a model that trains, which displays that it does.
+        Self { fields, settings: model.valid().format(Default::default()) }
+    }
+
+    /// The first setting of the model that is not the same in another run, with both values.
+    pub fn other_setting(&self, other: &Self) -> Option<String> {
+        let pairs = || self.settings.lines().zip(other.settings.lines());
+        let at = pairs().position(|(own, found)| own != found)?;
+        let (own, found) = pairs().nth(at)?;
+        let indent = |line: &str| line.len() - line.trim_start().len();
+        let mut path: Vec<&str> = vec![];
+        let mut depth = indent(own);
+        for line in self.settings.lines().take(at).collect::<Vec<_>>().into_iter().rev() {
+            if indent(line) < depth {
+                depth = indent(line);
+                path.push(line.trim().trim_end_matches('{').trim());
+            }
+        }
+        path.reverse();
+        let place = path.get(1..).unwrap_or_default().join(", ");
+        Some(format!("`{}` is `{}` here, in {place}", own.trim(), found.trim()))
     }
 
     /// The names of what is not the same in another run.
     pub fn differing<'a>(&'a self, other: &'a Self) -> Vec<&'a str> {
-        let names = self.0.keys().chain(other.0.keys().filter(|name| !self.0.contains_key(*name)));
-        let differs = |name: &&String| self.0.get(*name) != other.0.get(*name);
+        let (own, others) = (&self.fields, &other.fields);
+        let names = own.keys().chain(others.keys().filter(|name| !own.contains_key(*name)));
+        let differs = |name: &&String| own.get(*name) != others.get(*name);
         names.filter(differs).map(String::as_str).collect()
     }
 }

@@ -42,8 +42,8 @@ use crate::noise::Noise;
 /// the last good weights.
 ///
 /// Weights that were not trained are never returned. It is an error if every step was skipped, every
-/// gradient was 0, or no epoch had a finite validation NLL: the error names the first row whose NLL is
-/// not finite, or if training ended more than 100 nats per element (1000 in f64) from data of such a scale
+/// gradient was 0, or no epoch had a finite validation NLL (the error names the first validation row whose
+/// NLL is not finite), or if training ended more than 100 nats per element (1000 in f64) from data of such a scale
 /// as follows. Where a column of the rows or of the context has a mean or a deviation beyond 100, a
 /// deviation below 0.01 or a value beyond 30 deviations, the error of a failed training names that
 /// column and advises to standardise it, else the first layer that was not finite.
@@ -182,10 +182,10 @@ impl<'a, F> Run<'a, F> {
         if let (Some(checkpoint), Some(folder)) =
             (resumed.transpose()?.flatten(), &config.checkpoint)
         {
+            let own = state;
             let Checkpoint { mut state, weights, average, best, optimizer } = checkpoint;
-            if let Some(found) = validated(&best, data, config.seed, state.evaluation_batch) {
-                state.check_best(folder, found)?;
-            }
+            let again = || validated(&best, data, config.seed, state.evaluation_batch);
+            state.check_settings(&own, folder, again)?;
             trains?;
             (0..state.report.steps).for_each(|_| drop(schedule.step()));
             state.report.resumed_from = Some(state.report.epochs.len());

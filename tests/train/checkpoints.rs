@@ -123,7 +123,27 @@ fn a_checkpoint_of_a_split_or_of_integers_is_refused_with_another() {
     assert!(run(0.05, 4, 0.2).contains("differ in: FitConfig.validation_fraction;"));
     // A setting that no tensor shows.
     let settings = run(0.2, 4, 0.1);
-    assert!(settings.contains("settings"), "{settings}");
+    let text = "belongs to a model with other settings: `alpha: 0.05` is `alpha: 0.2` here, in bijector: (L0, L1), \
+                0: Logit; choose another folder or delete it";
+    assert!(settings.contains(text), "{settings}");
+}
+
+/// Neither the tensors nor a validation show which activation a run had.
+#[test]
+fn another_activation_without_validation_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let flow = |activation| {
+        let mlp = MlpConfig::new(vec![16]).with_activation(activation);
+        RealNvpConfig::new(2).with_layers(2).with_mlp(mlp).with_seed(1).init(&Device::flex())
+    };
+    let config = quick()
+        .with_epochs(2)
+        .with_validation_fraction(0.0)
+        .with_checkpoint(Some(folder.path().to_path_buf()));
+    fit(flow(ActivationConfig::Relu), banana(100, 1), &config).unwrap();
+    let error = fit(flow(ActivationConfig::Silu), banana(100, 1), &config).unwrap_err().to_string();
+    assert!(error.contains("`activation: Burn {` is `activation: Silu"), "{error}");
+    assert!(fit(flow(ActivationConfig::Relu), banana(100, 1), &config).is_ok());
 }
 
 #[test]
