@@ -40,6 +40,9 @@ static THREADS: AtomicUsize = AtomicUsize::new(0);
 /// rayon pool: burn may run another job of the pool inside of them. Use
 /// `train::nll_gradients` instead of `backward`.
 ///
+/// **A lock that all threads of rayon's global pool wait for** must not be held by a thread outside of that pool
+/// while it calls a flow: burn shares out a wide product to the global pool, whose threads would never come to it.
+///
 /// ```
 /// use burn::tensor::Device;
 /// use burn_flows::{Noise, model::NiceConfig, set_threads};

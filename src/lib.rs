@@ -53,7 +53,8 @@
 //! # What may be counted on
 //!
 //! * A configuration whose `validate` passes is built without a panic, and gives finite densities to
-//!   ordinary data in f32, unless a limit of steps is too small for a search or an integration to converge. Refused are counts above 2^24, more than 10,000 layers, blocks or steps,
+//!   ordinary data in f32, unless a limit of steps is too small for a search or an integration to converge.
+//!   Refused are counts above 2^24, more than 10,000 layers, blocks or steps,
 //!   one tensor of more than 2^31 elements, and lengths that f32 cannot square. What a whole model
 //!   needs, it does not weigh: a thousand layers of a gigabyte pass.
 //! * A model built with a seed, by `with_seed` of its configuration or within [`seeded`], has the same
@@ -75,8 +76,8 @@
 //!   [`Error`] that names the layer and the setting; [`store::open`] builds the model from the file alone.
 //! * `train::fit` never returns weights that were not trained: it returns an [`Error`] that names the row, the layer
 //!   or the column at fault.
-//! * Calls of a flow from a rayon pool, from many threads or under a lock neither hang nor overflow the stack:
-//!   see [`set_threads`].
+//! * Calls of a flow from a rayon pool or from many threads neither hang nor overflow the stack, also where a lock is
+//!   held around each call. [`set_threads`] names the one lock that must not be held.
 //! * A checkpoint of `train::fit` is whole or it is the one before: a run that is killed goes on to
 //!   the weights, bit for bit, that it would have had.
 //!

@@ -12,7 +12,7 @@ use burn::tensor::{Bool, Device, Int, Tensor, TensorData};
 use serde::Serialize;
 
 use crate::error::Result;
-use crate::math::wide_dtype;
+use crate::math::{fine, wide_dtype};
 use crate::param::flag;
 
 /// Scale and shift of every column of a context, the identity until a first batch sets them. Without
@@ -43,7 +43,24 @@ impl ContextScale {
     fn sound(&self) -> Result<()> {
         let [width] = self.exponents.dims();
         crate::store::shaped("ContextScale", "shifts", &[2, width], self.shifts.dims())?;
-        crate::store::shaped("ContextScale", "initialized", &[1], self.initialized.dims())
+        crate::store::shaped("ContextScale", "initialized", &[1], self.initialized.dims())?;
+        let exponents = self.exponents.val().into_data();
+        let bounded = exponents.iter::<f64>().all(|exponent| exponent.abs() <= LARGEST_EXPONENT);
+        crate::store::require("ContextScale", "exponents", bounded, || {
+            format!("must be within {LARGEST_EXPONENT} of 0")
+        })
+    }
+
+    /// Whether the scale of a network that was read from a file is for its context.
+    pub(crate) fn sound_for(
+        scale: &Option<Self>,
+        network: &'static str,
+        width: usize,
+    ) -> Result<()> {
+        let found = scale.as_ref().map_or(width, |scale| scale.exponents.dims()[0]);
+        crate::store::require(network, "context_scale", found == width, || {
+            format!("is for a context of width {found}, not {width}")
+        })
     }
 }
 
@@ -77,17 +94,24 @@ impl ContextScale {
         let dtype = context.dtype();
         let rows =
             |numbers: Tensor<2, Int>| numbers.float().without_autodiff().cast(wide_dtype(dtype));
-        let scale = (rows(exponents.val().unsqueeze_dim(0)) * LN_2).exp();
+        // In double precision where there is one, so that it is rounded to the power of two.
+        let exponents = fine(rows(exponents.val().unsqueeze_dim(0)));
+        let scale = (exponents * LN_2).exp().cast(wide_dtype(dtype));
         let parts = rows(shifts.val());
         let high = parts.clone().narrow(0, 0, 1) * HIGH as f64;
         let shift = (high + parts.narrow(0, 1, 1)) * STEPS.recip();
         Some((context.cast(wide_dtype(dtype)) * scale - shift).cast(dtype))
     }
 
-    /// Set from a first batch, unless it was before.
-    pub(crate) fn started(scale: Option<Self>, context: Option<&Tensor<2>>) -> Option<Self> {
+    /// Set from a first batch, unless it was before. A network whose last layer is not zero has learned, or
+    /// was drawn, for contexts as they are: it keeps them.
+    pub(crate) fn started<const D: usize>(
+        scale: Option<Self>,
+        context: Option<&Tensor<2>>,
+        last: &Tensor<D>,
+    ) -> Option<Self> {
         match (scale, context) {
-            (Some(scale), Some(context)) => Some(scale.init_from_data(context)),
+            (Some(scale), Some(context)) if is_zero(last) => Some(scale.init_from_data(context)),
             (scale, _) => scale,
         }
     }
@@ -126,6 +150,10 @@ impl ContextScale {
     }
 }
 
+fn is_zero<const D: usize>(weight: &Tensor<D>) -> bool {
+    weight.clone().without_autodiff().abs().max().into_scalar::<f64>() == 0.0
+}
+
 #[cfg(all(test, feature = "flex"))]
 mod tests {
     use burn::tensor::DType;
@@ -137,9 +165,10 @@ mod tests {
         let options = (&Device::flex(), dtype);
         let context = Tensor::<2>::from_data(TensorData::new(column.to_vec(), [3, 1]), options);
         let scale = ContextScale::new(1, &Device::flex());
-        let started = ContextScale::started(scale, Some(&context));
+        let zero = Tensor::<1>::zeros([1], &Device::flex());
+        let started = ContextScale::started(scale, Some(&context), &zero);
         // What is set is set.
-        let again = ContextScale::started(started, Some(&(context.clone() * 3.0)));
+        let again = ContextScale::started(started, Some(&(context.clone() * 3.0)), &zero);
         let seen = ContextScale::seen(&again, Some(&context)).unwrap();
         assert_eq!(seen.dtype(), dtype);
         let seen: Vec<f64> = seen.into_data().iter::<f64>().collect();
@@ -164,6 +193,18 @@ mod tests {
             assert!(mean.abs() < 0.04 && (0.7..1.5).contains(&deviation), "{column:?}: {seen:?}");
         }
         assert_eq!(seen([2015.0; 3], DType::F32), [0.0; 3]);
+    }
+
+    #[test]
+    fn a_network_that_has_learned_keeps_its_contexts() {
+        let context = Tensor::<2>::from_data([[1000.0], [2000.0]], &Device::flex());
+        let learned = Tensor::<1>::from_data([0.0, 1e-30], &Device::flex());
+        let scale = ContextScale::new(1, &Device::flex());
+        let kept = ContextScale::started(scale, Some(&context), &learned);
+        assert_eq!(
+            ContextScale::seen(&kept, Some(&context)).unwrap().into_data(),
+            context.into_data()
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::{Activation, ActivationConfig, Conditioner, Dropout, NormConv, Normalization};
 use super::{ContextScale, check_context, check_dropout, join_context};
@@ -63,7 +63,7 @@ pub struct ConvNetConfig {
 /// let net = ConvNetConfig::new(8).init(2, 4, 0, &device);
 /// assert_eq!(net.forward(Tensor::ones([3, 2, 4, 4], &device), None).dims(), [3, 4, 4, 4]);
 /// ```
-#[derive(Module, Debug, Serialize, Deserialize)]
+#[derive(Module, Debug, Serialize)]
 pub struct ConvNet {
     input: NormConv,
     hidden: NormConv,
@@ -74,6 +74,25 @@ pub struct ConvNet {
     dropout: Dropout,
     context_scale: Option<ContextScale>,
     context: usize,
+}
+
+crate::store::checked!(ConvNet {
+    input: NormConv,
+    hidden: NormConv,
+    output: NormConv,
+    #[serde(with = "crate::store::part")]
+    log_scale: Option<Param<Tensor<1>>>,
+    activation: Activation,
+    dropout: Dropout,
+    context_scale: Option<ContextScale>,
+    context: usize,
+});
+
+impl ConvNet {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> Result<()> {
+        ContextScale::sound_for(&self.context_scale, "ConvNet", self.context)
+    }
 }
 
 impl ConvNetConfig {
@@ -162,7 +181,8 @@ impl Conditioner<4> for ConvNet {
 
     fn init_from_data(self, kept: Tensor<4>, context: Option<&Tensor<2>>) -> Self {
         let context = spread("ConvNet", kept.dims()[0], context);
-        let context_scale = ContextScale::started(self.context_scale, context.as_ref());
+        let context_scale =
+            ContextScale::started(self.context_scale, context.as_ref(), &self.output.weight());
         let context = ContextScale::seen(&context_scale, context.as_ref());
         let (input, h) = self.input.init_from_data(join_context(kept, context.as_ref()));
         let activation = self.activation.valid();

@@ -114,7 +114,8 @@ impl Mlp {
         let (width, d_in) = (self.input.weight.dims()[0], self.d_in);
         let fits = d_in.checked_add(self.context) == Some(width);
         let reason = || format!("{d_in} and the context's {} are not {width}", self.context);
-        crate::store::require("Mlp", "d_in", fits, reason)
+        crate::store::require("Mlp", "d_in", fits, reason)?;
+        ContextScale::sound_for(&self.context_scale, "Mlp", self.context)
     }
 }
 
@@ -311,6 +312,13 @@ impl Conditioner<2> for Mlp {
     }
 
     fn init_from_data(self, _kept: Tensor<2>, context: Option<&Tensor<2>>) -> Self {
-        Self { context_scale: ContextScale::started(self.context_scale, context), ..self }
+        Self {
+            context_scale: ContextScale::started(
+                self.context_scale,
+                context,
+                &self.output.weight.val(),
+            ),
+            ..self
+        }
     }
 }

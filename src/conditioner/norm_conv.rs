@@ -70,6 +70,11 @@ struct FilterLength {
 const FILTER_FLOOR: f64 = 1e-12;
 
 impl NormConv {
+    /// The weights of the convolution, before a normalization.
+    pub(crate) fn weight(&self) -> Tensor<4> {
+        self.conv.weight.val()
+    }
+
     /// `c_in` to `c_out` channels with a square kernel of this odd size; weights are drawn now.
     pub(crate) fn new(
         [c_in, c_out]: [usize; 2],

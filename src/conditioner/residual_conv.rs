@@ -62,7 +62,7 @@ pub struct ResidualConvNetConfig {
 /// let net = ResidualConvNetConfig::new(8).init(2, 4, 0, &device);
 /// assert_eq!(net.forward(Tensor::ones([3, 2, 4, 4], &device), None).dims(), [3, 4, 4, 4]);
 /// ```
-#[derive(Module, Debug, Serialize, Deserialize)]
+#[derive(Module, Debug, Serialize)]
 pub struct ResidualConvNet {
     input: NormConv,
     blocks: Vec<ResidualConvBlock>,
@@ -72,6 +72,24 @@ pub struct ResidualConvNet {
     activated_output: bool,
     context_scale: Option<ContextScale>,
     context: usize,
+}
+
+crate::store::checked!(ResidualConvNet {
+    input: NormConv,
+    blocks: Vec<ResidualConvBlock>,
+    output: NormConv,
+    activation: Activation,
+    dropout: Dropout,
+    activated_output: bool,
+    context_scale: Option<ContextScale>,
+    context: usize,
+});
+
+impl ResidualConvNet {
+    /// Whether a layer that was read from a file can be one.
+    fn sound(&self) -> Result<()> {
+        ContextScale::sound_for(&self.context_scale, "ResidualConvNet", self.context)
+    }
 }
 
 /// Two pre-activated 3x3 convolutions around a skip.
@@ -203,7 +221,8 @@ impl Conditioner<4> for ResidualConvNet {
         let context = spread("ResidualConvNet", kept.dims()[0], context);
         let context = context.as_ref();
         let activation = self.activation.valid();
-        let context_scale = ContextScale::started(self.context_scale, context);
+        let context_scale =
+            ContextScale::started(self.context_scale, context, &self.output.weight());
         let context = ContextScale::seen(&context_scale, context);
         let (input, mut h) = self.input.init_from_data(join_context(kept, context.as_ref()));
         let mut blocks = Vec::with_capacity(self.blocks.len());

@@ -38,7 +38,7 @@ pub(super) struct State {
     pub optimizer: Trial,
     /// What was reported so far.
     pub report: Report,
-    /// Rows of a pass of the validations.
+    /// Rows of a pass of the best validation.
     pub evaluation_batch: usize,
     /// Skipped steps in a row.
     pub streak: usize,
@@ -63,17 +63,20 @@ impl State {
         }
     }
 
-    /// `Err` where the model displays another setting than that of the run of `own`. A layer of a user's
-    /// may display what it counts: such a model has the reported NLL to the last bit, which `again` computes.
+    /// `Err` where the model displays another setting than that of the run of `own`. Whole numbers may differ,
+    /// since a layer of a user's may display what it counts, if the model has the reported NLL to the last
+    /// bit, which `again` computes.
     pub fn check_settings(
         &self,
         own: &Self,
         folder: &Path,
         again: impl FnOnce() -> Option<f64>,
     ) -> Result<()> {
-        let Some(setting) = self.fingerprint.other_setting(&own.fingerprint) else { return Ok(()) };
+        let Some((setting, counts)) = self.fingerprint.other_setting(&own.fingerprint) else {
+            return Ok(());
+        };
         let reported = self.report.best_validation_nll;
-        if reported.is_some() && reported == again() {
+        if counts && reported.is_some() && reported == again() {
             return Ok(());
         }
         let owner = format!("a model with other settings: {setting}");

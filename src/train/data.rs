@@ -66,7 +66,8 @@ impl<const D: usize> FitData<D> {
     /// first batch on. Layers and bases that put the context into a network of their own
     /// ([`Elementwise`](crate::bijector::Elementwise), [`Residual`](crate::bijector::Residual),
     /// [`ConditionalNormal`](crate::distribution::ConditionalNormal) and others) see it as it is:
-    /// standardise it for them.
+    /// standardise it for them, and for a network inside an [`Inverse`](crate::bijector::Inverse), as in
+    /// [`Iaf`](crate::model::Iaf), or one whose last layer does not start at zero.
     pub fn with_context(mut self, context: Tensor<2>) -> Self {
         self.train.context = Some(context.without_autodiff());
         self
@@ -221,7 +222,7 @@ impl<const D: usize> FitData<D> {
             drawn: AtomicU64::new(0),
         };
         DataLoaderBuilder::new(take)
-            .batch_size(size)
+            .batch_size(size.clamp(1, self.train.len().max(1)))
             .shuffle(seed)
             .set_device(device.clone().without_autodiff())
             .build(RowNumbers(self.train.len()))

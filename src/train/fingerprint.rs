@@ -60,11 +60,19 @@ impl Fingerprint {
         Self { fields, settings: model.valid().format(Default::default()) }
     }
 
-    /// The first setting of the model that is not the same in another run, with both values.
-    pub fn other_setting(&self, other: &Self) -> Option<String> {
+    /// The first setting of the model that is not the same in another run, with both values, and whether all
+    /// that differs are whole numbers, which a layer of a user's may count.
+    pub fn other_setting(&self, other: &Self) -> Option<(String, bool)> {
         let pairs = || self.settings.lines().zip(other.settings.lines());
         let at = pairs().position(|(own, found)| own != found)?;
         let (own, found) = pairs().nth(at)?;
+        let number = |line: &str| {
+            let value = line.split_once(": ").map_or("", |(_, value)| value);
+            !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit())
+        };
+        let mut others = pairs().filter(|(own, found)| own != found);
+        let counts = self.settings.lines().count() == other.settings.lines().count()
+            && others.all(|(own, found)| number(own) && number(found));
         let indent = |line: &str| line.len() - line.trim_start().len();
         let mut path: Vec<&str> = vec![];
         let mut depth = indent(own);
@@ -76,7 +84,7 @@ impl Fingerprint {
         }
         path.reverse();
         let place = path.get(1..).unwrap_or_default().join(", ");
-        Some(format!("`{}` is `{}` here, in {place}", own.trim(), found.trim()))
+        Some((format!("`{}` is `{}` here, in {place}", own.trim(), found.trim()), counts))
     }
 
     /// The names of what is not the same in another run.

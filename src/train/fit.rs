@@ -123,7 +123,8 @@ fn run<F: Distribution<D>, const D: usize>(
     probe::check_patience(config, &data)?;
     let mut run = Run::start(flow, &data, config, fingerprint, optimizer)?;
     let done = run.state.report.steps;
-    let progress = Progress::new(config.epochs * run.steps_per_epoch, done, config.progress);
+    let progress =
+        Progress::new(config.epochs.saturating_mul(run.steps_per_epoch), done, config.progress);
     warnings.iter().for_each(|warning| progress.say(&warning.to_string()));
     run.state.report.warnings = warnings;
     while !run.is_over() {
@@ -167,7 +168,7 @@ impl<'a, F> Run<'a, F> {
         let mut schedule = config.schedule.init(
             "FitConfig",
             config.learning_rate,
-            config.epochs * steps_per_epoch,
+            config.epochs.saturating_mul(steps_per_epoch),
         )?;
         let averaged = config.average.is_some();
         let trial = match config.checkpoint {
@@ -288,6 +289,7 @@ impl<'a, F> Run<'a, F> {
             self.best = weights.valid();
             report.best_epoch = epoch.epoch;
             report.best_validation_nll = epoch.validation_nll;
+            self.state.evaluation_batch = self.config.evaluation_batch;
         }
     }
 

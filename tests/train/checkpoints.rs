@@ -128,6 +128,20 @@ fn a_checkpoint_of_a_split_or_of_integers_is_refused_with_another() {
     assert!(settings.contains(text), "{settings}");
 }
 
+/// A dropout shows in training alone.
+#[test]
+fn another_dropout_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let flow = |dropout| {
+        let mlp = MlpConfig::new(vec![16]).with_dropout(dropout);
+        RealNvpConfig::new(2).with_layers(2).with_mlp(mlp).with_seed(1).init(&Device::flex())
+    };
+    let config = quick().with_epochs(2).with_checkpoint(Some(folder.path().to_path_buf()));
+    fit(flow(0.1), banana(100, 1), &config).unwrap();
+    let error = fit(flow(0.9), banana(100, 1), &config).unwrap_err().to_string();
+    assert!(error.contains("`prob: 0.1` is `prob: 0.9` here"), "{error}");
+}
+
 /// Neither the tensors nor a validation show which activation a run had.
 #[test]
 fn another_activation_without_validation_is_refused() {

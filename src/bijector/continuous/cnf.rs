@@ -94,7 +94,8 @@ pub struct CnfConfig {
 /// Both directions are as good as the solver: a round trip misses what its steps miss. The adaptive
 /// one chooses them for every row by itself, so no row depends on the others. Where the
 /// log-determinant is wanted, its error decides too, so `inverse` and `inverse_with_log_det` take
-/// other steps to the same place, to the tolerance.
+/// other steps to the same place, to the tolerance. A row that needs more steps than the solver's `limit`
+/// is NaN in value and log-determinant; the default limit suffices for layers of ordinary weights.
 ///
 /// What a solver misses, training can exploit: by too few fixed steps the log-determinant is not the
 /// one of the map, and its loss may fall without end. Look at the trained layer by a better solver

@@ -131,7 +131,8 @@ impl Made {
         let whole = outputs > 0 && outputs.is_multiple_of(self.features);
         part(inputs == width && whole, "output")?;
         let steps: Vec<Vec<usize>> = self.steps.iter().map(host_indices).collect();
-        part(self.masks().levels(self.features)? == steps, "steps")
+        part(self.masks().levels(self.features)? == steps, "steps")?;
+        ContextScale::sound_for(&self.context_scale, "Made", self.context_width())
     }
 }
 
@@ -320,7 +321,14 @@ impl Conditioner<2> for Made {
     }
 
     fn init_from_data(self, _kept: Tensor<2>, context: Option<&Tensor<2>>) -> Self {
-        Self { context_scale: ContextScale::started(self.context_scale, context), ..self }
+        Self {
+            context_scale: ContextScale::started(
+                self.context_scale,
+                context,
+                &self.output.weight(),
+            ),
+            ..self
+        }
     }
 }
 
