@@ -304,20 +304,17 @@ fn check_rows<const D: usize>(what: &str, rows: &Batch<D>, least: usize) -> Resu
 
 /// `Err` where validation rows are not of the kind of the training rows.
 fn check_like<const D: usize>(train: &Batch<D>, validation: &Batch<D>) -> Result<()> {
-    let width = |rows: &Batch<D>| rows.context.as_ref().map(|context| context.dims()[1]);
-    let context = |width: Option<usize>| match width {
-        Some(width) => format!("a context of width {width}"),
-        None => "no context".to_string(),
-    };
-    let kind = |rows: &Batch<D>| {
-        let precision = rows.context.as_ref().map(Tensor::dtype);
-        (rows.x.dims()[1..].to_vec(), rows.x.dtype(), width(rows), precision)
-    };
     let text = |rows: &Batch<D>| {
         let (event, precision) = (&rows.x.dims()[1..], rows.x.dtype());
-        format!("rows of shape {event:?} in {precision:?} with {}", context(width(rows)))
+        let context = match &rows.context {
+            Some(context) => {
+                format!("a context of width {} in {:?}", context.dims()[1], context.dtype())
+            }
+            None => "no context".to_string(),
+        };
+        format!("rows of shape {event:?} in {precision:?} with {context}")
     };
-    if kind(train) == kind(validation) {
+    if text(train) == text(validation) {
         return Ok(());
     }
     let reason = format!("has {}, the training data {}", text(validation), text(train));

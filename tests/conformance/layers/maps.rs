@@ -26,7 +26,9 @@ pub fn neural(elements: usize) -> Neural {
 }
 
 pub fn unconstrained(elements: usize) -> UnconstrainedMonotonic {
-    let config = UnconstrainedMonotonicConfig::new().with_signal(3).with_hidden(vec![6, 5]);
+    // More nodes than the default: the gradient of an inverse is as good as the quadrature.
+    let config =
+        UnconstrainedMonotonicConfig::new().with_signal(3).with_hidden(vec![6, 5]).with_nodes(64);
     config.with_elements(elements).init(&DEVICE)
 }
 
