@@ -4,11 +4,11 @@ use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use burn::tensor::{Device, Tensor};
 use burn_flows::bijector::{AnyBijectorConfig, Bijector};
-use burn_flows::interop::{HostTensor, StateDict, zuko};
+use burn_flows::interop::{HostTensor, StateDict, nflows, zuko};
 use burn_flows::model::{RealNvp, RealNvpConfig};
 use burn_flows::train::{FitConfig, fit};
 use burn_flows::{Error, Noise, burn, store};
@@ -388,4 +388,26 @@ fn one_wide_layer_takes_little_memory() {
     assert_eq!(z[0], 1.0);
     let expected = 0.5f32 + (0.5f32 / (1.0 + 0.5 / 1000f32.ln())).exp();
     assert!(z[1..].iter().all(|z| (z - expected).abs() < 1e-5), "{} {expected}", z[1]);
+}
+
+/// Twenty thousand layers in one file take no longer than in twenty files.
+#[test]
+fn many_layers_are_read_as_fast_as_few() {
+    let permutations = |count: usize| {
+        let mut dict = StateDict::new();
+        for at in 0..count {
+            let name = format!("_transforms.{at}._permutation");
+            dict.insert(name, HostTensor::ints([1, 0], [2]));
+        }
+        dict
+    };
+    let time = |dict: &StateDict, times: usize| {
+        let start = Instant::now();
+        for _ in 0..times {
+            nflows::flow(dict, &nflows::Options::new(), &Device::flex()).unwrap();
+        }
+        start.elapsed()
+    };
+    let (one, few) = (time(&permutations(20_000), 1), time(&permutations(1000), 20));
+    assert!(one < few * 3, "{one:?} against {few:?}");
 }
