@@ -23,12 +23,15 @@ pub(crate) use alone::{Crew, apart};
 /// Threads asked for by the user; 0 for as many as there are cores.
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 
+/// The most threads: the calling one needs stack for every worker.
+const MOST_THREADS: usize = 64;
+
 /// Sets how many threads share the rows of a batch on CPU devices of the backend `flex`: 1 shares
 /// no rows, 0, the default, takes as many threads as there are cores. No result depends on it.
 ///
 /// Several threads can call a flow at once, of `std` or of tokio, also while they hold a lock. All calls
 /// together take at most this many threads: a call that finds them busy runs on the thread that made
-/// it.
+/// it. More than 64 threads count as 64.
 ///
 /// **A call from a rayon pool** shares no rows, because the pool already uses the cores. In
 /// `batches.par_iter().map(|x| flow.log_prob(x.clone()))` every call runs on one thread of this
@@ -63,10 +66,11 @@ pub(crate) fn threads() -> usize {
     // Asking the system reads files, which takes as long as a small batch.
     static CORES: LazyLock<usize> =
         LazyLock::new(|| std::thread::available_parallelism().map_or(1, usize::from));
-    match THREADS.load(Ordering::Relaxed) {
+    let count = match THREADS.load(Ordering::Relaxed) {
         0 => *CORES,
         count => count,
-    }
+    };
+    count.min(MOST_THREADS)
 }
 
 /// Without `flex` there is one worker.

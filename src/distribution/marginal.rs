@@ -21,7 +21,9 @@ use crate::trace::{Trace, part_path};
 /// A density given a context, over contexts that are known, with known weights.
 ///
 /// Takes no context of its own: one that is given has no effect. Neither contexts nor weights are
-/// trained.
+/// trained. [`init_from_data`](Distribution::init_from_data) starts the conditional density from the
+/// batch, with a context for every row that is drawn by weight; the draws have a seed of their own,
+/// so every start from a batch is the same.
 ///
 /// # Shapes
 ///
@@ -126,6 +128,14 @@ impl<P: Module> Marginal<P> {
     pub fn contexts(&self) -> Tensor<2> {
         self.contexts.val()
     }
+
+    /// `n` of the contexts, drawn by weight.
+    fn drawn(&self, n: usize, noise: &mut Noise) -> Tensor<2> {
+        let weights = self.log_weights.val().exp().unsqueeze_dim(0);
+        let contexts = self.contexts.val();
+        let chosen = index_tensor(&drawn_by_weight(weights, n, noise), &contexts.device());
+        contexts.select(0, chosen)
+    }
 }
 
 impl<const D: usize, P: Distribution<D>> Distribution<D> for Marginal<P> {
@@ -150,11 +160,8 @@ impl<const D: usize, P: Distribution<D>> Distribution<D> for Marginal<P> {
         device: &Device,
     ) -> Tensor<D> {
         apart(self, || {
-            let weights = self.log_weights.val().exp().unsqueeze_dim(0);
-            let chosen = drawn_by_weight(weights, n, noise);
-            let contexts = self.contexts.val();
-            let chosen = index_tensor(&chosen, &contexts.device());
-            self.conditional.sample(n, Some(&contexts.select(0, chosen)), noise, device)
+            let contexts = self.drawn(n, noise);
+            self.conditional.sample(n, Some(&contexts), noise, device)
         })
     }
 
@@ -164,6 +171,12 @@ impl<const D: usize, P: Distribution<D>> Distribution<D> for Marginal<P> {
 
     fn mixes_rows(&self) -> bool {
         self.conditional.mixes_rows()
+    }
+
+    /// Every row has a context that is drawn by weight.
+    fn init_from_data(self, x: Tensor<D>, _context: Option<&Tensor<2>>) -> Self {
+        let contexts = self.drawn(x.dims()[0], &mut Noise::seeded(0));
+        Self { conditional: self.conditional.init_from_data(x, Some(&contexts)), ..self }
     }
 
     fn trace(

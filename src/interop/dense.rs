@@ -27,11 +27,21 @@ pub(super) struct Dense {
 pub(super) const NO_ACTIVATION: ActivationConfig = ActivationConfig::Burn(BurnActivation::Identity);
 
 impl Dense {
-    /// The identity, which training leaves as it is: it stands behind the only layer of a network.
-    pub(super) fn identity(width: usize) -> Self {
+    /// This layer, the only one of a network, as two: before or behind it stands the identity, which
+    /// training leaves as it is. The identity has no more numbers than the layer.
+    pub(super) fn split(self) -> (Self, Self) {
+        if self.inputs() < self.outputs() {
+            (self.identity(self.inputs()), self)
+        } else {
+            let identity = self.identity(self.outputs());
+            (self, identity)
+        }
+    }
+
+    fn identity(&self, width: usize) -> Self {
         let one = |at: usize| if at.is_multiple_of(width + 1) { 1.0 } else { 0.0 };
         Self {
-            name: "identity".into(),
+            name: self.name.clone(),
             weight: (0..width * width).map(one).collect(),
             bias: vec![0.0; width],
             inputs: width,
@@ -166,7 +176,10 @@ impl Plain {
             width = layer.outputs();
         }
         let bent = !rest.is_empty();
-        let output = rest.pop().unwrap_or_else(|| Dense::identity(width));
+        let (input, output) = match rest.pop() {
+            Some(output) => (input, output),
+            None => input.split(),
+        };
         Ok(Self { input, hidden: rest, output, bent })
     }
 

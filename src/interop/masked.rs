@@ -76,10 +76,38 @@ impl Masked {
         Err(scope.wrong(&degrees_name, "does not lead to the saved mask".into()))
     }
 
-    /// The identity, behind the only layer of a network: [`Dense::identity`].
-    pub(super) fn identity(width: usize) -> Self {
-        let open = (0..width * width).map(|at| at.is_multiple_of(width + 1)).collect();
-        Self { dense: Dense::identity(width), open, name: "identity".into() }
+    /// As [`Dense::split`]; the inputs behind `features` are a context.
+    ///
+    /// # Errors
+    ///
+    /// If a connection to the context is cut.
+    pub(super) fn split(self, features: usize) -> Result<(Self, Self)> {
+        self.check_context(features)?;
+        let (first, second) = self.dense.split();
+        // Everything is connected to the context, by weights of zero where it does not belong.
+        let identity = |layer: &Dense, features: usize| {
+            let width = layer.inputs();
+            let open = |at: usize| at.is_multiple_of(width + 1) || at % width >= features;
+            (0..width * width).map(open).collect()
+        };
+        let (before, behind) = if first.inputs() < second.outputs() {
+            (identity(&first, features), self.open)
+        } else {
+            let behind = identity(&second, second.inputs());
+            (self.open, behind)
+        };
+        let layer = |dense, open| Self { dense, open, name: self.name.clone() };
+        Ok((layer(first, before), layer(second, behind)))
+    }
+
+    /// Fails if a connection to the inputs behind `features` is cut.
+    fn check_context(&self, features: usize) -> Result<()> {
+        self.dense.context_behind(features)?;
+        if self.open.chunks(self.inputs()).all(|row| row[features..].iter().all(|open| *open)) {
+            return Ok(());
+        }
+        let reason = "cuts a connection to the context".into();
+        Err(Error::Tensor { name: self.name.clone(), reason })
     }
 
     pub(super) fn inputs(&self) -> usize {
@@ -97,10 +125,7 @@ impl Masked {
         if self.dense.context_behind(features)? == 0 {
             return Ok((self, None));
         }
-        if !self.open.chunks(inputs).all(|row| row[features..].iter().all(|open| *open)) {
-            let reason = "cuts a connection to the context".into();
-            return Err(Error::Tensor { name: self.name, reason });
-        }
+        self.check_context(features)?;
         let columns: Vec<usize> = (features..inputs).collect();
         let context = self.dense.clone().pick_inputs(&columns).linear(device);
         let columns: Vec<usize> = (0..features).collect();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::path::Path;
 
-use pytorch_reader::{DType, PytorchReader, Tensor};
+use pytorch_reader::{DType, PickleValue, PytorchError, PytorchReader, Tensor};
 use safetensors::Dtype;
 use zip::{CompressionMethod, ZipArchive};
 
@@ -12,7 +12,8 @@ use super::HostTensor;
 use crate::error::{Error, Result};
 
 /// What the tensors of a file may hold together, in lengths of the file: views can share storage, and
-/// one number can stand for any count of them.
+/// one number can stand for any count of them. The limit of their names together, too: tensors of one
+/// dictionary share its path.
 const EXPANSION: usize = 16;
 
 /// How an archive begins.
@@ -37,9 +38,18 @@ pub(super) fn read(bytes: &[u8], path: &Path) -> Result<BTreeMap<String, HostTen
     if bytes.starts_with(ZIP) {
         check_archive(bytes).map_err(wrong)?;
     }
-    let file = PytorchReader::new(path).map_err(|error| {
+    let unread = |error: PytorchError| {
         wrong(format!("{error}; save `model.state_dict()` with `torch.save`, or as safetensors"))
-    })?;
+    };
+    // The reader makes every name at once, so their length is known before.
+    let content = PytorchReader::read_pickle_data(path, None).map_err(unread)?;
+    if names_length(&content, 0) / EXPANSION > bytes.len() {
+        let reason = "the names of its tensors are far longer than the file; save \
+                      `model.state_dict()`, whose names are short";
+        return Err(wrong(reason.into()));
+    }
+    drop(content);
+    let file = PytorchReader::new(path).map_err(unread)?;
     let tensors = file.into_tensors();
     let total = tensors.values().try_fold(0usize, |sum, tensor| sum.checked_add(tensor.byte_len()));
     if total.is_none_or(|total| total / EXPANSION > bytes.len()) {
@@ -55,6 +65,23 @@ pub(super) fn read(bytes: &[u8], path: &Path) -> Result<BTreeMap<String, HostTen
         Ok((name, read))
     };
     tensors.into_iter().map(decode).collect()
+}
+
+/// The length of the names of all tensors in `value`, whose own name is `name` long: the keys on the
+/// way to a tensor, joined by dots.
+fn names_length(value: &PickleValue, name: usize) -> usize {
+    let below = |(key, value): (usize, &PickleValue)| names_length(value, name + key + 1);
+    let lengths: &mut dyn Iterator<Item = usize> = match value {
+        PickleValue::Dict(dict) => &mut dict.iter().map(|(key, value)| below((key.len(), value))),
+        PickleValue::List(items) => {
+            let digits = items.len().to_string().len();
+            &mut items.iter().map(move |item| below((digits, item)))
+        }
+        // A tensor is one of the values that have no other form.
+        PickleValue::Unsupported(_) => return name,
+        _ => return 0,
+    };
+    lengths.fold(0, usize::saturating_add)
 }
 
 /// `torch.save` compresses nothing, so no entry of its archives is longer than the archive.

@@ -42,14 +42,19 @@ impl<'a> Scope<'a> {
     /// Whether any tensor lies below `part`.
     pub(super) fn has_part(&self, part: &str) -> bool {
         let start = format!("{}.", self.full(part));
-        self.dict.names().any(|name| name.starts_with(&start))
+        self.dict.names_from(&start).next().is_some()
     }
 
     /// The numbers `k` for which tensors lie below `part.k`, ascending.
     pub(super) fn numbered(&self, part: &str) -> Vec<usize> {
         let start = format!("{}.", self.full(part));
         let number = |name: &str| name.strip_prefix(&start)?.split('.').next()?.parse().ok();
-        self.dict.names().filter_map(number).collect::<BTreeSet<_>>().into_iter().collect()
+        self.dict
+            .names_from(&start)
+            .filter_map(number)
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect()
     }
 
     /// The tensor, of this shape where it is known.
@@ -146,7 +151,7 @@ impl<'a> Scope<'a> {
     pub(super) fn finish(&self) -> Result<()> {
         let start = if self.prefix.is_empty() { String::new() } else { self.full("") + "." };
         let read = self.read.borrow();
-        match self.dict.names().find(|name| name.starts_with(&start) && !read.contains(*name)) {
+        match self.dict.names_from(&start).find(|name| !read.contains(*name)) {
             Some(name) => {
                 let found = self.dict.get(name)?.shape().to_vec();
                 Err(Error::UnusedTensor { name: name.into(), found })

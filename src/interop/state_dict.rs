@@ -1,6 +1,7 @@
 //! Named tensors on the host, as another library saved them.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::path::Path;
 
 use burn::tensor::{bf16, f16};
@@ -246,6 +247,12 @@ impl StateDict {
     /// The names in alphabetical order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.tensors.keys().map(String::as_str)
+    }
+
+    /// The names that begin with `start`, without a look at the others.
+    pub(super) fn names_from<'a>(&'a self, start: &'a str) -> impl Iterator<Item = &'a str> {
+        let names = self.tensors.range::<str, _>((Bound::Included(start), Bound::Unbounded));
+        names.map(|(name, _)| name.as_str()).take_while(move |name| name.starts_with(start))
     }
 
     /// Whether there is a tensor of this name.

@@ -1,5 +1,7 @@
 //! Densities with their context summed out.
 
+use burn_flows::Flow;
+use burn_flows::bijector::ActNormConfig;
 use burn_flows::distribution::Marginal;
 
 use super::*;
@@ -81,4 +83,23 @@ fn marginal_refuses_impossible_parts() {
 fn marginal_panics_on_another_number_of_weights() {
     let contexts = Tensor::<2>::ones([2, 3], &device());
     let _ = Marginal::new(conditional(), contexts, Tensor::ones([3], &device()));
+}
+
+#[test]
+fn marginal_starts_the_layers_of_its_conditional_density_from_data() {
+    let contexts = Tensor::from_data([[1.0, 0.0, 2.0], [0.0, -3.0, 0.5]], &device());
+    let flow = Flow::new(ActNormConfig::new(2).init(&device()), conditional());
+    let weights = Tensor::from_data([1.0, 3.0], &device());
+    let fresh = Marginal::new(flow, contexts, weights).unwrap();
+    assert!(!fresh.conditional().bijector().is_initialized());
+
+    let x = Noise::seeded(4).normal::<2>([200, 2], &device()) * 3.0 + 50.0;
+    let nll = |of: &Marginal<_>| -log_probs(of, x.clone()).iter().sum::<f64>() / 200.0;
+    let started = fresh.clone().init_from_data(x.clone(), None);
+    assert!(started.conditional().bijector().is_initialized());
+    let (before, after) = (nll(&fresh), nll(&started));
+    assert!(after < before - 10.0, "{after} nats after the start, {before} before it");
+    // A second start from the same batch is the same.
+    let again = fresh.clone().init_from_data(x.clone(), None);
+    assert_eq!(log_probs(&again, x.clone()), log_probs(&started, x.clone()));
 }

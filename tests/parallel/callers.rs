@@ -224,3 +224,16 @@ fn a_panic_reaches_the_caller_in_a_pool() {
     });
     assert!(text.contains("expected shape") && text.contains('4'), "{text}");
 }
+
+#[test]
+fn many_threads_need_little_stack() {
+    let turn = turn();
+    // A block for every one of 256 workers.
+    let (flow, x) = (small(), normal([256 * 512, 3], 1));
+    let expected = single_threaded(&turn, || flow.log_prob(x.clone()).into_data());
+    set_threads(256);
+    let call = move || flow.log_prob(x).into_data();
+    let found = thread::Builder::new().stack_size(1 << 18).spawn(call).unwrap().join();
+    set_threads(0);
+    assert_eq!(found.unwrap(), expected);
+}

@@ -1,13 +1,14 @@
 //! Damaged files, and what is done for them: an `Error`, little memory, no other path.
 
+use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use burn::tensor::{Device, Tensor};
-use burn_flows::bijector::AnyBijectorConfig;
-use burn_flows::interop::StateDict;
+use burn_flows::bijector::{AnyBijectorConfig, Bijector};
+use burn_flows::interop::{HostTensor, StateDict, nflows, zuko};
 use burn_flows::model::{RealNvp, RealNvpConfig};
 use burn_flows::train::{FitConfig, fit};
 use burn_flows::{Error, Noise, burn, store};
@@ -316,4 +317,97 @@ fn readers_open_files_in_one_place() {
             assert!(found.is_none(), "{}: {line}", path.display());
         }
     }
+}
+
+/// A file of `torch.save` with many views of one number in dictionaries inside of each other, with
+/// keys of this length.
+fn views(path: &Path, depth: usize, key: usize, count: u32) {
+    let text =
+        |text: &str| [b"X", &(text.len() as u32).to_le_bytes()[..], text.as_bytes()].concat();
+    let mut pickle = b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n((".to_vec();
+    pickle.extend([text("storage"), b"ctorch\nFloatStorage\n".to_vec(), text("0")].concat());
+    pickle.extend([&text("cpu")[..], b"K\x01tQK\x00K\x01\x85K\x01\x85\x89"].concat());
+    pickle.extend(b"ccollections\nOrderedDict\n)RtRq\x010");
+    for _ in 0..depth {
+        pickle.extend([&b"}"[..], &text(&"k".repeat(key))].concat());
+    }
+    pickle.extend(b"}(");
+    (0..count).for_each(|at| pickle.extend([&b"X\x04\0\0\0"[..], &hex(at), b"h\x01"].concat()));
+    pickle.push(b'u');
+    pickle.extend(vec![b's'; depth]);
+    pickle.push(b'.');
+    let mut archive = zip::ZipWriter::new(std::fs::File::create(path).unwrap());
+    let stored =
+        zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    for (name, bytes) in [("data.pkl", &pickle[..]), ("byteorder", b"little"), ("data/0", &[0; 4])]
+    {
+        archive.start_file(format!("archive/{name}"), stored).unwrap();
+        archive.write_all(bytes).unwrap();
+    }
+    archive.finish().unwrap();
+}
+
+fn hex(number: u32) -> Vec<u8> {
+    format!("{number:04x}").into_bytes()
+}
+
+#[test]
+fn long_names_of_many_views_are_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("views.pt");
+    for (depth, key, count) in [(1, 20_000, 20_000), (900, 20, 2_000)] {
+        views(&path, depth, key, count);
+        let bytes = std::fs::read(&path).unwrap();
+        let what = format!("{depth} keys of {key} characters");
+        let read = judged(&bytes, &what, || StateDict::load(&path));
+        assert!(matches!(&read, Err(Error::Format { .. })), "{what}: {:?}", read.map(drop));
+        assert!(read.unwrap_err().to_string().contains("names of its tensors"), "{what}");
+    }
+    views(&path, 2, 5, 3);
+    let names = ["kkkkk.kkkkk.0000", "kkkkk.kkkkk.0001", "kkkkk.kkkkk.0002"];
+    assert_eq!(StateDict::load(&path).unwrap().names().collect::<Vec<_>>(), names);
+}
+
+/// A network of one layer is two in this crate; the other one has no more numbers than the layer.
+#[test]
+fn one_wide_layer_takes_little_memory() {
+    let moved = 4000;
+    let mut dict = StateDict::new();
+    let mask: Vec<bool> = (0..=moved).map(|at| at == 0).collect();
+    dict.insert("mask", HostTensor::bools(mask, [moved + 1]));
+    dict.insert("hyper.0.weight", HostTensor::floats(vec![0.5; 2 * moved], [2 * moved, 1]));
+    dict.insert("hyper.0.bias", HostTensor::floats(vec![0.0; 2 * moved], [2 * moved]));
+    let length = 17 * moved + 1;
+    let (options, device) = (zuko::Options::new(), Device::flex());
+    let layer = judged(&vec![0; length], "coupling", || {
+        zuko::coupling(&dict, "", &zuko::Univariate::Affine, &options, &device)
+    });
+    let (z, _) = layer.unwrap().forward(Tensor::<2>::ones([1, moved + 1], &device), None);
+    let z = z.into_data().iter::<f32>().collect::<Vec<_>>();
+    // The kept feature, then those that it scales and shifts.
+    assert_eq!(z[0], 1.0);
+    let expected = 0.5f32 + (0.5f32 / (1.0 + 0.5 / 1000f32.ln())).exp();
+    assert!(z[1..].iter().all(|z| (z - expected).abs() < 1e-5), "{} {expected}", z[1]);
+}
+
+/// Twenty thousand layers in one file take no longer than in twenty files.
+#[test]
+fn many_layers_are_read_as_fast_as_few() {
+    let permutations = |count: usize| {
+        let mut dict = StateDict::new();
+        for at in 0..count {
+            let name = format!("_transforms.{at}._permutation");
+            dict.insert(name, HostTensor::ints([1, 0], [2]));
+        }
+        dict
+    };
+    let time = |dict: &StateDict, times: usize| {
+        let start = Instant::now();
+        for _ in 0..times {
+            nflows::flow(dict, &nflows::Options::new(), &Device::flex()).unwrap();
+        }
+        start.elapsed()
+    };
+    let (one, few) = (time(&permutations(20_000), 1), time(&permutations(1000), 20));
+    assert!(one < few * 3, "{one:?} against {few:?}");
 }

@@ -262,7 +262,10 @@ pub fn masked_autoregressive_flow(
         let mut hidden = (1..AUTOREGRESSIVE.depth(chain)).map(layer).collect::<Result<Vec<_>>>()?;
         // `nn_depth=0` leaves one layer, and no place for an activation.
         let linear = hidden.is_empty();
-        let output = hidden.pop().unwrap_or_else(|| Masked::identity(input.outputs()));
+        let (input, output) = match hidden.pop() {
+            Some(output) => (input, output),
+            None => input.split(features)?,
+        };
         let activation = if linear { &NO_ACTIVATION } else { &options.activation };
         let style = Style::default();
         let network = MaskedNet { input, context: None, hidden, blocks: vec![], output, style };

@@ -178,7 +178,12 @@ pub(super) fn autoregressive_in(
     }
     // `hidden_features=()` leaves one layer, and no place for an activation.
     let linear = plain.is_empty() && blocks.is_empty();
-    let output = if linear { Some(Masked::identity(input.outputs())) } else { plain.pop() };
+    let (input, output) = if linear {
+        let (input, output) = input.split(features)?;
+        (input, Some(output))
+    } else {
+        (input, plain.pop())
+    };
     let Some(output) = output.filter(|_| blocks.is_empty() || plain.is_empty()) else {
         return Err(scope.wrong("hyper", "is no masked network that this crate can read".into()));
     };
