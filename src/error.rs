@@ -107,12 +107,13 @@ pub enum Error {
     },
     /// Training met non-finite losses or gradients too often and stopped at the last good weights.
     #[error(
-        "training stopped at step {step}: {skipped} steps in a row were not finite; first non-finite: {layer}"
+        "training stopped at step {step}: {}; first non-finite: {layer}",
+        not_finite(*skipped)
     )]
     NonFinite {
         /// The optimizer step.
         step: usize,
-        /// How many steps in a row were skipped.
+        /// How many steps in a row were skipped; 0 where the weights are not finite after the last step.
         skipped: usize,
         /// The layer or parameter where the first non-finite value stands.
         layer: String,
@@ -121,6 +122,14 @@ pub enum Error {
 
 /// `Result` with the crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What stopped a training.
+fn not_finite(skipped: usize) -> String {
+    match skipped {
+        0 => "the weights were not finite".to_string(),
+        _ => format!("{skipped} steps in a row were not finite"),
+    }
+}
 
 /// A layer by its path and type.
 fn at(layer: &str, module: &str) -> String {

@@ -7,7 +7,7 @@ use burn_flows::bijector::{ActNorm, Coupling};
 use burn_flows::burn;
 use burn_flows::conditioner::Mlp;
 use burn_flows::prelude::*;
-use burn_flows::train::{Estimator, ReverseKlConfig, fit_reverse_kl, log_z, reverse_kl};
+use burn_flows::train::{Estimator, FitConfig, ReverseKlConfig, fit_reverse_kl, log_z, reverse_kl};
 
 type Couplings = Flow<Vec<Coupling<Affine, Mlp>>, StandardNormal<2>>;
 
@@ -152,6 +152,18 @@ fn targets_that_are_not_finite_are_errors() {
         };
         assert_eq!(error, expected);
     }
+}
+
+#[test]
+fn more_draws_than_memory_holds_are_an_error_before_training() {
+    let config = ReverseKlConfig::new().with_evaluation_draws(usize::MAX);
+    let untouched = |_: Tensor<2>| -> Tensor<1> { panic!("the target was asked") };
+    let error = fit_reverse_kl(flow(1), untouched, &config).unwrap_err().to_string();
+    let text =
+        format!("ReverseKlConfig.evaluation_draws: must be at most 16777216, found {}", usize::MAX);
+    assert_eq!(error, text);
+    let error = FitConfig::new().with_epochs(usize::MAX).validate().unwrap_err().to_string();
+    assert_eq!(error, format!("FitConfig.epochs: must be at most 16777216, found {}", usize::MAX));
 }
 
 #[test]

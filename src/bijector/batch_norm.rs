@@ -55,8 +55,8 @@ pub struct BatchNormConfig {
 /// # Numerics
 ///
 /// The statistics of a batch, and the gradients through them, are f64 sums on `flex` and centred f32
-/// sums elsewhere, whatever the number of rows. The running mean is rounded to the precision of the
-/// layer: where a mean exceeds 1e4 standard deviations in f32, put a
+/// sums elsewhere, whatever the number of rows. A feature keeps its running statistics in a batch where
+/// its mean or its variance is not finite. The running mean is rounded to the precision of the layer: where a mean exceeds 1e4 standard deviations in f32, put a
 /// [`Standardize`](super::Standardize) in front.
 ///
 /// # Panics
@@ -209,14 +209,17 @@ impl BatchNorm {
         let squares = (fine(x.clone()) - mean_row.clone()).square().sum_dim(0);
         let batch_mean = mean_row.reshape([features]);
         let batch_var = (squares * (batch as f64 - 1.0).recip()).reshape([features]);
-        let mix = |state: &RunningState<Tensor<1>>, old: Tensor<1>, new: &Tensor<1>| {
-            let new = new.clone().without_autodiff().cast(old.dtype());
-            state.update(old * (1.0 - self.momentum) + new * self.momentum);
+        let stored = |new: &Tensor<1>| new.clone().without_autodiff().cast(mean.dtype());
+        let [new_mean, new_var] = [&batch_mean, &batch_var].map(stored);
+        let finite = new_mean.clone().is_finite().bool_and(new_var.clone().is_finite());
+        let mix = |state: &RunningState<Tensor<1>>, old: Tensor<1>, new: Tensor<1>| {
+            let mixed = old.clone() * (1.0 - self.momentum) + new * self.momentum;
+            state.update(old.mask_where(finite.clone(), mixed));
             // An update waits until it is asked for; without this every second one would be lost.
             state.value_sync();
         };
-        mix(&self.running_mean, mean, &batch_mean);
-        mix(&self.running_var, var, &batch_var);
+        mix(&self.running_mean, mean, new_mean);
+        mix(&self.running_var, var, new_var);
         (batch_mean, batch_var)
     }
 
@@ -278,5 +281,18 @@ mod tests {
         // 0 -> 0.5 -> 4.25 -> 3.125, and 1 -> 1.5 -> 4.75 -> 3.375 with unbiased variances 2, 8, 2.
         assert_eq!(layer.running().0.into_scalar::<f32>(), 3.125);
         assert_eq!(layer.running().1.into_scalar::<f32>(), 3.375);
+    }
+
+    #[test]
+    fn a_feature_without_finite_statistics_keeps_the_old_ones() {
+        let device = Device::flex();
+        // The mean of the second feature is finite, its variance is not.
+        for bad in [1e25, f64::INFINITY, f64::NAN] {
+            let layer = BatchNormConfig::new(2).with_momentum(0.5).init(&device.clone().autodiff());
+            layer.forward(Tensor::<2>::from_data([[0.0, bad], [2.0, 1.0]], &device), None);
+            let (mean, var) = layer.running();
+            assert_eq!(mean.into_data().try_to_vec_as::<f32>().unwrap(), [0.5, 0.0], "{bad}");
+            assert_eq!(var.into_data().try_to_vec_as::<f32>().unwrap(), [1.5, 1.0], "{bad}");
+        }
     }
 }

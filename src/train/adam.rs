@@ -7,7 +7,7 @@ use burn::optim::{
 };
 use burn::tensor::{DType, Device, Tensor};
 
-use super::gradients::trains;
+use super::gradients::{trained_twice, trains};
 use crate::error::{Error, Result};
 use crate::flow::float_dtype;
 use crate::kernel::AdamStep;
@@ -48,8 +48,11 @@ pub(super) fn check_precision<M: Module + ModuleDisplay>(model: &M) -> Result<()
     Err(Error::config("fit", "flow", reason.to_string()))
 }
 
-/// An error for a model that no training changes.
+/// An error for a model that no training changes, or changes as nobody means it.
 pub(super) fn check_trains<M: Module>(model: &M) -> Result<()> {
+    if let Some(reason) = trained_twice(model) {
+        return Err(Error::config("fit", "flow", reason));
+    }
     if trains(model) {
         return Ok(());
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use burn::config::Config;
 
 use super::Schedule;
-use crate::error::{Error, Result, at_least};
+use crate::error::{Error, Result, at_least, count};
 
 /// Configuration of [`fit`](super::fit).
 ///
@@ -20,7 +20,7 @@ use crate::error::{Error, Result, at_least};
 #[derive(Config, Debug)]
 pub struct FitConfig {
     /// Passes over the training rows. A checkpoint goes on with more of them, never with fewer than
-    /// were run.
+    /// were run. At most 16777216.
     #[config(default = 100)]
     pub epochs: usize,
     /// Rows of a step. A last batch of a single row is left out.
@@ -84,8 +84,8 @@ pub struct FitConfig {
 impl FitConfig {
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
+        count("FitConfig", "epochs", 1, self.epochs)?;
         for (field, value) in [
-            ("epochs", self.epochs),
             ("batch_size", self.batch_size),
             ("evaluation_batch", self.evaluation_batch),
             ("checkpoint_every", self.checkpoint_every),

@@ -8,7 +8,7 @@ use crate::distribution::Distribution;
 use crate::error::{Error, Result};
 use crate::math::event_len;
 
-/// Steps in a row were not finite: the column whose scale is the cause, else the layer.
+/// Steps in a row, or the weights where no step was skipped, were not finite: the column whose scale is the cause, else the layer.
 pub(super) fn of_steps<const D: usize>(
     data: &FitData<D>,
     integers: bool,
@@ -43,6 +43,12 @@ pub(super) fn check_reached<const D: usize>(
     Err(Error::data(what, format!("{reason}; {ended}")))
 }
 
+/// No step of a run with this configuration had a learning rate.
+pub(super) fn no_rate(config: &'static str) -> Error {
+    let reason = "gave a learning rate of 0 in every step; choose another one";
+    Error::config(config, "schedule", reason.to_string())
+}
+
 /// No step had a gradient.
 pub(super) fn of_gradients<const D: usize>(data: &FitData<D>, integers: bool) -> Error {
     let zero = "every gradient was 0, as where all rows lie outside the bounds of splines";
@@ -64,7 +70,7 @@ pub(super) fn of_validation<F: Distribution<D>, const D: usize>(
     [step, skipped]: [usize; 2],
 ) -> Error {
     if let Some(layer) = first_non_finite(weights, None) {
-        return of_steps(data, weights.integer_levels().is_some(), [step, skipped], layer);
+        return of_steps(data, weights.integer_levels().is_some(), [step, 0], layer);
     }
     let Some(rows) = &data.validation else {
         return Error::NonFinite { step, skipped, layer: "the loss".to_string() };

@@ -11,6 +11,7 @@ use super::adam::{adamw, check_precision, check_trains};
 use super::checkpoint::{Checkpoint, State};
 use super::fingerprint::Fingerprint;
 use super::progress::Progress;
+use super::statistics::Statistics;
 use super::trial::Trial;
 use super::{
     Batch, Epoch, FitConfig, FitData, Report, Reversible, Stop, Warning, average, failure,
@@ -31,12 +32,14 @@ use crate::noise::Noise;
 /// same initial weights, which a seed of the model's configuration decides, give the same weights on the
 /// same backend, also when training was interrupted and resumed from its checkpoint.
 ///
-/// A step whose loss or gradient is not finite is skipped and counted. A clone of the flow stays as it
+/// A step whose loss or gradient is not finite is skipped and counted: weights and running statistics
+/// stay as they were before it. A clone of the flow stays as it
 /// is, its running statistics too.
 ///
 /// # Errors
 ///
-/// If the configuration is impossible, the flow has weights of f16, the data cannot have a density
+/// If the configuration is impossible, the flow has weights of f16 or trains one parameter in two places, as clones
+/// of a flow in a mixture do, the data cannot have a density
 /// ([`FitData::check`]), a checkpoint cannot be written, or belongs to another configuration, other data or another
 /// optimizer; if more than `max_skipped` steps in a row were not finite: then the checkpoint holds
 /// the last good weights.
@@ -307,6 +310,7 @@ impl<'a, F> Run<'a, F> {
         let warm = ((step + 1) as f64 / self.config.warmup_steps.max(1) as f64).min(1.0);
         let rate = self.schedule.step().base() * warm;
         let Batch { x, context } = batch;
+        let statistics = Statistics::of(&self.weights);
         let seed = |block| seed_draws(self.config.seed, step as u64 | block << BLOCK_BITS);
         let (value, mut grads) = if self.config.reversible {
             let mut reversible = Reversible::resumed(std::mem::take(&mut self.state.report.layers));
@@ -318,6 +322,7 @@ impl<'a, F> Run<'a, F> {
         };
         let norm = gradients::global_norm(&self.weights, &grads);
         if !(value.is_finite() && norm.is_finite()) {
+            statistics.restore(&self.weights);
             self.state.report.skipped_steps += 1;
             self.state.streak += 1;
             let over = self.state.streak > self.config.max_skipped;
@@ -392,8 +397,7 @@ impl<'a, F> Run<'a, F> {
             return Err(failure::of_steps(data, self.integers(), counts, layer));
         }
         if report.epochs.iter().all(|epoch| epoch.learning_rate == 0.0) {
-            let reason = "gave a learning rate of 0 in every step; choose another one";
-            return Err(Error::config("FitConfig", "schedule", reason.to_string()));
+            return Err(failure::no_rate("FitConfig"));
         }
         Err(failure::of_gradients(data, self.integers()))
     }

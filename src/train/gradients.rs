@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::{DType, Tensor};
 
@@ -27,7 +27,8 @@ use crate::rows::{check_rows, in_block, rows_of};
 ///
 /// # Panics
 ///
-/// As [`Distribution::log_prob`], and if the model has no trained parameter.
+/// As [`Distribution::log_prob`], if the model has no trained parameter, or if it has one in two places,
+/// of which an optimizer of burn would change one.
 ///
 /// ```
 /// use burn::{module::Module, optim::AdamConfig, tensor::Device};
@@ -91,6 +92,9 @@ pub(super) fn by_blocks<F: Distribution<D>, T: Send, const D: usize>(
         "nll_gradients: expected a model that trains, found one without a trained parameter; call \
          train() on it, or unfreeze() a part"
     );
+    if let Some(reason) = trained_twice(model) {
+        panic!("nll_gradients: the model {reason}");
+    }
     let dims = x.dims();
     check_rows(layer_name::<F>(), dims[0], context);
     let weight = -1.0 / dims[0] as f64;
@@ -131,6 +135,39 @@ pub(super) fn trains<M: Module>(model: &M) -> bool {
     let mut trains = Trains(false);
     model.visit(&mut trains);
     trains.0
+}
+
+/// What is wrong with a model that has a trained parameter in two places: an optimizer of burn, which
+/// takes gradients by the identity of the parameter, changes the first and leaves the other.
+pub(super) fn trained_twice<M: Module>(model: &M) -> Option<String> {
+    #[derive(Default)]
+    struct Twice {
+        path: Vec<String>,
+        seen: BTreeMap<ParamId, String>,
+        found: Option<[String; 2]>,
+    }
+    impl ModuleVisitor for Twice {
+        fn enter_module(&mut self, name: &str, _container: &str) {
+            self.path.push(name.to_string());
+        }
+        fn exit_module(&mut self, _name: &str, _container: &str) {
+            self.path.pop();
+        }
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if self.found.is_none() && param.val().is_require_grad() {
+                let path = self.path.join(".");
+                let first = self.seen.insert(param.id, path.clone());
+                self.found = first.map(|first| [first, path]);
+            }
+        }
+    }
+    let mut twice = Twice::default();
+    model.visit(&mut twice);
+    let [first, second] = twice.found?;
+    Some(format!(
+        "has one trained parameter in two places, `{first}` and `{second}`: clones share their \
+         parameters; build every part by a call of `init` of its own"
+    ))
 }
 
 /// A value and gradients.
@@ -327,7 +364,6 @@ pub(super) fn first_non_finite<M: Module>(
 
 #[cfg(all(test, feature = "flex"))]
 mod tests {
-    use burn::module::ParamId;
     use burn::tensor::Device;
 
     use super::*;

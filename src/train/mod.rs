@@ -39,6 +39,7 @@ mod scale;
 #[cfg(feature = "learner")]
 pub mod scaling;
 mod schedule;
+mod statistics;
 mod ties;
 mod trial;
 mod variational;

@@ -17,13 +17,15 @@ use serde::{Deserialize, Serialize};
 
 use super::adam::{adamw, check_precision, check_trains};
 use super::config::within;
+use super::failure::no_rate;
 use super::fit::seed_draws;
 use super::log_z::{LogZ, checked, log_z};
+use super::statistics::Statistics;
 use super::{Schedule, average, gradients, probe};
 use crate::bijector::Bijector;
 use crate::crew::apart;
 use crate::distribution::Distribution;
-use crate::error::{Error, Result, at_least};
+use crate::error::{Error, Result, at_least, count};
 use crate::flow::Flow;
 use crate::moments::mean_over_rows;
 use crate::noise::Noise;
@@ -145,7 +147,7 @@ pub struct ReverseKlConfig {
     /// Steps in a row that may be skipped for not being finite.
     #[config(default = 20)]
     pub max_skipped: usize,
-    /// Draws of the final estimate of `ln Z`.
+    /// Draws of the final estimate of `ln Z`, at most 16777216.
     #[config(default = 10_000)]
     pub evaluation_draws: usize,
     /// Draws per pass of that estimate.
@@ -159,7 +161,7 @@ impl ReverseKlConfig {
         const NAME: &str = "ReverseKlConfig";
         at_least(NAME, "steps", 1, self.steps)?;
         at_least(NAME, "batch_size", 1, self.batch_size)?;
-        at_least(NAME, "evaluation_draws", 2, self.evaluation_draws)?;
+        count(NAME, "evaluation_draws", 2, self.evaluation_draws)?;
         at_least(NAME, "evaluation_batch", 1, self.evaluation_batch)?;
         let rate = self.learning_rate;
         within(NAME, "learning_rate", rate, rate > 0.0 && rate <= 1.0, "in (0, 1]")?;
@@ -196,7 +198,8 @@ pub struct ReverseKlReport {
 ///
 /// If the configuration is impossible; if the flow needs a context; if it has no parameter to train; if the target of finite
 /// draws is not finite; if more than `max_skipped` steps in a row, or all, were not finite for another
-/// reason, or the last weights are not: the error names the layer.
+/// reason, or the last weights are not: the error names the layer. If no step moved the weights, because
+/// every gradient or every learning rate was 0; if the flow trains one parameter in two places.
 ///
 /// # Panics
 ///
@@ -239,8 +242,11 @@ where
     check_trains(&weights)?;
     let mut averaged = config.average.map(|_| average::start(&weights));
     let (mut losses, mut skipped_steps, mut streak) = (vec![], 0, 0);
+    let (mut trained, mut any_rate, mut culprit) = (false, false, None);
     for step in 0..config.steps {
         let rate = schedule.step().base();
+        any_rate |= rate > 0.0;
+        let statistics = Statistics::of(&weights);
         seed_draws(config.seed, step as u64);
         let mut noise = Noise::stream(config.seed, step as u64);
         let Draws { x, log_q, log_p } =
@@ -256,20 +262,25 @@ where
         let mut grads = apart(&weights, back);
         let norm = gradients::global_norm(&weights, &grads);
         if !(value.is_finite() && norm.is_finite()) {
+            statistics.restore(&weights);
             (skipped_steps, streak) = (skipped_steps + 1, streak + 1);
-            // The last step is the last chance to say why nothing was trained.
-            if streak > config.max_skipped || streak == config.steps {
+            let over = streak > config.max_skipped;
+            if over || !trained && culprit.is_none() {
                 let inside = |plain: &Flow<B, P>| match drawn {
                     true => plain.first_non_finite(x, None),
                     false => Some("the draws".to_string()),
                 };
                 let layer = gradients::culprit(&weights, &grads, inside);
-                return Err(Error::NonFinite { step, skipped: streak, layer });
+                if over {
+                    return Err(Error::NonFinite { step, skipped: streak, layer });
+                }
+                culprit = Some(layer);
             }
             losses.push(None);
             continue;
         }
         streak = 0;
+        trained |= norm > 0.0 && rate > 0.0;
         gradients::clip(&weights, &mut grads, norm, config.gradient_clip);
         weights = apart(&x, || optimizer.step(rate, weights, grads));
         averaged = averaged.zip(config.average).map(|(average, decay)| {
@@ -277,17 +288,34 @@ where
         });
         losses.push(Some(value));
     }
+    if !trained {
+        return Err(untrained(culprit, any_rate, [config.steps, skipped_steps]));
+    }
     let flow = match averaged {
         Some(average) => average::rounded(&average, &weights),
         None => weights.valid(),
     };
     if let Some(layer) = gradients::first_non_finite(&flow, None) {
-        return Err(Error::NonFinite { step: config.steps, skipped: skipped_steps, layer });
+        return Err(Error::NonFinite { step: config.steps, skipped: 0, layer });
     }
     let mut noise = Noise::stream(config.seed, u64::MAX);
     let log_z = log_z(&flow, target, config.evaluation_draws, config.evaluation_batch, &mut noise)?;
     let seconds = started.elapsed().as_secs_f64();
     Ok((flow, ReverseKlReport { losses, skipped_steps, log_z, seconds }))
+}
+
+/// Why no step moved the weights: skipped steps, the rates, or gradients of 0.
+fn untrained(culprit: Option<String>, any_rate: bool, [step, skipped]: [usize; 2]) -> Error {
+    if let Some(layer) = culprit {
+        return Error::NonFinite { step, skipped, layer };
+    }
+    if !any_rate {
+        return no_rate("ReverseKlConfig");
+    }
+    let reason = "every gradient was 0, as where all draws lie outside the bounds of splines, or the flow \
+                  is the target already; choose a base whose draws lie inside the bounds, or other \
+                  first weights";
+    Error::data("reverse KL target", reason)
 }
 
 /// `Err` where a target has no finite log-density at a finite draw: no gradient leads out of it.

@@ -1,7 +1,7 @@
 //! Non-finite steps, and data and configurations that are refused.
 
 use burn::module::{ModuleMapper, Param};
-use burn_flows::bijector::{ActNorm, Exp};
+use burn_flows::bijector::{ActNorm, BatchNormConfig, Exp};
 use burn_flows::train::{Dequantize, FitData, fit};
 
 use super::*;
@@ -69,6 +69,32 @@ fn a_rare_non_finite_step_is_skipped_and_counted() {
     assert_eq!((report.steps, report.skipped_steps), (50, 5));
     assert!(report.epochs[4].validation_nll < report.epochs[0].validation_nll);
     assert!(numbers(&flow.inner, banana(10, 1)).iter().all(|v| v.is_finite()));
+}
+
+#[test]
+fn a_row_that_overflows_spoils_no_running_statistics() {
+    let device = Device::flex();
+    let norm = || BatchNormConfig::new(2).init(&device);
+    let layers = || (norm(), small().init(&device).into_parts().0, norm());
+    let flow = || Flow::new(layers(), StandardNormal::<2>::new([2], &device));
+    // The square of the one is beyond f32, that of the other is not.
+    for far in [1e25, 1e15] {
+        let row = Tensor::<2>::from_floats([[far, 0.0]], &device);
+        let data = FitData::new(Tensor::cat(vec![banana(399, 1), row], 0))
+            .with_validation(banana(100, 2), None);
+        for reversible in [false, true] {
+            let config = quick().with_reversible(reversible);
+            let (_, report) = fit(Hiccup { inner: flow() }, data.clone(), &config).unwrap();
+            assert_eq!(report.skipped_steps, 6);
+            let nll = |epoch: usize| report.epochs[epoch].validation_nll.unwrap();
+            assert!(nll(5) < nll(0) && nll(5) < 6.0, "{far:e}: {:?}", report.epochs);
+        }
+        if far > 1e20 {
+            // Without a step that is skipped.
+            let (_, report) = fit(flow(), data, &quick()).unwrap();
+            assert!(report.best_validation_nll.unwrap() < 6.0, "{:?}", report.epochs);
+        }
+    }
 }
 
 #[test]

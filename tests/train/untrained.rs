@@ -3,8 +3,9 @@
 use burn::optim::{LearningRate, ModuleOptimizer, Optimizer, Sgd, SgdState};
 use burn_flows::bijector::{ActNormConfig, Coupling, Logit};
 use burn_flows::conditioner::Mlp;
+use burn_flows::distribution::{Mixture, Uniform};
 use burn_flows::model::NsfConfig;
-use burn_flows::train::{FitData, ReverseKlConfig, fit, fit_reverse_kl, fit_with};
+use burn_flows::train::{FitData, ReverseKlConfig, fit, fit_reverse_kl, fit_with, nll_gradients};
 use burn_flows::univariate::Affine;
 
 use super::*;
@@ -175,6 +176,61 @@ fn a_learning_rate_of_zero_trains_nothing() {
     assert!(matches!(error, Error::Config { field: "schedule", .. }), "{error}");
 }
 
+#[test]
+fn a_reverse_kl_whose_rates_or_gradients_are_zero_is_an_error() {
+    use burn::lr_scheduler::LrSchedulerConfig;
+    use burn_flows::train::{Estimator, Schedule};
+
+    let device = Device::flex();
+    let target = |x: Tensor<2>| (x - 1.0).square().sum_dim(1).reshape([-1]) * -0.5;
+    let config = ReverseKlConfig::new().with_steps(3).with_evaluation_draws(10);
+    let rates = Schedule::Burn(LrSchedulerConfig::Constant(0.0));
+    let still = config.clone().with_schedule(rates);
+    let error = fit_reverse_kl(small().init(&device), target, &still).unwrap_err();
+    let text =
+        "ReverseKlConfig.schedule: gave a learning rate of 0 in every step; choose another one";
+    assert_eq!(error.to_string(), text);
+
+    let (splines, _) = NsfConfig::new(2).with_layers(2).init(&device).into_parts();
+    let [low, high] = [50.0, 60.0].map(|end| Tensor::<2>::full([1, 2], end, &device));
+    let flow = Flow::new(splines, Uniform::new(low, high).unwrap());
+    for estimator in [Estimator::Full, Estimator::PathDerivative] {
+        let config = config.clone().with_estimator(estimator);
+        let error = fit_reverse_kl(flow.clone(), target, &config).unwrap_err().to_string();
+        assert!(error.starts_with("reverse KL target: every gradient was 0, as where"), "{error}");
+    }
+}
+
+#[test]
+fn clones_in_one_model_are_refused() {
+    let device = Device::flex();
+    let flow = small().with_layers(1).init(&device);
+    let twice = Mixture::new(vec![flow.clone(), flow.clone()], &device).unwrap();
+    let reason = "has one trained parameter in two places, \
+                  `components.0.bijector.0.conditioner.input.weight` and \
+                  `components.1.bijector.0.conditioner.input.weight`: clones share their parameters; \
+                  build every part by a call of `init` of its own";
+    let error = fit(twice.clone(), banana(50, 1), &quick()).unwrap_err().to_string();
+    assert_eq!(error, format!("fit.flow: {reason}"));
+    let step = || nll_gradients(&twice.clone().train(), &banana(50, 1), None);
+    let panic = catch_unwind(AssertUnwindSafe(step)).err().expect("a panic");
+    let text = panic.downcast_ref::<String>().expect("a text");
+    assert_eq!(text, &format!("nll_gradients: the model {reason}"));
+
+    let (mut layers, base) = flow.into_parts();
+    layers.extend(layers.clone());
+    let target = |x: Tensor<2>| x.square().sum_dim(1).reshape([-1]) * -0.5;
+    let stacked = Flow::new(layers, base);
+    let error = fit_reverse_kl(stacked, target, &ReverseKlConfig::new()).unwrap_err().to_string();
+    assert!(error.contains("`bijector.0.conditioner.input.weight` and `bijector.1."), "{error}");
+
+    // Frozen clones are not trained, and parts of their own share nothing.
+    let frozen = small().with_layers(1).init(&device).no_grad();
+    let parts = vec![frozen.clone(), frozen, small().with_layers(1).init(&device)];
+    let mixture = Mixture::new(parts, &device).unwrap();
+    assert!(fit(mixture, banana(50, 1), &quick().with_epochs(1)).is_ok());
+}
+
 /// Makes all weights NaN.
 #[derive(Clone)]
 struct Spoiler;
@@ -204,7 +260,8 @@ fn weights_that_are_not_finite_are_not_returned() {
         let optimizer = ModuleOptimizer::from(Spoiler);
         let flow = small().init(&Device::flex());
         let error = fit_with(flow, banana(50, 1), &config, optimizer).unwrap_err();
-        let Error::NonFinite { layer, .. } = error else { panic!("{error}") };
-        assert_eq!(layer, "bijector.0.conditioner.input.weight");
+        let text = "training stopped at step 1: the weights were not finite; first non-finite: \
+                    bijector.0.conditioner.input.weight";
+        assert_eq!(error.to_string(), text);
     }
 }
