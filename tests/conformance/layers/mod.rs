@@ -29,8 +29,9 @@ pub fn mlp() -> MlpConfig {
     MlpConfig::new(vec![8, 6]).with_activation(ActivationConfig::Silu)
 }
 
+/// Of silu: a block of six relu units may be off for every row, and has no gradient then.
 pub fn residual() -> MlpConfig {
-    MlpConfig::new(vec![6, 6, 6]).with_residual(true)
+    MlpConfig::new(vec![6, 6, 6]).with_residual(true).with_activation(ActivationConfig::Silu)
 }
 
 pub fn coupling(features: usize, mask: Mask) -> CouplingConfig {
