@@ -56,7 +56,12 @@ pub(crate) fn zeros_batch<const D: usize>(x: &Tensor<D>) -> Tensor<1> {
 
 /// One value `[1]` repeated for every row of `x`, in at least single precision.
 pub(crate) fn repeat_batch<const D: usize>(value: Tensor<1>, x: &Tensor<D>) -> Tensor<1> {
-    wide(value).expand([x.dims()[0]])
+    let (value, batch) = (wide(value), x.dims()[0]);
+    match batch {
+        // burn 0.22 expands nothing to no rows.
+        0 => Tensor::zeros([0], (&value.device(), value.dtype())),
+        _ => value.expand([batch]),
+    }
 }
 
 /// Added to the standard deviation of a first batch. Without it a constant channel divides by

@@ -112,7 +112,7 @@ fn run<F: Distribution<D>, const D: usize>(
     data.check_for(flow.integer_levels())?;
     data.check_precision(float_dtype(&flow))?;
     probe::check_batch("FitConfig", flow.mixes_rows(), config.batch_size)?;
-    probe::check_rows(&flow, &data)?;
+    probe::check_rows(&flow, &data, config.seed)?;
     let warnings = match flow.integer_levels() {
         Some(_) => vec![],
         None => data.warnings(),

@@ -102,8 +102,8 @@ fn a_last_batch_of_one_row_is_left_out() {
 }
 
 #[test]
-fn data_dependent_layers_start_from_256_rows_at_the_least() {
-    for (rows, batch, expected) in [(400, 30, 256), (400, 300, 300), (100, 30, 100)] {
+fn data_dependent_layers_start_from_4096_rows_at_the_least() {
+    for (rows, batch, expected) in [(400, 30, 400), (5000, 30, 4096), (5000, 4500, 4500)] {
         let config = config().with_epochs(1).with_batch_size(batch).with_validation_fraction(0.0);
         let (spy, _) = run(numbered(rows), &config);
         assert_eq!(spy.started.load(Ordering::Relaxed), expected);

@@ -46,7 +46,7 @@ fn replayed(
             let gradient = clipped(gradient(weights, batch), config.gradient_clip);
             adam.step(&mut weights, gradient, rate, config.weight_decay);
             if let Some(decay) = config.average {
-                mean = moved_average(mean, weights, decay, step);
+                mean = moved_average(mean, weights, decay, step - report.skipped_steps);
             }
         }
         let judged = if config.average.is_some() { mean } else { weights };
