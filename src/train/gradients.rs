@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
-use burn::tensor::{DType, Tensor};
+use burn::tensor::{DType, Gradients, Tensor};
 
 use crate::bijector::layer_name;
 use crate::crew::{Crew, apart};
@@ -22,13 +22,14 @@ use crate::rows::{check_rows, in_block, rows_of};
 /// `backward` alone cannot do; the result does not depend on their number
 /// ([`set_threads`](crate::set_threads)).
 ///
-/// The model is one that [trains](burn::module::Module::train). Where `x` or the context has a graph
-/// of its own, the batch stays whole.
+/// The model is one that [trains](burn::module::Module::train). A parameter that stands in two places, as
+/// those of a clone do, gets the sum of their gradients. The optimizers of burn change the first place
+/// alone, so [`fit`](super::fit) refuses such a model. Where `x` or the context has a graph of its own, the
+/// batch stays whole.
 ///
 /// # Panics
 ///
-/// As [`Distribution::log_prob`], if the model has no trained parameter, or if it has one in two places,
-/// of which an optimizer of burn would change one.
+/// As [`Distribution::log_prob`], and if the model has no trained parameter.
 ///
 /// ```
 /// use burn::{module::Module, optim::AdamConfig, tensor::Device};
@@ -73,7 +74,7 @@ pub(super) fn of_mean_nll<F: Distribution<D>, const D: usize>(
         let log_prob = model.log_prob(x, context);
         let value = total(&log_prob) * weight;
         let loss = log_prob.sum() * weight;
-        (value, GradientsParams::from_grads(loss.backward(), model), ())
+        (value, collected(loss.backward(), model), ())
     });
     (value, gradients)
 }
@@ -92,9 +93,6 @@ pub(super) fn by_blocks<F: Distribution<D>, T: Send, const D: usize>(
         "nll_gradients: expected a model that trains, found one without a trained parameter; call \
          train() on it, or unfreeze() a part"
     );
-    if let Some(reason) = trained_twice(model) {
-        panic!("nll_gradients: the model {reason}");
-    }
     let dims = x.dims();
     check_rows(layer_name::<F>(), dims[0], context);
     let weight = -1.0 / dims[0] as f64;
@@ -219,6 +217,29 @@ impl Sum {
         let parts = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
         parts.total.expect("every block was added")
     }
+}
+
+/// The gradients of a module's parameters. burn's `from_grads` keeps one of those that places of the same
+/// parameter have once they are leaves of their own, as after `train()`; these are added.
+fn collected<M: Module>(gradients: Gradients, module: &M) -> GradientsParams {
+    struct Collect(Gradients, GradientsParams);
+    impl ModuleVisitor for Collect {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let value = param.val();
+            if !value.is_require_grad() {
+                return;
+            }
+            let Some(part) = value.grad_remove(&mut self.0) else { return };
+            let sum = match self.1.remove::<D>(param.id) {
+                Some(total) => total + part,
+                None => part,
+            };
+            self.1.register(param.id, sum);
+        }
+    }
+    let mut collect = Collect(gradients, GradientsParams::new());
+    module.visit(&mut collect);
+    collect.1
 }
 
 /// Adds gradients of the parameters of a module to those that are there already; a parameter may be

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use burn_flows::bijector::{ActNorm, Coupling, Recovery, Tanh};
+use burn_flows::bijector::{ActNorm, BatchNormConfig, Coupling, LeakyRelu, Recovery, Tanh};
 use burn_flows::conditioner::Mlp;
 
 use super::Recovery::{Input, Inverse};
@@ -153,6 +153,28 @@ fn with_no_drift_allowed_the_gradients_are_the_same_to_rounding() {
     let (_, expected) = loss_and_gradients(&model, &x, None);
     assert!(apart(&expected, &flat(&model, &found)) < 1e-6);
     assert!(strict.layers().iter().any(|layer| layer.recovery == Input));
+}
+
+#[test]
+fn a_step_that_is_done_again_moves_running_statistics_once() {
+    let device = Device::flex();
+    let model = || {
+        let [norm, after] =
+            [0.1, 0.5].map(|share| BatchNormConfig::new(4).with_momentum(share).init(&device));
+        let act =
+            ActNorm::from_weights(Tensor::full([4], 0.3, &device), Tensor::zeros([4], &device));
+        normal_flow((norm, LeakyRelu::new(0.3).unwrap(), after, act)).train()
+    };
+    let x = normal([100, 4], 1) * 3.0 + 1.0;
+    let (ordinary, strict) = (model(), model());
+    let mut reversible = Reversible::new().with_limit(0.0);
+    for _ in 0..3 {
+        loss_and_gradients(&ordinary, &x, None);
+        reversible.nll_gradients(&strict, &x, None);
+    }
+    assert!(reversible.layers().iter().any(|layer| layer.recovery == Input));
+    let [found, expected] = [strict, ordinary].map(|model| model.valid().log_prob(x.clone()));
+    assert!((found - expected).abs().max().into_scalar::<f64>() < 1e-5);
 }
 
 #[test]

@@ -54,8 +54,12 @@ fn a_layer_that_stands_in_two_places_gets_the_sum() {
     let config = CouplingConfig::new(4).with_mlp(mlp());
     let twice = moved(built(&device, |device| config.init(Affine::default(), device)), 5);
     let norm = BatchNormConfig::new(4).init(&device);
-    let stack = (twice.clone(), lu(), twice.clone(), norm.clone(), twice, norm);
+    let stack = (twice.clone(), lu(), twice.clone(), norm.clone(), twice.clone(), norm);
     let layers = assert_same(&flow(stack), &normal([100, 4], 1), None, 1e-5);
+    // `train()`, and the blocks of many rows, make places of a parameter leaves of their own.
+    let plain = flow((twice.clone(), lu(), twice));
+    assert_same(&plain.valid().train(), &normal([100, 4], 1), None, 1e-5);
+    assert_same(&plain, &normal([5000, 4], 1), None, 1e-5);
     let found: Vec<_> = layers.iter().map(|layer| layer.recovery).collect();
     assert_eq!(found, [Graph, Inverse, Graph, Inverse, Inverse, Inverse]);
 }

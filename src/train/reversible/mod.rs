@@ -19,6 +19,7 @@ use burn::tensor::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::gradients;
+use super::statistics::Statistics;
 use crate::bijector::Recovery;
 use crate::crew::apart;
 use crate::distribution::Distribution;
@@ -166,6 +167,7 @@ impl Reversible {
             _ => LIMIT_F32,
         };
         let limit = self.limit.unwrap_or(limit);
+        let statistics = Statistics::of(model);
         loop {
             let kept = self.layers.iter().filter(|layer| layer.recovery != Recovery::Inverse);
             let kept: BTreeSet<&str> = kept.map(|layer| layer.path.as_str()).collect();
@@ -182,6 +184,7 @@ impl Reversible {
             if !(whole && blocks.into_iter().fold(false, lost)) {
                 return (value, gradients);
             }
+            statistics.restore(model);
         }
     }
 

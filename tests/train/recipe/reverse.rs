@@ -102,6 +102,7 @@ fn assert_follows(config: &ReverseKlConfig, broken: Option<usize>) {
             _ => 0.025 * (1.0 + (std::f64::consts::PI * part).cos()),
         };
         adam.step(&mut weights, clipped(gradient, config.gradient_clip), rate, 0.0);
+        // A step that was skipped is none of the average.
         let taken = step - usize::from(broken.is_some_and(|broken| broken < step));
         mean = moved_average(mean, weights, config.average.unwrap_or(0.0), taken);
     }
