@@ -71,12 +71,12 @@ fn naf_learns_two_moons_near_their_entropy() {
     assert!((0.0..0.08).contains(&gap), "{gap} nats above the true density");
 }
 
-/// Eight epochs are short: of nine seeds one ends at 0.07, the others at 0.13 to 0.22, and after 20 epochs at 0.06.
+/// Seed 0 ends at 0.064 after 20 epochs. After 8 epochs one of eight seeds meets the bar.
 #[test]
 fn unaf_learns_two_moons_near_their_entropy() {
     let network = UnconstrainedMonotonicConfig::new().with_hidden(vec![32, 32]).with_nodes(16);
-    let config = UnafConfig::new(2).with_made(masked(64)).with_network(network).with_seed(5);
-    let gap = above_two_moons(|device| config.init(device), &fitting(8, 128, 5e-3));
+    let config = UnafConfig::new(2).with_made(masked(64)).with_network(network).with_seed(0);
+    let gap = above_two_moons(|device| config.init(device), &fitting(20, 128, 5e-3));
     assert!((0.0..0.1).contains(&gap), "{gap} nats above the true density");
 }
 
