@@ -67,7 +67,7 @@
 //! | types, fields and the variants of enums: slopes, bounds, activations, numbers of bins and of layers | yes |
 //! | masks, orders and periods, which are tensors | yes, value by value |
 //! | weights and running statistics | no: the file's replace the model's |
-//! | what is trainable, whether the model trains, device and precision | no: those of the model stay |
+//! | what is trainable, whether a layer acts as in training, device and precision | no: those of the model stay |
 //!
 //! [`open`] builds every struct of the description, and refuses one that no constructor would give:
 //! a mask that lets a feature see itself, an order that holds an index twice, a slope below zero.
@@ -186,8 +186,8 @@ pub fn save<M: Module + Serialize>(model: &M, path: impl AsRef<Path>) -> Result<
 /// - [`Error::Io`]: the file cannot be read
 /// - [`Error::Format`]: another extension, or a file that was changed, truncated, or written by
 ///   something else
-/// - [`Error::MissingTensor`], [`Error::ShapeMismatch`], [`Error::UnusedTensor`]: the file is of
-///   another model
+/// - [`Error::MissingTensor`], [`Error::UnusedTensor`]: the file is of another model
+/// - [`Error::ShapeMismatch`]: a tensor has another shape, and no setting says why
 /// - [`Error::Tensor`]: floats for integers or the like, an integer that does not fit, an order that
 ///   is none, or a singular matrix where a [`DenseMatrix`](crate::bijector::DenseMatrix) needs an inverse
 /// - [`Error::Setting`]: a setting, a mask or an order is another one in the file; the error names the
@@ -222,12 +222,17 @@ pub fn load<M: Module + Serialize>(model: M, path: impl AsRef<Path>) -> Result<M
     let places = parts::places(own.clone());
     let settings = Settings::new(&model, own);
     let is_fixed = |name: &str| places.get(name) == Some(&true);
-    tensors::fill_where(model, entries, is_fixed, |other| {
+    let filled = tensors::fill_where(model, entries, is_fixed, |other| {
         settings.agree(&description)?;
         match other {
             Some(other) => Err(settings.error(&other.path, &other.expected, &other.found)),
             None => Ok(()),
         }
+    });
+    filled.map_err(|error| match error {
+        // A shape follows from settings, where the description has them.
+        Error::ShapeMismatch { .. } => settings.agree(&description).err().unwrap_or(error),
+        other => other,
     })
 }
 
@@ -235,7 +240,8 @@ pub fn load<M: Module + Serialize>(model: M, path: impl AsRef<Path>) -> Result<M
 ///
 /// The type says which layers the model has; the file says their settings and weights. A stack that is
 /// known at run time only is an [`AnyBijector`](crate::bijector::AnyBijector), or a `Vec` of them. The
-/// weights have the precision of the file and their identities; what was trainable is trainable.
+/// weights have the precision of the file and their identities; what was trainable is trainable, and a
+/// layer that did not act as in training when the model trained does not.
 ///
 /// # Errors
 ///

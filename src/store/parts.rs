@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use burn::module::{Flag, Param, RunningState};
 use burn::tensor::{Bool, DType, Device, Int, Tensor, TensorData};
-use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny};
+use serde::de::{Deserialize, Deserializer, Error as _};
 use serde::ser::{Error as _, Serialize, Serializer};
 use serde_json::Value;
 
@@ -280,15 +280,30 @@ impl<const D: usize> Part for RunningState<Tensor<D>> {
     }
 }
 
-/// Whether a layer trains is a state, not a setting: one that is built trains where it can.
+/// Whether a layer acts as in training when it is in a graph. That of the model counts where there is one.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(rename = "Flag")]
+struct Enabled {
+    enabled: bool,
+}
+
+/// The name of [`Enabled`] in a description.
+const FLAG: &str = "Flag";
+
+/// Whether a described value is a state that [`load`](super::load) leaves as it is in the model.
+pub(super) fn is_flag(value: &Value) -> bool {
+    value.get(super::describe::TYPE).is_some_and(|name| name == FLAG)
+}
+
 impl Part for Param<Flag> {
     fn describe<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_unit()
+        // Outside of a graph every flag is off, and remembers what it will be in one.
+        let enabled = burn::module::Module::train(self.clone()).val().is_enabled();
+        Enabled { enabled }.serialize(serializer)
     }
 
     fn build<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        IgnoredAny::deserialize(deserializer)?;
-        Ok(Param::from_bool(true))
+        Ok(Param::from_bool(Enabled::deserialize(deserializer)?.enabled))
     }
 }
 

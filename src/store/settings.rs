@@ -6,7 +6,7 @@ use burn::module::{Module, ModuleVisitor};
 use serde_json::{Map, Value};
 
 use super::describe::TYPE;
-use super::parts::{FIXED, is_place};
+use super::parts::{FIXED, is_flag, is_place};
 use crate::error::{Error, Result};
 
 /// How many entries of a list an error shows.
@@ -84,6 +84,7 @@ fn difference<'a>(
         _ if is_place(model) && is_place(file) => {
             (model.get(FIXED) != file.get(FIXED)).then_some((model, file))
         }
+        _ if is_flag(model) && is_flag(file) => None,
         (Value::Object(a), Value::Object(b)) if alike(a, b) => {
             let keys: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
             let field = |map: &'a Map<String, Value>, key| map.get(key).unwrap_or(&NONE);
@@ -133,7 +134,8 @@ fn show(value: &Value) -> String {
 
 fn variant(name: &str, value: &Value) -> String {
     match value {
-        Value::Object(_) | Value::Array(_) => name.to_string(),
+        Value::Object(fields) if fields.len() > 1 || fields.contains_key(TYPE) => name.to_string(),
+        Value::Array(_) => name.to_string(),
         value => format!("{name}({})", show(value)),
     }
 }

@@ -3,6 +3,7 @@
 mod configs;
 mod damage;
 mod fields;
+mod forgery;
 mod mismatch;
 mod open;
 mod round_trip;

@@ -4,7 +4,9 @@ use std::io::ErrorKind;
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{DType, Int, Tensor, TensorData};
 use burn_flows::bijector::{Conv1x1Matrix, DenseLinearConfig, InvertibleConv1x1Config};
-use burn_flows::model::{NiceConfig, RealNvpConfig};
+use burn_flows::conditioner::{ActivationConfig, MlpConfig};
+use burn_flows::model::{NiceConfig, NsfConfig, RealNvpConfig};
+use burn_flows::univariate::RationalQuadraticConfig;
 use burn_flows::{Error, store};
 use safetensors::{Dtype, tensor::TensorView};
 use serde::{Deserialize, Serialize};
@@ -172,6 +174,30 @@ fn another_number_of_layers() {
     );
     let error = refusal(&flow(1), || NiceConfig::new(4).init(&device()));
     assert!(error.to_string().contains(" more without a place in the model"), "{error}");
+}
+
+/// A setting that decides a shape is named, not the tensor of that shape.
+#[test]
+fn another_number_of_bins() {
+    let flow = |bins| {
+        let spline = RationalQuadraticConfig::new().with_bins(bins);
+        NsfConfig::new(4).with_layers(1).with_spline(spline).init(&device())
+    };
+    let error = refusal(&flow(8), || flow(5));
+    let text = "setting `config.bins` is 5 in the model and 8 in the file";
+    assert!(error.to_string().contains(text), "{error}");
+    assert!(matches!(error, Error::Setting { .. }));
+}
+
+#[test]
+fn another_activation() {
+    let flow = |activation| {
+        let mlp = MlpConfig::new(vec![4]).with_activation(activation);
+        RealNvpConfig::new(2).with_layers(1).with_mlp(mlp).init(&device())
+    };
+    let tanh = ActivationConfig::Burn(burn::nn::activation::ActivationConfig::Tanh);
+    let error = refusal(&flow(tanh), || flow(ActivationConfig::Silu)).to_string();
+    assert!(error.contains("is Silu in the model and Burn(Kind(Tanh)) in the file"), "{error}");
 }
 
 /// Nothing of a file that does not fit gets into the module, nor into its clones.

@@ -1,15 +1,12 @@
 //! A model from its file alone, and what is refused: other settings, forged descriptions.
 
-use std::path::Path;
-
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor};
 use burn_flows::bijector::{
-    ActNormConfig, AnyBijector, AnyBijectorConfig, BatchNormConfig, Bijector, Coupling,
-    CouplingConfig, LeakyRelu, Logit, Mask, MaskedAutoregressive, MaskedAutoregressiveConfig,
-    Partial, Permutation, Standardize,
+    ActNormConfig, AnyBijector, AnyBijectorConfig, BatchNorm, BatchNormConfig, Bijector, Coupling,
+    CouplingConfig, Logit, Mask, Partial, Permutation, Standardize,
 };
-use burn_flows::conditioner::{MadeConfig, Mlp, MlpConfig};
+use burn_flows::conditioner::{Mlp, MlpConfig};
 use burn_flows::distribution::*;
 use burn_flows::model::*;
 use burn_flows::train::{NoiseModel, UniformNoise, VariationalDequantize};
@@ -330,182 +327,6 @@ fn another_structure_is_named() {
     assert!(error.to_string().contains("it.bpk: describes no Flow: "), "{error}");
 }
 
-/// Every value of a description by itself, changed in every way: an error, or what is described.
-#[test]
-fn a_forged_description() {
-    let device = device();
-    let layers: Vec<AnyBijector> =
-        crate::settings::every_layer().iter().map(|c| c.init(&device).unwrap()).collect();
-    let folder = folder();
-    let (mut refused, mut taken) = (0, 0);
-    for (at, layer) in layers.into_iter().enumerate() {
-        let path = folder.path().join(format!("{at}.safetensors"));
-        store::save(&layer, &path).unwrap();
-        let description = description(&layer);
-        let places = matches!(layer, AnyBijector::ActNorm(_));
-        for changed in changes(&description, places) {
-            forged(&path, &changed);
-            match store::open::<AnyBijector>(&path, &device) {
-                Err(_) => refused += 1,
-                Ok(opened) => {
-                    // Loading compares the settings of the model with those of the file.
-                    assert!(store::load(opened, &path).is_ok(), "{changed}");
-                    taken += 1;
-                }
-            }
-        }
-    }
-    assert!(refused > 5 * taken && taken > 30, "{refused} refused, {taken} taken");
-}
-
-/// A description with one value changed, in every way and everywhere, inside the places of tensors if
-/// asked to.
-fn changes(value: &Value, places: bool) -> Vec<Value> {
-    let others = |value: &Value| -> Vec<Value> {
-        let mut others = vec![Value::Null, Value::from(1u64 << 62), Value::from("no")];
-        if value.is_number() {
-            others.extend([Value::from(-1), Value::from(0.5)]);
-        }
-        if let Some(flag) = value.as_bool() {
-            others.push(Value::Bool(!flag));
-        }
-        if let Some(number) = value.as_u64() {
-            others.extend([Value::from(number + 1), Value::from(number.saturating_sub(1))]);
-        }
-        if let Some(values) = value.as_array() {
-            others.push(Value::from([values.clone(), values.clone()].concat()));
-            others.push(Value::from(values.iter().skip(1).cloned().collect::<Vec<_>>()));
-            others.push(Value::from(values.iter().rev().cloned().collect::<Vec<_>>()));
-        }
-        others.retain(|other| other != value);
-        others
-    };
-    let mut all = others(value);
-    match value {
-        Value::Object(fields) if !places && fields.get("type") == Some(&Value::from("Tensor")) => {}
-        Value::Object(fields) => {
-            for key in fields.keys() {
-                let mut without = fields.clone();
-                let own = without.remove(key).unwrap();
-                all.push(Value::from(without));
-                all.extend(changes(&own, places).into_iter().map(|changed| {
-                    let mut fields = fields.clone();
-                    fields.insert(key.clone(), changed);
-                    Value::from(fields)
-                }));
-            }
-        }
-        Value::Array(values) => {
-            for (at, own) in values.iter().enumerate() {
-                all.extend(changes(own, places).into_iter().map(|changed| {
-                    let mut values = values.clone();
-                    values[at] = changed;
-                    Value::from(values)
-                }));
-            }
-        }
-        _ => {}
-    }
-    all
-}
-
-/// Gives a tensor of a file of safetensors other bytes, and seals the file.
-fn patched(path: &Path, tensor: &str, change: impl FnOnce(&mut [u8])) {
-    let mut file = std::fs::read(path).unwrap();
-    let tensors = safetensors::SafeTensors::deserialize(&file).unwrap();
-    let data = tensors.tensor(tensor).unwrap().data();
-    let start = data.as_ptr() as usize - file.as_ptr() as usize;
-    let end = start + data.len();
-    change(&mut file[start..end]);
-    crate::reseal(&mut file);
-    std::fs::write(path, file).unwrap();
-}
-
-/// A tensor that is no order is refused, whatever reads it.
-#[test]
-fn a_forged_order() {
-    let (device, folder) = (device(), folder());
-    let path = folder.path().join("it.safetensors");
-    let layer = Permutation::given(&[2, 0, 1], &device).unwrap();
-    let lists =
-        [("order", [2, 2, 1]), ("order", [2, 1, 0]), ("back", [1, 2, 5]), ("back", [-1, 2, 0])];
-    for (field, values) in lists {
-        store::save(&layer, &path).unwrap();
-        patched(&path, field, |bytes| {
-            let width = bytes.len() / 3;
-            for (place, value) in bytes.chunks_mut(width).zip(values) {
-                place.copy_from_slice(&i64::from(value).to_le_bytes()[..width]);
-            }
-        });
-        let text = "is no order of all indices, or `back` does not undo it";
-        let error = store::open::<Permutation>(&path, &device).unwrap_err().to_string();
-        assert!(error.contains(text), "{error}");
-        let error = store::load(layer.clone(), &path).unwrap_err().to_string();
-        assert!(error.contains(text), "{error}");
-    }
-}
-
-/// A mask that lets a feature see itself, signs that are none, weights where a connection is cut.
-#[test]
-fn forged_tensors() {
-    let (device, folder) = (device(), folder());
-    let path = folder.path().join("it.safetensors");
-    let made = MadeConfig::new(vec![3]);
-    let layer = || MaskedAutoregressiveConfig::new(2).with_made(made.clone());
-    let layer = || layer().init(Affine::default(), &device);
-    type Layer = MaskedAutoregressive<Affine>;
-    store::save(&layer(), &path).unwrap();
-    patched(&path, "conditioner.output.mask", |bytes| bytes.fill(1));
-    let error = store::open::<Layer>(&path, &device).unwrap_err().to_string();
-    assert!(error.contains("features depend on each other in a circle"), "{error}");
-    let error = store::load(layer(), &path).unwrap_err().to_string();
-    assert!(error.contains("(MaskedLinear): setting `mask["), "{error}");
-
-    store::save(&layer(), &path).unwrap();
-    patched(&path, "conditioner.output.linear.weight", |bytes| {
-        bytes.chunks_mut(4).for_each(|value| value.copy_from_slice(&0.5_f32.to_le_bytes()));
-    });
-    let opened: Layer = store::open(&path, &device).unwrap();
-    let log_det = |x: [[f32; 2]; 1]| {
-        let (_, log_det) = opened.forward(Tensor::<2>::from_data(x, &device), None);
-        log_det.into_scalar::<f32>()
-    };
-    // The last feature moves none.
-    assert_eq!(log_det([[0.3, 0.1]]), log_det([[0.3, 2.0]]));
-}
-
-#[test]
-fn a_setting_that_no_constructor_takes() {
-    let folder = folder();
-    let path = folder.path().join("it.safetensors");
-    store::save(&LeakyRelu::new(0.5).unwrap(), &path).unwrap();
-    forged(&path, &serde_json::json!({ "type": "LeakyRelu", "slope": -0.5 }));
-    let error = store::open::<LeakyRelu>(&path, &device()).unwrap_err().to_string();
-    let text = "describes no LeakyRelu: LeakyRelu.slope: must be positive and finite, found -0.5";
-    assert!(error.ends_with(text), "{error}");
-    let infinite = Layer { slope: f64::INFINITY };
-    let error = store::save(&infinite, &path).unwrap_err().to_string();
-    assert!(error.ends_with("setting `slope` is inf; it must be finite"), "{error}");
-}
-
-/// A layer with a number only.
-#[derive(Module, Debug, Serialize, Deserialize)]
-struct Layer {
-    slope: f64,
-}
-
-#[test]
-fn a_file_without_a_description() {
-    let folder = folder();
-    let path = folder.path().join("it.safetensors");
-    store::save(&Logit::new(0.1).unwrap(), &path).unwrap();
-    forged(&path, &Value::Null);
-    let error = store::load(Logit::new(0.1).unwrap(), &path).unwrap_err().to_string();
-    let text = "has no description of its model; save the model again with `store::save`";
-    assert!(error.ends_with(text), "{error}");
-    assert!(store::open::<Logit>(&path, &device()).is_err());
-}
-
 #[test]
 fn a_partial_layer() {
     let inner = Logit::new(0.1).unwrap();
@@ -514,6 +335,26 @@ fn a_partial_layer() {
     let opened = reopened(&layer, &device());
     let (found, expected) = (opened.forward(x.clone(), None).0, layer.forward(x, None).0);
     assert_eq!(found.into_data(), expected.into_data());
+}
+
+/// A frozen batch normalization keeps its statistics in training, also when it was opened.
+#[test]
+fn a_frozen_layer() {
+    let device = device();
+    let trained = |layer: BatchNorm| {
+        let layer = layer.train();
+        layer.forward(rows(8, 2) * 3.0, None);
+        layer.valid().forward(Tensor::ones([1, 2], &device), None).0.into_data()
+    };
+    let layer = || BatchNormConfig::new(2).init(&device);
+    let before = layer().forward(Tensor::ones([1, 2], &device), None).0.into_data();
+    assert_ne!(trained(reopened(&layer(), &device)), before);
+    assert_eq!(trained(reopened(&layer().freeze(), &device)), before);
+    // `load` leaves the model as it is.
+    let path = folder();
+    let path = path.path().join("it.bpk");
+    store::save(&layer().freeze(), &path).unwrap();
+    assert_ne!(trained(store::load(layer(), &path).unwrap()), before);
 }
 
 /// Stacks in stacks, as deep as a file may hold them, and deeper.
