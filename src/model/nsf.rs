@@ -98,7 +98,7 @@ impl NsfConfig {
         fits("NsfConfig", "elementwise", &[params, self.features])
     }
 
-    /// The flow, an identity until it is trained, but for the rotations of its linear layers.
+    /// The flow, an identity until it is trained.
     ///
     /// # Panics
     ///
