@@ -115,7 +115,8 @@ impl Mlp {
         let fits = d_in.checked_add(self.context) == Some(width);
         let reason = || format!("{d_in} and the context's {} are not {width}", self.context);
         crate::store::require("Mlp", "d_in", fits, reason)?;
-        ContextScale::sound_for(&self.context_scale, "Mlp", self.context)
+        let scaled = if self.context == 0 { d_in } else { self.context };
+        ContextScale::sound_for(&self.context_scale, "Mlp", scaled)
     }
 }
 
@@ -179,6 +180,21 @@ impl MlpConfig {
     pub fn init(&self, d_in: usize, d_out: usize, context: usize, device: &Device) -> Mlp {
         expect_valid(self.validate_between(d_in, d_out, context));
         initial::scope(self.seed, || self.network(d_in, d_out, context, device))
+    }
+
+    /// A network whose inputs are a context of width `context`, which it sees at the scale of a first batch.
+    ///
+    /// # Panics
+    ///
+    /// As [`init`](Self::init).
+    pub(crate) fn of_context(&self, context: usize, d_out: usize, device: &Device) -> Mlp {
+        let network = self.init(context, d_out, 0, device);
+        // Angles have their own scale.
+        let context_scale = match self.periodic {
+            Some(_) => None,
+            None => ContextScale::new(context, device),
+        };
+        Mlp { context_scale, ..network }
     }
 
     fn network(&self, d_in: usize, d_out: usize, context: usize, device: &Device) -> Mlp {
@@ -293,10 +309,11 @@ impl Conditioner<2> for Mlp {
             Some(periodic) => periodic.forward(kept),
             None => kept,
         };
-        let context = &ContextScale::seen(&self.context_scale, context);
+        let scaled = |given: Option<&Tensor<2>>| ContextScale::seen(&self.context_scale, given);
+        let context = &scaled(context);
         let joined = match context {
             Some(c) => Tensor::cat(vec![kept, c.clone()], 1),
-            None => kept,
+            None => scaled(Some(&kept)).unwrap_or(kept),
         };
         let mut h = match self.blocks.is_empty() {
             true => self.dropout.forward(self.activation.after(&self.input, joined)),
@@ -311,11 +328,12 @@ impl Conditioner<2> for Mlp {
         forward_linear(&self.output, h)
     }
 
-    fn init_from_data(self, _kept: Tensor<2>, context: Option<&Tensor<2>>) -> Self {
+    fn init_from_data(self, kept: Tensor<2>, context: Option<&Tensor<2>>) -> Self {
+        let scaled = if self.context == 0 { Some(&kept) } else { context };
         Self {
             context_scale: ContextScale::started(
                 self.context_scale,
-                context,
+                scaled,
                 &self.output.weight.val(),
             ),
             ..self

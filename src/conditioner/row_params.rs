@@ -40,7 +40,7 @@ impl RowParams {
     /// These numbers, and a network for a context of this width (0: none).
     pub(crate) fn new(free: Vec<f64>, mlp: &MlpConfig, context: usize, device: &Device) -> Self {
         let count = free.len();
-        let network = (context > 0).then(|| mlp.init(context, count, 0, device));
+        let network = (context > 0).then(|| mlp.of_context(context, count, device));
         Self { free: Param::from_tensor(from_f64(free, [count], device)), network, context }
     }
 
@@ -65,6 +65,15 @@ impl RowParams {
             (Some(network), Some(context)) => wide(free + network.forward(context.clone(), None)),
             _ => wide(free),
         }
+    }
+
+    /// The same at the scale of a first batch's context.
+    pub(crate) fn init_from_data(self, context: Option<&Tensor<2>>) -> Self {
+        let network = match (self.network, context) {
+            (Some(network), Some(context)) => Some(network.init_from_data(context.clone(), None)),
+            (network, _) => network,
+        };
+        Self { network, ..self }
     }
 
     pub(crate) fn has_context(&self) -> bool {

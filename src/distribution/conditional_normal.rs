@@ -116,7 +116,7 @@ impl ConditionalNormalConfig {
         expect_valid(self.validate());
         assert!(self.event.len() + 1 == D, "ConditionalNormalConfig.event: needs {} axes", D - 1);
         let elements: usize = self.event.iter().product();
-        let network = || self.mlp.init(self.context, 2 * elements, 0, device);
+        let network = || self.mlp.of_context(self.context, 2 * elements, device);
         ConditionalNormal {
             network: initial::scope(self.seed, network),
             event: self.event.clone(),
@@ -157,6 +157,11 @@ impl<const D: usize> Distribution<D> for ConditionalNormal<D> {
         let standard = (x - mean) * log_scale.clone().neg().exp();
         let log_prob = (sum_event(standard.square()) + constant) * -0.5 - sum_event(log_scale);
         known_context(log_prob, context)
+    }
+
+    fn init_from_data(self, _x: Tensor<D>, context: Option<&Tensor<2>>) -> Self {
+        let Some(context) = context else { return self };
+        Self { network: self.network.init_from_data(context.clone(), None), ..self }
     }
 
     fn sample(

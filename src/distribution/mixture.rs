@@ -224,7 +224,7 @@ impl<const D: usize, P: Distribution<D>> Distribution<D> for Mixture<P> {
             component.init_from_data(x.clone().select(0, own), context.as_ref())
         };
         let components = self.components.into_iter().enumerate().map(start).collect();
-        Self { components, ..self }
+        Self { components, weights: self.weights.init_from_data(context), ..self }
     }
 
     fn trace(

@@ -1,8 +1,9 @@
 //! Data and gradients of any scale: training goes on, or names the column.
 
 use burn::tensor::{DType, TensorData};
-use burn_flows::bijector::ActNormConfig;
+use burn_flows::bijector::{ActNormConfig, Elementwise};
 use burn_flows::cast;
+use burn_flows::distribution::ConditionalNormalConfig;
 use burn_flows::train::{FitData, fit, nll};
 
 use super::*;
@@ -142,4 +143,30 @@ fn a_context_of_a_thousand_is_learned_with_the_defaults() {
     let found = nll(&flow, test.0, Some(&test.1), 1024);
     assert_eq!(report.skipped_steps, 0);
     assert!(found <= -1.65 && found > -1.78, "{found}");
+}
+
+/// The networks that see nothing but a context, too.
+#[test]
+fn a_network_of_a_context_alone_learns_one_of_a_thousand() {
+    let device = Device::flex();
+    let mlp = MlpConfig::new(vec![32, 32]).with_activation(ActivationConfig::Silu);
+    let config = FitConfig::new().with_progress(false);
+    let (x, context) = along_a_context(500, 1);
+    let data = FitData::new(x).with_context(context);
+    let test = along_a_context(20_000, 2);
+    let normal = built(&device, |device| {
+        ConditionalNormalConfig::new(vec![2], 1, mlp.clone()).init::<2>(device)
+    });
+    let layer = built(&device, |device| {
+        Elementwise::new(Affine::default(), 2, device).with_context(&mlp, 1, device)
+    });
+    let layer = Flow::new(layer, StandardNormal::new([2], &device));
+    let (normal, _) = fit(normal, data.clone(), &config).unwrap();
+    let (layer, _) = fit(layer, data, &config).unwrap();
+    for (name, found) in [
+        ("ConditionalNormal", nll(&normal, test.0.clone(), Some(&test.1), 1024)),
+        ("Elementwise", nll(&layer, test.0, Some(&test.1), 1024)),
+    ] {
+        assert!(found <= -1.65 && found > -1.78, "{name}: {found}");
+    }
 }

@@ -120,7 +120,7 @@ impl<U: Univariate> Elementwise<U> {
     /// ```
     pub fn with_context(self, mlp: &MlpConfig, context: usize, device: &Device) -> Self {
         assert!(context > 0, "Elementwise: expected a context of width at least 1, found 0");
-        let network = mlp.init(context, self.params(), 0, device);
+        let network = mlp.of_context(context, self.params(), device);
         self.with_network(network, context)
     }
 
@@ -186,6 +186,16 @@ impl<const D: usize, U: Univariate> Bijector<D> for Elementwise<U> {
         let (z, params) = self.spread(z, context);
         let (x, log_det) = self.univariate.wide_inverse_with_log_det(z, params);
         (x.reshape(dims), log_det)
+    }
+
+    fn init_from_data(self, x: Tensor<D>, context: Option<&Tensor<2>>) -> (Self, Tensor<D>) {
+        let network = match (self.network, context) {
+            (Some(network), Some(context)) => Some(network.init_from_data(context.clone(), None)),
+            (network, _) => network,
+        };
+        let layer = Self { network, ..self };
+        let (z, _) = Bijector::<D>::forward(&layer.valid(), x, context);
+        (layer, z)
     }
 
     fn recovery(&self) -> Recovery {

@@ -78,6 +78,17 @@ macro_rules! rows_bijector {
                 let (x, log_det) = self.unapply(z, context);
                 (x.cast(dtype).reshape(dims), log_det)
             }
+
+            fn init_from_data(
+                self,
+                x: burn::tensor::Tensor<D>,
+                context: Option<&burn::tensor::Tensor<2>>,
+            ) -> (Self, burn::tensor::Tensor<D>) {
+                let layer = Self { params: self.params.init_from_data(context), ..self };
+                let plain = burn::module::Module::valid(&layer);
+                let (z, _) = $crate::bijector::Bijector::forward(&plain, x, context);
+                (layer, z)
+            }
         }
     };
 }
