@@ -61,13 +61,12 @@ impl<const D: usize> FitData<D> {
 
     /// A row of context for every row of data.
     ///
-    /// Its unit does not matter to [`Mlp`](crate::conditioner::Mlp), [`Made`](crate::conditioner::Made)
-    /// and the convolutional networks, which bring every column near mean 0 and deviation 1 from the
-    /// first batch on. Layers and bases that put the context into a network of their own
-    /// ([`Elementwise`](crate::bijector::Elementwise), [`Residual`](crate::bijector::Residual),
-    /// [`ConditionalNormal`](crate::distribution::ConditionalNormal) and others) see it as it is:
-    /// standardise it for them, and for a network inside an [`Inverse`](crate::bijector::Inverse), as in
-    /// [`Iaf`](crate::model::Iaf), or one whose last layer does not start at zero.
+    /// Its unit does not matter to networks that start as zero: from the first batch on, these bring every
+    /// column near mean 0 and deviation 1. [`Residual`](crate::bijector::Residual),
+    /// [`BlockNeuralAutoregressive`](crate::bijector::BlockNeuralAutoregressive),
+    /// [`Cnf`](crate::bijector::Cnf), networks whose last layer does not start at zero and those inside an
+    /// [`Inverse`](crate::bijector::Inverse), as in [`Iaf`](crate::model::Iaf), see the context as it is:
+    /// standardise it for them.
     pub fn with_context(mut self, context: Tensor<2>) -> Self {
         self.train.context = Some(context.without_autodiff());
         self
