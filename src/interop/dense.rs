@@ -183,6 +183,18 @@ impl Plain {
         Ok(Self { input, hidden: rest, output, bent })
     }
 
+    /// A network that gives zeros, which training leaves as it is.
+    pub(super) fn zero(inputs: usize, outputs: usize) -> Self {
+        let layer = |inputs: usize, outputs: usize| Dense {
+            name: String::new(),
+            weight: vec![0.0; inputs * outputs],
+            bias: vec![0.0; outputs],
+            inputs,
+            trained: false,
+        };
+        Self { input: layer(inputs, 1), hidden: vec![], output: layer(1, outputs), bent: false }
+    }
+
     /// As [`Dense::pick_inputs`].
     pub(super) fn pick_inputs(self, from: &[usize]) -> Self {
         Self { input: self.input.pick_inputs(from), ..self }

@@ -22,6 +22,11 @@
 //!
 //! All directions are this crate's: forward is data to latent, whatever the other library calls it.
 //!
+//! In f64, latents, log-determinants and log-densities agree to 1e-9, inverses and gradients to 1e-7, relative
+//! to their magnitude. Where the other library searches for an inverse, the inverse agrees to 10 times the
+//! round-trip error of that library. zuko's `CNF` is integrated in adaptive steps there and here: its values
+//! agree to 10 times its round-trip error, 1e-4 at `atol=1e-9` and `rtol=1e-8`, and its gradient of `x` to 5e-3.
+//!
 //! # Errors
 //!
 //! A missing, misshapen or non-finite tensor is an error that names it, and so is a tensor below

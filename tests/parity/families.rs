@@ -64,8 +64,9 @@ const COMPARED: &[(&str, &str, Check)] = &[
     ("normflows", "permute_shuffle", |r| normflows_layer(r, Layer::PermuteShuffle)),
     ("normflows", "permute_swap", normflows_swap),
     ("normflows", "lu_linear_permute", |r| normflows_layer(r, Layer::LuLinearPermute)),
-    ("normflows", "invertible_affine_lu", |r| normflows_layer(r, Layer::InvertibleAffine)),
+    ("normflows", "invertible_affine", |r| normflows_layer(r, Layer::InvertibleAffine)),
     ("normflows", "actnorm_data_init", normflows_actnorm),
+    ("normflows", "actnorm", |r| normflows_layer(r, Layer::ActNorm)),
     ("normflows", "invertible_1x1conv", normflows_conv),
     ("normflows", "glow_block", normflows_glow_block),
     ("normflows", "glow_multiscale", normflows_glow),
@@ -100,6 +101,14 @@ const EXCLUDED: &[(&str, &str, &str)] = &[
     ("nflows", "use_batch_norm=True", "batch_norm"),
     ("nflows", "mask=", "initial_layer.weight`: is empty"),
     ("nflows", "activation=", "is none of burn's"),
+    ("normflows", "use_batch_norm=True", "batch_norm"),
+    ("normflows", "num_bins=1", "`num_bins=1`"),
+    ("normflows", "MaskedAffineFlow", "Coupling.mask"),
+    ("normflows", "output_scale=", "`output_fn`"),
+    ("flowjax", "use_bias=False", "bias` of shape"),
+    ("flowjax", "use_final_bias=False", "bias` of shape"),
+    ("flowjax", "coupling_flow", "is empty"),
+    ("flowjax", "negative_slope=", "RidgeActivation.slope"),
 ];
 
 /// Compares a file, or says why not. A file of a family that is not in the list fails.

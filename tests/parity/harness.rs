@@ -148,6 +148,44 @@ fn a_normalized_network_is_refused_by_name() {
     assert!(error.contains("hyper.3") && error.contains("normalize=True"), "{error}");
 }
 
+/// What the docs of `interop::normflows` exclude, made of files that load.
+#[test]
+fn excluded_options_of_normflows_are_refused_by_name() {
+    let ones = |shape: &[usize]| HostTensor::floats(vec![1.0; shape.iter().product()], shape);
+    for (file, tensor, shape, named) in [
+        ("realnvp_masked_affine", "flows.1.b", &[1, 5][..], "leaves nothing to move"),
+        ("realnvp_masked_affine", "flows.0.t.net.5.scale", &[], "`output_fn`"),
+        ("affine_coupling_block_exp", "flows.0.flows.1.param_map.net.5.scale", &[], "`output_fn`"),
+        (
+            "coupled_rqs",
+            "flows.0.prqct.unconditional_transform.unnormalized_widths",
+            &[3, 1],
+            "`num_bins=1`",
+        ),
+        (
+            "maf",
+            "flows.0.autoregressive_net.blocks.0.batch_norm_layers.0.bias",
+            &[16],
+            "batch_norm",
+        ),
+        (
+            "maf_feed_forward",
+            "flows.0.autoregressive_net.blocks.0.batch_norm.bias",
+            &[4],
+            "batch_norm",
+        ),
+    ] {
+        let mut reference = fixture(&format!("normflows/{file}.safetensors"));
+        reference.tensors.insert(tensor, ones(shape));
+        match families::check(&reference) {
+            Outcome::Failed(reason) | Outcome::NotSupported(reason) => {
+                assert!(reason.contains(tensor) && reason.contains(named), "{file}: {reason}");
+            }
+            Outcome::Passed(..) => panic!("{file} passes with {tensor}"),
+        }
+    }
+}
+
 #[test]
 fn a_family_in_no_list_fails() {
     let mut reference = fixture("zuko/nice.safetensors");

@@ -148,7 +148,8 @@ impl Reference {
     /// The list behind `key=` in the constructor.
     pub fn list(&self, key: &str) -> Option<Vec<usize>> {
         let rest = self.constructor().split_once(&format!("{key}=["))?.1;
-        rest[..rest.find(']')?].split(',').map(|item| item.trim().parse().ok()).collect()
+        let items = rest[..rest.find(']')?].split(',').map(str::trim);
+        items.filter(|item| !item.is_empty()).map(|item| item.parse().ok()).collect()
     }
 
     /// The number behind `'key': ` in the constructor.

@@ -165,6 +165,9 @@ pub(crate) struct Style {
     pub(crate) bare_blocks: bool,
     /// The context gates what a block adds, instead of being added inside it (normflows).
     pub(crate) gated_context: bool,
+    /// No activation follows the first layer, also where no residual block follows it (normflows).
+    #[serde(default)]
+    pub(crate) linear_input: bool,
 }
 
 impl Made {
@@ -265,6 +268,11 @@ impl Made {
         self.context.as_ref().map_or(0, |layer| layer.weight.lazy_shape()[0])
     }
 
+    /// Whether an activation follows the first layer. Residual blocks begin with one of their own.
+    fn activates_input(&self) -> bool {
+        self.blocks.is_empty() && !self.style.linear_input
+    }
+
     /// The activation, and dropout where the network is trained.
     fn activate(&self, h: Tensor<2>) -> Tensor<2> {
         self.dropout.forward(self.activation.forward(h))
@@ -299,10 +307,10 @@ impl Conditioner<2> for Made {
             None => kept,
         };
         let mut h = match self.context_term(context) {
-            None if self.blocks.is_empty() => {
+            None if self.activates_input() => {
                 self.dropout.forward(self.input.activated(kept, &self.activation))
             }
-            term if self.blocks.is_empty() => self.activate(plus(self.input.forward(kept), term)),
+            term if self.activates_input() => self.activate(plus(self.input.forward(kept), term)),
             term => plus(self.input.forward(kept), term),
         };
         for layer in &self.hidden {

@@ -276,7 +276,7 @@ impl Unrolled<'_> {
     ) -> Option<Tensor<2>> {
         let made = self.made;
         let mut h = sum(0, known);
-        if made.blocks.is_empty() {
+        if made.activates_input() {
             h = h.map(|h| made.activate(h));
         }
         for at in 1..=made.hidden.len() {

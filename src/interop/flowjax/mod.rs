@@ -51,11 +51,16 @@
 //! `bijections[3]`. `{chain}` is
 //! `bijection.bijection.bijection` for a flow made with `invert=True`, the default, and
 //! `bijection.bijection` for `invert=False`. With two features FlowJAX flips them after every layer and
-//! saves no permutation.
+//! saves no permutation. With one feature there is nothing behind a layer, and but for triangular spline
+//! flows `bijections[0].` is missing from the names.
 //!
-//! Not supported: transformers other than `Affine` and `RationalQuadraticSpline`, `activation` of
-//! block neural autoregressive flows other than FlowJAX's own, and other bases than `Normal` and
-//! `StandardNormal`.
+//! Not supported, and an error that names a tensor: `use_bias=False` and `use_final_bias=False` of planar
+//! flows, `coupling_flow` of one feature without a condition, and a `negative_slope` above 1.
+//!
+//! Not supported, and no error, because FlowJAX saves nothing of it, so that the numbers would be wrong:
+//! transformers other than `Affine` and `RationalQuadraticSpline`, `loc` of an `Affine` other than 0,
+//! `activation` of block neural autoregressive flows other than FlowJAX's own, `final_activation` of planar
+//! flows, and other bases than `Normal` and `StandardNormal`.
 
 mod residual;
 mod triangular;
@@ -70,7 +75,7 @@ use super::dense::{Dense, NO_ACTIVATION, Plain, interleaved};
 use super::masked::{Masked, MaskedNet};
 use super::scope::{Scope, whole};
 use super::{StateDict, standard_base};
-use crate::bijector::{AnyBijector, Coupling, Inverse, Mask, Permutation};
+use crate::bijector::{AnyBijector, Coupling, Elementwise, Inverse, Mask, Permutation};
 use crate::conditioner::{ActivationConfig, Style};
 use crate::distribution::DiagNormal;
 use crate::error::Result;
@@ -96,7 +101,8 @@ pub const DEFAULT_SCALE: ScaleMap = ScaleMap::Softplus { offset: DEFAULT_OFFSET,
 /// ```
 #[derive(Config, Debug)]
 pub struct Options {
-    /// The scale of an affine transformer.
+    /// The scale of an affine transformer. `Affine(scale=s)` as transformer is
+    /// `Softplus { offset: ln(exp(s) - 1), floor: 0 }`.
     #[config(default = "DEFAULT_SCALE")]
     pub scale_map: ScaleMap,
     /// `interval` of a `RationalQuadraticSpline` as transformer, which FlowJAX has no default for.
@@ -107,7 +113,7 @@ pub struct Options {
     /// `min_derivative` of splines.
     #[config(default = 1e-3)]
     pub min_slope: f64,
-    /// `nn_activation`.
+    /// `nn_activation`, and `activation` of planar flows. `jax.nn.gelu` is burn's `GeluApproximate`.
     #[config(default = "ActivationConfig::Relu")]
     pub activation: ActivationConfig,
     /// `negative_slope` of planar layers; `None` is tanh.
@@ -191,7 +197,7 @@ pub fn coupling_flow(
     options: &Options,
     device: &Device,
 ) -> Result<Flow<AnyBijector, DiagNormal<2>>> {
-    let chain = Chain { probe: COUPLING.weight(0), permutation: 1, features: |_| None };
+    let chain = Chain::of(COUPLING.weight(0));
     flow(dict, &chain, device, |chain, index, layers, features| {
         let dense = |k| Dense::read_stacked(chain, &COUPLING.layer(k), "weight", index, layers);
         let rest = (1..COUPLING.depth(chain)).map(dense).collect::<Result<_>>()?;
@@ -204,6 +210,13 @@ pub fn coupling_flow(
         let univariate = options.transformer(per_feature, chain, &last)?;
         network.output.expect(per_feature * moved, network.output.inputs())?;
         let rows = interleaved(per_feature, moved);
+        if kept == 0 {
+            // The one feature follows the condition alone.
+            let mlp = network.pick_outputs(&rows).mlp(&options.activation, 0, device);
+            let free = from_f64(vec![0.0; per_feature], [per_feature, 1], device);
+            let layer = Elementwise::from_weights(univariate, free).with_network(mlp, context);
+            return Ok(AnyBijector::Elementwise(layer));
+        }
         let mlp = network.pick_outputs(&rows).mlp(&options.activation, context, device);
         let mask = Mask::Kept((0..kept).collect());
         let coupling = Coupling::new(&mask, &[features], univariate, |_, _| mlp, device)?;
@@ -246,7 +259,7 @@ pub fn masked_autoregressive_flow(
     options: &Options,
     device: &Device,
 ) -> Result<Flow<AnyBijector, DiagNormal<2>>> {
-    let chain = Chain { probe: AUTOREGRESSIVE.weight(0), permutation: 1, features: |_| None };
+    let chain = Chain::of(AUTOREGRESSIVE.weight(0));
     flow(dict, &chain, device, |chain, index, layers, features| {
         let layer = |k| {
             let part = AUTOREGRESSIVE.layer(k);
@@ -277,16 +290,16 @@ pub fn masked_autoregressive_flow(
     })
 }
 
-/// Where the networks of equal layers stand below the chain, and what their weights are called.
+/// Where the networks of equal layers stand below a layer, and what their weights are called.
 #[derive(Clone, Copy)]
 struct Networks {
     part: &'static str,
     weight: &'static str,
 }
 
-const COUPLING: Networks = Networks { part: "bijections[0].conditioner.layers", weight: "weight" };
+const COUPLING: Networks = Networks { part: "conditioner.layers", weight: "weight" };
 const AUTOREGRESSIVE: Networks =
-    Networks { part: "bijections[0].masked_autoregressive_mlp.layers", weight: "weight.args[1]" };
+    Networks { part: "masked_autoregressive_mlp.layers", weight: "weight.args[1]" };
 
 impl Networks {
     fn layer(self, index: usize) -> String {
@@ -304,6 +317,9 @@ impl Networks {
 
 /// Equal layers, stacked along a leading axis.
 struct Chain {
+    /// Where a layer stands: the first bijection of a chain that ends in a permutation, or, of one
+    /// feature, alone. Empty for a layer that is a chain itself.
+    layer: &'static str,
     /// A tensor that every layer has.
     probe: String,
     /// Which of the bijections of a layer is the permutation.
@@ -312,19 +328,29 @@ struct Chain {
     features: fn(&[usize]) -> Option<usize>,
 }
 
+impl Chain {
+    /// Layers that are no chains themselves.
+    fn of(probe: String) -> Self {
+        Self { layer: "bijections[0]", probe, permutation: 1, features: |_| None }
+    }
+}
+
 /// A flow of equal layers, each with a permutation behind it, in the direction in which FlowJAX runs
 /// them. `read` makes layer `index` of so many, of so many features.
 fn flow(
     dict: &StateDict,
-    Chain { probe, permutation, features }: &Chain,
+    Chain { layer, probe, permutation, features }: &Chain,
     device: &Device,
     read: impl Fn(&Scope<'_>, usize, usize, usize) -> Result<AnyBijector>,
 ) -> Result<Flow<AnyBijector, DiagNormal<2>>> {
     whole(dict, "", |scope| {
         let direct = scope.within("bijection.bijection");
         let inner = scope.within("bijection.bijection.bijection");
-        let inverted = !direct.has(probe);
-        let chain = if inverted { inner } else { direct };
+        let has = |flow: &Scope<'_>| flow.has(probe) || flow.within(layer).has(probe);
+        let inverted = !has(&direct);
+        let flow = if inverted { inner } else { direct };
+        let single = flow.has(probe) && !layer.is_empty();
+        let chain = flow.within(if single { "" } else { layer });
         let shape = chain.tensor(probe, None)?.shape();
         let layers = match shape {
             &[layers, ..] if layers > 0 => layers,
@@ -332,11 +358,12 @@ fn flow(
                 return Err(chain.wrong(probe, format!("needs a layer, found shape {found:?}")));
             }
         };
-        let permutation = chain.within(&format!("bijections[{permutation}]"));
+        let permutation = flow.within(&format!("bijections[{permutation}]"));
         let permutations = permutations(&permutation, layers)?;
         // One feature has no order, and two are flipped.
         let features = match &permutations {
             Some(orders) => orders[0].len(),
+            None if single => 1,
             None => features(shape).filter(|features| *features < 2).unwrap_or(2),
         };
         let mut stack = Vec::with_capacity(2 * layers);

@@ -1,6 +1,6 @@
 //! Planar flows and block neural autoregressive flows.
 
-use burn::module::Param;
+use burn::module::{Module, Param};
 use burn::nn::Linear;
 use burn::tensor::Device;
 
@@ -9,7 +9,7 @@ use crate::bijector::{
     AnyBijector, BlockLinear, BlockNeuralAutoregressive, Planar, PlanarConstraint, RidgeActivation,
 };
 use crate::distribution::DiagNormal;
-use crate::error::{Result, expect_valid};
+use crate::error::Result;
 use crate::flow::Flow;
 use crate::interop::StateDict;
 use crate::interop::dense::{Dense, Plain};
@@ -20,21 +20,18 @@ use crate::math::from_f64;
 const LEAK: f64 = 0.01;
 
 /// The parameters of the planar layers, `[layers, 2 features + 1]`.
-const PLANAR: &str = "bijections[0].params";
+const PLANAR: &str = "params";
 /// The networks that give them from a context.
-const CONDITIONER: &str = "bijections[0].conditioner.layers";
+const CONDITIONER: &str = "conditioner.layers";
 /// The networks of block autoregressive layers, behind a numerical inverse.
-const BLOCKS: &str = "bijections[0].bijection";
+const BLOCKS: &str = "bijection";
 
 /// `planar_flow` with a `Normal` or `StandardNormal` base, with or without a condition.
 ///
 /// # Errors
 ///
-/// As the [module](crate::interop#errors) says.
-///
-/// # Panics
-///
-/// If the options have a `negative_slope` that [`RidgeActivation::validate`] refuses.
+/// As the [module](crate::interop#errors) says, or if the `negative_slope` is not in (0, 1]: a larger one
+/// makes maps without an inverse.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -60,43 +57,35 @@ pub fn planar_flow(
         Some(slope) => RidgeActivation::LeakyRelu { slope },
         None => RidgeActivation::Tanh,
     };
-    expect_valid(activation.validate());
+    activation.validate()?;
     let constraint = PlanarConstraint::LogSoftplus;
     let conditioner = format!("{CONDITIONER}[0].weight");
     let conditional = dict.names().any(|name| name.ends_with(&conditioner));
     let probe = if conditional { conditioner } else { PLANAR.to_string() };
-    flow(
-        dict,
-        &Chain { probe, permutation: 1, features: |_| None },
-        device,
-        |chain, index, layers, features| {
-            let count = 2 * features + 1;
-            if !conditional {
-                let all = chain.floats(PLANAR, &[layers, count])?;
-                let part = |from: usize, length: usize| {
-                    let at = index * count + from;
-                    from_f64(all[at..at + length].to_vec(), [length], device)
-                };
-                let (weight, direction) = (part(0, features), part(features, features));
-                let bias = part(2 * features, 1);
-                let layer = Planar::from_weights(weight, direction, bias, activation, constraint);
-                return Ok(AnyBijector::Planar(layer));
-            }
-            let depth =
-                (0..).take_while(|k| chain.has(&format!("{CONDITIONER}[{k}].weight"))).count();
-            let dense = |k| {
-                Dense::read_stacked(chain, &format!("{CONDITIONER}[{k}]"), "weight", index, layers)
+    flow(dict, &Chain::of(probe), device, |chain, index, layers, features| {
+        let count = 2 * features + 1;
+        if !conditional {
+            let all = chain.floats(PLANAR, &[layers, count])?;
+            let part = |from: usize, length: usize| {
+                let at = index * count + from;
+                from_f64(all[at..at + length].to_vec(), [length], device)
             };
-            let rest = (1..depth).map(dense).collect::<Result<_>>()?;
-            let network = Plain::new(dense(0)?, rest)?;
-            network.output.expect(count, network.output.inputs())?;
-            let context = network.input.inputs();
-            let mlp = network.mlp(&options.activation, 0, device);
-            let layer =
-                Planar::of_network(mlp, [context, features], activation, constraint, device);
-            Ok(AnyBijector::Planar(layer))
-        },
-    )
+            let (weight, direction) = (part(0, features), part(features, features));
+            let bias = part(2 * features, 1);
+            let layer = Planar::from_weights(weight, direction, bias, activation, constraint);
+            return Ok(AnyBijector::Planar(layer));
+        }
+        let depth = (0..).take_while(|k| chain.has(&format!("{CONDITIONER}[{k}].weight"))).count();
+        let dense =
+            |k| Dense::read_stacked(chain, &format!("{CONDITIONER}[{k}]"), "weight", index, layers);
+        let rest = (1..depth).map(dense).collect::<Result<_>>()?;
+        let network = Plain::new(dense(0)?, rest)?;
+        network.output.expect(count, network.output.inputs())?;
+        let context = network.input.inputs();
+        let mlp = network.mlp(&options.activation, 0, device);
+        let layer = Planar::of_network(mlp, [context, features], activation, constraint, device);
+        Ok(AnyBijector::Planar(layer))
+    })
 }
 
 /// `block_neural_autoregressive_flow` with its default activation and a `Normal` or
@@ -127,49 +116,46 @@ pub fn block_neural_autoregressive_flow(
     device: &Device,
 ) -> Result<Flow<AnyBijector, DiagNormal<2>>> {
     let bias = |k: usize| format!("{BLOCKS}.layers[{k}][0].bias");
-    flow(
-        dict,
-        &Chain { probe: bias(0), permutation: 1, features: |_| None },
-        device,
-        |chain, index, layers, features| {
-            let depth = (0..).take_while(|&k| chain.has(&bias(k))).count();
-            let mut width = features;
-            let mut stack = vec![];
-            for k in 0..depth {
-                let part = format!("{BLOCKS}.layers[{k}][0]");
-                let dense =
-                    Dense::read_stacked(chain, &part, "weight.weight.args[0]", index, layers)?;
-                let outputs = dense.outputs();
-                dense.expect(outputs, width)?;
-                if outputs % features != 0 || outputs == 0 {
-                    let reason = format!("has {outputs} units, not as many for each of {features}");
-                    return Err(chain.wrong(&bias(k), reason));
-                }
-                let scale = format!("{part}.weight.scale.args[0]");
-                let scale = chain.floats(&scale, &[layers, outputs, 1])?;
-                let scale = scale[index * outputs..(index + 1) * outputs].to_vec();
-                let linear = dense.linear(device);
-                let of_bias = linear.bias.as_ref().map(Param::val).expect("a dense layer has one");
-                let scale = from_f64(scale, [outputs], device);
-                stack.push(BlockLinear::from_weights(linear.weight.val(), scale, of_bias));
-                width = outputs;
+    flow(dict, &Chain::of(bias(0)), device, |chain, index, layers, features| {
+        let depth = (0..).take_while(|&k| chain.has(&bias(k))).count();
+        let mut width = features;
+        let mut stack = vec![];
+        for k in 0..depth {
+            let part = format!("{BLOCKS}.layers[{k}][0]");
+            let dense = Dense::read_stacked(chain, &part, "weight.weight.args[0]", index, layers)?;
+            let outputs = dense.outputs();
+            dense.expect(outputs, width)?;
+            if outputs % features != 0 || outputs == 0 {
+                let reason = format!("has {outputs} units, not as many for each of {features}");
+                return Err(chain.wrong(&bias(k), reason));
             }
-            if width != features {
-                let reason = format!("does not lead back to {features} features");
-                return Err(chain.wrong(&bias(depth - 1), reason));
-            }
-            let context = context_layer(chain, index, layers, device)?;
-            let layer = BlockNeuralAutoregressive::from_layers(stack, context, features, LEAK);
-            Ok(AnyBijector::BlockNeuralAutoregressive(layer))
-        },
-    )
+            let scale = format!("{part}.weight.scale.args[0]");
+            let scale = chain.floats(&scale, &[layers, outputs, 1])?;
+            let scale = scale[index * outputs..(index + 1) * outputs].to_vec();
+            let linear = dense.linear(device);
+            let of_bias = linear.bias.as_ref().map(Param::val).expect("a dense layer has one");
+            let scale = from_f64(scale, [outputs], device);
+            stack.push(BlockLinear::from_weights(linear.weight.val(), scale, of_bias));
+            width = outputs;
+        }
+        if width != features {
+            let reason = format!("does not lead back to {features} features");
+            return Err(chain.wrong(&bias(depth - 1), reason));
+        }
+        // Without a hidden layer FlowJAX leaves the condition out.
+        let context = context_layer(chain, index, layers, depth > 1, device)?;
+        let layer = BlockNeuralAutoregressive::from_layers(stack, context, features, LEAK);
+        Ok(AnyBijector::BlockNeuralAutoregressive(layer))
+    })
 }
 
-/// What adds the condition to the first layer, where there is one.
+/// What adds the condition to the first layer, where there is one; zeros, which training leaves as they
+/// are, where it is not `used`.
 fn context_layer(
     chain: &Scope<'_>,
     index: usize,
     layers: usize,
+    used: bool,
     device: &Device,
 ) -> Result<Option<Linear>> {
     let name = format!("{BLOCKS}.cond_linear.weight");
@@ -182,7 +168,9 @@ fn context_layer(
     let size = outputs * inputs;
     let weight = &all[index * size..(index + 1) * size];
     let column = |i| weight[i..].iter().step_by(inputs);
-    let weight = (0..inputs).flat_map(column).copied().collect();
+    let weight: Vec<f64> = (0..inputs).flat_map(column).copied().collect();
+    let weight = if used { weight } else { vec![0.0; weight.len()] };
     let weight = Param::from_tensor(from_f64(weight, [inputs, outputs], device));
-    Ok(Some(Linear { weight, bias: None }))
+    let layer = Linear { weight, bias: None };
+    Ok(Some(if used { layer } else { layer.no_grad() }))
 }

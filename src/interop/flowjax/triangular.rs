@@ -62,6 +62,7 @@ pub fn triangular_spline_flow(
     let tanh = LeakyTanh::new(tanh_max_val)?;
     let conditional = dict.names().any(|name| name.ends_with(CONDITION));
     let chain = Chain {
+        layer: "",
         probe: format!("{SPLINES}.x_pos.arr"),
         permutation: if conditional { 3 } else { 2 },
         features: |shape| shape.get(1).copied(),

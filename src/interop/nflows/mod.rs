@@ -25,7 +25,9 @@
 //! save nothing (squeezes and nonlinearities), `apply_unconditional_transform` for images, and all
 //! other distributions than `StandardNormal` and `DiagonalNormal`, and masks that keep no feature. A
 //! `MADE` of `num_blocks=0` is read as if `use_residual_blocks=False`, which saves the same tensors; if
-//! it was `True`, there is no activation, so set [`Options::activation`] to burn's `Identity`.
+//! it was `True`, there is no activation, so set [`Options::activation`] to burn's `Identity`. Splines of one
+//! bin (`num_bins=1`) are not supported: some have as many parameters as an affine or additive layer and are
+//! read as one, the others are an error that names a tensor.
 //!
 //! Prefixes are written without their last dot; an empty one means the whole dictionary.
 //!

@@ -13,7 +13,7 @@ use crate::univariate::{Affine, AnyUnivariate, ScaleMap};
 /// The scale of `MaskedAffineAutoregressive`, latent to data: `sigmoid(u + 2) + 1e-3`.
 const SCALE: ScaleMap = ScaleMap::Sigmoid { offset: 2.0, floor: 1e-3 };
 
-/// `MaskedAffineAutoregressive` with residual blocks.
+/// `MaskedAffineAutoregressive`, with residual blocks or feed-forward (`use_residual_blocks=False`).
 ///
 /// Its one parallel pass goes from latent to data, so it is the inverse of the layer here: it samples
 /// in one pass, as an inverse autoregressive flow.
@@ -72,13 +72,10 @@ pub(super) fn autoregressive_in(
     Ok((network.layer(features, univariate, [1, 0], activation, device)?, features))
 }
 
-/// A `MADE` of residual blocks. Its context is added after the first layer and gates every block.
+/// A `MADE`. Its context is added after the first layer and gates every residual block. Activations
+/// stand inside its blocks only, so without blocks it is linear.
 pub(super) fn network_in(scope: &Scope<'_>) -> Result<MaskedNet> {
     let MadeParts { input, context, hidden, blocks, output } = MadeParts::read(scope)?;
-    if !hidden.is_empty() {
-        let reason = "is a feed-forward network; only residual ones are read";
-        return Err(scope.wrong("blocks", reason.into()));
-    }
-    let style = Style { gated_context: true, ..Style::default() };
+    let style = Style { gated_context: true, linear_input: true, ..Style::default() };
     Ok(MaskedNet { input, context, hidden, blocks, output, style })
 }

@@ -2,6 +2,7 @@
 
 use burn::tensor::Device;
 
+use super::SplitMode;
 use crate::bijector::{Coupling, Inverse, Mask};
 use crate::conditioner::{ActivationConfig, Mlp};
 use crate::error::Result;
@@ -10,13 +11,14 @@ use crate::interop::dense::{Plain, interleaved};
 use crate::interop::scope::{Scope, whole};
 use crate::univariate::{Additive, Affine, AnyUnivariate, ScaleMap};
 
-/// `MaskedAffineFlow`; without a network `s` it shifts only. Its networks see the whole event with
-/// zeros in place of what is moved and give a number for every feature; here they see and give what
-/// is used, so weights that meet only zeros are left out.
+/// `MaskedAffineFlow`; without a network `s` it shifts only, without a network `t` it scales only.
+///
+/// Its networks see the whole event with zeros in place of what is moved and give a number for every
+/// feature; here they see and give what is used, so weights that meet only zeros are left out.
 ///
 /// # Errors
 ///
-/// As the [module](crate::interop#errors) says, or if there is no network `t`.
+/// As the [module](crate::interop#errors) says, or if `b` keeps every feature or none.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -54,7 +56,7 @@ pub fn masked_affine(
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::{bijector::Bijector, conditioner::ActivationConfig, univariate::ScaleMap};
-/// use burn_flows::interop::{HostTensor, StateDict, normflows};
+/// use burn_flows::interop::{HostTensor, StateDict, normflows::{self, SplitMode}};
 ///
 /// let mut dict = StateDict::new();
 /// let net = "flows.1.param_map.net";
@@ -64,7 +66,8 @@ pub fn masked_affine(
 /// dict.insert(format!("{net}.2.bias"), HostTensor::floats([0.0, 0.0], [2]));
 /// let (relu, device) = (ActivationConfig::Relu, Device::flex());
 /// let exp = Some(ScaleMap::Exp);
-/// let layer = normflows::affine_coupling_block(&dict, "", exp, false, &relu, &device)?;
+/// let split = SplitMode::Channel;
+/// let layer = normflows::affine_coupling_block(&dict, "", exp, split, &relu, &device)?;
 /// let (z, _) = layer.forward(Tensor::<2>::from_data([[2.0, 5.0]], &device), None);
 /// assert_eq!(z.into_data().try_to_vec_as::<f32>().unwrap(), [2.0, 3.0]);
 /// # Ok::<(), burn_flows::Error>(())
@@ -73,13 +76,23 @@ pub fn affine_coupling_block(
     dict: &StateDict,
     prefix: &str,
     scale_map: Option<ScaleMap>,
-    inverted: bool,
+    split_mode: SplitMode,
     activation: &ActivationConfig,
     device: &Device,
 ) -> Result<Inverse<Coupling<AnyUnivariate, Mlp>>> {
     whole(dict, prefix, |scope| {
-        Ok(Inverse::new(block_in(scope, scale_map, inverted, activation, device)?.0))
+        Ok(Inverse::new(block_in(scope, scale_map, split_mode, activation, device)?.0))
     })
+}
+
+/// A `nets.MLP`. The scale of an `output_fn` is all that is saved of one.
+fn plain(scope: &Scope<'_>, part: &str) -> Result<Plain> {
+    let scale = |k: &usize| scope.has(&format!("{part}.{k}.scale"));
+    if let Some(k) = scope.numbered(part).into_iter().find(scale) {
+        let reason = "scales an `output_fn`, which is not supported";
+        return Err(scope.wrong(&format!("{part}.{k}.scale"), reason.into()));
+    }
+    Plain::read(scope, part)
 }
 
 /// Latent to data.
@@ -98,14 +111,17 @@ pub(super) fn masked_affine_in(
     scope.named("b", mask.kept(&[features]))?;
 
     let network = |name: &str| {
-        let network = Plain::read(scope, name)?;
+        if !scope.has_part(name) {
+            return Ok(Plain::zero(kept.len(), moved.len()).mlp(activation, 0, device));
+        }
+        let network = plain(scope, &format!("{name}.net"))?;
         network.input.expect(network.input.outputs(), features)?;
         network.output.expect(features, network.output.inputs())?;
         Ok(network.pick_inputs(&kept).pick_outputs(&moved).mlp(activation, 0, device))
     };
-    let shift = network("t.net")?;
+    let shift = network("t")?;
     let (univariate, networks) = if scope.has_part("s") {
-        (AnyUnivariate::Affine(Affine::new(ScaleMap::Exp)), vec![shift, network("s.net")?])
+        (AnyUnivariate::Affine(Affine::new(ScaleMap::Exp)), vec![shift, network("s")?])
     } else {
         (AnyUnivariate::Additive(Additive::default()), vec![shift])
     };
@@ -117,11 +133,11 @@ pub(super) fn masked_affine_in(
 pub(super) fn block_in(
     scope: &Scope<'_>,
     scale_map: Option<ScaleMap>,
-    inverted: bool,
+    split_mode: SplitMode,
     activation: &ActivationConfig,
     device: &Device,
 ) -> Result<(Coupling<AnyUnivariate, Mlp>, usize)> {
-    let network = Plain::read(scope, "flows.1.param_map.net")?;
+    let network = plain(scope, "flows.1.param_map.net")?;
     let (univariate, per_element) = match scale_map {
         Some(scale_map) => (AnyUnivariate::Affine(Affine::new(scale_map)), 2),
         None => (AnyUnivariate::Additive(Additive::default()), 1),
@@ -129,12 +145,17 @@ pub(super) fn block_in(
     let kept = network.input.inputs();
     let moved = network.output.outputs() / per_element;
     let features = kept + moved;
-    // torch.chunk gives the longer half of an odd number to the first part.
-    let first = if inverted { moved } else { kept };
-    if first != features.div_ceil(2) || network.output.outputs() != per_element * moved {
+    let (fits, decide): (_, Vec<usize>) = match split_mode {
+        // torch.chunk gives the longer half of an odd number to the first part.
+        SplitMode::Channel => (kept == features.div_ceil(2), (0..kept).collect()),
+        SplitMode::ChannelInv => (moved == features.div_ceil(2), (moved..features).collect()),
+        SplitMode::Checkerboard => (kept == moved, (1..features).step_by(2).collect()),
+        SplitMode::CheckerboardInv => (kept == moved, (0..features).step_by(2).collect()),
+    };
+    if !fits || network.output.outputs() != per_element * moved {
         network.output.expect(per_element * kept, network.output.inputs())?;
     }
-    let mask = Mask::Kept(if inverted { (moved..features).collect() } else { (0..kept).collect() });
+    let mask = Mask::Kept(decide);
     let mlp = network.pick_outputs(&interleaved(per_element, moved)).mlp(activation, 0, device);
     Ok((Coupling::new(&mask, &[features], univariate, |_, _| mlp, device)?, features))
 }

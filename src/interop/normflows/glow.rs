@@ -1,13 +1,15 @@
 //! `GlowBlock`, and `MultiscaleFlow` of them.
 
 use burn::config::Config;
+use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::SIGMOID;
 use super::linear::{act_norm_in, invertible_conv_in, scale_and_shift_in};
 use crate::bijector::{
-    ActNorm, Coupling, Inverse, InvertibleConv1x1, Mask, Squeeze, Unconditional,
+    ActNorm, ChannelMatrix, Coupling, DenseMatrix, Inverse, InvertibleConv1x1, LinearMap, Mask,
+    Squeeze, Unconditional,
 };
 use crate::conditioner::{ActivationConfig, ConvNet};
 use crate::distribution::ChannelPrior;
@@ -20,9 +22,6 @@ use crate::interop::{StateDict, same_width};
 use crate::math::from_f64;
 use crate::univariate::{Additive, Affine, AnyUnivariate, ScaleMap};
 
-/// Factor of the learned log-scales of `GlowBase`, its `logscale_factor`.
-const LOG_SCALE_FACTOR: f64 = 3.0;
-
 /// A `GlowBlock`, data to latent.
 pub type GlowBlock =
     (Inverse<ActNorm>, InvertibleConv1x1, Inverse<Coupling<AnyUnivariate, ConvNet>>);
@@ -30,16 +29,18 @@ pub type GlowBlock =
 /// A level of a Glow, data to latent. Only the base of normflows' Glow sees the classes.
 pub type GlowLevel = Unconditional<(Squeeze, Vec<GlowBlock>)>;
 
-/// `split_mode` of a `GlowBlock`.
+/// `split_mode` of a `GlowBlock` or an `AffineCouplingBlock`. Features of a vector are its channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SplitMode {
     /// `channel`: the first half of the channels, rounded up, decides the rest.
     Channel,
     /// `channel_inv`: the second half, rounded down, decides the rest.
     ChannelInv,
-    /// `checkerboard`: elements whose channel, row and column add up to an odd number decide.
+    /// `checkerboard`: elements whose channel, row and column add up to an odd number decide; of a
+    /// vector, every second feature from the second one.
     Checkerboard,
-    /// `checkerboard_inv`: those of an even sum decide.
+    /// `checkerboard_inv`: elements of an even sum decide; of a vector, every second feature from the
+    /// first one.
     CheckerboardInv,
 }
 
@@ -64,9 +65,13 @@ pub struct GlowOptions {
     /// The activation of the networks; normflows' leaky ReLU has the slope `leaky`, 0 by default.
     #[config(default = "ActivationConfig::Relu")]
     pub activation: ActivationConfig,
+    /// `logscale_factor` of the `GlowBase`s of a [`multiscale`] flow.
+    #[config(default = 3.0)]
+    pub log_scale_factor: f64,
 }
 
-/// `GlowBlock` of at least 2 channels, with or without `net_actnorm` and `use_lu`.
+/// `GlowBlock`, with or without `net_actnorm` and `use_lu`. A block of one channel has no convolution;
+/// here a fixed identity stands in its place.
 ///
 /// # Errors
 ///
@@ -110,7 +115,7 @@ pub fn glow_block(
 /// with a `GlowBase` per level, a `Merge` of channels between levels and no transform in front.
 ///
 /// Classes are the context, one-hot. The means of the bases and their log-scales are products
-/// there, `loc * exp(3 loc_logs)`; here each is one number, so training goes on from the same
+/// there, `loc * exp(logscale_factor * loc_logs)`; here each is one number, so training goes on from the same
 /// density with other steps.
 ///
 /// # Errors
@@ -122,6 +127,10 @@ pub fn multiscale(
     options: &GlowOptions,
     device: &Device,
 ) -> Result<MultiScale<GlowLevel, ChannelPrior>> {
+    if !options.log_scale_factor.is_finite() {
+        let reason = format!("must be finite, found {}", options.log_scale_factor);
+        return Err(Error::config("GlowOptions", "log_scale_factor", reason));
+    }
     whole(dict, "", |scope| {
         let count = every(&scope.within("flows"))?;
         let (mut levels, mut bases, mut parts) = (vec![], vec![], vec![]);
@@ -134,7 +143,7 @@ pub fn multiscale(
             let (level, width) = level_in(&part, channels, size, options, device)?;
             let done = if index == 0 { width } else { width / 2 };
             let base = scope.within(&format!("q0.{index}"));
-            let (prior, seen) = base_in(&base, done, device)?;
+            let (prior, seen) = base_in(&base, done, options.log_scale_factor, device)?;
             if let Some(classes) = classes.filter(|&classes| classes != seen) {
                 let reason = format!("needs {classes} classes as the bases before, found {seen}");
                 return Err(base.wrong("", reason));
@@ -198,13 +207,25 @@ fn block_in(
     options: &GlowOptions,
     device: &Device,
 ) -> Result<(GlowBlock, usize)> {
-    let (act_norm, channels) = act_norm_in(&scope.within("flows.2"), device)?;
     let part = scope.within("flows.1");
-    let (conv, features) = invertible_conv_in(&part, device)?;
+    // One channel has no convolution.
+    let single = part.has("s");
+    let last = if single { scope.within("flows.1") } else { scope.within("flows.2") };
+    let (act_norm, channels) = act_norm_in(&last, device)?;
+    let (conv, features) = match single {
+        true => (identity(device)?, 1),
+        false => invertible_conv_in(&part, device)?,
+    };
     same_width(&part.full(""), Some(channels), features)?;
     let map = scope.within("flows.0.flows.1.param_map");
     let coupling = coupling_in(&map, [channels, height, width], options, device)?;
     Ok(((Inverse::new(act_norm), conv, Inverse::new(coupling)), channels))
+}
+
+/// The convolution of one channel that changes nothing and is not trained.
+fn identity(device: &Device) -> Result<InvertibleConv1x1> {
+    let matrix = DenseMatrix::from_weights(from_f64(vec![1.0], [1, 1], device))?;
+    Ok(LinearMap::new(ChannelMatrix::Plain(matrix.no_grad())))
 }
 
 /// Latent to data.
@@ -264,13 +285,18 @@ fn network_norm_in(
     found.ok_or_else(|| scope.wrong("s", "has not seen a first batch".into()))
 }
 
-/// `GlowBase`, and how many classes it tells apart; 0 for none.
-fn base_in(scope: &Scope<'_>, channels: usize, device: &Device) -> Result<(ChannelPrior, usize)> {
+/// `GlowBase` with this `logscale_factor`, and how many classes it tells apart; 0 for none.
+fn base_in(
+    scope: &Scope<'_>,
+    channels: usize,
+    factor: f64,
+    device: &Device,
+) -> Result<(ChannelPrior, usize)> {
     let product = |name: &str| {
         let shape = [1, channels, 1, 1];
         let values = scope.floats(name, &shape)?;
         let logs = scope.floats(&format!("{name}_logs"), &shape)?;
-        let scaled = values.iter().zip(logs).map(|(v, l)| v * (LOG_SCALE_FACTOR * l).exp());
+        let scaled = values.iter().zip(logs).map(|(v, l)| v * (factor * l).exp());
         Ok::<_, Error>(from_f64(scaled.collect(), [channels], device))
     };
     let (mean, log_scale) = (product("loc")?, product("log_scale")?);

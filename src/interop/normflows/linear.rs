@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Tensor};
 
 use crate::bijector::{
-    ActNorm, ActNormConfig, ChannelMatrix, DenseMatrix, Inverse, InvertibleConv1x1,
+    ActNorm, ActNormConfig, AnyBijector, ChannelMatrix, DenseMatrix, Inverse, InvertibleConv1x1,
     InvertibleMatrix, LinearMap, LuFactors, LuLinear, Permutation,
 };
 use crate::error::Result;
@@ -62,16 +62,13 @@ pub fn lu_linear_permute(
     whole(dict, prefix, |scope| Ok(lu_linear_permute_in(scope, device)?.0))
 }
 
-/// `InvertibleAffine` with `use_lu=True`: rows times `P L U`.
+/// `InvertibleAffine`: rows times `P L U`, or times a plain matrix (`use_lu=False`).
 ///
 /// # Errors
 ///
-/// As the [module](crate::interop#errors) says, or if `P` is no permutation or a sign is not 1 or -1.
-pub fn invertible_affine(
-    dict: &StateDict,
-    prefix: &str,
-    device: &Device,
-) -> Result<(Permutation, LuLinear)> {
+/// As the [module](crate::interop#errors) says, if the matrix is singular, if `P` is no permutation
+/// or a sign is not 1 or -1.
+pub fn invertible_affine(dict: &StateDict, prefix: &str, device: &Device) -> Result<AnyBijector> {
     whole(dict, prefix, |scope| Ok(invertible_affine_in(scope, device)?.0))
 }
 
@@ -133,12 +130,23 @@ pub(super) fn lu_linear_permute_in(
 pub(super) fn invertible_affine_in(
     scope: &Scope<'_>,
     device: &Device,
-) -> Result<((Permutation, LuLinear), usize)> {
+) -> Result<(AnyBijector, usize)> {
+    // Rows times a matrix are columns times its transpose.
+    if scope.has("W") {
+        let (matrix, [features, _]) = scope.floats_of_rank("W")?;
+        scope.floats("W", &[features, features])?;
+        let column = |k: usize| matrix[k..].iter().step_by(features).copied();
+        let transposed = (0..features).flat_map(column).collect();
+        let weight = from_f64(transposed, [features, features], device);
+        let matrix = scope.named("W", DenseMatrix::from_weights(weight))?;
+        return Ok((AnyBijector::DenseLinear(LinearMap::new(matrix)), features));
+    }
     let (order, matrix) = plu_in(scope, device)?;
     let features = matrix.size();
     let permutation = scope.named("P", Permutation::given(&order, device))?;
-    // Rows times L U are columns times its transpose.
-    Ok(((permutation, LinearMap::new(matrix.transposed())), features))
+    let linear = LinearMap::new(matrix.transposed());
+    let layers = vec![AnyBijector::Permutation(permutation), AnyBijector::LuLinear(linear)];
+    Ok((AnyBijector::Stack(layers), features))
 }
 
 pub(super) fn invertible_conv_in(

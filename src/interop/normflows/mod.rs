@@ -14,18 +14,22 @@
 //! | [`permute_shuffle`] | `perm`, `inv_perm` (`Permute` with mode `shuffle`) |
 //! | [`permute_swap`] | none (`Permute` with mode `swap`) |
 //! | [`lu_linear_permute`] | `linear`, `permutation` (`LULinearPermute`) |
-//! | [`invertible_affine`] | `P`, `L`, `U`, `log_S`, `sign_S` (`InvertibleAffine` with `use_lu`) |
-//! | [`invertible_conv`] | the same, or `W` (`Invertible1x1Conv`) |
+//! | [`invertible_affine`] | `P`, `L`, `U`, `log_S`, `sign_S`, or `W` (`InvertibleAffine`) |
+//! | [`invertible_conv`] | `P`, `L`, `U`, `log_S`, `sign_S`, or `W` (`Invertible1x1Conv`) |
 //! | [`act_norm`] | `s`, `t`, `data_dep_init_done` (`ActNorm`) |
 //! | [`flow`] | `flows.0`, .. of them, and `q0` (`NormalizingFlow` with `DiagGaussian`) |
 //! | [`glow_block`] | `flows.0.flows.1.param_map`, `flows.1`, `flows.2` (`GlowBlock`) |
 //! | [`multiscale`] | `flows.0.0`, .. of them, and `q0.0`, .. (`MultiscaleFlow` with `GlowBase`) |
 //!
-//! Not supported, and an error that names a tensor: `use_batch_norm=True` of spline networks, and all
-//! layers and distributions that are not in the table.
+//! Not supported, and an error that names a tensor: `use_batch_norm=True`, `num_bins=1` of splines, a mask
+//! `b` of `MaskedAffineFlow` that keeps every feature or none, `output_scale` and `score_scale` of
+//! `nets.MLP`, other networks than `nets.MLP` in `MaskedAffineFlow` and `AffineCouplingBlock`, and all layers
+//! and distributions that are not in the table.
 //!
-//! Networks of vectors are `nets.MLP` without an output function. Prefixes are written without their last dot;
-//! an empty one means the whole dictionary.
+//! Not supported, and no error, because normflows saves nothing of it, so that the numbers would be wrong:
+//! `output_fn` of `nets.MLP`, and a `transform` and merges of other modes than `channel` in a `MultiscaleFlow`.
+//!
+//! Prefixes are written without their last dot; an empty one means the whole dictionary.
 //!
 //! ```
 //! use burn::tensor::{Device, Tensor};
@@ -99,29 +103,29 @@ pub const SIGMOID_INV: ScaleMap = ScaleMap::Sigmoid { offset: 2.0, floor: 0.0 };
 /// One entry of `flows`, with what the file does not say about it.
 ///
 /// ```
-/// use burn_flows::{interop::normflows::{Layer, SIGMOID}, univariate::ScaleMap};
+/// use burn_flows::{interop::normflows::{Layer, SIGMOID, SplitMode}, univariate::ScaleMap};
 ///
 /// // [AffineCouplingBlock(net), Permute(6, "swap"), AffineCouplingBlock(net, scale_map="sigmoid")]
 /// let layers = [
-///     Layer::AffineCouplingBlock { scale_map: Some(ScaleMap::Exp), inverted: false },
+///     Layer::AffineCouplingBlock { scale_map: Some(ScaleMap::Exp), split_mode: SplitMode::Channel },
 ///     Layer::PermuteSwap { features: 6 },
-///     Layer::AffineCouplingBlock { scale_map: Some(SIGMOID), inverted: false },
+///     Layer::AffineCouplingBlock { scale_map: Some(SIGMOID), split_mode: SplitMode::Channel },
 /// ];
 /// assert_eq!(layers.len(), 3);
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Layer {
-    /// `MaskedAffineFlow`, also with `s=None`.
+    /// `MaskedAffineFlow`, also with `s=None` or `t=None`.
     MaskedAffine,
     /// `AffineCouplingBlock`.
     AffineCouplingBlock {
         /// `scale_map`; `None` for `scale=False`.
         scale_map: Option<ScaleMap>,
-        /// `split_mode="channel_inv"`: the second half decides the first.
-        inverted: bool,
+        /// `split_mode`.
+        split_mode: SplitMode,
     },
-    /// `MaskedAffineAutoregressive`.
+    /// `MaskedAffineAutoregressive`, with residual blocks or feed-forward.
     MaskedAutoregressive,
     /// `CoupledRationalQuadraticSpline`, which also puts a spline on the features it keeps.
     CoupledSpline {
@@ -131,7 +135,10 @@ pub enum Layer {
         /// Angles are those of `[-bound, bound]` there; here one turns on outside.
         domain: SplineDomain,
     },
-    /// `CircularCoupledRationalQuadraticSpline`.
+    /// `CircularCoupledRationalQuadraticSpline`, and `CoupledRationalQuadraticSpline` with a list of
+    /// `tails`.
+    ///
+    /// A feature that is no angle keeps its value outside `[-bound, bound]`; normflows sets it to 0.
     CircularCoupledSpline {
         /// `ind_circ`: the features that are angles.
         circular: Vec<usize>,
@@ -144,6 +151,8 @@ pub enum Layer {
         bound: f64,
     },
     /// `CircularAutoregressiveRationalQuadraticSpline`.
+    ///
+    /// A feature that is no angle keeps its value outside `[-bound, bound]`; normflows sets it to 0.
     CircularAutoregressiveSpline {
         /// `ind_circ`: the features that are angles.
         circular: Vec<usize>,
@@ -159,7 +168,7 @@ pub enum Layer {
     PermuteShuffle,
     /// `LULinearPermute`.
     LuLinearPermute,
-    /// `InvertibleAffine` with `use_lu=True`.
+    /// `InvertibleAffine`, with or without `use_lu`.
     InvertibleAffine,
     /// `ActNorm` of vectors.
     ActNorm,
@@ -282,8 +291,8 @@ fn any(
             let (layer, features) = masked_affine_in(scope, activation, device)?;
             (turned(AnyBijector::MultiCoupling(layer)), features)
         }
-        Layer::AffineCouplingBlock { scale_map, inverted } => {
-            let (layer, features) = block_in(scope, scale_map, inverted, activation, device)?;
+        Layer::AffineCouplingBlock { scale_map, split_mode } => {
+            let (layer, features) = block_in(scope, scale_map, split_mode, activation, device)?;
             (turned(AnyBijector::Coupling(layer)), features)
         }
         Layer::MaskedAutoregressive => {
@@ -301,10 +310,7 @@ fn any(
             let (layers, features) = lu_linear_permute_in(scope, device)?;
             (linear(layers), features)
         }
-        Layer::InvertibleAffine => {
-            let (layers, features) = invertible_affine_in(scope, device)?;
-            (linear(layers), features)
-        }
+        Layer::InvertibleAffine => invertible_affine_in(scope, device)?,
         Layer::ActNorm => {
             let (layer, features) = act_norm_in(scope, device)?;
             (turned(AnyBijector::ActNorm(layer)), features)

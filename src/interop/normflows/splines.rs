@@ -14,6 +14,9 @@ use crate::univariate::{
     AnyUnivariate, KnotMap, PerElement, RationalQuadraticConfig, SplineDomain, Univariate,
 };
 
+/// Why splines of one bin are refused.
+const ONE_BIN: &str = "gives splines of one bin (`num_bins=1`), which are not supported";
+
 /// What a layer does at the ends of its splines.
 pub(super) enum Tails<'a> {
     /// The same for all features.
@@ -84,6 +87,9 @@ impl Splines {
         if (3 * bins).checked_add_signed(slopes) != Some(per_feature) {
             let reason = format!("gives {per_feature} parameters a feature, which fit no spline");
             return Err(scope.wrong(name, reason));
+        }
+        if bins == 1 {
+            return Err(scope.wrong(name, ONE_BIN.into()));
         }
         let mut kinds: Vec<SplineDomain> = vec![];
         for domain in &domains {
@@ -216,6 +222,9 @@ fn elementwise_in(
 ) -> Result<Elementwise<AnyUnivariate>> {
     let first = "unnormalized_widths";
     let (_, [_, bins]) = scope.floats_of_rank(first)?;
+    if bins == 1 {
+        return Err(scope.wrong(first, ONE_BIN.into()));
+    }
     let widths = scope.floats(first, &[order.len(), bins])?;
     let heights = scope.floats("unnormalized_heights", &[order.len(), bins])?;
     let slopes = "unnormalized_derivatives";

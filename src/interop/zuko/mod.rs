@@ -17,9 +17,9 @@
 //!
 //! Not supported, and an error that names a tensor: `normalize=True` and `bias=False` of networks,
 //! activations with weights (`PReLU`), an `adjacency` that cuts connections to the context, a
-//! `network` of `NAF` or `UNAF` without hidden layers, `degree=0` of `SOSPF`. `exact=False` of `CNF`
-//! saves the same tensors and is read with the exact trace. Not supported for want of a constructor
-//! here: `GMM`, Bayesian networks, mixtures and other flows made of parts.
+//! `network` of `NAF` or `UNAF` without hidden layers, `degree=0` of `SOSPF`, `bins=1` of `NSF` and
+//! `NCSF`. `exact=False` of `CNF` saves the same tensors and is read with the exact trace. Not supported
+//! for want of a constructor here: `GMM`, Bayesian networks, mixtures and other flows made of parts.
 //!
 //! Prefixes are written without their last dot; an empty one means the whole dictionary.
 

@@ -2,6 +2,8 @@
 
 use burn_flows::Flow;
 use burn_flows::bijector::{AnyBijector, RidgeActivation};
+use burn_flows::burn::nn::LeakyReluConfig;
+use burn_flows::burn::nn::activation::ActivationConfig as Burn;
 use burn_flows::burn::tensor::Device;
 use burn_flows::conditioner::ActivationConfig;
 use burn_flows::interop::StateDict;
@@ -33,15 +35,26 @@ pub fn normflows_actnorm(reference: &Reference) -> Result<Report, String> {
 
 /// One layer whose tensors stand at the top of the file.
 pub fn normflows_layer(reference: &Reference, layer: Layer) -> Result<Report, String> {
-    let (relu, row) = (ActivationConfig::Relu, row(reference)?);
+    let (activation, row) = (activation(reference)?, row(reference)?);
     compare::flow::<2, Flow<AnyBijector, _>>(reference, |state, device| {
-        Ok(on_standard(normflows::layer(state, "", &layer, &relu, device)?, row))
+        Ok(on_standard(normflows::layer(state, "", &layer, &activation, device)?, row))
     })
 }
 
 fn normflows_stack(reference: &Reference, layers: &[Layer]) -> Result<Report, String> {
-    let relu = ActivationConfig::Relu;
-    compare::flow::<2, _>(reference, |state, device| normflows::flow(state, layers, &relu, device))
+    let activation = activation(reference)?;
+    compare::flow::<2, _>(reference, |state, device| {
+        normflows::flow(state, layers, &activation, device)
+    })
+}
+
+/// The activation of the networks: a ReLU with the slope `leaky`, or what the constructor names.
+fn activation(reference: &Reference) -> Result<ActivationConfig, String> {
+    if let Some(slope) = reference.argument("leaky") {
+        let leaky = LeakyReluConfig::new().with_negative_slope(slope);
+        return Ok(ActivationConfig::Burn(Burn::LeakyRelu(leaky)));
+    }
+    Ok(Reference::activation(reference.constructor())?.unwrap_or(ActivationConfig::Relu))
 }
 
 pub fn normflows_masked(reference: &Reference) -> Result<Report, String> {
@@ -69,8 +82,8 @@ fn said(reference: &Reference) -> String {
 /// Blocks and swaps in turn. The swaps save nothing, so the file does not even say how many.
 pub fn normflows_blocks(reference: &Reference) -> Result<Report, String> {
     let scale_map = normflows_scale(reference, ScaleMap::Exp);
-    let inverted = said(reference).contains("channel_inv");
-    normflows_swapped(reference, Layer::AffineCouplingBlock { scale_map, inverted })
+    let split_mode = split_mode(reference);
+    normflows_swapped(reference, Layer::AffineCouplingBlock { scale_map, split_mode })
 }
 
 pub fn normflows_maf(reference: &Reference) -> Result<Report, String> {
@@ -90,7 +103,12 @@ fn normflows_swapped(reference: &Reference, layer: Layer) -> Result<Report, Stri
 pub fn normflows_splines(reference: &Reference) -> Result<Report, String> {
     let state = reference.state();
     let bound = reference.argument("tail_bound").unwrap_or(3.0);
-    let circular = reference.list("ind_circ");
+    let of_tails = || {
+        let tails = reference.constructor().split_once("tails=[")?.1.split_once(']')?.0;
+        let circular = tails.split(',').enumerate().filter(|(_, tail)| tail.contains("circular"));
+        Some(circular.map(|(feature, _)| feature).collect())
+    };
+    let circular = reference.list("ind_circ").or_else(of_tails);
     let domain = match &said(reference) {
         text if text.contains("tails='circular'") => SplineDomain::Circular { bound },
         text if text.contains("tails=None") => SplineDomain::Interval { low: 0.0, high: 1.0 },
@@ -124,17 +142,24 @@ fn numbered_flows(state: &StateDict) -> usize {
     state.names().filter_map(number).collect::<std::collections::BTreeSet<_>>().len()
 }
 
-fn glow_options(reference: &Reference) -> Result<GlowOptions, String> {
-    let [_, _, height, width] = row(reference)?;
-    let text = said(reference);
-    let split_mode = match &text {
+fn split_mode(reference: &Reference) -> SplitMode {
+    match &said(reference) {
         text if text.contains("checkerboard_inv") => SplitMode::CheckerboardInv,
         text if text.contains("checkerboard") => SplitMode::Checkerboard,
         text if text.contains("channel_inv") => SplitMode::ChannelInv,
         _ => SplitMode::Channel,
-    };
-    let scale_map = normflows_scale(reference, normflows::SIGMOID);
-    Ok(GlowOptions::new([height, width]).with_scale_map(scale_map).with_split_mode(split_mode))
+    }
+}
+
+fn glow_options(reference: &Reference) -> Result<GlowOptions, String> {
+    let [_, _, height, width] = row(reference)?;
+    let options = GlowOptions::new([height, width]);
+    let factor = reference.argument("logscale_factor").unwrap_or(options.log_scale_factor);
+    Ok(options
+        .with_scale_map(normflows_scale(reference, normflows::SIGMOID))
+        .with_split_mode(split_mode(reference))
+        .with_log_scale_factor(factor)
+        .with_activation(activation(reference)?))
 }
 
 pub fn normflows_glow_block(reference: &Reference) -> Result<Report, String> {
