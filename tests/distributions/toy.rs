@@ -93,6 +93,9 @@ fn checkerboard_knows_its_squares_and_their_edges() {
     };
     assert!(at(dark).iter().all(|l| (l + 32f64.ln()).abs() < 1e-14));
     assert_eq!(at(light), [f64::NEG_INFINITY; 5]);
+    // Two steps from a dark square: only the upper edge of the support makes these impossible.
+    let above = [[4.0, 0.0], [4.0, -4.0], [0.0, 4.0], [-4.0, 4.0], [4.0, 4.0]];
+    assert_eq!(at(above), [f64::NEG_INFINITY; 5]);
 }
 
 #[test]
@@ -127,6 +130,8 @@ fn points_so_far_that_their_square_overflows_have_density_zero_and_a_finite_grad
     check(&Rings::default());
     check(&Pinwheel::default());
     check(&two_normals());
+    let infinite = tensor(&[f64::INFINITY, 0.0, 1.0, f64::NEG_INFINITY], [2, 2]);
+    assert_eq!(log_probs(&Rings::default(), infinite), [f64::NEG_INFINITY; 2]);
 }
 
 #[test]

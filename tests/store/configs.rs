@@ -160,6 +160,7 @@ fn a_configuration_of_another_type() {
     let error = store::load_config::<NiceConfig>(&path).unwrap_err();
     let expected = format!("{}: holds a RealNvpConfig, not a NiceConfig", path.display());
     assert_eq!(error.to_string(), expected);
+    assert!(std::fs::read_to_string(&path).unwrap().ends_with("}\n"), "a text file ends its line");
 }
 
 fn damaged(change: impl FnOnce(String) -> String) -> String {
@@ -185,6 +186,9 @@ fn a_configuration_that_was_changed() {
     assert!(error.ends_with("checksum mismatch: the file was changed or truncated"), "{error}");
     let error = damaged(|_| r#"{"features": 4}"#.to_string());
     assert!(error.contains("no checksum: not written by `burn_flows::store`"), "{error}");
+    // A checksum at the very end of a file is one.
+    let error = damaged(|_| resealed(format!("burn-flows-sha256:{}", "0".repeat(64))));
+    assert!(error.contains("expected value at line 1"), "{error}");
     let error = damaged(|text| resealed(text.replace("\"version\": 1", "\"version\": 7")));
     assert!(error.contains("format version 7, written by burn-flows"), "{error}");
     let error = damaged(|text| resealed(text.replace("\"layers\": 4", "\"floors\": 4")));
@@ -199,6 +203,8 @@ fn the_path_of_a_configuration() {
     let path = folder.path().join("it.bpk");
     let error = store::load_config::<NiceConfig>(&path).unwrap_err().to_string();
     assert_eq!(error, format!("{}: the extension of a configuration is `.json`", path.display()));
+    let error = store::load_config::<NiceConfig>(folder.path().join("it")).unwrap_err();
+    assert!(matches!(error, Error::Format { .. }), "{error}");
     let error = store::load_config::<NiceConfig>(folder.path().join("it.json")).unwrap_err();
     assert!(matches!(error, Error::Io { path, .. } if path.ends_with("it.json")));
 }

@@ -3,9 +3,11 @@
 mod configs;
 mod damage;
 mod fields;
+mod files;
 mod forgery;
 mod mismatch;
 mod open;
+mod parts;
 mod round_trip;
 mod settings;
 

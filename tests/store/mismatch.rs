@@ -8,7 +8,7 @@ use burn_flows::conditioner::{ActivationConfig, MlpConfig};
 use burn_flows::model::{NiceConfig, NsfConfig, RealNvpConfig};
 use burn_flows::univariate::RationalQuadraticConfig;
 use burn_flows::{Error, store};
-use safetensors::{Dtype, tensor::TensorView};
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 
 use crate::{device, folder, names_in, reseal};
@@ -157,6 +157,120 @@ fn an_integer_that_does_not_fit() {
     }
 }
 
+/// The least and the greatest value of every width, and what is beyond them.
+#[test]
+fn integers_at_the_ends_of_every_width() {
+    let fits = |value: i64, from: DType, to: DType| {
+        let folder = folder();
+        let path = folder.path().join(NAMES[1]);
+        store::save(&whole(value, from), &path).unwrap();
+        let Ok(loaded) = store::load(whole(0, to), &path) else { return false };
+        let data = loaded.weight.val().into_data();
+        assert_eq!((data.dtype(), data.iter::<i64>().next()), (to, Some(value)));
+        true
+    };
+    let signed = [(DType::I8, 7), (DType::I16, 15), (DType::I32, 31)];
+    for (dtype, bits) in signed {
+        let end = 1_i64 << bits;
+        for (value, expected) in [(-end - 1, false), (-end, true), (end - 1, true), (end, false)] {
+            assert_eq!(fits(value, DType::I64, dtype), expected, "{value} in {dtype:?}");
+        }
+    }
+    for (dtype, bits) in [(DType::U8, 8), (DType::U16, 16), (DType::U32, 32)] {
+        let end = 1_i64 << bits;
+        for (value, expected) in [(-1, false), (0, true), (end - 1, true), (end, false)] {
+            assert_eq!(fits(value, DType::I64, dtype), expected, "{value} in {dtype:?}");
+        }
+    }
+    assert!(fits(i64::MAX, DType::I64, DType::U64) && fits(i64::MAX, DType::U64, DType::I64));
+}
+
+/// Of several values, one that does not fit is enough.
+#[test]
+fn one_integer_of_several_that_does_not_fit() {
+    let several = |data: TensorData, dtype| {
+        let tensor = Tensor::<2, Int>::from_data(data, (&device(), dtype));
+        Whole { weight: Param::initialized(Default::default(), tensor) }
+    };
+    let signed = || several(TensorData::new(vec![1_i64, 300], [1, 2]), DType::I64);
+    let unsigned = || several(TensorData::new(vec![1_u64, u64::MAX], [1, 2]), DType::U64);
+    let model = |dtype| several(TensorData::new(vec![0_i64, 0], [1, 2]), dtype);
+    for to in [DType::I8, DType::U8] {
+        let error = refusal(&signed(), || model(to)).to_string();
+        assert!(error.contains("a value of the file does not fit into"), "{error}");
+    }
+    let error = refusal(&unsigned(), || model(DType::I64)).to_string();
+    assert!(error.contains("a value of the file does not fit into"), "{error}");
+}
+
+/// Files keep the precision of every tensor, in both formats.
+#[test]
+fn every_precision_stays() {
+    let folder = folder();
+    let float = |dtype| {
+        let weight = Tensor::<2>::full([1, 1], 5.0, (&device(), dtype));
+        Model { weight: Param::from_tensor(weight), bias: None }
+    };
+    let signed = [DType::I64, DType::I32, DType::I16, DType::I8];
+    let unsigned = [DType::U64, DType::U32, DType::U16, DType::U8];
+    for name in NAMES {
+        let path = folder.path().join(name);
+        for dtype in [DType::F64, DType::F32, DType::F16, DType::BF16] {
+            store::save(&float(dtype), &path).unwrap();
+            let found = store::open::<Model>(&path, &device()).unwrap().weight.val().into_data();
+            assert_eq!((found.dtype(), found.iter::<f64>().next()), (dtype, Some(5.0)));
+        }
+        for dtype in signed.into_iter().chain(unsigned) {
+            store::save(&whole(5, dtype), &path).unwrap();
+            let loaded = store::load(whole(0, dtype), &path).unwrap();
+            let found = loaded.weight.val().into_data();
+            assert_eq!((found.dtype(), found.iter::<i64>().next()), (dtype, Some(5)));
+            if name == NAMES[0] {
+                let file = std::fs::read(&path).unwrap();
+                let tensors = SafeTensors::deserialize(&file).unwrap();
+                let stored = tensors.tensor("weight").unwrap().dtype();
+                assert_eq!(format!("{stored:?}"), format!("{dtype:?}"));
+            }
+        }
+    }
+}
+
+/// The range of a float has nothing to do with that of an integer of its width.
+#[test]
+fn a_large_float_fits_into_a_half() {
+    let large = |dtype| {
+        let weight = Tensor::<2>::full([1, 1], 40_000.0, (&device(), dtype));
+        Model { weight: Param::from_tensor(weight), bias: None }
+    };
+    let folder = folder();
+    let path = folder.path().join(NAMES[0]);
+    store::save(&large(DType::F32), &path).unwrap();
+    let loaded = store::load(large(DType::F16), &path).unwrap();
+    assert_eq!(loaded.weight.val().into_scalar::<f64>(), 40_000.0);
+}
+
+/// Three tensors without a place are listed by name, and more are counted.
+#[test]
+fn tensors_without_a_place_are_listed() {
+    #[derive(Module, Debug, Serialize, Deserialize)]
+    struct Other {
+        #[serde(with = "store::part")]
+        other: Param<Tensor<1>>,
+    }
+    let many = |n| {
+        let weights = (0..n).map(|_| model([1, 1], None)).collect::<Vec<_>>();
+        let other = || Other { other: Param::from_tensor(Tensor::ones([1], &device())) };
+        refusal(&weights, || vec![other()]).to_string()
+    };
+    let three = "`0.weight` [1, 1], `1.weight` [1, 1], `2.weight` [1, 1]";
+    let error = many(3);
+    assert!(error.ends_with(&format!("{three} without a place in the model")), "{error}");
+    let error = refusal(&vec![model([1, 1], None)], || vec![model([1, 1], Some(1)); 3]).to_string();
+    assert!(error.starts_with("tensor `0.bias` of shape [1] is missing"), "{error}");
+    let error = many(5);
+    assert!(error.ends_with(&format!("{three}, 2 more without a place in the model")), "{error}");
+}
+
 #[test]
 fn another_number_of_layers() {
     let flow = |layers| RealNvpConfig::new(4).with_layers(layers).init(&device());
@@ -223,6 +337,11 @@ fn a_refused_file_changes_nothing() {
         let kept = states(2.0, 2);
         assert!(store::load(kept.clone(), &path).is_err());
         assert_eq!(kept.first.value().into_scalar::<f32>(), 2.0);
+        // A file that fits changes the module that takes it, and no clone of that module.
+        let kept = states(2.0, 1);
+        let loaded = store::load(kept.clone(), &path).unwrap();
+        assert_eq!(loaded.second.value().into_scalar::<f32>(), 1.0);
+        assert_eq!(kept.second.value().into_scalar::<f32>(), 2.0);
     }
 }
 

@@ -357,6 +357,20 @@ fn a_frozen_layer() {
     assert_ne!(trained(store::load(layer(), &path).unwrap()), before);
 }
 
+/// Of several tensors that the file lacks, the first by its path is named.
+#[test]
+fn tensors_that_are_described_and_missing() {
+    let folder = folder();
+    let path = folder.path().join("it.safetensors");
+    store::save(&vec![turn(0, true)], &path).unwrap();
+    let layers: Vec<Turn> = (0..4).map(|axis| turn(axis, true)).collect();
+    let own = description(&layers);
+    assert_eq!(own[0]["axes"]["fixed"], Value::Bool(true));
+    forged(&path, &own);
+    let error = store::open::<Vec<Turn>>(&path, &device()).unwrap_err();
+    assert!(matches!(&error, Error::MissingTensor { name, .. } if name == "1.angle"), "{error}");
+}
+
 /// Stacks in stacks, as deep as a file may hold them, and deeper.
 #[test]
 fn nested_stacks() {
@@ -375,6 +389,8 @@ fn nested_stacks() {
     );
     let error = store::save(&stack(22), &path).unwrap_err().to_string();
     assert!(error.ends_with("make 68 levels, of at most 64; unite nested stacks"), "{error}");
+    let error = store::save(&stack(21), &path).unwrap_err().to_string();
+    assert!(error.contains("make 65 levels"), "{error}");
 
     store::save(&stack(1), &path).unwrap();
     let list = |inner| Value::from(vec![inner]);
@@ -382,12 +398,24 @@ fn nested_stacks() {
         let stack = |inner| serde_json::json!({ "Stack": list(inner) });
         (0..depth).fold(description(&stack_of_one()), |inner, _| stack(inner))
     };
-    forged(&path, &nested(30));
-    assert!(store::open::<AnyBijector>(&path, &device()).is_ok());
+    // The last of these has 64 levels.
+    for depth in [30, 31] {
+        forged(&path, &nested(depth));
+        assert!(store::open::<AnyBijector>(&path, &device()).is_ok(), "{depth}");
+    }
     for depth in [40, 50, 300] {
         forged(&path, &nested(depth));
         assert!(store::open::<AnyBijector>(&path, &device()).is_err(), "{depth}");
     }
+    // The deepest part counts, beside flat ones.
+    let in_structs = |depth| {
+        let part = |inner| serde_json::json!({ "type": "Stack", "flat": 1, "inner": [1, inner] });
+        (0..depth).fold(Value::Null, |inner, _| part(inner))
+    };
+    store::save(&stack(1), &path).unwrap();
+    forged(&path, &in_structs(33));
+    let error = store::open::<AnyBijector>(&path, &device()).unwrap_err().to_string();
+    assert!(error.contains("make 66 levels"), "{error}");
 }
 
 fn stack_of_one() -> AnyBijector {
