@@ -115,6 +115,22 @@ impl Mlp {
         let fits = d_in.checked_add(self.context) == Some(width);
         let reason = || format!("{d_in} and the context's {} are not {width}", self.context);
         crate::store::require("Mlp", "d_in", fits, reason)?;
+        let mut width = self.input.weight.dims()[1];
+        let part = |field, holds: bool| {
+            crate::store::require("Mlp", field, holds, || "does not follow the layer before".into())
+        };
+        for layer in &self.hidden {
+            let [from, to] = layer.weight.dims();
+            part("hidden", from == width)?;
+            width = to;
+        }
+        for ResidualBlock { first, second, gate } in &self.blocks {
+            let ([from, inner], end) = (first.weight.dims(), second.weight.dims());
+            part("blocks", from == width && end == [inner, width])?;
+            let gate = gate.as_ref().map(|gate| gate.weight.dims());
+            part("blocks", gate.is_none_or(|gate| gate == [self.context, width]))?;
+        }
+        part("output", self.output.weight.dims()[0] == width)?;
         let scaled = if self.context == 0 { d_in } else { self.context };
         ContextScale::sound_for(&self.context_scale, "Mlp", scaled)
     }
@@ -280,6 +296,13 @@ impl Mlp {
             d_in,
             context,
         }
+    }
+}
+
+impl Mlp {
+    /// Its inputs without the context, and its outputs.
+    pub(crate) fn ends(&self) -> [usize; 2] {
+        [self.d_in, self.output.weight.lazy_shape()[1]]
     }
 }
 

@@ -32,7 +32,10 @@ impl RowParams {
         let fits = self.network.is_some() == (self.context > 0);
         crate::store::require("RowParams", "context", fits, || {
             "needs a network, and it a context".to_string()
-        })
+        })?;
+        let ends = [self.context, self.count()];
+        let fits = self.network.as_ref().is_none_or(|network| network.ends() == ends);
+        crate::store::require("RowParams", "network", fits, || format!("must lead along {ends:?}"))
     }
 }
 

@@ -93,6 +93,12 @@ impl<const D: usize> ConditionalNormal<D> {
         crate::store::require("ConditionalNormal", "event", axes == D, || {
             format!("needs {} axes, found {:?}", D - 1, self.event)
         })?;
+        let elements = self.event.iter().try_fold(2_usize, |all, axis| all.checked_mul(*axis));
+        let [inputs, outputs] = self.network.ends();
+        let fits = inputs == self.context && Some(outputs) == elements;
+        crate::store::require("ConditionalNormal", "network", fits, || {
+            format!("must lead from {} to two numbers an element", self.context)
+        })?;
         self.scale_map.validate()
     }
 }

@@ -148,8 +148,8 @@ impl Serializer for Describe {
         Ok(Value::Null)
     }
 
-    fn serialize_unit_struct(self, name: &'static str) -> Result<Value, Unfit> {
-        Ok(Value::from(name))
+    fn serialize_unit_struct(self, _name: &'static str) -> Result<Value, Unfit> {
+        Ok(Value::Null)
     }
 
     fn serialize_unit_variant(

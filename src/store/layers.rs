@@ -38,7 +38,9 @@ impl From<LinearPart> for Linear {
         let config = LinearConfig::new(inputs, outputs).with_initializer(Initializer::Zeros);
         let empty = config.with_layout(LinearLayout::Col).init(&weight.device());
         let trainable = is_trainable(&weight);
-        let loaded = empty.weight.transform_for_load(weight.val().detach(), weight.id);
+        // A value that is loaded is the start of a graph, not a part of one.
+        let plain = weight.clone().set_require_grad(false);
+        let loaded = empty.weight.transform_for_load(plain.val(), weight.id);
         Linear { weight: loaded.set_require_grad(trainable), bias }
     }
 }

@@ -103,7 +103,7 @@ pub(super) fn fill_where<M: Module>(
 /// Where the values of a file are not those of the model, in the precision of either.
 fn other(name: &str, own: TensorData, file: &TensorData) -> Option<Other> {
     let values = |data: &TensorData| data.iter::<f64>().collect::<Vec<_>>();
-    let as_in = |data: &TensorData, dtype| data.clone().try_cast(dtype).ok();
+    let as_in = |data: &TensorData, dtype| cast(name, data.clone(), dtype).ok();
     let narrowed = |a: &TensorData, b: &TensorData| {
         as_in(a, b.dtype()).is_some_and(|cast| values(&cast) == values(b))
     };

@@ -130,8 +130,13 @@ fn points_so_far_that_their_square_overflows_have_density_zero_and_a_finite_grad
     check(&Rings::default());
     check(&Pinwheel::default());
     check(&two_normals());
-    let infinite = tensor(&[f64::INFINITY, 0.0, 1.0, f64::NEG_INFINITY], [2, 2]);
-    assert_eq!(log_probs(&Rings::default(), infinite), [f64::NEG_INFINITY; 2]);
+    let infinite = || tensor(&[f64::INFINITY, 0.0, 1.0, f64::NEG_INFINITY], [2, 2]);
+    let nowhere = [f64::NEG_INFINITY; 2];
+    assert_eq!(log_probs(&Rings::default(), infinite()), nowhere);
+    assert_eq!(log_probs(&TwoMoons::default(), infinite()), nowhere);
+    assert_eq!(log_probs(&EightGaussians::default(), infinite()), nowhere);
+    assert_eq!(log_probs(&Checkerboard::default(), infinite()), nowhere);
+    assert_eq!(log_probs(&Pinwheel::default(), infinite()), nowhere);
 }
 
 #[test]

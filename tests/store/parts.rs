@@ -513,3 +513,63 @@ fn a_singular_matrix_is_not_opened() {
         "{error}"
     );
 }
+
+/// A layer whose weight files hold transposed opens on a device of graphs, frozen or not.
+#[test]
+fn a_transposed_layer_in_a_graph() {
+    let linear = || {
+        let config = LinearConfig::new(3, 2).with_layout(LinearLayout::Col);
+        Own { linear: config.init(&device()) }
+    };
+    let folder = folder();
+    let path = folder.path().join("it.bpk");
+    for (saved, trainable) in [(linear(), true), (linear().no_grad(), false)] {
+        store::save(&saved, &path).unwrap();
+        let opened: Own = store::open(&path, &device().autodiff()).unwrap();
+        let weight = opened.linear.weight.val();
+        assert_eq!(weight.is_require_grad(), trainable);
+        assert_eq!(weight.into_data(), saved.linear.weight.val().into_data());
+    }
+}
+
+#[derive(Module, Debug, Serialize, Deserialize)]
+struct Own {
+    #[serde(with = "store::part")]
+    linear: Linear,
+}
+
+/// A whole number of the model that the file's type cannot hold is another setting, not a panic.
+#[test]
+fn structure_of_a_narrower_type() {
+    let layer = |value: i64, dtype| Order {
+        order: Param::initialized(
+            burn::module::ParamId::new(),
+            Tensor::<1, Int>::from_data([value], (&device(), dtype)),
+        ),
+    };
+    let error = refusal(&layer(3, DType::I8), || layer(300, DType::I64));
+    assert!(matches!(&error, Error::Setting { .. }), "{error}");
+}
+
+#[derive(Module, Debug, Serialize, Deserialize)]
+struct Order {
+    #[serde(with = "store::fixed")]
+    order: Param<Tensor<1, Int>>,
+}
+
+/// A marker without a value says nothing, and comes back.
+#[test]
+fn a_marker() {
+    let folder = folder();
+    let path = folder.path().join("it.bpk");
+    store::save(&Marked { marker: std::marker::PhantomData, slope: 0.5 }, &path).unwrap();
+    let opened: Marked = store::open(&path, &device()).unwrap();
+    assert_eq!(opened.slope, 0.5);
+}
+
+#[derive(Module, Debug, Serialize, Deserialize)]
+struct Marked {
+    #[module(skip)]
+    marker: std::marker::PhantomData<u8>,
+    slope: f64,
+}

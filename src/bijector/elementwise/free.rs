@@ -68,6 +68,11 @@ impl<U: Univariate> Elementwise<U> {
         let fits = self.network.is_some() == (self.context > 0);
         crate::store::require("Elementwise", "context", fits, || {
             "needs a network, and it a context".to_string()
+        })?;
+        let ends = [self.context, self.params()];
+        let fits = self.network.as_ref().is_none_or(|network| network.ends() == ends);
+        crate::store::require("Elementwise", "network", fits, || {
+            format!("must lead along {ends:?}")
         })
     }
 }

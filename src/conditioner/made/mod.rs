@@ -119,7 +119,9 @@ impl Made {
             part(inputs == width, "hidden")?;
             width = outputs;
         }
-        for MaskedBlock { widen, first, second, .. } in &self.blocks {
+        for MaskedBlock { widen, first, second, context } in &self.blocks {
+            let given = context.as_ref().map(|context| context.weight.dims()[0]);
+            part(given.is_none_or(|given| given == self.context_width()), "blocks")?;
             if let Some([from, to]) = widen.as_ref().map(dims) {
                 part(from == width, "blocks")?;
                 width = to;

@@ -69,7 +69,10 @@ impl Distribution<2> for Pinwheel {
     fn log_prob(&self, x: Tensor<2>, context: Option<&Tensor<2>>) -> Tensor<1> {
         check_event("Pinwheel", &[2], &x, context);
         let batch = x.dims()[0];
-        let y = wide(x) / SCALE;
+        // An angle that is infinite has no sine.
+        let infinite = x.clone().is_inf();
+        let nowhere = infinite.clone().any_dim(1).reshape([batch]);
+        let y = wide(x.mask_fill(infinite, 0.0)) / SCALE;
         let arms = constants((0..ARMS).map(arm).collect(), [1, ARMS], &y);
         let angle = radius(y.clone()) * TWIST + arms;
         let (y1, y2) = columns(y);
@@ -78,7 +81,8 @@ impl Distribution<2> for Pinwheel {
         let across = y2 * cos - y1 * sin;
         let square = ((along - 1.0) / RADIAL_STD).square() + (across / TANGENTIAL_STD).square();
         let area = ARMS as f64 * SCALE * SCALE * RADIAL_STD * TANGENTIAL_STD;
-        log_sum_exp(square * -0.5, 1).reshape([batch]) - (LN_2PI + area.ln())
+        let log_prob = log_sum_exp(square * -0.5, 1).reshape([batch]) - (LN_2PI + area.ln());
+        log_prob.mask_fill(nowhere, f64::NEG_INFINITY)
     }
 
     fn sample(
