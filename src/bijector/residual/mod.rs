@@ -80,14 +80,14 @@ macro_rules! rows_bijector {
             }
 
             fn init_from_data(
-                self,
+                mut self,
                 x: burn::tensor::Tensor<D>,
                 context: Option<&burn::tensor::Tensor<2>>,
             ) -> (Self, burn::tensor::Tensor<D>) {
-                let layer = Self { params: self.params.init_from_data(context), ..self };
-                let plain = burn::module::Module::valid(&layer);
+                self.params = self.params.init_from_data(context);
+                let plain = burn::module::Module::valid(&self);
                 let (z, _) = $crate::bijector::Bijector::forward(&plain, x, context);
-                (layer, z)
+                (self, z)
             }
         }
     };
