@@ -12,8 +12,9 @@ use burn_flows::burn::tensor::Device;
 use burn_flows::conditioner::{ConvNetConfig, MadeConfig};
 use burn_flows::distribution::Distribution;
 use burn_flows::model::{
-    AutoregressiveNsfConfig, BpfConfig, CircularNsfConfig, GfConfig, GlowConfig, Maf, MafConfig,
-    NafConfig, NiceConfig, NsfConfig, RealNvpConfig, SospfConfig, StepNorm, UnafConfig,
+    AutoregressiveNsfConfig, BernsteinFlowConfig, CircularNsfConfig, GaussianizationFlowConfig,
+    GlowConfig, Maf, MafConfig, NeuralAutoregressiveFlowConfig, NiceConfig, NsfConfig,
+    RealNvpConfig, StepNorm, SumOfSquaresFlowConfig, UnconstrainedAutoregressiveFlowConfig,
 };
 use burn_flows::testing::moved;
 use burn_flows::train::{Reversible, adamw, nll_gradients};
@@ -87,15 +88,20 @@ fn autoregressive(criterion: &mut Criterion) {
     }
     let nsf = AutoregressiveNsfConfig::new(16).with_layers(5).init(&Device::flex());
     model(criterion, "nsf_autoregressive", [1024, 16], moved(nsf, 1));
-    let naf = NafConfig::new(16).init(&Device::flex());
+    let naf = NeuralAutoregressiveFlowConfig::new(16).init(&Device::flex());
     model(criterion, "naf", [1024, 16], moved(naf, 1));
-    let unaf = UnafConfig::new(16).init(&Device::flex());
+    let unaf = UnconstrainedAutoregressiveFlowConfig::new(16).init(&Device::flex());
     model(criterion, "unaf", [1024, 16], moved(unaf, 1));
-    let bpf = BpfConfig::new(16).init(&Device::flex());
+    let bpf = BernsteinFlowConfig::new(16).init(&Device::flex());
     model(criterion, "bpf", [1024, 16], moved(bpf, 1));
-    let sospf = SospfConfig::new(16).init(&Device::flex());
+    let sospf = SumOfSquaresFlowConfig::new(16).init(&Device::flex());
     model(criterion, "sospf", [1024, 16], moved(sospf, 1));
-    model(criterion, "gf", [1024, 16], moved(GfConfig::new(16).init(&Device::flex()), 1));
+    model(
+        criterion,
+        "gf",
+        [1024, 16],
+        moved(GaussianizationFlowConfig::new(16).init(&Device::flex()), 1),
+    );
     let angles = CircularNsfConfig::new(16).init(&Device::flex());
     model(criterion, "nsf_circular", [1024, 16], moved(angles, 1));
 }

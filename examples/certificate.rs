@@ -37,14 +37,14 @@ fn main() -> Result<(), Error> {
     let moons = TwoMoons {}.sample(2000, None, &mut Noise::seeded(1), &device);
     let flow = RealNvpConfig::new(2).with_layers(4).init(&device);
     let (flow, _) = fit(flow, moons.clone(), &FitConfig::new().with_epochs(5))?;
-    let sound = certify(&flow, &moons);
+    let sound = certify(&flow, &moons, None);
     println!("As it was trained:\n{sound}\n");
     assert!(sound.lost().is_none() && sound.wrong().is_none());
 
     let (couplings, base) = flow.into_parts();
     let matrix = Tensor::<2>::from_data([[1.0, 1.0], [1.0, 1.000_001]], &device);
     let singular = LinearMap::new(DenseMatrix::from_weights(matrix)?);
-    let broken = certify(&Flow::new((couplings, singular), base), &moons);
+    let broken = certify(&Flow::new((couplings, singular), base), &moons, None);
     println!("With a nearly singular matrix behind it:\n{broken}\n");
     let lost = broken.lost().expect("it leads nowhere");
     assert_eq!((lost.path.as_str(), lost.name.as_str()), ("bijector.1", "DenseLinear"));
@@ -54,7 +54,7 @@ fn main() -> Result<(), Error> {
     let (scale, _) = ActNormConfig::new(1500).init(&device).init_from_data(rows.clone(), None);
     let large = RealNvpConfig::new(1500).with_layers(1).init(&device);
     let (couplings, base) = moved(large, 1).into_parts();
-    let boastful = certify(&Flow::new(Boastful { layer: (scale, couplings) }, base), &rows);
+    let boastful = certify(&Flow::new(Boastful { layer: (scale, couplings) }, base), &rows, None);
     println!("With a log-determinant a hundredth too large:\n{boastful}");
     assert!(boastful.lost().is_none(), "every round trip is right");
     assert_eq!(boastful.wrong().map(|layer| layer.name.as_str()), Some("Boastful"));

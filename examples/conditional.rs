@@ -76,15 +76,15 @@ fn run() -> Outcome<()> {
     let test_nll = nll(&flow, x_test.clone(), Some(&c_test), 1024);
     let entropy = 1.0 + (TAU * ACROSS * ALONG).ln();
     println!("test NLL {test_nll:.4} nats, conditional entropy of the truth {entropy:.4}");
-    let z = flow.encode_given(x_test.clone(), &c_test);
-    let back = flow.decode_given(z, &c_test);
+    let z = flow.given(&c_test).encode(x_test.clone());
+    let back = flow.given(&c_test).decode(z);
     let round_trip = (back - x_test).abs().max().into_scalar::<f64>();
 
     const SIZE: u32 = 480;
     let mut picture = image::RgbImage::from_pixel(SIZE, SIZE, image::Rgb([250; 3]));
     for hour in 0..12 {
         let angle = f64::from(hour) * PI / 6.0;
-        let points = flow.sample_given(300, &context(&[angle], &device));
+        let points = flow.given(&context(&[angle], &device)).sample(300);
         let points: Vec<f64> = points.into_data().iter::<f64>().collect();
         let shade = |phase: f64| (127.0 + 120.0 * (angle + phase).cos()) as u8;
         let colour = image::Rgb([shade(0.0), shade(TAU / 3.0), shade(2.0 * TAU / 3.0)]);

@@ -19,6 +19,7 @@ mod table;
 use std::path::Path;
 use std::process::ExitCode;
 
+use burn_flows::Result;
 use burn_flows::bijector::{Elementwise, Logit};
 use burn_flows::burn::module::Module;
 use burn_flows::burn::tensor::{Device, Tensor, TensorData};
@@ -225,7 +226,7 @@ fn round_trip(data: &Data, digits: &Digits) -> f64 {
     let Part { x, classes, .. } = &data.test;
     let error = |member: &Marginal<Member>| {
         let flow = member.conditional();
-        let back = flow.decode_given(flow.encode_given(x.clone(), classes), classes);
+        let back = flow.given(classes).decode(flow.given(classes).encode(x.clone()));
         (back - x.clone()).abs().max().into_scalar::<f64>()
     };
     digits.components().iter().map(error).fold(0.0, f64::max)

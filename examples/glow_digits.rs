@@ -18,6 +18,7 @@ mod table;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use burn_flows::Result;
 use burn_flows::bijector::Logit;
 use burn_flows::burn::module::Module;
 use burn_flows::burn::tensor::{Device, Tensor, TensorData};
@@ -207,25 +208,18 @@ fn row(model: &Model, classes: Option<usize>, temperature: f64, seed: u64) -> Te
     let device = model.devices()[0].clone();
     let labels: Vec<usize> = (0..10).map(|k| k % classes.unwrap_or(1)).collect();
     let context = classes.map(|classes| Part::one_hot(&labels, classes, &device));
-    model.draw(10, context.as_ref(), &mut Noise::seeded(seed))
+    model.given(context.as_ref()).sample_seeded(10, seed)
 }
 
 /// The latent parts of images.
 fn encode(model: &Model, x: Tensor<4>, classes: Option<&Tensor<2>>) -> Vec<Tensor<4>> {
     let (y, _) = model.bijector().forward(x, None);
-    match classes {
-        Some(classes) => model.base().encode_given(y, classes),
-        None => model.base().encode(y),
-    }
+    model.base().given(classes).encode(y)
 }
 
 /// The images of latent parts.
 fn decode(model: &Model, z: Vec<Tensor<4>>, classes: Option<&Tensor<2>>) -> Tensor<4> {
-    let y = match classes {
-        Some(classes) => model.base().decode_given(z, classes),
-        None => model.base().decode(z),
-    };
-    model.bijector().inverse(y, None)
+    model.bijector().inverse(model.base().given(classes).decode(z), None)
 }
 
 /// Ten images from one to another along a straight line in latent space.

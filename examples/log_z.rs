@@ -7,6 +7,7 @@
 //! `cargo run --release --example log_z` fits a Real NVP; `-- --model iaf` an inverse autoregressive
 //! flow, whose draws cost one pass.
 
+use burn_flows::Result;
 use burn_flows::burn::tensor::{Device, Tensor};
 use burn_flows::conditioner::MadeConfig;
 use burn_flows::model::IafConfig;

@@ -140,7 +140,7 @@ fn table<const D: usize, M: Model<D>>(name: &str, event: [usize; D], model: M) {
         let verdict = match there.max(back) > LOST {
             false => "every layer leads back".to_string(),
             true => {
-                let found = [certify(&model, &x), certify(&model, &data)];
+                let found = [certify(&model, &x, None), certify(&model, &data, None)];
                 let layers = found.iter().flat_map(Certificate::layers);
                 let worst = layers.max_by(|a, b| a.round_trip.total_cmp(&b.round_trip));
                 let layer = worst.expect("a model has layers");
@@ -168,11 +168,11 @@ fn main() {
         AutoregressiveNsfConfig::new(16).with_layers(5).init(&device),
     );
     table("nsf circular 6-D", [0, 6], CircularNsfConfig::new(6).init(&device));
-    table("naf 6-D", [0, 6], NafConfig::new(6).init(&device));
-    table("unaf 6-D", [0, 6], UnafConfig::new(6).init(&device));
-    table("bpf 6-D", [0, 6], BpfConfig::new(6).init(&device));
-    table("sospf 6-D", [0, 6], SospfConfig::new(6).init(&device));
-    table("gf 6-D", [0, 6], GfConfig::new(6).init(&device));
+    table("naf 6-D", [0, 6], NeuralAutoregressiveFlowConfig::new(6).init(&device));
+    table("unaf 6-D", [0, 6], UnconstrainedAutoregressiveFlowConfig::new(6).init(&device));
+    table("bpf 6-D", [0, 6], BernsteinFlowConfig::new(6).init(&device));
+    table("sospf 6-D", [0, 6], SumOfSquaresFlowConfig::new(6).init(&device));
+    table("gf 6-D", [0, 6], GaussianizationFlowConfig::new(6).init(&device));
     table("planar 6-D", [0, 6], PlanarFlowConfig::new(6).init(&device));
     table("residual 6-D", [0, 6], ResidualFlowConfig::new(6).init(&device));
     let network = ConvNetConfig::new(32);

@@ -138,7 +138,7 @@ fn draw<B: Bijector<2>>(
     device: &Device,
 ) -> RgbImage {
     let mut picture = RgbImage::from_pixel(3 * SIDE as u32, SIDE as u32, Rgb([255; 3]));
-    let log_prob = flow.log_prob_batched(window.pixels(device), None, 8192).into_data();
+    let log_prob = flow.log_prob_batched(window.pixels(device), 8192).into_data();
     let density: Vec<f64> = log_prob.iter::<f64>().map(f64::exp).collect();
     let highest = density.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
     for (index, value) in density.iter().enumerate() {

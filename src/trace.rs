@@ -1,53 +1,139 @@
-//! What single layers did to a batch, for those who look for the one that fails.
+//! A walk from data to latent that reports what every single layer did, for those who look for the one that
+//! fails.
 
-use std::fmt;
-
+use burn::module::Module;
 use burn::tensor::Tensor;
 
-/// What one layer did to a batch, as [`Bijector::trace`](crate::bijector::Bijector::trace) reports it.
-///
-/// ```
-/// use burn::tensor::{Device, Tensor};
-/// use burn_flows::{bijector::Bijector, model::RealNvpConfig};
-///
-/// let flow = RealNvpConfig::new(2).init(&Device::flex());
-/// let x = Tensor::<2>::ones([3, 2], &Device::flex());
-/// let mut layers = 0;
-/// flow.bijector().trace(x, None, "bijector", &mut |layer| {
-///     let back = (layer.inverse)(layer.output.clone());
-///     let lost = (back - layer.input.clone()).abs().max().into_scalar::<f32>();
-///     assert!(lost < 1e-6, "{} loses {lost}", layer.path);
-///     layers += 1;
-/// });
-/// assert_eq!(layers, 8);
-/// ```
-pub struct Trace<'a, const D: usize> {
+use crate::bijector::{Bijector, Carried, Place, Walk, layer_name};
+use crate::distribution::Distribution;
+
+/// What one layer did to a batch; events are flattened to rows.
+#[cfg_attr(not(feature = "testing"), allow(dead_code, reason = "certificates run layers again"))]
+pub(crate) struct Trace<'a> {
     /// Where the layer stands, as in the names of its parameters: `bijector.1.0`.
-    pub path: &'a str,
+    pub(crate) path: &'a str,
     /// The layer's type, without its parameters.
-    pub name: &'static str,
-    /// What came in.
-    pub input: &'a Tensor<D>,
-    /// What went out.
-    pub output: &'a Tensor<D>,
+    pub(crate) name: &'static str,
+    pub(crate) input: Tensor<2>,
+    pub(crate) output: Tensor<2>,
     /// `ln |det|` of this layer, `[batch]`.
-    pub log_det: &'a Tensor<1>,
-    /// The layer's forward of another batch of as many rows, with the same context.
-    pub forward: &'a dyn Fn(Tensor<D>) -> (Tensor<D>, Tensor<1>),
-    /// The layer's inverse of such a batch.
-    pub inverse: &'a dyn Fn(Tensor<D>) -> Tensor<D>,
+    pub(crate) log_det: Tensor<1>,
+    /// The layer on other rows with the same context, and its log-determinant.
+    pub(crate) forward: &'a dyn Fn(Tensor<2>) -> (Tensor<2>, Tensor<1>),
+    /// The way back for other rows.
+    pub(crate) inverse: &'a dyn Fn(Tensor<2>) -> Tensor<2>,
 }
 
-impl<const D: usize> fmt::Debug for Trace<'_, D> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { path, name, input, output, log_det, .. } = self;
-        let mut all = f.debug_struct("Trace");
-        all.field("path", path).field("name", name).field("input", input);
-        all.field("output", output).field("log_det", log_det).finish_non_exhaustive()
+/// Who is told.
+pub(crate) trait Tracer {
+    /// Of a layer, in the order in which data pass through them.
+    fn layer(&mut self, layer: &Trace<'_>);
+
+    /// Of a density without layers at this path, of the largest latent and of `ln p`.
+    fn density(&mut self, _path: &str, _name: &str, _tell: &dyn Fn() -> (f64, Tensor<1>)) {}
+}
+
+/// Sends data through the layers of a density.
+pub(crate) fn trace<const D: usize, P: Distribution<D>>(
+    density: &P,
+    x: Tensor<D>,
+    context: Option<&Tensor<2>>,
+    tracer: &mut dyn Tracer,
+) {
+    density.walk(&mut Tracing(tracer), &Place::start(context), x);
+}
+
+/// The walk.
+pub(crate) struct Tracing<'a>(pub(crate) &'a mut dyn Tracer);
+
+fn rows<const D: usize>(x: Tensor<D>) -> Tensor<2> {
+    x.flatten(1, D - 1)
+}
+
+impl Walk for Tracing<'_> {
+    fn layer<const D: usize, B: Bijector<D>>(
+        &mut self,
+        layer: &B,
+        at: &Place<'_>,
+        carried: Carried<D>,
+    ) -> Carried<D> {
+        if at.is_back() {
+            return carried;
+        }
+        let (x, context) = (carried.value, at.context());
+        let ahead = |x| match at.is_inverted() {
+            false => layer.forward(x, context),
+            true => layer.inverse_with_log_det(x, context),
+        };
+        let back = |z| match at.is_inverted() {
+            false => layer.inverse(z, context),
+            true => layer.forward(z, context).0,
+        };
+        let (z, log_det) = ahead(x.clone());
+        // The shape of an event may change on its way.
+        let [data, latent] = [x.dims(), z.dims()];
+        let shaped = |x: Tensor<2>, dims: [usize; D]| {
+            let mut dims = dims;
+            dims[0] = x.dims()[0];
+            x.reshape(dims)
+        };
+        self.0.layer(&Trace {
+            path: at.path(),
+            name: at.name_of::<B>(),
+            input: rows(x),
+            output: rows(z.clone()),
+            log_det,
+            forward: &|x| {
+                let (z, log_det) = ahead(shaped(x, data));
+                (rows(z), log_det)
+            },
+            inverse: &|z| rows(back(shaped(z, latent))),
+        });
+        Carried::new(z)
+    }
+
+    fn density<const D: usize, const N: usize, M: Module>(
+        &mut self,
+        _module: &M,
+        at: &Place<'_>,
+        inputs: [Tensor<D>; N],
+        log_prob: impl Fn([Tensor<D>; N]) -> Tensor<1>,
+    ) -> [Tensor<D>; N] {
+        self.0.density(at.path(), layer_name::<M>(), &|| {
+            let most = inputs[0].clone().abs().max().into_scalar::<f64>();
+            (most, log_prob(inputs.clone()))
+        });
+        inputs.map(|x| x.zeros_like())
+    }
+
+    fn comes_back(&self) -> bool {
+        false
     }
 }
 
-/// The path of a part; the whole has an empty one.
-pub(crate) fn part_path(path: &str, part: &str) -> String {
-    if path.is_empty() { part.to_string() } else { format!("{path}.{part}") }
+/// Looks for the first part whose numbers are not finite.
+pub(crate) struct Search(pub(crate) Option<String>);
+
+impl Tracer for Search {
+    fn layer(&mut self, layer: &Trace<'_>) {
+        let finite = || all_finite(&layer.output) && all_finite(&layer.log_det);
+        if self.0.is_none() && !finite() {
+            self.0 = Some(format!("{} ({})", layer.path, layer.name));
+        }
+    }
+
+    fn density(&mut self, path: &str, name: &str, tell: &dyn Fn() -> (f64, Tensor<1>)) {
+        if self.0.is_some() {
+            return;
+        }
+        let (most, log_prob) = tell();
+        if !all_finite(&log_prob) {
+            let place = if path.is_empty() { name.to_string() } else { format!("{path} ({name})") };
+            self.0 = Some(format!("{place}, at latents of up to {most:.3e}"));
+        }
+    }
+}
+
+fn all_finite<const D: usize>(x: &Tensor<D>) -> bool {
+    x.clone().is_finite().all().into_scalar::<u8>() != 0
 }

@@ -7,7 +7,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use crate::bijector::Bijector;
+use crate::bijector::{Bijector, layer_name};
 
 /// How a layer gets back to its input when its output is all there is: what
 /// [`Bijector::recovery`] says.
@@ -40,12 +40,13 @@ pub struct Place<'a> {
     context: Option<&'a Tensor<2>>,
     inverted: bool,
     back: bool,
+    name: Option<&'static str>,
 }
 
 impl<'a> Place<'a> {
     /// The start of a walk, the whole density.
     pub fn start(context: Option<&'a Tensor<2>>) -> Self {
-        Self { path: String::new(), context, inverted: false, back: false }
+        Self { path: String::new(), context, inverted: false, back: false, name: None }
     }
 
     /// The place of a part, under its name as in the paths of the parameters.
@@ -56,8 +57,7 @@ impl<'a> Place<'a> {
 
     /// The same place under another context, or under none.
     pub fn with_context<'b>(&self, context: Option<&'b Tensor<2>>) -> Place<'b> {
-        let Self { path, inverted, back, .. } = self;
-        Place { path: path.clone(), context, inverted: *inverted, back: *back }
+        Place { context, path: self.path.clone(), ..*self }
     }
 
     /// The same place, for a layer that runs the other way round.
@@ -68,6 +68,16 @@ impl<'a> Place<'a> {
     /// The same place on the way back from the latent.
     pub fn back(&self) -> Self {
         Self { back: true, ..self.clone() }
+    }
+
+    /// The same place, for a layer with another name than that of its type.
+    pub(crate) fn named(&self, name: &'static str) -> Self {
+        Self { name: Some(name), ..self.clone() }
+    }
+
+    /// The name of a layer of this type that stands here.
+    pub(crate) fn name_of<B>(&self) -> &'static str {
+        self.name.unwrap_or_else(layer_name::<B>)
     }
 
     /// The path, as those of the parameters.
@@ -167,8 +177,9 @@ impl<const D: usize> Carried<D> {
 ///     fn density<const D: usize, const N: usize, M: Module>(
 ///         &mut self,
 ///         _module: &M,
+///         _at: &Place<'_>,
 ///         inputs: [Tensor<D>; N],
-///         _log_prob: impl FnOnce([Tensor<D>; N]) -> Tensor<1>,
+///         _log_prob: impl Fn([Tensor<D>; N]) -> Tensor<1>,
 ///     ) -> [Tensor<D>; N] {
 ///         inputs.map(|x| x.zeros_like())
 ///     }
@@ -194,7 +205,14 @@ pub trait Walk {
     fn density<const D: usize, const N: usize, M: Module>(
         &mut self,
         module: &M,
+        at: &Place<'_>,
         inputs: [Tensor<D>; N],
-        log_prob: impl FnOnce([Tensor<D>; N]) -> Tensor<1>,
+        log_prob: impl Fn([Tensor<D>; N]) -> Tensor<1>,
     ) -> [Tensor<D>; N];
+
+    /// Whether the walk needs the gradients that [`density`](Self::density) gives. A mixture lets a walk
+    /// that does not into every component; one that does takes it as one density. Default: yes.
+    fn comes_back(&self) -> bool {
+        true
+    }
 }

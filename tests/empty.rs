@@ -19,7 +19,7 @@ fn one_context_serves_no_rows() {
     let device = Device::flex();
     let flow = RealNvpConfig::new(3).with_context(2).init(&device);
     let (none, context) = (Tensor::<2>::zeros([0, 3], &device), Tensor::ones([1, 2], &device));
-    assert_eq!(flow.log_prob_given(none.clone(), &context).dims(), [0]);
-    assert_eq!(flow.encode_given(none, &context).dims(), [0, 3]);
-    assert_eq!(flow.sample_given(0, &context).dims(), [0, 3]);
+    assert_eq!(flow.given(&context).log_prob(none.clone()).dims(), [0]);
+    assert_eq!(flow.given(&context).encode(none).dims(), [0, 3]);
+    assert_eq!(flow.given(&context).sample(0).dims(), [0, 3]);
 }

@@ -103,8 +103,8 @@ fn steps_on_unchanged_weights_do_not_grow() {
         2 => drop(reversible.nll_gradients(&model, &many.0, Some(&many.1))),
         3 => drop(reversible.nll_gradients(&model, &few.0, Some(&few.1))),
         // What the docs of `Flow` advise in place of the training flow.
-        4 => drop(model.valid().log_prob_given(few.0.clone(), &few.1)),
-        _ => drop(model.log_prob_batched(many.0.clone(), Some(&many.1), 256)),
+        4 => drop(model.valid().given(&few.1).log_prob(few.0.clone())),
+        _ => drop(model.given(&many.1).log_prob_batched(many.0.clone(), 256)),
     };
     for kind in 0..6 {
         (0..20).for_each(|_| step(kind)); // what is made once

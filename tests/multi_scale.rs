@@ -109,14 +109,14 @@ fn a_context_changes_density_and_samples() {
     let flow = flow(Finish::Last, 2);
     let x = images(3, 2);
     let one = |value: f64| Tensor::<2>::from_data([[value, 1.0]], &*DEVICE);
-    let a = host(flow.log_prob_given(x.clone(), &one(0.0)));
-    let b = host(flow.log_prob_given(x.clone(), &one(1.0)));
+    let a = host(flow.given(&one(0.0)).log_prob(x.clone()));
+    let b = host(flow.given(&one(1.0)).log_prob(x.clone()));
     assert!(a.iter().zip(&b).all(|(a, b)| (a - b).abs() > 1e-6));
     let rows = one(0.0).expand([3, 2]);
-    assert_close(&host(flow.log_prob_given(x.clone(), &rows)), &a, 1e-14);
-    let parts = flow.encode_given(x.clone(), &one(1.0));
-    assert_close(&host(flow.decode_given(parts, &one(1.0))), &host(x), 1e-9);
-    assert_eq!(flow.sample_given(2, &one(0.5)).dims(), [2, 5, 2, 2]);
+    assert_close(&host(flow.given(&rows).log_prob(x.clone())), &a, 1e-14);
+    let parts = flow.given(&one(1.0)).encode(x.clone());
+    assert_close(&host(flow.given(&one(1.0)).decode(parts)), &host(x), 1e-9);
+    assert_eq!(flow.given(&one(0.5)).sample(2).dims(), [2, 5, 2, 2]);
 }
 
 #[test]

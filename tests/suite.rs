@@ -4,8 +4,8 @@ use std::sync::LazyLock;
 
 use burn::module::{Flag, Module, Param};
 use burn::tensor::{DType, Device, FloatDType, Tensor};
-use burn_flows::bijector::{Bijector, Trace};
-use burn_flows::testing::{Check, Report, Suite};
+use burn_flows::bijector::{Bijector, Carried, Place, Walk};
+use burn_flows::testing::{Check, Suite, SuiteReport};
 
 static DEVICE: LazyLock<Device> = LazyLock::new(|| {
     let mut device = Device::flex();
@@ -39,7 +39,7 @@ enum Fault {
     OtherInTraining,
     InitReturnsData,
     InitAlways,
-    TraceWithoutLogDet,
+    WalkOfAnother,
     ContextIgnored,
     ContextUnchecked,
     EventUnchecked,
@@ -189,34 +189,19 @@ impl Bijector<2> for Faulty {
         if layer.is(Fault::InitReturnsData) { (layer, x) } else { (layer, z) }
     }
 
-    fn trace(
-        &self,
-        x: Tensor<2>,
-        context: Option<&Tensor<2>>,
-        path: &str,
-        visit: &mut dyn FnMut(&Trace<'_, 2>),
-    ) -> Tensor<2> {
-        let (z, log_det) = self.forward(x.clone(), context);
-        let log_det =
-            if self.is(Fault::TraceWithoutLogDet) { log_det.zeros_like() } else { log_det };
-        visit(&Trace {
-            path,
-            name: "Faulty",
-            input: &x,
-            output: &z,
-            log_det: &log_det,
-            forward: &|x| self.forward(x, context),
-            inverse: &|z| self.inverse(z, context),
-        });
-        z
+    fn walk<W: Walk>(&self, walk: &mut W, at: &Place<'_>, carried: Carried<2>) -> Carried<2> {
+        match self.is(Fault::WalkOfAnother) {
+            true => walk.layer(&Faulty::new(Fault::LogDetTwice), at, carried),
+            false => walk.layer(self, at, carried),
+        }
     }
 }
 
-fn check(fault: Fault) -> Report {
+fn check(fault: Fault) -> SuiteReport {
     Suite::new([4, 4]).check(Faulty::new(fault))
 }
 
-fn check_with_context(fault: Fault) -> Report {
+fn check_with_context(fault: Fault) -> SuiteReport {
     let layer = Faulty { context: 2, ..Faulty::new(fault) };
     Suite::new([4, 4]).with_context(2).check(layer)
 }
@@ -257,7 +242,7 @@ caught! {
     other_in_training: check(Fault::OtherInTraining) => [RowsIndependent, Valid];
     init_returns_data: check(Fault::InitReturnsData) => [InitFromData];
     init_always: check(Fault::InitAlways) => [InitFromData];
-    trace_without_log_det: check(Fault::TraceWithoutLogDet) => [Trace];
+    walk_of_another: check(Fault::WalkOfAnother) => [Walk];
     context_ignored: check_with_context(Fault::ContextIgnored) => [ContextUsed];
     context_unchecked: check_with_context(Fault::ContextUnchecked) => [ContextWidth];
     event_unchecked: check(Fault::EventUnchecked) => [EventWidth];

@@ -7,7 +7,7 @@
 
 use burn::tensor::Tensor;
 
-use super::{Bijector, Carried, Place, Trace, Walk};
+use super::{Bijector, Carried, Place, Walk};
 use crate::math::zeros_batch;
 
 impl<const D: usize, B: Bijector<D>> Bijector<D> for Vec<B> {
@@ -57,18 +57,6 @@ impl<const D: usize, B: Bijector<D>> Bijector<D> for Vec<B> {
             false => layers.fold(carried, &mut visit),
             true => layers.rev().fold(carried, visit),
         }
-    }
-
-    fn trace(
-        &self,
-        x: Tensor<D>,
-        context: Option<&Tensor<2>>,
-        path: &str,
-        visit: &mut dyn FnMut(&Trace<'_, D>),
-    ) -> Tensor<D> {
-        self.iter()
-            .enumerate()
-            .fold(x, |x, (index, layer)| layer.trace(x, context, &format!("{path}.{index}"), visit))
     }
 }
 
@@ -122,19 +110,6 @@ impl<const D: usize, B: Bijector<D>> Bijector<D> for Option<B> {
             None => carried,
         }
     }
-
-    fn trace(
-        &self,
-        x: Tensor<D>,
-        context: Option<&Tensor<2>>,
-        path: &str,
-        visit: &mut dyn FnMut(&Trace<'_, D>),
-    ) -> Tensor<D> {
-        match self {
-            Some(layer) => layer.trace(x, context, path, visit),
-            None => x,
-        }
-    }
 }
 
 macro_rules! tuple {
@@ -184,17 +159,6 @@ macro_rules! tuple {
                 }
                 $(let carried = self.$index.walk(walk, &at.part($index), carried);)+
                 carried
-            }
-
-            fn trace(
-                &self,
-                x: Tensor<D>,
-                context: Option<&Tensor<2>>,
-                path: &str,
-                visit: &mut dyn FnMut(&Trace<'_, D>),
-            ) -> Tensor<D> {
-                $(let x = self.$index.trace(x, context, &format!("{path}.{}", $index), visit);)+
-                x
             }
         }
     };

@@ -85,7 +85,6 @@ use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;
 
 use crate::rows::callers_dims;
-pub use crate::trace::Trace;
 pub use crate::walk::{Carried, Place, Recovery, Walk};
 
 /// A bijection between data `x` and latent `z`, both `[batch, event..]` of rank `D`.
@@ -187,40 +186,6 @@ pub trait Bijector<const D: usize>: Module + ModuleDisplay + Sync {
     fn walk<W: Walk>(&self, walk: &mut W, at: &Place<'_>, carried: Carried<D>) -> Carried<D> {
         walk.layer(self, at, carried)
     }
-
-    /// Forward, reporting to `visit` what every single layer did. A composition passes the call
-    /// on to its parts; `path` grows as the paths of the parameters do.
-    fn trace(
-        &self,
-        x: Tensor<D>,
-        context: Option<&Tensor<2>>,
-        path: &str,
-        visit: &mut dyn FnMut(&Trace<'_, D>),
-    ) -> Tensor<D> {
-        traced(self, layer_name::<Self>(), x, context, path, visit)
-    }
-}
-
-/// Reports one layer by this name.
-fn traced<const D: usize, B: Bijector<D>>(
-    layer: &B,
-    name: &'static str,
-    x: Tensor<D>,
-    context: Option<&Tensor<2>>,
-    path: &str,
-    visit: &mut dyn FnMut(&Trace<'_, D>),
-) -> Tensor<D> {
-    let (output, log_det) = layer.forward(x.clone(), context);
-    visit(&Trace {
-        path,
-        name,
-        input: &x,
-        output: &output,
-        log_det: &log_det,
-        forward: &|x| layer.forward(x, context),
-        inverse: &|z| layer.inverse(z, context),
-    });
-    output
 }
 
 /// `Coupling` for `burn_flows::bijector::coupling::Coupling<..>`.

@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{Bijector, Carried, Place, Trace, Walk};
+use super::{Bijector, Carried, Place, Walk};
 
 /// Keeps the context from a bijector that was built for none, where something else in the same flow
 /// wants one: the base of class-conditional Glow, for example.
@@ -19,7 +19,7 @@ use super::{Bijector, Carried, Place, Trace, Walk};
 /// let base = ConditionalNormalConfig::new(vec![2], 3, MlpConfig::new(vec![8])).init::<2>(&device);
 /// let flow = Flow::new(Unconditional::new(coupling), base);
 /// let x = Tensor::<2>::zeros([5, 2], &device);
-/// assert_eq!(flow.log_prob_given(x, &Tensor::ones([5, 3], &device)).dims(), [5]);
+/// assert_eq!(flow.given(&Tensor::ones([5, 3], &device)).log_prob(x).dims(), [5]);
 /// ```
 #[derive(Module, Debug, Serialize, Deserialize)]
 pub struct Unconditional<B> {
@@ -70,15 +70,5 @@ impl<const D: usize, B: Bijector<D>> Bijector<D> for Unconditional<B> {
 
     fn walk<W: Walk>(&self, walk: &mut W, at: &Place<'_>, carried: Carried<D>) -> Carried<D> {
         self.inner.walk(walk, &at.part("inner").with_context(None), carried)
-    }
-
-    fn trace(
-        &self,
-        x: Tensor<D>,
-        _context: Option<&Tensor<2>>,
-        path: &str,
-        visit: &mut dyn FnMut(&Trace<'_, D>),
-    ) -> Tensor<D> {
-        self.inner.trace(x, None, &format!("{path}.inner"), visit)
     }
 }

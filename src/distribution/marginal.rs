@@ -16,7 +16,7 @@ use crate::error::{Result, count};
 use crate::math::{log_sum_exp, wide};
 use crate::noise::Noise;
 use crate::param::index_tensor;
-use crate::trace::{Trace, part_path};
+use crate::walk::{Place, Walk};
 
 /// A density given a context, over contexts that are known, with known weights.
 ///
@@ -179,31 +179,16 @@ impl<const D: usize, P: Distribution<D>> Distribution<D> for Marginal<P> {
         Self { conditional: self.conditional.init_from_data(x, Some(&contexts)), ..self }
     }
 
-    fn trace(
-        &self,
-        x: Tensor<D>,
-        _context: Option<&Tensor<2>>,
-        path: &str,
-        visit: &mut dyn FnMut(&Trace<'_, D>),
-    ) {
-        let contexts = self.contexts.val();
-        for k in 0..contexts.dims()[0] {
-            let context = contexts.clone().narrow(0, k, 1);
-            self.conditional.trace(
-                x.clone(),
-                Some(&context),
-                &part_path(path, "conditional"),
-                visit,
-            );
+    fn walk<W: Walk>(&self, walk: &mut W, at: &Place<'_>, x: Tensor<D>) -> Tensor<D> {
+        if !walk.comes_back() {
+            let contexts = self.contexts.val();
+            for k in 0..contexts.dims()[0] {
+                let context = contexts.clone().narrow(0, k, 1);
+                let at = at.part("conditional").with_context(Some(&context));
+                self.conditional.walk(walk, &at, x.clone());
+            }
         }
-    }
-
-    fn first_non_finite(&self, x: Tensor<D>, _context: Option<&Tensor<2>>) -> Option<String> {
-        let contexts = self.contexts.val();
-        (0..contexts.dims()[0]).find_map(|k| {
-            let context = contexts.clone().narrow(0, k, 1);
-            let inside = self.conditional.first_non_finite(x.clone(), Some(&context))?;
-            Some(format!("conditional.{inside}"))
-        })
+        let [gradient] = walk.density(self, at, [x], |[x]| self.log_prob(x, at.context()));
+        gradient
     }
 }

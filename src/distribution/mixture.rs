@@ -19,7 +19,7 @@ use crate::math::log_sum_exp;
 use crate::noise::Noise;
 use crate::param::index_tensor;
 use crate::rows::check_rows;
-use crate::trace::{Trace, part_path};
+use crate::walk::{Place, Walk};
 
 /// `K` distributions of one kind with weights, free or from the context.
 ///
@@ -227,27 +227,14 @@ impl<const D: usize, P: Distribution<D>> Distribution<D> for Mixture<P> {
         Self { components, weights: self.weights.init_from_data(context), ..self }
     }
 
-    fn trace(
-        &self,
-        x: Tensor<D>,
-        context: Option<&Tensor<2>>,
-        path: &str,
-        visit: &mut dyn FnMut(&Trace<'_, D>),
-    ) {
-        for (index, component) in self.components.iter().enumerate() {
-            component.trace(
-                x.clone(),
-                context,
-                &part_path(path, &format!("components.{index}")),
-                visit,
-            );
+    fn walk<W: Walk>(&self, walk: &mut W, at: &Place<'_>, x: Tensor<D>) -> Tensor<D> {
+        if !walk.comes_back() {
+            for (index, component) in self.components.iter().enumerate() {
+                let at = at.part(format_args!("components.{index}"));
+                component.walk(walk, &at, x.clone());
+            }
         }
-    }
-
-    fn first_non_finite(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> Option<String> {
-        self.components.iter().enumerate().find_map(|(index, part)| {
-            let inside = part.first_non_finite(x.clone(), context)?;
-            Some(format!("components.{index}.{inside}"))
-        })
+        let [gradient] = walk.density(self, at, [x], |[x]| self.log_prob(x, at.context()));
+        gradient
     }
 }

@@ -42,7 +42,7 @@ use crate::crew::apart;
 use crate::error::{Error, Result};
 use crate::noise::Noise;
 use crate::rows::{callers_dims, callers_rows, check_rows, in_block, rows_of};
-use crate::trace::Trace;
+use crate::trace::{Search, trace};
 use crate::walk::{Place, Walk};
 
 /// A density over events of rank `D` (batch axis included), perhaps given a context.
@@ -125,26 +125,16 @@ pub trait Distribution<const D: usize>: Module + ModuleDisplay + Sync {
     /// Takes a [`Walk`] from data to the latent and back; gives the gradient of its loss by `x`. A flow
     /// passes the call on to its bijector and its base. Default: the density has no layers.
     fn walk<W: Walk>(&self, walk: &mut W, at: &Place<'_>, x: Tensor<D>) -> Tensor<D> {
-        let [gradient] = walk.density(self, [x], |[x]| self.log_prob(x, at.context()));
+        let [gradient] = walk.density(self, at, [x], |[x]| self.log_prob(x, at.context()));
         gradient
     }
 
-    /// Sends data through the layers of the density, reporting to `visit` what every single one did.
-    /// Default: it has none. A flow passes the call on to its bijector and its base; `path` grows
-    /// as the paths of the parameters do, from an empty one.
-    fn trace(
-        &self,
-        _x: Tensor<D>,
-        _context: Option<&Tensor<2>>,
-        _path: &str,
-        _visit: &mut dyn FnMut(&Trace<'_, D>),
-    ) {
-    }
-
-    /// The first part that turns this batch into something non-finite, by name; `None` where
-    /// all is finite or the parts are not known.
-    fn first_non_finite(&self, _x: Tensor<D>, _context: Option<&Tensor<2>>) -> Option<String> {
-        None
+    /// The first part that turns this batch into something that is not finite, by path and type; `None` where
+    /// all is finite.
+    fn first_non_finite(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> Option<String> {
+        let mut search = Search(None);
+        trace(self, x, context, &mut search);
+        search.0
     }
 }
 

@@ -2,8 +2,10 @@
 //!
 //! log p(x) = log p(z) + ln |det dz/dx|        z = f(x)
 
+mod given;
 mod multi_scale;
 
+pub use given::Given;
 pub use multi_scale::{Finish, MultiScale};
 
 use burn::module::{Module, ModuleDisplay, ModuleVisitor, Param};
@@ -17,7 +19,6 @@ use crate::math::known_context;
 use crate::noise::Noise;
 use crate::parallel::over_rows;
 use crate::rows::spread;
-use crate::trace::{Trace, part_path};
 
 /// A bijector and a base: an exact density and an exact sampler.
 ///
@@ -33,7 +34,7 @@ use crate::trace::{Trace, part_path};
 /// ends or a `backward` runs through the same parameters: burn 0.22 records it and frees what is
 /// recorded in `backward` alone. So evaluate `flow.valid()` between the steps of a training.
 ///
-/// A context is `[batch, width]`, or one row for all.
+/// Under a context, [`given`](Self::given) has the same methods.
 ///
 /// # Panics
 ///
@@ -77,22 +78,19 @@ impl<B, P> Flow<B, P> {
         (self.bijector, self.base)
     }
 
+    /// This flow under a context, or under none, with the methods of a flow:
+    /// `flow.given(&context).log_prob(x)`.
+    pub fn given<'a>(&'a self, context: impl Into<Option<&'a Tensor<2>>>) -> Given<'a, Self> {
+        Given { flow: self, context: context.into() }
+    }
+
     /// `ln p(x)` in nats, shape `[batch]`.
     pub fn log_prob<const D: usize>(&self, x: Tensor<D>) -> Tensor<1>
     where
         B: Bijector<D>,
         P: Distribution<D>,
     {
-        Distribution::log_prob(self, x, None)
-    }
-
-    /// `ln p(x | context)` in nats, shape `[batch]`.
-    pub fn log_prob_given<const D: usize>(&self, x: Tensor<D>, context: &Tensor<2>) -> Tensor<1>
-    where
-        B: Bijector<D>,
-        P: Distribution<D>,
-    {
-        Distribution::log_prob(self, x, Some(context))
+        self.given(None).log_prob(x)
     }
 
     /// [`log_prob`](Self::log_prob) without a graph, `batch` rows at a time: its memory depends on
@@ -101,17 +99,12 @@ impl<B, P> Flow<B, P> {
     /// # Panics
     ///
     /// If `batch` is 0.
-    pub fn log_prob_batched<const D: usize>(
-        &self,
-        x: Tensor<D>,
-        context: Option<&Tensor<2>>,
-        batch: usize,
-    ) -> Tensor<1>
+    pub fn log_prob_batched<const D: usize>(&self, x: Tensor<D>, batch: usize) -> Tensor<1>
     where
         B: Bijector<D>,
         P: Distribution<D>,
     {
-        Distribution::log_prob_batched(self, x, context, batch)
+        self.given(None).log_prob_batched(x, batch)
     }
 
     /// The latents of `x`.
@@ -120,16 +113,7 @@ impl<B, P> Flow<B, P> {
         B: Bijector<D>,
         P: Distribution<D>,
     {
-        self.forward(x, None).0
-    }
-
-    /// The latents of `x` under a context.
-    pub fn encode_given<const D: usize>(&self, x: Tensor<D>, context: &Tensor<2>) -> Tensor<D>
-    where
-        B: Bijector<D>,
-        P: Distribution<D>,
-    {
-        self.forward(x, Some(context)).0
+        self.given(None).encode(x)
     }
 
     /// The data of the latents `z`.
@@ -138,16 +122,7 @@ impl<B, P> Flow<B, P> {
         B: Bijector<D>,
         P: Distribution<D>,
     {
-        self.inverse(z, None)
-    }
-
-    /// The data of the latents `z` under a context.
-    pub fn decode_given<const D: usize>(&self, z: Tensor<D>, context: &Tensor<2>) -> Tensor<D>
-    where
-        B: Bijector<D>,
-        P: Distribution<D>,
-    {
-        self.inverse(z, Some(context))
+        self.given(None).decode(z)
     }
 
     /// `n` new events, from the operating system's entropy.
@@ -156,7 +131,7 @@ impl<B, P> Flow<B, P> {
         B: Bijector<D>,
         P: Distribution<D>,
     {
-        apart(self, || self.valid().draw(n, None, &mut Noise::from_entropy()))
+        self.given(None).sample(n)
     }
 
     /// `n` new events that follow a seed: the same numbers on every backend, up to its rounding.
@@ -165,16 +140,7 @@ impl<B, P> Flow<B, P> {
         B: Bijector<D>,
         P: Distribution<D>,
     {
-        apart(self, || self.valid().draw(n, None, &mut Noise::seeded(seed)))
-    }
-
-    /// `n` new events under a context of `n` rows, or of one row for all.
-    pub fn sample_given<const D: usize>(&self, n: usize, context: &Tensor<2>) -> Tensor<D>
-    where
-        B: Bijector<D>,
-        P: Distribution<D>,
-    {
-        apart(self, || self.valid().draw(n, Some(context), &mut Noise::from_entropy()))
+        self.given(None).sample_seeded(n, seed)
     }
 
     /// `n` new events and their `ln p`, in one pass.
@@ -183,12 +149,46 @@ impl<B, P> Flow<B, P> {
         B: Bijector<D>,
         P: Distribution<D>,
     {
-        apart(self, || self.valid().draw_with_log_prob(n, None, &mut Noise::from_entropy()))
+        self.given(None).sample_with_log_prob(n)
+    }
+
+    /// [`sample_with_log_prob`](Self::sample_with_log_prob) that follows a seed.
+    pub fn sample_with_log_prob_seeded<const D: usize>(
+        &self,
+        n: usize,
+        seed: u64,
+    ) -> (Tensor<D>, Tensor<1>)
+    where
+        B: Bijector<D>,
+        P: Distribution<D>,
+    {
+        self.given(None).sample_with_log_prob_seeded(n, seed)
     }
 
     /// `n` new events from given noise, with the graph where the flow has one (the
     /// reparameterisation of variational inference).
-    pub fn draw<const D: usize>(
+    pub fn draw<const D: usize>(&self, n: usize, noise: &mut Noise) -> Tensor<D>
+    where
+        B: Bijector<D>,
+        P: Distribution<D>,
+    {
+        self.given(None).draw(n, noise)
+    }
+
+    /// [`draw`](Self::draw) together with `ln p` of the events, in one pass.
+    pub fn draw_with_log_prob<const D: usize>(
+        &self,
+        n: usize,
+        noise: &mut Noise,
+    ) -> (Tensor<D>, Tensor<1>)
+    where
+        B: Bijector<D>,
+        P: Distribution<D>,
+    {
+        self.given(None).draw_with_log_prob(n, noise)
+    }
+
+    fn drawn<const D: usize>(
         &self,
         n: usize,
         context: Option<&Tensor<2>>,
@@ -205,8 +205,7 @@ impl<B, P> Flow<B, P> {
         })
     }
 
-    /// [`draw`](Self::draw) together with `ln p` of the events, in one pass.
-    pub fn draw_with_log_prob<const D: usize>(
+    fn drawn_with_log_prob<const D: usize>(
         &self,
         n: usize,
         context: Option<&Tensor<2>>,
@@ -295,7 +294,7 @@ impl<const D: usize, B: Bijector<D>, P: Distribution<D>> Distribution<D> for Flo
         noise: &mut Noise,
         _device: &Device,
     ) -> Tensor<D> {
-        self.draw(n, context, noise)
+        self.drawn(n, context, noise)
     }
 
     fn init_from_data(self, x: Tensor<D>, context: Option<&Tensor<2>>) -> Self {
@@ -314,40 +313,6 @@ impl<const D: usize, B: Bijector<D>, P: Distribution<D>> Distribution<D> for Flo
         let carried = Carried { value: z, gradient: Some(gradient) };
         let back = self.bijector.walk(walk, &bijector.back(), carried);
         back.gradient.expect("a walk back carries a gradient")
-    }
-
-    fn trace(
-        &self,
-        x: Tensor<D>,
-        context: Option<&Tensor<2>>,
-        path: &str,
-        visit: &mut dyn FnMut(&Trace<'_, D>),
-    ) {
-        let context = fitted(self, x.dims()[0], Some(x.dtype()), context);
-        let z = self.bijector.trace(x, context.as_ref(), &part_path(path, "bijector"), visit);
-        self.base.trace(z, context.as_ref(), &part_path(path, "base"), visit);
-    }
-
-    fn first_non_finite(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> Option<String> {
-        let context = fitted(self, x.dims()[0], Some(x.dtype()), context);
-        let mut first = None;
-        let mut note = |bad: bool, name: String| {
-            if bad && first.is_none() {
-                first = Some(name);
-            }
-        };
-        let z = self.bijector.trace(x, context.as_ref(), "bijector", &mut |layer| {
-            let bad = !all_finite(layer.output) || !all_finite(layer.log_det);
-            note(bad, format!("{} ({})", layer.path, layer.name));
-        });
-        if first.is_none() && !all_finite(&self.base.log_prob(z.clone(), context.as_ref())) {
-            let inside = self.base.first_non_finite(z.clone(), context.as_ref());
-            first = Some(inside.map(|path| format!("base.{path}")).unwrap_or_else(|| {
-                let most = z.abs().max().into_scalar::<f64>();
-                format!("base ({}), at latents of up to {most:.3e}", layer_name::<P>())
-            }));
-        }
-        first
     }
 }
 
@@ -384,10 +349,6 @@ fn fitted<M: Module + ModuleDisplay>(
         }
     }
     spread(name, rows, context)
-}
-
-fn all_finite<const D: usize>(x: &Tensor<D>) -> bool {
-    x.clone().is_finite().all().into_scalar::<u8>() != 0
 }
 
 /// The precision of a module's first float parameter.

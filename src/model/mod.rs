@@ -7,11 +7,11 @@
 //! | [`Nsf`] | Durkan et al. 2019, arXiv:1906.04032 | rational-quadratic spline couplings |
 //! | [`AutoregressiveNsf`] | the same paper | rational-quadratic splines in masked layers |
 //! | [`CircularNsf`] | Rezende et al. 2020, arXiv:2002.02428 | the same for angles, on a uniform base |
-//! | [`Naf`] | Huang et al. 2018, arXiv:1804.00779 | monotone networks in masked layers |
-//! | [`Unaf`] | Wehenkel, Louppe 2019, arXiv:1908.05164 | integrated positive networks in masked layers |
-//! | [`Bpf`] | Sick et al. 2020, arXiv:2004.00464 | Bernstein polynomials in masked layers |
-//! | [`Sospf`] | Jaini et al. 2019, arXiv:1905.02325 | sum-of-squares polynomials in masked layers |
-//! | [`Gf`] | Meng et al. 2020, arXiv:2003.01941 | elementwise Gaussianizations, and rotations |
+//! | [`NeuralAutoregressiveFlow`] | Huang et al. 2018, arXiv:1804.00779 | monotone networks in masked layers |
+//! | [`UnconstrainedAutoregressiveFlow`] | Wehenkel, Louppe 2019, arXiv:1908.05164 | integrated positive networks in masked layers |
+//! | [`BernsteinFlow`] | Sick et al. 2020, arXiv:2004.00464 | Bernstein polynomials in masked layers |
+//! | [`SumOfSquaresFlow`] | Jaini et al. 2019, arXiv:1905.02325 | sum-of-squares polynomials in masked layers |
+//! | [`GaussianizationFlow`] | Meng et al. 2020, arXiv:2003.01941 | elementwise Gaussianizations, and rotations |
 //! | [`Maf`], [`MafMog`] | Papamakarios et al. 2017, arXiv:1705.07057 | masked autoregressive layers, one-pass density |
 //! | [`Iaf`] | Kingma et al. 2016, arXiv:1606.04934 | the same the other way round, one-pass sampling |
 //! | [`PlanarFlow`] | Rezende, Mohamed 2015, arXiv:1505.05770 | steps along single directions |
@@ -21,40 +21,47 @@
 
 mod autoregressive;
 mod autoregressive_nsf;
-mod bpf;
+mod bernstein_flow;
 mod circular_nsf;
-mod gf;
+mod gaussianization_flow;
 mod glow;
 mod iaf;
 mod image;
 mod maf;
-mod naf;
+mod neural_autoregressive_flow;
 mod nice;
 mod nsf;
 mod planar_flow;
 mod real_nvp;
 mod real_nvp_image;
 mod residual_flow;
-mod sospf;
-mod unaf;
+mod sum_of_squares_flow;
+mod unconstrained_autoregressive_flow;
 
 pub use autoregressive::Orders;
 pub use autoregressive_nsf::{AutoregressiveNsf, AutoregressiveNsfConfig, AutoregressiveNsfStep};
-pub use bpf::{Bpf, BpfConfig, BpfStep};
+pub use bernstein_flow::{BernsteinFlow, BernsteinFlowConfig, BernsteinFlowStep};
 pub use circular_nsf::{CircularNsf, CircularNsfConfig, CircularNsfStep};
-pub use gf::{Gf, GfConfig, GfStep};
+pub use gaussianization_flow::{
+    GaussianizationFlow, GaussianizationFlowConfig, GaussianizationFlowStep,
+};
 pub use glow::{ChannelMixing, Glow, GlowConfig, GlowStep, Mix};
 pub use iaf::{Iaf, IafConfig, IafStep};
 pub use maf::{Maf, MafConfig, MafMog, MafMogConfig, MafStep, StepNorm};
-pub use naf::{Naf, NafConfig, NafStep};
+pub use neural_autoregressive_flow::{
+    NeuralAutoregressiveFlow, NeuralAutoregressiveFlowConfig, NeuralAutoregressiveFlowStep,
+};
 pub use nice::{Nice, NiceConfig};
 pub use nsf::{Nsf, NsfConfig, NsfStep};
 pub use planar_flow::{PlanarFlow, PlanarFlowConfig};
 pub use real_nvp::{RealNvp, RealNvpConfig};
 pub use real_nvp_image::{RealNvpImage, RealNvpImageConfig, RealNvpImageStep};
 pub use residual_flow::{ResidualFlow, ResidualFlowConfig, ResidualFlowStep};
-pub use sospf::{Sospf, SospfConfig, SospfStep};
-pub use unaf::{Unaf, UnafConfig, UnafStep};
+pub use sum_of_squares_flow::{SumOfSquaresFlow, SumOfSquaresFlowConfig, SumOfSquaresFlowStep};
+pub use unconstrained_autoregressive_flow::{
+    UnconstrainedAutoregressiveFlow, UnconstrainedAutoregressiveFlowConfig,
+    UnconstrainedAutoregressiveFlowStep,
+};
 
 use crate::bijector::{Coupling, CouplingConfig, Mask};
 use crate::conditioner::{Mlp, MlpConfig};

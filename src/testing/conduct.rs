@@ -1,4 +1,4 @@
-//! Checks of what surrounds the map: records, states, initialisation, contexts, texts, traces.
+//! Checks of what surrounds the map: records, states, initialisation, contexts, texts, walks.
 
 use burn::tensor::{DType, Tensor};
 
@@ -6,6 +6,7 @@ use super::probe::{Worst, caught, names_layer_and_shapes};
 use super::run::{OUTPUTS, Run, outputs};
 use super::subject::{Layer, Subject};
 use super::{Suite, host};
+use crate::trace::{Trace, Tracer};
 
 /// The least change by another context that counts as one.
 const LEAST_CHANGE: f64 = 1e-6;
@@ -159,16 +160,11 @@ impl<const D: usize> Run<'_, D> {
         Some(worst)
     }
 
-    pub fn check_trace(&self) -> Worst {
+    pub fn check_walk(&self) -> Worst {
         let c = self.context.as_ref();
-        let mut total = vec![0.0; self.suite.shape[0]];
-        let mut paths = Vec::new();
-        let z = self.plain.trace(self.x.clone(), c, "layer", &mut |layer| {
-            paths.push(layer.path.to_string());
-            for (sum, value) in total.iter_mut().zip(host(layer.log_det.clone())) {
-                *sum += value;
-            }
-        });
+        let mut seen = Parts { paths: vec![], log_det: vec![0.0; self.suite.shape[0]] };
+        let z = self.plain.traced(self.x.clone(), c, "layer", &mut seen);
+        let Parts { paths, log_det: total } = seen;
         let (expected_z, expected_log_det) = self.forward(&self.x, c);
         let mut worst = Worst::default();
         worst.compare("z", &host(z), &expected_z);
@@ -183,6 +179,20 @@ impl<const D: usize> Run<'_, D> {
             }
         }
         worst
+    }
+}
+
+/// Where a walk has been, and the sum of the log-determinants there.
+struct Parts {
+    paths: Vec<String>,
+    log_det: Vec<f64>,
+}
+
+impl Tracer for Parts {
+    fn layer(&mut self, layer: &Trace<'_>) {
+        self.paths.push(layer.path.to_string());
+        let parts = host(layer.log_det.clone());
+        self.log_det.iter_mut().zip(parts).for_each(|(sum, part)| *sum += part);
     }
 }
 

@@ -67,10 +67,10 @@ mod report;
 mod run;
 mod subject;
 
-pub use certify::{Certificate, LayerCertificate, certify, certify_given};
+pub use certify::{Certificate, LayerCertificate, certify};
 pub use compare::Comparison;
 pub use params::moved;
-pub use report::{Check, Finding, Report};
+pub use report::{Check, Finding, SuiteReport};
 
 use std::any::type_name;
 
@@ -244,15 +244,15 @@ impl<const D: usize> Suite<D> {
     }
 
     /// Makes every check. Parameters that are not trained stay as they are.
-    pub fn check<B: Bijector<D> + 'static>(&self, layer: B) -> Report {
+    pub fn check<B: Bijector<D> + 'static>(&self, layer: B) -> SuiteReport {
         let name = short_name(type_name::<B>());
         self.check_any(&name, &*forget(moved(layer, self.seed)))
     }
 
-    fn check_any(&self, name: &str, layer: &dyn Subject<D>) -> Report {
+    fn check_any(&self, name: &str, layer: &dyn Subject<D>) -> SuiteReport {
         let run = Run::new(self, layer, false);
         let mut report =
-            Report::new(format!("{name} on {:?} in {:?}", self.shape, run.source.dtype));
+            SuiteReport::new(format!("{name} on {:?} in {:?}", self.shape, run.source.dtype));
         if !run.shapes(&mut report) {
             return report;
         }

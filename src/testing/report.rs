@@ -75,9 +75,9 @@ pub enum Check {
     /// An element of 1e30, whose square leaves f32, gives no NaN: minus infinity at the most
     /// extreme, of a density that is almost zero. Not tried where it is outside the domain.
     Overflow,
-    /// [`trace`](crate::bijector::Bijector::trace) reproduces `forward`, its log-determinants add
+    /// [`walk`](crate::bijector::Bijector::walk) reproduces `forward`, its log-determinants add
     /// up, and its paths are those of the parameters.
-    Trace,
+    Walk,
 }
 
 impl Check {
@@ -108,7 +108,7 @@ impl Check {
             Self::Edges => "edge values give no NaN",
             Self::NonFinite => "what is not finite has no density",
             Self::Overflow => "1e30 gives no NaN",
-            Self::Trace => "trace reproduces forward",
+            Self::Walk => "walk reproduces forward",
         }
     }
 }
@@ -160,12 +160,12 @@ impl fmt::Display for Finding {
 /// those allowed.
 #[derive(Debug, Clone)]
 #[must_use = "a report by itself fails no test: `assert_ok` does"]
-pub struct Report {
+pub struct SuiteReport {
     title: String,
     findings: Vec<Finding>,
 }
 
-impl Report {
+impl SuiteReport {
     pub(super) fn new(title: String) -> Self {
         Self { title, findings: Vec::new() }
     }
@@ -204,7 +204,7 @@ impl Report {
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for SuiteReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.title)?;
         self.findings.iter().try_for_each(|finding| write!(f, "\n  {finding}"))

@@ -4,7 +4,7 @@ use burn::tensor::{DType, Tensor};
 
 use super::draw::Source;
 use super::probe::{Worst, caught};
-use super::report::{Check, Finding, Report};
+use super::report::{Check, Finding, SuiteReport};
 use super::subject::{Layer, Subject};
 use super::{Suite, host};
 use crate::noise::Noise;
@@ -86,12 +86,12 @@ impl<'a, const D: usize> Run<'a, D> {
     }
 
     /// The first check, on which the others rest.
-    pub fn shapes(&self, report: &mut Report) -> bool {
+    pub fn shapes(&self, report: &mut SuiteReport) -> bool {
         self.one(report, Check::Shapes, 0.0, || Some(self.check_shapes()))
     }
 
     /// Initialises from data; the layer that came of it, where it differs.
-    pub fn initialization(&self, report: &mut Report) -> Option<Layer<D>> {
+    pub fn initialization(&self, report: &mut SuiteReport) -> Option<Layer<D>> {
         let mut changed = None;
         let check = || {
             let (worst, layer) = self.check_init_from_data();
@@ -103,7 +103,7 @@ impl<'a, const D: usize> Run<'a, D> {
     }
 
     /// Every other check.
-    pub fn laws(&self, report: &mut Report) {
+    pub fn laws(&self, report: &mut SuiteReport) {
         let Tolerance { round_trip, far, log_det, same } = self.tolerance;
         type Law<'a, const D: usize> = fn(&Run<'a, D>) -> Option<Worst>;
         let laws: [(Check, f64, Law<'a, D>); 24] = [
@@ -130,7 +130,7 @@ impl<'a, const D: usize> Run<'a, D> {
             (Check::ContextUsed, 0.0, Self::check_context_used),
             (Check::ContextWidth, 0.0, Self::check_context_width),
             (Check::EventWidth, 0.0, Self::check_event_width),
-            (Check::Trace, same, |run| Some(run.check_trace())),
+            (Check::Walk, same, |run| Some(run.check_walk())),
         ];
         for (check, allowed, law) in laws {
             self.one(report, check, allowed, || law(self));
@@ -140,7 +140,7 @@ impl<'a, const D: usize> Run<'a, D> {
     /// Makes one check and files it; a panic counts as failed. `true` unless it failed.
     fn one(
         &self,
-        report: &mut Report,
+        report: &mut SuiteReport,
         check: Check,
         allowed: f64,
         law: impl FnOnce() -> Option<Worst>,

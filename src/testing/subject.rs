@@ -6,8 +6,9 @@ use burn::store::{ModuleRecord, RecordError};
 use burn::tensor::{DType, Device, Gradients, Tensor};
 
 use super::params::{Seen, scrambled, stepped, walk};
-use crate::bijector::{Bijector, Trace};
+use crate::bijector::{Bijector, Carried, Place};
 use crate::param::{cast, to_device};
+use crate::trace::{Tracer, Tracing};
 
 /// What the checks ask of a layer: [`Bijector`], and copies in other states.
 pub(super) trait Subject<const D: usize> {
@@ -20,12 +21,13 @@ pub(super) trait Subject<const D: usize> {
     ) -> (Tensor<D>, Tensor<1>);
     fn log_det_jacobian(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<1>;
     fn mixes_rows(&self) -> bool;
-    fn trace(
+    /// What comes out at the end of a walk, which tells `tracer` of every layer.
+    fn traced(
         &self,
         x: Tensor<D>,
         context: Option<&Tensor<2>>,
         path: &str,
-        visit: &mut dyn FnMut(&Trace<'_, D>),
+        tracer: &mut dyn Tracer,
     ) -> Tensor<D>;
     /// The initialised layer and the latents it returned.
     fn initialized(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> (Layer<D>, Tensor<D>);
@@ -89,14 +91,15 @@ impl<const D: usize, B: Bijector<D> + 'static> Subject<D> for Known<B> {
         self.0.mixes_rows()
     }
 
-    fn trace(
+    fn traced(
         &self,
         x: Tensor<D>,
         context: Option<&Tensor<2>>,
         path: &str,
-        visit: &mut dyn FnMut(&Trace<'_, D>),
+        tracer: &mut dyn Tracer,
     ) -> Tensor<D> {
-        self.0.trace(x, context, path, visit)
+        let at = Place::start(context).part(path);
+        self.0.walk(&mut Tracing(tracer), &at, Carried::new(x)).value
     }
 
     fn initialized(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> (Layer<D>, Tensor<D>) {

@@ -72,7 +72,7 @@ where
     let mut log_weights: Vec<f64> = Vec::with_capacity(n);
     while log_weights.len() < n {
         let rows = batch.min(n - log_weights.len());
-        let (x, log_q) = plain.draw_with_log_prob(rows, None, noise);
+        let (x, log_q) = plain.draw_with_log_prob(rows, noise);
         let log_weight = checked(target(x), rows) - log_q;
         log_weights.extend(log_weight.into_data().iter::<f64>());
     }

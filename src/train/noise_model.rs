@@ -32,7 +32,7 @@ use crate::rows::spread;
 /// struct Middle {}
 ///
 /// impl NoiseModel<2> for Middle {
-///     fn draw_given(
+///     fn draw_for(
 ///         &self,
 ///         x: &Tensor<2>,
 ///         _context: Option<&Tensor<2>>,
@@ -55,7 +55,7 @@ use crate::rows::spread;
 pub trait NoiseModel<const D: usize>: Module + ModuleDisplay + Sync {
     /// Noise `u` in `(0, 1)`, of the shape of `x`, and `ln q(u | x)` in nats, shape `[batch]`; `x`
     /// are the integers divided by their levels. Gradients pass through both.
-    fn draw_given(
+    fn draw_for(
         &self,
         x: &Tensor<D>,
         context: Option<&Tensor<2>>,
@@ -86,14 +86,14 @@ pub trait NoiseModel<const D: usize>: Module + ModuleDisplay + Sync {
 /// use burn_flows::{Noise, train::{NoiseModel, UniformNoise}};
 ///
 /// let x = Tensor::<2>::zeros([4, 3], &Device::flex());
-/// let (u, log_q) = UniformNoise {}.draw_given(&x, None, &mut Noise::seeded(1));
+/// let (u, log_q) = UniformNoise {}.draw_for(&x, None, &mut Noise::seeded(1));
 /// assert_eq!((u.dims(), log_q.abs().max().into_scalar::<f32>()), ([4, 3], 0.0));
 /// ```
 #[derive(Module, Debug, Serialize, Deserialize)]
 pub struct UniformNoise {}
 
 impl<const D: usize> NoiseModel<D> for UniformNoise {
-    fn draw_given(
+    fn draw_for(
         &self,
         x: &Tensor<D>,
         _context: Option<&Tensor<2>>,
@@ -106,13 +106,13 @@ impl<const D: usize> NoiseModel<D> for UniformNoise {
 /// `x` flattened to a row, then the context, is the context of the flow. Data-dependent layers
 /// start from uniform noise, which `q` then starts near.
 impl<const D: usize, B: Bijector<D>, P: Distribution<D>> NoiseModel<D> for Flow<B, P> {
-    fn draw_given(
+    fn draw_for(
         &self,
         x: &Tensor<D>,
         context: Option<&Tensor<2>>,
         noise: &mut Noise,
     ) -> (Tensor<D>, Tensor<1>) {
-        self.draw_with_log_prob(x.dims()[0], Some(&row_context(x, context)), noise)
+        self.given(&row_context(x, context)).draw_with_log_prob(x.dims()[0], noise)
     }
 
     fn mixes_rows(&self) -> bool {
@@ -120,7 +120,7 @@ impl<const D: usize, B: Bijector<D>, P: Distribution<D>> NoiseModel<D> for Flow<
     }
 
     fn init_from_data(self, x: &Tensor<D>, context: Option<&Tensor<2>>, noise: &mut Noise) -> Self {
-        let (u, _) = UniformNoise {}.draw_given(x, None, noise);
+        let (u, _) = UniformNoise {}.draw_for(x, None, noise);
         Distribution::init_from_data(self, u, Some(&row_context(x, context)))
     }
 }

@@ -49,7 +49,7 @@ pub(super) fn check_draws<B: Bijector<D>, P: Distribution<D>, const D: usize>(
     flow: &Flow<B, P>,
 ) -> Result<()> {
     let plain = flow.valid();
-    tried(|| plain.draw_with_log_prob::<D>(1, None, &mut Noise::seeded(0))).map(|_| ()).map_err(
+    tried(|| plain.draw_with_log_prob::<D>(1, &mut Noise::seeded(0))).map(|_| ()).map_err(
         |reason| {
             let remedy = "give a flow whose parts fit each other and that needs no context";
             Error::data(what, format!("draws of the flow fail: {reason}; {remedy}"))

@@ -96,9 +96,9 @@ fn draws<B: Bijector<D>, P: Distribution<D>, const D: usize>(
 ) -> Draws<D> {
     assert!(n > 0, "reverse_kl: expected at least 1 draw, found 0");
     let (x, log_q) = match estimator {
-        Estimator::Full => flow.draw_with_log_prob(n, None, noise),
+        Estimator::Full => flow.draw_with_log_prob(n, noise),
         Estimator::PathDerivative => {
-            let x = flow.draw(n, None, noise);
+            let x = flow.draw(n, noise);
             // Plain parameters are constants beside the tracked draws.
             let log_q = flow.valid().log_prob(x.clone());
             (x, log_q)

@@ -13,12 +13,12 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::{Dequantize, NoiseModel};
+use crate::bijector::{Place, Walk};
 use crate::crew::apart;
 use crate::distribution::Distribution;
 use crate::draws;
 use crate::error::Result;
-use crate::math::fine;
-use crate::math::{event_len, log_sum_exp};
+use crate::math::{event_len, fine, log_sum_exp, sum_event};
 use crate::noise::Noise;
 use crate::rows::check_rows;
 
@@ -118,7 +118,7 @@ impl<F, Q> VariationalDequantize<F, Q> {
         Q: NoiseModel<D>,
     {
         check_rows("VariationalDequantize", x.dims()[0], context);
-        let (u, log_q) = self.noise.draw_given(&self.unit(&x), context, noise);
+        let (u, log_q) = self.noise.draw_for(&self.unit(&x), context, noise);
         (self.dequantize.spread(x, u), log_q)
     }
 
@@ -207,12 +207,16 @@ impl<const D: usize, F: Distribution<D>, Q: NoiseModel<D>> Distribution<D>
         Self { density: started.density.init_from_data(v, context), ..started }
     }
 
-    fn first_non_finite(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> Option<String> {
-        let (v, log_q) = self.dequantize(x, context, &mut own_noise());
-        let finite = v.clone().is_finite().all().bool_and(log_q.is_finite().all());
-        if !finite.into_scalar::<bool>() {
-            return Some("noise".to_string());
+    fn walk<W: Walk>(&self, walk: &mut W, at: &Place<'_>, x: Tensor<D>) -> Tensor<D> {
+        if walk.comes_back() {
+            let [gradient] = walk.density(self, at, [x], |[x]| self.log_prob(x, at.context()));
+            return gradient;
         }
-        self.density.first_non_finite(v, context).map(|part| format!("density.{part}"))
+        let (v, log_q) = self.dequantize(x, at.context(), &mut own_noise());
+        // Zero, and no number where the noise is none.
+        let spoiled = |v: Tensor<D>| sum_event(v * 0.0);
+        let noise = at.part("noise");
+        walk.density(&self.noise, &noise, [v.clone()], |[v]| log_q.clone() + spoiled(v));
+        self.density.walk(walk, &at.part("density"), v)
     }
 }

@@ -10,9 +10,10 @@ use burn_flows::distribution::{
     StandardNormal, StudentT, StudentTConfig, TwoMoons, Uniform,
 };
 use burn_flows::model::{
-    AutoregressiveNsfConfig, BpfConfig, CircularNsfConfig, GfConfig, GlowConfig, IafConfig,
-    MafConfig, MafMogConfig, NafConfig, NiceConfig, NsfConfig, PlanarFlowConfig, RealNvpConfig,
-    RealNvpImageConfig, ResidualFlowConfig, SospfConfig, UnafConfig,
+    AutoregressiveNsfConfig, BernsteinFlowConfig, CircularNsfConfig, GaussianizationFlowConfig,
+    GlowConfig, IafConfig, MafConfig, MafMogConfig, NeuralAutoregressiveFlowConfig, NiceConfig,
+    NsfConfig, PlanarFlowConfig, RealNvpConfig, RealNvpImageConfig, ResidualFlowConfig,
+    SumOfSquaresFlowConfig, UnconstrainedAutoregressiveFlowConfig,
 };
 use burn_flows::store::{load, save};
 use burn_flows::testing::moved;
@@ -133,11 +134,11 @@ distributions! {
     nsf: |device| NsfConfig::new(3).with_layers(2).with_mlp(mlp()).init(device), 0;
     nsf_autoregressive: |device| AutoregressiveNsfConfig::new(3).with_layers(1).with_made(made()).init(device), 0;
     nsf_circular: |device| CircularNsfConfig::new(3).with_layers(1).with_made(made()).init(device), 0;
-    naf: |device| NafConfig::new(3).with_layers(1).with_made(made()).init(device), 0;
-    unaf: |device| UnafConfig::new(3).with_layers(1).with_made(made()).init(device), 0;
-    bpf: |device| BpfConfig::new(3).with_layers(1).with_made(made()).init(device), 0;
-    sospf: |device| SospfConfig::new(3).with_layers(1).with_made(made()).init(device), 0;
-    gf: |device| GfConfig::new(3).with_layers(1).init(device), 0;
+    naf: |device| NeuralAutoregressiveFlowConfig::new(3).with_layers(1).with_made(made()).init(device), 0;
+    unaf: |device| UnconstrainedAutoregressiveFlowConfig::new(3).with_layers(1).with_made(made()).init(device), 0;
+    bpf: |device| BernsteinFlowConfig::new(3).with_layers(1).with_made(made()).init(device), 0;
+    sospf: |device| SumOfSquaresFlowConfig::new(3).with_layers(1).with_made(made()).init(device), 0;
+    gf: |device| GaussianizationFlowConfig::new(3).with_layers(1).init(device), 0;
     planar_flow: |device| PlanarFlowConfig::new(3).with_layers(2).init(device), 0;
     residual_flow: |device| ResidualFlowConfig::new(3).with_layers(1).with_hidden(vec![6]).init(device), 0;
 }

@@ -14,7 +14,7 @@ use burn_flows::testing::{LayerCertificate, certify, moved};
 use crate::{DEVICE, data, images, matrix, normal};
 
 fn only<B: Bijector<2>>(layer: B, features: usize) -> LayerCertificate {
-    certify(&Flow::new(layer, normal(features)), &data(features)).layers()[0].clone()
+    certify(&Flow::new(layer, normal(features)), &data(features), None).layers()[0].clone()
 }
 
 /// The eigenvalues of `[[1, b], [b, 1]]` are `1 + b` and `1 - b`.
@@ -53,7 +53,7 @@ fn a_scale_per_feature_has_the_condition_of_its_ends() {
 fn channels_of_large_images_have_the_condition_of_their_matrix() {
     let matrix = ChannelMatrix::Plain(DenseMatrix::from_weights(matrix(0.8)).unwrap());
     let flow = Flow::new(LinearMap::new(matrix), StandardNormal::<4>::new([2, 30, 30], &DEVICE));
-    let certificate = certify(&flow, &images([2, 2, 30, 30], 1));
+    let certificate = certify(&flow, &images([2, 2, 30, 30], 1), None);
     let layer = &certificate.layers()[0];
     assert!((layer.condition.unwrap() - 9.0).abs() < 1e-4, "{certificate}");
     assert!(certificate.wrong().is_none() && certificate.lost().is_none(), "{certificate}");
@@ -83,7 +83,7 @@ fn what_is_no_bijection_has_neither_inverse_nor_condition() {
     for features in [3, 100] {
         let linear = LuLinearConfig::new(features).init(&DEVICE);
         let flow = Flow::new((linear, Forgets {}), normal(features));
-        let certificate = certify(&flow, &data(features));
+        let certificate = certify(&flow, &data(features), None);
         let lost = certificate.lost().expect("nothing leads back");
         assert_eq!((lost.path.as_str(), lost.name.as_str()), ("bijector.1", "Forgets"));
         assert_eq!(lost.condition, Some(f64::INFINITY), "{certificate}");

@@ -61,7 +61,7 @@ fn coupling(features: usize) -> (ActNorm, Vec<impl Bijector<2> + Clone>) {
 /// The certificate of one layer on a few rows, after its log-determinant is multiplied.
 fn of<B: Bijector<2>>(layer: B, factor: f64, features: usize) -> Certificate {
     let rows = data(features).narrow(0, 0, 3);
-    certify(&Flow::new(Times { layer, factor }, normal(features)), &rows)
+    certify(&Flow::new(Times { layer, factor }, normal(features)), &rows, None)
 }
 
 #[test]
@@ -107,7 +107,7 @@ fn layers_of_single_numbers_are_known_to_the_last_digits_however_large() {
     assert!(of(spline(), 1.001, 2000).wrong().is_some());
     let pixels = Noise::seeded(3).uniform([2, 1, 40, 40], &DEVICE);
     let flow = Flow::new(Logit::new(0.05).unwrap(), StandardNormal::<4>::new([1, 40, 40], &DEVICE));
-    let certificate = certify(&flow, &pixels);
+    let certificate = certify(&flow, &pixels, None);
     assert!(certificate.wrong().is_none() && certificate.lost().is_none(), "{certificate}");
 }
 
@@ -117,7 +117,7 @@ fn levels_of_large_images_are_certified() {
     let config = GlowConfig::new([3, 24, 24], 2).with_steps(1);
     let glow = built(&DEVICE, |device| config.init(device));
     let glow = moved(glow.init_from_data(x.clone(), None), 3);
-    let certificate = certify(&glow, &x);
+    let certificate = certify(&glow, &x, None);
     assert!(certificate.wrong().is_none() && certificate.lost().is_none(), "{certificate}");
     let [first, last] = ["levels.0", "levels.1"].map(|level| {
         let is_coupling =

@@ -8,15 +8,16 @@ mod large;
 use std::sync::LazyLock;
 
 use burn_flows::bijector::{
-    Bijector, DenseMatrix, Inverse, LeakyRelu, LinearMap, LuLinearConfig, Squeeze, Tanh, Trace,
+    Bijector, DenseMatrix, Inverse, LeakyRelu, LinearMap, LuLinearConfig, Mask, Partial, Squeeze,
+    Tanh,
 };
 use burn_flows::burn;
 use burn_flows::burn::module::Module;
 use burn_flows::burn::tensor::{DType, Device, Tensor};
 use burn_flows::conditioner::ConvNetConfig;
 use burn_flows::distribution::{Distribution, Marginal, Mixture, StandardNormal};
-use burn_flows::model::{GlowConfig, RealNvp, RealNvpConfig};
-use burn_flows::testing::{certify, certify_given, moved};
+use burn_flows::model::{GlowConfig, IafConfig, RealNvp, RealNvpConfig};
+use burn_flows::testing::{certify, moved};
 use burn_flows::{Flow, Noise};
 
 use built::built;
@@ -58,7 +59,7 @@ impl Bijector<2> for Double {
 fn a_sound_flow_has_a_certificate_without_a_complaint() {
     let flow = built(&DEVICE, |device| RealNvpConfig::new(4).with_layers(3).init(device));
     let flow = moved(flow, 1);
-    let certificate = certify(&flow, &data(4));
+    let certificate = certify(&flow, &data(4), None);
     let paths: Vec<_> = certificate.layers().iter().map(|layer| layer.path.as_str()).collect();
     assert_eq!(paths, ["bijector.0", "bijector.1", "bijector.2"]);
     for layer in certificate.layers() {
@@ -75,7 +76,7 @@ fn the_layer_that_leads_nowhere_is_named() {
     let sound = || LinearMap::new(DenseMatrix::from_weights(matrix(0.5)).unwrap());
     let singular = LinearMap::new(DenseMatrix::from_weights(matrix(1.0 - 1e-6)).unwrap());
     let flow = Flow::new(vec![sound(), singular, sound()], normal(2));
-    let certificate = certify(&flow, &data(2));
+    let certificate = certify(&flow, &data(2), None);
     let lost = certificate.lost().expect("one is lost");
     assert_eq!(lost.path, "bijector.1");
     assert!(lost.round_trip > 1e-3 && lost.round_trip.is_finite());
@@ -91,16 +92,16 @@ fn matrix(b: f64) -> Tensor<2> {
 #[test]
 fn what_is_not_finite_on_the_way_back_is_lost() {
     let flow = Flow::new((LeakyRelu::new(0.5).unwrap(), Tanh {}), normal(3));
-    let certificate = certify(&flow, &(data(3) * 100.0));
+    let certificate = certify(&flow, &(data(3) * 100.0), None);
     assert_eq!(certificate.lost().expect("one is lost").path, "bijector.1");
-    let nan = certify(&flow, &(data(3) * f32::NAN));
+    let nan = certify(&flow, &(data(3) * f32::NAN), None);
     assert_eq!(nan.lost().expect("all are lost").round_trip, f64::INFINITY);
 }
 
 #[test]
 fn a_wrong_log_determinant_is_named() {
     let flow = Flow::new((Double { says_so: true }, Double { says_so: false }), normal(3));
-    let certificate = certify(&flow, &data(3));
+    let certificate = certify(&flow, &data(3), None);
     assert!(certificate.lost().is_none());
     let wrong = certificate.wrong().expect("one is wrong");
     assert_eq!((wrong.path.as_str(), wrong.name.as_str()), ("bijector.1", "Double"));
@@ -116,9 +117,9 @@ fn levels_components_and_contexts_are_walked_through() {
     let x = images([20, 1, 4, 4], 2);
     let glow = moved(glow.init_from_data(x.clone(), None), 3);
     let certificate =
-        certify(&Flow::new(Squeeze::default(), StandardNormal::new([4, 2, 2], &DEVICE)), &x);
+        certify(&Flow::new(Squeeze::default(), StandardNormal::new([4, 2, 2], &DEVICE)), &x, None);
     assert_eq!(certificate.layers()[0].path, "bijector");
-    let certificate = certify(&glow, &x);
+    let certificate = certify(&glow, &x, None);
     let paths: Vec<_> = certificate.layers().iter().map(|layer| layer.path.as_str()).collect();
     assert!(
         paths.first().unwrap().starts_with("levels.0")
@@ -131,11 +132,11 @@ fn levels_components_and_contexts_are_walked_through() {
         moved(built(&DEVICE, |device| config.init(device)), seed)
     };
     let context = Tensor::<2>::ones([1, 3], &*DEVICE);
-    let certificate = certify_given(&given(1), &data(2), &context);
+    let certificate = certify(&given(1), &data(2), &context);
     assert_eq!(certificate.layers().len(), 2);
     let classes = |seed| Marginal::of_classes(given(seed), 3, &DEVICE).unwrap();
     let mixture = Mixture::new(vec![classes(1), classes(2)], &DEVICE).unwrap();
-    let certificate = certify(&mixture, &data(2));
+    let certificate = certify(&mixture, &data(2), None);
     let paths: Vec<_> = certificate.layers().iter().map(|layer| layer.path.as_str()).collect();
     let second = "components.1.conditional.bijector.1";
     assert_eq!((paths.len(), paths[3]), (4, second));
@@ -145,22 +146,24 @@ fn levels_components_and_contexts_are_walked_through() {
 fn f64_data_are_held_to_more() {
     let flow = Flow::new(vec![LuLinearConfig::new(3).init(&DEVICE)], normal(3));
     let flow = burn_flows::cast(moved(flow, 5), DType::F64);
-    let certificate = certify(&flow, &data(3).cast(DType::F64));
+    let certificate = certify(&flow, &data(3).cast(DType::F64), None);
     assert!(certificate.layers()[0].round_trip < 1e-12);
     assert!(certificate.lost().is_none() && certificate.wrong().is_none(), "{certificate}");
 }
 
+/// Layers inside of others are layers, the other way round and on a part of the event, too.
 #[test]
-fn a_trace_reports_both_directions_of_a_layer() {
-    let flow = Flow::new(Inverse::new(Double { says_so: true }), normal(2));
-    let x = data(2);
-    let mut seen = 0;
-    flow.trace(x.clone(), None, "", &mut |layer: &Trace<'_, 2>| {
-        let again = (layer.forward)(layer.input.clone()).0.into_data();
-        assert_eq!(again, layer.output.clone().into_data());
-        assert_eq!((layer.inverse)(layer.output.clone()).into_data(), x.clone().into_data());
-        assert!(format!("{layer:?}").contains("bijector"));
-        seen += 1;
-    });
-    assert_eq!(seen, 1);
+fn inverted_and_partial_layers_are_looked_into() {
+    let iaf = built(&DEVICE, |device| IafConfig::new(2).with_layers(2).init(device));
+    let certificate = certify(&moved(iaf, 3), &data(2), None);
+    let paths: Vec<_> = certificate.layers().iter().map(|layer| layer.path.as_str()).collect();
+    assert_eq!(paths, ["bijector.inner.1.1", "bijector.inner.0.1"]);
+    assert!(certificate.lost().is_none() && certificate.wrong().is_none(), "{certificate}");
+
+    let wrong = || Inverse::new(vec![Double { says_so: true }, Double { says_so: false }]);
+    let part = Partial::new(&Mask::Kept(vec![0]), &[2], wrong(), &DEVICE).unwrap();
+    let certificate = certify(&Flow::new(part, normal(2)), &data(2), None);
+    let paths: Vec<_> = certificate.layers().iter().map(|layer| layer.path.as_str()).collect();
+    assert_eq!(paths, ["bijector.inner.inner.1", "bijector.inner.inner.0"]);
+    assert_eq!(certificate.wrong().unwrap().path, "bijector.inner.inner.1");
 }

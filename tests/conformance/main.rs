@@ -105,7 +105,6 @@ fn every_public_name_has_a_row() {
         "ResidualBlock",
         "Split",
         "SvdFactors",
-        "Trace",
         "Walk",
     ];
     let exports = [

@@ -12,9 +12,10 @@ use burn_flows::conditioner::{
 use burn_flows::distribution::{ChannelPriorConfig, DiagNormalConfig};
 use burn_flows::interop::{HostTensor, StateDict, nflows, normflows, zuko};
 use burn_flows::model::{
-    AutoregressiveNsfConfig, BpfConfig, CircularNsfConfig, GfConfig, GlowConfig, IafConfig,
-    MafConfig, MafMogConfig, NafConfig, NiceConfig, NsfConfig, PlanarFlowConfig, RealNvpConfig,
-    RealNvpImageConfig, ResidualFlowConfig, SospfConfig, UnafConfig,
+    AutoregressiveNsfConfig, BernsteinFlowConfig, CircularNsfConfig, GaussianizationFlowConfig,
+    GlowConfig, IafConfig, MafConfig, MafMogConfig, NeuralAutoregressiveFlowConfig, NiceConfig,
+    NsfConfig, PlanarFlowConfig, RealNvpConfig, RealNvpImageConfig, ResidualFlowConfig,
+    SumOfSquaresFlowConfig, UnconstrainedAutoregressiveFlowConfig,
 };
 use burn_flows::train::{Dequantize, ReduceBits};
 use burn_flows::univariate::{
@@ -354,20 +355,20 @@ errors! {
     nsf_autoregressive_order: AutoregressiveNsfConfig::new(4).with_made(made(Dependencies::Reversed)).validate() => "AutoregressiveNsfConfig.made: `orders` decides the dependencies of every layer: leave them at Forward";
     nsf_autoregressive_spline: AutoregressiveNsfConfig::new(4).with_spline(rqs().with_bins(1)).validate() => "RationalQuadraticConfig.bins: must be at least 2, found 1";
     nsf_autoregressive_elementwise: AutoregressiveNsfConfig::new(4).with_elementwise(Some(rqs().with_bins(0))).validate() => "RationalQuadraticConfig.bins: must be at least 2, found 0";
-    naf_layers: NafConfig::new(4).with_layers(0).validate() => "NafConfig.layers: must be at least 1, found 0";
-    naf_elements: NafConfig::new(4).with_network(NeuralConfig::new().with_elements(4)).validate() => "NafConfig.network: `shared` decides how many networks there are: leave `elements` at 0";
-    naf_network: NafConfig::new(4).with_network(NeuralConfig::new().with_signal(0)).validate() => "NeuralConfig.signal: must be at least 1, found 0";
-    unaf_order: UnafConfig::new(4).with_made(made(Dependencies::Reversed)).validate() => "UnafConfig.made: `orders` decides the dependencies of every layer: leave them at Forward";
-    unaf_elements: UnafConfig::new(4).with_network(unconstrained().with_elements(1)).validate() => "UnafConfig.network: `shared` decides how many networks there are: leave `elements` at 0";
-    unaf_network: UnafConfig::new(4).with_network(unconstrained().with_nodes(0)).validate() => "UnconstrainedMonotonicConfig.nodes: must be at least 1, found 0";
-    bpf_layers: BpfConfig::new(4).with_layers(0).validate() => "BpfConfig.layers: must be at least 1, found 0";
-    bpf_polynomial: BpfConfig::new(4).with_polynomial(BernsteinConfig::new().with_degree(3)).validate() => "BernsteinConfig.degree: must be at least 6, found 3";
-    sospf_layers: SospfConfig::new(4).with_layers(0).validate() => "SospfConfig.layers: must be at least 1, found 0";
-    sospf_polynomial: SospfConfig::new(4).with_polynomial(SumOfSquaresConfig::new().with_degree(0)).validate() => "SumOfSquaresConfig.degree: must be in 1 to 12, found 0";
-    gf_features: GfConfig::new(0).validate() => "GfConfig.features: must be at least 1, found 0";
-    gf_layers: GfConfig::new(2).with_layers(0).validate() => "GfConfig.layers: must be at least 1, found 0";
-    gf_kernels: GfConfig::new(2).with_kernels(GaussianizationConfig::new().with_components(0)).validate() => "GaussianizationConfig.components: must be at least 1, found 0";
-    gf_mlp: GfConfig::new(2).with_mlp(MlpConfig::new(vec![])).validate() => "MlpConfig.hidden: must be at least 1, found 0";
+    naf_layers: NeuralAutoregressiveFlowConfig::new(4).with_layers(0).validate() => "NeuralAutoregressiveFlowConfig.layers: must be at least 1, found 0";
+    naf_elements: NeuralAutoregressiveFlowConfig::new(4).with_network(NeuralConfig::new().with_elements(4)).validate() => "NeuralAutoregressiveFlowConfig.network: `shared` decides how many networks there are: leave `elements` at 0";
+    naf_network: NeuralAutoregressiveFlowConfig::new(4).with_network(NeuralConfig::new().with_signal(0)).validate() => "NeuralConfig.signal: must be at least 1, found 0";
+    unaf_order: UnconstrainedAutoregressiveFlowConfig::new(4).with_made(made(Dependencies::Reversed)).validate() => "UnconstrainedAutoregressiveFlowConfig.made: `orders` decides the dependencies of every layer: leave them at Forward";
+    unaf_elements: UnconstrainedAutoregressiveFlowConfig::new(4).with_network(unconstrained().with_elements(1)).validate() => "UnconstrainedAutoregressiveFlowConfig.network: `shared` decides how many networks there are: leave `elements` at 0";
+    unaf_network: UnconstrainedAutoregressiveFlowConfig::new(4).with_network(unconstrained().with_nodes(0)).validate() => "UnconstrainedMonotonicConfig.nodes: must be at least 1, found 0";
+    bpf_layers: BernsteinFlowConfig::new(4).with_layers(0).validate() => "BernsteinFlowConfig.layers: must be at least 1, found 0";
+    bpf_polynomial: BernsteinFlowConfig::new(4).with_polynomial(BernsteinConfig::new().with_degree(3)).validate() => "BernsteinConfig.degree: must be at least 6, found 3";
+    sospf_layers: SumOfSquaresFlowConfig::new(4).with_layers(0).validate() => "SumOfSquaresFlowConfig.layers: must be at least 1, found 0";
+    sospf_polynomial: SumOfSquaresFlowConfig::new(4).with_polynomial(SumOfSquaresConfig::new().with_degree(0)).validate() => "SumOfSquaresConfig.degree: must be in 1 to 12, found 0";
+    gf_features: GaussianizationFlowConfig::new(0).validate() => "GaussianizationFlowConfig.features: must be at least 1, found 0";
+    gf_layers: GaussianizationFlowConfig::new(2).with_layers(0).validate() => "GaussianizationFlowConfig.layers: must be at least 1, found 0";
+    gf_kernels: GaussianizationFlowConfig::new(2).with_kernels(GaussianizationConfig::new().with_components(0)).validate() => "GaussianizationConfig.components: must be at least 1, found 0";
+    gf_mlp: GaussianizationFlowConfig::new(2).with_mlp(MlpConfig::new(vec![])).validate() => "MlpConfig.hidden: must be at least 1, found 0";
     nsf_circular_layers: CircularNsfConfig::new(4).with_layers(0).validate() => "CircularNsfConfig.layers: must be at least 1, found 0";
     nsf_circular_domain: CircularNsfConfig::new(4).with_spline(rqs().with_domain(SplineDomain::Interval { low: 0.0, high: 1.0 })).validate() => "CircularNsfConfig.spline: needs a domain that is circular, found Interval { low: 0.0, high: 1.0 }";
     iaf_layers: IafConfig::new(4).with_layers(0).validate() => "IafConfig.layers: must be at least 1, found 0";

@@ -11,8 +11,9 @@ use burn_flows::conditioner::{
 };
 use burn_flows::distribution::{DiagNormalConfig, Distribution, Mixture, StandardNormal};
 use burn_flows::model::{
-    BpfConfig, GfConfig, IafConfig, MafConfig, MafMogConfig, NafConfig, NiceConfig, RealNvpConfig,
-    SospfConfig, UnafConfig,
+    BernsteinFlowConfig, GaussianizationFlowConfig, IafConfig, MafConfig, MafMogConfig,
+    NeuralAutoregressiveFlowConfig, NiceConfig, RealNvpConfig, SumOfSquaresFlowConfig,
+    UnconstrainedAutoregressiveFlowConfig,
 };
 use burn_flows::univariate::{
     Affine, AnyUnivariateConfig, BernsteinConfig, DeepSigmoidalConfig, GaussianizationConfig,
@@ -127,11 +128,11 @@ panics! {
     init_nice: NiceConfig::new(1).init(&device()) => "NiceConfig.features: a coupling needs at least 2 features to split, found 1";
     init_maf: MafConfig::new(4).with_layers(0).init(&device()) => "MafConfig.layers: must be at least 1, found 0";
     init_maf_mog: MafMogConfig::new(MafConfig::new(4), 0).init(&device()) => "MafMogConfig.components: must be at least 1, found 0";
-    init_naf: NafConfig::new(4).with_layers(0).init(&device()) => "NafConfig.layers: must be at least 1, found 0";
-    init_unaf: UnafConfig::new(4).with_layers(0).init(&device()) => "UnafConfig.layers: must be at least 1, found 0";
-    init_bpf: BpfConfig::new(4).with_layers(0).init(&device()) => "BpfConfig.layers: must be at least 1, found 0";
-    init_sospf: SospfConfig::new(4).with_layers(0).init(&device()) => "SospfConfig.layers: must be at least 1, found 0";
-    init_gf: GfConfig::new(4).with_layers(0).init(&device()) => "GfConfig.layers: must be at least 1, found 0";
+    init_naf: NeuralAutoregressiveFlowConfig::new(4).with_layers(0).init(&device()) => "NeuralAutoregressiveFlowConfig.layers: must be at least 1, found 0";
+    init_unaf: UnconstrainedAutoregressiveFlowConfig::new(4).with_layers(0).init(&device()) => "UnconstrainedAutoregressiveFlowConfig.layers: must be at least 1, found 0";
+    init_bpf: BernsteinFlowConfig::new(4).with_layers(0).init(&device()) => "BernsteinFlowConfig.layers: must be at least 1, found 0";
+    init_sospf: SumOfSquaresFlowConfig::new(4).with_layers(0).init(&device()) => "SumOfSquaresFlowConfig.layers: must be at least 1, found 0";
+    init_gf: GaussianizationFlowConfig::new(4).with_layers(0).init(&device()) => "GaussianizationFlowConfig.layers: must be at least 1, found 0";
     init_iaf: IafConfig::new(4).with_layers(0).init(&device()) => "IafConfig.layers: must be at least 1, found 0";
     init_real_nvp: RealNvpConfig::new(4).with_layers(0).init(&device()) => "RealNvpConfig.layers: must be at least 1, found 0";
 
@@ -252,9 +253,9 @@ panics! {
 
     flow_event: flow(0).log_prob(zeros(WIDE)) => "Coupling: expected shape [batch, 3], found [2, 4]";
     flow_context_missing: flow(1).log_prob(zeros([2, 3])) => "Mlp: expected a context of width 1, found none";
-    flow_context_rows: flow(1).log_prob_given(zeros([3, 3]), &zeros([2, 1])) => "Flow: expected a context of 1 or 3 rows, found 2";
-    flow_sample_rows: flow(1).sample_given(4, &zeros([3, 1])) => "Flow: expected a context of 1 or 4 rows, found 3";
-    flow_batch: flow(0).log_prob_batched(zeros([3, 3]), None, 0) => "log_prob_batched: expected a batch of at least 1 row, found 0";
+    flow_context_rows: flow(1).given(&zeros([2, 1])).log_prob(zeros([3, 3])) => "Flow: expected a context of 1 or 3 rows, found 2";
+    flow_sample_rows: flow(1).given(&zeros([3, 1])).sample(4) => "Flow: expected a context of 1 or 4 rows, found 3";
+    flow_batch: flow(0).log_prob_batched(zeros([3, 3]), 0) => "log_prob_batched: expected a batch of at least 1 row, found 0";
     flow_base: Flow::new(Exp {}, StandardNormal::<2>::new([3], &device())).log_prob(zeros(WIDE)) => "StandardNormal: expected an event of shape [3] after the batch axis, found shape [2, 4]";
     diag_normal_shape: DiagNormalConfig::new(vec![3]).init::<2>(&device()).log_prob(zeros(WIDE), None) => "DiagNormal: expected an event of shape [3] after the batch axis, found shape [2, 4]";
 }

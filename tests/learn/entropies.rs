@@ -4,7 +4,9 @@ use std::f64::consts::{E, PI};
 
 use burn::tensor::{Device, Tensor};
 use burn_flows::distribution::EightGaussians;
-use burn_flows::model::{CircularNsfConfig, GfConfig, IafConfig, MafConfig, MafMogConfig};
+use burn_flows::model::{
+    CircularNsfConfig, GaussianizationFlowConfig, IafConfig, MafConfig, MafMogConfig,
+};
 use burn_flows::prelude::*;
 use burn_flows::train::{ReverseKlConfig, fit, fit_reverse_kl, nll};
 
@@ -25,7 +27,7 @@ fn gf_learns_turned_mixtures_to_their_entropy() {
         x.matmul(turn())
     };
     let entropy = 1.0 + (2.0 * PI * 0.25f64.powi(2)).ln() + 4f64.ln();
-    let config = GfConfig::new(2).with_layers(3);
+    let config = GaussianizationFlowConfig::new(2).with_layers(3);
     let flow = built(&Device::flex(), |device| config.init(device));
     let (flow, _) = fit(flow, turned(10_000, 1), &fitting(20, 128, 1e-2)).unwrap();
     let test = nll(&flow, turned(6000, 2), None, 1000);

@@ -3,7 +3,8 @@
 use burn::tensor::{Device, Tensor};
 use burn_flows::distribution::Mixture;
 use burn_flows::model::{
-    AutoregressiveNsfConfig, BpfConfig, NafConfig, NsfConfig, SospfConfig, UnafConfig,
+    AutoregressiveNsfConfig, BernsteinFlowConfig, NeuralAutoregressiveFlowConfig, NsfConfig,
+    SumOfSquaresFlowConfig, UnconstrainedAutoregressiveFlowConfig,
 };
 use burn_flows::prelude::*;
 use burn_flows::train::{FitConfig, fit};
@@ -66,7 +67,7 @@ fn above_two_moons<B: Bijector<2>>(
 #[test]
 fn naf_learns_two_moons_near_their_entropy() {
     let network = NeuralConfig::new().with_hidden(vec![32, 32]);
-    let config = NafConfig::new(2).with_made(masked(64)).with_network(network);
+    let config = NeuralAutoregressiveFlowConfig::new(2).with_made(masked(64)).with_network(network);
     let gap = above_two_moons(|device| config.init(device), &fitting(25, 128, 2e-2));
     assert!((0.0..0.08).contains(&gap), "{gap} nats above the true density");
 }
@@ -75,21 +76,24 @@ fn naf_learns_two_moons_near_their_entropy() {
 #[test]
 fn unaf_learns_two_moons_near_their_entropy() {
     let network = UnconstrainedMonotonicConfig::new().with_hidden(vec![32, 32]).with_nodes(16);
-    let config = UnafConfig::new(2).with_made(masked(64)).with_network(network).with_seed(0);
+    let config = UnconstrainedAutoregressiveFlowConfig::new(2)
+        .with_made(masked(64))
+        .with_network(network)
+        .with_seed(0);
     let gap = above_two_moons(|device| config.init(device), &fitting(20, 128, 5e-3));
     assert!((0.0..0.1).contains(&gap), "{gap} nats above the true density");
 }
 
 #[test]
 fn bpf_learns_two_moons_near_their_entropy() {
-    let config = BpfConfig::new(2).with_layers(4).with_made(masked(64));
+    let config = BernsteinFlowConfig::new(2).with_layers(4).with_made(masked(64));
     let gap = above_two_moons(|device| config.init(device), &fitting(25, 128, 5e-3));
     assert!((0.0..0.1).contains(&gap), "{gap} nats above the true density");
 }
 
 #[test]
 fn sospf_learns_two_moons_near_their_entropy() {
-    let config = SospfConfig::new(2).with_layers(4).with_made(masked(64));
+    let config = SumOfSquaresFlowConfig::new(2).with_layers(4).with_made(masked(64));
     let gap = above_two_moons(|device| config.init(device), &fitting(25, 128, 5e-3));
     assert!((0.0..0.06).contains(&gap), "{gap} nats above the true density");
 }

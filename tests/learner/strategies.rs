@@ -11,6 +11,7 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::AdamWConfig;
 use burn::tensor::{Device, Tensor};
 use burn::train::{Learner, SupervisedTraining, TrainingStrategy};
+use burn_flows::Result;
 use burn_flows::burn;
 use burn_flows::prelude::*;
 use burn_flows::train::{Batch, NllMetric, Trainee};

@@ -169,11 +169,11 @@ fn everything() -> Vec<TensorData> {
     let (flow, glow, x) = (vectors(0), images(0.0), normal([600, 5], 1));
     let picture = normal([40, 1, 8, 8], 2);
     let z = flow.encode(x.clone());
-    let (drawn, log_prob) = flow.draw_with_log_prob(600, None, &mut Noise::seeded(2));
+    let (drawn, log_prob) = flow.draw_with_log_prob(600, &mut Noise::seeded(2));
     let mut found = vec![z.clone(), flow.decode(z), flow.sample_seeded(600, 3), drawn];
     found.push(Distribution::sample(&flow, 600, None, &mut Noise::seeded(4), &Device::flex()));
     let mut found: Vec<TensorData> = found.into_iter().map(Tensor::into_data).collect();
-    found.extend([log_prob, flow.log_prob_batched(x.clone(), None, 400)].map(Tensor::into_data));
+    found.extend([log_prob, flow.log_prob_batched(x.clone(), 400)].map(Tensor::into_data));
     let mixture = Mixture::new(vec![vectors(0), vectors(0)], &Device::flex()).unwrap();
     found.push(mixture.log_prob(x.clone(), None).into_data());
     found.push(mixture.sample(600, None, &mut Noise::seeded(5), &Device::flex()).into_data());

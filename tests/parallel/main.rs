@@ -70,7 +70,7 @@ fn vectors_are_evaluated_and_drawn_alike() {
     let (flow, x) = (vectors(0), normal([1111, 5], 1));
     assert_same(|| {
         let z = flow.encode(x.clone());
-        let (drawn, log_prob) = flow.draw_with_log_prob(700, None, &mut Noise::seeded(2));
+        let (drawn, log_prob) = flow.draw_with_log_prob(700, &mut Noise::seeded(2));
         let tensors = [flow.decode(z.clone()), z, flow.sample_seeded(1300, 3), drawn];
         let mut found = tensors.map(Tensor::into_data).to_vec();
         found.extend([flow.log_prob(x.clone()), log_prob].map(Tensor::into_data));
@@ -100,12 +100,12 @@ fn small_batches_of_a_large_model_are_alike() {
 #[test]
 fn every_row_keeps_its_own_context() {
     let (flow, x, context) = (vectors(2), normal([900, 5], 1), normal([900, 2], 2));
-    assert_same(|| vec![flow.log_prob_given(x.clone(), &context).into_data()]);
+    assert_same(|| vec![flow.given(&context).log_prob(x.clone()).into_data()]);
     let rows = [0, 449, 450, 899].map(|row| {
         let one = |t: &Tensor<2>| t.clone().narrow(0, row as usize, 1);
-        flow.log_prob_given(one(&x), &one(&context)).into_scalar::<f32>()
+        flow.given(&one(&context)).log_prob(one(&x)).into_scalar::<f32>()
     });
-    let whole = flow.log_prob_given(x, &context).into_data();
+    let whole = flow.given(&context).log_prob(x).into_data();
     let whole: Vec<f32> = whole.iter().collect();
     for (row, alone) in [0, 449, 450, 899].into_iter().zip(rows) {
         assert!((whole[row] - alone).abs() < 1e-4, "row {row}: {} and {alone}", whole[row]);
@@ -212,7 +212,7 @@ fn one_row_of_context_serves_every_block_of_a_gradient() {
     assert_eq!(value, repeated);
     assert_eq!(flat(&flow, &gradients), flat(&flow, &same));
     // And it is the gradient of what `log_prob` gives.
-    let loss = flow.log_prob_given(x.clone(), &row).mean().neg();
+    let loss = flow.given(&row).log_prob(x.clone()).mean().neg();
     assert!((loss.clone().into_scalar::<f64>() - value).abs() < 1e-4);
     let whole = flat(&flow, &GradientsParams::from_grads(loss.backward(), &flow));
     let pairs = flat(&flow, &gradients).into_iter().zip(whole);

@@ -122,14 +122,11 @@ impl<B: Bijector<4>, P: LevelBase> Subject<4> for MultiScale<B, P> {
     }
 
     fn forward(&self, x: Tensor<4>, context: Option<&Tensor<2>>) -> (Vec<Tensor<4>>, Tensor<1>) {
-        self.encode_with_log_det(x, context)
+        self.given(context).encode_with_log_det(x)
     }
 
     fn inverse(&self, z: Vec<Tensor<4>>, context: Option<&Tensor<2>>) -> Tensor<4> {
-        match context {
-            Some(context) => self.decode_given(z, context),
-            None => self.decode(z),
-        }
+        self.given(context).decode(z)
     }
 
     fn inverse_with_log_det(
@@ -138,7 +135,7 @@ impl<B: Bijector<4>, P: LevelBase> Subject<4> for MultiScale<B, P> {
         context: Option<&Tensor<2>>,
     ) -> (Tensor<4>, Tensor<1>) {
         let x = Subject::inverse(self, z, context);
-        let (_, log_det) = self.encode_with_log_det(x.clone(), context);
+        let (_, log_det) = self.given(context).encode_with_log_det(x.clone());
         (x, log_det.neg())
     }
 }

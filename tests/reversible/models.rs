@@ -84,15 +84,15 @@ fn inverse_autoregressive_flow_recovers_by_the_forward_of_its_layers() {
 #[test]
 fn monotone_maps_keep_inputs() {
     let (x, made) = (normal([60, 3], 1), made());
-    let naf = NafConfig::new(3).with_made(made.clone());
+    let naf = NeuralAutoregressiveFlowConfig::new(3).with_made(made.clone());
     assert_trains(|device| naf.init(device), &x, None, &[Input]);
-    let unaf = UnafConfig::new(3).with_made(made.clone());
+    let unaf = UnconstrainedAutoregressiveFlowConfig::new(3).with_made(made.clone());
     assert_trains(|device| unaf.init(device), &x, None, &[Input]);
-    let bpf = BpfConfig::new(3).with_made(made.clone());
+    let bpf = BernsteinFlowConfig::new(3).with_made(made.clone());
     assert_trains(|device| bpf.init(device), &x, None, &[Input]);
-    let sospf = SospfConfig::new(3).with_made(made);
+    let sospf = SumOfSquaresFlowConfig::new(3).with_made(made);
     assert_trains(|device| sospf.init(device), &x, None, &[Input]);
-    let gf = GfConfig::new(3);
+    let gf = GaussianizationFlowConfig::new(3);
     assert_trains(|device| gf.init(device), &x, None, &[Input, Inverse, Input, Inverse, Input]);
 }
 

@@ -71,7 +71,7 @@ fn on_circle(config: &CircularNsfConfig) -> Vec<f64> {
     let shape = [4, config.features];
     let x = rows(shape).tanh() * (0.9 * bound);
     let flow = moved(config.init(&device()), 1);
-    host(flow.log_prob_batched(x, context(4, config.context).as_ref(), 4))
+    host(flow.given(context(4, config.context).as_ref()).log_prob_batched(x, 4))
 }
 
 /// Minus infinity is right where a high power overflows: such a density is zero in any precision.
@@ -269,11 +269,11 @@ hostile! {
     iaf: [IafConfig::new(3).with_layers(2).with_made(made())], |c| c.validate(), density(c.init(&device()), [4, c.features], c.context);
     autoregressive_nsf: [AutoregressiveNsfConfig::new(3).with_layers(2).with_made(made())], |c| c.validate(), density(c.init(&device()), [4, c.features], c.context);
     circular_nsf: [CircularNsfConfig::new(3).with_layers(2).with_made(made())], |c| c.validate(), on_circle(c);
-    naf: [NafConfig::new(3).with_layers(2).with_made(made())], |c| c.validate(), density(c.init(&device()), [4, c.features], c.context);
-    unaf: [UnafConfig::new(3).with_layers(2).with_made(made())], |c| c.validate(), density(c.init(&device()), [4, c.features], c.context);
-    bpf: [BpfConfig::new(3).with_layers(2).with_made(made())], |c| c.validate(), density(c.init(&device()), [4, c.features], c.context);
-    sospf: [SospfConfig::new(3).with_layers(2).with_made(made())], |c| c.validate(), zeros(density(c.init(&device()), [4, c.features], c.context));
-    gf: [GfConfig::new(3).with_layers(2).with_mlp(mlp()).with_context(2)], |c| c.validate(), density(c.init(&device()), [4, c.features], c.context);
+    naf: [NeuralAutoregressiveFlowConfig::new(3).with_layers(2).with_made(made())], |c| c.validate(), density(c.init(&device()), [4, c.features], c.context);
+    unaf: [UnconstrainedAutoregressiveFlowConfig::new(3).with_layers(2).with_made(made())], |c| c.validate(), density(c.init(&device()), [4, c.features], c.context);
+    bpf: [BernsteinFlowConfig::new(3).with_layers(2).with_made(made())], |c| c.validate(), density(c.init(&device()), [4, c.features], c.context);
+    sospf: [SumOfSquaresFlowConfig::new(3).with_layers(2).with_made(made())], |c| c.validate(), zeros(density(c.init(&device()), [4, c.features], c.context));
+    gf: [GaussianizationFlowConfig::new(3).with_layers(2).with_mlp(mlp()).with_context(2)], |c| c.validate(), density(c.init(&device()), [4, c.features], c.context);
     planar_flow: [PlanarFlowConfig::new(3).with_layers(2).with_mlp(mlp())], |c| c.validate(), density(c.init(&device()), [4, c.features], c.context);
     residual_flow: [ResidualFlowConfig::new(3).with_layers(2).with_hidden(vec![4])], |c| c.validate(), density(c.init(&device()), [4, c.features], c.context);
     glow: [GlowConfig::new([1, 4, 4], 1).with_steps(1).with_network(ConvNetConfig::new(4))], |c| c.validate(), density(c.init(&device()), [2, c.image[0], c.image[1], c.image[2]], c.context);

@@ -146,11 +146,11 @@ densities! {
     maf_deep: MafConfig::new(3).with_layers(5).with_made(made()).with_norm(StepNorm::BatchNorm).init(&device()), [0, 3], 0;
     maf_mog: MafMogConfig::new(MafConfig::new(3).with_layers(2).with_made(made()), 2).init(&device()), [0, 3], 0;
     iaf: IafConfig::new(3).with_layers(2).with_made(made()).init(&device()), [0, 3], 0;
-    naf: NafConfig::new(3).with_layers(2).with_made(made()).init(&device()), [0, 3], 0;
-    unaf: UnafConfig::new(3).with_layers(2).with_made(made()).init(&device()), [0, 3], 0;
-    bpf: BpfConfig::new(3).with_layers(2).with_made(made()).init(&device()), [0, 3], 0;
-    sospf: SospfConfig::new(3).with_layers(2).with_made(made()).init(&device()), [0, 3], 0;
-    gf: GfConfig::new(3).with_layers(2).with_mlp(mlp()).with_context(2).init(&device()), [0, 3], 2;
+    naf: NeuralAutoregressiveFlowConfig::new(3).with_layers(2).with_made(made()).init(&device()), [0, 3], 0;
+    unaf: UnconstrainedAutoregressiveFlowConfig::new(3).with_layers(2).with_made(made()).init(&device()), [0, 3], 0;
+    bpf: BernsteinFlowConfig::new(3).with_layers(2).with_made(made()).init(&device()), [0, 3], 0;
+    sospf: SumOfSquaresFlowConfig::new(3).with_layers(2).with_made(made()).init(&device()), [0, 3], 0;
+    gf: GaussianizationFlowConfig::new(3).with_layers(2).with_mlp(mlp()).with_context(2).init(&device()), [0, 3], 2;
     circular_nsf: CircularNsfConfig::new(3).with_layers(2).with_made(made()).init(&device()), [0, 3], 0;
     planar_flow: PlanarFlowConfig::new(3).with_layers(2).with_mlp(mlp()).with_context(2).init(&device()), [0, 3], 2;
     residual_flow: ResidualFlowConfig::new(3).with_layers(2).with_hidden(vec![8]).init(&device()), [0, 3], 0;
@@ -185,7 +185,7 @@ fn a_million_rows_in_chunks() {
     let mlp = MlpConfig::new(vec![8]);
     let flow = moved(RealNvpConfig::new(2).with_layers(2).with_mlp(mlp).init(&device()), 1);
     let x = rows([ROWS, 2]);
-    let (found, most) = most_of(|| flow.log_prob_batched(x.clone(), None, CHUNK));
+    let (found, most) = most_of(|| flow.log_prob_batched(x.clone(), CHUNK));
     assert_eq!(found.dims(), [ROWS]);
     // 4 bytes a row for the result, twice while it is put together.
     assert!(most < 16 * ROWS as u64 + (16 << 20), "{most}");

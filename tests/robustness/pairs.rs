@@ -509,7 +509,7 @@ fn models_of_images_run_at_every_size() {
                     .with_context(2)
                     .with_seed(1)
                     .init(&device());
-                assert!(host(flow.log_prob_given(x.clone(), &given)).iter().all(|v| v.is_finite()));
+                assert!(host(flow.given(&given).log_prob(x.clone())).iter().all(|v| v.is_finite()));
                 built += 1;
             }
             let network = ResidualConvNetConfig::new(4).with_blocks(1);
@@ -519,7 +519,7 @@ fn models_of_images_run_at_every_size() {
                 .with_seed(1);
             if config.validate().is_ok() {
                 let flow = config.init(&device());
-                assert!(host(flow.log_prob_given(x.clone(), &given)).iter().all(|v| v.is_finite()));
+                assert!(host(flow.given(&given).log_prob(x.clone())).iter().all(|v| v.is_finite()));
                 built += 1;
             }
         }
@@ -548,9 +548,9 @@ fn models_of_vectors_run_at_every_width() {
             assert_eq!(config.validate().is_ok(), features > 1, "{masks:?}");
             if features > 1 {
                 let flow = config.init(&device);
-                finite(flow.log_prob_given(x.clone(), given.as_ref().unwrap()), "NsfConfig");
+                finite(flow.given(given.as_ref().unwrap()).log_prob(x.clone()), "NsfConfig");
                 assert_eq!(
-                    flow.sample_given::<2>(3, given.as_ref().unwrap()).dims(),
+                    flow.given(given.as_ref().unwrap()).sample::<2>(3).dims(),
                     [3, features]
                 );
             }
@@ -558,11 +558,13 @@ fn models_of_vectors_run_at_every_width() {
         for orders in [Orders::Alternating, Orders::Random(1)] {
             let made = MadeConfig::new(vec![6])
                 .with_periodic(Some(Periodic { inputs: vec![0], period: 4.0 }));
-            let naf =
-                NafConfig::new(features).with_layers(2).with_orders(orders).with_made(made.clone());
+            let naf = NeuralAutoregressiveFlowConfig::new(features)
+                .with_layers(2)
+                .with_orders(orders)
+                .with_made(made.clone());
             for shared in [false, true] {
                 let flow = naf.clone().with_shared(shared).init(&device);
-                finite(flow.log_prob(x.clone()), "NafConfig");
+                finite(flow.log_prob(x.clone()), "NeuralAutoregressiveFlowConfig");
                 assert_eq!(flow.sample_seeded::<2>(3, 1).dims(), [3, features]);
             }
             let maf = MafConfig::new(features)
@@ -571,8 +573,8 @@ fn models_of_vectors_run_at_every_width() {
                 .with_made(made)
                 .with_linear(true);
             let flow = maf.with_context(2).init(&device);
-            finite(flow.log_prob_given(x.clone(), given.as_ref().unwrap()), "MafConfig");
-            assert_eq!(flow.sample_given::<2>(3, given.as_ref().unwrap()).dims(), [3, features]);
+            finite(flow.given(given.as_ref().unwrap()).log_prob(x.clone()), "MafConfig");
+            assert_eq!(flow.given(given.as_ref().unwrap()).sample::<2>(3).dims(), [3, features]);
         }
     }
 }

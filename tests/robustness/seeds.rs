@@ -162,11 +162,11 @@ seeds! {
     iaf: IafConfig::new(3).with_made(made()), |c| c.init(&device());
     autoregressive_nsf: AutoregressiveNsfConfig::new(3).with_made(made()), |c| c.init(&device());
     circular_nsf: CircularNsfConfig::new(3).with_made(made()), |c| c.init(&device());
-    naf: NafConfig::new(3).with_made(made()), |c| c.init(&device());
-    unaf: UnafConfig::new(3).with_made(made()), |c| c.init(&device());
-    bpf: BpfConfig::new(3).with_made(made()), |c| c.init(&device());
-    sospf: SospfConfig::new(3).with_made(made()), |c| c.init(&device());
-    gf: GfConfig::new(3).with_mlp(mlp()).with_context(2), |c| c.init(&device());
+    naf: NeuralAutoregressiveFlowConfig::new(3).with_made(made()), |c| c.init(&device());
+    unaf: UnconstrainedAutoregressiveFlowConfig::new(3).with_made(made()), |c| c.init(&device());
+    bpf: BernsteinFlowConfig::new(3).with_made(made()), |c| c.init(&device());
+    sospf: SumOfSquaresFlowConfig::new(3).with_made(made()), |c| c.init(&device());
+    gf: GaussianizationFlowConfig::new(3).with_mlp(mlp()).with_context(2), |c| c.init(&device());
     planar_flow: PlanarFlowConfig::new(3).with_layers(3).with_mlp(mlp()).with_context(2), |c| c.init(&device());
     planar_flow_inverse: PlanarFlowConfig::new(3).with_layers(3), |c| c.init_inverse(&device());
     residual_flow: ResidualFlowConfig::new(3).with_layers(3).with_hidden(vec![4]), |c| c.init(&device());

@@ -105,11 +105,11 @@ fn every_model() {
     same_flow(CircularNsfConfig::new(2).with_layers(2).init(&device));
     same_flow(PlanarFlowConfig::new(3).init(&device));
     same_flow(ResidualFlowConfig::new(3).with_layers(2).init(&device));
-    same_flow(NafConfig::new(2).with_layers(1).init(&device));
-    same_flow(UnafConfig::new(2).with_layers(1).init(&device));
-    same_flow(SospfConfig::new(2).with_layers(1).init(&device));
-    same_flow(BpfConfig::new(2).with_layers(1).init(&device));
-    same_flow(GfConfig::new(2).with_layers(1).init(&device));
+    same_flow(NeuralAutoregressiveFlowConfig::new(2).with_layers(1).init(&device));
+    same_flow(UnconstrainedAutoregressiveFlowConfig::new(2).with_layers(1).init(&device));
+    same_flow(SumOfSquaresFlowConfig::new(2).with_layers(1).init(&device));
+    same_flow(BernsteinFlowConfig::new(2).with_layers(1).init(&device));
+    same_flow(GaussianizationFlowConfig::new(2).with_layers(1).init(&device));
     let glow = GlowConfig::new([1, 4, 4], 2).with_steps(1);
     // Unmoved: signs are no weights.
     same::<4, _>(glow.init(&device));
@@ -193,7 +193,7 @@ fn dequantization() {
     let opened = reopened(&model, &device());
     let x = Tensor::<2>::ones([2, 2], &device());
     let draw = |noise: &UniformNoise| {
-        let (u, _) = NoiseModel::<2>::draw_given(noise, &x, None, &mut Noise::seeded(2));
+        let (u, _) = NoiseModel::<2>::draw_for(noise, &x, None, &mut Noise::seeded(2));
         u.into_data()
     };
     assert_eq!(draw(&UniformNoise {}), draw(&UniformNoise {}));

@@ -63,7 +63,7 @@ fn real_nvp_with_a_context() {
     let config = RealNvpConfig::new(5).with_masks(Masks::Random(1)).with_mlp(mlp).with_context(2);
     let flow: RealNvp = moved(config.init(&device()), 1);
     let (x, c) = (rows(7, 5), rows(7, 2));
-    let numbers = |flow: &RealNvp| flow.log_prob_given(x.clone(), &c).into_data();
+    let numbers = |flow: &RealNvp| flow.given(&c).log_prob(x.clone()).into_data();
     check(&flow, || config.init(&device()), numbers);
 }
 
@@ -158,8 +158,8 @@ fn an_autoregressive_flow_of_random_degrees() {
     };
     let context = Noise::seeded(1).normal([5, 1], &device());
     check(&moved(flow(), 5), flow, |flow| {
-        let z = flow.encode_given(rows(5, 6), &context);
-        Tensor::cat(vec![flow.decode_given(rows(5, 6), &context), z], 1).into_data()
+        let z = flow.given(&context).encode(rows(5, 6));
+        Tensor::cat(vec![flow.given(&context).decode(rows(5, 6)), z], 1).into_data()
     });
 }
 

@@ -285,11 +285,11 @@ models! {
     nsf: NsfConfig::new(4).with_layers(2).with_mlp(mlp());
     autoregressive_nsf: AutoregressiveNsfConfig::new(3).with_layers(2).with_made(made());
     circular_nsf: CircularNsfConfig::new(3).with_layers(2).with_made(made());
-    naf: NafConfig::new(2).with_layers(2).with_made(made());
-    unaf: UnafConfig::new(2).with_layers(2).with_made(made());
-    sum_of_squares_flow: SospfConfig::new(2).with_layers(2).with_made(made());
-    bernstein_flow: BpfConfig::new(2).with_layers(2).with_made(made());
-    gaussianization_flow: GfConfig::new(2).with_layers(2).with_context(1).with_mlp(mlp());
+    naf: NeuralAutoregressiveFlowConfig::new(2).with_layers(2).with_made(made());
+    unaf: UnconstrainedAutoregressiveFlowConfig::new(2).with_layers(2).with_made(made());
+    sum_of_squares_flow: SumOfSquaresFlowConfig::new(2).with_layers(2).with_made(made());
+    bernstein_flow: BernsteinFlowConfig::new(2).with_layers(2).with_made(made());
+    gaussianization_flow: GaussianizationFlowConfig::new(2).with_layers(2).with_context(1).with_mlp(mlp());
     mixture: GaussianMixtureConfig::new(2, 3);
 }
 

@@ -115,7 +115,7 @@ fn a_context_is_learned() {
     let data = FitData::new(x).with_context(context);
     let (flow, _) = fit(flow, data, &config).unwrap();
     for c in [-2.0, 2.0] {
-        let x = flow.sample_given(400, &Tensor::from_floats([[c]], &device));
+        let x = flow.given(&Tensor::from_floats([[c]], &device)).sample(400);
         let mean = x.mean().into_scalar::<f64>();
         assert!((mean - c).abs() < 0.2, "context {c} gives mean {mean}");
     }

@@ -10,7 +10,7 @@ use super::{
     ActNorm, BatchNorm, Bijector, BlockNeuralAutoregressive, Carried, Cnf, Coupling, DenseLinear,
     Elementwise, Exp, Householder, Inverse, LeakyRelu, LeakyTanh, Logit, LuLinear,
     MaskedAutoregressive, Partial, Permutation, Place, Planar, QrLinear, Radial, Recovery,
-    Residual, Rotation, Softclip, Softplus, Standardize, SvdLinear, Sylvester, Tanh, Trace,
+    Residual, Rotation, Softclip, Softplus, Standardize, SvdLinear, Sylvester, Tanh,
     TriangularLinear, Walk,
 };
 use crate::conditioner::Mlp;
@@ -157,18 +157,5 @@ impl Bijector<2> for AnyBijector {
 
     fn walk<W: Walk>(&self, walk: &mut W, at: &Place<'_>, carried: Carried<2>) -> Carried<2> {
         each!(self, (layer, _wrap, name) => layer.walk(walk, &at.part(name), carried))
-    }
-
-    fn trace(
-        &self,
-        x: Tensor<2>,
-        context: Option<&Tensor<2>>,
-        path: &str,
-        visit: &mut dyn FnMut(&Trace<'_, 2>),
-    ) -> Tensor<2> {
-        each!(self, (layer, _wrap, name) => {
-            // A parameter's path has the variant's name in it.
-            layer.trace(x, context, &format!("{path}.{name}"), visit)
-        })
     }
 }

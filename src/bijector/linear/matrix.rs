@@ -8,7 +8,7 @@ use burn::module::{Module, ModuleDisplay, Param};
 use burn::tensor::Tensor;
 use serde::Serialize;
 
-use crate::bijector::{Bijector, Recovery, Trace, check_weights, check_width, traced};
+use crate::bijector::{Bijector, Carried, Place, Recovery, Walk, check_weights, check_width};
 use crate::conditioner::check_context;
 use crate::kernel::rows_times;
 use crate::math::{event_len, repeat_batch};
@@ -237,14 +237,8 @@ impl<const D: usize, M: InvertibleMatrix> Bijector<D> for LinearMap<M> {
         self.log_det(&x)
     }
 
-    fn trace(
-        &self,
-        x: Tensor<D>,
-        context: Option<&Tensor<2>>,
-        path: &str,
-        visit: &mut dyn FnMut(&Trace<'_, D>),
-    ) -> Tensor<D> {
-        traced(self, M::LAYER, x, context, path, visit)
+    fn walk<W: Walk>(&self, walk: &mut W, at: &Place<'_>, carried: Carried<D>) -> Carried<D> {
+        walk.layer(self, &at.named(M::LAYER), carried)
     }
 
     fn recovery(&self) -> Recovery {

@@ -5,11 +5,10 @@ use burn::tensor::{Device, Tensor};
 use super::MultiScale;
 use crate::bijector::{Bijector, Carried, Place, Walk};
 use crate::distribution::{Distribution, LevelBase};
-use crate::flow::{all_finite, size};
+use crate::flow::size;
 use crate::math::known_context;
 use crate::noise::Noise;
 use crate::parallel::over_rows;
-use crate::trace::{Trace, part_path};
 
 impl<B: Bijector<4>, P: LevelBase> Distribution<4> for MultiScale<B, P> {
     fn log_prob(&self, x: Tensor<4>, context: Option<&Tensor<2>>) -> Tensor<1> {
@@ -36,7 +35,7 @@ impl<B: Bijector<4>, P: LevelBase> Distribution<4> for MultiScale<B, P> {
         noise: &mut Noise,
         _device: &Device,
     ) -> Tensor<4> {
-        self.draw(n, context, noise)
+        self.drawn(n, context, noise)
     }
 
     fn init_from_data(mut self, x: Tensor<4>, context: Option<&Tensor<2>>) -> Self {
@@ -69,16 +68,18 @@ impl<B: Bijector<4>, P: LevelBase> Distribution<4> for MultiScale<B, P> {
             h = kept.clone();
             parts.push((done, Some(kept), place));
         }
-        let gradients = parts.iter().zip(&self.bases).map(|((z, kept, _), base)| {
-            let context = at.context();
+        let gradients = parts.iter().zip(&self.bases).enumerate().map(|(index, (part, base))| {
+            let (context, (z, kept, _)) = (at.context(), part);
+            let at = at.part(format_args!("bases.{index}"));
             let z = z.clone();
             match kept.clone() {
                 None => {
-                    let [by_z] = walk.density(base, [z], |[z]| base.log_prob(z, None, context));
+                    let [by_z] =
+                        walk.density(base, &at, [z], |[z]| base.log_prob(z, None, context));
                     (by_z, None)
                 }
                 Some(kept) => {
-                    let [by_z, by_kept] = walk.density(base, [z, kept], |[z, kept]| {
+                    let [by_z, by_kept] = walk.density(base, &at, [z, kept], |[z, kept]| {
                         base.log_prob(z, Some(&kept), context)
                     });
                     (by_z, Some(by_kept))
@@ -99,53 +100,5 @@ impl<B: Bijector<4>, P: LevelBase> Distribution<4> for MultiScale<B, P> {
             level.walk(walk, &place.back(), carried).gradient
         });
         first.expect("a walk back carries a gradient")
-    }
-
-    fn trace(
-        &self,
-        x: Tensor<4>,
-        context: Option<&Tensor<2>>,
-        path: &str,
-        visit: &mut dyn FnMut(&Trace<'_, 4>),
-    ) {
-        let context = self.fitted(&x, context);
-        let last = self.levels.len() - 1;
-        self.levels.iter().enumerate().fold(x, |h, (index, level)| {
-            let path = part_path(path, &format!("levels.{index}"));
-            let out = level.trace(h, context.as_ref(), &path, visit);
-            if index == last { out } else { self.split(out).0 }
-        });
-    }
-
-    fn first_non_finite(&self, x: Tensor<4>, context: Option<&Tensor<2>>) -> Option<String> {
-        let context = self.fitted(&x, context);
-        let last = self.levels.len() - 1;
-        let mut first: Option<String> = None;
-        let mut h = x;
-        for (index, level) in self.levels.iter().enumerate() {
-            let out = level.trace(h, context.as_ref(), &format!("levels.{index}"), &mut |layer| {
-                if first.is_none() && !(all_finite(layer.output) && all_finite(layer.log_det)) {
-                    first = Some(format!("{} ({})", layer.path, layer.name));
-                }
-            });
-            if first.is_some() {
-                return first;
-            }
-            let (kept, z) = if index == last {
-                (None, out)
-            } else {
-                let (kept, z) = self.split(out);
-                (Some(kept), z)
-            };
-            let log_base = self.bases[index].log_prob(z, kept.as_ref(), context.as_ref());
-            if !all_finite(&log_base) {
-                return Some(format!("bases.{index}"));
-            }
-            match kept {
-                Some(kept) => h = kept,
-                None => break,
-            }
-        }
-        first
     }
 }

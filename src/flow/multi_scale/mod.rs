@@ -12,10 +12,10 @@ use burn::module::Module;
 use burn::tensor::{Tensor, TensorCreationOptions};
 use serde::{Deserialize, Serialize};
 
-use super::{fitted, float_dtype, size};
+use super::{Given, fitted, float_dtype, size};
 use crate::bijector::Bijector;
 use crate::crew::apart;
-use crate::distribution::{Distribution, LevelBase};
+use crate::distribution::LevelBase;
 use crate::error::{Error, Result};
 use crate::math::zeros_batch;
 use crate::noise::Noise;
@@ -181,34 +181,47 @@ impl<B: Bijector<4>, P: LevelBase> MultiScale<B, P> {
         &self.parts
     }
 
-    /// `ln p(x)` in nats, shape `[batch]`.
-    pub fn log_prob(&self, x: Tensor<4>) -> Tensor<1> {
-        Distribution::log_prob(self, x, None)
+    /// This flow under a context, or under none, with the methods of a flow:
+    /// `flow.given(&context).log_prob(x)`.
+    pub fn given<'a>(&'a self, context: impl Into<Option<&'a Tensor<2>>>) -> Given<'a, Self> {
+        Given { flow: self, context: context.into() }
     }
 
-    /// `ln p(x | context)` in nats, shape `[batch]`; the context has a row for each event, or one
-    /// for all.
-    pub fn log_prob_given(&self, x: Tensor<4>, context: &Tensor<2>) -> Tensor<1> {
-        Distribution::log_prob(self, x, Some(context))
+    /// `ln p(x)` in nats, shape `[batch]`.
+    pub fn log_prob(&self, x: Tensor<4>) -> Tensor<1> {
+        self.given(None).log_prob(x)
+    }
+
+    /// As [`Flow::log_prob_batched`](super::Flow::log_prob_batched).
+    ///
+    /// # Panics
+    ///
+    /// If `batch` is 0.
+    pub fn log_prob_batched(&self, x: Tensor<4>, batch: usize) -> Tensor<1> {
+        self.given(None).log_prob_batched(x, batch)
     }
 
     /// `n` new events, from the operating system's entropy.
     pub fn sample(&self, n: usize) -> Tensor<4> {
-        apart(self, || self.valid().draw(n, None, &mut Noise::from_entropy()))
+        self.given(None).sample(n)
     }
 
     /// `n` new events that follow a seed: the same numbers on every backend, up to its rounding.
     pub fn sample_seeded(&self, n: usize, seed: u64) -> Tensor<4> {
-        apart(self, || self.valid().draw(n, None, &mut Noise::seeded(seed)))
-    }
-
-    /// `n` new events under a context of `n` rows, or of one row for all.
-    pub fn sample_given(&self, n: usize, context: &Tensor<2>) -> Tensor<4> {
-        apart(self, || self.valid().draw(n, Some(context), &mut Noise::from_entropy()))
+        self.given(None).sample_seeded(n, seed)
     }
 
     /// `n` new events from given noise, with the graph where the flow has one.
-    pub fn draw(&self, n: usize, context: Option<&Tensor<2>>, noise: &mut Noise) -> Tensor<4> {
+    pub fn draw(&self, n: usize, noise: &mut Noise) -> Tensor<4> {
+        self.given(None).draw(n, noise)
+    }
+
+    pub(super) fn drawn(
+        &self,
+        n: usize,
+        context: Option<&Tensor<2>>,
+        noise: &mut Noise,
+    ) -> Tensor<4> {
         apart(self, || {
             let device = self.devices().into_iter().next().unwrap_or_default();
             let options = TensorCreationOptions { device, dtype: float_dtype(self) };
@@ -226,16 +239,15 @@ impl<B: Bijector<4>, P: LevelBase> MultiScale<B, P> {
 
     /// The latent parts of `x`, the first level first.
     pub fn encode(&self, x: Tensor<4>) -> Vec<Tensor<4>> {
-        self.encode_with_log_det(x, None).0
-    }
-
-    /// The latent parts of `x` under a context.
-    pub fn encode_given(&self, x: Tensor<4>, context: &Tensor<2>) -> Vec<Tensor<4>> {
-        self.encode_with_log_det(x, Some(context)).0
+        self.given(None).encode(x)
     }
 
     /// The latent parts of `x` and `ln |det dz/dx|` of all levels, shape `[batch]`.
-    pub fn encode_with_log_det(
+    pub fn encode_with_log_det(&self, x: Tensor<4>) -> (Vec<Tensor<4>>, Tensor<1>) {
+        self.given(None).encode_with_log_det(x)
+    }
+
+    pub(super) fn encoded(
         &self,
         x: Tensor<4>,
         context: Option<&Tensor<2>>,
@@ -255,20 +267,10 @@ impl<B: Bijector<4>, P: LevelBase> MultiScale<B, P> {
     /// If there are not as many parts as levels, or one has another shape than [`parts`](Self::parts)
     /// says, or another number of rows than the first.
     pub fn decode(&self, parts: Vec<Tensor<4>>) -> Tensor<4> {
-        self.decoded(parts, None)
+        self.given(None).decode(parts)
     }
 
-    /// The data of latent parts under a context.
-    ///
-    /// # Panics
-    ///
-    /// If there are not as many parts as levels, or one has another shape than [`parts`](Self::parts)
-    /// says, or another number of rows than the first.
-    pub fn decode_given(&self, parts: Vec<Tensor<4>>, context: &Tensor<2>) -> Tensor<4> {
-        self.decoded(parts, Some(context))
-    }
-
-    fn decoded(&self, parts: Vec<Tensor<4>>, context: Option<&Tensor<2>>) -> Tensor<4> {
+    pub(super) fn decoded(&self, parts: Vec<Tensor<4>>, context: Option<&Tensor<2>>) -> Tensor<4> {
         let (expected, found) = (self.levels.len(), parts.len());
         assert!(found == expected, "MultiScale: expected {expected} latent parts, found {found}");
         let rows = parts[0].dims()[0];

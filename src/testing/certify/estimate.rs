@@ -29,7 +29,7 @@ const ADJOINT: f64 = 1e-3;
 
 /// The estimate of the one row that the batch repeats, every copy a probe. Nothing if the layer's
 /// gradient is not that of its values.
-pub(super) fn estimate<const D: usize>(rows: &Rows<'_, D>, probes: usize) -> Option<Seen> {
+pub(super) fn estimate(rows: &Rows<'_>, probes: usize) -> Option<Seen> {
     let mut noise = Noise::seeded(0);
     let mut sign = || if noise.next_u64() & 1 == 0 { 1.0 } else { -1.0 };
     let mut all: Vec<Krylov> =

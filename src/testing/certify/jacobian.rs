@@ -31,8 +31,8 @@ pub(super) struct Seen {
 }
 
 /// A layer at a batch that repeats its first rows in turn.
-pub(super) struct Rows<'a, const D: usize> {
-    layer: &'a Trace<'a, D>,
+pub(super) struct Rows<'a> {
+    layer: &'a Trace<'a>,
     /// How many differ.
     pub distinct: usize,
     /// Numbers of an event.
@@ -41,13 +41,13 @@ pub(super) struct Rows<'a, const D: usize> {
     input: Vec<f64>,
 }
 
-impl<'a, const D: usize> Rows<'a, D> {
-    pub fn new(layer: &'a Trace<'a, D>, distinct: usize) -> Self {
+impl<'a> Rows<'a> {
+    pub fn new(layer: &'a Trace<'a>, distinct: usize) -> Self {
         let (batch, input) = (layer.input.dims()[0], host(layer.input.clone()));
         Self { layer, distinct, size: input.len() / batch, batch, input }
     }
 
-    fn tensor(&self, values: Vec<f64>, like: &Tensor<D>) -> Tensor<D> {
+    fn tensor(&self, values: Vec<f64>, like: &Tensor<2>) -> Tensor<2> {
         Tensor::from_data(TensorData::new(values, like.dims()), (&like.device(), DType::F64))
     }
 
@@ -65,7 +65,7 @@ impl<'a, const D: usize> Rows<'a, D> {
             let moved = zip(rows(), &steps).flat_map(|((x, way), step)| {
                 zip(x, way).map(move |(x, way)| x + sign * step * way)
             });
-            host((self.layer.forward)(self.tensor(moved.collect(), self.layer.input)).0)
+            host((self.layer.forward)(self.tensor(moved.collect(), &self.layer.input)).0)
         });
         let rows = zip(ahead.chunks(self.size), behind.chunks(self.size));
         let slope = |((ahead, behind), step): ((&[f64], &[f64]), &f64)| {
@@ -79,7 +79,7 @@ impl<'a, const D: usize> Rows<'a, D> {
     pub fn transposed(&self, vectors: &[Vec<f64>]) -> Option<Vec<Vec<f64>>> {
         let leaf = self.layer.input.clone().autodiff().require_grad();
         let (output, _) = (self.layer.forward)(leaf.clone());
-        let vectors = self.tensor(vectors.concat(), self.layer.output);
+        let vectors = self.tensor(vectors.concat(), &self.layer.output);
         let gradients = (output * vectors).sum().backward();
         let gradient = host(leaf.grad(&gradients)?);
         Some(gradient.chunks(self.size).map(<[f64]>::to_vec).collect())

@@ -16,7 +16,7 @@ use burn::tensor::{DType, Tensor};
 use super::host;
 use crate::distribution::Distribution;
 use crate::param::cast;
-use crate::trace::Trace;
+use crate::trace::{Trace, Tracer, trace};
 use estimate::estimate;
 use jacobian::{Rows, Seen};
 
@@ -38,6 +38,8 @@ const BATCH: usize = 64;
 /// Sends data through every layer and back, each from the latents that it gets, and compares every
 /// log-determinant with the Jacobian of the first rows, taken in f64.
 ///
+/// A context has one row for each of the data, or one for all.
+///
 /// Layers that mix rows in training are evaluated, as in [`valid`](burn::module::Module::valid).
 ///
 /// # Numerics
@@ -55,7 +57,7 @@ const BATCH: usize = 64;
 ///
 /// # Panics
 ///
-/// If the data do not fit the density.
+/// If the data or the context do not fit the density.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -69,47 +71,20 @@ const BATCH: usize = 64;
 /// let flow = Flow::new(layers, StandardNormal::new([2], &device));
 /// let data = Noise::seeded(1).normal::<2>([100, 2], &device);
 ///
-/// let certificate = testing::certify(&flow, &data);
+/// let certificate = testing::certify(&flow, &data, None);
 /// assert_eq!(certificate.lost().expect("it leads nowhere").path, "bijector.0");
 /// println!("{certificate}");
 /// # Ok::<(), burn_flows::Error>(())
 /// ```
-pub fn certify<const D: usize, P: Distribution<D>>(density: &P, data: &Tensor<D>) -> Certificate {
-    certify_with(density, data, None)
-}
-
-/// [`certify`] for a density that is given a context, with one row for each of the data, or for all.
-///
-/// # Panics
-///
-/// If the data or the context do not fit the density.
-///
-/// ```
-/// use burn::tensor::{Device, Tensor};
-/// use burn_flows::{Noise, model::RealNvpConfig, testing};
-///
-/// let device = Device::flex();
-/// let flow = RealNvpConfig::new(3).with_context(2).init(&device);
-/// let data = Noise::seeded(1).normal::<2>([50, 3], &device);
-/// let certificate = testing::certify_given(&flow, &data, &Tensor::ones([1, 2], &device));
-/// assert!(certificate.lost().is_none());
-/// ```
-pub fn certify_given<const D: usize, P: Distribution<D>>(
+pub fn certify<'a, const D: usize, P: Distribution<D>>(
     density: &P,
     data: &Tensor<D>,
-    context: &Tensor<2>,
+    context: impl Into<Option<&'a Tensor<2>>>,
 ) -> Certificate {
-    certify_with(density, data, Some(context))
-}
-
-fn certify_with<const D: usize, P: Distribution<D>>(
-    density: &P,
-    data: &Tensor<D>,
-    context: Option<&Tensor<2>>,
-) -> Certificate {
+    let context = context.into();
     let data = data.clone().without_autodiff();
     let mut found = Found::default();
-    density.valid().trace(data.clone(), context, "", &mut |layer| found.lead_back(layer));
+    trace(&density.valid(), data.clone(), context, &mut LeadBack(&mut found));
     let [available, size] = [data.dims()[0], data.dims()[1..].iter().product()];
     if available > 0 && data.device().supports_dtype(DType::F64) {
         let rows = if size <= SMALL { available.min(ROWS) } else { 1 };
@@ -120,11 +95,29 @@ fn certify_with<const D: usize, P: Distribution<D>>(
             _ => context.clone().narrow(0, 0, rows).repeat_dim(0, BATCH / rows),
         });
         let context = context.map(|context| context.cast(DType::F64));
-        let differentiate = &mut |layer: &Trace<'_, D>| found.differentiate(layer, rows);
-        exact.trace(first.cast(DType::F64), context.as_ref(), "", differentiate);
+        let mut differentiate = Differentiate(&mut found, rows);
+        trace(&exact, first.cast(DType::F64), context.as_ref(), &mut differentiate);
     }
     let tolerance = if data.dtype() == DType::F64 { 1e-9 } else { 1e-3 };
     Certificate::new(found.layers, tolerance)
+}
+
+/// Sends every layer's output back.
+struct LeadBack<'a>(&'a mut Found);
+
+impl Tracer for LeadBack<'_> {
+    fn layer(&mut self, layer: &Trace<'_>) {
+        self.0.lead_back(layer);
+    }
+}
+
+/// Takes the Jacobian of every layer at so many rows.
+struct Differentiate<'a>(&'a mut Found, usize);
+
+impl Tracer for Differentiate<'_> {
+    fn layer(&mut self, layer: &Trace<'_>) {
+        self.0.differentiate(layer, self.1);
+    }
 }
 
 /// The layers in the order in which they were met first.
@@ -144,7 +137,7 @@ impl Found {
         &mut self.layers[place]
     }
 
-    fn lead_back<const D: usize>(&mut self, layer: &Trace<'_, D>) {
+    fn lead_back(&mut self, layer: &Trace<'_>) {
         let there = host(layer.input.clone());
         let back = host((layer.inverse)(layer.output.clone()));
         let log_dets = host(layer.log_det.clone());
@@ -159,7 +152,7 @@ impl Found {
         found.log_scale = found.log_scale.max(log_scale);
     }
 
-    fn differentiate<const D: usize>(&mut self, layer: &Trace<'_, D>, distinct: usize) {
+    fn differentiate(&mut self, layer: &Trace<'_>, distinct: usize) {
         let log_dets = host(layer.log_det.clone());
         if log_dets.iter().any(|value| !value.is_finite()) {
             return;

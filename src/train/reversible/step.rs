@@ -9,7 +9,7 @@ use burn::tensor::{Gradients, Tensor};
 
 use super::LayerDrift;
 use super::fingerprint::Fingerprint;
-use crate::bijector::{Bijector, Carried, Place, Recovery, Walk, layer_name};
+use crate::bijector::{Bijector, Carried, Place, Recovery, Walk};
 use crate::distribution::Distribution;
 use crate::draws;
 use crate::moments::total;
@@ -148,7 +148,7 @@ impl<'a> Step<'a> {
     }
 
     fn note<const D: usize, B: Bijector<D>>(&mut self, at: &Place<'_>, recovery: Recovery) {
-        let (path, name) = (at.path().to_string(), layer_name::<B>().to_string());
+        let (path, name) = (at.path().to_string(), at.name_of::<B>().to_string());
         self.layers.push(LayerDrift { path, name, recovery, drift: None });
     }
 
@@ -188,8 +188,9 @@ impl Walk for Step<'_> {
     fn density<const D: usize, const N: usize, M: Module>(
         &mut self,
         module: &M,
+        _at: &Place<'_>,
         inputs: [Tensor<D>; N],
-        log_prob: impl FnOnce([Tensor<D>; N]) -> Tensor<1>,
+        log_prob: impl Fn([Tensor<D>; N]) -> Tensor<1>,
     ) -> [Tensor<D>; N] {
         let inputs = inputs.map(|x| x.autodiff().require_grad());
         let log_prob = log_prob(inputs.clone());

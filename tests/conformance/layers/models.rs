@@ -3,10 +3,12 @@
 use burn_flows::bijector::*;
 use burn_flows::conditioner::{ActivationConfig, ConvNetConfig, ResidualConvNetConfig};
 use burn_flows::model::{
-    AutoregressiveNsfConfig, AutoregressiveNsfStep, BpfConfig, BpfStep, ChannelMixing,
-    CircularNsfConfig, CircularNsfStep, GfConfig, GfStep, Glow, GlowConfig, GlowStep, IafConfig,
-    IafStep, MafConfig, MafStep, NafConfig, NafStep, Orders, RealNvpImage, RealNvpImageConfig,
-    RealNvpImageStep, SospfConfig, SospfStep, StepNorm, UnafConfig, UnafStep,
+    AutoregressiveNsfConfig, AutoregressiveNsfStep, BernsteinFlowConfig, BernsteinFlowStep,
+    ChannelMixing, CircularNsfConfig, CircularNsfStep, GaussianizationFlowConfig,
+    GaussianizationFlowStep, Glow, GlowConfig, GlowStep, IafConfig, IafStep, MafConfig, MafStep,
+    NeuralAutoregressiveFlowConfig, NeuralAutoregressiveFlowStep, Orders, RealNvpImage,
+    RealNvpImageConfig, RealNvpImageStep, StepNorm, SumOfSquaresFlowConfig, SumOfSquaresFlowStep,
+    UnconstrainedAutoregressiveFlowConfig, UnconstrainedAutoregressiveFlowStep,
 };
 use burn_flows::univariate::{
     GaussianizationConfig, NeuralConfig, RationalQuadratic, UnconstrainedMonotonicConfig,
@@ -61,31 +63,38 @@ pub fn masked_nsf(
     config.init(&DEVICE).into_parts().0
 }
 
-pub fn naf_steps(shared: bool, context: usize) -> Vec<NafStep> {
+pub fn naf_steps(shared: bool, context: usize) -> Vec<NeuralAutoregressiveFlowStep> {
     let network = NeuralConfig::new().with_signal(3).with_hidden(vec![6, 5]);
-    let config = NafConfig::new(4).with_layers(2).with_made(made()).with_network(network);
+    let config = NeuralAutoregressiveFlowConfig::new(4)
+        .with_layers(2)
+        .with_made(made())
+        .with_network(network);
     config.with_shared(shared).with_context(context).init(&DEVICE).into_parts().0
 }
 
-pub fn unaf_steps(shared: bool, context: usize) -> Vec<UnafStep> {
+pub fn unaf_steps(shared: bool, context: usize) -> Vec<UnconstrainedAutoregressiveFlowStep> {
     let network = UnconstrainedMonotonicConfig::new().with_signal(3).with_hidden(vec![6, 5]);
-    let config = UnafConfig::new(4).with_layers(2).with_made(made()).with_network(network);
+    let config = UnconstrainedAutoregressiveFlowConfig::new(4)
+        .with_layers(2)
+        .with_made(made())
+        .with_network(network);
     config.with_shared(shared).with_context(context).init(&DEVICE).into_parts().0
 }
 
-pub fn bpf_steps(context: usize) -> Vec<BpfStep> {
-    let config = BpfConfig::new(4).with_layers(2).with_made(made()).with_linear(true);
+pub fn bpf_steps(context: usize) -> Vec<BernsteinFlowStep> {
+    let config = BernsteinFlowConfig::new(4).with_layers(2).with_made(made()).with_linear(true);
     config.with_context(context).init(&DEVICE).into_parts().0
 }
 
-pub fn sospf_steps(context: usize) -> Vec<SospfStep> {
-    let config = SospfConfig::new(4).with_layers(2).with_made(made()).with_linear(true);
+pub fn sospf_steps(context: usize) -> Vec<SumOfSquaresFlowStep> {
+    let config = SumOfSquaresFlowConfig::new(4).with_layers(2).with_made(made()).with_linear(true);
     config.with_context(context).init(&DEVICE).into_parts().0
 }
 
-pub fn gf_steps(context: usize) -> Vec<GfStep> {
+pub fn gf_steps(context: usize) -> Vec<GaussianizationFlowStep> {
     let kernels = GaussianizationConfig::new().with_components(3);
-    let config = GfConfig::new(4).with_layers(2).with_kernels(kernels).with_mlp(mlp());
+    let config =
+        GaussianizationFlowConfig::new(4).with_layers(2).with_kernels(kernels).with_mlp(mlp());
     config.with_context(context).init(&DEVICE).into_parts().0
 }
 

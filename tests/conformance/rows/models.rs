@@ -4,9 +4,9 @@ use std::f64::consts::PI;
 
 use burn_flows::bijector::*;
 use burn_flows::model::{
-    AutoregressiveNsfConfig, AutoregressiveNsfStep, ChannelMixing, CircularNsfConfig, GfConfig,
-    MafConfig, MafMogConfig, Masks, NiceConfig, NsfConfig, NsfStep, Orders, PlanarFlowConfig,
-    RealNvpConfig, ResidualFlowConfig, ResidualFlowStep, StepNorm,
+    AutoregressiveNsfConfig, AutoregressiveNsfStep, ChannelMixing, CircularNsfConfig,
+    GaussianizationFlowConfig, MafConfig, MafMogConfig, Masks, NiceConfig, NsfConfig, NsfStep,
+    Orders, PlanarFlowConfig, RealNvpConfig, ResidualFlowConfig, ResidualFlowStep, StepNorm,
 };
 use burn_flows::testing::{Check, Suite};
 use burn_flows::univariate::GaussianizationConfig;
@@ -38,7 +38,7 @@ rows! {
     bpf_context: bpf_steps(2), at_ends(5.0).with_context(2);
     sospf: sospf_steps(0), near([3, 4]);
     sospf_context: sospf_steps(2), near([3, 4]).with_context(2);
-    gf: GfConfig::new(4).with_kernels(GaussianizationConfig::new().with_components(3)).init(&DEVICE).into_parts().0, near([3, 4]);
+    gf: GaussianizationFlowConfig::new(4).with_kernels(GaussianizationConfig::new().with_components(3)).init(&DEVICE).into_parts().0, near([3, 4]);
     gf_context: gf_steps(2), near([3, 4]).with_context(2);
     nsf_circular: angles(CircularNsfConfig::new(4)), at_ends(PI);
     nsf_circular_context: angles(CircularNsfConfig::new(4).with_orders(Orders::Random(1)).with_context(2)), inside(-PI, PI).with_context(2);

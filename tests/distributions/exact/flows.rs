@@ -4,6 +4,7 @@ use burn_flows::bijector::{ActNormConfig, BatchNormConfig, Bijector};
 use burn_flows::cast;
 use burn_flows::model::{RealNvp, RealNvpConfig};
 
+use super::visited::{Visited, visited};
 use super::*;
 
 fn flow(context: usize) -> RealNvp {
@@ -16,25 +17,25 @@ fn flow(context: usize) -> RealNvp {
 fn the_density_is_that_of_the_latent_plus_the_log_determinant() {
     let (flow, x, context) = (flow(2), normal([7, 3], 1), normal([7, 2], 2));
     let (z, log_det) = flow.bijector().forward(x.clone(), Some(&context));
-    assert_near(&host(flow.encode_given(x.clone(), &context)), &host(z.clone()), 1e-14);
-    assert_near(&host(flow.decode_given(z.clone(), &context)), &host(x.clone()), 1e-10);
+    assert_near(&host(flow.given(&context).encode(x.clone())), &host(z.clone()), 1e-14);
+    assert_near(&host(flow.given(&context).decode(z.clone())), &host(x.clone()), 1e-10);
     let expected = host(flow.base().log_prob(z, None) + log_det);
-    assert_near(&host(flow.log_prob_given(x.clone(), &context)), &expected, 1e-13);
+    assert_near(&host(flow.given(&context).log_prob(x.clone())), &expected, 1e-13);
     // A row alone, and every chunk, has the context of its own.
     for (row, expected) in expected.iter().enumerate() {
         let one = |t: &Tensor<2>| t.clone().narrow(0, row, 1);
-        assert_near(&host(flow.log_prob_given(one(&x), &one(&context))), &[*expected], 1e-12);
+        assert_near(&host(flow.given(&one(&context)).log_prob(one(&x))), &[*expected], 1e-12);
     }
     for chunk in [1, 2, 3, 7, 100] {
-        let found = flow.log_prob_batched(x.clone(), Some(&context), chunk);
+        let found = flow.given(&context).log_prob_batched(x.clone(), chunk);
         assert_near(&host(found), &expected, 1e-12);
     }
     // One row of context serves all.
     let one = context.narrow(0, 3, 1);
-    let expected = host(flow.log_prob_given(x.clone(), &one.clone().repeat_dim(0, 7)));
-    assert_near(&host(flow.log_prob_given(x.clone(), &one)), &expected, 1e-13);
+    let expected = host(flow.given(&one.clone().repeat_dim(0, 7)).log_prob(x.clone()));
+    assert_near(&host(flow.given(&one).log_prob(x.clone())), &expected, 1e-13);
     for chunk in [2, 7] {
-        let found = flow.log_prob_batched(x.clone(), Some(&one), chunk);
+        let found = flow.given(&one).log_prob_batched(x.clone(), chunk);
         assert_near(&host(found), &expected, 1e-12);
     }
 }
@@ -45,20 +46,43 @@ fn draws_are_decoded_noise() {
     let z = normal([6, 3], 9);
     let expected = host(plain.decode(z.clone()));
     assert_eq!(host(plain.sample_seeded(6, 9)), expected);
-    assert_eq!(host(plain.draw(6, None, &mut Noise::seeded(9))), expected);
-    let (x, log_prob) = plain.draw_with_log_prob(6, None, &mut Noise::seeded(9));
+    assert_eq!(host(plain.draw(6, &mut Noise::seeded(9))), expected);
+    let (x, log_prob) = plain.draw_with_log_prob(6, &mut Noise::seeded(9));
     assert_near(&host(x.clone()), &expected, 1e-14);
     assert_near(&host(log_prob), &host(plain.log_prob(x)), 1e-10);
 
     let flow = flow(2);
     for context in [normal([6, 2], 3), normal([1, 2], 4)] {
-        let x = flow.draw(6, Some(&context), &mut Noise::seeded(9));
-        assert_near(&host(x.clone()), &host(flow.decode_given(z.clone(), &context)), 1e-14);
-        let (again, log_prob) = flow.draw_with_log_prob(6, Some(&context), &mut Noise::seeded(9));
+        let x = flow.given(&context).draw(6, &mut Noise::seeded(9));
+        assert_near(&host(x.clone()), &host(flow.given(&context).decode(z.clone())), 1e-14);
+        let (again, log_prob) = flow.given(&context).draw_with_log_prob(6, &mut Noise::seeded(9));
         assert_near(&host(again), &host(x.clone()), 1e-14);
-        assert_near(&host(log_prob), &host(flow.log_prob_given(x.clone(), &context)), 1e-10);
-        assert_near(&host(flow.encode_given(x, &context)), &host(z.clone()), 1e-10);
+        assert_near(&host(log_prob), &host(flow.given(&context).log_prob(x.clone())), 1e-10);
+        assert_near(&host(flow.given(&context).encode(x)), &host(z.clone()), 1e-10);
     }
+}
+
+/// Every word for a draw has one that follows a seed, and one for several draws of every context.
+#[test]
+fn draws_under_a_context_follow_a_seed() {
+    let (plain, flow, context) = (flow(0), flow(2), normal([3, 2], 4));
+    let given = flow.given(&context);
+    let x: Tensor<2> = given.sample_seeded(3, 9);
+    assert_near(&host(x.clone()), &host(given.draw(3, &mut Noise::seeded(9))), 1e-14);
+    let (again, log_prob) = given.sample_with_log_prob_seeded(3, 9);
+    assert_near(&host(again), &host(x.clone()), 1e-14);
+    assert_near(&host(log_prob), &host(given.log_prob(x)), 1e-10);
+    assert_eq!(given.sample_with_log_prob::<2>(3).0.dims(), [3, 3]);
+
+    // Two draws of each: rows 0 and 1 have the first context.
+    let rows: Vec<_> = [0, 0, 1, 1, 2, 2].map(|row| context.clone().narrow(0, row, 1)).into();
+    let repeated = Tensor::cat(rows, 0);
+    let expected: Tensor<2> = flow.given(&repeated).sample_seeded(6, 9);
+    assert_near(&host(given.sample_each_seeded::<2>(2, 9)), &host(expected), 1e-14);
+    assert_eq!(given.sample_each::<2>(2).dims(), [6, 3]);
+    // Without a context, these are draws.
+    let draws: Tensor<2> = plain.given(None).sample_each_seeded(4, 9);
+    assert_near(&host(draws), &host(plain.sample_seeded::<2>(4, 9)), 1e-14);
 }
 
 /// What a flow draws from entropy is new every time, and its latents are standard normal.
@@ -83,9 +107,9 @@ fn draws_from_entropy_follow_the_flow() {
     check(plain.encode(x));
     let flow = flow(2);
     for context in [normal([n, 2], 3), normal([1, 2], 4)] {
-        let x = flow.sample_given(n, &context);
-        assert_ne!(host(x.clone()), host(flow.sample_given(n, &context)));
-        check(flow.encode_given(x, &context));
+        let x = flow.given(&context).sample(n);
+        assert_ne!(host(x.clone()), host(flow.given(&context).sample(n)));
+        check(flow.given(&context).encode(x));
     }
 }
 
@@ -96,9 +120,9 @@ fn draws_have_the_precision_of_the_weights_and_no_graph() {
     assert_eq!((drawn.dtype(), drawn.is_autodiff()), (DType::F32, false));
     let (x, log_prob) = single.sample_with_log_prob::<2>(4);
     assert!(!x.is_autodiff() && !log_prob.is_autodiff());
-    assert!(!single.log_prob_batched(x.clone(), None, 2).is_autodiff());
+    assert!(!single.log_prob_batched(x.clone(), 2).is_autodiff());
     assert!(single.log_prob(x).is_autodiff());
-    assert!(single.draw::<2>(4, None, &mut Noise::seeded(1)).is_autodiff());
+    assert!(single.draw::<2>(4, &mut Noise::seeded(1)).is_autodiff());
 }
 
 #[test]
@@ -128,33 +152,18 @@ fn a_flow_mixes_rows_where_a_layer_does() {
     assert!(Distribution::<2>::mixes_rows(&Flow::new(plain.into_parts().0, mixes)));
 }
 
-/// Layers of a trace: their paths and log-determinants.
-fn traced<const D: usize>(
-    flow: &impl Distribution<D>,
-    x: Tensor<D>,
-    context: Option<&Tensor<2>>,
-) -> (Vec<String>, Vec<f64>) {
-    let (mut paths, mut total) = (vec![], vec![0.0; x.dims()[0]]);
-    flow.trace(x, context, "", &mut |layer| {
-        paths.push(layer.path.to_string());
-        let log_det = host(layer.log_det.clone());
-        total.iter_mut().zip(log_det).for_each(|(total, part)| *total += part);
-    });
-    (paths, total)
-}
-
 #[test]
-fn one_row_of_context_serves_traces_starts_and_training() {
+fn one_row_of_context_serves_walks_starts_and_training() {
     let (flow, x, one) = (flow(2), normal([7, 3], 1), normal([1, 2], 2));
     let all = one.clone().repeat_dim(0, 7);
     assert_eq!(flow.first_non_finite(x.clone(), Some(&one)), None);
-    let (paths, log_det) = traced(&flow, x.clone(), Some(&one));
+    let Visited { paths, log_det } = visited(&flow, x.clone(), Some(&one));
     assert_eq!(paths, ["bijector.0", "bijector.1", "bijector.2"]);
     let (_, expected) = flow.bijector().forward(x.clone(), Some(&all));
     assert_near(&log_det, &host(expected), 1e-12);
     let started = flow.clone().init_from_data(x.clone(), Some(&one));
-    let expected = host(flow.log_prob_given(x.clone(), &all));
-    assert_near(&host(started.log_prob_given(x.clone(), &one)), &expected, 1e-12);
+    let expected = host(flow.given(&all).log_prob(x.clone()));
+    assert_near(&host(started.given(&one).log_prob(x.clone())), &expected, 1e-12);
     let mean = -expected.iter().sum::<f64>() / 7.0;
     let (value, _) =
         burn_flows::train::Reversible::new().nll_gradients(&flow.train(), &x, Some(&one));

@@ -6,6 +6,8 @@ mod mixtures;
 mod multi_scale;
 mod noise;
 mod precision;
+#[path = "../../common/visited.rs"]
+mod visited;
 
 use burn_flows::Flow;
 use burn_flows::burn::tensor::DType;

@@ -14,14 +14,14 @@ struct Tape {
 }
 
 impl NoiseModel<2> for Tape {
-    fn draw_given(
+    fn draw_for(
         &self,
         x: &Tensor<2>,
         _context: Option<&Tensor<2>>,
         noise: &mut Noise,
     ) -> (Tensor<2>, Tensor<1>) {
         self.seen.lock().unwrap().push(noise.clone().next_u64());
-        UniformNoise {}.draw_given(x, None, noise)
+        UniformNoise {}.draw_for(x, None, noise)
     }
 }
 
@@ -102,10 +102,10 @@ fn a_flow_of_noise_sees_the_integers_and_the_context() {
     let (x, all) = (draw(5, 1), draw(5, 2));
     let one = all.clone().narrow(0, 0, 1);
     for context in [all, one] {
-        let (u, log_q) = flow.draw_given(&x, Some(&context), &mut Noise::seeded(3));
+        let (u, log_q) = flow.draw_for(&x, Some(&context), &mut Noise::seeded(3));
         let rows = context.expand([5, 2]);
         let whole = Tensor::cat(vec![x.clone(), rows], 1);
-        let (expected, density) = flow.draw_with_log_prob(5, Some(&whole), &mut Noise::seeded(3));
+        let (expected, density) = flow.given(&whole).draw_with_log_prob(5, &mut Noise::seeded(3));
         assert_eq!((u.into_data(), log_q.into_data()), (expected.into_data(), density.into_data()));
     }
 }
@@ -115,7 +115,7 @@ fn a_flow_of_noise_sees_the_integers_and_the_context() {
 struct Half {}
 
 impl NoiseModel<2> for Half {
-    fn draw_given(
+    fn draw_for(
         &self,
         x: &Tensor<2>,
         _context: Option<&Tensor<2>>,

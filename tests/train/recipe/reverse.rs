@@ -147,7 +147,7 @@ fn every_step_of_either_estimator_and_the_last_estimate() {
 fn the_loss_is_the_mean_over_the_draws_for_either_estimator() {
     for estimator in [Estimator::Full, Estimator::PathDerivative] {
         let flow = family(START).train();
-        let x = flow.valid().draw(40, None, &mut Noise::seeded(6));
+        let x = flow.valid().draw(40, &mut Noise::seeded(6));
         let x: Vec<f64> = x.into_data().iter::<f64>().collect();
         let loss = reverse_kl(&flow, &target, 40, &mut Noise::seeded(6), estimator);
         let (expected, slope) = divergence(START, &x, estimator);
@@ -160,7 +160,7 @@ fn the_loss_is_the_mean_over_the_draws_for_either_estimator() {
 #[test]
 fn an_estimate_is_that_of_its_draws_however_they_are_parted() {
     let flow = family(START);
-    let x = flow.draw(50, None, &mut Noise::seeded(2));
+    let x = flow.draw(50, &mut Noise::seeded(2));
     let x: Vec<f64> = x.into_data().iter::<f64>().collect();
     for batch in [1, 7, 50, 1000] {
         let found = log_z(&flow, target, 50, batch, &mut Noise::seeded(2)).unwrap();

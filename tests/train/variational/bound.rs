@@ -207,6 +207,6 @@ fn a_bound_of_no_draws_panics() {
 #[test]
 fn uniform_noise_has_the_precision_and_shape_of_its_integers() {
     let x = Tensor::<2>::zeros([3, 2], (&Device::flex(), burn::tensor::DType::F64));
-    let (u, log_q) = UniformNoise {}.draw_given(&x, None, &mut Noise::seeded(1));
+    let (u, log_q) = UniformNoise {}.draw_for(&x, None, &mut Noise::seeded(1));
     assert_eq!((u.dims(), u.dtype(), log_q.dtype()), ([3, 2], x.dtype(), x.dtype()));
 }

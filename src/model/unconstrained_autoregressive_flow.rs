@@ -1,12 +1,11 @@
-//! Neural autoregressive flow: masked layers whose scalar map is a monotone network.
+//! Unconstrained neural autoregressive flow: masked layers whose scalar map integrates a positive network.
 //!
-//! layer     z_i = net_i(x_i; s_i),   net_i of positive weights, the signal s_i from a masked network
+//! layer     z_i = c_i + integral of g_i(u; s_i) from 0 to x_i,   g_i positive, c_i and s_i from a masked network
 //! stack     layer, (linear map), layer with another order ..
 //!
-//! Paper: Huang, Krueger, Lacoste, Courville (2018), Neural Autoregressive Flows, arXiv:1804.00779. Its
-//! sigmoids, with every weight from the masked network, are [`Maf`](super::Maf) with the scalar map
-//! [`DeepSigmoidal`](crate::univariate::DeepSigmoidal).
-//! The model that zuko 1.6 calls `NAF`, without the softclip between its layers, which its search for
+//! Paper: Wehenkel, Louppe (2019), Unconstrained Monotonic Neural Networks, section 4 (UMNN-MAF),
+//! arXiv:1908.05164.
+//! The model that zuko 1.6 calls `UNAF`, without the softclip between its layers, which its search for
 //! inverses needs.
 
 use burn::tensor::Device;
@@ -21,21 +20,22 @@ use crate::distribution::StandardNormal;
 use crate::error::{Error, Result, expect_valid};
 use crate::flow::Flow;
 use crate::initial;
-use crate::univariate::{Neural, NeuralConfig};
+use crate::univariate::{UnconstrainedMonotonic, UnconstrainedMonotonicConfig};
 
 seeded_config! {
-/// Configuration of a [`Naf`].
+/// Configuration of an [`UnconstrainedAutoregressiveFlow`].
 ///
-/// Standardise the data first: a fresh network is like the identity only near 0.
+/// Standardise the data first: the networks are integrated up to 20 to either side of 0.
 ///
 /// ```
-/// use burn_flows::{model::NafConfig, univariate::NeuralConfig};
+/// use burn_flows::{model::UnconstrainedAutoregressiveFlowConfig, univariate::UnconstrainedMonotonicConfig};
 ///
-/// let config = NafConfig::new(6).with_network(NeuralConfig::new().with_hidden(vec![32]));
+/// let network = UnconstrainedMonotonicConfig::new().with_hidden(vec![32, 32]).with_nodes(20);
+/// let config = UnconstrainedAutoregressiveFlowConfig::new(6).with_network(network);
 /// assert!(config.validate().is_ok());
 /// assert!(config.with_layers(0).validate().is_err());
 /// ```
-pub struct NafConfig {
+pub struct UnconstrainedAutoregressiveFlowConfig {
     /// Features of an event.
     pub features: usize,
     /// Number of masked layers.
@@ -50,10 +50,10 @@ pub struct NafConfig {
     /// Width of the context; 0 for none.
     #[config(default = 0)]
     pub context: usize,
-    /// The monotone networks of every layer; `elements` stays at 0, as `shared` decides it.
-    #[config(default = NeuralConfig::new())]
-    pub network: NeuralConfig,
-    /// One monotone network that all features share, instead of one for each.
+    /// The integrated networks of every layer; `elements` stays at 0, as `shared` decides it.
+    #[config(default = UnconstrainedMonotonicConfig::new())]
+    pub network: UnconstrainedMonotonicConfig,
+    /// One integrated network that all features share, instead of one for each.
     #[config(default = false)]
     pub shared: bool,
     /// A learned linear map between layers, started as the identity.
@@ -65,26 +65,29 @@ pub struct NafConfig {
 }
 }
 
-/// A step of a [`Naf`].
-pub type NafStep = (Option<LuLinear>, MaskedAutoregressive<Neural>);
+/// A step of an [`UnconstrainedAutoregressiveFlow`].
+pub type UnconstrainedAutoregressiveFlowStep =
+    (Option<LuLinear>, MaskedAutoregressive<UnconstrainedMonotonic>);
 
-/// Masked layers of monotone networks on a standard normal. A sample is a search for every feature.
+/// Masked layers of integrated networks on a standard normal. A sample is a search for every feature.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
-/// use burn_flows::model::{Naf, NafConfig};
+/// use burn_flows::model::{UnconstrainedAutoregressiveFlow, UnconstrainedAutoregressiveFlowConfig};
 ///
 /// let device = Device::flex();
-/// let flow: Naf = NafConfig::new(4).with_layers(2).init(&device);
+/// let flow: UnconstrainedAutoregressiveFlow = UnconstrainedAutoregressiveFlowConfig::new(4).with_layers(2).init(&device);
 /// let x = flow.sample_seeded(5, 1);
 /// assert_eq!(x.dims(), [5, 4]);
 /// assert_eq!(flow.log_prob(x).dims(), [5]);
 /// ```
-pub type Naf = Flow<Vec<NafStep>, StandardNormal<2>>;
+#[doc(alias = "UNAF")]
+pub type UnconstrainedAutoregressiveFlow =
+    Flow<Vec<UnconstrainedAutoregressiveFlowStep>, StandardNormal<2>>;
 
-impl NafConfig {
+impl UnconstrainedAutoregressiveFlowConfig {
     fn stack(&self) -> Stack<'_> {
-        stack!(self, "NafConfig")
+        stack!(self, "UnconstrainedAutoregressiveFlowConfig")
     }
 
     /// Says which field cannot be, and why.
@@ -93,23 +96,27 @@ impl NafConfig {
         self.stack().validate(self.network.signal)?;
         if self.network.elements != 0 {
             let reason = "`shared` decides how many networks there are: leave `elements` at 0";
-            return Err(Error::config("NafConfig", "network", reason.to_string()));
+            return Err(Error::config(
+                "UnconstrainedAutoregressiveFlowConfig",
+                "network",
+                reason.to_string(),
+            ));
         }
         let elements = if self.shared { 0 } else { self.features };
         self.network.clone().with_elements(elements).validate()
     }
 
-    /// The flow, bent a little by its random networks until it is trained.
+    /// The flow, an identity until it is trained.
     ///
     /// # Panics
     ///
     /// With the text of [`validate`](Self::validate).
-    pub fn init(&self, device: &Device) -> Naf {
+    pub fn init(&self, device: &Device) -> UnconstrainedAutoregressiveFlow {
         expect_valid(self.validate());
         initial::scope(self.seed, || self.flow(device))
     }
 
-    fn flow(&self, device: &Device) -> Naf {
+    fn flow(&self, device: &Device) -> UnconstrainedAutoregressiveFlow {
         let elements = if self.shared { 0 } else { self.features };
         let network = self.network.clone().with_elements(elements);
         let steps = self.stack().init(|index| of_layer!(network, index).init(device), device);

@@ -1,12 +1,11 @@
-//! Bernstein polynomial flow: masked layers whose scalar map is an increasing polynomial.
+//! Sum-of-squares polynomial flow: masked layers whose scalar map is the integral of squared polynomials.
 //!
-//! layer     z_i = polynomial(x_i; h_i),   h_i a masked network of the features before i, and c
+//! layer     z_i = c_i + integral of g(u; h_i) from 0 to x_i,   g a sum of squares, h_i a masked network
 //! stack     layer, (linear map), layer with another order ..
 //!
-//! Papers: Sick, Hothorn, Duerr (2020), Deep transformation models, arXiv:2004.00464; Arpogaus et al.
-//! (2022), Short-Term Density Forecasting of Low-Voltage Load using Bernstein-Polynomial Normalizing
-//! Flows, arXiv:2204.13939.
-//! The model that zuko 1.6 calls `BPF`.
+//! Paper: Jaini, Selby, Yu (2019), Sum-of-Squares Polynomial Flow, arXiv:1905.02325.
+//! The model that zuko 1.6 calls `SOSPF`, without the softclip between its layers, which its search for
+//! inverses needs.
 
 use burn::tensor::Device;
 
@@ -19,22 +18,23 @@ use crate::distribution::StandardNormal;
 use crate::error::{Result, expect_valid};
 use crate::flow::Flow;
 use crate::initial;
-use crate::univariate::{Bernstein, BernsteinConfig, Univariate};
+use crate::univariate::{SumOfSquares, SumOfSquaresConfig, Univariate};
 
 seeded_config! {
-/// Configuration of a [`Bpf`].
+/// Configuration of a [`SumOfSquaresFlow`].
 ///
-/// Standardise the data first: outside the interval of the polynomial, 5 to either side of 0, nothing
-/// changes.
+/// Standardise the data first. Polynomials of polynomials grow fast: let the unit they measure in, 10 by
+/// default, be some times larger than the data, or one outlier of a later layer outweighs a batch.
 ///
 /// ```
-/// use burn_flows::{model::BpfConfig, univariate::BernsteinConfig};
+/// use burn_flows::{model::SumOfSquaresFlowConfig, univariate::SumOfSquaresConfig};
 ///
-/// let config = BpfConfig::new(6).with_polynomial(BernsteinConfig::new().with_degree(30));
+/// let polynomial = SumOfSquaresConfig::new().with_degree(3).with_polynomials(5);
+/// let config = SumOfSquaresFlowConfig::new(6).with_polynomial(polynomial);
 /// assert!(config.validate().is_ok());
 /// assert!(config.with_layers(0).validate().is_err());
 /// ```
-pub struct BpfConfig {
+pub struct SumOfSquaresFlowConfig {
     /// Features of an event.
     pub features: usize,
     /// Number of masked layers.
@@ -49,9 +49,9 @@ pub struct BpfConfig {
     /// Width of the context; 0 for none.
     #[config(default = 0)]
     pub context: usize,
-    /// The polynomial of every layer.
-    #[config(default = BernsteinConfig::new())]
-    pub polynomial: BernsteinConfig,
+    /// The polynomials of every layer.
+    #[config(default = SumOfSquaresConfig::new())]
+    pub polynomial: SumOfSquaresConfig,
     /// A learned linear map between layers, started as the identity.
     #[config(default = false)]
     pub linear: bool,
@@ -61,26 +61,28 @@ pub struct BpfConfig {
 }
 }
 
-/// A step of a [`Bpf`].
-pub type BpfStep = (Option<LuLinear>, MaskedAutoregressive<Bernstein>);
+/// A step of a [`SumOfSquaresFlow`].
+pub type SumOfSquaresFlowStep = (Option<LuLinear>, MaskedAutoregressive<SumOfSquares>);
 
-/// Masked layers of Bernstein polynomials on a standard normal. A sample is a search for every feature.
+/// Masked layers of sum-of-squares polynomials on a standard normal. A sample is a search for every
+/// feature.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
-/// use burn_flows::model::{Bpf, BpfConfig};
+/// use burn_flows::model::{SumOfSquaresFlow, SumOfSquaresFlowConfig};
 ///
 /// let device = Device::flex();
-/// let flow: Bpf = BpfConfig::new(4).with_layers(2).init(&device);
+/// let flow: SumOfSquaresFlow = SumOfSquaresFlowConfig::new(4).with_layers(2).init(&device);
 /// let x = flow.sample_seeded(5, 1);
 /// assert_eq!(x.dims(), [5, 4]);
 /// assert_eq!(flow.log_prob(x).dims(), [5]);
 /// ```
-pub type Bpf = Flow<Vec<BpfStep>, StandardNormal<2>>;
+#[doc(alias = "SOSPF")]
+pub type SumOfSquaresFlow = Flow<Vec<SumOfSquaresFlowStep>, StandardNormal<2>>;
 
-impl BpfConfig {
+impl SumOfSquaresFlowConfig {
     fn stack(&self) -> Stack<'_> {
-        stack!(self, "BpfConfig")
+        stack!(self, "SumOfSquaresFlowConfig")
     }
 
     /// Says which field cannot be, and why.
@@ -89,17 +91,17 @@ impl BpfConfig {
         self.stack().validate(self.polynomial.init().params_per_element())
     }
 
-    /// The flow, an identity until it is trained.
+    /// The flow, close to an identity until it is trained.
     ///
     /// # Panics
     ///
     /// With the text of [`validate`](Self::validate).
-    pub fn init(&self, device: &Device) -> Bpf {
+    pub fn init(&self, device: &Device) -> SumOfSquaresFlow {
         expect_valid(self.validate());
         initial::scope(self.seed, || self.flow(device))
     }
 
-    fn flow(&self, device: &Device) -> Bpf {
+    fn flow(&self, device: &Device) -> SumOfSquaresFlow {
         let steps = self.stack().init(|_| self.polynomial.init(), device);
         Flow::new(steps, StandardNormal::new([self.features], device))
     }

@@ -1,11 +1,12 @@
-//! Sum-of-squares polynomial flow: masked layers whose scalar map is the integral of squared polynomials.
+//! Bernstein polynomial flow: masked layers whose scalar map is an increasing polynomial.
 //!
-//! layer     z_i = c_i + integral of g(u; h_i) from 0 to x_i,   g a sum of squares, h_i a masked network
+//! layer     z_i = polynomial(x_i; h_i),   h_i a masked network of the features before i, and c
 //! stack     layer, (linear map), layer with another order ..
 //!
-//! Paper: Jaini, Selby, Yu (2019), Sum-of-Squares Polynomial Flow, arXiv:1905.02325.
-//! The model that zuko 1.6 calls `SOSPF`, without the softclip between its layers, which its search for
-//! inverses needs.
+//! Papers: Sick, Hothorn, Duerr (2020), Deep transformation models, arXiv:2004.00464; Arpogaus et al.
+//! (2022), Short-Term Density Forecasting of Low-Voltage Load using Bernstein-Polynomial Normalizing
+//! Flows, arXiv:2204.13939.
+//! The model that zuko 1.6 calls `BPF`.
 
 use burn::tensor::Device;
 
@@ -18,23 +19,22 @@ use crate::distribution::StandardNormal;
 use crate::error::{Result, expect_valid};
 use crate::flow::Flow;
 use crate::initial;
-use crate::univariate::{SumOfSquares, SumOfSquaresConfig, Univariate};
+use crate::univariate::{Bernstein, BernsteinConfig, Univariate};
 
 seeded_config! {
-/// Configuration of a [`Sospf`].
+/// Configuration of a [`BernsteinFlow`].
 ///
-/// Standardise the data first. Polynomials of polynomials grow fast: let the unit they measure in, 10 by
-/// default, be some times larger than the data, or one outlier of a later layer outweighs a batch.
+/// Standardise the data first: outside the interval of the polynomial, 5 to either side of 0, nothing
+/// changes.
 ///
 /// ```
-/// use burn_flows::{model::SospfConfig, univariate::SumOfSquaresConfig};
+/// use burn_flows::{model::BernsteinFlowConfig, univariate::BernsteinConfig};
 ///
-/// let polynomial = SumOfSquaresConfig::new().with_degree(3).with_polynomials(5);
-/// let config = SospfConfig::new(6).with_polynomial(polynomial);
+/// let config = BernsteinFlowConfig::new(6).with_polynomial(BernsteinConfig::new().with_degree(30));
 /// assert!(config.validate().is_ok());
 /// assert!(config.with_layers(0).validate().is_err());
 /// ```
-pub struct SospfConfig {
+pub struct BernsteinFlowConfig {
     /// Features of an event.
     pub features: usize,
     /// Number of masked layers.
@@ -49,9 +49,9 @@ pub struct SospfConfig {
     /// Width of the context; 0 for none.
     #[config(default = 0)]
     pub context: usize,
-    /// The polynomials of every layer.
-    #[config(default = SumOfSquaresConfig::new())]
-    pub polynomial: SumOfSquaresConfig,
+    /// The polynomial of every layer.
+    #[config(default = BernsteinConfig::new())]
+    pub polynomial: BernsteinConfig,
     /// A learned linear map between layers, started as the identity.
     #[config(default = false)]
     pub linear: bool,
@@ -61,27 +61,27 @@ pub struct SospfConfig {
 }
 }
 
-/// A step of a [`Sospf`].
-pub type SospfStep = (Option<LuLinear>, MaskedAutoregressive<SumOfSquares>);
+/// A step of a [`BernsteinFlow`].
+pub type BernsteinFlowStep = (Option<LuLinear>, MaskedAutoregressive<Bernstein>);
 
-/// Masked layers of sum-of-squares polynomials on a standard normal. A sample is a search for every
-/// feature.
+/// Masked layers of Bernstein polynomials on a standard normal. A sample is a search for every feature.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
-/// use burn_flows::model::{Sospf, SospfConfig};
+/// use burn_flows::model::{BernsteinFlow, BernsteinFlowConfig};
 ///
 /// let device = Device::flex();
-/// let flow: Sospf = SospfConfig::new(4).with_layers(2).init(&device);
+/// let flow: BernsteinFlow = BernsteinFlowConfig::new(4).with_layers(2).init(&device);
 /// let x = flow.sample_seeded(5, 1);
 /// assert_eq!(x.dims(), [5, 4]);
 /// assert_eq!(flow.log_prob(x).dims(), [5]);
 /// ```
-pub type Sospf = Flow<Vec<SospfStep>, StandardNormal<2>>;
+#[doc(alias = "BPF")]
+pub type BernsteinFlow = Flow<Vec<BernsteinFlowStep>, StandardNormal<2>>;
 
-impl SospfConfig {
+impl BernsteinFlowConfig {
     fn stack(&self) -> Stack<'_> {
-        stack!(self, "SospfConfig")
+        stack!(self, "BernsteinFlowConfig")
     }
 
     /// Says which field cannot be, and why.
@@ -90,17 +90,17 @@ impl SospfConfig {
         self.stack().validate(self.polynomial.init().params_per_element())
     }
 
-    /// The flow, close to an identity until it is trained.
+    /// The flow, an identity until it is trained.
     ///
     /// # Panics
     ///
     /// With the text of [`validate`](Self::validate).
-    pub fn init(&self, device: &Device) -> Sospf {
+    pub fn init(&self, device: &Device) -> BernsteinFlow {
         expect_valid(self.validate());
         initial::scope(self.seed, || self.flow(device))
     }
 
-    fn flow(&self, device: &Device) -> Sospf {
+    fn flow(&self, device: &Device) -> BernsteinFlow {
         let steps = self.stack().init(|_| self.polynomial.init(), device);
         Flow::new(steps, StandardNormal::new([self.features], device))
     }

@@ -1,11 +1,12 @@
-//! Unconstrained neural autoregressive flow: masked layers whose scalar map integrates a positive network.
+//! Neural autoregressive flow: masked layers whose scalar map is a monotone network.
 //!
-//! layer     z_i = c_i + integral of g_i(u; s_i) from 0 to x_i,   g_i positive, c_i and s_i from a masked network
+//! layer     z_i = net_i(x_i; s_i),   net_i of positive weights, the signal s_i from a masked network
 //! stack     layer, (linear map), layer with another order ..
 //!
-//! Paper: Wehenkel, Louppe (2019), Unconstrained Monotonic Neural Networks, section 4 (UMNN-MAF),
-//! arXiv:1908.05164.
-//! The model that zuko 1.6 calls `UNAF`, without the softclip between its layers, which its search for
+//! Paper: Huang, Krueger, Lacoste, Courville (2018), Neural Autoregressive Flows, arXiv:1804.00779. Its
+//! sigmoids, with every weight from the masked network, are [`Maf`](super::Maf) with the scalar map
+//! [`DeepSigmoidal`](crate::univariate::DeepSigmoidal).
+//! The model that zuko 1.6 calls `NAF`, without the softclip between its layers, which its search for
 //! inverses needs.
 
 use burn::tensor::Device;
@@ -20,22 +21,21 @@ use crate::distribution::StandardNormal;
 use crate::error::{Error, Result, expect_valid};
 use crate::flow::Flow;
 use crate::initial;
-use crate::univariate::{UnconstrainedMonotonic, UnconstrainedMonotonicConfig};
+use crate::univariate::{Neural, NeuralConfig};
 
 seeded_config! {
-/// Configuration of an [`Unaf`].
+/// Configuration of a [`NeuralAutoregressiveFlow`].
 ///
-/// Standardise the data first: the networks are integrated up to 20 to either side of 0.
+/// Standardise the data first: a fresh network is like the identity only near 0.
 ///
 /// ```
-/// use burn_flows::{model::UnafConfig, univariate::UnconstrainedMonotonicConfig};
+/// use burn_flows::{model::NeuralAutoregressiveFlowConfig, univariate::NeuralConfig};
 ///
-/// let network = UnconstrainedMonotonicConfig::new().with_hidden(vec![32, 32]).with_nodes(20);
-/// let config = UnafConfig::new(6).with_network(network);
+/// let config = NeuralAutoregressiveFlowConfig::new(6).with_network(NeuralConfig::new().with_hidden(vec![32]));
 /// assert!(config.validate().is_ok());
 /// assert!(config.with_layers(0).validate().is_err());
 /// ```
-pub struct UnafConfig {
+pub struct NeuralAutoregressiveFlowConfig {
     /// Features of an event.
     pub features: usize,
     /// Number of masked layers.
@@ -50,10 +50,10 @@ pub struct UnafConfig {
     /// Width of the context; 0 for none.
     #[config(default = 0)]
     pub context: usize,
-    /// The integrated networks of every layer; `elements` stays at 0, as `shared` decides it.
-    #[config(default = UnconstrainedMonotonicConfig::new())]
-    pub network: UnconstrainedMonotonicConfig,
-    /// One integrated network that all features share, instead of one for each.
+    /// The monotone networks of every layer; `elements` stays at 0, as `shared` decides it.
+    #[config(default = NeuralConfig::new())]
+    pub network: NeuralConfig,
+    /// One monotone network that all features share, instead of one for each.
     #[config(default = false)]
     pub shared: bool,
     /// A learned linear map between layers, started as the identity.
@@ -65,26 +65,27 @@ pub struct UnafConfig {
 }
 }
 
-/// A step of an [`Unaf`].
-pub type UnafStep = (Option<LuLinear>, MaskedAutoregressive<UnconstrainedMonotonic>);
+/// A step of a [`NeuralAutoregressiveFlow`].
+pub type NeuralAutoregressiveFlowStep = (Option<LuLinear>, MaskedAutoregressive<Neural>);
 
-/// Masked layers of integrated networks on a standard normal. A sample is a search for every feature.
+/// Masked layers of monotone networks on a standard normal. A sample is a search for every feature.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
-/// use burn_flows::model::{Unaf, UnafConfig};
+/// use burn_flows::model::{NeuralAutoregressiveFlow, NeuralAutoregressiveFlowConfig};
 ///
 /// let device = Device::flex();
-/// let flow: Unaf = UnafConfig::new(4).with_layers(2).init(&device);
+/// let flow: NeuralAutoregressiveFlow = NeuralAutoregressiveFlowConfig::new(4).with_layers(2).init(&device);
 /// let x = flow.sample_seeded(5, 1);
 /// assert_eq!(x.dims(), [5, 4]);
 /// assert_eq!(flow.log_prob(x).dims(), [5]);
 /// ```
-pub type Unaf = Flow<Vec<UnafStep>, StandardNormal<2>>;
+#[doc(alias = "NAF")]
+pub type NeuralAutoregressiveFlow = Flow<Vec<NeuralAutoregressiveFlowStep>, StandardNormal<2>>;
 
-impl UnafConfig {
+impl NeuralAutoregressiveFlowConfig {
     fn stack(&self) -> Stack<'_> {
-        stack!(self, "UnafConfig")
+        stack!(self, "NeuralAutoregressiveFlowConfig")
     }
 
     /// Says which field cannot be, and why.
@@ -93,23 +94,27 @@ impl UnafConfig {
         self.stack().validate(self.network.signal)?;
         if self.network.elements != 0 {
             let reason = "`shared` decides how many networks there are: leave `elements` at 0";
-            return Err(Error::config("UnafConfig", "network", reason.to_string()));
+            return Err(Error::config(
+                "NeuralAutoregressiveFlowConfig",
+                "network",
+                reason.to_string(),
+            ));
         }
         let elements = if self.shared { 0 } else { self.features };
         self.network.clone().with_elements(elements).validate()
     }
 
-    /// The flow, an identity until it is trained.
+    /// The flow, bent a little by its random networks until it is trained.
     ///
     /// # Panics
     ///
     /// With the text of [`validate`](Self::validate).
-    pub fn init(&self, device: &Device) -> Unaf {
+    pub fn init(&self, device: &Device) -> NeuralAutoregressiveFlow {
         expect_valid(self.validate());
         initial::scope(self.seed, || self.flow(device))
     }
 
-    fn flow(&self, device: &Device) -> Unaf {
+    fn flow(&self, device: &Device) -> NeuralAutoregressiveFlow {
         let elements = if self.shared { 0 } else { self.features };
         let network = self.network.clone().with_elements(elements);
         let steps = self.stack().init(|index| of_layer!(network, index).init(device), device);

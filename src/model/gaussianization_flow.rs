@@ -23,17 +23,17 @@ use crate::initial;
 use crate::univariate::{Gaussianization, GaussianizationConfig, Univariate};
 
 seeded_config! {
-/// Configuration of a [`Gf`].
+/// Configuration of a [`GaussianizationFlow`].
 ///
 /// ```
-/// use burn_flows::{model::GfConfig, univariate::GaussianizationConfig};
+/// use burn_flows::{model::GaussianizationFlowConfig, univariate::GaussianizationConfig};
 ///
 /// let kernels = GaussianizationConfig::new().with_components(20);
-/// let config = GfConfig::new(6).with_layers(8).with_kernels(kernels).with_context(2);
+/// let config = GaussianizationFlowConfig::new(6).with_layers(8).with_kernels(kernels).with_context(2);
 /// assert!(config.validate().is_ok());
-/// assert!(GfConfig::new(0).validate().is_err());
+/// assert!(GaussianizationFlowConfig::new(0).validate().is_err());
 /// ```
-pub struct GfConfig {
+pub struct GaussianizationFlowConfig {
     /// Features of an event.
     pub features: usize,
     /// Number of elementwise layers; between two of them is a rotation.
@@ -51,32 +51,33 @@ pub struct GfConfig {
 }
 }
 
-/// A step of a [`Gf`].
-pub type GfStep = (Option<Rotation>, Elementwise<Gaussianization>);
+/// A step of a [`GaussianizationFlow`].
+pub type GaussianizationFlowStep = (Option<Rotation>, Elementwise<Gaussianization>);
 
 /// Gaussianizations of every feature with rotations between, on a standard normal.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
-/// use burn_flows::model::{Gf, GfConfig};
+/// use burn_flows::model::{GaussianizationFlow, GaussianizationFlowConfig};
 ///
 /// let device = Device::flex();
-/// let flow: Gf = GfConfig::new(4).with_context(2).init(&device);
+/// let flow: GaussianizationFlow = GaussianizationFlowConfig::new(4).with_context(2).init(&device);
 /// let context = Tensor::<2>::ones([5, 2], &device);
-/// let x = flow.sample_given(5, &context);
-/// assert_eq!(flow.log_prob_given(x, &context).dims(), [5]);
+/// let x = flow.given(&context).sample(5);
+/// assert_eq!(flow.given(&context).log_prob(x).dims(), [5]);
 /// ```
-pub type Gf = Flow<Vec<GfStep>, StandardNormal<2>>;
+#[doc(alias = "GF")]
+pub type GaussianizationFlow = Flow<Vec<GaussianizationFlowStep>, StandardNormal<2>>;
 
-impl GfConfig {
+impl GaussianizationFlowConfig {
     /// Says which field cannot be, and why.
     pub fn validate(&self) -> Result<()> {
-        count("GfConfig", "features", 1, self.features)?;
-        repeats("GfConfig", "layers", 1, self.layers)?;
+        count("GaussianizationFlowConfig", "features", 1, self.features)?;
+        repeats("GaussianizationFlowConfig", "layers", 1, self.layers)?;
         self.kernels.validate()?;
-        fits("GfConfig", "features", &[self.features, self.features])?;
+        fits("GaussianizationFlowConfig", "features", &[self.features, self.features])?;
         let params = self.features.saturating_mul(self.kernels.init().params_per_element());
-        fits("GfConfig", "kernels", &[params])?;
+        fits("GaussianizationFlowConfig", "kernels", &[params])?;
         self.mlp.validate_between(self.context, if self.context > 0 { params } else { 1 }, 0)
     }
 
@@ -85,12 +86,12 @@ impl GfConfig {
     /// # Panics
     ///
     /// With the text of [`validate`](Self::validate).
-    pub fn init(&self, device: &Device) -> Gf {
+    pub fn init(&self, device: &Device) -> GaussianizationFlow {
         expect_valid(self.validate());
         initial::scope(self.seed, || self.flow(device))
     }
 
-    fn flow(&self, device: &Device) -> Gf {
+    fn flow(&self, device: &Device) -> GaussianizationFlow {
         let step = |index: usize| {
             let rotation = || RotationConfig::new(self.features).init(device);
             let rotation = (index > 0).then(rotation);
