@@ -88,11 +88,8 @@
 //!
 //! # Features
 //!
-//! Backends, forwarded to burn: `flex` (default), `ndarray`, `wgpu` (`wgpu-unfused` without burn's
-//! fused kernels, which compiles and starts sooner and runs slower), `vulkan`, `metal`, `webgpu`,
-//! `cuda`, `rocm`; none is needed to build. burn 0.22 has no backend type parameter: the `Device`
-//! of a tensor decides at run time. Beyond these: `train`, `learner` (burn-train), `interop`,
-//! `testing`. Rust 1.95 or later, as burn 0.22.
+//! [`guide::backends`] lists the backends, which are features, and what was tested on each. Other features: `train`
+//! (default), `learner` (burn-train), `interop`, `testing`. Rust 1.95 or later, as burn 0.22.
 //!
 //! A module of your own derives burn's `Module`, whose macro needs `burn` among your dependencies,
 //! in the version that [`burn_flows::burn`](burn) re-exports.
@@ -106,6 +103,7 @@ pub mod distribution;
 mod draws;
 mod error;
 mod flow;
+pub mod guide;
 mod initial;
 #[cfg(feature = "interop")]
 pub mod interop;

@@ -1,12 +1,5 @@
 //! ActNorm: scale and shift per channel, started so that a first batch has zero mean and unit
 //! variance.
-//!
-//! forward   z = x * exp(s) + t           s, t per feature or channel
-//! log-det   (height * width) * sum of s
-//! inverse   x = (z - t) * exp(-s)
-//!
-//! Paper: Kingma, Dhariwal (2018), Glow, section 3.1, arXiv:1807.03039.
-//! Same numbers as nflows 0.14 `ActNorm`; normflows 1.7 `ActNorm` is its [`Inverse`](super::Inverse).
 
 use burn::config::Config;
 use burn::module::{Module, Param};
@@ -35,6 +28,15 @@ pub struct ActNormConfig {
 }
 
 /// Scale and shift per feature or channel.
+///
+/// ```text
+/// forward   z = x * exp(s) + t           s, t per feature or channel
+/// log-det   (height * width) * sum of s
+/// inverse   x = (z - t) * exp(-s)
+/// ```
+///
+/// Paper: Kingma, Dhariwal (2018), Glow, section 3.1, arXiv:1807.03039.
+/// Same numbers as nflows 0.14 `ActNorm`; normflows 1.7 `ActNorm` is its [`Inverse`](super::Inverse).
 ///
 /// The data-dependent start is explicit: [`Bijector::init_from_data`], which `fit` calls on its
 /// first batch. Whether it has happened is part of the saved record, so a loaded layer keeps its
@@ -94,7 +96,7 @@ impl ActNorm {
 }
 
 impl ActNormConfig {
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         count("ActNormConfig", "features", 1, self.features)
     }
@@ -103,7 +105,7 @@ impl ActNormConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate).
+    /// If [`validate`](Self::validate) fails, with its message.
     pub fn init(&self, device: &Device) -> ActNorm {
         expect_valid(self.validate());
         let zeros = || Tensor::zeros([self.features], device);

@@ -1,17 +1,5 @@
 //! Masked autoregressive layer: every feature is moved by a scalar map that the features before it
 //! decide.
-//!
-//! forward   z_i = f(x_i; h_i(x_1 .. x_(i-1), c))     f monotone, h a masked network
-//! log-det   sum of ln |f'(x_i; h_i)|
-//! inverse   x_i = f^-1(z_i; h_i(x_1 .. x_(i-1), c)),  one feature after the other
-//!
-//! Papers: Papamakarios, Pavlakou, Murray (2017), Masked Autoregressive Flow for Density
-//! Estimation, equations 2 to 5, arXiv:1705.07057; the other way round ([`Inverse`](super::Inverse)):
-//! Kingma et al. (2016), Improving Variational Inference with Inverse Autoregressive Flow,
-//! arXiv:1606.04934.
-//! Same numbers as nflows 0.14 `MaskedAffineAutoregressiveTransform`, zuko 1.6
-//! `MaskedAutoregressiveTransform`, normflows 1.7 `MaskedAffineAutoregressive` (its [`Inverse`](super::Inverse)),
-//! FlowJAX 19 `MaskedAutoregressive`.
 
 use burn::module::Module;
 use burn::tensor::{Bool, Device, Tensor};
@@ -79,7 +67,7 @@ pub enum InverseMethod {
 }
 
 impl InverseMethod {
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         match *self {
             Self::FixedPoint { tolerance } if !(tolerance >= 0.0 && tolerance.is_finite()) => {
@@ -118,6 +106,20 @@ pub struct MaskedAutoregressiveConfig {
 }
 
 /// A masked autoregressive layer of any scalar map `U`.
+///
+/// ```text
+/// forward   z_i = f(x_i; h_i(x_1 .. x_(i-1), c))     f monotone, h a masked network
+/// log-det   sum of ln |f'(x_i; h_i)|
+/// inverse   x_i = f^-1(z_i; h_i(x_1 .. x_(i-1), c)),  one feature after the other
+/// ```
+///
+/// Papers: Papamakarios, Pavlakou, Murray (2017), Masked Autoregressive Flow for Density
+/// Estimation, equations 2 to 5, arXiv:1705.07057; the other way round ([`Inverse`](super::Inverse)):
+/// Kingma et al. (2016), Improving Variational Inference with Inverse Autoregressive Flow,
+/// arXiv:1606.04934.
+/// Same numbers as nflows 0.14 `MaskedAffineAutoregressiveTransform`, zuko 1.6
+/// `MaskedAutoregressiveTransform`, normflows 1.7 `MaskedAffineAutoregressive` (its [`Inverse`](super::Inverse)),
+/// FlowJAX 19 `MaskedAutoregressive`.
 ///
 /// Forward is one pass through the network: the density is the cheap direction, and so is training
 /// by maximum likelihood. [`Inverse`](super::Inverse) of it samples in one parallel pass instead.
@@ -168,8 +170,8 @@ impl<U: Univariate> MaskedAutoregressive<U> {
 }
 
 impl MaskedAutoregressiveConfig {
-    /// Says which field cannot be, and why, whatever the scalar map; [`try_init`](Self::try_init) says it
-    /// of one.
+    /// Returns an error that names the first invalid field. [`try_init`](Self::try_init) also checks the scalar
+    /// map.
     pub fn validate(&self) -> Result<()> {
         self.made.validate(self.features, self.context)?;
         self.inverse.validate()
@@ -179,7 +181,7 @@ impl MaskedAutoregressiveConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`try_init`](Self::try_init).
+    /// If [`try_init`](Self::try_init) fails, with its message.
     pub fn init<U: Univariate>(&self, univariate: U, device: &Device) -> MaskedAutoregressive<U> {
         self.try_init(univariate, device).unwrap_or_else(|error| panic!("{error}"))
     }
@@ -245,7 +247,7 @@ impl<U: Univariate> MaskedAutoregressive<U> {
     ///
     /// # Panics
     ///
-    /// With the text of [`InverseMethod::validate`].
+    /// If [`InverseMethod::validate`] fails, with its message.
     pub fn with_inverse(self, inverse: InverseMethod) -> Self {
         expect_valid(inverse.validate());
         Self { inverse, ..self }

@@ -1,11 +1,4 @@
 //! Batch normalization as a bijector.
-//!
-//! forward   z = (x - m) / sqrt(v + eps) * w + b      m, v of the batch in training, running after
-//! log-det   sum of ln w - ln(v + eps) / 2
-//! inverse   x = (z - b) / w * sqrt(v + eps) + m       always with the running m, v
-//!
-//! Paper: Dinh, Sohl-Dickstein, Bengio (2017), Real NVP, section 3.7, arXiv:1605.08803.
-//! Same numbers as nflows 0.14 `BatchNorm`.
 
 use burn::config::Config;
 use burn::module::{Flag, Module, Param, RunningState};
@@ -39,6 +32,15 @@ pub struct BatchNormConfig {
 }
 
 /// Normalizes every feature by the batch while training, by running statistics afterwards.
+///
+/// ```text
+/// forward   z = (x - m) / sqrt(v + eps) * w + b      m, v of the batch in training, running after
+/// log-det   sum of ln w - ln(v + eps) / 2
+/// inverse   x = (z - b) / w * sqrt(v + eps) + m       always with the running m, v
+/// ```
+///
+/// Paper: Dinh, Sohl-Dickstein, Bengio (2017), Real NVP, section 3.7, arXiv:1605.08803.
+/// Same numbers as nflows 0.14 `BatchNorm`.
 ///
 /// While training, a row's latent depends on the other rows ([`Bijector::mixes_rows`]), and the
 /// log-determinant is that of the map with the batch statistics held fixed, as in the paper.
@@ -122,7 +124,7 @@ impl BatchNorm {
 }
 
 impl BatchNormConfig {
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         count("BatchNormConfig", "features", 1, self.features)?;
         let wrong = |field, range, value: f64| {
@@ -143,7 +145,7 @@ impl BatchNormConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate).
+    /// If [`validate`](Self::validate) fails, with its message.
     pub fn init(&self, device: &Device) -> BatchNorm {
         expect_valid(self.validate());
         let ones = || Tensor::ones([self.features], device);

@@ -1,15 +1,4 @@
 //! Block neural autoregressive layer: one network, whose blocks for a feature's own path are positive.
-//!
-//! forward   z_i = (W_n a(.. a(W_1 x + b_1) ..) + b_n)_i,  blocks W[i, i] > 0,  W[i, j] = 0 for j > i
-//! log-det   sum over i of ln(W_n[i, i] diag(a') .. diag(a') W_1[i, i]), by log-sum-exp
-//! inverse   x_i from z_i and x_1 .. x_(i-1), one equation of one number after the other
-//!
-//! `a(h) = tanh(h) + leak h`. Every row of a `W` is `softplus(s) w / |w|`, where `w` has softplus on
-//! the diagonal blocks.
-//!
-//! Paper: De Cao, Titov, Aziz (2019), Block Neural Autoregressive Flow, equations 6 to 12,
-//! arXiv:1904.04676. Its activation, tanh, does not reach the whole line; the leak does.
-//! Same numbers as FlowJAX 19 `BlockAutoregressiveNetwork`.
 
 use burn::module::{Module, Param};
 use burn::nn::Linear;
@@ -99,6 +88,19 @@ struct Blocks {
 /// A block neural autoregressive layer. It starts as a random map: no choice of its weights is the
 /// identity.
 ///
+/// ```text
+/// forward   z_i = (W_n a(.. a(W_1 x + b_1) ..) + b_n)_i,  blocks W[i, i] > 0,  W[i, j] = 0 for j > i
+/// log-det   sum over i of ln(W_n[i, i] diag(a') .. diag(a') W_1[i, i]), by log-sum-exp
+/// inverse   x_i from z_i and x_1 .. x_(i-1), one equation of one number after the other
+/// ```
+///
+/// `a(h) = tanh(h) + leak h`. Every row of a `W` is `softplus(s) w / |w|`, where `w` has softplus on
+/// the diagonal blocks.
+///
+/// Paper: De Cao, Titov, Aziz (2019), Block Neural Autoregressive Flow, equations 6 to 12,
+/// arXiv:1904.04676. Its activation, tanh, does not reach the whole line; the leak does.
+/// Same numbers as FlowJAX 19 `BlockAutoregressiveNetwork`.
+///
 /// # Shapes
 ///
 /// - `[batch, features]`; or `[batch, event..]` of as many values
@@ -159,7 +161,7 @@ impl BlockNeuralAutoregressive {
 }
 
 impl BlockNeuralAutoregressiveConfig {
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         count("BlockNeuralAutoregressiveConfig", "features", 1, self.features)?;
         count("BlockNeuralAutoregressiveConfig", "block", 1, self.block)?;
@@ -175,7 +177,7 @@ impl BlockNeuralAutoregressiveConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate).
+    /// If [`validate`](Self::validate) fails, with its message.
     pub fn init(&self, device: &Device) -> BlockNeuralAutoregressive {
         expect_valid(self.validate());
         initial::scope(self.seed, || self.layer(device))

@@ -1,13 +1,4 @@
 //! Coupling: one part of the event decides a scalar map of the rest.
-//!
-//! forward   z_a = x_a,  z_b = f(x_b; h(x_a, c))     f monotone in every element, h any network
-//! log-det   sum of ln |f'(x_b; h(x_a, c))|
-//! inverse   x_a = z_a,  x_b = f^-1(z_b; h(z_a, c))
-//!
-//! Papers: Dinh, Krueger, Bengio (2015), NICE, section 3.2, arXiv:1410.8516; Dinh, Sohl-Dickstein,
-//! Bengio (2017), Real NVP, equations 4 to 8, arXiv:1605.08803.
-//! Same numbers as zuko 1.6 `GeneralCouplingTransform`, nflows 0.14 `CouplingTransform`, normflows
-//! 1.7 `AffineCouplingBlock`, FlowJAX 19 `Coupling`.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -48,6 +39,17 @@ pub struct CouplingConfig {
 
 /// A coupling layer of any scalar map `U`, network `N` and rank.
 ///
+/// ```text
+/// forward   z_a = x_a,  z_b = f(x_b; h(x_a, c))     f monotone in every element, h any network
+/// log-det   sum of ln |f'(x_b; h(x_a, c))|
+/// inverse   x_a = z_a,  x_b = f^-1(z_b; h(z_a, c))
+/// ```
+///
+/// Papers: Dinh, Krueger, Bengio (2015), NICE, section 3.2, arXiv:1410.8516; Dinh, Sohl-Dickstein,
+/// Bengio (2017), Real NVP, equations 4 to 8, arXiv:1605.08803.
+/// Same numbers as zuko 1.6 `GeneralCouplingTransform`, nflows 0.14 `CouplingTransform`, normflows
+/// 1.7 `AffineCouplingBlock`, FlowJAX 19 `Coupling`.
+///
 /// # Shapes
 ///
 /// - `[batch, features]`, or `[batch, channels, height, width]`; the same on both sides
@@ -76,8 +78,8 @@ pub struct Coupling<U, N> {
 }
 
 impl CouplingConfig {
-    /// Says which field cannot be, and why, whatever the scalar map; [`try_init`](Self::try_init) says it
-    /// of one.
+    /// Returns an error that names the first invalid field. [`try_init`](Self::try_init) also checks the scalar
+    /// map.
     pub fn validate(&self) -> Result<()> {
         self.validate_for(1)
     }
@@ -94,7 +96,7 @@ impl CouplingConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`try_init`](Self::try_init).
+    /// If [`try_init`](Self::try_init) fails, with its message.
     pub fn init<U: Univariate>(&self, univariate: U, device: &Device) -> Coupling<U, Mlp> {
         self.try_init(univariate, device).unwrap_or_else(|error| panic!("{error}"))
     }

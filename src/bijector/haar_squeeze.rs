@@ -1,13 +1,4 @@
 //! Haar squeeze: blocks of 2x2 pixels become their average and three details.
-//!
-//! forward   z[(c, i, j), y, x] = 1/2 sum over k, l of (-1)^(i k + j l) x[c, 2 y + k, 2 x + l]
-//!                                                              i, j, k, l in {0, 1}
-//! log-det   0
-//! inverse   the same sum over i, j: the matrix is symmetric and orthogonal
-//!
-//! Papers: Haar (1910), Zur Theorie der orthogonalen Funktionensysteme, Mathematische Annalen 69;
-//! Ardizzone, Lüth, Kruse, Rother, Köthe (2019), Guided Image Generation with Conditional
-//! Invertible Neural Networks, on Haar wavelet downsampling, arXiv:1907.02392.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -19,6 +10,17 @@ use crate::math::zeros_batch;
 
 /// `[batch, C, height, width]` to `[batch, 4 C, height / 2, width / 2]` by the Haar wavelet, in
 /// place of the plain [`Squeeze`](super::Squeeze).
+///
+/// ```text
+/// forward   z[(c, i, j), y, x] = 1/2 sum over k, l of (-1)^(i k + j l) x[c, 2 y + k, 2 x + l]
+///                                                              i, j, k, l in {0, 1}
+/// log-det   0
+/// inverse   the same sum over i, j: the matrix is symmetric and orthogonal
+/// ```
+///
+/// Papers: Haar (1910), Zur Theorie der orthogonalen Funktionensysteme, Mathematische Annalen 69;
+/// Ardizzone, Lüth, Kruse, Rother, Köthe (2019), Guided Image Generation with Conditional
+/// Invertible Neural Networks, on Haar wavelet downsampling, arXiv:1907.02392.
 ///
 /// A block of pixels `a b` over `c d` becomes, at the places `2 i + j` of the [`SqueezeOrder`],
 ///

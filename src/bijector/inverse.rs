@@ -1,8 +1,4 @@
 //! A bijector the other way round.
-//!
-//! forward   z = g^-1(x)
-//! log-det   that of g^-1 at x
-//! inverse   x = g(z)
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -12,6 +8,12 @@ use super::{Bijector, Carried, Place, Walk};
 
 /// Swaps the two directions of a bijector. A data-dependent layer inside is not initialised: its
 /// start is defined for its own forward direction.
+///
+/// ```text
+/// forward   z = g^-1(x)
+/// log-det   that of g^-1 at x
+/// inverse   x = g(z)
+/// ```
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

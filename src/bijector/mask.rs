@@ -1,7 +1,4 @@
 //! Which part of an event a coupling keeps, and which it moves.
-//!
-//! Papers: Dinh et al. (2015), arXiv:1410.8516, section 3.2 (halves, alternating); Dinh et al.
-//! (2017), arXiv:1605.08803, section 3.4 (checkerboard, channels).
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor};
@@ -17,6 +14,9 @@ use crate::rows::callers_dims;
 
 /// The kept part of an event; the rest is moved. Libraries disagree on what a 1 in a mask means,
 /// so no bare booleans here.
+///
+/// Papers: Dinh et al. (2015), arXiv:1410.8516, section 3.2 (halves, alternating); Dinh et al.
+/// (2017), arXiv:1605.08803, section 3.4 (checkerboard, channels).
 ///
 /// On vectors the parts are features; on images they are channels, except for
 /// the checkerboards. [`flipped`](Self::flipped) keeps the other part.

@@ -1,11 +1,4 @@
 //! A bijector of a part of the event.
-//!
-//! forward   z_a = x_a,  z_b = f(x_b)
-//! log-det   that of f at x_b
-//! inverse   x_a = z_a,  x_b = f^-1(z_b)
-//!
-//! Unlike in a [`Coupling`](super::Coupling), the rest does not decide anything. Same numbers as the
-//! `unconditional_transform` of nflows 0.14 and normflows 1.7, and as FlowJAX 19 `Partial`.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -15,6 +8,15 @@ use super::{Bijector, Carried, Mask, Place, Split, Walk};
 use crate::error::{Error, Result};
 
 /// Applies a bijector of vectors to what a [`Mask`] moves; what it keeps passes as it is.
+///
+/// ```text
+/// forward   z_a = x_a,  z_b = f(x_b)
+/// log-det   that of f at x_b
+/// inverse   x_a = z_a,  x_b = f^-1(z_b)
+/// ```
+///
+/// Unlike in a [`Coupling`](super::Coupling), the rest does not decide anything. Same numbers as the
+/// `unconditional_transform` of nflows 0.14 and normflows 1.7, and as FlowJAX 19 `Partial`.
 ///
 /// # Shapes
 ///

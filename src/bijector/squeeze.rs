@@ -1,11 +1,4 @@
 //! Squeeze: blocks of 2x2 pixels become channels.
-//!
-//! forward   z[(c, i, j), y, x] = x[c, 2 y + i, 2 x + j]        i, j in {0, 1}
-//! log-det   0
-//! inverse   the same, read the other way
-//!
-//! Paper: Dinh, Sohl-Dickstein, Bengio (2017), Real NVP, section 3.6, arXiv:1605.08803.
-//! Same numbers as nflows 0.14 `SqueezeTransform`, normflows 1.7 `Squeeze` (there the inverse).
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -27,6 +20,15 @@ pub enum SqueezeOrder {
 }
 
 /// `[batch, C, height, width]` to `[batch, 4 C, height / 2, width / 2]`.
+///
+/// ```text
+/// forward   z[(c, i, j), y, x] = x[c, 2 y + i, 2 x + j]        i, j in {0, 1}
+/// log-det   0
+/// inverse   the same, read the other way
+/// ```
+///
+/// Paper: Dinh, Sohl-Dickstein, Bengio (2017), Real NVP, section 3.6, arXiv:1605.08803.
+/// Same numbers as nflows 0.14 `SqueezeTransform`, normflows 1.7 `Squeeze` (there the inverse).
 ///
 /// # Panics
 ///

@@ -1,9 +1,4 @@
 //! Convolutional network of an image coupling: 3x3, 1x1, 3x3.
-//!
-//! out = (W3 * act(W2 * act(W1 * [x, c]))) exp(3 l)        l per output channel, started at 0
-//!
-//! Paper: Kingma, Dhariwal (2018), Glow: Generative Flow with Invertible 1x1 Convolutions,
-//! appendix B, arXiv:1807.03039.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
@@ -45,6 +40,13 @@ pub struct ConvNetConfig {
 }
 
 /// Three convolutions that keep height and width; a context joins as constant channels.
+///
+/// ```text
+/// out = (W3 * act(W2 * act(W1 * [x, c]))) exp(3 l)        l per output channel, started at 0
+/// ```
+///
+/// Paper: Kingma, Dhariwal (2018), Glow: Generative Flow with Invertible 1x1 Convolutions,
+/// appendix B, arXiv:1807.03039.
 ///
 /// # Shapes
 ///
@@ -96,7 +98,7 @@ impl ConvNet {
 }
 
 impl ConvNetConfig {
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         count("ConvNetConfig", "hidden", 1, self.hidden)?;
         fits("ConvNetConfig", "hidden", &[self.hidden, self.hidden])?;
@@ -117,7 +119,7 @@ impl ConvNetConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate).
+    /// If [`validate`](Self::validate) fails, with its message.
     pub fn init(&self, c_in: usize, c_out: usize, context: usize, device: &Device) -> ConvNet {
         expect_valid(self.validate_between(c_in, c_out, context));
         initial::scope(self.seed, || self.network(c_in, c_out, context, device))

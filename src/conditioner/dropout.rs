@@ -1,7 +1,4 @@
 //! Dropout whose masks follow a seed.
-//!
-//! Paper: Srivastava et al. (2014), Dropout: a simple way to prevent neural networks from
-//! overfitting, JMLR 15.
 
 use burn::module::{Flag, Module, Param};
 use burn::tensor::{Tensor, TensorData};
@@ -13,6 +10,9 @@ use crate::error::expect_valid;
 
 /// Sets elements to zero with probability `prob` while training, and scales the rest by
 /// `1 / (1 - prob)`.
+///
+/// Paper: Srivastava et al. (2014), Dropout: a simple way to prevent neural networks from
+/// overfitting, JMLR 15.
 ///
 /// Active where a backward pass is possible and the module is not frozen, as burn's own dropout.
 ///

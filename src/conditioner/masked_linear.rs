@@ -1,9 +1,4 @@
 //! A linear layer with some of its connections cut.
-//!
-//! y = x (W * M) + b          M a matrix of zeros and ones
-//!
-//! Paper: Germain, Gregor, Murray, Larochelle (2015), MADE: Masked Autoencoder for Distribution
-//! Estimation, equations 8 to 10, arXiv:1502.03509.
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::nn::Linear;
@@ -17,6 +12,13 @@ use crate::kernel::{Curve, dense};
 use crate::param::as_before;
 
 /// A burn [`Linear`] and a mask of its weight, `[d_in, d_out]`, true where a connection stays.
+///
+/// ```text
+/// y = x (W * M) + b          M a matrix of zeros and ones
+/// ```
+///
+/// Paper: Germain, Gregor, Murray, Larochelle (2015), MADE: Masked Autoencoder for Distribution
+/// Estimation, equations 8 to 10, arXiv:1502.03509.
 ///
 /// The stored weight has zeros where a connection is cut, from whatever source it comes: given
 /// weights, a record, a step of an optimizer or any other [`Module::map`] are masked on entry. So

@@ -1,10 +1,4 @@
 //! Dense network: plain layers, then residual blocks.
-//!
-//! plain      h = act(W0 [x, c]),  h = act(W h) ..,  out = Wn h
-//! residual   h = W0 [x, c],  h = h + gate(W2 dropout(act(W1 act(h))), c) ..,  out = Wn h
-//!
-//! Paper of the residual variant: Durkan, Bekasov, Murray, Papamakarios (2019), Neural Spline
-//! Flows, section 3.1, arXiv:1906.04032. Same numbers as nflows 0.14 `ResidualNet`.
 
 use burn::module::Module;
 use burn::nn::{Initializer, Linear};
@@ -55,6 +49,14 @@ pub struct MlpConfig {
 }
 
 /// A dense conditioner, made by [`MlpConfig::init`].
+///
+/// ```text
+/// plain      h = act(W0 [x, c]),  h = act(W h) ..,  out = Wn h
+/// residual   h = W0 [x, c],  h = h + gate(W2 dropout(act(W1 act(h))), c) ..,  out = Wn h
+/// ```
+///
+/// Paper of the residual variant: Durkan, Bekasov, Murray, Papamakarios (2019), Neural Spline
+/// Flows, section 3.1, arXiv:1906.04032. Same numbers as nflows 0.14 `ResidualNet`.
 ///
 /// # Shapes
 ///
@@ -154,7 +156,7 @@ pub(crate) fn linear(d_in: usize, d_out: usize, zero: bool, device: &Device) -> 
 }
 
 impl MlpConfig {
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         count("MlpConfig", "hidden", 1, self.hidden.len())?;
         for &width in &self.hidden {
@@ -191,7 +193,7 @@ impl MlpConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate) or of [`Periodic::validate`], or if the ends are
+    /// If [`validate`](Self::validate) or [`Periodic::validate`] fails, with its message, or if the ends are
     /// so wide that their weights have more than 2^31 elements.
     pub fn init(&self, d_in: usize, d_out: usize, context: usize, device: &Device) -> Mlp {
         expect_valid(self.validate_between(d_in, d_out, context));

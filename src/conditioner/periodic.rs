@@ -1,9 +1,4 @@
 //! Inputs of a network that mean the same after a whole turn.
-//!
-//! h_i = a_i sin(2 pi x_i / period) + b_i cos(2 pi x_i / period)     for angles, a and b learned
-//! h_i = x_i                                                         for the rest
-//!
-//! Same numbers as normflows 1.7 `PeriodicFeaturesElementwise`.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
@@ -15,6 +10,13 @@ use crate::param::index_tensor;
 
 /// Which inputs of a network are angles, for an [`MlpConfig`](super::MlpConfig) or a
 /// [`MadeConfig`](super::MadeConfig): what the network says is then the same where the circle closes.
+///
+/// ```text
+/// h_i = a_i sin(2 pi x_i / period) + b_i cos(2 pi x_i / period)     for angles, a and b learned
+/// h_i = x_i                                                         for the rest
+/// ```
+///
+/// Same numbers as normflows 1.7 `PeriodicFeaturesElementwise`.
 ///
 /// Of an angle the network sees one number, a learned sine curve of one period, started as
 /// `sin + cos`. Of a coupling's network, inputs are counted among the kept elements.

@@ -1,8 +1,4 @@
 //! Residual convolutional network of an image coupling.
-//!
-//! h = W0 * [x, c],  h = h + W2 * dropout(act(W1 * act(h))) ..,  out = Wn * act(h)
-//!
-//! Paper: Dinh, Sohl-Dickstein, Bengio (2017), Real NVP, section 4.1, arXiv:1605.08803.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -44,6 +40,12 @@ pub struct ResidualConvNetConfig {
 
 /// Residual blocks of 3x3 convolutions that keep height and width; a context joins as constant
 /// channels.
+///
+/// ```text
+/// h = W0 * [x, c],  h = h + W2 * dropout(act(W1 * act(h))) ..,  out = Wn * act(h)
+/// ```
+///
+/// Paper: Dinh, Sohl-Dickstein, Bengio (2017), Real NVP, section 4.1, arXiv:1605.08803.
 ///
 /// # Shapes
 ///
@@ -100,7 +102,7 @@ pub struct ResidualConvBlock {
 }
 
 impl ResidualConvNetConfig {
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         count("ResidualConvNetConfig", "hidden", 1, self.hidden)?;
         fits("ResidualConvNetConfig", "hidden", &[self.hidden, self.hidden, 3, 3])?;
@@ -126,7 +128,7 @@ impl ResidualConvNetConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate).
+    /// If [`validate`](Self::validate) fails, with its message.
     pub fn init(
         &self,
         c_in: usize,

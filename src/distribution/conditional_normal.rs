@@ -1,10 +1,4 @@
 //! Normal whose mean and scale are functions of a context.
-//!
-//! log p(x | c) = -(|(x - m) / e^s|^2 + n ln 2 pi) / 2 - sum of s
-//! (m, a) = network(c),  s = a / (1 + |a| / ln 1000)
-//!
-//! Paper: Winkler, Worrall, Hoogeboom, Welling (2019), Learning Likelihoods with Conditional
-//! Normalizing Flows, section 3.1 (the conditional base), arXiv:1912.00042.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -42,6 +36,14 @@ pub struct ConditionalNormalConfig {
 }
 
 /// Independent normals with mean and scale from a network of the context.
+///
+/// ```text
+/// log p(x | c) = -(|(x - m) / e^s|^2 + n ln 2 pi) / 2 - sum of s
+/// (m, a) = network(c),  s = a / (1 + |a| / ln 1000)
+/// ```
+///
+/// Paper: Winkler, Worrall, Hoogeboom, Welling (2019), Learning Likelihoods with Conditional
+/// Normalizing Flows, section 3.1 (the conditional base), arXiv:1912.00042.
 ///
 /// With the network's last layer at zero, its default, it starts as the standard normal.
 ///
@@ -104,7 +106,7 @@ impl<const D: usize> ConditionalNormal<D> {
 }
 
 impl ConditionalNormalConfig {
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         count("ConditionalNormalConfig", "event", 1, self.event.len())?;
         self.event.iter().try_for_each(|&n| count("ConditionalNormalConfig", "event", 1, n))?;
@@ -117,7 +119,7 @@ impl ConditionalNormalConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate), or if the event has not `D - 1` axes.
+    /// If [`validate`](Self::validate) fails, with its message, or if the event has not `D - 1` axes.
     pub fn init<const D: usize>(&self, device: &Device) -> ConditionalNormal<D> {
         expect_valid(self.validate());
         assert!(self.event.len() + 1 == D, "ConditionalNormalConfig.event: needs {} axes", D - 1);

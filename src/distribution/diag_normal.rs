@@ -1,6 +1,4 @@
 //! Normal with a mean and a scale per element.
-//!
-//! log p(x) = -(|(x - m) / e^s|^2 + n ln 2 pi) / 2 - sum of s
 
 use burn::config::Config;
 use burn::module::{Module, Param};
@@ -31,6 +29,8 @@ pub struct DiagNormalConfig {
 }
 
 /// Independent normals with a mean `m` and a log-scale `s` per element, started at 0.
+///
+/// log p(x) = -(|(x - m) / e^s|^2 + n ln 2 pi) / 2 - sum of s
 ///
 /// # Panics
 ///
@@ -73,7 +73,7 @@ impl<const D: usize> DiagNormal<D> {
 }
 
 impl DiagNormalConfig {
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         count("DiagNormalConfig", "event", 1, self.event.len())?;
         self.event.iter().try_for_each(|&n| count("DiagNormalConfig", "event", 1, n))?;
@@ -84,7 +84,7 @@ impl DiagNormalConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate), or if the event has not `D - 1` axes.
+    /// If [`validate`](Self::validate) fails, with its message, or if the event has not `D - 1` axes.
     pub fn init<const D: usize>(&self, device: &Device) -> DiagNormal<D> {
         expect_valid(self.validate());
         assert!(self.event.len() + 1 == D, "DiagNormalConfig.event: needs {} axes", D - 1);

@@ -1,10 +1,4 @@
 //! Mixture of normals with diagonal covariances.
-//!
-//! log p(x) = ln sum_k exp(ln w_k + ln N(x; m_k, e^(s_k)))        w = softmax(a)
-//! sample     k with probability w_k, then x = m_k + e^(s_k) * noise
-//!
-//! As a base of flows: Stimper, Schölkopf, Hernández-Lobato (2022), Resampling Base Distributions
-//! of Normalizing Flows, arXiv:2110.15828, compares with it.
 
 use burn::module::{Module, Param};
 use burn::tensor::activation::log_softmax;
@@ -51,6 +45,14 @@ pub struct GaussianMixtureConfig {
 }
 
 /// `K` normals with diagonal covariances and weights, all learned.
+///
+/// ```text
+/// log p(x) = ln sum_k exp(ln w_k + ln N(x; m_k, e^(s_k)))        w = softmax(a)
+/// sample     k with probability w_k, then x = m_k + e^(s_k) * noise
+/// ```
+///
+/// As a base of flows: Stimper, Schölkopf, Hernández-Lobato (2022), Resampling Base Distributions
+/// of Normalizing Flows, arXiv:2110.15828, compares with it.
 ///
 /// It starts with standard normal means, scales 1 and equal weights. Start it from data where
 /// there is data ([`Distribution::init_from_data`], which `fit` calls on its first batch): the
@@ -117,7 +119,7 @@ impl GaussianMixture {
 }
 
 impl GaussianMixtureConfig {
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         count("GaussianMixtureConfig", "features", 1, self.features)?;
         count("GaussianMixtureConfig", "components", 1, self.components)?;
@@ -128,7 +130,7 @@ impl GaussianMixtureConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate).
+    /// If [`validate`](Self::validate) fails, with its message.
     pub fn init(&self, device: &Device) -> GaussianMixture {
         expect_valid(self.validate());
         let shape = [self.components, self.features];

@@ -1,10 +1,5 @@
 //! Densities of the parts that a multi-scale flow splits off: learned per channel, per class, and
 //! conditioned on the part that stays.
-//!
-//! log p(z | k, c) = sum of log N(z_i; m_i, e^{s_i})
-//! (m, a) = channel + W c + V * k,  s = log-scale(a)      k the part that stays, c the context
-//!
-//! Paper: Kingma, Dhariwal (2018), Glow, section 3.6 and its code, arXiv:1807.03039.
 
 use burn::config::Config;
 use burn::module::{Module, ModuleDisplay, Param};
@@ -95,6 +90,13 @@ pub struct ChannelPriorConfig {
 /// A normal whose mean and scale are learned per channel, and may follow the context and the part
 /// that stays. Starts as the standard normal.
 ///
+/// ```text
+/// log p(z | k, c) = sum of log N(z_i; m_i, e^{s_i})
+/// (m, a) = channel + W c + V * k,  s = log-scale(a)      k the part that stays, c the context
+/// ```
+///
+/// Paper: Kingma, Dhariwal (2018), Glow, section 3.6 and its code, arXiv:1807.03039.
+///
 /// # Panics
 ///
 /// If the part or the context has another width than the prior was built for.
@@ -143,7 +145,7 @@ impl ChannelPrior {
 }
 
 impl ChannelPriorConfig {
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         count("ChannelPriorConfig", "channels", 1, self.channels)?;
         for (field, width) in [("kept", self.kept), ("context", self.context)] {
@@ -157,7 +159,7 @@ impl ChannelPriorConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate).
+    /// If [`validate`](Self::validate) fails, with its message.
     pub fn init(&self, device: &Device) -> ChannelPrior {
         expect_valid(self.validate());
         let zeros = || Param::from_tensor(Tensor::zeros([self.channels], device));

@@ -1,10 +1,4 @@
 //! A conditional density with its context summed out.
-//!
-//! log p(x) = ln sum_k w_k p(x | c_k)
-//! sample     k with probability w_k, then x given c_k
-//!
-//! A density that was trained with classes is a density of the data without them: the classes are
-//! summed out by their prior.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor};
@@ -19,6 +13,14 @@ use crate::param::index_tensor;
 use crate::walk::{Place, Walk};
 
 /// A density given a context, over contexts that are known, with known weights.
+///
+/// ```text
+/// log p(x) = ln sum_k w_k p(x | c_k)
+/// sample     k with probability w_k, then x given c_k
+/// ```
+///
+/// A density that was trained with classes is a density of the data without them: the classes are
+/// summed out by their prior.
 ///
 /// Takes no context of its own: one that is given has no effect. Neither contexts nor weights are
 /// trained. [`init_from_data`](Distribution::init_from_data) starts the conditional density from the

@@ -1,10 +1,4 @@
 //! Mixture of distributions of any kind, flows included.
-//!
-//! log p(x | c) = ln sum_k exp(ln w_k(c) + ln p_k(x | c))        w = softmax(a + network(c))
-//! sample         k with probability w_k(c), then x from p_k
-//!
-//! Paper of mixtures whose components are flows: Pires, Figueiredo (2020), Variational Mixture of
-//! Normalizing Flows, arXiv:2009.00585.
 
 use burn::module::Module;
 use burn::tensor::activation::log_softmax;
@@ -22,6 +16,14 @@ use crate::rows::check_rows;
 use crate::walk::{Place, Walk};
 
 /// `K` distributions of one kind with weights, free or from the context.
+///
+/// ```text
+/// log p(x | c) = ln sum_k exp(ln w_k(c) + ln p_k(x | c))        w = softmax(a + network(c))
+/// sample         k with probability w_k(c), then x from p_k
+/// ```
+///
+/// Paper of mixtures whose components are flows: Pires, Figueiredo (2020), Variational Mixture of
+/// Normalizing Flows, arXiv:2009.00585.
 ///
 /// Components that start equal stay equal. Flows start as the identity, but their networks differ, so
 /// they part; where modes lie apart, give every component a base of its own.

@@ -1,6 +1,4 @@
 //! Standard normal of any event shape.
-//!
-//! log p(x) = -(|x|^2 + n ln 2 pi) / 2        n elements in an event
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -13,6 +11,10 @@ use crate::noise::Noise;
 use crate::rows::check_rows;
 
 /// Independent standard normals, the usual base of a flow.
+///
+/// ```text
+/// log p(x) = -(|x|^2 + n ln 2 pi) / 2        n elements in an event
+/// ```
 ///
 /// # Panics
 ///

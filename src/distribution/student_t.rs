@@ -1,11 +1,4 @@
 //! Student's t with a location and a scale per element: heavy tails.
-//!
-//! log p(x) = sum of  ln G((v+1)/2) - ln G(v/2) - ln(v pi)/2 - s - (v+1)/2 ln(1 + y^2/v)
-//! y = (x - m) / e^s,  v degrees of freedom,  G the gamma function
-//! sample     y = g / sqrt(c / v)                g normal, c chi-squared with v degrees
-//!
-//! As a base of flows: Jaini, Kobyzev, Yu, Brubaker (2020), Tails of Lipschitz Triangular Flows,
-//! arXiv:1907.04481.
 
 use burn::config::Config;
 use burn::module::{Module, Param};
@@ -54,6 +47,15 @@ pub struct StudentTConfig {
 
 /// Independent Student's t with a location `m` and a log-scale `s` per element, started at 0.
 ///
+/// ```text
+/// log p(x) = sum of  ln G((v+1)/2) - ln G(v/2) - ln(v pi)/2 - s - (v+1)/2 ln(1 + y^2/v)
+/// y = (x - m) / e^s,  v degrees of freedom,  G the gamma function
+/// sample     y = g / sqrt(c / v)                g normal, c chi-squared with v degrees
+/// ```
+///
+/// As a base of flows: Jaini, Kobyzev, Yu, Brubaker (2020), Tails of Lipschitz Triangular Flows,
+/// arXiv:1907.04481.
+///
 /// # Numerics
 ///
 /// The gamma functions are evaluated on the host in f64. The tails are exact as long as
@@ -101,7 +103,7 @@ impl<const D: usize> StudentT<D> {
 }
 
 impl StudentTConfig {
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         count("StudentTConfig", "event", 1, self.event.len())?;
         self.event.iter().try_for_each(|&n| count("StudentTConfig", "event", 1, n))?;
@@ -122,7 +124,7 @@ impl StudentTConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate), or if the event has not `D - 1` axes.
+    /// If [`validate`](Self::validate) fails, with its message, or if the event has not `D - 1` axes.
     pub fn init<const D: usize>(&self, device: &Device) -> StudentT<D> {
         expect_valid(self.validate());
         assert!(self.event.len() + 1 == D, "StudentTConfig.event: needs {} axes", D - 1);

@@ -1,6 +1,4 @@
 //! Uniform on a box.
-//!
-//! log p(x) = -sum of ln(high - low)        low <= x <= high in every element, -inf elsewhere
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
@@ -13,6 +11,10 @@ use crate::noise::Noise;
 use crate::rows::check_rows;
 
 /// Independent uniforms with fixed ends per element, both ends included.
+///
+/// ```text
+/// log p(x) = -sum of ln(high - low)        low <= x <= high in every element, -inf elsewhere
+/// ```
 ///
 /// # Numerics
 ///

@@ -1,6 +1,4 @@
 //! The change of variables: the one place that knows both a bijector and a density.
-//!
-//! log p(x) = log p(z) + ln |det dz/dx|        z = f(x)
 
 mod given;
 mod multi_scale;
@@ -21,6 +19,10 @@ use crate::parallel::over_rows;
 use crate::rows::spread;
 
 /// A bijector and a base: an exact density and an exact sampler.
+///
+/// ```text
+/// log p(x) = log p(z) + ln |det dz/dx|        z = f(x)
+/// ```
 ///
 /// `log_prob` and `encode` go from data to latent, `sample` and `decode` back. Paper:
 /// Papamakarios et al. (2021), equation 3, arXiv:1912.02762.

@@ -1,11 +1,4 @@
 //! Autoregressive neural spline flow: masked layers whose scalar map is a rational-quadratic spline.
-//!
-//! layer     z_i = spline(x_i; h_i),   h_i a masked network of the features before i, and c
-//! stack     spline_0?, layer, (linear map), layer with another order ..      spline_0 free, one per feature
-//!
-//! Paper: Durkan, Bekasov, Murray, Papamakarios (2019), Neural Spline Flows, sections 3 and 4 (RQ-NSF
-//! with autoregressive layers), arXiv:1906.04032; the linear maps are its section 3.1.
-//! The model that zuko 1.6 calls `NSF`.
 
 use burn::tensor::Device;
 
@@ -73,6 +66,15 @@ pub type AutoregressiveNsfStep = (Option<LuLinear>, MaskedAutoregressive<AnyUniv
 /// is one pass through every network; a sample costs about as much
 /// ([`InverseMethod::Incremental`](crate::bijector::InverseMethod)).
 ///
+/// ```text
+/// layer     z_i = spline(x_i; h_i),   h_i a masked network of the features before i, and c
+/// stack     spline_0?, layer, (linear map), layer with another order ..      spline_0 free, one per feature
+/// ```
+///
+/// Paper: Durkan, Bekasov, Murray, Papamakarios (2019), Neural Spline Flows, sections 3 and 4 (RQ-NSF
+/// with autoregressive layers), arXiv:1906.04032; the linear maps are its section 3.1.
+/// The model that zuko 1.6 calls `NSF`.
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::model::{AutoregressiveNsf, AutoregressiveNsfConfig};
@@ -91,7 +93,7 @@ impl AutoregressiveNsfConfig {
         stack!(self, "AutoregressiveNsfConfig")
     }
 
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         self.spline.validate()?;
         self.stack().validate(self.spline.init().params_per_element())?;
@@ -105,7 +107,7 @@ impl AutoregressiveNsfConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate).
+    /// If [`validate`](Self::validate) fails, with its message.
     pub fn init(&self, device: &Device) -> AutoregressiveNsf {
         expect_valid(self.validate());
         initial::scope(self.seed, || self.flow(device))

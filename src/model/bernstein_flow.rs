@@ -1,12 +1,4 @@
 //! Bernstein polynomial flow: masked layers whose scalar map is an increasing polynomial.
-//!
-//! layer     z_i = polynomial(x_i; h_i),   h_i a masked network of the features before i, and c
-//! stack     layer, (linear map), layer with another order ..
-//!
-//! Papers: Sick, Hothorn, Duerr (2020), Deep transformation models, arXiv:2004.00464; Arpogaus et al.
-//! (2022), Short-Term Density Forecasting of Low-Voltage Load using Bernstein-Polynomial Normalizing
-//! Flows, arXiv:2204.13939.
-//! The model that zuko 1.6 calls `BPF`.
 
 use burn::tensor::Device;
 
@@ -66,6 +58,16 @@ pub type BernsteinFlowStep = (Option<LuLinear>, MaskedAutoregressive<Bernstein>)
 
 /// Masked layers of Bernstein polynomials on a standard normal. A sample is a search for every feature.
 ///
+/// ```text
+/// layer     z_i = polynomial(x_i; h_i),   h_i a masked network of the features before i, and c
+/// stack     layer, (linear map), layer with another order ..
+/// ```
+///
+/// Papers: Sick, Hothorn, Duerr (2020), Deep transformation models, arXiv:2004.00464; Arpogaus et al.
+/// (2022), Short-Term Density Forecasting of Low-Voltage Load using Bernstein-Polynomial Normalizing
+/// Flows, arXiv:2204.13939.
+/// The model that zuko 1.6 calls `BPF`.
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::model::{BernsteinFlow, BernsteinFlowConfig};
@@ -84,7 +86,7 @@ impl BernsteinFlowConfig {
         stack!(self, "BernsteinFlowConfig")
     }
 
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         self.polynomial.validate()?;
         self.stack().validate(self.polynomial.init().params_per_element())
@@ -94,7 +96,7 @@ impl BernsteinFlowConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate).
+    /// If [`validate`](Self::validate) fails, with its message.
     pub fn init(&self, device: &Device) -> BernsteinFlow {
         expect_valid(self.validate());
         initial::scope(self.seed, || self.flow(device))

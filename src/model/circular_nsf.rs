@@ -1,13 +1,4 @@
 //! Circular neural spline flow: autoregressive splines of angles, on a uniform base.
-//!
-//! layer     z_i = spline(x_i; h_i) on a circle,   h_i a masked network of the angles before i, and c
-//! stack     layer, layer with another order ..
-//! base      uniform on [-bound, bound] for every angle
-//!
-//! Paper: Rezende, Papamakarios, Racaniere, Albergo, Kanwar, Shanahan, Cranmer (2020), Normalizing
-//! Flows on Tori and Spheres, section 2.1.2 (circular splines) and 2.2 (tori), arXiv:2002.02428.
-//! The model that zuko 1.6 calls `NCSF`; there the slope where a circle closes is 1 and every layer
-//! turns by half a circle, here that slope is learned and the point stays.
 
 use std::f64::consts::PI;
 
@@ -71,6 +62,17 @@ pub struct CircularNsfConfig {
 
 /// Masked circular splines on a uniform base: a density of angles, smooth where each circle closes.
 ///
+/// ```text
+/// layer     z_i = spline(x_i; h_i) on a circle,   h_i a masked network of the angles before i, and c
+/// stack     layer, layer with another order ..
+/// base      uniform on [-bound, bound] for every angle
+/// ```
+///
+/// Paper: Rezende, Papamakarios, Racaniere, Albergo, Kanwar, Shanahan, Cranmer (2020), Normalizing
+/// Flows on Tori and Spheres, section 2.1.2 (circular splines) and 2.2 (tori), arXiv:2002.02428.
+/// The model that zuko 1.6 calls `NCSF`; there the slope where a circle closes is 1 and every layer
+/// turns by half a circle, here that slope is learned and the point stays.
+///
 /// Angles lie in `[-bound, bound]`; outside, the density is 0. The networks see an angle as a number,
 /// so how one angle depends on another may jump where the circle of the other closes: cut it where
 /// data are rare.
@@ -115,7 +117,7 @@ impl CircularNsfConfig {
         }
     }
 
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         self.spline.validate()?;
         self.stack().validate(self.spline.init().params_per_element())?;
@@ -126,7 +128,7 @@ impl CircularNsfConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate).
+    /// If [`validate`](Self::validate) fails, with its message.
     pub fn init(&self, device: &Device) -> CircularNsf {
         expect_valid(self.validate());
         initial::scope(self.seed, || self.flow(device))

@@ -1,14 +1,4 @@
 //! Gaussianization flow: every feature on its own, then a rotation, again and again.
-//!
-//! layer     z_i = Phi^-1( mean_k Phi(s_ik x_i + b_ik) ),   s and b free, or from the context
-//! stack     layer, rotation, layer, rotation ..  layer
-//!
-//! A layer makes the marginals normal, a rotation shows it others. No feature decides another: there is
-//! no network but that of a context, and both directions cost the same number of passes.
-//!
-//! Papers: Meng, Song, Song, Ermon (2020), Gaussianization Flows, arXiv:2003.01941 (with other kernels);
-//! Chen, Gopinath (2000), Gaussianization.
-//! The model that zuko 1.6 calls `GF`.
 
 use burn::tensor::Device;
 
@@ -56,6 +46,18 @@ pub type GaussianizationFlowStep = (Option<Rotation>, Elementwise<Gaussianizatio
 
 /// Gaussianizations of every feature with rotations between, on a standard normal.
 ///
+/// ```text
+/// layer     z_i = Phi^-1( mean_k Phi(s_ik x_i + b_ik) ),   s and b free, or from the context
+/// stack     layer, rotation, layer, rotation ..  layer
+/// ```
+///
+/// A layer makes the marginals normal, a rotation shows it others. No feature decides another: there is
+/// no network but that of a context, and both directions cost the same number of passes.
+///
+/// Papers: Meng, Song, Song, Ermon (2020), Gaussianization Flows, arXiv:2003.01941 (with other kernels);
+/// Chen, Gopinath (2000), Gaussianization.
+/// The model that zuko 1.6 calls `GF`.
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::model::{GaussianizationFlow, GaussianizationFlowConfig};
@@ -70,7 +72,7 @@ pub type GaussianizationFlowStep = (Option<Rotation>, Elementwise<Gaussianizatio
 pub type GaussianizationFlow = Flow<Vec<GaussianizationFlowStep>, StandardNormal<2>>;
 
 impl GaussianizationFlowConfig {
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         count("GaussianizationFlowConfig", "features", 1, self.features)?;
         repeats("GaussianizationFlowConfig", "layers", 1, self.layers)?;
@@ -85,7 +87,7 @@ impl GaussianizationFlowConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate).
+    /// If [`validate`](Self::validate) fails, with its message.
     pub fn init(&self, device: &Device) -> GaussianizationFlow {
         expect_valid(self.validate());
         initial::scope(self.seed, || self.flow(device))

@@ -1,7 +1,4 @@
 //! Glow: multi-scale steps of ActNorm, an invertible 1x1 convolution and a coupling.
-//!
-//! Paper: Kingma, Dhariwal (2018), Glow: Generative Flow with Invertible 1x1 Convolutions,
-//! arXiv:1807.03039.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -85,6 +82,9 @@ pub type GlowStep = (ActNorm, Mix, Coupling<AnyUnivariate, ConvNet>);
 /// A multi-scale flow of images. Images in `[0, 1]` go through a
 /// [`Logit`](crate::bijector::Logit) first: `Flow::new(logit, glow)`.
 ///
+/// Paper: Kingma, Dhariwal (2018), Glow: Generative Flow with Invertible 1x1 Convolutions,
+/// arXiv:1807.03039.
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::model::{Glow, GlowConfig};
@@ -142,8 +142,8 @@ impl GlowConfig {
         Levels { config: "GlowConfig", image: self.image, levels: self.levels }
     }
 
-    /// Says which field cannot be, and why; an image that does not allow its levels is named with
-    /// the level and its size.
+    /// Returns an error that names the first invalid field; where the image does not allow that many levels,
+    /// the error names the level and its size.
     pub fn validate(&self) -> Result<()> {
         self.shape().validate()?;
         repeats("GlowConfig", "steps", 1, self.steps)?;
@@ -157,7 +157,7 @@ impl GlowConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate).
+    /// If [`validate`](Self::validate) fails, with its message.
     pub fn init(&self, device: &Device) -> Glow {
         expect_valid(self.validate());
         initial::scope(self.seed, || self.flow(device))

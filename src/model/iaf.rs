@@ -1,12 +1,4 @@
 //! IAF: masked autoregressive layers the other way round, so that sampling is the one pass.
-//!
-//! layer     x_i = z_i s(h_i) + t(h_i),   h_i a masked network of the latents before i, and c
-//! log-det   of x with respect to z: sum of ln s(h_i)
-//!
-//! Paper: Kingma, Salimans, Jozefowicz, Chen, Sutskever, Welling (2016), Improving Variational
-//! Inference with Inverse Autoregressive Flow, algorithm 1, arXiv:1606.04934. Its
-//! gated form `s z + (1 - s) m` is the same map by other numbers; a scale of the paper's kind is
-//! [`ScaleMap::Sigmoid`].
 
 use burn::tensor::Device;
 
@@ -69,6 +61,16 @@ pub type IafStep = (Option<LuLinear>, MaskedAutoregressive<AnyUnivariate>);
 /// pass through every network, without steps from feature to feature: a model for reverse
 /// divergences and variational posteriors. The density of given data takes those steps.
 ///
+/// ```text
+/// layer     x_i = z_i s(h_i) + t(h_i),   h_i a masked network of the latents before i, and c
+/// log-det   of x with respect to z: sum of ln s(h_i)
+/// ```
+///
+/// Paper: Kingma, Salimans, Jozefowicz, Chen, Sutskever, Welling (2016), Improving Variational
+/// Inference with Inverse Autoregressive Flow, algorithm 1, arXiv:1606.04934. Its
+/// gated form `s z + (1 - s) m` is the same map by other numbers; a scale of the paper's kind is
+/// [`ScaleMap::Sigmoid`].
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::model::{Iaf, IafConfig};
@@ -85,7 +87,7 @@ impl IafConfig {
         stack!(self, "IafConfig")
     }
 
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         self.univariate.validate_on_line("IafConfig")?;
         self.stack().validate(self.univariate.init().params_per_element())
@@ -95,7 +97,7 @@ impl IafConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate).
+    /// If [`validate`](Self::validate) fails, with its message.
     pub fn init(&self, device: &Device) -> Iaf {
         expect_valid(self.validate());
         initial::scope(self.seed, || self.flow(device))

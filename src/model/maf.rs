@@ -1,14 +1,4 @@
 //! MAF: masked autoregressive layers in changing orders.
-//!
-//! layer     z_i = x_i s(h_i) + t(h_i),   h_i a masked network of the features before i, and c
-//! log-det   sum of ln s(h_i)
-//! stack     layer, normalization, (linear map), layer with another order, normalization ..
-//!
-//! The paper writes `(x_i - m_i) e^(-a_i)`: the same maps by other numbers.
-//!
-//! Paper: Papamakarios, Pavlakou, Murray (2017), Masked Autoregressive Flow for Density Estimation,
-//! section 3, arXiv:1705.07057. A linear map between the layers: Oliva et al. (2018),
-//! Transformation Autoregressive Networks, arXiv:1801.09819.
 
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
@@ -104,6 +94,18 @@ pub type MafStep =
 /// every network; a sample costs about as much
 /// ([`InverseMethod::Incremental`](crate::bijector::InverseMethod)).
 ///
+/// ```text
+/// layer     z_i = x_i s(h_i) + t(h_i),   h_i a masked network of the features before i, and c
+/// log-det   sum of ln s(h_i)
+/// stack     layer, normalization, (linear map), layer with another order, normalization ..
+/// ```
+///
+/// The paper writes `(x_i - m_i) e^(-a_i)`: the same maps by other numbers.
+///
+/// Paper: Papamakarios, Pavlakou, Murray (2017), Masked Autoregressive Flow for Density Estimation,
+/// section 3, arXiv:1705.07057. A linear map between the layers: Oliva et al. (2018),
+/// Transformation Autoregressive Networks, arXiv:1801.09819.
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::model::{Maf, MafConfig};
@@ -121,7 +123,7 @@ impl MafConfig {
         stack!(self, "MafConfig")
     }
 
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         self.univariate.validate_on_line("MafConfig")?;
         self.stack().validate(self.univariate.init().params_per_element())
@@ -143,7 +145,7 @@ impl MafConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate).
+    /// If [`validate`](Self::validate) fails, with its message.
     pub fn init(&self, device: &Device) -> Maf {
         expect_valid(self.validate());
         initial::scope(self.seed, || self.flow(device))
@@ -188,7 +190,7 @@ pub struct MafMogConfig {
 pub type MafMog = Flow<Vec<MafStep>, GaussianMixture>;
 
 impl MafMogConfig {
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         count("MafMogConfig", "components", 1, self.components)?;
         self.maf.validate()
@@ -198,7 +200,7 @@ impl MafMogConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate).
+    /// If [`validate`](Self::validate) fails, with its message.
     pub fn init(&self, device: &Device) -> MafMog {
         expect_valid(self.validate());
         let mixture = GaussianMixtureConfig::new(self.maf.features, self.components);

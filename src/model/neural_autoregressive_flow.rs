@@ -1,13 +1,4 @@
 //! Neural autoregressive flow: masked layers whose scalar map is a monotone network.
-//!
-//! layer     z_i = net_i(x_i; s_i),   net_i of positive weights, the signal s_i from a masked network
-//! stack     layer, (linear map), layer with another order ..
-//!
-//! Paper: Huang, Krueger, Lacoste, Courville (2018), Neural Autoregressive Flows, arXiv:1804.00779. Its
-//! sigmoids, with every weight from the masked network, are [`Maf`](super::Maf) with the scalar map
-//! [`DeepSigmoidal`](crate::univariate::DeepSigmoidal).
-//! The model that zuko 1.6 calls `NAF`, without the softclip between its layers, which its search for
-//! inverses needs.
 
 use burn::tensor::Device;
 
@@ -70,6 +61,17 @@ pub type NeuralAutoregressiveFlowStep = (Option<LuLinear>, MaskedAutoregressive<
 
 /// Masked layers of monotone networks on a standard normal. A sample is a search for every feature.
 ///
+/// ```text
+/// layer     z_i = net_i(x_i; s_i),   net_i of positive weights, the signal s_i from a masked network
+/// stack     layer, (linear map), layer with another order ..
+/// ```
+///
+/// Paper: Huang, Krueger, Lacoste, Courville (2018), Neural Autoregressive Flows, arXiv:1804.00779. Its
+/// sigmoids, with every weight from the masked network, are [`Maf`](super::Maf) with the scalar map
+/// [`DeepSigmoidal`](crate::univariate::DeepSigmoidal).
+/// The model that zuko 1.6 calls `NAF`, without the softclip between its layers, which its search for
+/// inverses needs.
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::model::{NeuralAutoregressiveFlow, NeuralAutoregressiveFlowConfig};
@@ -88,7 +90,7 @@ impl NeuralAutoregressiveFlowConfig {
         stack!(self, "NeuralAutoregressiveFlowConfig")
     }
 
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         self.network.validate()?;
         self.stack().validate(self.network.signal)?;
@@ -108,7 +110,7 @@ impl NeuralAutoregressiveFlowConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate).
+    /// If [`validate`](Self::validate) fails, with its message.
     pub fn init(&self, device: &Device) -> NeuralAutoregressiveFlow {
         expect_valid(self.validate());
         initial::scope(self.seed, || self.flow(device))

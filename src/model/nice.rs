@@ -1,9 +1,4 @@
 //! NICE: additive couplings, then one scaling per element.
-//!
-//! Paper: Dinh, Krueger, Bengio (2015), NICE: Non-linear Independent Components Estimation,
-//! sections 3.2 and 3.3, arXiv:1410.8516.
-//! Same numbers as nflows 0.14 `AdditiveCouplingTransform` stacks. (zuko calls an affine stack
-//! `NICE`; that is [`RealNvp`](super::RealNvp) here.)
 
 use burn::tensor::Device;
 
@@ -46,6 +41,11 @@ pub struct NiceConfig {
 
 /// Volume-preserving couplings and a learned diagonal, on a standard normal.
 ///
+/// Paper: Dinh, Krueger, Bengio (2015), NICE: Non-linear Independent Components Estimation,
+/// sections 3.2 and 3.3, arXiv:1410.8516.
+/// Same numbers as nflows 0.14 `AdditiveCouplingTransform` stacks. (zuko calls an affine stack
+/// `NICE`; that is [`RealNvp`](super::RealNvp) here.)
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::model::{Nice, NiceConfig};
@@ -68,7 +68,7 @@ impl NiceConfig {
         }
     }
 
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         self.couplings().validate(1)
     }
@@ -77,7 +77,7 @@ impl NiceConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate).
+    /// If [`validate`](Self::validate) fails, with its message.
     pub fn init(&self, device: &Device) -> Nice {
         expect_valid(self.validate());
         initial::scope(self.seed, || self.flow(device))

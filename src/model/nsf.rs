@@ -1,10 +1,4 @@
 //! Neural spline flow: couplings whose scalar map is a rational-quadratic spline.
-//!
-//! forward   z = spline_1 .. couplings(linear?(spline_0?(x)))     spline_0 free, one per feature
-//!
-//! Paper: Durkan, Bekasov, Murray, Papamakarios (2019), Neural Spline Flows, sections 3 and 4 (RQ-NSF
-//! with coupling layers), arXiv:1906.04032. The linear layers between couplings are its section 3.1;
-//! random masks do without, and serve better where every feature has an edge of its own, as pixels do.
 
 use burn::tensor::Device;
 
@@ -64,6 +58,14 @@ pub type NsfStep = (Option<LuLinear>, Coupling<RationalQuadratic, Mlp>);
 /// Spline couplings on a standard normal, behind a free spline per feature if wanted. The sibling of
 /// masked layers is [`AutoregressiveNsf`](super::AutoregressiveNsf).
 ///
+/// ```text
+/// forward   z = spline_1 .. couplings(linear?(spline_0?(x)))     spline_0 free, one per feature
+/// ```
+///
+/// Paper: Durkan, Bekasov, Murray, Papamakarios (2019), Neural Spline Flows, sections 3 and 4 (RQ-NSF
+/// with coupling layers), arXiv:1906.04032. The linear layers between couplings are its section 3.1;
+/// random masks do without, and serve better where every feature has an edge of its own, as pixels do.
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::model::{Nsf, NsfConfig};
@@ -88,7 +90,7 @@ impl NsfConfig {
         }
     }
 
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         self.spline.validate()?;
         self.couplings().validate(self.spline.init().params_per_element())?;
@@ -102,7 +104,7 @@ impl NsfConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate).
+    /// If [`validate`](Self::validate) fails, with its message.
     pub fn init(&self, device: &Device) -> Nsf {
         expect_valid(self.validate());
         initial::scope(self.seed, || self.flow(device))

@@ -1,9 +1,4 @@
 //! Planar flow: many steps, each along one direction.
-//!
-//! forward   z = f_K(.. f_1(x)),   f_k(x) = x + u_k h(w_k . x + b_k)
-//!
-//! Paper: Rezende, Mohamed (2015), Variational Inference with Normalizing Flows, section 4.1,
-//! arXiv:1505.05770.
 
 use burn::tensor::Device;
 
@@ -49,6 +44,13 @@ pub struct PlanarFlowConfig {
 /// Planar layers on a standard normal, data to latent: the density is a formula. The other way round,
 /// as in the paper, draws and their density are: [`PlanarFlowConfig::init_inverse`].
 ///
+/// ```text
+/// forward   z = f_K(.. f_1(x)),   f_k(x) = x + u_k h(w_k . x + b_k)
+/// ```
+///
+/// Paper: Rezende, Mohamed (2015), Variational Inference with Normalizing Flows, section 4.1,
+/// arXiv:1505.05770.
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::model::{PlanarFlow, PlanarFlowConfig};
@@ -73,7 +75,7 @@ impl PlanarFlowConfig {
         }
     }
 
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         repeats("PlanarFlowConfig", "layers", 1, self.layers)?;
         self.planar().validate()
@@ -93,7 +95,7 @@ impl PlanarFlowConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate).
+    /// If [`validate`](Self::validate) fails, with its message.
     pub fn init(&self, device: &Device) -> PlanarFlow {
         Flow::new(self.steps(device), StandardNormal::new([self.features], device))
     }
@@ -102,7 +104,7 @@ impl PlanarFlowConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate).
+    /// If [`validate`](Self::validate) fails, with its message.
     ///
     /// ```
     /// use burn::tensor::Device;

@@ -1,7 +1,4 @@
 //! Real NVP for vectors: affine couplings with changing masks.
-//!
-//! Paper: Dinh, Sohl-Dickstein, Bengio (2017), Density estimation using Real NVP, arXiv:1605.08803.
-//! Same numbers as zuko 1.6 `RealNVP` and nflows 0.14 `AffineCouplingTransform` stacks.
 
 use burn::tensor::Device;
 
@@ -55,6 +52,9 @@ pub struct RealNvpConfig {
 
 /// A stack of affine couplings on a standard normal.
 ///
+/// Paper: Dinh, Sohl-Dickstein, Bengio (2017), Density estimation using Real NVP, arXiv:1605.08803.
+/// Same numbers as zuko 1.6 `RealNVP` and nflows 0.14 `AffineCouplingTransform` stacks.
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::model::{RealNvp, RealNvpConfig};
@@ -79,7 +79,7 @@ impl RealNvpConfig {
         }
     }
 
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         self.couplings().validate(2)?;
         self.scale_map.validate()
@@ -89,7 +89,7 @@ impl RealNvpConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate).
+    /// If [`validate`](Self::validate) fails, with its message.
     pub fn init(&self, device: &Device) -> RealNvp {
         expect_valid(self.validate());
         initial::scope(self.seed, || self.flow(device))

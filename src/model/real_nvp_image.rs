@@ -1,8 +1,4 @@
 //! Real NVP for images: checkerboard couplings, squeeze, channel couplings, per level.
-//!
-//! Paper: Dinh, Sohl-Dickstein, Bengio (2017), Density estimation using Real NVP, sections 3.4 to
-//! 3.7, arXiv:1605.08803. ActNorm stands where the paper has batch normalization, so that a row's
-//! density does not depend on its batch.
 
 use burn::tensor::Device;
 
@@ -52,6 +48,10 @@ pub type RealNvpImageStep = (Coupling<Affine, ResidualConvNet>, ActNorm);
 /// A multi-scale flow of images. Images in `[0, 1]` go through a
 /// [`Logit`](crate::bijector::Logit) first: `Flow::new(logit, flow)`.
 ///
+/// Paper: Dinh, Sohl-Dickstein, Bengio (2017), Density estimation using Real NVP, sections 3.4 to
+/// 3.7, arXiv:1605.08803. ActNorm stands where the paper has batch normalization, so that a row's
+/// density does not depend on its batch.
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::{conditioner::ResidualConvNetConfig, model::{RealNvpImage, RealNvpImageConfig}};
@@ -70,8 +70,8 @@ impl RealNvpImageConfig {
         Levels { config: "RealNvpImageConfig", image: self.image, levels: self.levels }
     }
 
-    /// Says which field cannot be, and why; an image that does not allow its levels is named with
-    /// the level and its size.
+    /// Returns an error that names the first invalid field; where the image does not allow that many levels,
+    /// the error names the level and its size.
     pub fn validate(&self) -> Result<()> {
         self.shape().validate()?;
         // A checkerboard shows all channels, and a factor and a shift of each come back.
@@ -83,7 +83,7 @@ impl RealNvpImageConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate).
+    /// If [`validate`](Self::validate) fails, with its message.
     pub fn init(&self, device: &Device) -> RealNvpImage {
         expect_valid(self.validate());
         initial::scope(self.seed, || self.flow(device))

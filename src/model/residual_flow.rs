@@ -1,10 +1,4 @@
 //! Residual flow: networks that contract, each added to its input.
-//!
-//! forward   z = f_K(.. f_1(x)),   f_k(x) = actnorm(x + g_k(x, c))
-//!
-//! Papers: Behrmann, Grathwohl, Chen, Duvenaud, Jacobsen (2019), Invertible Residual Networks,
-//! arXiv:1811.00995; Chen, Behrmann, Duvenaud, Jacobsen (2019), Residual Flows for Invertible
-//! Generative Modeling, arXiv:1906.02735.
 
 use burn::tensor::Device;
 
@@ -59,6 +53,14 @@ pub type ResidualFlowStep = (Residual, ActNorm);
 
 /// Residual blocks with an ActNorm behind each, on a standard normal.
 ///
+/// ```text
+/// forward   z = f_K(.. f_1(x)),   f_k(x) = actnorm(x + g_k(x, c))
+/// ```
+///
+/// Papers: Behrmann, Grathwohl, Chen, Duvenaud, Jacobsen (2019), Invertible Residual Networks,
+/// arXiv:1811.00995; Chen, Behrmann, Duvenaud, Jacobsen (2019), Residual Flows for Invertible
+/// Generative Modeling, arXiv:1906.02735.
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::model::{ResidualFlow, ResidualFlowConfig};
@@ -81,7 +83,7 @@ impl ResidualFlowConfig {
             .with_evaluation(self.evaluation)
     }
 
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         repeats("ResidualFlowConfig", "layers", 1, self.layers)?;
         self.block().validate()
@@ -91,7 +93,7 @@ impl ResidualFlowConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate).
+    /// If [`validate`](Self::validate) fails, with its message.
     pub fn init(&self, device: &Device) -> ResidualFlow {
         expect_valid(self.validate());
         initial::scope(self.seed, || self.flow(device))

@@ -1,11 +1,4 @@
 //! Sum-of-squares polynomial flow: masked layers whose scalar map is the integral of squared polynomials.
-//!
-//! layer     z_i = c_i + integral of g(u; h_i) from 0 to x_i,   g a sum of squares, h_i a masked network
-//! stack     layer, (linear map), layer with another order ..
-//!
-//! Paper: Jaini, Selby, Yu (2019), Sum-of-Squares Polynomial Flow, arXiv:1905.02325.
-//! The model that zuko 1.6 calls `SOSPF`, without the softclip between its layers, which its search for
-//! inverses needs.
 
 use burn::tensor::Device;
 
@@ -67,6 +60,15 @@ pub type SumOfSquaresFlowStep = (Option<LuLinear>, MaskedAutoregressive<SumOfSqu
 /// Masked layers of sum-of-squares polynomials on a standard normal. A sample is a search for every
 /// feature.
 ///
+/// ```text
+/// layer     z_i = c_i + integral of g(u; h_i) from 0 to x_i,   g a sum of squares, h_i a masked network
+/// stack     layer, (linear map), layer with another order ..
+/// ```
+///
+/// Paper: Jaini, Selby, Yu (2019), Sum-of-Squares Polynomial Flow, arXiv:1905.02325.
+/// The model that zuko 1.6 calls `SOSPF`, without the softclip between its layers, which its search for
+/// inverses needs.
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::model::{SumOfSquaresFlow, SumOfSquaresFlowConfig};
@@ -85,7 +87,7 @@ impl SumOfSquaresFlowConfig {
         stack!(self, "SumOfSquaresFlowConfig")
     }
 
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         self.polynomial.validate()?;
         self.stack().validate(self.polynomial.init().params_per_element())
@@ -95,7 +97,7 @@ impl SumOfSquaresFlowConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate).
+    /// If [`validate`](Self::validate) fails, with its message.
     pub fn init(&self, device: &Device) -> SumOfSquaresFlow {
         expect_valid(self.validate());
         initial::scope(self.seed, || self.flow(device))

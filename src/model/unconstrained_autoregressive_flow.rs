@@ -1,12 +1,4 @@
 //! Unconstrained neural autoregressive flow: masked layers whose scalar map integrates a positive network.
-//!
-//! layer     z_i = c_i + integral of g_i(u; s_i) from 0 to x_i,   g_i positive, c_i and s_i from a masked network
-//! stack     layer, (linear map), layer with another order ..
-//!
-//! Paper: Wehenkel, Louppe (2019), Unconstrained Monotonic Neural Networks, section 4 (UMNN-MAF),
-//! arXiv:1908.05164.
-//! The model that zuko 1.6 calls `UNAF`, without the softclip between its layers, which its search for
-//! inverses needs.
 
 use burn::tensor::Device;
 
@@ -71,6 +63,16 @@ pub type UnconstrainedAutoregressiveFlowStep =
 
 /// Masked layers of integrated networks on a standard normal. A sample is a search for every feature.
 ///
+/// ```text
+/// layer     z_i = c_i + integral of g_i(u; s_i) from 0 to x_i,   g_i positive, c_i and s_i from a masked network
+/// stack     layer, (linear map), layer with another order ..
+/// ```
+///
+/// Paper: Wehenkel, Louppe (2019), Unconstrained Monotonic Neural Networks, section 4 (UMNN-MAF),
+/// arXiv:1908.05164.
+/// The model that zuko 1.6 calls `UNAF`, without the softclip between its layers, which its search for
+/// inverses needs.
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::model::{UnconstrainedAutoregressiveFlow, UnconstrainedAutoregressiveFlowConfig};
@@ -90,7 +92,7 @@ impl UnconstrainedAutoregressiveFlowConfig {
         stack!(self, "UnconstrainedAutoregressiveFlowConfig")
     }
 
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         self.network.validate()?;
         self.stack().validate(self.network.signal)?;
@@ -110,7 +112,7 @@ impl UnconstrainedAutoregressiveFlowConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate).
+    /// If [`validate`](Self::validate) fails, with its message.
     pub fn init(&self, device: &Device) -> UnconstrainedAutoregressiveFlow {
         expect_valid(self.validate());
         initial::scope(self.seed, || self.flow(device))

@@ -82,7 +82,7 @@ pub struct FitConfig {
 }
 
 impl FitConfig {
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         count("FitConfig", "epochs", 1, self.epochs)?;
         for (field, value) in [

@@ -1,10 +1,4 @@
 //! Uniform dequantization of integer data, and bits per dimension.
-//!
-//! v = (x + u) / levels,  u uniform on [0, 1)
-//! log P(x) >= E log p(v) - n ln levels        n elements in an event
-//!
-//! Paper: Theis, van den Oord, Bethge (2016), A note on the evaluation of generative models,
-//! section 3.1, arXiv:1511.01844.
 
 use burn::tensor::{DType, Tensor};
 
@@ -12,6 +6,14 @@ use crate::error::{Error, Result};
 use crate::noise::{Noise, below_one};
 
 /// Spreads integers `0..levels` over `[0, 1)`.
+///
+/// ```text
+/// v = (x + u) / levels,  u uniform on [0, 1)
+/// log P(x) >= E log p(v) - n ln levels        n elements in an event
+/// ```
+///
+/// Paper: Theis, van den Oord, Bethge (2016), A note on the evaluation of generative models,
+/// section 3.1, arXiv:1511.01844.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

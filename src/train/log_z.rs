@@ -1,10 +1,4 @@
 //! The constant of an unnormalised density, by importance sampling from a flow.
-//!
-//! ln Z = ln mean w        w = p~(x) / q(x),  x ~ q
-//! effective draws (sum w)^2 / sum w^2;  standard error of ln Z: sqrt((n / effective - 1) / (n - 1))
-//!
-//! The error is that of the mean of w, carried through the logarithm to first order. Paper of the
-//! effective number: Kong (1992), A note on importance sampling using standardized weights.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -18,6 +12,14 @@ use crate::flow::Flow;
 use crate::noise::Noise;
 
 /// An estimate of the logarithm of a normalising constant, by [`log_z`].
+///
+/// ```text
+/// ln Z = ln mean w        w = p~(x) / q(x),  x ~ q
+/// effective draws (sum w)^2 / sum w^2;  standard error of ln Z: sqrt((n / effective - 1) / (n - 1))
+/// ```
+///
+/// The error is that of the mean of w, carried through the logarithm to first order. Paper of the
+/// effective number: Kong (1992), A note on importance sampling using standardized weights.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct LogZ {
     /// `ln mean(p~ / q)`, in nats.

@@ -1,11 +1,4 @@
 //! Fewer bits per colour: Glow's reduction of 8-bit images.
-//!
-//! y = floor(x / 2^(8 - bits))        256 levels become 2^bits
-//!
-//! Bits per dimension after it count the reduced integers: `bits` for a uniform density, and no
-//! longer comparable to those of 8-bit images.
-//!
-//! Paper: Kingma, Dhariwal (2018), Glow, section 6 (5 bits for CelebA-HQ), arXiv:1807.03039.
 
 use burn::tensor::Tensor;
 
@@ -16,6 +9,15 @@ use crate::error::{Error, Result};
 const SOURCE_BITS: usize = 8;
 
 /// Keeps the highest bits of integers `0..256`.
+///
+/// ```text
+/// y = floor(x / 2^(8 - bits))        256 levels become 2^bits
+/// ```
+///
+/// Bits per dimension after it count the reduced integers: `bits` for a uniform density, and no
+/// longer comparable to those of 8-bit images.
+///
+/// Paper: Kingma, Dhariwal (2018), Glow, section 6 (5 bits for CelebA-HQ), arXiv:1807.03039.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

@@ -156,7 +156,7 @@ pub struct ReverseKlConfig {
 }
 
 impl ReverseKlConfig {
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         const NAME: &str = "ReverseKlConfig";
         at_least(NAME, "steps", 1, self.steps)?;

@@ -1,12 +1,4 @@
 //! Variational dequantization: learned noise under integers, and the bound it gives.
-//!
-//! v = (x + u) / levels,  u drawn from q(u | x) on (0, 1)^n
-//! ln P(x) = ln E_q[r] >= E_q[ln r]        r = p(v) levels^-n / q(u | x)
-//! k draws     ln P(x) >= E_q[ln((r_1 + .. + r_k) / k)], rising with k
-//!
-//! Papers: Ho, Chen, Srinivas, Duan, Abbeel (2019), Flow++, section 3.1, arXiv:1902.00275; k draws:
-//! Burda, Grosse, Salakhutdinov (2016), Importance weighted autoencoders, equation 8,
-//! arXiv:1509.00519.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -24,6 +16,16 @@ use crate::rows::check_rows;
 
 /// A distribution over integers `0..levels`: a density `p` on `[0, 1)^n` and noise `q` that
 /// spreads the integers over it. Both train together, by [`fit`](super::fit) as any distribution.
+///
+/// ```text
+/// v = (x + u) / levels,  u drawn from q(u | x) on (0, 1)^n
+/// ln P(x) = ln E_q[r] >= E_q[ln r]        r = p(v) levels^-n / q(u | x)
+/// k draws     ln P(x) >= E_q[ln((r_1 + .. + r_k) / k)], rising with k
+/// ```
+///
+/// Papers: Ho, Chen, Srinivas, Duan, Abbeel (2019), Flow++, section 3.1, arXiv:1902.00275; k draws:
+/// Burda, Grosse, Salakhutdinov (2016), Importance weighted autoencoders, equation 8,
+/// arXiv:1509.00519.
 ///
 /// The data go in as integers, without
 /// [`with_dequantization`](super::FitData::with_dequantization). `log_prob` is a lower bound of the

@@ -1,11 +1,4 @@
 //! Additive map: the network shifts, nothing is scaled.
-//!
-//! forward   z = x + t
-//! log-det   0
-//! inverse   x = z - t
-//!
-//! Paper: Dinh, Krueger, Bengio (2015), NICE: Non-linear Independent Components Estimation,
-//! section 3.2, arXiv:1410.8516.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -15,6 +8,15 @@ use super::{Univariate, param};
 use crate::math::zeros_batch;
 
 /// `z = x + t`: volume preserving.
+///
+/// ```text
+/// forward   z = x + t
+/// log-det   0
+/// inverse   x = z - t
+/// ```
+///
+/// Paper: Dinh, Krueger, Bengio (2015), NICE: Non-linear Independent Components Estimation,
+/// section 3.2, arXiv:1410.8516.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

@@ -1,14 +1,4 @@
 //! Affine map: scale and shift.
-//!
-//! forward   z = x * exp(s) + t          with (t, a) the parameters and s = log-scale(a)
-//! log-det   sum of s
-//! inverse   x = (z - t) * exp(-s)
-//!
-//! Papers: Dinh, Sohl-Dickstein, Bengio (2017), Density estimation using Real NVP, equations 7
-//! and 8, arXiv:1605.08803; Papamakarios, Pavlakou, Murray (2017), Masked Autoregressive Flow,
-//! equation 3, arXiv:1705.07057.
-//! Same numbers as zuko 1.6 `MonotonicAffineTransform` (default), nflows 0.14
-//! `AffineCouplingTransform`, normflows 1.7 `AffineCoupling`, FlowJAX 19 `Affine`.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -71,7 +61,7 @@ impl Default for ScaleMap {
 }
 
 impl ScaleMap {
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     ///
     /// ```
     /// use burn_flows::univariate::ScaleMap;
@@ -114,6 +104,18 @@ impl ScaleMap {
 
 /// `z = x * exp(s) + t`, parameters in the order shift `t`, raw log-scale `a`.
 ///
+/// ```text
+/// forward   z = x * exp(s) + t          with (t, a) the parameters and s = log-scale(a)
+/// log-det   sum of s
+/// inverse   x = (z - t) * exp(-s)
+/// ```
+///
+/// Papers: Dinh, Sohl-Dickstein, Bengio (2017), Density estimation using Real NVP, equations 7
+/// and 8, arXiv:1605.08803; Papamakarios, Pavlakou, Murray (2017), Masked Autoregressive Flow,
+/// equation 3, arXiv:1705.07057.
+/// Same numbers as zuko 1.6 `MonotonicAffineTransform` (default), nflows 0.14
+/// `AffineCouplingTransform`, normflows 1.7 `AffineCoupling`, FlowJAX 19 `Affine`.
+///
 /// # Numerics
 ///
 /// With the default [`ScaleMap`] the scale stays between 1/1000 and 1000 for every finite
@@ -151,7 +153,7 @@ impl Affine {
     ///
     /// # Panics
     ///
-    /// With the text of [`ScaleMap::validate`].
+    /// If [`ScaleMap::validate`] fails, with its message.
     pub fn new(scale_map: ScaleMap) -> Self {
         expect_valid(scale_map.validate());
         Self { scale_map }

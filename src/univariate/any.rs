@@ -98,7 +98,7 @@ pub enum AnyUnivariateConfig {
 }
 
 impl AnyUnivariateConfig {
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         match self {
             Self::Additive => Ok(()),
@@ -141,7 +141,7 @@ impl AnyUnivariateConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate).
+    /// If [`validate`](Self::validate) fails, with its message.
     pub fn init(&self) -> AnyUnivariate {
         match *self {
             Self::Additive => AnyUnivariate::Additive(Additive::default()),

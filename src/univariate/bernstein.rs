@@ -1,19 +1,4 @@
 //! Bernstein polynomial: an increasing polynomial on an interval, the identity outside.
-//!
-//! With `t = (x + B) / 2B`, the basis `b_i(t) = C(M - 1, i) t^i (1 - t)^(M - 1 - i)` and coefficients
-//! `-B = c_0 <= .. <= c_M = B` that rise by `d_i = c_(i+1) - c_i`:
-//!
-//! forward   z = sum_i b_i(t) (c_i + t d_i)              for |x| < B, x elsewhere
-//! log-det   sum of ln( M / 2B sum_i b_i(t) d_i )
-//! inverse   by search in [-B, B]
-//!
-//! The first two and the last two rises are `2B / M`: slope 1 and no bend at the ends.
-//!
-//! Papers: Sick, Hothorn, Duerr (2020), Deep transformation models, section 2.3, arXiv:2004.00464;
-//! Ramasinghe, Fernando, Khan, Barnes (2021), Robust normalizing flows using Bernstein-type
-//! polynomials, arXiv:2102.03509.
-//! Same numbers as zuko 1.6 `BoundedBernsteinTransform`, with [`BernsteinConfig::gap`] of 1e-6 and no
-//! least rise.
 
 use burn::config::Config;
 use burn::module::Module;
@@ -62,6 +47,23 @@ pub struct BernsteinConfig {
 
 /// A Bernstein polynomial, made by [`BernsteinConfig::init`].
 ///
+/// With `t = (x + B) / 2B`, the basis `b_i(t) = C(M - 1, i) t^i (1 - t)^(M - 1 - i)` and coefficients
+/// `-B = c_0 <= .. <= c_M = B` that rise by `d_i = c_(i+1) - c_i`:
+///
+/// ```text
+/// forward   z = sum_i b_i(t) (c_i + t d_i)              for |x| < B, x elsewhere
+/// log-det   sum of ln( M / 2B sum_i b_i(t) d_i )
+/// inverse   by search in [-B, B]
+/// ```
+///
+/// The first two and the last two rises are `2B / M`: slope 1 and no bend at the ends.
+///
+/// Papers: Sick, Hothorn, Duerr (2020), Deep transformation models, section 2.3, arXiv:2004.00464;
+/// Ramasinghe, Fernando, Khan, Barnes (2021), Robust normalizing flows using Bernstein-type
+/// polynomials, arXiv:2102.03509.
+/// Same numbers as zuko 1.6 `BoundedBernsteinTransform`, with [`BernsteinConfig::gap`] of 1e-6 and no
+/// least rise.
+///
 /// Parameters: the `degree - 4` raw rises, of which a softmax is taken. Raw zeros are the identity.
 ///
 /// # Numerics
@@ -100,7 +102,7 @@ impl Bernstein {
 }
 
 impl BernsteinConfig {
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         const NAME: &str = "BernsteinConfig";
         count(NAME, "degree", 2 * FIXED + 2, self.degree)?;
@@ -121,7 +123,7 @@ impl BernsteinConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate).
+    /// If [`validate`](Self::validate) fails, with its message.
     pub fn init(&self) -> Bernstein {
         expect_valid(self.validate());
         Bernstein { config: *self }

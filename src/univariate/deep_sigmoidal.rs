@@ -1,12 +1,4 @@
 //! Deep sigmoidal flow: networks of sigmoids and logits whose every weight is a parameter.
-//!
-//! layer     v = a (U h) + b,   h' = logit( W sigmoid(v) )      rows of U and W sum to 1, a > 0
-//! forward   h = x, layer after layer, z = the one number of the last
-//! log-det   sum of ln dz/dx, carried along layer by layer
-//! inverse   by search
-//!
-//! Paper: Huang, Krueger, Lacoste, Courville (2018), Neural Autoregressive Flows, equations 8 (one
-//! layer, DSF) and 9 (several, DDSF), arXiv:1804.00779.
 
 use burn::config::Config;
 use burn::module::Module;
@@ -50,6 +42,16 @@ pub struct DeepSigmoidalConfig {
 
 /// A deep sigmoidal map, made by [`DeepSigmoidalConfig::init`].
 ///
+/// ```text
+/// layer     v = a (U h) + b,   h' = logit( W sigmoid(v) )      rows of U and W sum to 1, a > 0
+/// forward   h = x, layer after layer, z = the one number of the last
+/// log-det   sum of ln dz/dx, carried along layer by layer
+/// inverse   by search
+/// ```
+///
+/// Paper: Huang, Krueger, Lacoste, Courville (2018), Neural Autoregressive Flows, equations 8 (one
+/// layer, DSF) and 9 (several, DDSF), arXiv:1804.00779.
+///
 /// Parameters layer by layer: `units` raw slopes, `units` shifts, the logits of `W` row by row, and, but
 /// for the first layer, the logits of `U` row by row. At raw zeros it is close to the identity, 8%
 /// flatter at the origin for one layer with a spread of 1; with 0 it is the identity.
@@ -88,7 +90,7 @@ impl DeepSigmoidal {
 }
 
 impl DeepSigmoidalConfig {
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         const NAME: &str = "DeepSigmoidalConfig";
         count(NAME, "units", 1, self.units)?;
@@ -101,7 +103,7 @@ impl DeepSigmoidalConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate).
+    /// If [`validate`](Self::validate) fails, with its message.
     pub fn init(&self) -> DeepSigmoidal {
         expect_valid(self.validate());
         DeepSigmoidal { config: *self }

@@ -1,16 +1,4 @@
 //! Gaussianization: a mixture of normal distribution functions, through the normal quantile.
-//!
-//! forward   z = Phi^-1( (1 - e) mean_k Phi(u_k) + e / 2 ),   u_k = s_k x + b_k,  s_k = exp(a_k)
-//! log-det   sum of ln( (1 - e) mean_k s_k phi(u_k) / phi(z) )
-//! inverse   by search between the least and the largest (z - b_k) / s_k
-//!
-//! Data that follow the mixture become standard normal: one layer fits any marginal. `e` is 0 but
-//! for zuko's numbers.
-//!
-//! Papers: Chen, Gopinath (2000), Gaussianization; Meng, Song, Song, Ermon (2020), Gaussianization
-//! Flows, section 3, arXiv:2003.01941 (with kernels of its own choice).
-//! Same numbers as zuko 1.6 `GaussianizationTransform`, with [`GaussianizationConfig::floor`] of 1e-6
-//! and no spread.
 
 use burn::config::Config;
 use burn::module::Module;
@@ -53,6 +41,20 @@ pub struct GaussianizationConfig {
 
 /// A Gaussianization, made by [`GaussianizationConfig::init`].
 ///
+/// ```text
+/// forward   z = Phi^-1( (1 - e) mean_k Phi(u_k) + e / 2 ),   u_k = s_k x + b_k,  s_k = exp(a_k)
+/// log-det   sum of ln( (1 - e) mean_k s_k phi(u_k) / phi(z) )
+/// inverse   by search between the least and the largest (z - b_k) / s_k
+/// ```
+///
+/// Data that follow the mixture become standard normal: one layer fits any marginal. `e` is 0 but
+/// for zuko's numbers.
+///
+/// Papers: Chen, Gopinath (2000), Gaussianization; Meng, Song, Song, Ermon (2020), Gaussianization
+/// Flows, section 3, arXiv:2003.01941 (with kernels of its own choice).
+/// Same numbers as zuko 1.6 `GaussianizationTransform`, with [`GaussianizationConfig::floor`] of 1e-6
+/// and no spread.
+///
 /// Parameters in this order: `components` shifts `b_k`, `components` raw log-scales `a_k`. At raw zeros
 /// it is close to the identity, 15% flatter at the origin with a spread of 1; with a spread of 0 it is
 /// the identity.
@@ -93,7 +95,7 @@ impl Gaussianization {
 }
 
 impl GaussianizationConfig {
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         const NAME: &str = "GaussianizationConfig";
         count(NAME, "components", 1, self.components)?;
@@ -108,7 +110,7 @@ impl GaussianizationConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate).
+    /// If [`validate`](Self::validate) fails, with its message.
     pub fn init(&self) -> Gaussianization {
         expect_valid(self.validate());
         Gaussianization { config: *self }

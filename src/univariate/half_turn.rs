@@ -1,14 +1,4 @@
 //! Half a turn of a circle in front of another map.
-//!
-//! forward   z = f(w(x))             w(x) = x + B for x < 0,  x - B for x >= 0,  on [-B, B)
-//! log-det   that of f at w(x)
-//! inverse   x = w(f^-1(z))          w undoes itself
-//!
-//! A map of an interval that leaves its ends alone says nothing about the point where they meet.
-//! With half a turn in front of every one, the meeting point of one layer is the middle of the next.
-//!
-//! Paper: Rezende et al. (2020), Normalizing Flows on Tori and Spheres, section 2.1 (phase
-//! translation), arXiv:2002.02428. Same numbers as zuko 1.6 `CircularRQSTransform`.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -18,6 +8,18 @@ use super::Univariate;
 use crate::error::{Result, expect_valid, length};
 
 /// A map of `[-bound, bound]`, of points on a circle, behind half a turn.
+///
+/// ```text
+/// forward   z = f(w(x))             w(x) = x + B for x < 0,  x - B for x >= 0,  on [-B, B)
+/// log-det   that of f at w(x)
+/// inverse   x = w(f^-1(z))          w undoes itself
+/// ```
+///
+/// A map of an interval that leaves its ends alone says nothing about the point where they meet.
+/// With half a turn in front of every one, the meeting point of one layer is the middle of the next.
+///
+/// Paper: Rezende et al. (2020), Normalizing Flows on Tori and Spheres, section 2.1 (phase
+/// translation), arXiv:2002.02428. Same numbers as zuko 1.6 `CircularRQSTransform`.
 ///
 /// What comes in is an angle in any number of turns; what comes out is in `[-bound, bound]`. Raw
 /// parameters of zero mean half a turn, not the identity.

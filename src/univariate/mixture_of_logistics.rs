@@ -1,11 +1,4 @@
 //! Mixture of logistics: a mixture of sigmoids, through the logit, then scale and shift.
-//!
-//! forward   z = logit( sum_k w_k sigmoid(u_k) ) exp(a) + t,   u_k = (x - m_k) exp(-s_k)
-//! log-det   sum of a + ln( sum_k exp(-s_k) (p_k sigmoid(-u_k) + q_k sigmoid(u_k)) )
-//!           p_k, q_k the shares of kernel k in the mixture and in one minus the mixture
-//! inverse   by search between the least and the largest m_k + exp(s_k) (z - t) exp(-a)
-//!
-//! Paper: Ho, Chen, Srinivas, Duan, Abbeel (2019), Flow++, section 4.2, arXiv:1902.00275.
 
 use burn::config::Config;
 use burn::module::Module;
@@ -42,6 +35,15 @@ pub struct MixtureOfLogisticsConfig {
 }
 
 /// A mixture of logistics, made by [`MixtureOfLogisticsConfig::init`].
+///
+/// ```text
+/// forward   z = logit( sum_k w_k sigmoid(u_k) ) exp(a) + t,   u_k = (x - m_k) exp(-s_k)
+/// log-det   sum of a + ln( sum_k exp(-s_k) (p_k sigmoid(-u_k) + q_k sigmoid(u_k)) )
+///           p_k, q_k the shares of kernel k in the mixture and in one minus the mixture
+/// inverse   by search between the least and the largest m_k + exp(s_k) (z - t) exp(-a)
+/// ```
+///
+/// Paper: Ho, Chen, Srinivas, Duan, Abbeel (2019), Flow++, section 4.2, arXiv:1902.00275.
 ///
 /// Parameters in this order: shift `t`, raw log-scale of the affine map (softly bounded as in
 /// [`Affine`](super::Affine)), `components` logits of `w`, means `m`, log-scales `s`. At raw zeros it
@@ -86,7 +88,7 @@ impl MixtureOfLogistics {
 }
 
 impl MixtureOfLogisticsConfig {
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         const NAME: &str = "MixtureOfLogisticsConfig";
         count(NAME, "components", 1, self.components)?;
@@ -97,7 +99,7 @@ impl MixtureOfLogisticsConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate).
+    /// If [`validate`](Self::validate) fails, with its message.
     pub fn init(&self) -> MixtureOfLogistics {
         expect_valid(self.validate());
         MixtureOfLogistics { config: *self }

@@ -1,17 +1,4 @@
 //! Monotone network: weights that are never negative, activations that bend both ways.
-//!
-//! forward   h_1 = act(|w| x + |W_s| s + b_1),  h = act(|W| h + b) ..,  z = |W_n| h + b_n
-//!           act = elu(h) in the first half of a layer, -elu(-h) in the second
-//! log-det   sum of ln dz/dx, carried along layer by layer
-//! inverse   by search
-//!
-//! The weights are the layer's own; the parameters of an element are the signal `s`, by which the
-//! features before it steer the network.
-//!
-//! Papers: Huang, Krueger, Lacoste, Courville (2018), Neural Autoregressive Flows, section 3,
-//! arXiv:1804.00779; whose sigmoids are [`DeepSigmoidal`](super::DeepSigmoidal). The two-way
-//! activation: Runje, Shankaranarayana (2023), Constrained Monotonic Neural Networks, arXiv:2205.11775.
-//! Same numbers as zuko 1.6 `MonotonicMLP` in its `NAF`.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, activation::relu};
@@ -54,6 +41,21 @@ pub struct NeuralConfig {
 
 /// A monotone network, made by [`NeuralConfig::init`].
 ///
+/// ```text
+/// forward   h_1 = act(|w| x + |W_s| s + b_1),  h = act(|W| h + b) ..,  z = |W_n| h + b_n
+///           act = elu(h) in the first half of a layer, -elu(-h) in the second
+/// log-det   sum of ln dz/dx, carried along layer by layer
+/// inverse   by search
+/// ```
+///
+/// The weights are the layer's own; the parameters of an element are the signal `s`, by which the
+/// features before it steer the network.
+///
+/// Papers: Huang, Krueger, Lacoste, Courville (2018), Neural Autoregressive Flows, section 3,
+/// arXiv:1804.00779; whose sigmoids are [`DeepSigmoidal`](super::DeepSigmoidal). The two-way
+/// activation: Runje, Shankaranarayana (2023), Constrained Monotonic Neural Networks, arXiv:2205.11775.
+/// Same numbers as zuko 1.6 `MonotonicMLP` in its `NAF`.
+///
 /// The parameters of an element are its signal. With a signal of zero a fresh map has value 0 and
 /// slope 1 at the origin, and bends away from the identity as its random weights do.
 ///
@@ -95,7 +97,7 @@ impl Neural {
 }
 
 impl NeuralConfig {
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         const NAME: &str = "NeuralConfig";
         count(NAME, "signal", 1, self.signal)?;
@@ -116,7 +118,7 @@ impl NeuralConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate).
+    /// If [`validate`](Self::validate) fails, with its message.
     pub fn init(&self, device: &Device) -> Neural {
         expect_valid(self.validate());
         let stack = self.elements.max(1);

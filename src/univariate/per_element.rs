@@ -1,11 +1,4 @@
 //! A map of its own for every element.
-//!
-//! forward   z_i = f_k(i)(x_i)          k(i) which of a few maps element i has
-//! log-det   the sum of theirs
-//! inverse   x_i = f_k(i)^-1(z_i)
-//!
-//! For events whose features are not of one kind: angles beside lengths, or intervals of different
-//! ends. Same numbers as the lists of `tails` of normflows 1.7.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -16,6 +9,15 @@ use crate::error::expect_valid;
 use crate::param::index_tensor;
 
 /// A few maps, and which of them every element has.
+///
+/// ```text
+/// forward   z_i = f_k(i)(x_i)          k(i) which of a few maps element i has
+/// log-det   the sum of theirs
+/// inverse   x_i = f_k(i)^-1(z_i)
+/// ```
+///
+/// For events whose features are not of one kind: angles beside lengths, or intervals of different
+/// ends. Same numbers as the lists of `tails` of normflows 1.7.
 ///
 /// An element brings as many parameters as the neediest map takes; maps of fewer leave the last ones
 /// alone.

@@ -1,17 +1,4 @@
 //! Sum of squares: the integral of a sum of squared polynomials.
-//!
-//! With `u = x / B`, `p_k(u) = 1 + e_k u + sum_j a_kj u^j` and `g(u) = mean_k p_k(u)^2 + s`:
-//!
-//! forward   z = c + integral of g from 0 to x      by Gauss-Legendre quadrature, which is exact
-//! log-det   sum of ln g(x / B)
-//! inverse   by search
-//!
-//! Every increasing polynomial is of this form with two squares; more make training easier.
-//!
-//! Paper: Jaini, Selby, Yu (2019), Sum-of-Squares Polynomial Flow, equations 6 and 7,
-//! arXiv:1905.02325.
-//! Same numbers as zuko 1.6 `SOSPolynomialTransform` and the constant behind it in its `SOSPF`, with no
-//! spread.
 
 use burn::config::Config;
 use burn::module::Module;
@@ -64,6 +51,21 @@ pub struct SumOfSquaresConfig {
 
 /// A sum-of-squares polynomial, made by [`SumOfSquaresConfig::init`].
 ///
+/// With `u = x / B`, `p_k(u) = 1 + e_k u + sum_j a_kj u^j` and `g(u) = mean_k p_k(u)^2 + s`:
+///
+/// ```text
+/// forward   z = c + integral of g from 0 to x      by Gauss-Legendre quadrature, which is exact
+/// log-det   sum of ln g(x / B)
+/// inverse   by search
+/// ```
+///
+/// Every increasing polynomial is of this form with two squares; more make training easier.
+///
+/// Paper: Jaini, Selby, Yu (2019), Sum-of-Squares Polynomial Flow, equations 6 and 7,
+/// arXiv:1905.02325.
+/// Same numbers as zuko 1.6 `SOSPolynomialTransform` and the constant behind it in its `SOSPF`, with no
+/// spread.
+///
 /// Parameters in this order: the `degree + 1` coefficients `a_kj` of each polynomial from the constant
 /// up, one polynomial after the other, then `c`. At raw zeros the slope is `1 + s` at the origin and a
 /// percent more at the bound.
@@ -105,7 +107,7 @@ impl SumOfSquares {
 }
 
 impl SumOfSquaresConfig {
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         const NAME: &str = "SumOfSquaresConfig";
         count(NAME, "polynomials", 1, self.polynomials)?;
@@ -126,7 +128,7 @@ impl SumOfSquaresConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate).
+    /// If [`validate`](Self::validate) fails, with its message.
     pub fn init(&self) -> SumOfSquares {
         expect_valid(self.validate());
         SumOfSquares { config: *self }

@@ -1,15 +1,4 @@
 //! Unconstrained monotonic network: the integral of a positive network.
-//!
-//! forward   z = c + integral from 0 to x of g(u; s) du,   g = exp(h / (1 + |h / 7|)),  h = net(u, s)
-//! log-det   sum of ln g(x; s)
-//! inverse   by search
-//!
-//! The weights of the network are the layer's own; the parameters of an element are the signal `s`, by
-//! which the features before it steer the network, and the constant `c`.
-//!
-//! Paper: Wehenkel, Louppe (2019), Unconstrained Monotonic Neural Networks, sections 2 and 3,
-//! arXiv:1908.05164, with Gauss-Legendre in the place of Clenshaw-Curtis quadrature.
-//! Same numbers as zuko 1.6 `UMNN` in its `UNAF`, with an ELU for activation.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -65,6 +54,19 @@ pub struct UnconstrainedMonotonicConfig {
 }
 
 /// An integrated positive network, made by [`UnconstrainedMonotonicConfig::init`].
+///
+/// ```text
+/// forward   z = c + integral from 0 to x of g(u; s) du,   g = exp(h / (1 + |h / 7|)),  h = net(u, s)
+/// log-det   sum of ln g(x; s)
+/// inverse   by search
+/// ```
+///
+/// The weights of the network are the layer's own; the parameters of an element are the signal `s`, by
+/// which the features before it steer the network, and the constant `c`.
+///
+/// Paper: Wehenkel, Louppe (2019), Unconstrained Monotonic Neural Networks, sections 2 and 3,
+/// arXiv:1908.05164, with Gauss-Legendre in the place of Clenshaw-Curtis quadrature.
+/// Same numbers as zuko 1.6 `UMNN` in its `UNAF`, with an ELU for activation.
 ///
 /// Parameters in this order: `signal` signals, then the constant. A fresh map is `x + c`: the last layer
 /// of its network starts at zero.
@@ -123,7 +125,7 @@ impl UnconstrainedMonotonic {
 }
 
 impl UnconstrainedMonotonicConfig {
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         const NAME: &str = "UnconstrainedMonotonicConfig";
         count(NAME, "signal", 1, self.signal)?;
@@ -148,7 +150,7 @@ impl UnconstrainedMonotonicConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate).
+    /// If [`validate`](Self::validate) fails, with its message.
     pub fn init(&self, device: &Device) -> UnconstrainedMonotonic {
         expect_valid(self.validate());
         let widths = [&[1 + self.signal], &self.hidden[..], &[1]].concat();

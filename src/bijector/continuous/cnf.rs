@@ -1,22 +1,4 @@
 //! Continuous normalizing flow (FFJORD): a point follows a velocity field for one unit of time.
-//!
-//! forward   x' = f(x, t, c) from t = 0 to 1,  z = x(1)
-//! log-det   the integral of tr(df/dx) along the way
-//! inverse   the same from t = 1 to 0
-//!
-//! `f` is a dense network of `cos(w t)`, `sin(w t)`, `x` and `c`.
-//!
-//! burn has no derivative of a derivative, and the trace is one that is trained. So it is built of
-//! operations that burn can differentiate: a small step of `x` is carried forward through the layers
-//! by hand, beside the values, and backward goes through both. What is differentiated is the method
-//! with the steps it took (discretise, then optimise): the gradient is that of the numbers given, at
-//! the price of keeping every stage in memory.
-//!
-//! Papers: Chen, Rubanova, Bettencourt, Duvenaud (2018), Neural Ordinary Differential Equations,
-//! theorem 1, arXiv:1806.07366; Grathwohl, Chen, Bettencourt, Sutskever, Duvenaud (2019), FFJORD,
-//! equations 4 and 8, arXiv:1810.01367; Onken, Ruthotto (2020), Discretize-Optimize vs.
-//! Optimize-Discretize for Time-Series Regression and Continuous Normalizing Flows, arXiv:2005.13420.
-//! Same numbers as zuko 1.6 `CNF`, to the tolerance of its solver.
 
 use burn::module::{Flag, Module, Param};
 use burn::nn::Linear;
@@ -80,6 +62,26 @@ pub struct CnfConfig {
 }
 
 /// A continuous layer, started as the identity.
+///
+/// ```text
+/// forward   x' = f(x, t, c) from t = 0 to 1,  z = x(1)
+/// log-det   the integral of tr(df/dx) along the way
+/// inverse   the same from t = 1 to 0
+/// ```
+///
+/// `f` is a dense network of `cos(w t)`, `sin(w t)`, `x` and `c`.
+///
+/// burn has no derivative of a derivative, and the trace is one that is trained. So it is built of
+/// operations that burn can differentiate: a small step of `x` is carried forward through the layers
+/// by hand, beside the values, and backward goes through both. What is differentiated is the method
+/// with the steps it took (discretise, then optimise): the gradient is that of the numbers given, at
+/// the price of keeping every stage in memory.
+///
+/// Papers: Chen, Rubanova, Bettencourt, Duvenaud (2018), Neural Ordinary Differential Equations,
+/// theorem 1, arXiv:1806.07366; Grathwohl, Chen, Bettencourt, Sutskever, Duvenaud (2019), FFJORD,
+/// equations 4 and 8, arXiv:1810.01367; Onken, Ruthotto (2020), Discretize-Optimize vs.
+/// Optimize-Discretize for Time-Series Regression and Continuous Normalizing Flows, arXiv:2005.13420.
+/// Same numbers as zuko 1.6 `CNF`, to the tolerance of its solver.
 ///
 /// Training here means: the layer's parameters are on an autodiff device and it is not frozen. With
 /// [`Divergence::Exact`] for both, training and evaluation give the same numbers.
@@ -174,7 +176,7 @@ impl CnfConfig {
         [&[inputs], &self.hidden[..], &[self.features]].concat()
     }
 
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         count("CnfConfig", "features", 1, self.features)?;
         count("CnfConfig", "hidden", 1, self.hidden.len())?;
@@ -193,7 +195,7 @@ impl CnfConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate).
+    /// If [`validate`](Self::validate) fails, with its message.
     pub fn init(&self, device: &Device) -> Cnf {
         expect_valid(self.validate());
         let widths = self.widths();
@@ -231,7 +233,7 @@ impl Cnf {
     ///
     /// # Panics
     ///
-    /// With the text of [`Solver::validate`].
+    /// If [`Solver::validate`] fails, with its message.
     pub fn with_solver(self, solver: Solver) -> Self {
         expect_valid(solver.validate());
         Self { solver, ..self }

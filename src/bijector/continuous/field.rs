@@ -85,7 +85,7 @@ pub enum Divergence {
 }
 
 impl Divergence {
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         match *self {
             Self::Exact => Ok(()),

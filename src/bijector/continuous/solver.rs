@@ -1,11 +1,4 @@
 //! Runge-Kutta methods whose steps are chosen for every row by itself.
-//!
-//! An adaptive method first runs outside any graph and notes its steps. What is differentiated is the
-//! method with these steps as constants: discretise, then optimise.
-//!
-//! Paper: Dormand, Prince (1980), A family of embedded Runge-Kutta formulae, Journal of Computational
-//! and Applied Mathematics 6, table 2 (RK5(4)7M); step control: Hairer, Nørsett, Wanner (1993),
-//! Solving Ordinary Differential Equations I, section II.4.
 
 use burn::tensor::{DType, Tensor};
 use serde::{Deserialize, Serialize};
@@ -55,6 +48,13 @@ const ARRIVED_UNITS: f64 = 4.0;
 
 /// How a [`Cnf`](super::Cnf) solves its differential equation.
 ///
+/// An adaptive method first runs outside any graph and notes its steps. What is differentiated is the
+/// method with these steps as constants: discretise, then optimise.
+///
+/// Paper: Dormand, Prince (1980), A family of embedded Runge-Kutta formulae, Journal of Computational
+/// and Applied Mathematics 6, table 2 (RK5(4)7M); step control: Hairer, Nørsett, Wanner (1993),
+/// Solving Ordinary Differential Equations I, section II.4.
+///
 /// ```
 /// use burn_flows::bijector::Solver;
 ///
@@ -96,7 +96,7 @@ pub(super) struct Step {
 }
 
 impl Solver {
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         match *self {
             Self::Rk4 { steps } => repeats("Solver", "steps", 1, steps),

@@ -1,10 +1,4 @@
 //! Exponential: the line to the positive numbers.
-//!
-//! forward   z = exp(x)
-//! log-det   sum of x
-//! inverse   x = ln z                   for z > 0
-//!
-//! Same numbers as nflows 0.14 `Exp`.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -13,6 +7,14 @@ use serde::{Deserialize, Serialize};
 use super::{Pointwise, guarded, pointwise_bijector};
 
 /// `z = exp(x)`. Positive data reach the line through its [`Inverse`](crate::bijector::Inverse).
+///
+/// ```text
+/// forward   z = exp(x)
+/// log-det   sum of x
+/// inverse   x = ln z                   for z > 0
+/// ```
+///
+/// Same numbers as nflows 0.14 `Exp`.
 ///
 /// # Numerics
 ///

@@ -1,10 +1,4 @@
 //! A scalar map with parameters of its own for every element, which a context may steer.
-//!
-//! forward   z_i = f(x_i; theta_i)        theta learned, or theta + h(c) with a network h
-//! log-det   sum of ln |f'(x_i; theta_i)|
-//! inverse   x_i = f^-1(z_i; theta_i)
-//!
-//! Same numbers as zuko 1.6 `ElementWiseTransform`, with and without a context.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
@@ -19,6 +13,14 @@ use crate::univariate::{Univariate, WideUnivariate, check_elements};
 
 /// A univariate map of every element, with parameters of its own, started at zero: the identity, or a map
 /// close to it.
+///
+/// ```text
+/// forward   z_i = f(x_i; theta_i)        theta learned, or theta + h(c) with a network h
+/// log-det   sum of ln |f'(x_i; theta_i)|
+/// inverse   x_i = f^-1(z_i; theta_i)
+/// ```
+///
+/// Same numbers as zuko 1.6 `ElementWiseTransform`, with and without a context.
 ///
 /// # Shapes
 ///

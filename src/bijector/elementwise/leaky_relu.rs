@@ -1,10 +1,4 @@
 //! Leaky rectifier: two half lines of different slope.
-//!
-//! forward   z = x for x >= 0, a x for x < 0
-//! log-det   sum of ln a over the negative elements
-//! inverse   x = z for z >= 0, z / a for z < 0
-//!
-//! Same numbers as nflows 0.14 `LeakyReLU`.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -14,6 +8,14 @@ use super::{Pointwise, pointwise_bijector};
 use crate::error::{Result, length};
 
 /// `z = x` above zero and `slope * x` below.
+///
+/// ```text
+/// forward   z = x for x >= 0, a x for x < 0
+/// log-det   sum of ln a over the negative elements
+/// inverse   x = z for z >= 0, z / a for z < 0
+/// ```
+///
+/// Same numbers as nflows 0.14 `LeakyReLU`.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

@@ -1,10 +1,4 @@
 //! Hyperbolic tangent that goes on as a straight line.
-//!
-//! forward   z = tanh(x) for |x| <= m,  sign(x) (tanh(m) + s (|x| - m)) beyond,  s = 1 - tanh(m)^2
-//! log-det   sum of ln(1 - tanh(x)^2) inside, of ln s beyond
-//! inverse   x = atanh(z) for |z| <= tanh(m),  sign(z) (m + (|z| - tanh(m)) / s) beyond
-//!
-//! Same numbers as FlowJAX 19 `LeakyTanh`.
 
 use burn::module::Module;
 use burn::tensor::{Bool, Tensor};
@@ -19,6 +13,14 @@ const LATEST: f64 = 8.0;
 
 /// `tanh` up to a value, and a line of the same slope beyond: most of the line to (-1, 1), and every
 /// value has an inverse.
+///
+/// ```text
+/// forward   z = tanh(x) for |x| <= m,  sign(x) (tanh(m) + s (|x| - m)) beyond,  s = 1 - tanh(m)^2
+/// log-det   sum of ln(1 - tanh(x)^2) inside, of ln s beyond
+/// inverse   x = atanh(z) for |z| <= tanh(m),  sign(z) (m + (|z| - tanh(m)) / s) beyond
+/// ```
+///
+/// Same numbers as FlowJAX 19 `LeakyTanh`.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

@@ -1,12 +1,4 @@
 //! Logit: an interval to the line.
-//!
-//! forward   s = alpha + (1 - 2 alpha) x,  z = ln s - ln(1 - s)
-//! log-det   sum of ln(1 - 2 alpha) - ln s - ln(1 - s)
-//! inverse   s = sigmoid(z),  x = (s - alpha) / (1 - 2 alpha)
-//!
-//! Paper: Dinh, Sohl-Dickstein, Bengio (2017), Real NVP, section 4.1 (alpha = 0.05),
-//! arXiv:1605.08803.
-//! Same numbers as normflows 1.7 `Logit`, nflows 0.14 `Logit` (alpha = 0).
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -18,6 +10,16 @@ use crate::error::{Error, Result};
 use crate::math::{log_sigmoid_pair, sigmoid};
 
 /// The logit of `alpha + (1 - 2 alpha) x`; `alpha` keeps the ends of `[0, 1]` finite.
+///
+/// ```text
+/// forward   s = alpha + (1 - 2 alpha) x,  z = ln s - ln(1 - s)
+/// log-det   sum of ln(1 - 2 alpha) - ln s - ln(1 - s)
+/// inverse   s = sigmoid(z),  x = (s - alpha) / (1 - 2 alpha)
+/// ```
+///
+/// Paper: Dinh, Sohl-Dickstein, Bengio (2017), Real NVP, section 4.1 (alpha = 0.05),
+/// arXiv:1605.08803.
+/// Same numbers as normflows 1.7 `Logit`, nflows 0.14 `Logit` (alpha = 0).
 ///
 /// # Numerics
 ///

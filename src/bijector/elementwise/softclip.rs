@@ -1,10 +1,4 @@
 //! Softclip: the line to an interval, without a transcendental.
-//!
-//! forward   z = x / (1 + |x| / B)
-//! log-det   sum of -2 ln(1 + |x| / B)
-//! inverse   x = z / (1 - |z| / B)        for |z| < B
-//!
-//! Same numbers as zuko 1.6 `SoftclipTransform`.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -14,6 +8,14 @@ use super::{Pointwise, guarded, pointwise_bijector};
 use crate::error::{Result, length};
 
 /// The line to `(-bound, bound)`: nearly the identity in the middle, and slow to reach the ends.
+///
+/// ```text
+/// forward   z = x / (1 + |x| / B)
+/// log-det   sum of -2 ln(1 + |x| / B)
+/// inverse   x = z / (1 - |z| / B)        for |z| < B
+/// ```
+///
+/// Same numbers as zuko 1.6 `SoftclipTransform`.
 ///
 /// zuko puts it between layers whose inverse searches an interval; the layers of this crate need none.
 ///

@@ -1,10 +1,4 @@
 //! Softplus: the line to the positive numbers, linear far out.
-//!
-//! forward   z = ln(1 + exp(x))
-//! log-det   sum of ln sigmoid(x)
-//! inverse   x = z + ln(1 - exp(-z))    for z > 0
-//!
-//! Same numbers as TFP `Softplus`, distrax `Lambda(softplus)`.
 
 use burn::module::Module;
 use burn::tensor::{Tensor, activation::log_sigmoid};
@@ -15,6 +9,14 @@ use crate::math::{softplus, softplus_inverse};
 
 /// `z = ln(1 + exp(x))`. Positive data reach the line through its
 /// [`Inverse`](crate::bijector::Inverse).
+///
+/// ```text
+/// forward   z = ln(1 + exp(x))
+/// log-det   sum of ln sigmoid(x)
+/// inverse   x = z + ln(1 - exp(-z))    for z > 0
+/// ```
+///
+/// Same numbers as TFP `Softplus`, distrax `Lambda(softplus)`.
 ///
 /// # Numerics
 ///

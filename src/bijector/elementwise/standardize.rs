@@ -1,8 +1,4 @@
 //! Standardisation: fixed shift and scale per element, taken from data.
-//!
-//! forward   z = (x - mean) / std
-//! log-det   minus the sum of ln std
-//! inverse   x = z * std + mean
 
 use burn::module::{Module, Param};
 use burn::tensor::{DType, Device, Tensor, TensorData};
@@ -15,6 +11,12 @@ use crate::moments::Moments;
 use crate::rows::callers_dims;
 
 /// Zero mean and unit variance for every element of an event; saved with the model, never trained.
+///
+/// ```text
+/// forward   z = (x - mean) / std
+/// log-det   minus the sum of ln std
+/// inverse   x = z * std + mean
+/// ```
 ///
 /// # Shapes
 ///

@@ -1,10 +1,4 @@
 //! Hyperbolic tangent: the line to (-1, 1).
-//!
-//! forward   z = tanh(x)
-//! log-det   sum of 2 (ln 2 - x - softplus(-2 x))
-//! inverse   x = atanh(z)               for |z| < 1
-//!
-//! Same numbers as nflows 0.14 `Tanh`, zuko 1.6 `TanhTransform`.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -14,6 +8,14 @@ use super::{Pointwise, guarded, pointwise_bijector};
 use crate::math::softplus;
 
 /// `z = tanh(x)`. Data in (-1, 1) reach the line through its [`Inverse`](crate::bijector::Inverse).
+///
+/// ```text
+/// forward   z = tanh(x)
+/// log-det   sum of 2 (ln 2 - x - softplus(-2 x))
+/// inverse   x = atanh(z)               for |z| < 1
+/// ```
+///
+/// Same numbers as nflows 0.14 `Tanh`, zuko 1.6 `TanhTransform`.
 ///
 /// # Numerics
 ///

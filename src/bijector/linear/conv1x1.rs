@@ -1,21 +1,4 @@
 //! Invertible 1x1 convolution: one matrix mixes the channels of every pixel.
-//!
-//! forward   z = W x + b, per pixel
-//! log-det   (height * width) * ln |det W|
-//! inverse   x = W^-1 (z - b)
-//!
-//! The matrix is one of
-//!
-//! plain         W                                            ln |det W| by an elimination
-//! LU            L U P, P a fixed permutation                 sum of ln |U_ii|
-//! Householder   H_K .. H_1, a product of reflections         0
-//! QR            Q R, Q a product of reflections              sum of ln R_ii
-//! SVD           U S V, U and V products of reflections       sum of ln S_ii
-//!
-//! Papers: Kingma, Dhariwal (2018), Glow, section 3.2, equations 9 to 11, arXiv:1807.03039;
-//! Hoogeboom, van den Berg, Welling (2019), Emerging Convolutions for Generative Normalizing Flows,
-//! arXiv:1901.11137.
-//! Same numbers as nflows 0.14 `OneByOneConvolution`, normflows 1.7 `Invertible1x1Conv`.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -133,6 +116,27 @@ impl InvertibleMatrix for ChannelMatrix {
 /// A learned matrix over the channels, started as a random rotation. It has no bias unless
 /// [`with_bias`](LinearMap::with_bias) gives it one.
 ///
+/// ```text
+/// forward   z = W x + b, per pixel
+/// log-det   (height * width) * ln |det W|
+/// inverse   x = W^-1 (z - b)
+/// ```
+///
+/// The matrix is one of
+///
+/// ```text
+/// plain         W                                            ln |det W| by an elimination
+/// LU            L U P, P a fixed permutation                 sum of ln |U_ii|
+/// Householder   H_K .. H_1, a product of reflections         0
+/// QR            Q R, Q a product of reflections              sum of ln R_ii
+/// SVD           U S V, U and V products of reflections       sum of ln S_ii
+/// ```
+///
+/// Papers: Kingma, Dhariwal (2018), Glow, section 3.2, equations 9 to 11, arXiv:1807.03039;
+/// Hoogeboom, van den Berg, Welling (2019), Emerging Convolutions for Generative Normalizing Flows,
+/// arXiv:1901.11137.
+/// Same numbers as nflows 0.14 `OneByOneConvolution`, normflows 1.7 `Invertible1x1Conv`.
+///
 /// # Shapes
 ///
 /// - `[batch, channels, height, width]`; the same on both sides
@@ -161,7 +165,7 @@ impl InvertibleMatrix for ChannelMatrix {
 pub type InvertibleConv1x1 = LinearMap<ChannelMatrix>;
 
 impl InvertibleConv1x1Config {
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         count("InvertibleConv1x1Config", "channels", 1, self.channels)?;
         fits("InvertibleConv1x1Config", "channels", &[self.channels, self.channels])
@@ -171,7 +175,7 @@ impl InvertibleConv1x1Config {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate).
+    /// If [`validate`](Self::validate) fails, with its message.
     pub fn init(&self, device: &Device) -> InvertibleConv1x1 {
         expect_valid(self.validate());
         let (size, seed) = (self.channels, initial::seed(self.seed, device));

@@ -1,11 +1,4 @@
 //! A full linear map by its plain matrix.
-//!
-//! forward   z = W x + b
-//! log-det   ln |det W|
-//! inverse   x = W^-1 (z - b)
-//!
-//! Paper: Kingma, Dhariwal (2018), Glow, section 3.2, equation 9, arXiv:1807.03039.
-//! Same numbers as nflows 0.14 `NaiveLinear`.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -170,6 +163,15 @@ impl InvertibleMatrix for DenseMatrix {
 
 /// `z = W x + b`, started as a random rotation.
 ///
+/// ```text
+/// forward   z = W x + b
+/// log-det   ln |det W|
+/// inverse   x = W^-1 (z - b)
+/// ```
+///
+/// Paper: Kingma, Dhariwal (2018), Glow, section 3.2, equation 9, arXiv:1807.03039.
+/// Same numbers as nflows 0.14 `NaiveLinear`.
+///
 /// [`LuLinear`](super::LuLinear) says as much with a log-determinant that costs nothing and cannot
 /// become infinite; this is for weights that come as a plain matrix.
 ///
@@ -199,7 +201,7 @@ impl InvertibleMatrix for DenseMatrix {
 pub type DenseLinear = LinearMap<DenseMatrix>;
 
 impl DenseLinearConfig {
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         count("DenseLinearConfig", "features", 1, self.features)?;
         fits("DenseLinearConfig", "features", &[self.features, self.features])
@@ -209,7 +211,7 @@ impl DenseLinearConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate).
+    /// If [`validate`](Self::validate) fails, with its message.
     pub fn init(&self, device: &Device) -> DenseLinear {
         expect_valid(self.validate());
         let matrix = DenseMatrix::rotation(self.features, initial::seed(self.seed, device), device);

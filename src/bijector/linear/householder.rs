@@ -1,12 +1,4 @@
 //! An orthogonal map by Householder reflections.
-//!
-//! forward   z = H_K .. H_1 x          H_k = I - 2 v_k v_k^T / |v_k|^2
-//! log-det   0
-//! inverse   x = H_1 .. H_K z
-//!
-//! Papers: Householder (1958), Unitary Triangularization of a Nonsymmetric Matrix; Tomczak, Welling
-//! (2016), Improving Variational Auto-Encoders using Householder Flow, arXiv:1611.09630.
-//! Same numbers as nflows 0.14 `HouseholderSequence`.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
@@ -116,6 +108,16 @@ pub(super) fn identity(size: usize, like: &Tensor<2>) -> Tensor<2> {
 
 /// An orthogonal matrix over the features, started as random reflections. It has no bias.
 ///
+/// ```text
+/// forward   z = H_K .. H_1 x          H_k = I - 2 v_k v_k^T / |v_k|^2
+/// log-det   0
+/// inverse   x = H_1 .. H_K z
+/// ```
+///
+/// Papers: Householder (1958), Unitary Triangularization of a Nonsymmetric Matrix; Tomczak, Welling
+/// (2016), Improving Variational Auto-Encoders using Householder Flow, arXiv:1611.09630.
+/// Same numbers as nflows 0.14 `HouseholderSequence`.
+///
 /// # Shapes
 ///
 /// - `[batch, features]`, or `[batch, channels, height, width]`; the same on both sides
@@ -137,7 +139,7 @@ pub(super) fn identity(size: usize, like: &Tensor<2>) -> Tensor<2> {
 pub type Householder = LinearMap<Reflections>;
 
 impl HouseholderConfig {
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         count("HouseholderConfig", "features", 1, self.features)?;
         fits("HouseholderConfig", "features", &[self.features, self.features])?;
@@ -149,7 +151,7 @@ impl HouseholderConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate).
+    /// If [`validate`](Self::validate) fails, with its message.
     pub fn init(&self, device: &Device) -> Householder {
         expect_valid(self.validate());
         let mut noise = Noise::seeded(initial::seed(self.seed, device));

@@ -1,12 +1,4 @@
 //! A full linear map by its LU factors.
-//!
-//! forward   z = L U x + b         L unit lower triangular, U upper triangular
-//! log-det   sum of ln |U_ii|
-//! inverse   x = U^-1 L^-1 (z - b)
-//!
-//! Papers: Kingma, Dhariwal (2018), Glow, section 3.2, equation 10, arXiv:1807.03039; Oliva et al.
-//! (2018), Transformation Autoregressive Networks, arXiv:1801.09819.
-//! Same numbers as nflows 0.14 `LULinear`, normflows 1.7 `InvertibleAffine` ([`LuFactors::transposed`]).
 
 use burn::config::Config;
 use burn::module::{Module, Param};
@@ -257,6 +249,16 @@ impl InvertibleMatrix for LuFactors {
 
 /// `z = L U x + b`, started as the identity.
 ///
+/// ```text
+/// forward   z = L U x + b         L unit lower triangular, U upper triangular
+/// log-det   sum of ln |U_ii|
+/// inverse   x = U^-1 L^-1 (z - b)
+/// ```
+///
+/// Papers: Kingma, Dhariwal (2018), Glow, section 3.2, equation 10, arXiv:1807.03039; Oliva et al.
+/// (2018), Transformation Autoregressive Networks, arXiv:1801.09819.
+/// Same numbers as nflows 0.14 `LULinear`, normflows 1.7 `InvertibleAffine` ([`LuFactors::transposed`]).
+///
 /// # Shapes
 ///
 /// - `[batch, features]`, or `[batch, channels, height, width]`; the same on both sides
@@ -282,7 +284,7 @@ impl InvertibleMatrix for LuFactors {
 pub type LuLinear = LinearMap<LuFactors>;
 
 impl LuLinearConfig {
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         count("LuLinearConfig", "features", 1, self.features)?;
         fits("LuLinearConfig", "features", &[self.features, self.features])
@@ -292,7 +294,7 @@ impl LuLinearConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate).
+    /// If [`validate`](Self::validate) fails, with its message.
     pub fn init(&self, device: &Device) -> LuLinear {
         expect_valid(self.validate());
         let bias = Tensor::zeros([self.features], device);

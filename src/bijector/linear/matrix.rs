@@ -1,8 +1,4 @@
 //! A linear map by an invertible matrix, however that is parameterised.
-//!
-//! forward   z = W x + b + V c, per pixel          c the context, where there is one
-//! log-det   (height * width) * ln |det W|
-//! inverse   x = W^-1 (z - b - V c)
 
 use burn::module::{Module, ModuleDisplay, Param};
 use burn::tensor::Tensor;
@@ -67,6 +63,12 @@ pub trait InvertibleMatrix: Module + ModuleDisplay + Sync {
 }
 
 /// `z = W x + b` over the features of a vector or over the channels of every pixel.
+///
+/// ```text
+/// forward   z = W x + b + V c, per pixel          c the context, where there is one
+/// log-det   (height * width) * ln |det W|
+/// inverse   x = W^-1 (z - b - V c)
+/// ```
 ///
 /// The matrix and its inverse are formed once per call, whatever the batch and the number of pixels.
 ///

@@ -1,10 +1,4 @@
 //! Permutation: another order of the features or channels.
-//!
-//! forward   z_i = x_{p(i)}
-//! log-det   0
-//! inverse   x_{p(i)} = z_i
-//!
-//! Paper: Dinh, Krueger, Bengio (2015), NICE, section 3.3, arXiv:1410.8516.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -18,6 +12,14 @@ use crate::noise::Noise;
 use crate::param::index_param;
 
 /// Reorders axis 1. The order is saved with the model and never trained.
+///
+/// ```text
+/// forward   z_i = x_{p(i)}
+/// log-det   0
+/// inverse   x_{p(i)} = z_i
+/// ```
+///
+/// Paper: Dinh, Krueger, Bengio (2015), NICE, section 3.3, arXiv:1410.8516.
 ///
 /// # Shapes
 ///

@@ -1,12 +1,4 @@
 //! A full linear map by an orthogonal and a triangular factor.
-//!
-//! forward   z = Q R x + b             Q a product of reflections, R upper triangular
-//! log-det   sum of ln R_ii
-//! inverse   x = R^-1 Q^T (z - b)
-//!
-//! Paper: Hoogeboom, van den Berg, Welling (2019), Emerging Convolutions for Generative Normalizing
-//! Flows, arXiv:1901.11137.
-//! Same numbers as nflows 0.14 `QRLinear`.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
@@ -128,6 +120,16 @@ impl InvertibleMatrix for QrFactors {
 
 /// `z = Q R x + b`, started as a random rotation.
 ///
+/// ```text
+/// forward   z = Q R x + b             Q a product of reflections, R upper triangular
+/// log-det   sum of ln R_ii
+/// inverse   x = R^-1 Q^T (z - b)
+/// ```
+///
+/// Paper: Hoogeboom, van den Berg, Welling (2019), Emerging Convolutions for Generative Normalizing
+/// Flows, arXiv:1901.11137.
+/// Same numbers as nflows 0.14 `QRLinear`.
+///
 /// # Shapes
 ///
 /// - `[batch, features]`, or `[batch, channels, height, width]`; the same on both sides
@@ -149,7 +151,7 @@ impl InvertibleMatrix for QrFactors {
 pub type QrLinear = LinearMap<QrFactors>;
 
 impl QrLinearConfig {
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         count("QrLinearConfig", "features", 1, self.features)?;
         fits("QrLinearConfig", "features", &[self.features, self.features])?;
@@ -161,7 +163,7 @@ impl QrLinearConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate).
+    /// If [`validate`](Self::validate) fails, with its message.
     pub fn init(&self, device: &Device) -> QrLinear {
         expect_valid(self.validate());
         let matrix = QrFactors::random(

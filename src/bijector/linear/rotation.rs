@@ -1,12 +1,4 @@
 //! A rotation by the exponential of a skew-symmetric matrix.
-//!
-//! forward   z = R x,   R = exp(A - A^T)
-//! log-det   0
-//! inverse   x = R^T z
-//!
-//! Every rotation is of this form, and no reflection. The exponential is taken by scaling and squaring:
-//! Higham (2005), The scaling and squaring method for the matrix exponential revisited.
-//! Same numbers as zuko 1.6 `RotationTransform`.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
@@ -124,6 +116,16 @@ impl InvertibleMatrix for RotationMatrix {
 
 /// A rotation of the features, started at random. It has no bias.
 ///
+/// ```text
+/// forward   z = R x,   R = exp(A - A^T)
+/// log-det   0
+/// inverse   x = R^T z
+/// ```
+///
+/// Every rotation is of this form, and no reflection. The exponential is taken by scaling and squaring:
+/// Higham (2005), The scaling and squaring method for the matrix exponential revisited.
+/// Same numbers as zuko 1.6 `RotationTransform`.
+///
 /// # Shapes
 ///
 /// - `[batch, features]`, or `[batch, channels, height, width]`; the same on both sides
@@ -145,7 +147,7 @@ impl InvertibleMatrix for RotationMatrix {
 pub type Rotation = LinearMap<RotationMatrix>;
 
 impl RotationConfig {
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         count("RotationConfig", "features", 1, self.features)?;
         fits("RotationConfig", "features", &[self.features, self.features])
@@ -155,7 +157,7 @@ impl RotationConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate).
+    /// If [`validate`](Self::validate) fails, with its message.
     pub fn init(&self, device: &Device) -> Rotation {
         expect_valid(self.validate());
         let (size, mut noise) = (self.features, Noise::seeded(initial::seed(self.seed, device)));

@@ -1,12 +1,4 @@
 //! A full linear map by its singular value decomposition.
-//!
-//! forward   z = U S V x + b           U, V products of reflections, S diagonal and positive
-//! log-det   sum of ln S_ii
-//! inverse   x = V^T S^-1 U^T (z - b)
-//!
-//! Paper: Zhang, Lei, Dhillon (2018), Stabilizing Gradients for Deep Neural Networks via Efficient
-//! SVD Parameterization, arXiv:1803.09327.
-//! Same numbers as nflows 0.14 `SVDLinear`.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
@@ -129,6 +121,16 @@ impl InvertibleMatrix for SvdFactors {
 
 /// `z = U S V x + b`, started as a random rotation.
 ///
+/// ```text
+/// forward   z = U S V x + b           U, V products of reflections, S diagonal and positive
+/// log-det   sum of ln S_ii
+/// inverse   x = V^T S^-1 U^T (z - b)
+/// ```
+///
+/// Paper: Zhang, Lei, Dhillon (2018), Stabilizing Gradients for Deep Neural Networks via Efficient
+/// SVD Parameterization, arXiv:1803.09327.
+/// Same numbers as nflows 0.14 `SVDLinear`.
+///
 /// # Shapes
 ///
 /// - `[batch, features]`, or `[batch, channels, height, width]`; the same on both sides
@@ -154,7 +156,7 @@ impl InvertibleMatrix for SvdFactors {
 pub type SvdLinear = LinearMap<SvdFactors>;
 
 impl SvdLinearConfig {
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         count("SvdLinearConfig", "features", 1, self.features)?;
         fits("SvdLinearConfig", "features", &[self.features, self.features])?;
@@ -166,7 +168,7 @@ impl SvdLinearConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate).
+    /// If [`validate`](Self::validate) fails, with its message.
     pub fn init(&self, device: &Device) -> SvdLinear {
         expect_valid(self.validate());
         let matrix = SvdFactors::random(

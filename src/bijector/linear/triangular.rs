@@ -1,13 +1,4 @@
 //! A triangular linear map with normalised rows.
-//!
-//! forward   z = W x + b,   row i of W = softplus(s_i) t_i / |t_i|
-//! log-det   sum of ln W_ii
-//! inverse   x = W^-1 (z - b), by forward substitution
-//!
-//! where the rows t_i make a lower triangular matrix with diagonal `softplus(d_i)`.
-//!
-//! Paper of the normalised rows: Salimans, Kingma (2016), Weight Normalization, equation 2,
-//! arXiv:1602.07868. Same numbers as FlowJAX 19 `TriangularAffine` in a `triangular_spline_flow`.
 
 use burn::config::Config;
 use burn::module::{Module, Param};
@@ -146,6 +137,17 @@ impl InvertibleMatrix for TriangularMatrix {
 /// `z = W x + b` with a lower [`TriangularMatrix`], started as the identity: every feature sees those
 /// before it, so layers want a [`Permutation`](super::Permutation) between them.
 ///
+/// ```text
+/// forward   z = W x + b,   row i of W = softplus(s_i) t_i / |t_i|
+/// log-det   sum of ln W_ii
+/// inverse   x = W^-1 (z - b), by forward substitution
+/// ```
+///
+/// where the rows t_i make a lower triangular matrix with diagonal `softplus(d_i)`.
+///
+/// Paper of the normalised rows: Salimans, Kingma (2016), Weight Normalization, equation 2,
+/// arXiv:1602.07868. Same numbers as FlowJAX 19 `TriangularAffine` in a `triangular_spline_flow`.
+///
 /// # Shapes
 ///
 /// - `[batch, features]`, or `[batch, channels, height, width]`; the same on both sides
@@ -167,7 +169,7 @@ impl InvertibleMatrix for TriangularMatrix {
 pub type TriangularLinear = LinearMap<TriangularMatrix>;
 
 impl TriangularLinearConfig {
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         count("TriangularLinearConfig", "features", 1, self.features)?;
         fits("TriangularLinearConfig", "features", &[self.features, self.features])
@@ -177,7 +179,7 @@ impl TriangularLinearConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate).
+    /// If [`validate`](Self::validate) fails, with its message.
     pub fn init(&self, device: &Device) -> TriangularLinear {
         expect_valid(self.validate());
         let bias = Tensor::zeros([self.features], device);

@@ -1,16 +1,4 @@
 //! Invertible residual block: a network that contracts, added to its input.
-//!
-//! forward   z = x + g(x, c)              |g(x) - g(y)| <= L |x - y|,  L < 1
-//! log-det   ln |det(I + dg/dx)|          see [`LogDet`]
-//! inverse   x = z - g(x, c), from x = z until nothing moves
-//!
-//! `g` is dense layers, each within its share of `L` (spectral normalization), with
-//! `a(h) = h sigmoid(b h) / 1.1` between them, whose slope is below 1.
-//!
-//! Papers: Behrmann, Grathwohl, Chen, Duvenaud, Jacobsen (2019), Invertible Residual Networks,
-//! algorithm 1 and equation 4, arXiv:1811.00995; Chen, Behrmann, Duvenaud, Jacobsen (2019), Residual
-//! Flows for Invertible Generative Modeling, section 3 (LipSwish), arXiv:1906.02735.
-//! Same numbers as normflows 1.7 `Residual` with `LipschitzMLP`.
 
 use burn::module::{Flag, Module, Param};
 use burn::nn::Linear;
@@ -84,6 +72,20 @@ pub struct ResidualConfig {
 }
 
 /// An invertible residual block, started as the identity.
+///
+/// ```text
+/// forward   z = x + g(x, c)              |g(x) - g(y)| <= L |x - y|,  L < 1
+/// log-det   ln |det(I + dg/dx)|          see [`LogDet`]
+/// inverse   x = z - g(x, c), from x = z until nothing moves
+/// ```
+///
+/// `g` is dense layers, each within its share of `L` (spectral normalization), with
+/// `a(h) = h sigmoid(b h) / 1.1` between them, whose slope is below 1.
+///
+/// Papers: Behrmann, Grathwohl, Chen, Duvenaud, Jacobsen (2019), Invertible Residual Networks,
+/// algorithm 1 and equation 4, arXiv:1811.00995; Chen, Behrmann, Duvenaud, Jacobsen (2019), Residual
+/// Flows for Invertible Generative Modeling, section 3 (LipSwish), arXiv:1906.02735.
+/// Same numbers as normflows 1.7 `Residual` with `LipschitzMLP`.
 ///
 /// Training here means: the layer's parameters are on an autodiff device and it is not frozen. With
 /// [`LogDet::Exact`] for both, training and evaluation give the same numbers.
@@ -181,7 +183,7 @@ impl ResidualConfig {
         [&ends[..], &self.hidden, &ends].concat()
     }
 
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         count("ResidualConfig", "features", 1, self.features)?;
         count("ResidualConfig", "hidden", 1, self.hidden.len())?;
@@ -205,7 +207,7 @@ impl ResidualConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate).
+    /// If [`validate`](Self::validate) fails, with its message.
     pub fn init(&self, device: &Device) -> Residual {
         expect_valid(self.validate());
         initial::scope(self.seed, || self.block(device))

@@ -36,7 +36,7 @@ impl Default for FixedPoint {
 }
 
 impl FixedPoint {
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         if !(self.tolerance >= 0.0 && self.tolerance.is_finite()) {
             let reason = format!("must be at least 0 and finite, found {}", self.tolerance);

@@ -1,12 +1,4 @@
 //! `ln |det(I + J)|` of a `J` that contracts: exactly, or by a power series.
-//!
-//! exact      elimination of `I + J`, which takes as many products with J as there are features
-//! series     sum over k of (-1)^(k + 1) / k tr(J^k),  tr(J^k) as a mean of e J^k e over probes e
-//! roulette   N further terms at random; term n + j divided by the chance that it is taken
-//!
-//! Papers: Behrmann, Grathwohl, Chen, Duvenaud, Jacobsen (2019), Invertible Residual Networks,
-//! equation 4 and section 3.2, arXiv:1811.00995; Chen, Behrmann, Duvenaud, Jacobsen (2019), Residual
-//! Flows for Invertible Generative Modeling, theorem 1, arXiv:1906.02735; probes: Hutchinson (1990).
 
 use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
@@ -24,6 +16,16 @@ const EVALUATION_SEED: u64 = 0;
 const LAST_TERM: usize = 100;
 
 /// How a [`Residual`](super::Residual) layer finds its log-determinant.
+///
+/// ```text
+/// exact      elimination of `I + J`, which takes as many products with J as there are features
+/// series     sum over k of (-1)^(k + 1) / k tr(J^k),  tr(J^k) as a mean of e J^k e over probes e
+/// roulette   N further terms at random; term n + j divided by the chance that it is taken
+/// ```
+///
+/// Papers: Behrmann, Grathwohl, Chen, Duvenaud, Jacobsen (2019), Invertible Residual Networks,
+/// equation 4 and section 3.2, arXiv:1811.00995; Chen, Behrmann, Duvenaud, Jacobsen (2019), Residual
+/// Flows for Invertible Generative Modeling, theorem 1, arXiv:1906.02735; probes: Hutchinson (1990).
 ///
 /// ```
 /// use burn_flows::bijector::LogDet;
@@ -54,7 +56,7 @@ pub enum LogDet {
 }
 
 impl LogDet {
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         let Self::Series { terms, roulette, probes } = *self else { return Ok(()) };
         repeats("LogDet", "terms", 1, terms)?;

@@ -1,15 +1,4 @@
 //! Planar flow: every row moves along one direction, by a function of its distance from a plane.
-//!
-//! forward   z = x + u h(w . x + b)
-//! log-det   ln(1 + (w . u) h'(w . x + b))
-//! inverse   x = z - u h(p),   p + (w . u) h(p) = w . z + b
-//!
-//! `u` is the free `v` plus `(m(a) - a) w / |w|^2` with `a = w . v`, so that `w . u = m(a) > -1`.
-//!
-//! Paper: Rezende, Mohamed (2015), Variational Inference with Normalizing Flows, equations 10 to 13
-//! and appendix A.1, arXiv:1505.05770. It runs the formula latent to data: [`Inverse`](crate::bijector::Inverse)
-//! of this layer does.
-//! Same numbers as normflows 1.7 `Planar` (its [`Inverse`](crate::bijector::Inverse)), FlowJAX 19 `Planar`.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -99,6 +88,19 @@ pub struct PlanarConfig {
 
 /// A planar layer, started as the identity with a random `w`.
 ///
+/// ```text
+/// forward   z = x + u h(w . x + b)
+/// log-det   ln(1 + (w . u) h'(w . x + b))
+/// inverse   x = z - u h(p),   p + (w . u) h(p) = w . z + b
+/// ```
+///
+/// `u` is the free `v` plus `(m(a) - a) w / |w|^2` with `a = w . v`, so that `w . u = m(a) > -1`.
+///
+/// Paper: Rezende, Mohamed (2015), Variational Inference with Normalizing Flows, equations 10 to 13
+/// and appendix A.1, arXiv:1505.05770. It runs the formula latent to data: [`Inverse`](crate::bijector::Inverse)
+/// of this layer does.
+/// Same numbers as normflows 1.7 `Planar` (its [`Inverse`](crate::bijector::Inverse)), FlowJAX 19 `Planar`.
+///
 /// # Shapes
 ///
 /// - `[batch, features]`; or `[batch, event..]` of as many values
@@ -151,7 +153,7 @@ impl Planar {
 }
 
 impl PlanarConfig {
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         count("PlanarConfig", "features", 1, self.features)?;
         self.activation.validate()?;
@@ -162,7 +164,7 @@ impl PlanarConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate).
+    /// If [`validate`](Self::validate) fails, with its message.
     pub fn init(&self, device: &Device) -> Planar {
         expect_valid(self.validate());
         initial::scope(self.seed, || self.layer(device))

@@ -1,15 +1,4 @@
 //! Radial flow: every row moves toward a point or away from it.
-//!
-//! forward   z = x + b (x - x0) / (a + r),   r = |x - x0|
-//! log-det   (D - 1) ln((r + s) / (r + a)) + ln((r (r + 2 a) + s a) / (r + a)^2)
-//! inverse   x = x0 + (z - x0) (r + a) / (r + s),   r^2 + (s - |z - x0|) r = a |z - x0|
-//!
-//! `a = |alpha|`, `s = softplus(beta)` and `b = s - a`, which is above `-a`.
-//!
-//! Paper: Rezende, Mohamed (2015), Variational Inference with Normalizing Flows, equations 14 and 15
-//! and appendix A.2, arXiv:1505.05770. It runs the formula latent to data: [`Inverse`](crate::bijector::Inverse)
-//! of this layer does.
-//! Same numbers as normflows 1.7 `Radial` (its [`Inverse`](crate::bijector::Inverse)).
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -57,6 +46,19 @@ pub struct RadialConfig {
 
 /// A radial layer, started as the identity around a random centre.
 ///
+/// ```text
+/// forward   z = x + b (x - x0) / (a + r),   r = |x - x0|
+/// log-det   (D - 1) ln((r + s) / (r + a)) + ln((r (r + 2 a) + s a) / (r + a)^2)
+/// inverse   x = x0 + (z - x0) (r + a) / (r + s),   r^2 + (s - |z - x0|) r = a |z - x0|
+/// ```
+///
+/// `a = |alpha|`, `s = softplus(beta)` and `b = s - a`, which is above `-a`.
+///
+/// Paper: Rezende, Mohamed (2015), Variational Inference with Normalizing Flows, equations 14 and 15
+/// and appendix A.2, arXiv:1505.05770. It runs the formula latent to data: [`Inverse`](crate::bijector::Inverse)
+/// of this layer does.
+/// Same numbers as normflows 1.7 `Radial` (its [`Inverse`](crate::bijector::Inverse)).
+///
 /// # Shapes
 ///
 /// - `[batch, features]`; or `[batch, event..]` of as many values
@@ -101,7 +103,7 @@ impl Radial {
 }
 
 impl RadialConfig {
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         count("RadialConfig", "features", 1, self.features)?;
         self.mlp.validate_between(self.context, self.features + 2, 0)
@@ -111,7 +113,7 @@ impl RadialConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate).
+    /// If [`validate`](Self::validate) fails, with its message.
     pub fn init(&self, device: &Device) -> Radial {
         expect_valid(self.validate());
         initial::scope(self.seed, || self.layer(device))

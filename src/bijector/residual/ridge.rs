@@ -36,7 +36,7 @@ pub enum RidgeActivation {
 }
 
 impl RidgeActivation {
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         match *self {
             Self::LeakyRelu { slope } if !(slope > 0.0 && slope <= 1.0) => {

@@ -1,15 +1,4 @@
 //! Sylvester flow: a residual layer through few units, whose Jacobian is triangular in them.
-//!
-//! forward   z = x + Q R h(p),   p = S y + b,   y = Q^T x
-//! log-det   sum of ln(1 + s_i r_i h'(p_i))                  r, s the diagonals of R, S
-//! inverse   x = z - Q R h(p),   p + S R h(p) = S Q^T z + b,  from the last unit to the first
-//!
-//! `Q` has orthonormal columns, a product of reflections; `R` and `S` are upper triangular, and the
-//! product of their diagonals is above -1. So is `S R`, and every unit is one equation of one number.
-//!
-//! Paper: van den Berg, Hasenclever, Tomczak, Welling (2018), Sylvester Normalizing Flows for
-//! Variational Inference, equations 8 to 13 and section 3.3 (Householder), arXiv:1803.05649. It runs
-//! the formula latent to data: [`Inverse`](crate::bijector::Inverse) of this layer does.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -65,6 +54,19 @@ pub struct SylvesterConfig {
 /// A Sylvester layer, started as the identity in random directions. With one unit it is a planar
 /// layer.
 ///
+/// ```text
+/// forward   z = x + Q R h(p),   p = S y + b,   y = Q^T x
+/// log-det   sum of ln(1 + s_i r_i h'(p_i))                  r, s the diagonals of R, S
+/// inverse   x = z - Q R h(p),   p + S R h(p) = S Q^T z + b,  from the last unit to the first
+/// ```
+///
+/// `Q` has orthonormal columns, a product of reflections; `R` and `S` are upper triangular, and the
+/// product of their diagonals is above -1. So is `S R`, and every unit is one equation of one number.
+///
+/// Paper: van den Berg, Hasenclever, Tomczak, Welling (2018), Sylvester Normalizing Flows for
+/// Variational Inference, equations 8 to 13 and section 3.3 (Householder), arXiv:1803.05649. It runs
+/// the formula latent to data: [`Inverse`](crate::bijector::Inverse) of this layer does.
+///
 /// # Shapes
 ///
 /// - `[batch, features]`; or `[batch, event..]` of as many values
@@ -118,7 +120,7 @@ impl Sylvester {
 }
 
 impl SylvesterConfig {
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         count("SylvesterConfig", "features", 1, self.features)?;
         count("SylvesterConfig", "units", 1, self.units)?;
@@ -140,7 +142,7 @@ impl SylvesterConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate).
+    /// If [`validate`](Self::validate) fails, with its message.
     pub fn init(&self, device: &Device) -> Sylvester {
         expect_valid(self.validate());
         initial::scope(self.seed, || self.layer(device))

@@ -215,7 +215,7 @@ impl MadeConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate), or if `outputs` is 0.
+    /// If [`validate`](Self::validate) fails, with its message, or if `outputs` is 0.
     pub fn init(&self, features: usize, outputs: usize, context: usize, device: &Device) -> Made {
         expect_valid(self.validate(features, context));
         expect_valid(self.validate_outputs(features, outputs));

@@ -1,17 +1,4 @@
 //! MADE: a network whose output for one feature sees only the features before it.
-//!
-//! plain      h = act(W0 x + V c),  h = act(W h) ..,  out = Wn h
-//! residual   h = W0 x + V c,  h = h + W2 act(W1 act(h) + V' c) ..,  out = Wn h
-//!            a block of a loaded network may begin with h = Wp h, to another width (zuko)
-//!
-//! where every W is masked: a unit that sees the features S is connected to a unit that may see
-//! the features T only if S is within T. For a total order these are the degrees of the paper.
-//!
-//! Papers: Germain, Gregor, Murray, Larochelle (2015), MADE: Masked Autoencoder for Distribution
-//! Estimation, section 4, arXiv:1502.03509; residual blocks: Durkan, Nash (2019), Autoregressive
-//! Energy Machines, section 3, arXiv:1904.05626.
-//! Same numbers as nflows 0.14 and normflows 1.7 `MADE`, zuko 1.6 `MaskedMLP`, FlowJAX 19
-//! `masked_autoregressive_mlp`.
 
 mod config;
 mod levels;
@@ -36,6 +23,21 @@ use crate::param::index_param;
 use crate::rows::spread;
 
 /// A masked dense network, made by [`MadeConfig::init`].
+///
+/// ```text
+/// plain      h = act(W0 x + V c),  h = act(W h) ..,  out = Wn h
+/// residual   h = W0 x + V c,  h = h + W2 act(W1 act(h) + V' c) ..,  out = Wn h
+///            a block of a loaded network may begin with h = Wp h, to another width (zuko)
+/// ```
+///
+/// where every W is masked: a unit that sees the features S is connected to a unit that may see
+/// the features T only if S is within T. For a total order these are the degrees of the paper.
+///
+/// Papers: Germain, Gregor, Murray, Larochelle (2015), MADE: Masked Autoencoder for Distribution
+/// Estimation, section 4, arXiv:1502.03509; residual blocks: Durkan, Nash (2019), Autoregressive
+/// Energy Machines, section 3, arXiv:1904.05626.
+/// Same numbers as nflows 0.14 and normflows 1.7 `MADE`, zuko 1.6 `MaskedMLP`, FlowJAX 19
+/// `masked_autoregressive_mlp`.
 ///
 /// The context is added after the first layer and inside every residual block. Units that see no
 /// feature carry it to the features that depend on none.

@@ -1,6 +1,4 @@
 //! Uniform on the dark squares of a 4 x 4 board.
-//!
-//! p(x) = 1/32 where -4 <= x_i < 4 and floor(x_1 / 2) + floor(x_2 / 2) is even, 0 elsewhere
 
 use burn::module::Module;
 use burn::tensor::{DType, Device, Tensor};
@@ -26,6 +24,8 @@ fn edge(dtype: DType) -> f64 {
 }
 
 /// Uniform on 8 squares of side 2 in `[-4, 4)^2`, one lower left corner at the origin.
+///
+/// p(x) = 1/32 where -4 <= x_i < 4 and floor(x_1 / 2) + floor(x_2 / 2) is even, 0 elsewhere
 ///
 /// # Numerics
 ///

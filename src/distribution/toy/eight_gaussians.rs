@@ -1,6 +1,4 @@
 //! Eight round normals on a circle.
-//!
-//! log p(x) = ln (1/8) sum_k N(x; m_k, 0.2^2),  m_k = 2 (cos(k pi / 4), sin(k pi / 4))
 
 use std::f64::consts::PI;
 
@@ -18,6 +16,10 @@ const RADIUS: f64 = 2.0;
 const STD: f64 = 0.2;
 
 /// Eight normals of standard deviation 0.2, evenly on the circle of radius 2.
+///
+/// ```text
+/// log p(x) = ln (1/8) sum_k N(x; m_k, 0.2^2),  m_k = 2 (cos(k pi / 4), sin(k pi / 4))
+/// ```
 ///
 /// # Panics
 ///

@@ -1,14 +1,4 @@
 //! Five arms of a spiral.
-//!
-//! p(x) = (1/5) sum_k N(y_1; 1, 0.3^2) N(y_2; 0, 0.1^2) / 4        x = 2 y turned by the angle
-//! a_k(r) = 2 pi k / 5 + 0.75 r,  r = |y|
-//!
-//! A turn by an angle that depends on the radius alone moves no point off its circle, so it keeps
-//! areas, and every circle goes onto itself, so it is undone by the opposite turn.
-//!
-//! After the pinwheel of Johnson, Duvenaud, Wiltschko, Datta, Adams (2016), Composing graphical
-//! models with neural networks, arXiv:1603.06277. There the angle depends on a coordinate, and the
-//! density has no closed form.
 
 use std::f64::consts::PI;
 
@@ -31,6 +21,18 @@ const SCALE: f64 = 2.0;
 
 /// Five arms, each a normal of standard deviations 0.3 along and 0.1 across at distance 1 of the
 /// origin, turned by 0.75 times the radius; all times 2.
+///
+/// ```text
+/// p(x) = (1/5) sum_k N(y_1; 1, 0.3^2) N(y_2; 0, 0.1^2) / 4        x = 2 y turned by the angle
+/// a_k(r) = 2 pi k / 5 + 0.75 r,  r = |y|
+/// ```
+///
+/// A turn by an angle that depends on the radius alone moves no point off its circle, so it keeps
+/// areas, and every circle goes onto itself, so it is undone by the opposite turn.
+///
+/// After the pinwheel of Johnson, Duvenaud, Wiltschko, Datta, Adams (2016), Composing graphical
+/// models with neural networks, arXiv:1603.06277. There the angle depends on a coordinate, and the
+/// density has no closed form.
 ///
 /// # Panics
 ///

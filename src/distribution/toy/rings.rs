@@ -1,10 +1,4 @@
 //! Concentric rings.
-//!
-//! p(x) = (1/4) sum_k exp(-(r - R_k)^2 / (2 s^2)) / C_k        r = |x|
-//! C_k = 2 pi (s^2 exp(-R_k^2 / (2 s^2)) + R_k s sqrt(2 pi) Phi(R_k / s))
-//! sample     a ring, an angle, and r with density proportional to r exp(-(r - R)^2 / (2 s^2))
-//!
-//! `C` is the integral of the ring over the plane; `Phi` is the normal distribution function.
 
 use std::f64::consts::{PI, SQRT_2};
 
@@ -23,6 +17,14 @@ const STD: f64 = 0.1;
 
 /// Four rings of radius 0.75, 1.5, 2.25 and 3, equally probable, with a normal profile of standard
 /// deviation 0.1 across.
+///
+/// ```text
+/// p(x) = (1/4) sum_k exp(-(r - R_k)^2 / (2 s^2)) / C_k        r = |x|
+/// C_k = 2 pi (s^2 exp(-R_k^2 / (2 s^2)) + R_k s sqrt(2 pi) Phi(R_k / s))
+/// sample     a ring, an angle, and r with density proportional to r exp(-(r - R)^2 / (2 s^2))
+/// ```
+///
+/// `C` is the integral of the ring over the plane; `Phi` is the normal distribution function.
 ///
 /// # Panics
 ///

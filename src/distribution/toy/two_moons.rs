@@ -1,11 +1,4 @@
 //! Two half circles that reach into each other, with normal noise.
-//!
-//! log p(x) = ln (1/2) sum over moons (1/pi) int_0^pi N(x; m(t), 0.1^2) dt
-//! m(t) = (cos t, sin t)  and  (1 - cos t, 0.5 - sin t)
-//! sample     a moon, t uniform on [0, pi], m(t) + 0.1 * noise
-//!
-//! The shape is that of scikit-learn's `make_moons`, whose angles are a grid where these are
-//! uniform.
 
 use std::f64::consts::PI;
 use std::sync::LazyLock;
@@ -27,6 +20,15 @@ const NODES: usize = 128;
 
 /// Two moons: half circles of radius 1 around (0, 0) and (1, 0.5), the second mirrored, with
 /// normal noise of standard deviation 0.1.
+///
+/// ```text
+/// log p(x) = ln (1/2) sum over moons (1/pi) int_0^pi N(x; m(t), 0.1^2) dt
+/// m(t) = (cos t, sin t)  and  (1 - cos t, 0.5 - sin t)
+/// sample     a moon, t uniform on [0, pi], m(t) + 0.1 * noise
+/// ```
+///
+/// The shape is that of scikit-learn's `make_moons`, whose angles are a grid where these are
+/// uniform.
 ///
 /// # Numerics
 ///

@@ -1,10 +1,4 @@
 //! Multi-scale flows: after every level a part of the channels is finished, the rest goes on.
-//!
-//! h_0 = x,  (h_l, z_l) = split(f_l(h_{l-1})),  the last level gives z_L alone
-//! log p(x) = sum of ln |det f_l| + log p_l(z_l | h_l)
-//!
-//! Papers: Dinh, Sohl-Dickstein, Bengio (2017), Real NVP, section 3.6, arXiv:1605.08803; Kingma,
-//! Dhariwal (2018), Glow, figure 2b, arXiv:1807.03039.
 
 mod density;
 
@@ -33,8 +27,16 @@ pub enum Finish {
 
 /// A bijector per level, a split after all but the last, and a base per part.
 ///
+/// ```text
+/// h_0 = x,  (h_l, z_l) = split(f_l(h_{l-1})),  the last level gives z_L alone
+/// log p(x) = sum of ln |det f_l| + log p_l(z_l | h_l)
+/// ```
+///
+/// Papers: Dinh, Sohl-Dickstein, Bengio (2017), Real NVP, section 3.6, arXiv:1605.08803; Kingma,
+/// Dhariwal (2018), Glow, figure 2b, arXiv:1807.03039.
+///
 /// The latent is a list of tensors, the part of the first level first;
-/// [`encode_flat`](Self::encode_flat) makes one vector of it. As a [`Distribution`] it is trained by
+/// [`encode_flat`](Self::encode_flat) makes one vector of it. As a [`Distribution`](crate::distribution::Distribution) it is trained by
 /// `fit` and serves as the base of a [`Flow`](crate::Flow), so a preprocessing goes in front:
 /// `Flow::new((logit, standardize), multi_scale)`.
 ///

@@ -17,7 +17,7 @@ use crate::math::from_f64;
 ///
 /// # Panics
 ///
-/// With the text of [`RidgeActivation::validate`].
+/// If [`RidgeActivation::validate`] fails, with its message.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

@@ -46,7 +46,7 @@ pub struct CnfOptions {
 ///
 /// # Panics
 ///
-/// With the text of [`Solver::validate`].
+/// If [`Solver::validate`] fails, with its message.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

@@ -1,13 +1,4 @@
 //! Training without the activations in memory.
-//!
-//! z = f_n(.. f_1(x))         without a graph: nothing is kept
-//! x_k = f_k^-1(x_(k+1))      from the latent back, one layer at a time
-//! dL/dx_k, dL/dw_k           from the graph of that layer alone
-//!
-//! The memory of a step is that of one layer's graph, whatever the number of layers; for it a layer's
-//! forward runs twice, and its inverse once. Papers: Dinh, Krueger, Bengio (2015), NICE,
-//! arXiv:1410.8516; Gomez, Ren, Urtasun, Grosse (2017), The Reversible Residual Network, section 3.2,
-//! arXiv:1707.04585.
 
 mod fingerprint;
 mod step;
@@ -34,6 +25,17 @@ const LIMIT_F64: f64 = 1e-12;
 
 /// The same step as [`nll_gradients`](super::nll_gradients) in the memory of one layer: inputs of layers
 /// are not kept but recovered by their inverses.
+///
+/// ```text
+/// z = f_n(.. f_1(x))         without a graph: nothing is kept
+/// x_k = f_k^-1(x_(k+1))      from the latent back, one layer at a time
+/// dL/dx_k, dL/dw_k           from the graph of that layer alone
+/// ```
+///
+/// The memory of a step is that of one layer's graph, whatever the number of layers; for it a layer's
+/// forward runs twice, and its inverse once. Papers: Dinh, Krueger, Bengio (2015), NICE,
+/// arXiv:1410.8516; Gomez, Ren, Urtasun, Grosse (2017), The Reversible Residual Network, section 3.2,
+/// arXiv:1707.04585.
 ///
 /// A layer keeps its input where its inverse is not a formula ([`Recovery`]), and from the step on in
 /// which what was recovered drifted further from the truth than a limit; that step is done again. So

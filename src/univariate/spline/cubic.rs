@@ -1,20 +1,4 @@
 //! Cubic spline: between two knots a cubic, with slopes at the knots that keep it monotone.
-//!
-//! In the bin of width `w` and height `h` that starts at `(x_k, y_k)`, with `s = h / w`, the slopes `d0`
-//! and `d1` at its ends as multiples of `s`, `p = (x - x_k) / w` and `q = 1 - p`:
-//!
-//! forward   z = y_k + h g(p),   g = d0 p q^2 + (3 - d1) p^2 q + p^3
-//! log-det   sum of ln( s (d0 q^2 + 2 (3 - d0 - d1) p q + d1 p^2) )
-//! inverse   the root of g(p) = (z - y_k) / h in [0, 1]
-//!
-//! The slope at an inner knot, between bins of slopes `s_l` and `s_r`, is the least of `2 s_l`, `2 s_r`
-//! and `(w_r s_l + w_l s_r) / (w_l + w_r)`; at a free end it is a share of `3 s`, the most that stays
-//! monotone.
-//!
-//! Papers: Durkan, Bekasov, Murray, Papamakarios (2019), Cubic-Spline Flows, section 3,
-//! arXiv:1906.02145; the inner slopes are those of Steffen (1990), A simple method for monotonic
-//! interpolation in one dimension. Same numbers as nflows 0.14 `cubic_spline`, with a `min_slope` of 0
-//! and an `end_offset` of 0.
 
 use burn::config::Config;
 use burn::module::Module;
@@ -74,6 +58,24 @@ pub struct CubicSplineConfig {
 
 /// A cubic spline, made by [`CubicSplineConfig::init`].
 ///
+/// In the bin of width `w` and height `h` that starts at `(x_k, y_k)`, with `s = h / w`, the slopes `d0`
+/// and `d1` at its ends as multiples of `s`, `p = (x - x_k) / w` and `q = 1 - p`:
+///
+/// ```text
+/// forward   z = y_k + h g(p),   g = d0 p q^2 + (3 - d1) p^2 q + p^3
+/// log-det   sum of ln( s (d0 q^2 + 2 (3 - d0 - d1) p q + d1 p^2) )
+/// inverse   the root of g(p) = (z - y_k) / h in [0, 1]
+/// ```
+///
+/// The slope at an inner knot, between bins of slopes `s_l` and `s_r`, is the least of `2 s_l`, `2 s_r`
+/// and `(w_r s_l + w_l s_r) / (w_l + w_r)`; at a free end it is a share of `3 s`, the most that stays
+/// monotone.
+///
+/// Papers: Durkan, Bekasov, Murray, Papamakarios (2019), Cubic-Spline Flows, section 3,
+/// arXiv:1906.02145; the inner slopes are those of Steffen (1990), A simple method for monotonic
+/// interpolation in one dimension. Same numbers as nflows 0.14 `cubic_spline`, with a `min_slope` of 0
+/// and an `end_offset` of 0.
+///
 /// Parameters in this order: `bins` raw widths, `bins` raw heights, then, unless the domain is a circle,
 /// the raw slopes at the left and at the right end. On a circle the point where it closes is an inner
 /// knot.
@@ -115,7 +117,7 @@ impl CubicSpline {
 }
 
 impl CubicSplineConfig {
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         const NAME: &str = "CubicSplineConfig";
         check_bins(NAME, self.bins)?;
@@ -139,7 +141,7 @@ impl CubicSplineConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate).
+    /// If [`validate`](Self::validate) fails, with its message.
     pub fn init(&self) -> CubicSpline {
         expect_valid(self.validate());
         CubicSpline { config: *self }

@@ -77,7 +77,7 @@ pub(super) fn held(position: Tensor<2>) -> Tensor<2> {
 }
 
 impl SplineDomain {
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         match *self {
             Self::LinearTails { bound } | Self::Circular { bound } => {

@@ -1,14 +1,4 @@
 //! Linear spline: a piecewise constant density on bins of equal width.
-//!
-//! With K bins of heights `h_k` that sum to the interval's, bin `k = floor(K x)`, `p = K x - k`, in the
-//! unit interval:
-//!
-//! forward   z = sum of h_j before k + p h_k
-//! log-det   sum of ln(K h_k)
-//! inverse   x = (k + (z - sum of h_j before k) / h_k) / K,   k the bin of z
-//!
-//! Paper: Mueller, McWilliams, Rousselle, Gross, Novak (2019), Neural Importance Sampling, section 4.1,
-//! arXiv:1808.03856. Same numbers as nflows 0.14 `linear_spline`, with a `min_height` of 0.
 
 use burn::config::Config;
 use burn::module::Module;
@@ -52,6 +42,18 @@ pub struct LinearSplineConfig {
 
 /// A linear spline, made by [`LinearSplineConfig::init`].
 ///
+/// With K bins of heights `h_k` that sum to the interval's, bin `k = floor(K x)`, `p = K x - k`, in the
+/// unit interval:
+///
+/// ```text
+/// forward   z = sum of h_j before k + p h_k
+/// log-det   sum of ln(K h_k)
+/// inverse   x = (k + (z - sum of h_j before k) / h_k) / K,   k the bin of z
+/// ```
+///
+/// Paper: Mueller, McWilliams, Rousselle, Gross, Novak (2019), Neural Importance Sampling, section 4.1,
+/// arXiv:1808.03856. Same numbers as nflows 0.14 `linear_spline`, with a `min_height` of 0.
+///
 /// Parameters: `bins` raw heights, whose softmax are the heights. The density jumps at every knot, and
 /// so does its gradient: cheap and coarse, for data in intervals with many bins.
 ///
@@ -90,7 +92,7 @@ impl LinearSpline {
 }
 
 impl LinearSplineConfig {
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         const NAME: &str = "LinearSplineConfig";
         check_bins(NAME, self.bins)?;
@@ -107,7 +109,7 @@ impl LinearSplineConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate).
+    /// If [`validate`](Self::validate) fails, with its message.
     pub fn init(&self) -> LinearSpline {
         expect_valid(self.validate());
         LinearSpline { config: *self }

@@ -1,15 +1,4 @@
 //! Quadratic spline: a continuous, piecewise linear density.
-//!
-//! In the bin of width `w` that starts at `(x_k, y_k)`, with the slopes `v0` and `v1` at its ends and
-//! `p = (x - x_k) / w`:
-//!
-//! forward   z = y_k + w (v0 p + (v1 - v0) p^2 / 2),   y_(k+1) = y_k + w (v0 + v1) / 2
-//! log-det   sum of ln(v0 (1 - p) + v1 p)
-//! inverse   p = 2 u / (v0 + sqrt(v0^2 + 2 (v1 - v0) u)),   u = (z - y_k) / w
-//!
-//! Paper: Mueller, McWilliams, Rousselle, Gross, Novak (2019), Neural Importance Sampling, section 4.2,
-//! arXiv:1808.03856. Same numbers as nflows 0.14 `quadratic_spline`, with the [`TailSlope`] of nflows
-//! where tails are linear.
 
 use burn::config::Config;
 use burn::module::Module;
@@ -84,6 +73,19 @@ pub struct QuadraticSplineConfig {
 
 /// A quadratic spline, made by [`QuadraticSplineConfig::init`].
 ///
+/// In the bin of width `w` that starts at `(x_k, y_k)`, with the slopes `v0` and `v1` at its ends and
+/// `p = (x - x_k) / w`:
+///
+/// ```text
+/// forward   z = y_k + w (v0 p + (v1 - v0) p^2 / 2),   y_(k+1) = y_k + w (v0 + v1) / 2
+/// log-det   sum of ln(v0 (1 - p) + v1 p)
+/// inverse   p = 2 u / (v0 + sqrt(v0^2 + 2 (v1 - v0) u)),   u = (z - y_k) / w
+/// ```
+///
+/// Paper: Mueller, McWilliams, Rousselle, Gross, Novak (2019), Neural Importance Sampling, section 4.2,
+/// arXiv:1808.03856. Same numbers as nflows 0.14 `quadratic_spline`, with the [`TailSlope`] of nflows
+/// where tails are linear.
+///
 /// Parameters in this order: `bins` raw widths, then the raw slopes at the knots from left to right:
 /// `bins - 1` with linear tails, whose ends follow from the others; `bins + 1` on an interval; `bins` on
 /// a circle, where the first serves both ends. Slopes are divided by their mean over the interval.
@@ -123,7 +125,7 @@ impl QuadraticSpline {
 }
 
 impl QuadraticSplineConfig {
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         const NAME: &str = "QuadraticSplineConfig";
         check_bins(NAME, self.bins)?;
@@ -137,7 +139,7 @@ impl QuadraticSplineConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate).
+    /// If [`validate`](Self::validate) fails, with its message.
     pub fn init(&self) -> QuadraticSpline {
         expect_valid(self.validate());
         QuadraticSpline { config: *self }

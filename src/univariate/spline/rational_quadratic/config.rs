@@ -75,7 +75,7 @@ pub struct RationalQuadraticConfig {
 }
 
 impl RationalQuadraticConfig {
-    /// Says which field cannot be, and why.
+    /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         const NAME: &str = "RationalQuadraticConfig";
         check_bins(NAME, self.bins)?;
@@ -104,7 +104,7 @@ impl RationalQuadraticConfig {
     ///
     /// # Panics
     ///
-    /// With the text of [`validate`](Self::validate).
+    /// If [`validate`](Self::validate) fails, with its message.
     pub fn init(&self) -> RationalQuadratic {
         expect_valid(self.validate());
         RationalQuadratic { config: *self }

@@ -1,18 +1,4 @@
 //! Rational-quadratic spline: between two knots a ratio of two quadratics.
-//!
-//! In the bin of width `w` and height `h` that starts at `(x_k, y_k)`, with `s = h / w`, the slopes
-//! `d0` and `d1` at its ends, and `p = (x - x_k) / w`:
-//!
-//! forward   z = y_k + h (s p^2 + d0 p (1 - p)) / D,   D = s + (d0 + d1 - 2 s) p (1 - p)
-//! log-det   sum of ln( s^2 (d1 p^2 + 2 s p (1 - p) + d0 (1 - p)^2) / D^2 )
-//! inverse   the root p of a p^2 + b p + c = 0 in [0, 1]; with u = z - y_k and v = d0 + d1 - 2 s,
-//!           a = h (s - d0) + u v,  b = h d0 - u v,  c = -s u
-//!
-//! Paper: Durkan, Bekasov, Murray, Papamakarios (2019), Neural Spline Flows, equations 4 to 8,
-//! arXiv:1906.04032, after Gregory and Delbourgo (1982). On circles: Rezende et al. (2020),
-//! Normalizing Flows on Tori and Spheres, arXiv:2002.02428.
-//! Same numbers as nflows 0.14 `rational_quadratic_spline`, zuko 1.6 `MonotonicRQSTransform`, FlowJAX 19
-//! `RationalQuadraticSpline`, with the [`KnotMap`] of each.
 
 mod config;
 #[cfg(all(test, feature = "flex"))]
@@ -31,6 +17,22 @@ use crate::kernel::LEAST_DISCRIMINANT;
 use crate::univariate::Univariate;
 
 /// A rational-quadratic spline, made by [`RationalQuadraticConfig::init`].
+///
+/// In the bin of width `w` and height `h` that starts at `(x_k, y_k)`, with `s = h / w`, the slopes
+/// `d0` and `d1` at its ends, and `p = (x - x_k) / w`:
+///
+/// ```text
+/// forward   z = y_k + h (s p^2 + d0 p (1 - p)) / D,   D = s + (d0 + d1 - 2 s) p (1 - p)
+/// log-det   sum of ln( s^2 (d1 p^2 + 2 s p (1 - p) + d0 (1 - p)^2) / D^2 )
+/// inverse   the root p of a p^2 + b p + c = 0 in [0, 1]; with u = z - y_k and v = d0 + d1 - 2 s,
+///           a = h (s - d0) + u v,  b = h d0 - u v,  c = -s u
+/// ```
+///
+/// Paper: Durkan, Bekasov, Murray, Papamakarios (2019), Neural Spline Flows, equations 4 to 8,
+/// arXiv:1906.04032, after Gregory and Delbourgo (1982). On circles: Rezende et al. (2020),
+/// Normalizing Flows on Tori and Spheres, arXiv:2002.02428.
+/// Same numbers as nflows 0.14 `rational_quadratic_spline`, zuko 1.6 `MonotonicRQSTransform`, FlowJAX 19
+/// `RationalQuadraticSpline`, with the [`KnotMap`] of each.
 ///
 /// Parameters in this order: `bins` raw widths, `bins` raw heights, then the raw slopes at the
 /// knots from left to right: `bins - 1` with linear tails, whose ends have slope 1; `bins + 1` on an
