@@ -57,9 +57,6 @@ impl Walk for Tracing<'_> {
         at: &Place<'_>,
         carried: Carried<D>,
     ) -> Carried<D> {
-        if at.is_back() {
-            return carried;
-        }
         let (x, context) = (carried.value, at.context());
         let ahead = |x| match at.is_inverted() {
             false => layer.forward(x, context),

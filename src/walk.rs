@@ -210,8 +210,9 @@ pub trait Walk {
         log_prob: impl Fn([Tensor<D>; N]) -> Tensor<1>,
     ) -> [Tensor<D>; N];
 
-    /// Whether the walk needs the gradients that [`density`](Self::density) gives. A mixture lets a walk
-    /// that does not into every component; one that does takes it as one density. Default: yes.
+    /// Whether the walk goes back from the densities to the data, with the gradients that
+    /// [`density`](Self::density) gives. One that does not ends there, and what it returns means nothing; a mixture
+    /// lets it into every component, where one that comes back takes the mixture as one density. Default: yes.
     fn comes_back(&self) -> bool {
         true
     }

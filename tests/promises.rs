@@ -182,3 +182,84 @@ fn the_oldest_rust_is_that_of_the_manifest() {
         );
     }
 }
+
+/// The doc comment of a public item.
+fn page(sources: &[String], name: &str) -> Option<String> {
+    let starts = ["struct", "type"].map(|kind| format!("pub {kind} {name}"));
+    let is_item = |line: &str| {
+        let ends = |rest: &str| !rest.starts_with(|c: char| c.is_alphanumeric());
+        let line = line.trim_start();
+        starts.iter().any(|start| line.strip_prefix(start.as_str()).is_some_and(ends))
+    };
+    sources.iter().find_map(|source| {
+        let lines: Vec<&str> = source.lines().map(str::trim).collect();
+        let item = lines.iter().position(|line| is_item(line))?;
+        let above = lines[..item].iter().rev().take_while(|line| line.starts_with(['/', '#']));
+        let page: Vec<&str> = above.copied().filter(|line| line.starts_with("///")).collect();
+        Some(page.into_iter().rev().collect::<Vec<_>>().join("\n"))
+    })
+}
+
+fn sources(folder: &Path, found: &mut Vec<String>) {
+    for entry in fs::read_dir(folder).expect("a folder of sources") {
+        let path = entry.expect("an entry").path();
+        match path.is_dir() {
+            true => sources(&path, found),
+            false => found.push(fs::read_to_string(&path).expect("a source")),
+        }
+    }
+}
+
+/// A reader of the rendered pages sees comments on items only.
+#[test]
+fn every_layer_map_and_model_has_its_formula_shapes_and_source_on_its_page() {
+    // Parts of layers, and settings.
+    let parts = [
+        "AnyBijector",
+        "AnyUnivariate",
+        "Carried",
+        "ChannelMatrix",
+        "Conv1x1Matrix",
+        "DenseMatrix",
+        "FixedPoint",
+        "LuFactors",
+        "Place",
+        "QrFactors",
+        "Reflections",
+        "RotationMatrix",
+        "Split",
+        "SvdFactors",
+        "TriangularMatrix",
+    ];
+    // They follow from their name: no paper.
+    let plain = [
+        "Exp",
+        "Inverse",
+        "LeakyRelu",
+        "LinearMap",
+        "Sigmoid",
+        "Softplus",
+        "Standardize",
+        "Tanh",
+        "Unconditional",
+    ];
+    let mut all = vec![];
+    sources(&root().join("src"), &mut all);
+    let mut count = 0;
+    for module in ["bijector", "univariate", "model"] {
+        let exports = read(&format!("src/{module}/mod.rs")).expect("a module");
+        let names = exports.split("pub use ").skip(1).filter_map(|text| text.split_once(';'));
+        let names = names.flat_map(|(names, _)| names.split(|c: char| !c.is_alphanumeric()));
+        for name in names.filter(|name| name.starts_with(char::is_uppercase)) {
+            let aside = name.ends_with("Config") || name.ends_with("Step") || parts.contains(&name);
+            // Enumerations and traits are no pages of layers.
+            let Some(page) = page(&all, name).filter(|_| !aside) else { continue };
+            assert!(page.contains("/// ```text"), "{name}: no formula on its page");
+            assert!(page.contains("/// # Shapes"), "{name}: no shapes on its page");
+            let source = ["arXiv", "Paper", "Same numbers"].iter().any(|word| page.contains(word));
+            assert!(source || plain.contains(&name), "{name}: no source on its page");
+            count += 1;
+        }
+    }
+    assert!(count > 60, "{count} pages");
+}

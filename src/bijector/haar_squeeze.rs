@@ -34,6 +34,10 @@ use crate::math::zeros_batch;
 /// In [`SqueezeOrder::PixelMajor`] the averages of all channels come first, a small version of the
 /// image, and a coupling of halves or a split of a level keeps them together.
 ///
+/// # Shapes
+///
+/// - data `[batch, channels, height, width]`, latent `[batch, 4 channels, height / 2, width / 2]`
+///
 /// # Numerics
 ///
 /// Lengths stay, so variances do too, and the log-determinant is exactly 0. A round trip is

@@ -15,6 +15,10 @@ use super::{Bijector, Carried, Place, Walk};
 /// inverse   x = g(z)
 /// ```
 ///
+/// # Shapes
+///
+/// - those of the bijector inside, with data and latent swapped
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::bijector::{Bijector, Exp, Inverse};

@@ -30,6 +30,10 @@ pub enum SqueezeOrder {
 /// Paper: Dinh, Sohl-Dickstein, Bengio (2017), Real NVP, section 3.6, arXiv:1605.08803.
 /// Same numbers as nflows 0.14 `SqueezeTransform`, normflows 1.7 `Squeeze` (there the inverse).
 ///
+/// # Shapes
+///
+/// - data `[batch, channels, height, width]`, latent `[batch, 4 channels, height / 2, width / 2]`
+///
 /// # Panics
 ///
 /// If height or width is odd; on the way back, if the channels are not divisible by 4.

@@ -9,6 +9,16 @@ use super::{Bijector, Carried, Place, Walk};
 /// Keeps the context from a bijector that was built for none, where something else in the same flow
 /// wants one: the base of class-conditional Glow, for example.
 ///
+/// ```text
+/// forward   z = f(x), whatever the context
+/// log-det   that of f at x
+/// inverse   x = f^-1(z)
+/// ```
+///
+/// # Shapes
+///
+/// - those of the bijector inside; any context
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::{Flow, bijector::{CouplingConfig, Unconditional}, conditioner::MlpConfig};

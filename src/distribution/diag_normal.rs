@@ -30,7 +30,9 @@ pub struct DiagNormalConfig {
 
 /// Independent normals with a mean `m` and a log-scale `s` per element, started at 0.
 ///
+/// ```text
 /// log p(x) = -(|(x - m) / e^s|^2 + n ln 2 pi) / 2 - sum of s
+/// ```
 ///
 /// # Panics
 ///

@@ -312,6 +312,9 @@ impl<const D: usize, B: Bijector<D>, P: Distribution<D>> Distribution<D> for Flo
         let bijector = at.part("bijector");
         let z = self.bijector.walk(walk, &bijector, Carried::new(x)).value;
         let gradient = self.base.walk(walk, &at.part("base"), z.clone());
+        if !walk.comes_back() {
+            return gradient;
+        }
         let carried = Carried { value: z, gradient: Some(gradient) };
         let back = self.bijector.walk(walk, &bijector.back(), carried);
         back.gradient.expect("a walk back carries a gradient")

@@ -75,6 +75,10 @@ pub type AutoregressiveNsfStep = (Option<LuLinear>, MaskedAutoregressive<AnyUniv
 /// with autoregressive layers), arXiv:1906.04032; the linear maps are its section 3.1.
 /// The model that zuko 1.6 calls `NSF`.
 ///
+/// # Shapes
+///
+/// - data and latent `[batch, features]`; context `[batch, context]`, or one row for all
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::model::{AutoregressiveNsf, AutoregressiveNsfConfig};

@@ -68,6 +68,10 @@ pub type BernsteinFlowStep = (Option<LuLinear>, MaskedAutoregressive<Bernstein>)
 /// Flows, arXiv:2204.13939.
 /// The model that zuko 1.6 calls `BPF`.
 ///
+/// # Shapes
+///
+/// - data and latent `[batch, features]`; context `[batch, context]`, or one row for all
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::model::{BernsteinFlow, BernsteinFlowConfig};

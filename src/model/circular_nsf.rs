@@ -77,6 +77,10 @@ pub struct CircularNsfConfig {
 /// so how one angle depends on another may jump where the circle of the other closes: cut it where
 /// data are rare.
 ///
+/// # Shapes
+///
+/// - data and latent `[batch, features]`; context `[batch, context]`, or one row for all
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::model::{CircularNsf, CircularNsfConfig};

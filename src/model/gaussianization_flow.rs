@@ -58,6 +58,10 @@ pub type GaussianizationFlowStep = (Option<Rotation>, Elementwise<Gaussianizatio
 /// Chen, Gopinath (2000), Gaussianization.
 /// The model that zuko 1.6 calls `GF`.
 ///
+/// # Shapes
+///
+/// - data and latent `[batch, features]`; context `[batch, context]`, or one row for all
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::model::{GaussianizationFlow, GaussianizationFlowConfig};

@@ -82,8 +82,17 @@ pub type GlowStep = (ActNorm, Mix, Coupling<AnyUnivariate, ConvNet>);
 /// A multi-scale flow of images. Images in `[0, 1]` go through a
 /// [`Logit`](crate::bijector::Logit) first: `Flow::new(logit, glow)`.
 ///
+/// ```text
+/// level     squeeze, steps, then a split: half of the channels is finished
+/// step      coupling(conv1x1(actnorm(h)))
+/// ```
+///
 /// Paper: Kingma, Dhariwal (2018), Glow: Generative Flow with Invertible 1x1 Convolutions,
 /// arXiv:1807.03039.
+///
+/// # Shapes
+///
+/// - images `[batch, channels, height, width]`; latent parts as `parts` says
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

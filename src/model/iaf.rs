@@ -71,6 +71,10 @@ pub type IafStep = (Option<LuLinear>, MaskedAutoregressive<AnyUnivariate>);
 /// gated form `s z + (1 - s) m` is the same map by other numbers; a scale of the paper's kind is
 /// [`ScaleMap::Sigmoid`].
 ///
+/// # Shapes
+///
+/// - data and latent `[batch, features]`; context `[batch, context]`, or one row for all
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::model::{Iaf, IafConfig};

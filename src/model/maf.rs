@@ -106,6 +106,10 @@ pub type MafStep =
 /// section 3, arXiv:1705.07057. A linear map between the layers: Oliva et al. (2018),
 /// Transformation Autoregressive Networks, arXiv:1801.09819.
 ///
+/// # Shapes
+///
+/// - data and latent `[batch, features]`; context `[batch, context]`, or one row for all
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::model::{Maf, MafConfig};
@@ -178,6 +182,16 @@ pub struct MafMogConfig {
 ///
 /// The mixture is one of whole events with diagonal covariances; the paper's MAF MoG has a MADE of
 /// mixtures in its place.
+///
+/// ```text
+/// log p(x) = ln sum_k w_k N(z; m_k, diag(s_k^2)) + ln |det dz/dx|,   z = maf(x)
+/// ```
+///
+/// Paper: Papamakarios, Pavlakou, Murray (2017), Masked Autoregressive Flow, section 3.2, arXiv:1705.07057.
+///
+/// # Shapes
+///
+/// - data and latent `[batch, features]`; context `[batch, context]`, or one row for all
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

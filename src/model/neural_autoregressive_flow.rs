@@ -72,6 +72,10 @@ pub type NeuralAutoregressiveFlowStep = (Option<LuLinear>, MaskedAutoregressive<
 /// The model that zuko 1.6 calls `NAF`, without the softclip between its layers, which its search for
 /// inverses needs.
 ///
+/// # Shapes
+///
+/// - data and latent `[batch, features]`; context `[batch, context]`, or one row for all
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::model::{NeuralAutoregressiveFlow, NeuralAutoregressiveFlowConfig};

@@ -41,10 +41,18 @@ pub struct NiceConfig {
 
 /// Volume-preserving couplings and a learned diagonal, on a standard normal.
 ///
+/// ```text
+/// forward   z = exp(s) coupling_K(.. coupling_1(x)),   z_b = x_b + mlp(x_a)
+/// ```
+///
 /// Paper: Dinh, Krueger, Bengio (2015), NICE: Non-linear Independent Components Estimation,
 /// sections 3.2 and 3.3, arXiv:1410.8516.
 /// Same numbers as nflows 0.14 `AdditiveCouplingTransform` stacks. (zuko calls an affine stack
 /// `NICE`; that is [`RealNvp`](super::RealNvp) here.)
+///
+/// # Shapes
+///
+/// - data and latent `[batch, features]`; context `[batch, context]`, or one row for all
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

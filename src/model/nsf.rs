@@ -66,6 +66,10 @@ pub type NsfStep = (Option<LuLinear>, Coupling<RationalQuadratic, Mlp>);
 /// with coupling layers), arXiv:1906.04032. The linear layers between couplings are its section 3.1;
 /// random masks do without, and serve better where every feature has an edge of its own, as pixels do.
 ///
+/// # Shapes
+///
+/// - data and latent `[batch, features]`; context `[batch, context]`, or one row for all
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::model::{Nsf, NsfConfig};

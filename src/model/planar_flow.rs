@@ -51,6 +51,10 @@ pub struct PlanarFlowConfig {
 /// Paper: Rezende, Mohamed (2015), Variational Inference with Normalizing Flows, section 4.1,
 /// arXiv:1505.05770.
 ///
+/// # Shapes
+///
+/// - data and latent `[batch, features]`; context `[batch, context]`, or one row for all
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::model::{PlanarFlow, PlanarFlowConfig};

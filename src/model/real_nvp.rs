@@ -52,8 +52,16 @@ pub struct RealNvpConfig {
 
 /// A stack of affine couplings on a standard normal.
 ///
+/// ```text
+/// forward   z = coupling_K(.. coupling_1(x)),   z_b = x_b exp(s) + t,  (s, t) = mlp(x_a)
+/// ```
+///
 /// Paper: Dinh, Sohl-Dickstein, Bengio (2017), Density estimation using Real NVP, arXiv:1605.08803.
 /// Same numbers as zuko 1.6 `RealNVP` and nflows 0.14 `AffineCouplingTransform` stacks.
+///
+/// # Shapes
+///
+/// - data and latent `[batch, features]`; context `[batch, context]`, or one row for all
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

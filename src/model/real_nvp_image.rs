@@ -48,9 +48,18 @@ pub type RealNvpImageStep = (Coupling<Affine, ResidualConvNet>, ActNorm);
 /// A multi-scale flow of images. Images in `[0, 1]` go through a
 /// [`Logit`](crate::bijector::Logit) first: `Flow::new(logit, flow)`.
 ///
+/// ```text
+/// level     3 checkerboard steps, squeeze, 3 channel steps, then a split: half of the channels is finished
+/// step      actnorm(coupling(h))
+/// ```
+///
 /// Paper: Dinh, Sohl-Dickstein, Bengio (2017), Density estimation using Real NVP, sections 3.4 to
 /// 3.7, arXiv:1605.08803. ActNorm stands where the paper has batch normalization, so that a row's
 /// density does not depend on its batch.
+///
+/// # Shapes
+///
+/// - images `[batch, channels, height, width]`; latent parts as `parts` says
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

@@ -61,6 +61,10 @@ pub type ResidualFlowStep = (Residual, ActNorm);
 /// arXiv:1811.00995; Chen, Behrmann, Duvenaud, Jacobsen (2019), Residual Flows for Invertible
 /// Generative Modeling, arXiv:1906.02735.
 ///
+/// # Shapes
+///
+/// - data and latent `[batch, features]`; context `[batch, context]`, or one row for all
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::model::{ResidualFlow, ResidualFlowConfig};

@@ -69,6 +69,10 @@ pub type SumOfSquaresFlowStep = (Option<LuLinear>, MaskedAutoregressive<SumOfSqu
 /// The model that zuko 1.6 calls `SOSPF`, without the softclip between its layers, which its search for
 /// inverses needs.
 ///
+/// # Shapes
+///
+/// - data and latent `[batch, features]`; context `[batch, context]`, or one row for all
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::model::{SumOfSquaresFlow, SumOfSquaresFlowConfig};

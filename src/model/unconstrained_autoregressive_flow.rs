@@ -73,6 +73,10 @@ pub type UnconstrainedAutoregressiveFlowStep =
 /// The model that zuko 1.6 calls `UNAF`, without the softclip between its layers, which its search for
 /// inverses needs.
 ///
+/// # Shapes
+///
+/// - data and latent `[batch, features]`; context `[batch, context]`, or one row for all
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::model::{UnconstrainedAutoregressiveFlow, UnconstrainedAutoregressiveFlowConfig};

@@ -18,6 +18,10 @@ use crate::math::zeros_batch;
 /// Paper: Dinh, Krueger, Bengio (2015), NICE: Non-linear Independent Components Estimation,
 /// section 3.2, arXiv:1410.8516.
 ///
+/// # Shapes
+///
+/// - values `[batch, elements]`; parameters `[batch, P, elements]`, `P` as `params_per_element` says
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::univariate::{Additive, Univariate};

@@ -116,6 +116,10 @@ impl ScaleMap {
 /// Same numbers as zuko 1.6 `MonotonicAffineTransform` (default), nflows 0.14
 /// `AffineCouplingTransform`, normflows 1.7 `AffineCoupling`, FlowJAX 19 `Affine`.
 ///
+/// # Shapes
+///
+/// - values `[batch, elements]`; parameters `[batch, P, elements]`, `P` as `params_per_element` says
+///
 /// # Numerics
 ///
 /// With the default [`ScaleMap`] the scale stays between 1/1000 and 1000 for every finite

@@ -14,6 +14,16 @@ use super::{
 };
 use crate::error::{Error, Result};
 
+/// Makes [`AnyUnivariate`], its configuration, and the match over all maps.
+///
+/// `configured`: a map and its configuration, which is `Copy`. `others`: maps that the code below configures, or
+/// that only code makes; `by`: the variants of their configurations.
+macro_rules! table {
+    (($d:tt)
+        configured { $($map:ident $config:ident;)+ }
+        others { $($(#[$doc:meta])* $other:ident($type:ty);)+ }
+        by { $($(#[$variant_doc:meta])* $variant:ident $(($field:ty))? $({ $($fields:tt)* })?,)+ }
+    ) => {
 /// The scalar maps of this crate behind one type, for stacks known only at run time.
 ///
 /// ```
@@ -23,40 +33,12 @@ use crate::error::{Error, Result};
 /// assert_eq!(config.init().params_per_element(), 1);
 /// ```
 #[derive(Module, Debug, Serialize, Deserialize)]
-#[non_exhaustive]
-#[allow(clippy::large_enum_variant, reason = "burn has no Module for Box")]
-pub enum AnyUnivariate {
-    /// [`Additive`].
-    Additive(Additive),
-    /// [`Affine`].
-    Affine(Affine),
-    /// [`Bernstein`].
-    Bernstein(Bernstein),
-    /// [`DeepSigmoidal`].
-    DeepSigmoidal(DeepSigmoidal),
-    /// [`Gaussianization`].
-    Gaussianization(Gaussianization),
-    /// [`MixtureOfLogistics`].
-    MixtureOfLogistics(MixtureOfLogistics),
-    /// [`Neural`].
-    Neural(Neural),
-    /// [`HalfTurn`] in front of a [`RationalQuadratic`].
-    HalfTurn(HalfTurn<RationalQuadratic>),
-    /// [`CubicSpline`].
-    CubicSpline(CubicSpline),
-    /// [`LinearSpline`].
-    LinearSpline(LinearSpline),
-    /// [`QuadraticSpline`].
-    QuadraticSpline(QuadraticSpline),
-    /// [`PerElement`] of any of them.
-    PerElement(PerElement<AnyUnivariate>),
-    /// [`RationalQuadratic`].
-    RationalQuadratic(RationalQuadratic),
-    /// [`SumOfSquares`].
-    SumOfSquares(SumOfSquares),
-    /// [`UnconstrainedMonotonic`].
-    UnconstrainedMonotonic(UnconstrainedMonotonic),
-}
+        #[non_exhaustive]
+        #[allow(clippy::large_enum_variant, reason = "burn has no Module for Box")]
+        pub enum AnyUnivariate {
+            $(#[doc = concat!("[`", stringify!($map), "`].")] $map($map),)+
+            $($(#[$doc])* $other($type),)+
+        }
 
 /// Which [`AnyUnivariate`].
 ///
@@ -64,69 +46,106 @@ pub enum AnyUnivariate {
 /// device: their own configurations make them; nor for [`PerElement`](AnyUnivariate::PerElement), whose
 /// elements only its user knows.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub enum AnyUnivariateConfig {
-    /// [`Additive`].
-    Additive,
-    /// [`Affine`] with its scale map.
-    Affine(ScaleMap),
-    /// [`Bernstein`].
-    Bernstein(BernsteinConfig),
-    /// [`DeepSigmoidal`].
-    DeepSigmoidal(DeepSigmoidalConfig),
-    /// [`Gaussianization`].
-    Gaussianization(GaussianizationConfig),
-    /// [`MixtureOfLogistics`].
-    MixtureOfLogistics(MixtureOfLogisticsConfig),
-    /// [`HalfTurn`] in front of a [`RationalQuadratic`].
-    HalfTurn {
-        /// Half the length of the circle.
-        bound: f64,
-        /// The spline behind it.
-        spline: RationalQuadraticConfig,
-    },
-    /// [`CubicSpline`].
-    CubicSpline(CubicSplineConfig),
-    /// [`LinearSpline`].
-    LinearSpline(LinearSplineConfig),
-    /// [`QuadraticSpline`].
-    QuadraticSpline(QuadraticSplineConfig),
-    /// [`RationalQuadratic`].
-    RationalQuadratic(RationalQuadraticConfig),
-    /// [`SumOfSquares`].
-    SumOfSquares(SumOfSquaresConfig),
+        #[non_exhaustive]
+        pub enum AnyUnivariateConfig {
+            $(#[doc = concat!("[`", stringify!($map), "`].")] $map($config),)+
+            $($(#[$variant_doc])* $variant $(($field))? $({ $($fields)* })?,)+
+        }
+
+        impl AnyUnivariateConfig {
+            /// Returns an error that names the first invalid field.
+            pub fn validate(&self) -> Result<()> {
+                match self {
+                    $(Self::$map(config) => config.validate(),)+
+                    Self::Additive => Ok(()),
+                    Self::Affine(scale_map) => scale_map.validate(),
+                    Self::HalfTurn { bound, spline } => check_half_turn(*bound, spline),
+                }
+            }
+
+            /// The map.
+            ///
+            /// # Panics
+            ///
+            /// If [`validate`](Self::validate) fails, with its message.
+            pub fn init(&self) -> AnyUnivariate {
+                match *self {
+                    $(Self::$map(config) => AnyUnivariate::$map(config.init()),)+
+                    Self::Additive => AnyUnivariate::Additive(Additive::default()),
+                    Self::Affine(scale_map) => AnyUnivariate::Affine(Affine::new(scale_map)),
+                    Self::HalfTurn { bound, spline } => {
+                        AnyUnivariate::HalfTurn(HalfTurn::new(spline.init(), bound))
+                    }
+                }
+            }
+        }
+
+        macro_rules! each {
+            ($d self:ident, $d map:ident => $d body:expr) => {
+                match $d self {
+                    $(AnyUnivariate::$map($d map) => $d body,)+
+                    $(AnyUnivariate::$other($d map) => $d body,)+
+                }
+            };
+        }
+    };
+}
+
+table! {
+    ($)
+    configured {
+        Bernstein BernsteinConfig;
+        CubicSpline CubicSplineConfig;
+        DeepSigmoidal DeepSigmoidalConfig;
+        Gaussianization GaussianizationConfig;
+        LinearSpline LinearSplineConfig;
+        MixtureOfLogistics MixtureOfLogisticsConfig;
+        QuadraticSpline QuadraticSplineConfig;
+        RationalQuadratic RationalQuadraticConfig;
+        SumOfSquares SumOfSquaresConfig;
+    }
+    others {
+        /// [`Additive`].
+        Additive(Additive);
+        /// [`Affine`].
+        Affine(Affine);
+        /// [`HalfTurn`] in front of a [`RationalQuadratic`].
+        HalfTurn(HalfTurn<RationalQuadratic>);
+        /// [`Neural`].
+        Neural(Neural);
+        /// [`PerElement`] of any of them.
+        PerElement(PerElement<AnyUnivariate>);
+        /// [`UnconstrainedMonotonic`].
+        UnconstrainedMonotonic(UnconstrainedMonotonic);
+    }
+    by {
+        /// [`Additive`].
+        Additive,
+        /// [`Affine`] with its scale map.
+        Affine(ScaleMap),
+        /// [`HalfTurn`] in front of a [`RationalQuadratic`].
+        HalfTurn {
+            /// Half the length of the circle.
+            bound: f64,
+            /// The spline behind it.
+            spline: RationalQuadraticConfig,
+        },
+    }
+}
+
+/// `Err` unless half a turn ends where the spline's domain does.
+fn check_half_turn(bound: f64, spline: &RationalQuadraticConfig) -> Result<()> {
+    check_bound(bound)?;
+    spline.validate()?;
+    let (low, high, _) = spline.domain.ends();
+    if (low, high) == (-bound, bound) {
+        return Ok(());
+    }
+    let reason = format!("must be where the spline's domain [{low}, {high}] ends, found {bound}");
+    Err(Error::config("HalfTurn", "bound", reason))
 }
 
 impl AnyUnivariateConfig {
-    /// Returns an error that names the first invalid field.
-    pub fn validate(&self) -> Result<()> {
-        match self {
-            Self::Additive => Ok(()),
-            Self::Affine(scale_map) => scale_map.validate(),
-            Self::Bernstein(config) => config.validate(),
-            Self::DeepSigmoidal(config) => config.validate(),
-            Self::Gaussianization(config) => config.validate(),
-            Self::MixtureOfLogistics(config) => config.validate(),
-            Self::HalfTurn { bound, spline } => {
-                check_bound(*bound)?;
-                spline.validate()?;
-                let (low, high, _) = spline.domain.ends();
-                if (low, high) == (-bound, *bound) {
-                    return Ok(());
-                }
-                let reason = format!(
-                    "must be where the spline's domain [{low}, {high}] ends, found {bound}"
-                );
-                Err(Error::config("HalfTurn", "bound", reason))
-            }
-            Self::CubicSpline(config) => config.validate(),
-            Self::LinearSpline(config) => config.validate(),
-            Self::QuadraticSpline(config) => config.validate(),
-            Self::RationalQuadratic(config) => config.validate(),
-            Self::SumOfSquares(config) => config.validate(),
-        }
-    }
-
     /// [`validate`](Self::validate) for a model whose base is on the line, not on a circle.
     pub(crate) fn validate_on_line(&self, config: &'static str) -> Result<()> {
         if let Self::HalfTurn { .. } = self {
@@ -136,52 +155,6 @@ impl AnyUnivariateConfig {
         }
         self.validate()
     }
-
-    /// The map.
-    ///
-    /// # Panics
-    ///
-    /// If [`validate`](Self::validate) fails, with its message.
-    pub fn init(&self) -> AnyUnivariate {
-        match *self {
-            Self::Additive => AnyUnivariate::Additive(Additive::default()),
-            Self::Affine(scale_map) => AnyUnivariate::Affine(Affine::new(scale_map)),
-            Self::Bernstein(config) => AnyUnivariate::Bernstein(config.init()),
-            Self::DeepSigmoidal(config) => AnyUnivariate::DeepSigmoidal(config.init()),
-            Self::Gaussianization(config) => AnyUnivariate::Gaussianization(config.init()),
-            Self::MixtureOfLogistics(config) => AnyUnivariate::MixtureOfLogistics(config.init()),
-            Self::HalfTurn { bound, spline } => {
-                AnyUnivariate::HalfTurn(HalfTurn::new(spline.init(), bound))
-            }
-            Self::CubicSpline(config) => AnyUnivariate::CubicSpline(config.init()),
-            Self::LinearSpline(config) => AnyUnivariate::LinearSpline(config.init()),
-            Self::QuadraticSpline(config) => AnyUnivariate::QuadraticSpline(config.init()),
-            Self::RationalQuadratic(config) => AnyUnivariate::RationalQuadratic(config.init()),
-            Self::SumOfSquares(config) => AnyUnivariate::SumOfSquares(config.init()),
-        }
-    }
-}
-
-macro_rules! each {
-    ($self:ident, $map:ident => $body:expr) => {
-        match $self {
-            AnyUnivariate::Additive($map) => $body,
-            AnyUnivariate::Affine($map) => $body,
-            AnyUnivariate::Bernstein($map) => $body,
-            AnyUnivariate::DeepSigmoidal($map) => $body,
-            AnyUnivariate::Gaussianization($map) => $body,
-            AnyUnivariate::MixtureOfLogistics($map) => $body,
-            AnyUnivariate::Neural($map) => $body,
-            AnyUnivariate::HalfTurn($map) => $body,
-            AnyUnivariate::CubicSpline($map) => $body,
-            AnyUnivariate::LinearSpline($map) => $body,
-            AnyUnivariate::QuadraticSpline($map) => $body,
-            AnyUnivariate::PerElement($map) => $body,
-            AnyUnivariate::RationalQuadratic($map) => $body,
-            AnyUnivariate::SumOfSquares($map) => $body,
-            AnyUnivariate::UnconstrainedMonotonic($map) => $body,
-        }
-    };
 }
 
 impl Univariate for AnyUnivariate {

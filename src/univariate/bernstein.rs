@@ -66,6 +66,10 @@ pub struct BernsteinConfig {
 ///
 /// Parameters: the `degree - 4` raw rises, of which a softmax is taken. Raw zeros are the identity.
 ///
+/// # Shapes
+///
+/// - values `[batch, elements]`; parameters `[batch, P, elements]`, `P` as `params_per_element` says
+///
 /// # Numerics
 ///
 /// The slope is a mean of rises with positive weights, so it has all its digits. Raw rises are clamped

@@ -56,6 +56,10 @@ pub struct DeepSigmoidalConfig {
 /// for the first layer, the logits of `U` row by row. At raw zeros it is close to the identity, 8%
 /// flatter at the origin for one layer with a spread of 1; with 0 it is the identity.
 ///
+/// # Shapes
+///
+/// - values `[batch, elements]`; parameters `[batch, P, elements]`, `P` as `params_per_element` says
+///
 /// # Numerics
 ///
 /// Sums of sigmoids and of slopes are taken in logarithms, as the paper advises. Parameters are clamped

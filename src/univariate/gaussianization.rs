@@ -59,6 +59,10 @@ pub struct GaussianizationConfig {
 /// it is close to the identity, 15% flatter at the origin with a spread of 1; with a spread of 0 it is
 /// the identity.
 ///
+/// # Shapes
+///
+/// - values `[batch, elements]`; parameters `[batch, P, elements]`, `P` as `params_per_element` says
+///
 /// # Numerics
 ///
 /// Tails are taken in logarithms, so that `z` and its slope keep their digits however far out `x` is.

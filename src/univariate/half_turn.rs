@@ -24,6 +24,10 @@ use crate::error::{Result, expect_valid, length};
 /// What comes in is an angle in any number of turns; what comes out is in `[-bound, bound]`. Raw
 /// parameters of zero mean half a turn, not the identity.
 ///
+/// # Shapes
+///
+/// - values `[batch, elements]`; parameters `[batch, P, elements]`, `P` as `params_per_element` says
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::univariate::{HalfTurn, RationalQuadraticConfig, SplineDomain, Univariate};

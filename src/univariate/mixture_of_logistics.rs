@@ -49,6 +49,10 @@ pub struct MixtureOfLogisticsConfig {
 /// [`Affine`](super::Affine)), `components` logits of `w`, means `m`, log-scales `s`. At raw zeros it
 /// is close to the identity, 8% flatter at the origin with a spread of 1; with 0 it is the identity.
 ///
+/// # Shapes
+///
+/// - values `[batch, elements]`; parameters `[batch, P, elements]`, `P` as `params_per_element` says
+///
 /// # Numerics
 ///
 /// Both tails are taken in logarithms. `s` is clamped to 15, logits and `m` to a million of both signs,

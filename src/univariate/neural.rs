@@ -59,6 +59,10 @@ pub struct NeuralConfig {
 /// The parameters of an element are its signal. With a signal of zero a fresh map has value 0 and
 /// slope 1 at the origin, and bends away from the identity as its random weights do.
 ///
+/// # Shapes
+///
+/// - values `[batch, elements]`; parameters `[batch, P, elements]`, `P` as `params_per_element` says
+///
 /// # Numerics
 ///
 /// Slopes are sums of products of positive numbers. Signals are clamped to a million of both signs, and

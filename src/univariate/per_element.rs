@@ -22,6 +22,10 @@ use crate::param::index_tensor;
 /// An element brings as many parameters as the neediest map takes; maps of fewer leave the last ones
 /// alone.
 ///
+/// # Shapes
+///
+/// - values `[batch, elements]`; parameters `[batch, P, elements]`, `P` as `params_per_element` says
+///
 /// # Panics
 ///
 /// If the values have another number of elements than the map was built for.

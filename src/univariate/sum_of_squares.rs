@@ -70,6 +70,10 @@ pub struct SumOfSquaresConfig {
 /// up, one polynomial after the other, then `c`. At raw zeros the slope is `1 + s` at the origin and a
 /// percent more at the bound.
 ///
+/// # Shapes
+///
+/// - values `[batch, elements]`; parameters `[batch, P, elements]`, `P` as `params_per_element` says
+///
 /// # Numerics
 ///
 /// Every term of the integral is positive, so nothing cancels. From ten times the bound on the map is a

@@ -71,6 +71,10 @@ pub struct UnconstrainedMonotonicConfig {
 /// Parameters in this order: `signal` signals, then the constant. A fresh map is `x + c`: the last layer
 /// of its network starts at zero.
 ///
+/// # Shapes
+///
+/// - values `[batch, elements]`; parameters `[batch, P, elements]`, `P` as `params_per_element` says
+///
 /// # Numerics
 ///
 /// The log-slope is that of the integral, and the gradient in `x` is, too; the quadrature is the

@@ -28,9 +28,6 @@ impl Walk for Visited {
         at: &Place<'_>,
         carried: Carried<D>,
     ) -> Carried<D> {
-        if at.is_back() {
-            return carried;
-        }
         let (z, log_det) = match at.is_inverted() {
             false => layer.forward(carried.value, at.context()),
             true => layer.inverse_with_log_det(carried.value, at.context()),

@@ -240,13 +240,18 @@ fn every_field_of_every_layer() {
 /// Every variant of the run-time layers has a configuration in the list.
 #[test]
 fn every_run_time_layer_is_in_the_list() {
-    let source = include_str!("../../src/bijector/any/config.rs");
-    let (_, variants) = source.split_once("pub enum AnyBijectorConfig {").unwrap();
-    let (variants, _) = variants.split_once("\n}").unwrap();
-    let list = serde_json::to_string(&every_layer()).unwrap();
-    let lines = variants.lines().filter_map(|line| line.strip_prefix("    "));
+    let source = include_str!("../../src/bijector/any/table.rs");
+    let (_, table) = source.split_once("\ntable! {").unwrap();
+    let (table, _) = table.split_once("\n}").unwrap();
+    // Variants of the configuration stand in every section but that of layers which others configure.
+    let sections = table.split("\n    }").filter(|text| !text.contains("\n    composed {"));
+    let lines = sections.flat_map(str::lines).filter_map(|line| line.strip_prefix("        "));
     let names = lines.filter(|line| line.starts_with(char::is_uppercase));
-    for name in names.map(|line| line.split(|c: char| !c.is_alphanumeric()).next().unwrap()) {
+    let names: Vec<_> =
+        names.map(|line| line.split(|c: char| !c.is_alphanumeric()).next().unwrap()).collect();
+    assert!(names.len() > 30, "{names:?}");
+    let list = serde_json::to_string(&every_layer()).unwrap();
+    for name in names {
         assert!(list.contains(&format!("\"{name}\"")), "{name}");
     }
 }

@@ -16,6 +16,10 @@ use super::{Pointwise, guarded, pointwise_bijector};
 ///
 /// Same numbers as nflows 0.14 `Exp`.
 ///
+/// # Shapes
+///
+/// - `[batch, event..]` of any shape; the same on both sides
+///
 /// # Numerics
 ///
 /// `exp` overflows above 88 in f32 and 709 in f64. A `z` that is not positive has log-slope `-inf`.

@@ -17,6 +17,10 @@ use crate::error::{Result, length};
 ///
 /// Same numbers as nflows 0.14 `LeakyReLU`.
 ///
+/// # Shapes
+///
+/// - `[batch, event..]` of any shape; the same on both sides
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::bijector::{Bijector, LeakyRelu};

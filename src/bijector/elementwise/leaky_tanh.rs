@@ -22,6 +22,10 @@ const LATEST: f64 = 8.0;
 ///
 /// Same numbers as FlowJAX 19 `LeakyTanh`.
 ///
+/// # Shapes
+///
+/// - `[batch, event..]` of any shape; the same on both sides
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::bijector::{Bijector, LeakyTanh};

@@ -21,6 +21,10 @@ use crate::math::{log_sigmoid_pair, sigmoid};
 /// arXiv:1605.08803.
 /// Same numbers as normflows 1.7 `Logit`, nflows 0.14 `Logit` (alpha = 0).
 ///
+/// # Shapes
+///
+/// - `[batch, event..]` of any shape; the same on both sides
+///
 /// # Numerics
 ///
 /// The domain is `0 < alpha + (1 - 2 alpha) x < 1`: the open interval (0, 1) for `alpha = 0`, a
@@ -54,6 +58,16 @@ impl Logit {
 }
 
 /// The line to (0, 1): the [`Inverse`] of [`Logit`].
+///
+/// ```text
+/// forward   z = 1 / (1 + exp(-x)), between the ends that alpha leaves
+/// log-det   sum of ln z + ln(1 - z)        for alpha = 0
+/// inverse   x = ln z - ln(1 - z)
+/// ```
+///
+/// # Shapes
+///
+/// - `[batch, event..]` of any shape; the same on both sides
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

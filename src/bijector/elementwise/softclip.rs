@@ -19,6 +19,10 @@ use crate::error::{Result, length};
 ///
 /// zuko puts it between layers whose inverse searches an interval; the layers of this crate need none.
 ///
+/// # Shapes
+///
+/// - `[batch, event..]` of any shape; the same on both sides
+///
 /// # Numerics
 ///
 /// A `z` outside the interval has log-slope `-inf`. Far out `z` rounds to the bound, where no inverse

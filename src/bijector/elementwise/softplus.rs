@@ -18,6 +18,10 @@ use crate::math::{softplus, softplus_inverse};
 ///
 /// Same numbers as TFP `Softplus`, distrax `Lambda(softplus)`.
 ///
+/// # Shapes
+///
+/// - `[batch, event..]` of any shape; the same on both sides
+///
 /// # Numerics
 ///
 /// A `z` that is not positive has log-slope `-inf`. For `x` far below zero, `z` underflows: below

@@ -17,6 +17,10 @@ use crate::math::softplus;
 ///
 /// Same numbers as nflows 0.14 `Tanh`, zuko 1.6 `TanhTransform`.
 ///
+/// # Shapes
+///
+/// - `[batch, event..]` of any shape; the same on both sides
+///
 /// # Numerics
 ///
 /// The log-slope is exact where `1 - tanh^2` rounds to zero. `tanh` itself rounds to 1 above 9 in

@@ -25,7 +25,9 @@ fn edge(dtype: DType) -> f64 {
 
 /// Uniform on 8 squares of side 2 in `[-4, 4)^2`, one lower left corner at the origin.
 ///
+/// ```text
 /// p(x) = 1/32 where -4 <= x_i < 4 and floor(x_1 / 2) + floor(x_2 / 2) is even, 0 elsewhere
+/// ```
 ///
 /// # Numerics
 ///

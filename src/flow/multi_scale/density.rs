@@ -87,6 +87,9 @@ impl<B: Bijector<4>, P: LevelBase> Distribution<4> for MultiScale<B, P> {
             }
         });
         let gradients: Vec<_> = gradients.collect();
+        if !walk.comes_back() {
+            return parts.swap_remove(0).0;
+        }
         let levels = self.levels.iter().zip(parts).zip(gradients).rev();
         let first = levels.fold(None, |inner: Option<Tensor<4>>, ((level, part), by_base)| {
             let ((z, kept, place), (by_z, by_kept)) = (part, by_base);

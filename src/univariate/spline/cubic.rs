@@ -80,6 +80,10 @@ pub struct CubicSplineConfig {
 /// the raw slopes at the left and at the right end. On a circle the point where it closes is an inner
 /// knot.
 ///
+/// # Shapes
+///
+/// - values `[batch, elements]`; parameters `[batch, P, elements]`, `P` as `params_per_element` says
+///
 /// # Numerics
 ///
 /// Finite for every finite value and parameter, in f32 too. The inverse starts from the root of the

@@ -57,6 +57,10 @@ pub struct LinearSplineConfig {
 /// Parameters: `bins` raw heights, whose softmax are the heights. The density jumps at every knot, and
 /// so does its gradient: cheap and coarse, for data in intervals with many bins.
 ///
+/// # Shapes
+///
+/// - values `[batch, elements]`; parameters `[batch, P, elements]`, `P` as `params_per_element` says
+///
 /// # Numerics
 ///
 /// Finite for every finite value and parameter, in f32 too.

@@ -90,6 +90,10 @@ pub struct QuadraticSplineConfig {
 /// `bins - 1` with linear tails, whose ends follow from the others; `bins + 1` on an interval; `bins` on
 /// a circle, where the first serves both ends. Slopes are divided by their mean over the interval.
 ///
+/// # Shapes
+///
+/// - values `[batch, elements]`; parameters `[batch, P, elements]`, `P` as `params_per_element` says
+///
 /// # Numerics
 ///
 /// Finite for every finite value and parameter, in f32 too: bins and slopes have a least size, and the

@@ -38,6 +38,10 @@ use crate::univariate::Univariate;
 /// knots from left to right: `bins - 1` with linear tails, whose ends have slope 1; `bins + 1` on an
 /// interval; `bins` on a circle, where the first serves both ends.
 ///
+/// # Shapes
+///
+/// - values `[batch, elements]`; parameters `[batch, P, elements]`, `P` as `params_per_element` says
+///
 /// # Numerics
 ///
 /// Finite for every finite value and parameter, in f32 too: a position is clamped into the interval

@@ -1,0 +1,29 @@
+//! Whether the layers of a stack are for the same events and contexts.
+
+use super::AnyBijectorConfig;
+use crate::error::{Error, Result};
+
+/// How many features an event has, and how wide the context is that a network needs, where a layer says so.
+pub(super) type Sizes = (Option<usize>, Option<usize>);
+
+/// The sizes of all layers of a stack.
+pub(super) fn agree(stack: &'static str, layers: &[AnyBijectorConfig]) -> Result<Sizes> {
+    let (mut features, mut context): (Option<(usize, usize)>, _) = (None, None);
+    for (index, layer) in layers.iter().enumerate() {
+        let (own_features, own_context) = layer.sizes()?;
+        let sizes = [
+            ("features", &mut features, own_features),
+            ("values of context", &mut context, own_context),
+        ];
+        for (what, known, own) in sizes {
+            let Some(own) = own else { continue };
+            let (first, expected) = *known.get_or_insert((index, own));
+            if own != expected {
+                let reason =
+                    format!("layer {index} takes {own} {what}, layer {first} takes {expected}");
+                return Err(Error::config("AnyBijectorConfig", stack, reason));
+            }
+        }
+    }
+    Ok((features.map(|(_, n)| n), context.map(|(_, n)| n)))
+}

@@ -1,0 +1,359 @@
+//! The table of layers: a line for each.
+
+use burn::module::Module;
+use burn::tensor::Device;
+use serde::{Deserialize, Serialize};
+
+use super::sizes::{Sizes, agree};
+use crate::bijector::{
+    ActNorm, ActNormConfig, BatchNorm, BatchNormConfig, BlockNeuralAutoregressive,
+    BlockNeuralAutoregressiveConfig, Cnf, CnfConfig, Coupling, CouplingConfig, DenseLinear,
+    DenseLinearConfig, Elementwise, Exp, Householder, HouseholderConfig, Inverse, LeakyRelu,
+    LeakyTanh, Logit, LuLinear, LuLinearConfig, Mask, MaskedAutoregressive,
+    MaskedAutoregressiveConfig, Partial, Permutation, Planar, PlanarConfig, QrLinear,
+    QrLinearConfig, Radial, RadialConfig, Residual, ResidualConfig, Rotation, RotationConfig,
+    Softclip, Softplus, Standardize, SvdLinear, SvdLinearConfig, Sylvester, SylvesterConfig, Tanh,
+    TriangularLinear, TriangularLinearConfig,
+};
+use crate::conditioner::{Mlp, MlpConfig};
+use crate::error::{Error, Result, count, fits};
+use crate::univariate::{AnyUnivariate, AnyUnivariateConfig, Univariate};
+
+/// Makes [`AnyBijector`], its configuration, and the match over all layers.
+///
+/// `configured`: the layer, its configuration, and the fields of the configuration that are the sizes of an
+/// event and of a context. `numbered`: a layer of one number. `plain`: a layer without settings. `composed`:
+/// layers whose configuration [`compose`] builds, and the variants of that.
+macro_rules! table {
+    (($d:tt)
+        configured { $($layer:ident $config:ident [$features:ident $($context:ident)?];)+ }
+        numbered { $($numbered:ident { $number:ident: $meaning:literal };)+ }
+        plain { $($plain:ident;)+ }
+        composed { $($(#[$doc:meta])* $composed:ident($type:ty);)+ }
+        composed_by { $($(#[$variant_doc:meta])* $variant:ident $fields:tt,)+ }
+    ) => {
+        /// The vector layers of this crate behind one type, for stacks known only at run time: from a
+        /// configuration file, or from another library's checkpoint. Where the stack is known at compile
+        /// time, `Vec`, tuples and generics say the same without a match per call. Layers of images are not among them:
+        /// the shape of an event changes from layer to layer there, and models fix their order at compile time.
+        ///
+        /// ```
+        /// use burn::tensor::{Device, Tensor};
+        /// use burn_flows::bijector::{AnyBijectorConfig, Bijector};
+        ///
+        /// let text = r#"{"Stack": [{"ActNorm": {"features": 3}}, {"Reverse": {"features": 3}}, "Exp"]}"#;
+        /// let config: AnyBijectorConfig = serde_json::from_str(text)?;
+        /// let flow = config.init(&Device::flex())?;
+        /// let (z, _) = flow.forward(Tensor::<2>::zeros([2, 3], &Device::flex()), None);
+        /// assert_eq!(z.dims(), [2, 3]);
+        /// # Ok::<(), Box<dyn std::error::Error>>(())
+        /// ```
+        #[derive(Module, Debug, Serialize, Deserialize)]
+        #[non_exhaustive]
+        #[allow(clippy::large_enum_variant, reason = "burn has no Module for Box")]
+        pub enum AnyBijector {
+            $(#[doc = concat!("[`", stringify!($layer), "`].")] $layer($layer),)+
+            $(#[doc = concat!("[`", stringify!($numbered), "`].")] $numbered($numbered),)+
+            $(#[doc = concat!("[`", stringify!($plain), "`].")] $plain($plain),)+
+            $($(#[$doc])* $composed($type),)+
+        }
+
+        /// Which [`AnyBijector`], with its configuration.
+        ///
+        /// There is none for [`MultiCoupling`](AnyBijector::MultiCoupling), which comes from other
+        /// libraries' weights.
+        #[derive(Debug, Clone, Serialize, Deserialize)]
+        #[non_exhaustive]
+        pub enum AnyBijectorConfig {
+            $(#[doc = concat!("[`AnyBijector::", stringify!($layer), "`].")] $layer($config),)+
+            $(#[doc = concat!("[`AnyBijector::", stringify!($numbered), "`].")] $numbered {
+                #[doc = $meaning] $number: f64,
+            },)+
+            $(#[doc = concat!("[`AnyBijector::", stringify!($plain), "`].")] $plain,)+
+            $($(#[$variant_doc])* $variant $fields,)+
+        }
+
+        impl AnyBijectorConfig {
+            /// The layer, or the stack. Random weights follow the seeds in it, and
+            /// [`seeded`](crate::seeded) around the call where it has none.
+            ///
+            /// # Errors
+            ///
+            /// If a configuration in it is impossible, or layers of a stack are for other numbers of
+            /// features or other contexts.
+            pub fn init(&self, device: &Device) -> Result<AnyBijector> {
+                Ok(match self {
+                    $(Self::$layer(config) => {
+                        config.validate()?;
+                        AnyBijector::$layer(config.init(device))
+                    })+
+                    $(Self::$numbered { $number } => AnyBijector::$numbered($numbered::new(*$number)?),)+
+                    $(Self::$plain => AnyBijector::$plain($plain {}),)+
+                    composed => compose(composed, device)?,
+                })
+            }
+
+            /// The sizes of an event and of a context, where the layer says so.
+            pub(super) fn sizes(&self) -> Result<Sizes> {
+                Ok(match self {
+                    $(Self::$layer(config) => {
+                        (Some(config.$features), [$(config.$context,)?].first().copied())
+                    })+
+                    $(Self::$numbered { .. } => (None, None),)+
+                    $(Self::$plain => (None, None),)+
+                    composed => return composed_sizes(composed),
+                })
+            }
+        }
+
+        /// The layer inside, whichever it is; with `wrap`, what puts it back, and the variant's `name`.
+        macro_rules! each {
+            ($d self:expr, $d layer:ident => $d body:expr) => {
+                each!($d self, ($d layer, _wrap, _name) => $d body)
+            };
+            ($d self:expr, ($d layer:ident, $d wrap:ident, $d name:ident) => $d body:expr) => {
+                match $d self {
+                    $(AnyBijector::$layer($d layer) => {
+                        let ($d wrap, $d name) = (AnyBijector::$layer, stringify!($layer));
+                        $d body
+                    })+
+                    $(AnyBijector::$numbered($d layer) => {
+                        let ($d wrap, $d name) = (AnyBijector::$numbered, stringify!($numbered));
+                        $d body
+                    })+
+                    $(AnyBijector::$plain($d layer) => {
+                        let ($d wrap, $d name) = (AnyBijector::$plain, stringify!($plain));
+                        $d body
+                    })+
+                    $(AnyBijector::$composed($d layer) => {
+                        let ($d wrap, $d name) = (AnyBijector::$composed, stringify!($composed));
+                        $d body
+                    })+
+                }
+            };
+        }
+        pub(super) use each;
+    };
+}
+
+table! {
+    ($)
+    configured {
+        ActNorm ActNormConfig [features];
+        BatchNorm BatchNormConfig [features];
+        BlockNeuralAutoregressive BlockNeuralAutoregressiveConfig [features context];
+        Cnf CnfConfig [features context];
+        DenseLinear DenseLinearConfig [features];
+        Householder HouseholderConfig [features];
+        LuLinear LuLinearConfig [features];
+        Planar PlanarConfig [features context];
+        QrLinear QrLinearConfig [features];
+        Radial RadialConfig [features context];
+        Residual ResidualConfig [features context];
+        Rotation RotationConfig [features];
+        SvdLinear SvdLinearConfig [features];
+        Sylvester SylvesterConfig [features context];
+        TriangularLinear TriangularLinearConfig [features];
+    }
+    numbered {
+        LeakyRelu { slope: "The slope below zero." };
+        LeakyTanh { turn: "Where the line begins." };
+        Logit { alpha: "Distance kept from 0 and 1." };
+        Softclip { bound: "The end of its interval." };
+    }
+    plain {
+        Exp;
+        Softplus;
+        Tanh;
+    }
+    composed {
+        /// [`Coupling`] with a dense network.
+        Coupling(Coupling<AnyUnivariate, Mlp>);
+        /// [`Elementwise`].
+        Elementwise(Elementwise<AnyUnivariate>);
+        /// [`Inverse`] of a stack.
+        Inverse(Inverse<Vec<AnyBijector>>);
+        /// [`MaskedAutoregressive`].
+        MaskedAutoregressive(MaskedAutoregressive<AnyUnivariate>);
+        /// [`Coupling`] with several dense networks that see the same.
+        MultiCoupling(Coupling<AnyUnivariate, Vec<Mlp>>);
+        /// [`Partial`] of a stack.
+        Partial(Partial<Vec<AnyBijector>>);
+        /// [`Permutation`].
+        Permutation(Permutation);
+        /// One after the other.
+        Stack(Vec<AnyBijector>);
+        /// [`Standardize`].
+        Standardize(Standardize<2>);
+    }
+    composed_by {
+        /// [`AnyBijector::Coupling`] with a dense network.
+        Coupling {
+            /// The scalar map.
+            univariate: AnyUnivariateConfig,
+            /// Mask and network.
+            coupling: CouplingConfig,
+        },
+        /// [`Elementwise`].
+        Elementwise {
+            /// The scalar map.
+            univariate: AnyUnivariateConfig,
+            /// Elements of an event.
+            features: usize,
+        },
+        /// [`Elementwise`] that a context steers.
+        ElementwiseContext {
+            /// The scalar map.
+            univariate: AnyUnivariateConfig,
+            /// Elements of an event.
+            features: usize,
+            /// Width of the context, at least 1.
+            context: usize,
+            /// The network from the context to what is added to the parameters.
+            mlp: MlpConfig,
+        },
+        /// [`Inverse`] of a stack.
+        Inverse(Vec<AnyBijectorConfig>),
+        /// [`AnyBijector::MaskedAutoregressive`].
+        MaskedAutoregressive {
+            /// The scalar map.
+            univariate: AnyUnivariateConfig,
+            /// Network, order and inverse.
+            autoregressive: MaskedAutoregressiveConfig,
+        },
+        /// [`Partial`] of a stack.
+        Partial {
+            /// Features of an event.
+            features: usize,
+            /// What passes as it is.
+            mask: Mask,
+            /// The stack.
+            inner: Vec<AnyBijectorConfig>,
+        },
+        /// [`Permutation::given`].
+        Permutation {
+            /// `z_i = x_{order[i]}`.
+            order: Vec<usize>,
+        },
+        /// [`Permutation::reverse`].
+        Reverse {
+            /// Features of an event.
+            features: usize,
+        },
+        /// [`Permutation::random`].
+        Shuffle {
+            /// Features of an event.
+            features: usize,
+            /// Fixes the order.
+            seed: u64,
+        },
+        /// One after the other.
+        Stack(Vec<AnyBijectorConfig>),
+        /// [`Standardize::identity`], to load saved values into.
+        Standardize {
+            /// Features of an event.
+            features: usize,
+        },
+    }
+}
+
+/// A layer that has other parts than a configuration of its own.
+fn compose(config: &AnyBijectorConfig, device: &Device) -> Result<AnyBijector> {
+    let all = |configs: &[AnyBijectorConfig]| {
+        configs.iter().map(|config| config.init(device)).collect::<Result<Vec<_>>>()
+    };
+    Ok(match config {
+        AnyBijectorConfig::Coupling { univariate, coupling } => {
+            univariate.validate()?;
+            let univariate = univariate.init();
+            coupling.validate_for(univariate.params_per_element())?;
+            AnyBijector::Coupling(coupling.init(univariate, device))
+        }
+        AnyBijectorConfig::Elementwise { univariate, features } => {
+            AnyBijector::Elementwise(elementwise(univariate, *features, device)?)
+        }
+        AnyBijectorConfig::ElementwiseContext { univariate, features, context, mlp } => {
+            let free = elementwise(univariate, *features, device)?;
+            count("Elementwise", "context", 1, *context)?;
+            mlp.validate_between(*context, free.params(), 0)?;
+            AnyBijector::Elementwise(free.with_context(mlp, *context, device))
+        }
+        AnyBijectorConfig::Inverse(inner) => {
+            agree("Inverse", inner)?;
+            AnyBijector::Inverse(Inverse::new(all(inner)?))
+        }
+        AnyBijectorConfig::MaskedAutoregressive { univariate, autoregressive } => {
+            univariate.validate()?;
+            autoregressive.validate()?;
+            let (univariate, features) = (univariate.init(), autoregressive.features);
+            let outputs = univariate.params_per_element();
+            autoregressive.made.validate_outputs(features, outputs)?;
+            let layer = autoregressive.init(univariate, device);
+            AnyBijector::MaskedAutoregressive(layer)
+        }
+        AnyBijectorConfig::Partial { features, mask, inner } => {
+            let (own, _) = agree("Partial", inner)?;
+            let partial = Partial::new(mask, &[*features], all(inner)?, device)?;
+            let moved = features - mask.kept(&[*features])?.len();
+            if let Some(own) = own.filter(|own| *own != moved) {
+                let reason = format!("takes {own} features, but the mask moves {moved}");
+                return Err(Error::config("Partial", "inner", reason));
+            }
+            AnyBijector::Partial(partial)
+        }
+        AnyBijectorConfig::Permutation { order } => {
+            AnyBijector::Permutation(Permutation::given(order, device)?)
+        }
+        AnyBijectorConfig::Reverse { features } => {
+            count("Reverse", "features", 1, *features)?;
+            AnyBijector::Permutation(Permutation::reverse(*features, device))
+        }
+        AnyBijectorConfig::Shuffle { features, seed } => {
+            count("Shuffle", "features", 1, *features)?;
+            AnyBijector::Permutation(Permutation::random(*features, *seed, device))
+        }
+        AnyBijectorConfig::Stack(inner) => {
+            agree("Stack", inner)?;
+            AnyBijector::Stack(all(inner)?)
+        }
+        AnyBijectorConfig::Standardize { features } => {
+            count("Standardize", "features", 1, *features)?;
+            AnyBijector::Standardize(Standardize::identity(&[*features], device))
+        }
+        other => unreachable!("built by the table: {other:?}"),
+    })
+}
+
+fn composed_sizes(config: &AnyBijectorConfig) -> Result<Sizes> {
+    use AnyBijectorConfig as Of;
+    let (features, context) = match config {
+        Of::Elementwise { features, .. }
+        | Of::Reverse { features }
+        | Of::Shuffle { features, .. }
+        | Of::Standardize { features } => (*features, None),
+        Of::Permutation { order } => (order.len(), None),
+        Of::Coupling { coupling, .. } => (coupling.features, Some(coupling.context)),
+        Of::ElementwiseContext { features, context, .. } => (*features, Some(*context)),
+        Of::MaskedAutoregressive { autoregressive, .. } => {
+            (autoregressive.features, Some(autoregressive.context))
+        }
+        Of::Partial { features, inner, .. } => (*features, agree("Partial", inner)?.1),
+        Of::Inverse(inner) => return agree("Inverse", inner),
+        Of::Stack(inner) => return agree("Stack", inner),
+        other => unreachable!("measured by the table: {other:?}"),
+    };
+    Ok((Some(features), context))
+}
+
+/// A free map of so many elements.
+fn elementwise(
+    univariate: &AnyUnivariateConfig,
+    features: usize,
+    device: &Device,
+) -> Result<Elementwise<AnyUnivariate>> {
+    univariate.validate()?;
+    count("Elementwise", "features", 1, features)?;
+    let map = univariate.init();
+    fits("Elementwise", "features", &[map.params_per_element(), features])?;
+    Ok(Elementwise::new(map, features, device))
+}
