@@ -172,7 +172,8 @@ impl<const D: usize> Run<'_, D> {
         let covers = |path: &String, param: &str| {
             param.strip_prefix(path.as_str()).is_some_and(|rest| rest.starts_with('.'))
         };
-        for param in self.plain.walk(None) {
+        // Indices and masks may be those of a composition, not of a layer.
+        for param in self.plain.walk(None).iter().filter(|param| param.dtype.is_some()) {
             let name = format!("layer.{}", param.path);
             if !paths.iter().any(|path| covers(path, &name)) {
                 worst.violation(format!("no layer at the path of {name}, only {paths:?}"));

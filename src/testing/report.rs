@@ -76,7 +76,7 @@ pub enum Check {
     /// extreme, of a density that is almost zero. Not tried where it is outside the domain.
     Overflow,
     /// [`walk`](crate::bijector::Bijector::walk) reproduces `forward`, its log-determinants add
-    /// up, and its paths are those of the parameters.
+    /// up, and its paths are those of the float parameters.
     Walk,
 }
 
