@@ -84,7 +84,7 @@
 //! # What this crate does not do yet
 //!
 //! Fused kernels are for the `flex` backend alone. `ndarray` and `wgpu` are compared with it, layer by
-//! layer; no GPU has been at hand. [`cast`] says what half precision loses.
+//! layer. Not tested on a GPU. [`cast`] says what half precision loses.
 //!
 //! # Features
 //!

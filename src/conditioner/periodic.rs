@@ -41,7 +41,7 @@ pub struct Periodic {
 }
 
 impl Periodic {
-    /// Says which field cannot be for a network of so many inputs, and why.
+    /// Returns an error that names the first invalid field, for a network of so many inputs.
     ///
     /// ```
     /// use burn_flows::conditioner::Periodic;

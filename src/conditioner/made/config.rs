@@ -169,7 +169,7 @@ pub struct MadeConfig {
 }
 
 impl MadeConfig {
-    /// Says which field cannot be for this many features and this context, and why.
+    /// Returns an error that names the first invalid field, for this many features and this context.
     pub fn validate(&self, features: usize, context: usize) -> Result<()> {
         count("MadeConfig", "features", 1, features)?;
         count("MadeConfig", "hidden", 1, self.hidden.len())?;
