@@ -20,15 +20,15 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use burn_flows::Result;
-use burn_flows::bijector::{Elementwise, Logit};
+use burn_flows::bijector::Logit;
 use burn_flows::burn::module::Module;
 use burn_flows::burn::tensor::{Device, Tensor, TensorData};
 use burn_flows::distribution::{Marginal, Mixture};
-use burn_flows::model::{Masks, NsfConfig, NsfStep};
+use burn_flows::model::{Masks, NsfConfig, NsfLayers, NsfStep};
 use burn_flows::prelude::*;
 use burn_flows::store;
 use burn_flows::train::{Dequantize, FitConfig, FitData, bits_per_dim, fit, nll};
-use burn_flows::univariate::{RationalQuadratic, RationalQuadraticConfig};
+use burn_flows::univariate::RationalQuadraticConfig;
 use clap::Parser;
 
 use cli::{Common, Outcome};
@@ -64,11 +64,8 @@ const EPOCHS: usize = 100;
 const CLASSES: usize = 10;
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data");
 
-/// A spline of every pixel, then the couplings.
-type Splines = (Option<Elementwise<RationalQuadratic>>, Vec<NsfStep>);
-
 /// Pixels in [0, 1] to the line, to unit variance, then the splines.
-type Member = Flow<(Logit, Standardize<2>, Splines), StandardNormal<2>>;
+type Member = Flow<(Logit, Standardize<2>, NsfLayers<NsfStep>), StandardNormal<2>>;
 
 /// Flows that differ in their masks and in the noise they saw, without the classes.
 type Digits = Mixture<Marginal<Member>>;
@@ -135,8 +132,7 @@ fn member(args: &Args, data: &Data, seed: u64, device: &Device) -> Result<Member
         .with_mlp(mlp)
         .with_context(data.train.classes.dims()[1])
         .with_elementwise(Some(RationalQuadraticConfig::new().with_bins(48)));
-    config.validate()?;
-    let (splines, base) = config.init(device).into_parts();
+    let (splines, base) = config.try_init(device)?.into_parts();
     Ok(Flow::new((logit, standardize, splines), base))
 }
 

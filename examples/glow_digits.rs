@@ -203,7 +203,7 @@ fn test_nll(model: &Model, data: &Data, device: &Device) -> Result<f64> {
 /// Samples of ten classes (or ten of none) at one temperature.
 fn row(model: &Model, classes: Option<usize>, temperature: f64, seed: u64) -> Tensor<4> {
     let ((logit, standardize), glow) = model.clone().into_parts();
-    let warm: MultiScale<_, _> = glow.with_temperature(temperature);
+    let warm: MultiScale<_, _> = glow.with_temperature(temperature).unwrap();
     let model = Flow::new((logit, standardize), warm).valid();
     let device = model.devices()[0].clone();
     let labels: Vec<usize> = (0..10).map(|k| k % classes.unwrap_or(1)).collect();

@@ -236,6 +236,14 @@ pub(crate) fn length(config: &'static str, field: &'static str, value: f64) -> R
     Err(Error::config(config, field, format!("must be {range}, found {value}")))
 }
 
+/// `Err` naming the field unless a number is at least 0 and finite.
+pub(crate) fn not_negative(config: &'static str, field: &'static str, value: f64) -> Result<()> {
+    if value >= 0.0 && value.is_finite() {
+        return Ok(());
+    }
+    Err(Error::config(config, field, format!("must be at least 0 and finite, found {value}")))
+}
+
 /// `Err` unless a least size or slope is one that f32 tells from nothing.
 pub(crate) fn least(config: &'static str, field: &'static str, value: f64) -> Result<()> {
     if value >= 1e-6 {

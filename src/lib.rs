@@ -94,6 +94,11 @@
 //! A module of your own derives burn's `Module`, whose macro needs `burn` among your dependencies,
 //! in the version that [`burn_flows::burn`](burn) re-exports.
 
+// For `layers!`, which writes paths of this crate.
+extern crate self as burn_flows;
+#[doc(hidden)]
+pub use serde;
+
 pub mod bijector;
 mod by_parts;
 pub mod conditioner;

@@ -167,7 +167,7 @@ fn the_prior_draws_what_it_scores() {
 #[test]
 fn temperature_zero_is_the_mode_and_density_stays() {
     let flow = flow(Finish::Last, 0);
-    let cold = flow.clone().with_temperature(0.0);
+    let cold = flow.clone().with_temperature(0.0).unwrap();
     let samples = host(cold.sample_seeded(2, 1));
     assert_close(&samples[..20], &samples[20..], 1e-12);
     let x = images(2, 3);

@@ -236,5 +236,5 @@ fn raw_zeros_are_the_identity() {
 
 #[test]
 fn rational_quadratic_behind_half_a_turn() {
-    survives(&HalfTurn::new(rqs(TAILS).with_bins(4).init(), 5.0), 5.0);
+    survives(&HalfTurn::new(rqs(TAILS).with_bins(4).init(), 5.0).unwrap(), 5.0);
 }

@@ -1,18 +1,19 @@
 //! ActNorm: scale and shift per channel, started so that a first batch has zero mean and unit
 //! variance.
 
-use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::tensor::{Bool, Device, Tensor};
 use serde::Serialize;
 
 use super::{Bijector, Recovery, check_weights, check_width};
-use crate::error::{Result, count, expect_valid};
+use crate::config::{config, construct};
+use crate::error::{Result, count};
 use crate::kernel::{scale_and_shift, shift_and_scale_back};
 use crate::math::{channel_moments, event_len, like, repeat_batch, wide};
 use crate::moments::Moments;
 use crate::param::{flag, replaced};
 
+config! {
 /// Configuration of an [`ActNorm`].
 ///
 /// ```
@@ -21,12 +22,13 @@ use crate::param::{flag, replaced};
 /// assert!(ActNormConfig::new(3).validate().is_ok());
 /// assert!(ActNormConfig::new(0).validate().is_err());
 /// ```
-#[derive(Config, Debug)]
 pub struct ActNormConfig {
     /// Features, or channels of an image.
     pub features: usize,
 }
+}
 
+crate::store::checked! {
 /// Scale and shift per feature or channel.
 ///
 /// ```text
@@ -77,15 +79,7 @@ pub struct ActNorm {
     #[serde(with = "crate::store::part")]
     initialized: Param<Tensor<1, Bool>>,
 }
-
-crate::store::checked!(ActNorm {
-    #[serde(with = "crate::store::part")]
-    log_scale: Param<Tensor<1>>,
-    #[serde(with = "crate::store::part")]
-    shift: Param<Tensor<1>>,
-    #[serde(with = "crate::store::part")]
-    initialized: Param<Tensor<1, Bool>>,
-});
+}
 
 impl ActNorm {
     /// Whether a layer that was read from a file can be one.
@@ -101,13 +95,12 @@ impl ActNormConfig {
         count("ActNormConfig", "features", 1, self.features)
     }
 
-    /// The layer, an identity until it is initialised.
-    ///
-    /// # Panics
-    ///
-    /// If [`validate`](Self::validate) fails, with its message.
-    pub fn init(&self, device: &Device) -> ActNorm {
-        expect_valid(self.validate());
+    construct! {
+        /// The layer, an identity until it is initialised.
+        unseeded(device: &Device) -> ActNorm
+    }
+
+    fn build(&self, device: &Device) -> ActNorm {
         let zeros = || Tensor::zeros([self.features], device);
         ActNorm {
             log_scale: Param::from_tensor(zeros()),

@@ -1,15 +1,16 @@
 //! Batch normalization as a bijector.
 
-use burn::config::Config;
 use burn::module::{Flag, Module, Param, RunningState};
 use burn::tensor::{DType, Device, Tensor};
 use serde::Serialize;
 
 use super::{Bijector, check_weights, check_width};
-use crate::error::{Error, Result, count, expect_valid};
+use crate::config::{config, construct};
+use crate::error::{Error, Result, count};
 use crate::math::{fine, repeat_batch, softplus, softplus_inverse, wide, wide_dtype};
 use crate::moments::mean_over_rows;
 
+config! {
 /// Configuration of a [`BatchNorm`].
 ///
 /// ```
@@ -18,7 +19,6 @@ use crate::moments::mean_over_rows;
 /// assert!(BatchNormConfig::new(3).validate().is_ok());
 /// assert!(BatchNormConfig::new(3).with_momentum(1.5).validate().is_err());
 /// ```
-#[derive(Config, Debug)]
 pub struct BatchNormConfig {
     /// Features of an event.
     pub features: usize,
@@ -30,7 +30,9 @@ pub struct BatchNormConfig {
     #[config(default = 0.1)]
     pub momentum: f64,
 }
+}
 
+crate::store::checked! {
 /// Normalizes every feature by the batch while training, by running statistics afterwards.
 ///
 /// ```text
@@ -90,21 +92,7 @@ pub struct BatchNorm {
     epsilon: f64,
     momentum: f64,
 }
-
-crate::store::checked!(BatchNorm {
-    #[serde(with = "crate::store::part")]
-    weight: Param<Tensor<1>>,
-    #[serde(with = "crate::store::part")]
-    bias: Param<Tensor<1>>,
-    #[serde(with = "crate::store::part")]
-    running_mean: RunningState<Tensor<1>>,
-    #[serde(with = "crate::store::part")]
-    running_var: RunningState<Tensor<1>>,
-    #[serde(with = "crate::store::part")]
-    training: Param<Flag>,
-    epsilon: f64,
-    momentum: f64,
-});
+}
 
 impl BatchNorm {
     /// Whether a layer that was read from a file can be one.
@@ -141,13 +129,12 @@ impl BatchNormConfig {
         Ok(())
     }
 
-    /// The layer, with weight 1, bias 0 and the running statistics of a standard normal.
-    ///
-    /// # Panics
-    ///
-    /// If [`validate`](Self::validate) fails, with its message.
-    pub fn init(&self, device: &Device) -> BatchNorm {
-        expect_valid(self.validate());
+    construct! {
+        /// The layer, with weight 1, bias 0 and the running statistics of a standard normal.
+        unseeded(device: &Device) -> BatchNorm
+    }
+
+    fn build(&self, device: &Device) -> BatchNorm {
         let ones = || Tensor::ones([self.features], device);
         let zeros = || Tensor::zeros([self.features], device);
         let raw_one = softplus_inverse(ones().without_autodiff() - self.epsilon);

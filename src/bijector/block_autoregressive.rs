@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::{Bijector, check_weights};
 use crate::conditioner::check_context;
-use crate::config::seeded_config;
-use crate::error::{Result, count, expect_valid, fits, length, repeats};
+use crate::config::{construct, seeded_config};
+use crate::error::{Result, count, fits, length, repeats};
 use crate::initial;
 use crate::kernel::{rows_times, stacked_rows_times};
 use crate::math::{from_f64, softplus, wide};
@@ -47,6 +47,7 @@ pub struct BlockNeuralAutoregressiveConfig {
 }
 }
 
+crate::store::checked! {
 /// A masked layer with positive blocks on its diagonal: its weight is `[in, out]`, blocks of `a` rows
 /// and `b` columns.
 #[derive(Module, Debug, Serialize)]
@@ -58,15 +59,7 @@ pub(crate) struct BlockLinear {
     #[serde(with = "crate::store::part")]
     bias: Param<Tensor<1>>,
 }
-
-crate::store::checked!(BlockLinear {
-    #[serde(with = "crate::store::part")]
-    weight: Param<Tensor<2>>,
-    #[serde(with = "crate::store::part")]
-    scale: Param<Tensor<1>>,
-    #[serde(with = "crate::store::part")]
-    bias: Param<Tensor<1>>,
-});
+}
 
 impl BlockLinear {
     /// Whether a layer that was read from a file can be one.
@@ -85,6 +78,7 @@ struct Blocks {
     diagonal: Tensor<3>,
 }
 
+crate::store::checked! {
 /// A block neural autoregressive layer. It starts as a random map: no choice of its weights is the
 /// identity.
 ///
@@ -135,14 +129,7 @@ pub struct BlockNeuralAutoregressive {
     features: usize,
     leak: f64,
 }
-
-crate::store::checked!(BlockNeuralAutoregressive {
-    layers: Vec<BlockLinear>,
-    #[serde(with = "crate::store::part")]
-    context: Option<Linear>,
-    features: usize,
-    leak: f64,
-});
+}
 
 impl BlockNeuralAutoregressive {
     /// Whether a layer that was read from a file can be one.
@@ -173,17 +160,12 @@ impl BlockNeuralAutoregressiveConfig {
         length("BlockNeuralAutoregressiveConfig", "leak", self.leak)
     }
 
-    /// The layer.
-    ///
-    /// # Panics
-    ///
-    /// If [`validate`](Self::validate) fails, with its message.
-    pub fn init(&self, device: &Device) -> BlockNeuralAutoregressive {
-        expect_valid(self.validate());
-        initial::scope(self.seed, || self.layer(device))
+    construct! {
+        /// The layer.
+        seeded(device: &Device) -> BlockNeuralAutoregressive
     }
 
-    fn layer(&self, device: &Device) -> BlockNeuralAutoregressive {
+    fn build(&self, device: &Device) -> BlockNeuralAutoregressive {
         let mut noise = initial::noise(device);
         let hidden = std::iter::repeat_n(self.block, self.depth);
         let widths: Vec<usize> = [1].into_iter().chain(hidden).chain([1]).collect();

@@ -1,5 +1,5 @@
-//! One bijector after the other: `Vec` for equal ones, tuples up to 8 for different ones, `Option`
-//! for one that may be missing.
+//! One bijector after the other: `Vec` for equal ones, [`layers!`](crate::layers) or tuples up to 8 for different
+//! ones, `Option` for one that may be missing.
 //!
 //! forward   z = f_n(.. f_1(x))
 //! log-det   sum of the layers' log-dets, each at its own input
@@ -112,62 +112,177 @@ impl<const D: usize, B: Bijector<D>> Bijector<D> for Option<B> {
     }
 }
 
-macro_rules! tuple {
-    ($($layer:ident $index:tt),+; $($reversed:tt),+) => {
-        impl<const D: usize, $($layer: Bijector<D>),+> Bijector<D> for ($($layer,)+) {
-            fn forward(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> (Tensor<D>, Tensor<1>) {
-                let total = zeros_batch(&x);
-                $(let (x, log_det) = self.$index.forward(x, context);
-                let total = total + log_det;)+
+/// Makes a struct of layers a [`Bijector`](crate::bijector::Bijector): its fields, one after the other, in the
+/// order in which they are declared.
+///
+/// ```text
+/// forward   z = last(.. second(first(x)))
+/// log-det   sum of the fields' log-dets, each at its own input
+/// inverse   x = first^-1(.. last^-1(z))
+/// ```
+///
+/// Parameters have the names of the fields in their paths, `steps.3.coupling.conditioner`, where those of a tuple
+/// are numbers. The struct is a `Module`, and `store` saves and opens it. A struct may have type parameters, without
+/// bounds. The crate that calls the macro needs `burn` among its dependencies.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::bijector::{ActNorm, ActNormConfig, Bijector, Coupling, CouplingConfig};
+/// use burn_flows::{conditioner::Mlp, univariate::Affine};
+///
+/// burn_flows::layers! {
+///     /// A normalization and a coupling.
+///     pub struct Step {
+///         norm: ActNorm,
+///         coupling: Coupling<Affine, Mlp>,
+///     }
+/// }
+///
+/// let device = Device::flex();
+/// let step = |_| Step {
+///     norm: ActNormConfig::new(4).init(&device),
+///     coupling: CouplingConfig::new(4).init(Affine::default(), &device),
+/// };
+/// let steps: Vec<Step> = (0..3).map(step).collect();
+/// let x = Tensor::<2>::from_data([[0.1, -0.2, 0.3, 0.4]], &device);
+/// let (z, _) = steps.forward(x.clone(), None);
+/// steps.inverse(z, None).into_data().assert_approx_eq::<f32>(&x.into_data(), Default::default());
+/// ```
+#[macro_export]
+macro_rules! layers {
+    (
+        $(#[$head:meta])*
+        $vis:vis struct $name:ident $(<$($part:ident),+>)? {
+            $($(#[$attribute:meta])* $field_vis:vis $field:ident: $layer:ty),+ $(,)?
+        }
+    ) => {
+        $(#[$head])*
+        #[derive(::burn::module::Module, Debug, $crate::serde::Serialize)]
+        #[serde(crate = "burn_flows::serde")]
+        $vis struct $name $(<$($part),+>)? {
+            $($(#[$attribute])* $field_vis $field: $layer),+
+        }
+
+        #[allow(non_camel_case_types, reason = "a parameter for every field, with its name")]
+        impl<'de, $($($part),+)?> $crate::serde::Deserialize<'de> for $name $(<$($part),+>)?
+        where
+            $($layer: $crate::serde::Deserialize<'de>),+
+        {
+            fn deserialize<Z: $crate::serde::Deserializer<'de>>(deserializer: Z) -> Result<Self, Z::Error> {
+                // A derived implementation would ask for bounds of the parameters, not of the layers.
+                #[derive($crate::serde::Deserialize)]
+                #[serde(crate = "burn_flows::serde")]
+                struct Fields<$($field),+> {
+                    $($field: $field),+
+                }
+                let fields = <Fields<$($layer),+> as $crate::serde::Deserialize>::deserialize(deserializer)?;
+                Ok(Self { $($field: fields.$field),+ })
+            }
+        }
+
+        $crate::layers!(@reversed named
+            [$($($part: ::burn::module::Module + ::burn::module::ModuleDisplay),+)?] [$name $(<$($part),+>)?]
+            [$($layer: $crate::bijector::Bijector<D>),+]
+            [$($field)+] [] $($field)+);
+    };
+    (@reversed $kind:ident $parts:tt $type:tt $bounds:tt $fields:tt [$($reversed:tt)*] $next:tt $($rest:tt)*) => {
+        $crate::layers!(@reversed $kind $parts $type $bounds $fields [$next $($reversed)*] $($rest)*);
+    };
+    (@reversed $kind:ident [$($parts:tt)*] [$type:ty] [$($bounds:tt)*]
+        [$first:tt $($next:tt)*] [$last:tt $($before:tt)*]
+    ) => {
+        impl<const D: usize, $($parts)*> $crate::bijector::Bijector<D> for $type
+        where
+            $($bounds)*
+        {
+            fn forward(
+                &self,
+                x: ::burn::tensor::Tensor<D>,
+                context: Option<&::burn::tensor::Tensor<2>>,
+            ) -> (::burn::tensor::Tensor<D>, ::burn::tensor::Tensor<1>) {
+                let (x, total) = self.$first.forward(x, context);
+                $(let (x, log_det) = self.$next.forward(x, context);
+                let total = total + log_det;)*
                 (x, total)
             }
 
-            fn inverse(&self, z: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<D> {
-                $(let z = self.$reversed.inverse(z, context);)+
+            fn inverse(
+                &self,
+                z: ::burn::tensor::Tensor<D>,
+                context: Option<&::burn::tensor::Tensor<2>>,
+            ) -> ::burn::tensor::Tensor<D> {
+                let z = self.$last.inverse(z, context);
+                $(let z = self.$before.inverse(z, context);)*
                 z
             }
 
             fn inverse_with_log_det(
                 &self,
-                z: Tensor<D>,
-                context: Option<&Tensor<2>>,
-            ) -> (Tensor<D>, Tensor<1>) {
-                let total = zeros_batch(&z);
-                $(let (z, log_det) = self.$reversed.inverse_with_log_det(z, context);
-                let total = total + log_det;)+
+                z: ::burn::tensor::Tensor<D>,
+                context: Option<&::burn::tensor::Tensor<2>>,
+            ) -> (::burn::tensor::Tensor<D>, ::burn::tensor::Tensor<1>) {
+                let (z, total) = self.$last.inverse_with_log_det(z, context);
+                $(let (z, log_det) = self.$before.inverse_with_log_det(z, context);
+                let total = total + log_det;)*
                 (z, total)
             }
 
-            fn init_from_data(self, x: Tensor<D>, context: Option<&Tensor<2>>) -> (Self, Tensor<D>) {
+            fn init_from_data(
+                self,
+                x: ::burn::tensor::Tensor<D>,
+                context: Option<&::burn::tensor::Tensor<2>>,
+            ) -> (Self, ::burn::tensor::Tensor<D>) {
                 let mut z = x;
-                let layers = ($({
-                    let (layer, next) = self.$index.init_from_data(z, context);
-                    z = next;
-                    layer
-                },)+);
+                let layers = $crate::layers!(@started $kind self z context $first $($next)*);
                 (layers, z)
             }
 
             fn mixes_rows(&self) -> bool {
-                $(self.$index.mixes_rows())||+
+                $crate::bijector::Bijector::<D>::mixes_rows(&self.$first)
+                    $(|| $crate::bijector::Bijector::<D>::mixes_rows(&self.$next))*
             }
 
-            fn walk<W: Walk>(&self, walk: &mut W, at: &Place<'_>, carried: Carried<D>) -> Carried<D> {
+            fn walk<W: $crate::bijector::Walk>(
+                &self,
+                walk: &mut W,
+                at: &$crate::bijector::Place<'_>,
+                carried: $crate::bijector::Carried<D>,
+            ) -> $crate::bijector::Carried<D> {
                 if at.is_last_first() {
-                    $(let carried = self.$reversed.walk(walk, &at.part($reversed), carried);)+
+                    let carried = self.$last.walk(walk, &at.part(stringify!($last)), carried);
+                    $(let carried = self.$before.walk(walk, &at.part(stringify!($before)), carried);)*
                     return carried;
                 }
-                $(let carried = self.$index.walk(walk, &at.part($index), carried);)+
+                let carried = self.$first.walk(walk, &at.part(stringify!($first)), carried);
+                $(let carried = self.$next.walk(walk, &at.part(stringify!($next)), carried);)*
                 carried
             }
         }
     };
+    (@started named $self:ident $z:ident $context:ident $($field:ident)+) => {
+        Self { $($field: $crate::layers!(@start $self $z $context $field)),+ }
+    };
+    (@started numbered $self:ident $z:ident $context:ident $($field:tt)+) => {
+        ($($crate::layers!(@start $self $z $context $field),)+)
+    };
+    (@start $self:ident $z:ident $context:ident $field:tt) => {{
+        let (layer, next) = $self.$field.init_from_data($z, $context);
+        $z = next;
+        layer
+    }};
 }
 
-tuple!(A 0, B 1; 1, 0);
-tuple!(A 0, B 1, C 2; 2, 1, 0);
-tuple!(A 0, B 1, C 2, E 3; 3, 2, 1, 0);
-tuple!(A 0, B 1, C 2, E 3, F 4; 4, 3, 2, 1, 0);
-tuple!(A 0, B 1, C 2, E 3, F 4, G 5; 5, 4, 3, 2, 1, 0);
-tuple!(A 0, B 1, C 2, E 3, F 4, G 5, H 6; 6, 5, 4, 3, 2, 1, 0);
-tuple!(A 0, B 1, C 2, E 3, F 4, G 5, H 6, I 7; 7, 6, 5, 4, 3, 2, 1, 0);
+macro_rules! tuple {
+    ($($layer:ident $index:tt),+) => {
+        crate::layers!(@reversed numbered [$($layer: Bijector<D>),+] [($($layer,)+)] []
+            [$($index)+] [] $($index)+);
+    };
+}
+
+tuple!(A 0, B 1);
+tuple!(A 0, B 1, C 2);
+tuple!(A 0, B 1, C 2, E 3);
+tuple!(A 0, B 1, C 2, E 3, F 4);
+tuple!(A 0, B 1, C 2, E 3, F 4, G 5);
+tuple!(A 0, B 1, C 2, E 3, F 4, G 5, H 6);
+tuple!(A 0, B 1, C 2, E 3, F 4, G 5, H 6, I 7);

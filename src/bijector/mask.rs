@@ -144,6 +144,7 @@ fn wrong(reason: String) -> Error {
     Error::config("Coupling", "mask", reason)
 }
 
+crate::store::checked! {
 /// A [`Mask`] at work on tensors: takes an event apart and puts it together again.
 ///
 /// ```
@@ -168,16 +169,7 @@ pub struct Split {
     folded: bool,
     kept_first: bool,
 }
-
-crate::store::checked!(Split {
-    indices: Option<Indices>,
-    event: Vec<usize>,
-    width: usize,
-    kept: usize,
-    spatial: bool,
-    folded: bool,
-    kept_first: bool,
-});
+}
 
 impl Split {
     /// Whether a layer that was read from a file can be one.

@@ -15,6 +15,7 @@ use crate::error::Result;
 use crate::math::{fine, wide_dtype};
 use crate::param::flag;
 
+crate::store::checked! {
 /// Scale and shift of every column of a context, the identity until a first batch sets them. Without
 /// them, a step of Adam on a context of 1500 changes a unit 1500 times as much as on a context of 1.
 #[derive(Module, Debug, Serialize)]
@@ -28,15 +29,7 @@ pub(crate) struct ContextScale {
     #[serde(with = "crate::store::part")]
     initialized: Param<Tensor<1, Bool>>,
 }
-
-crate::store::checked!(ContextScale {
-    #[serde(with = "crate::store::part")]
-    exponents: Param<Tensor<1, Int>>,
-    #[serde(with = "crate::store::part")]
-    shifts: Param<Tensor<2, Int>>,
-    #[serde(with = "crate::store::part")]
-    initialized: Param<Tensor<1, Bool>>,
-});
+}
 
 impl ContextScale {
     /// Whether a scale that was read from a file can be one.

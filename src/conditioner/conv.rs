@@ -6,9 +6,8 @@ use serde::Serialize;
 
 use super::{Activation, ActivationConfig, Conditioner, Dropout, NormConv, Normalization};
 use super::{ContextScale, check_context, check_dropout, join_context};
-use crate::config::seeded_config;
-use crate::error::{Result, count, expect_valid, fits};
-use crate::initial;
+use crate::config::{construct, seeded_config};
+use crate::error::{Result, count, fits};
 use crate::rows::spread;
 
 /// Factor of the learned log-scale of the last layer: it lets the layer leave zero faster than its
@@ -39,6 +38,7 @@ pub struct ConvNetConfig {
 }
 }
 
+crate::store::checked! {
 /// Three convolutions that keep height and width; a context joins as constant channels.
 ///
 /// ```text
@@ -77,18 +77,7 @@ pub struct ConvNet {
     context_scale: Option<ContextScale>,
     context: usize,
 }
-
-crate::store::checked!(ConvNet {
-    input: NormConv,
-    hidden: NormConv,
-    output: NormConv,
-    #[serde(with = "crate::store::part")]
-    log_scale: Option<Param<Tensor<1>>>,
-    activation: Activation,
-    dropout: Dropout,
-    context_scale: Option<ContextScale>,
-    context: usize,
-});
+}
 
 impl ConvNet {
     /// Whether a layer that was read from a file can be one.
@@ -114,18 +103,13 @@ impl ConvNetConfig {
         fits("ConvNetConfig", "hidden", &[c_out, self.hidden, 3, 3])
     }
 
-    /// A network from `c_in` channels and a context of width `context` (0: none) to `c_out`. Its
-    /// last layer starts at zero.
-    ///
-    /// # Panics
-    ///
-    /// If [`validate`](Self::validate) fails, with its message.
-    pub fn init(&self, c_in: usize, c_out: usize, context: usize, device: &Device) -> ConvNet {
-        expect_valid(self.validate_between(c_in, c_out, context));
-        initial::scope(self.seed, || self.network(c_in, c_out, context, device))
+    construct! {
+        /// A network from `c_in` channels and a context of width `context` (0: none) to `c_out`. Its
+        /// last layer starts at zero.
+        seeded(c_in: usize, c_out: usize, context: usize, device: &Device) -> ConvNet, if validate_between(c_in, c_out, context)
     }
 
-    fn network(&self, c_in: usize, c_out: usize, context: usize, device: &Device) -> ConvNet {
+    fn build(&self, c_in: usize, c_out: usize, context: usize, device: &Device) -> ConvNet {
         let width = self.hidden;
         ConvNet {
             input: NormConv::new([c_in + context, width], 3, self.normalization, device),
@@ -133,7 +117,7 @@ impl ConvNetConfig {
             output: NormConv::zero([width, c_out], 3, device),
             log_scale: Some(Param::from_tensor(Tensor::zeros([c_out], device))),
             activation: self.activation.init(device),
-            dropout: Dropout::new(self.dropout),
+            dropout: Dropout::checked(self.dropout),
             context_scale: ContextScale::new(context, device),
             context,
         }
@@ -145,7 +129,7 @@ impl ConvNet {
     #[cfg(feature = "interop")]
     pub(crate) fn from_layers(layers: [NormConv; 3], activation: Activation) -> Self {
         let [input, hidden, output] = layers;
-        let dropout = Dropout::new(0.0);
+        let dropout = Dropout::checked(0.0);
         Self {
             input,
             hidden,

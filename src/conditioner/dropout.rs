@@ -6,8 +6,9 @@ use serde::Serialize;
 
 use super::check_dropout;
 use crate::draws;
-use crate::error::expect_valid;
+use crate::error::Result;
 
+crate::store::checked! {
 /// Sets elements to zero with probability `prob` while training, and scales the rest by
 /// `1 / (1 - prob)`.
 ///
@@ -21,7 +22,7 @@ use crate::error::expect_valid;
 /// use burn_flows::conditioner::Dropout;
 ///
 /// let device = Device::flex();
-/// let dropout = Dropout::new(0.5);
+/// let dropout = Dropout::new(0.5)?;
 /// let evaluated = dropout.forward(Tensor::<2>::ones([4, 4], &device));
 /// assert_eq!(evaluated.sum().into_scalar::<f32>(), 16.0);
 /// let trained = dropout.forward(Tensor::<2>::ones([64, 64], &device.autodiff()));
@@ -33,16 +34,11 @@ pub struct Dropout {
     #[serde(with = "crate::store::part")]
     training: Param<Flag>,
 }
-
-crate::store::checked!(Dropout {
-    prob: f64,
-    #[serde(with = "crate::store::part")]
-    training: Param<Flag>,
-});
+}
 
 impl Dropout {
     /// Whether a layer that was read from a file can be one.
-    fn sound(&self) -> crate::error::Result<()> {
+    fn sound(&self) -> Result<()> {
         super::check_dropout("Dropout", "prob", self.prob)
     }
 }
@@ -50,15 +46,21 @@ impl Dropout {
 impl Dropout {
     /// Dropout with this probability of a zero, in `[0, 1)`.
     ///
-    /// # Panics
+    /// # Errors
     ///
     /// If the probability is not in `[0, 1)`.
     ///
-    /// ```should_panic
-    /// burn_flows::conditioner::Dropout::new(1.5); // Dropout.prob: must be in [0, 1), found 1.5
     /// ```
-    pub fn new(prob: f64) -> Self {
-        expect_valid(check_dropout("Dropout", "prob", prob));
+    /// let error = burn_flows::conditioner::Dropout::new(1.5).unwrap_err();
+    /// assert_eq!(error.to_string(), "Dropout.prob: must be in [0, 1), found 1.5");
+    /// ```
+    pub fn new(prob: f64) -> Result<Self> {
+        check_dropout("Dropout", "prob", prob)?;
+        Ok(Self::checked(prob))
+    }
+
+    /// Dropout of a configuration that was validated.
+    pub(crate) fn checked(prob: f64) -> Self {
         // Without a chance of a zero, training is no different from evaluation.
         Self { prob, training: Param::from_bool(prob > 0.0) }
     }
@@ -98,7 +100,7 @@ mod tests {
         let device = Device::flex().autodiff();
         let draw = || {
             draws::seed(Noise::seeded(4));
-            Dropout::new(0.25).forward(Tensor::<2>::ones([200, 201], &device)).into_data()
+            Dropout::checked(0.25).forward(Tensor::<2>::ones([200, 201], &device)).into_data()
         };
         assert_eq!(draw(), draw());
         let values = draw().try_to_vec_as::<f64>().unwrap();

@@ -46,6 +46,7 @@ pub struct MaskedLinear {
     parts: Parts,
 }
 
+crate::store::checked! {
 /// What the layer is made of, apart so that [`MaskedLinear`] can add to the derived `map`.
 #[derive(Module, Debug, Serialize)]
 #[serde(rename = "MaskedLinear")]
@@ -55,13 +56,7 @@ struct Parts {
     #[serde(with = "crate::store::fixed")]
     mask: Param<Tensor<2, Bool>>,
 }
-
-crate::store::checked!(Parts {
-    #[serde(with = "crate::store::part")]
-    linear: Linear,
-    #[serde(with = "crate::store::fixed")]
-    mask: Param<Tensor<2, Bool>>,
-});
+}
 
 impl Parts {
     /// Whether a layer that was read from a file can be one.

@@ -11,8 +11,8 @@ use super::{
     Activation, ActivationConfig, Conditioner, ContextScale, Dropout, Periodic, check_context,
     check_dropout,
 };
-use crate::config::seeded_config;
-use crate::error::{Error, Result, chain, count, expect_valid};
+use crate::config::{construct, seeded_config};
+use crate::error::{Error, Result, chain, count};
 use crate::initial;
 use crate::math::sigmoid;
 use crate::rows::spread;
@@ -48,6 +48,7 @@ pub struct MlpConfig {
 }
 }
 
+crate::store::checked! {
 /// A dense conditioner, made by [`MlpConfig::init`].
 ///
 /// ```text
@@ -93,22 +94,7 @@ pub struct Mlp {
     d_in: usize,
     context: usize,
 }
-
-crate::store::checked!(Mlp {
-    periodic: Option<PeriodicFeatures>,
-    #[serde(with = "crate::store::part")]
-    input: Linear,
-    #[serde(with = "crate::store::part")]
-    hidden: Vec<Linear>,
-    blocks: Vec<ResidualBlock>,
-    #[serde(with = "crate::store::part")]
-    output: Linear,
-    activation: Activation,
-    dropout: Dropout,
-    context_scale: Option<ContextScale>,
-    d_in: usize,
-    context: usize,
-});
+}
 
 impl Mlp {
     /// Whether a layer that was read from a file can be one.
@@ -189,15 +175,9 @@ impl MlpConfig {
         chain("MlpConfig", "hidden", &[last, d_out])
     }
 
-    /// A network from `d_in` values and a context of width `context` (0: none) to `d_out`.
-    ///
-    /// # Panics
-    ///
-    /// If [`validate`](Self::validate) or [`Periodic::validate`] fails, with its message, or if the ends are
-    /// so wide that their weights have more than 2^31 elements.
-    pub fn init(&self, d_in: usize, d_out: usize, context: usize, device: &Device) -> Mlp {
-        expect_valid(self.validate_between(d_in, d_out, context));
-        initial::scope(self.seed, || self.network(d_in, d_out, context, device))
+    construct! {
+        /// A network from `d_in` values and a context of width `context` (0: none) to `d_out`.
+        seeded(d_in: usize, d_out: usize, context: usize, device: &Device) -> Mlp, if validate_between(d_in, d_out, context)
     }
 
     /// A network whose inputs are a context of width `context`, which it sees at the scale of a first batch.
@@ -215,7 +195,7 @@ impl MlpConfig {
         Mlp { context_scale, ..network }
     }
 
-    fn network(&self, d_in: usize, d_out: usize, context: usize, device: &Device) -> Mlp {
+    fn build(&self, d_in: usize, d_out: usize, context: usize, device: &Device) -> Mlp {
         let width = self.hidden[0];
         let pairs = self.hidden.windows(2);
         let (hidden, blocks) = if self.residual {
@@ -231,7 +211,7 @@ impl MlpConfig {
             blocks,
             output: linear(last, d_out, self.zero_last, device),
             activation: self.activation.init(device),
-            dropout: Dropout::new(self.dropout),
+            dropout: Dropout::checked(self.dropout),
             context_scale: ContextScale::new(context, device),
             d_in,
             context,
@@ -293,7 +273,7 @@ impl Mlp {
             blocks,
             output,
             activation,
-            dropout: Dropout::new(0.0),
+            dropout: Dropout::checked(0.0),
             context_scale: None,
             d_in,
             context,

@@ -68,6 +68,7 @@ impl Periodic {
     }
 }
 
+crate::store::checked! {
 /// The curves of the angles.
 #[derive(Module, Debug, Serialize)]
 pub(crate) struct PeriodicFeatures {
@@ -79,14 +80,7 @@ pub(crate) struct PeriodicFeatures {
     frequency: Param<Tensor<2>>,
     inputs: Vec<usize>,
 }
-
-crate::store::checked!(PeriodicFeatures {
-    #[serde(with = "crate::store::part")]
-    weights: Param<Tensor<2>>,
-    #[serde(with = "crate::store::fixed")]
-    frequency: Param<Tensor<2>>,
-    inputs: Vec<usize>,
-});
+}
 
 impl PeriodicFeatures {
     /// Whether a layer that was read from a file can be one.

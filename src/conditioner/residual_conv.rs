@@ -6,9 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Activation, ActivationConfig, Conditioner, Dropout, NormConv, Normalization};
 use super::{ContextScale, check_context, check_dropout, join_context};
-use crate::config::seeded_config;
-use crate::error::{Result, count, expect_valid, fits, repeats};
-use crate::initial;
+use crate::config::{construct, seeded_config};
+use crate::error::{Result, count, fits, repeats};
 use crate::rows::spread;
 
 seeded_config! {
@@ -38,6 +37,7 @@ pub struct ResidualConvNetConfig {
 }
 }
 
+crate::store::checked! {
 /// Residual blocks of 3x3 convolutions that keep height and width; a context joins as constant
 /// channels.
 ///
@@ -75,17 +75,7 @@ pub struct ResidualConvNet {
     context_scale: Option<ContextScale>,
     context: usize,
 }
-
-crate::store::checked!(ResidualConvNet {
-    input: NormConv,
-    blocks: Vec<ResidualConvBlock>,
-    output: NormConv,
-    activation: Activation,
-    dropout: Dropout,
-    activated_output: bool,
-    context_scale: Option<ContextScale>,
-    context: usize,
-});
+}
 
 impl ResidualConvNet {
     /// Whether a layer that was read from a file can be one.
@@ -123,30 +113,13 @@ impl ResidualConvNetConfig {
         fits("ResidualConvNetConfig", "hidden", &[c_out, self.hidden])
     }
 
-    /// A network from `c_in` channels and a context of width `context` (0: none) to `c_out`. Its
-    /// last layer starts at zero.
-    ///
-    /// # Panics
-    ///
-    /// If [`validate`](Self::validate) fails, with its message.
-    pub fn init(
-        &self,
-        c_in: usize,
-        c_out: usize,
-        context: usize,
-        device: &Device,
-    ) -> ResidualConvNet {
-        expect_valid(self.validate_between(c_in, c_out, context));
-        initial::scope(self.seed, || self.network(c_in, c_out, context, device))
+    construct! {
+        /// A network from `c_in` channels and a context of width `context` (0: none) to `c_out`. Its
+        /// last layer starts at zero.
+        seeded(c_in: usize, c_out: usize, context: usize, device: &Device) -> ResidualConvNet, if validate_between(c_in, c_out, context)
     }
 
-    fn network(
-        &self,
-        c_in: usize,
-        c_out: usize,
-        context: usize,
-        device: &Device,
-    ) -> ResidualConvNet {
+    fn build(&self, c_in: usize, c_out: usize, context: usize, device: &Device) -> ResidualConvNet {
         let width = self.hidden;
         let conv = |c_in| NormConv::new([c_in, width], 3, self.normalization, device);
         let block = |_| ResidualConvBlock { first: conv(width), second: conv(width) };
@@ -155,7 +128,7 @@ impl ResidualConvNetConfig {
             blocks: (0..self.blocks).map(block).collect(),
             output: NormConv::zero([width, c_out], 1, device),
             activation: self.activation.init(device),
-            dropout: Dropout::new(self.dropout),
+            dropout: Dropout::checked(self.dropout),
             activated_output: true,
             context_scale: ContextScale::new(context, device),
             context,
@@ -191,7 +164,7 @@ impl ResidualConvNet {
         output: NormConv,
         activation: Activation,
     ) -> Self {
-        let dropout = Dropout::new(0.0);
+        let dropout = Dropout::checked(0.0);
         Self {
             input,
             blocks,

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::{Conditioner, Mlp, MlpConfig, check_context};
 use crate::math::{from_f64, wide};
 
+crate::store::checked! {
 /// `P` numbers, to which a network adds a function of the context.
 ///
 /// A network that ends in zeros changes nothing at the start, so a conditional layer starts where
@@ -18,13 +19,7 @@ pub(crate) struct RowParams {
     network: Option<Mlp>,
     context: usize,
 }
-
-crate::store::checked!(RowParams {
-    #[serde(with = "crate::store::part")]
-    free: Param<Tensor<1>>,
-    network: Option<Mlp>,
-    context: usize,
-});
+}
 
 impl RowParams {
     /// Whether a layer that was read from a file can be one.

@@ -4,10 +4,10 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::Serialize;
 
-use super::{Distribution, batch_shape, check_event};
+use super::{Distribution, batch_shape, check_event, check_rank};
 use crate::conditioner::{Conditioner, Mlp, MlpConfig, check_context};
-use crate::config::seeded_config;
-use crate::error::{Result, count, expect_valid, fits};
+use crate::config::{construct, seeded_config};
+use crate::error::{Result, count, fits};
 use crate::initial;
 use crate::math::{LN_2PI, event_len, known_context, sum_event, wide};
 use crate::noise::Noise;
@@ -35,6 +35,7 @@ pub struct ConditionalNormalConfig {
 }
 }
 
+crate::store::checked! {
 /// Independent normals with mean and scale from a network of the context.
 ///
 /// ```text
@@ -80,13 +81,7 @@ pub struct ConditionalNormal<const D: usize> {
     #[module(skip)]
     scale_map: ScaleMap,
 }
-
-crate::store::checked!(ConditionalNormal [const D: usize] [D] [] {
-    network: Mlp,
-    event: Vec<usize>,
-    context: usize,
-    scale_map: ScaleMap,
-});
+}
 
 impl<const D: usize> ConditionalNormal<D> {
     /// Whether a layer that was read from a file can be one.
@@ -115,14 +110,18 @@ impl ConditionalNormalConfig {
         self.mlp.validate_between(self.context, 2 * self.event.iter().product::<usize>(), 0)
     }
 
-    /// The distribution.
-    ///
-    /// # Panics
-    ///
-    /// If [`validate`](Self::validate) fails, with its message, or if the event has not `D - 1` axes.
-    pub fn init<const D: usize>(&self, device: &Device) -> ConditionalNormal<D> {
-        expect_valid(self.validate());
-        assert!(self.event.len() + 1 == D, "ConditionalNormalConfig.event: needs {} axes", D - 1);
+    construct! {
+        /// The distribution.
+        seeded<const D: usize>(device: &Device) -> ConditionalNormal<D>, if validate_rank::<D>()
+    }
+
+    /// [`validate`](Self::validate) for a distribution of this rank.
+    fn validate_rank<const D: usize>(&self) -> Result<()> {
+        self.validate()?;
+        check_rank::<D>("ConditionalNormalConfig", &self.event)
+    }
+
+    fn build<const D: usize>(&self, device: &Device) -> ConditionalNormal<D> {
         let elements: usize = self.event.iter().product();
         let network = || self.mlp.of_context(self.context, 2 * elements, device);
         ConditionalNormal {

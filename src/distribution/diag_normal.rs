@@ -1,16 +1,17 @@
 //! Normal with a mean and a scale per element.
 
-use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use serde::Serialize;
 
-use super::{Distribution, batch_shape, check_event, check_location_and_scale};
-use crate::error::{Result, count, expect_valid, fits};
+use super::{Distribution, batch_shape, check_event, check_location_and_scale, check_rank};
+use crate::config::{config, construct};
+use crate::error::{Result, count, fits};
 use crate::math::{LN_2PI, event_len, fine, repeat_batch, sum_event, wide_dtype};
 use crate::noise::Noise;
 use crate::rows::check_rows;
 
+config! {
 /// Configuration of a [`DiagNormal`].
 ///
 /// ```
@@ -19,7 +20,6 @@ use crate::rows::check_rows;
 /// assert!(DiagNormalConfig::new(vec![3]).validate().is_ok());
 /// assert!(DiagNormalConfig::new(vec![]).validate().is_err());
 /// ```
-#[derive(Config, Debug)]
 pub struct DiagNormalConfig {
     /// Shape of an event, batch axis left out.
     pub event: Vec<usize>,
@@ -27,7 +27,9 @@ pub struct DiagNormalConfig {
     #[config(default = true)]
     pub learned: bool,
 }
+}
 
+crate::store::checked! {
 /// Independent normals with a mean `m` and a log-scale `s` per element, started at 0.
 ///
 /// ```text
@@ -57,13 +59,7 @@ pub struct DiagNormal<const D: usize> {
     #[serde(with = "crate::store::part")]
     log_scale: Param<Tensor<D>>,
 }
-
-crate::store::checked!(DiagNormal [const D: usize] [D] [] {
-    #[serde(with = "crate::store::part")]
-    mean: Param<Tensor<D>>,
-    #[serde(with = "crate::store::part")]
-    log_scale: Param<Tensor<D>>,
-});
+}
 
 impl<const D: usize> DiagNormal<D> {
     /// Whether a layer that was read from a file can be one.
@@ -82,14 +78,18 @@ impl DiagNormalConfig {
         fits("DiagNormalConfig", "event", &self.event)
     }
 
-    /// The distribution.
-    ///
-    /// # Panics
-    ///
-    /// If [`validate`](Self::validate) fails, with its message, or if the event has not `D - 1` axes.
-    pub fn init<const D: usize>(&self, device: &Device) -> DiagNormal<D> {
-        expect_valid(self.validate());
-        assert!(self.event.len() + 1 == D, "DiagNormalConfig.event: needs {} axes", D - 1);
+    construct! {
+        /// The distribution.
+        unseeded<const D: usize>(device: &Device) -> DiagNormal<D>, if validate_rank::<D>()
+    }
+
+    /// [`validate`](Self::validate) for a distribution of this rank.
+    fn validate_rank<const D: usize>(&self) -> Result<()> {
+        self.validate()?;
+        check_rank::<D>("DiagNormalConfig", &self.event)
+    }
+
+    fn build<const D: usize>(&self, device: &Device) -> DiagNormal<D> {
         let zeros = || Tensor::zeros(batch_shape::<D>(1, &self.event), device);
         let param = || Param::from_tensor(zeros()).set_require_grad(self.learned);
         DiagNormal { mean: param(), log_scale: param() }

@@ -6,8 +6,8 @@ use burn::tensor::{Bool, Device, Tensor, TensorData};
 use serde::Serialize;
 
 use super::{Distribution, check_event, drawn_by_weight, finite};
-use crate::config::seeded_config;
-use crate::error::{Result, count, expect_valid, fits};
+use crate::config::{construct, seeded_config};
+use crate::error::{Result, count, fits};
 use crate::initial;
 use crate::math::{LN_2PI, like, log_sum_exp, wide};
 use crate::moments::Moments;
@@ -44,6 +44,7 @@ pub struct GaussianMixtureConfig {
 }
 }
 
+crate::store::checked! {
 /// `K` normals with diagonal covariances and weights, all learned.
 ///
 /// ```text
@@ -96,17 +97,7 @@ pub struct GaussianMixture {
     #[serde(with = "crate::store::part")]
     initialized: Param<Tensor<1, Bool>>,
 }
-
-crate::store::checked!(GaussianMixture {
-    #[serde(with = "crate::store::part")]
-    mean: Param<Tensor<2>>,
-    #[serde(with = "crate::store::part")]
-    log_scale: Param<Tensor<2>>,
-    #[serde(with = "crate::store::part")]
-    logits: Param<Tensor<1>>,
-    #[serde(with = "crate::store::part")]
-    initialized: Param<Tensor<1, Bool>>,
-});
+}
 
 impl GaussianMixture {
     /// Whether a layer that was read from a file can be one.
@@ -126,13 +117,12 @@ impl GaussianMixtureConfig {
         fits("GaussianMixtureConfig", "components", &[self.components, self.features])
     }
 
-    /// The mixture, not yet started from data.
-    ///
-    /// # Panics
-    ///
-    /// If [`validate`](Self::validate) fails, with its message.
-    pub fn init(&self, device: &Device) -> GaussianMixture {
-        expect_valid(self.validate());
+    construct! {
+        /// The mixture, not yet started from data.
+        seeded(device: &Device) -> GaussianMixture
+    }
+
+    fn build(&self, device: &Device) -> GaussianMixture {
         let shape = [self.components, self.features];
         let mut noise = Noise::seeded(initial::seed(self.seed, device));
         let mean = noise.normal::<2>(shape, device);

@@ -1,7 +1,6 @@
 //! Densities of the parts that a multi-scale flow splits off: learned per channel, per class, and
 //! conditioned on the part that stays.
 
-use burn::config::Config;
 use burn::module::{Module, ModuleDisplay, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{Initializer, Linear, LinearConfig, PaddingConfig2d};
@@ -10,7 +9,8 @@ use serde::Serialize;
 
 use super::{Distribution, StandardNormal};
 use crate::conditioner::check_context;
-use crate::error::{Result, count, expect_valid, fits};
+use crate::config::{config, construct};
+use crate::error::{Result, count, fits};
 use crate::math::{LN_2PI, event_len, sum_event, wide};
 use crate::rows::{callers_rows, check_rows};
 use crate::univariate::ScaleMap;
@@ -64,6 +64,7 @@ impl LevelBase for StandardNormal<4> {
     }
 }
 
+config! {
 /// Configuration of a [`ChannelPrior`].
 ///
 /// ```
@@ -72,7 +73,6 @@ impl LevelBase for StandardNormal<4> {
 /// assert!(ChannelPriorConfig::new(6).with_kept(6).with_context(10).validate().is_ok());
 /// assert!(ChannelPriorConfig::new(0).validate().is_err());
 /// ```
-#[derive(Config, Debug)]
 pub struct ChannelPriorConfig {
     /// Channels of the part.
     pub channels: usize,
@@ -83,10 +83,12 @@ pub struct ChannelPriorConfig {
     #[config(default = 0)]
     pub context: usize,
     /// The parametrisation of the scale.
-    #[config(default = "ScaleMap::default()")]
+    #[config(default = ScaleMap::default())]
     pub scale_map: ScaleMap,
 }
+}
 
+crate::store::checked! {
 /// A normal whose mean and scale are learned per channel, and may follow the context and the part
 /// that stays. Starts as the standard normal.
 ///
@@ -114,19 +116,7 @@ pub struct ChannelPrior {
     #[module(skip)]
     scale_map: ScaleMap,
 }
-
-crate::store::checked!(ChannelPrior {
-    #[serde(with = "crate::store::part")]
-    mean: Param<Tensor<1>>,
-    #[serde(with = "crate::store::part")]
-    log_scale: Param<Tensor<1>>,
-    #[serde(with = "crate::store::part")]
-    class: Option<Linear>,
-    #[serde(with = "crate::store::part")]
-    stays: Option<Conv2d>,
-    context: usize,
-    scale_map: ScaleMap,
-});
+}
 
 impl ChannelPrior {
     /// Whether a layer that was read from a file can be one.
@@ -155,13 +145,12 @@ impl ChannelPriorConfig {
         self.scale_map.validate()
     }
 
-    /// The prior.
-    ///
-    /// # Panics
-    ///
-    /// If [`validate`](Self::validate) fails, with its message.
-    pub fn init(&self, device: &Device) -> ChannelPrior {
-        expect_valid(self.validate());
+    construct! {
+        /// The prior.
+        unseeded(device: &Device) -> ChannelPrior
+    }
+
+    fn build(&self, device: &Device) -> ChannelPrior {
         let zeros = || Param::from_tensor(Tensor::zeros([self.channels], device));
         let both = 2 * self.channels;
         let class = LinearConfig::new(self.context, both)

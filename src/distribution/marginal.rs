@@ -12,6 +12,7 @@ use crate::noise::Noise;
 use crate::param::index_tensor;
 use crate::walk::{Place, Walk};
 
+crate::store::checked! {
 /// A density given a context, over contexts that are known, with known weights.
 ///
 /// ```text
@@ -54,14 +55,7 @@ pub struct Marginal<P> {
     #[serde(with = "crate::store::part")]
     log_weights: Param<Tensor<1>>,
 }
-
-crate::store::checked!(Marginal [P] [P] [P: serde::de::DeserializeOwned,] {
-    conditional: P,
-    #[serde(with = "crate::store::part")]
-    contexts: Param<Tensor<2>>,
-    #[serde(with = "crate::store::part")]
-    log_weights: Param<Tensor<1>>,
-});
+}
 
 impl<P> Marginal<P> {
     /// Whether a layer that was read from a file can be one.

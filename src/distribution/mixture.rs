@@ -15,6 +15,7 @@ use crate::param::index_tensor;
 use crate::rows::check_rows;
 use crate::walk::{Place, Walk};
 
+crate::store::checked! {
 /// `K` distributions of one kind with weights, free or from the context.
 ///
 /// ```text
@@ -62,12 +63,7 @@ pub struct Mixture<P> {
     weights: RowParams,
     conditional: bool,
 }
-
-crate::store::checked!(Mixture [P] [P] [P: serde::de::DeserializeOwned,] {
-    components: Vec<P>,
-    weights: RowParams,
-    conditional: bool,
-});
+}
 
 impl<P> Mixture<P> {
     /// Whether a layer that was read from a file can be one.

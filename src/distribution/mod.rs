@@ -162,6 +162,15 @@ fn drawn_by_weight(weights: Tensor<2>, n: usize, noise: &mut Noise) -> Vec<usize
     (0..n).map(pick).collect()
 }
 
+/// `Err` unless an event has the axes of a batch of rank `D` without the first.
+pub(crate) fn check_rank<const D: usize>(config: &'static str, event: &[usize]) -> Result<()> {
+    if event.len() + 1 == D {
+        return Ok(());
+    }
+    let reason = format!("must have {} axes for batches of {D}, found {event:?}", D - 1);
+    Err(Error::config(config, "event", reason))
+}
+
 /// Checks the event of a distribution, and that there is a context for each or one for all.
 ///
 /// # Panics

@@ -10,6 +10,7 @@ use crate::math::wide;
 use crate::noise::Noise;
 use crate::rows::check_rows;
 
+crate::store::checked! {
 /// Independent standard normals, the usual base of a flow.
 ///
 /// ```text
@@ -36,12 +37,7 @@ pub struct StandardNormal<const D: usize> {
     anchor: Tensor<1>,
     event: Vec<usize>,
 }
-
-crate::store::checked!(StandardNormal [const D: usize] [D] [] {
-    #[serde(with = "crate::store::part")]
-    anchor: Tensor<1>,
-    event: Vec<usize>,
-});
+}
 
 impl<const D: usize> StandardNormal<D> {
     /// Whether a layer that was read from a file can be one.

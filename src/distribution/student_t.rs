@@ -1,12 +1,12 @@
 //! Student's t with a location and a scale per element: heavy tails.
 
-use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use serde::Serialize;
 
-use super::{Distribution, batch_shape, check_event, check_location_and_scale};
-use crate::error::{Error, Result, count, expect_valid, fits};
+use super::{Distribution, batch_shape, check_event, check_location_and_scale, check_rank};
+use crate::config::{config, construct};
+use crate::error::{Error, Result, count, fits};
 use crate::math::{event_len, repeat_batch, sum_event, wide};
 use crate::noise::Noise;
 use crate::rows::check_rows;
@@ -21,6 +21,7 @@ const LEAST_DEGREES: f64 = 1e-6;
 /// More are the normal distribution to the last digit, and their powers leave f32.
 const MOST_DEGREES: f64 = 1e12;
 
+config! {
 /// Configuration of a [`StudentT`].
 ///
 /// ```
@@ -33,7 +34,6 @@ const MOST_DEGREES: f64 = 1e12;
 ///     "StudentTConfig.degrees_of_freedom: must be positive and finite, found 0"
 /// );
 /// ```
-#[derive(Config, Debug)]
 pub struct StudentTConfig {
     /// Shape of an event, batch axis left out.
     pub event: Vec<usize>,
@@ -44,7 +44,9 @@ pub struct StudentTConfig {
     #[config(default = true)]
     pub learned: bool,
 }
+}
 
+crate::store::checked! {
 /// Independent Student's t with a location `m` and a log-scale `s` per element, started at 0.
 ///
 /// ```text
@@ -83,14 +85,7 @@ pub struct StudentT<const D: usize> {
     log_scale: Param<Tensor<D>>,
     degrees_of_freedom: f64,
 }
-
-crate::store::checked!(StudentT [const D: usize] [D] [] {
-    #[serde(with = "crate::store::part")]
-    location: Param<Tensor<D>>,
-    #[serde(with = "crate::store::part")]
-    log_scale: Param<Tensor<D>>,
-    degrees_of_freedom: f64,
-});
+}
 
 impl<const D: usize> StudentT<D> {
     /// Whether a layer that was read from a file can be one.
@@ -120,14 +115,18 @@ impl StudentTConfig {
         Err(Error::config("StudentTConfig", "degrees_of_freedom", reason))
     }
 
-    /// The distribution.
-    ///
-    /// # Panics
-    ///
-    /// If [`validate`](Self::validate) fails, with its message, or if the event has not `D - 1` axes.
-    pub fn init<const D: usize>(&self, device: &Device) -> StudentT<D> {
-        expect_valid(self.validate());
-        assert!(self.event.len() + 1 == D, "StudentTConfig.event: needs {} axes", D - 1);
+    construct! {
+        /// The distribution.
+        unseeded<const D: usize>(device: &Device) -> StudentT<D>, if validate_rank::<D>()
+    }
+
+    /// [`validate`](Self::validate) for a distribution of this rank.
+    fn validate_rank<const D: usize>(&self) -> Result<()> {
+        self.validate()?;
+        check_rank::<D>("StudentTConfig", &self.event)
+    }
+
+    fn build<const D: usize>(&self, device: &Device) -> StudentT<D> {
         let zeros = || Tensor::zeros(batch_shape::<D>(1, &self.event), device);
         let param = || Param::from_tensor(zeros()).set_require_grad(self.learned);
         StudentT {

@@ -10,6 +10,7 @@ use crate::math::{sum_event, wide};
 use crate::noise::Noise;
 use crate::rows::check_rows;
 
+crate::store::checked! {
 /// Independent uniforms with fixed ends per element, both ends included.
 ///
 /// ```text
@@ -46,13 +47,7 @@ pub struct Uniform<const D: usize> {
     #[serde(with = "crate::store::part")]
     high: Param<Tensor<D>>,
 }
-
-crate::store::checked!(Uniform [const D: usize] [D] [] {
-    #[serde(with = "crate::store::part")]
-    low: Param<Tensor<D>>,
-    #[serde(with = "crate::store::part")]
-    high: Param<Tensor<D>>,
-});
+}
 
 impl<const D: usize> Uniform<D> {
     /// Whether a layer that was read from a file can be one.

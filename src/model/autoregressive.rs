@@ -8,7 +8,9 @@ use crate::bijector::{
     InverseMethod, LuLinear, LuLinearConfig, MaskedAutoregressive, MaskedAutoregressiveConfig,
 };
 use crate::conditioner::{Degrees, Dependencies, MadeConfig};
+use crate::distribution::StandardNormal;
 use crate::error::{Error, Result, repeats};
+use crate::flow::Flow;
 use crate::univariate::Univariate;
 
 /// How the order of the features changes from layer to layer of an autoregressive stack.
@@ -39,8 +41,15 @@ impl Orders {
     }
 }
 
-/// A masked layer, behind a linear map or not.
-pub(super) type Masked<U> = (Option<LuLinear>, MaskedAutoregressive<U>);
+crate::layers! {
+    /// A step of a stack of masked layers.
+    pub struct AutoregressiveStep<U> {
+        /// A linear map in front; none in the first step.
+        pub linear: Option<LuLinear>,
+        /// The masked layer.
+        pub autoregressive: MaskedAutoregressive<U>,
+    }
+}
 
 /// A stack of masked layers in changing orders.
 pub(super) struct Stack<'a> {
@@ -54,22 +63,88 @@ pub(super) struct Stack<'a> {
     pub inverse: InverseMethod,
 }
 
-/// The stack of a configuration that has its fields.
-macro_rules! stack {
-    ($config:ident, $name:literal) => {
-        Stack {
-            config: $name,
-            features: $config.features,
-            layers: $config.layers,
-            orders: $config.orders,
-            made: &$config.made,
-            context: $config.context,
-            linear: $config.linear,
-            inverse: $config.inverse,
+/// A configuration with the fields of a [`Stack`] and fields of its own.
+macro_rules! stack_config {
+    ($(#[doc = $doc:literal])* pub struct $name:ident, $layers:literal layers { $($own:tt)* }) => {
+        $crate::config::seeded_config! {
+            $(#[doc = $doc])*
+            pub struct $name {
+                /// Features of an event.
+                pub features: usize,
+                /// Number of masked layers.
+                #[config(default = $layers)]
+                pub layers: usize,
+                /// How the order of the features changes from layer to layer.
+                #[config(default = Orders::Alternating)]
+                pub orders: Orders,
+                /// The network of every layer. Its `dependencies` stay at `Forward`, because `orders` decides them.
+                #[config(default = MadeConfig::new(vec![128, 128]))]
+                pub made: MadeConfig,
+                /// Width of the context; 0 for none.
+                #[config(default = 0)]
+                pub context: usize,
+                $($own)*
+                /// A learned linear map between layers, started as the identity.
+                #[config(default = false)]
+                pub linear: bool,
+                /// How the masked layers are inverted.
+                #[config(default = InverseMethod::Incremental)]
+                pub inverse: InverseMethod,
+            }
+        }
+
+        impl $name {
+            fn stack(&self) -> $crate::model::autoregressive::Stack<'_> {
+                $crate::model::autoregressive::Stack {
+                    config: stringify!($name),
+                    features: self.features,
+                    layers: self.layers,
+                    orders: self.orders,
+                    made: &self.made,
+                    context: self.context,
+                    linear: self.linear,
+                    inverse: self.inverse,
+                }
+            }
         }
     };
 }
-pub(super) use stack;
+pub(super) use stack_config;
+
+/// The construction of a flow whose scalar maps own `network`s: one for all features where they are `shared`, else one
+/// for each.
+macro_rules! networks {
+    ($(#[doc = $doc:literal])* $name:ident => $flow:ty) => {
+        impl $name {
+            /// Returns an error that names the first invalid field.
+            pub fn validate(&self) -> $crate::Result<()> {
+                self.network.validate()?;
+                self.stack().validate(self.network.signal)?;
+                if self.network.elements != 0 {
+                    let reason = "`shared` decides how many networks there are: leave `elements` at 0";
+                    return Err($crate::Error::config(stringify!($name), "network", reason.to_string()));
+                }
+                let elements = if self.shared { 0 } else { self.features };
+                self.network.clone().with_elements(elements).validate()
+            }
+
+            $crate::config::construct! {
+                $(#[doc = $doc])*
+                seeded(device: &Device) -> $flow
+            }
+
+            fn build(&self, device: &Device) -> $flow {
+                let elements = if self.shared { 0 } else { self.features };
+                let network = self.network.clone().with_elements(elements);
+                self.stack().flow(|index| $crate::model::of_layer!(network, index).init(device), device)
+            }
+        }
+    };
+}
+pub(super) use networks;
+
+/// A stack of masked layers on a standard normal.
+pub(super) type MaskedFlow<U> = Flow<Vec<AutoregressiveStep<U>>, StandardNormal<2>>;
 
 impl Stack<'_> {
     fn layer(&self, index: usize) -> MaskedAutoregressiveConfig {
@@ -100,12 +175,24 @@ impl Stack<'_> {
         &self,
         univariate: impl Fn(usize) -> U,
         device: &Device,
-    ) -> Vec<Masked<U>> {
+    ) -> Vec<AutoregressiveStep<U>> {
         let linear = |index| {
             let between = self.linear && index > 0;
             between.then(|| LuLinearConfig::new(self.features).init(device))
         };
-        let masked = |index| self.layer(index).init(univariate(index), device);
-        (0..self.layers).map(|index| (linear(index), masked(index))).collect()
+        let step = |index| AutoregressiveStep {
+            linear: linear(index),
+            autoregressive: self.layer(index).init(univariate(index), device),
+        };
+        (0..self.layers).map(step).collect()
+    }
+
+    /// The flow of [`init`](Self::init).
+    pub fn flow<U: Univariate>(
+        &self,
+        univariate: impl Fn(usize) -> U,
+        device: &Device,
+    ) -> MaskedFlow<U> {
+        Flow::new(self.init(univariate, device), StandardNormal::new([self.features], device))
     }
 }

@@ -3,19 +3,18 @@
 use burn::tensor::Device;
 
 use super::Orders;
-use super::autoregressive::{Stack, stack};
-use crate::bijector::{Elementwise, InverseMethod, LuLinear, MaskedAutoregressive};
+use super::autoregressive::AutoregressiveStep;
+use super::autoregressive::stack_config;
+use super::nsf::{NsfLayers, check_free};
+use crate::bijector::InverseMethod;
 use crate::conditioner::MadeConfig;
-use crate::config::seeded_config;
+use crate::config::construct;
 use crate::distribution::StandardNormal;
-use crate::error::{Result, expect_valid, fits};
+use crate::error::Result;
 use crate::flow::Flow;
-use crate::initial;
-use crate::univariate::{
-    AnyUnivariate, AnyUnivariateConfig, RationalQuadratic, RationalQuadraticConfig, Univariate,
-};
+use crate::univariate::{AnyUnivariate, AnyUnivariateConfig, RationalQuadraticConfig, Univariate};
 
-seeded_config! {
+stack_config! {
 /// Configuration of an [`AutoregressiveNsf`].
 ///
 /// Standardise the data first: outside the spline's domain, 5 to either side of 0, nothing changes.
@@ -30,37 +29,14 @@ seeded_config! {
 /// assert!(config.validate().is_ok());
 /// assert!(config.with_layers(0).validate().is_err());
 /// ```
-pub struct AutoregressiveNsfConfig {
-    /// Features of an event.
-    pub features: usize,
-    /// Number of masked layers.
-    #[config(default = 3)]
-    pub layers: usize,
-    /// How the order of the features changes from layer to layer.
-    #[config(default = Orders::Alternating)]
-    pub orders: Orders,
-    /// The network of every layer; its dependencies stay at `Forward`, as `orders` decides them.
-    #[config(default = MadeConfig::new(vec![128, 128]))]
-    pub made: MadeConfig,
-    /// Width of the context; 0 for none.
-    #[config(default = 0)]
-    pub context: usize,
+pub struct AutoregressiveNsfConfig, 3 layers {
     /// The spline of every layer.
     #[config(default = RationalQuadraticConfig::new())]
     pub spline: RationalQuadraticConfig,
     /// A spline of every feature with free parameters, in front.
     pub elementwise: Option<RationalQuadraticConfig>,
-    /// A learned linear map between layers, started as the identity.
-    #[config(default = false)]
-    pub linear: bool,
-    /// How the layers are inverted to sample.
-    #[config(default = InverseMethod::Incremental)]
-    pub inverse: InverseMethod,
 }
 }
-
-/// A step of an [`AutoregressiveNsf`].
-pub type AutoregressiveNsfStep = (Option<LuLinear>, MaskedAutoregressive<AnyUnivariate>);
 
 /// Masked spline layers on a standard normal, behind a free spline per feature if wanted. A density
 /// is one pass through every network; a sample costs about as much
@@ -89,43 +65,25 @@ pub type AutoregressiveNsfStep = (Option<LuLinear>, MaskedAutoregressive<AnyUniv
 /// assert_eq!(x.dims(), [5, 4]);
 /// assert_eq!(flow.log_prob(x).dims(), [5]);
 /// ```
-pub type AutoregressiveNsf =
-    Flow<(Option<Elementwise<RationalQuadratic>>, Vec<AutoregressiveNsfStep>), StandardNormal<2>>;
+pub type AutoregressiveNsf = Flow<NsfLayers<AutoregressiveStep<AnyUnivariate>>, StandardNormal<2>>;
 
 impl AutoregressiveNsfConfig {
-    fn stack(&self) -> Stack<'_> {
-        stack!(self, "AutoregressiveNsfConfig")
-    }
-
     /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         self.spline.validate()?;
         self.stack().validate(self.spline.init().params_per_element())?;
-        let Some(elementwise) = &self.elementwise else { return Ok(()) };
-        elementwise.validate()?;
-        let params = elementwise.init().params_per_element();
-        fits("AutoregressiveNsfConfig", "elementwise", &[params, self.features])
+        check_free("AutoregressiveNsfConfig", self.elementwise.as_ref(), self.features)
     }
 
-    /// The flow, an identity until it is trained.
-    ///
-    /// # Panics
-    ///
-    /// If [`validate`](Self::validate) fails, with its message.
-    pub fn init(&self, device: &Device) -> AutoregressiveNsf {
-        expect_valid(self.validate());
-        initial::scope(self.seed, || self.flow(device))
+    construct! {
+        /// The flow, an identity until it is trained.
+        seeded(device: &Device) -> AutoregressiveNsf
     }
 
-    fn flow(&self, device: &Device) -> AutoregressiveNsf {
-        let front = |spline: &RationalQuadraticConfig| {
-            Elementwise::new(spline.init(), self.features, device)
-        };
-        let layers = (
-            self.elementwise.as_ref().map(front),
-            self.stack()
-                .init(|_| AnyUnivariateConfig::RationalQuadratic(self.spline).init(), device),
-        );
+    fn build(&self, device: &Device) -> AutoregressiveNsf {
+        let spline = |_| AnyUnivariateConfig::RationalQuadratic(self.spline).init();
+        let steps = self.stack().init(spline, device);
+        let layers = NsfLayers::new(self.elementwise.as_ref(), self.features, steps, device);
         Flow::new(layers, StandardNormal::new([self.features], device))
     }
 }

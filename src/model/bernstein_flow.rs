@@ -3,17 +3,17 @@
 use burn::tensor::Device;
 
 use super::Orders;
-use super::autoregressive::{Stack, stack};
-use crate::bijector::{InverseMethod, LuLinear, MaskedAutoregressive};
+use super::autoregressive::AutoregressiveStep;
+use super::autoregressive::stack_config;
+use crate::bijector::InverseMethod;
 use crate::conditioner::MadeConfig;
-use crate::config::seeded_config;
+use crate::config::construct;
 use crate::distribution::StandardNormal;
-use crate::error::{Result, expect_valid};
+use crate::error::Result;
 use crate::flow::Flow;
-use crate::initial;
 use crate::univariate::{Bernstein, BernsteinConfig, Univariate};
 
-seeded_config! {
+stack_config! {
 /// Configuration of a [`BernsteinFlow`].
 ///
 /// Standardise the data first: outside the interval of the polynomial, 5 to either side of 0, nothing
@@ -26,35 +26,12 @@ seeded_config! {
 /// assert!(config.validate().is_ok());
 /// assert!(config.with_layers(0).validate().is_err());
 /// ```
-pub struct BernsteinFlowConfig {
-    /// Features of an event.
-    pub features: usize,
-    /// Number of masked layers.
-    #[config(default = 3)]
-    pub layers: usize,
-    /// How the order of the features changes from layer to layer.
-    #[config(default = Orders::Alternating)]
-    pub orders: Orders,
-    /// The network of every layer; its dependencies stay at `Forward`, as `orders` decides them.
-    #[config(default = MadeConfig::new(vec![128, 128]))]
-    pub made: MadeConfig,
-    /// Width of the context; 0 for none.
-    #[config(default = 0)]
-    pub context: usize,
+pub struct BernsteinFlowConfig, 3 layers {
     /// The polynomial of every layer.
     #[config(default = BernsteinConfig::new())]
     pub polynomial: BernsteinConfig,
-    /// A learned linear map between layers, started as the identity.
-    #[config(default = false)]
-    pub linear: bool,
-    /// How the layers are inverted to sample.
-    #[config(default = InverseMethod::Incremental)]
-    pub inverse: InverseMethod,
 }
 }
-
-/// A step of a [`BernsteinFlow`].
-pub type BernsteinFlowStep = (Option<LuLinear>, MaskedAutoregressive<Bernstein>);
 
 /// Masked layers of Bernstein polynomials on a standard normal. A sample is a search for every feature.
 ///
@@ -83,31 +60,21 @@ pub type BernsteinFlowStep = (Option<LuLinear>, MaskedAutoregressive<Bernstein>)
 /// assert_eq!(flow.log_prob(x).dims(), [5]);
 /// ```
 #[doc(alias = "BPF")]
-pub type BernsteinFlow = Flow<Vec<BernsteinFlowStep>, StandardNormal<2>>;
+pub type BernsteinFlow = Flow<Vec<AutoregressiveStep<Bernstein>>, StandardNormal<2>>;
 
 impl BernsteinFlowConfig {
-    fn stack(&self) -> Stack<'_> {
-        stack!(self, "BernsteinFlowConfig")
-    }
-
     /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         self.polynomial.validate()?;
         self.stack().validate(self.polynomial.init().params_per_element())
     }
 
-    /// The flow, an identity until it is trained.
-    ///
-    /// # Panics
-    ///
-    /// If [`validate`](Self::validate) fails, with its message.
-    pub fn init(&self, device: &Device) -> BernsteinFlow {
-        expect_valid(self.validate());
-        initial::scope(self.seed, || self.flow(device))
+    construct! {
+        /// The flow, an identity until it is trained.
+        seeded(device: &Device) -> BernsteinFlow
     }
 
-    fn flow(&self, device: &Device) -> BernsteinFlow {
-        let steps = self.stack().init(|_| self.polynomial.init(), device);
-        Flow::new(steps, StandardNormal::new([self.features], device))
+    fn build(&self, device: &Device) -> BernsteinFlow {
+        self.stack().flow(|_| self.polynomial.init(), device)
     }
 }

@@ -5,14 +5,14 @@ use std::f64::consts::PI;
 use burn::tensor::{Device, Tensor};
 
 use super::Orders;
+use super::autoregressive::AutoregressiveStep;
 use super::autoregressive::Stack;
-use crate::bijector::{InverseMethod, MaskedAutoregressive};
+use crate::bijector::InverseMethod;
 use crate::conditioner::MadeConfig;
-use crate::config::seeded_config;
+use crate::config::{construct, seeded_config};
 use crate::distribution::Uniform;
-use crate::error::{Error, Result, expect_valid};
+use crate::error::{Error, Result};
 use crate::flow::Flow;
-use crate::initial;
 use crate::univariate::{
     AnyUnivariate, AnyUnivariateConfig, RationalQuadraticConfig, SplineDomain, Univariate,
 };
@@ -91,10 +91,7 @@ pub struct CircularNsfConfig {
 /// let uniform = -2.0 * (2.0 * std::f32::consts::PI).ln(); // until it is trained
 /// assert!((flow.log_prob(x).mean().into_scalar::<f32>() - uniform).abs() < 1e-5);
 /// ```
-pub type CircularNsf = Flow<Vec<CircularNsfStep>, Uniform<2>>;
-
-/// A step of a [`CircularNsf`].
-pub type CircularNsfStep = MaskedAutoregressive<AnyUnivariate>;
+pub type CircularNsf = Flow<Vec<AutoregressiveStep<AnyUnivariate>>, Uniform<2>>;
 
 impl CircularNsfConfig {
     fn stack(&self) -> Stack<'_> {
@@ -128,21 +125,15 @@ impl CircularNsfConfig {
         self.bound().map(drop)
     }
 
-    /// The flow, uniform until it is trained.
-    ///
-    /// # Panics
-    ///
-    /// If [`validate`](Self::validate) fails, with its message.
-    pub fn init(&self, device: &Device) -> CircularNsf {
-        expect_valid(self.validate());
-        initial::scope(self.seed, || self.flow(device))
+    construct! {
+        /// The flow, uniform until it is trained.
+        seeded(device: &Device) -> CircularNsf
     }
 
-    fn flow(&self, device: &Device) -> CircularNsf {
+    fn build(&self, device: &Device) -> CircularNsf {
         let bound = self.bound().expect("validated");
         let spline = |_| AnyUnivariateConfig::RationalQuadratic(self.spline).init();
-        let steps =
-            self.stack().init(spline, device).into_iter().map(|(_, masked)| masked).collect();
+        let steps = self.stack().init(spline, device);
         let high = Tensor::full([1, self.features], bound, device);
         let base = Uniform::new(high.clone().neg(), high).expect("a bound above 0");
         Flow::new(steps, base)

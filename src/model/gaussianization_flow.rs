@@ -5,11 +5,10 @@ use burn::tensor::Device;
 use super::of_layer;
 use crate::bijector::{Elementwise, Rotation, RotationConfig};
 use crate::conditioner::MlpConfig;
-use crate::config::seeded_config;
+use crate::config::{construct, seeded_config};
 use crate::distribution::StandardNormal;
-use crate::error::{Result, count, expect_valid, fits, repeats};
+use crate::error::{Result, count, fits, repeats};
 use crate::flow::Flow;
-use crate::initial;
 use crate::univariate::{Gaussianization, GaussianizationConfig, Univariate};
 
 seeded_config! {
@@ -41,8 +40,15 @@ pub struct GaussianizationFlowConfig {
 }
 }
 
-/// A step of a [`GaussianizationFlow`].
-pub type GaussianizationFlowStep = (Option<Rotation>, Elementwise<Gaussianization>);
+crate::layers! {
+    /// A step of a [`GaussianizationFlow`].
+    pub struct GaussianizationFlowStep {
+        /// A rotation in front; none in the first step.
+        pub rotation: Option<Rotation>,
+        /// The scalar map of every feature.
+        pub elementwise: Elementwise<Gaussianization>,
+    }
+}
 
 /// Gaussianizations of every feature with rotations between, on a standard normal.
 ///
@@ -87,26 +93,25 @@ impl GaussianizationFlowConfig {
         self.mlp.validate_between(self.context, if self.context > 0 { params } else { 1 }, 0)
     }
 
-    /// The flow: rotations, and otherwise close to an identity, until it is trained.
-    ///
-    /// # Panics
-    ///
-    /// If [`validate`](Self::validate) fails, with its message.
-    pub fn init(&self, device: &Device) -> GaussianizationFlow {
-        expect_valid(self.validate());
-        initial::scope(self.seed, || self.flow(device))
+    construct! {
+        /// The flow: rotations, and otherwise close to an identity, until it is trained.
+        seeded(device: &Device) -> GaussianizationFlow
     }
 
-    fn flow(&self, device: &Device) -> GaussianizationFlow {
+    fn build(&self, device: &Device) -> GaussianizationFlow {
         let step = |index: usize| {
             let rotation = || RotationConfig::new(self.features).init(device);
             let rotation = (index > 0).then(rotation);
             let free = Elementwise::new(self.kernels.init(), self.features, device);
-            let layer = match self.context {
+            let free = free.expect("validated");
+            let elementwise = match self.context {
                 0 => free,
-                context => free.with_context(&of_layer!(self.mlp, index), context, device),
+                context => {
+                    let mlp = of_layer!(self.mlp, index);
+                    free.with_context(&mlp, context, device).expect("validated")
+                }
             };
-            (rotation, layer)
+            GaussianizationFlowStep { rotation, elementwise }
         };
         let steps = (0..self.layers).map(step).collect();
         Flow::new(steps, StandardNormal::new([self.features], device))

@@ -11,9 +11,9 @@ use crate::bijector::{
     InvertibleConv1x1Config, Mask, Permutation, Recovery, Squeeze,
 };
 use crate::conditioner::{ConvNet, ConvNetConfig};
-use crate::config::seeded_config;
+use crate::config::{construct, seeded_config};
 use crate::distribution::{ChannelPrior, ChannelPriorConfig};
-use crate::error::{Result, expect_valid, repeats};
+use crate::error::{Result, repeats};
 use crate::flow::{Finish, MultiScale};
 use crate::initial;
 use crate::univariate::{AnyUnivariate, AnyUnivariateConfig, ScaleMap, Univariate};
@@ -76,8 +76,27 @@ pub struct GlowConfig {
 }
 }
 
-/// One step: normalize, mix the channels, couple.
-pub type GlowStep = (ActNorm, Mix, Coupling<AnyUnivariate, ConvNet>);
+crate::layers! {
+    /// One step: normalize, mix the channels, couple.
+    pub struct GlowStep {
+        /// Scale and shift of every channel.
+        pub actnorm: ActNorm,
+        /// The mixing of the channels.
+        pub mix: Mix,
+        /// The coupling of the halves of the channels.
+        pub coupling: Coupling<AnyUnivariate, ConvNet>,
+    }
+}
+
+crate::layers! {
+    /// A level of a [`Glow`].
+    pub struct GlowLevel {
+        /// Blocks of pixels become channels.
+        pub squeeze: Squeeze,
+        /// The steps.
+        pub steps: Vec<GlowStep>,
+    }
+}
 
 /// A multi-scale flow of images. Images in `[0, 1]` go through a
 /// [`Logit`](crate::bijector::Logit) first: `Flow::new(logit, glow)`.
@@ -107,7 +126,7 @@ pub type GlowStep = (ActNorm, Mix, Coupling<AnyUnivariate, ConvNet>);
 /// let round_trip = (flow.decode(parts) - x).abs().max().into_scalar::<f32>();
 /// assert!(round_trip < 1e-5);
 /// ```
-pub type Glow = MultiScale<(Squeeze, Vec<GlowStep>), ChannelPrior>;
+pub type Glow = MultiScale<GlowLevel, ChannelPrior>;
 
 /// A mixing of channels chosen at run time.
 #[derive(Module, Debug, Serialize, Deserialize)]
@@ -162,21 +181,16 @@ impl GlowConfig {
         self.network.validate_between(half, outputs, self.context)
     }
 
-    /// The flow; its ActNorms wait for a first batch.
-    ///
-    /// # Panics
-    ///
-    /// If [`validate`](Self::validate) fails, with its message.
-    pub fn init(&self, device: &Device) -> Glow {
-        expect_valid(self.validate());
-        initial::scope(self.seed, || self.flow(device))
+    construct! {
+        /// The flow; its ActNorms wait for a first batch.
+        seeded(device: &Device) -> Glow
     }
 
-    fn flow(&self, device: &Device) -> Glow {
+    fn build(&self, device: &Device) -> Glow {
         let squeezed = self.shape().squeezed();
         let levels = squeezed.iter().enumerate().map(|(index, &event)| {
             let step = |number| self.step(event, index * self.steps + number, device);
-            (Squeeze::default(), (0..self.steps).map(step).collect())
+            GlowLevel { squeeze: Squeeze::default(), steps: (0..self.steps).map(step).collect() }
         });
         let parts = finished(&squeezed);
         let priors = parts.iter().enumerate().map(|(index, part)| {
@@ -195,10 +209,12 @@ impl GlowConfig {
     fn step(&self, event: [usize; 3], number: usize, device: &Device) -> GlowStep {
         let channels = event[0];
         let mix = match self.mixing {
-            ChannelMixing::Reverse => Mix::Permutation(Permutation::reverse(channels, device)),
+            ChannelMixing::Reverse => {
+                Mix::Permutation(Permutation::reverse(channels, device).expect("validated"))
+            }
             ChannelMixing::Shuffle => {
                 let seed = initial::seed(None, device);
-                Mix::Permutation(Permutation::random(channels, seed, device))
+                Mix::Permutation(Permutation::random(channels, seed, device).expect("validated"))
             }
             ChannelMixing::Convolution(parameterisation) => Mix::Convolution(
                 InvertibleConv1x1Config::new(channels)
@@ -210,6 +226,7 @@ impl GlowConfig {
         let network = |from, to| network.init(from, to, self.context, device);
         let coupling =
             Coupling::new(&Mask::Halves, &event, self.univariate.init(), network, device);
-        (ActNormConfig::new(channels).init(device), mix, coupling.expect("validated"))
+        let actnorm = ActNormConfig::new(channels).init(device);
+        GlowStep { actnorm, mix, coupling: coupling.expect("validated") }
     }
 }

@@ -3,17 +3,17 @@
 use burn::tensor::Device;
 
 use super::Orders;
-use super::autoregressive::{Stack, stack};
-use crate::bijector::{Inverse, InverseMethod, LuLinear, MaskedAutoregressive};
+use super::autoregressive::AutoregressiveStep;
+use super::autoregressive::stack_config;
+use crate::bijector::{Inverse, InverseMethod};
 use crate::conditioner::MadeConfig;
-use crate::config::seeded_config;
+use crate::config::construct;
 use crate::distribution::StandardNormal;
-use crate::error::{Result, expect_valid};
+use crate::error::Result;
 use crate::flow::Flow;
-use crate::initial;
 use crate::univariate::{AnyUnivariate, AnyUnivariateConfig, ScaleMap, Univariate};
 
-seeded_config! {
+stack_config! {
 /// Configuration of an [`Iaf`].
 ///
 /// ```
@@ -27,35 +27,12 @@ seeded_config! {
 /// assert!(config.validate().is_ok());
 /// assert!(IafConfig::new(6).with_layers(0).validate().is_err());
 /// ```
-pub struct IafConfig {
-    /// Features of an event.
-    pub features: usize,
-    /// Number of masked layers.
-    #[config(default = 5)]
-    pub layers: usize,
-    /// How the order of the features changes from layer to layer.
-    #[config(default = Orders::Alternating)]
-    pub orders: Orders,
-    /// The network of every layer; its dependencies stay at `Forward`, as `orders` decides them.
-    #[config(default = MadeConfig::new(vec![128, 128]))]
-    pub made: MadeConfig,
-    /// Width of the context (the paper's `h`); 0 for none.
-    #[config(default = 0)]
-    pub context: usize,
+pub struct IafConfig, 5 layers {
     /// The scalar map of every layer, from latent to data.
     #[config(default = AnyUnivariateConfig::Affine(ScaleMap::default()))]
     pub univariate: AnyUnivariateConfig,
-    /// A learned linear map between layers, started as the identity.
-    #[config(default = false)]
-    pub linear: bool,
-    /// How the layers are inverted to find the density of given data.
-    #[config(default = InverseMethod::Incremental)]
-    pub inverse: InverseMethod,
 }
 }
-
-/// A step of an [`Iaf`], from latent to data.
-pub type IafStep = (Option<LuLinear>, MaskedAutoregressive<AnyUnivariate>);
 
 /// A stack of inverse autoregressive layers on a standard normal. A sample and its density are one
 /// pass through every network, without steps from feature to feature: a model for reverse
@@ -84,30 +61,21 @@ pub type IafStep = (Option<LuLinear>, MaskedAutoregressive<AnyUnivariate>);
 /// assert_eq!((x.dims(), log_prob.dims()), ([5, 4], [5]));
 /// log_prob.into_data().assert_approx_eq::<f32>(&flow.log_prob(x).into_data(), Default::default());
 /// ```
-pub type Iaf = Flow<Inverse<Vec<IafStep>>, StandardNormal<2>>;
+pub type Iaf = Flow<Inverse<Vec<AutoregressiveStep<AnyUnivariate>>>, StandardNormal<2>>;
 
 impl IafConfig {
-    fn stack(&self) -> Stack<'_> {
-        stack!(self, "IafConfig")
-    }
-
     /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         self.univariate.validate_on_line("IafConfig")?;
         self.stack().validate(self.univariate.init().params_per_element())
     }
 
-    /// The flow, an identity until it is trained.
-    ///
-    /// # Panics
-    ///
-    /// If [`validate`](Self::validate) fails, with its message.
-    pub fn init(&self, device: &Device) -> Iaf {
-        expect_valid(self.validate());
-        initial::scope(self.seed, || self.flow(device))
+    construct! {
+        /// The flow, an identity until it is trained.
+        seeded(device: &Device) -> Iaf
     }
 
-    fn flow(&self, device: &Device) -> Iaf {
+    fn build(&self, device: &Device) -> Iaf {
         let steps = self.stack().init(|_| self.univariate.init(), device);
         Flow::new(Inverse::new(steps), StandardNormal::new([self.features], device))
     }

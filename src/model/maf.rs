@@ -4,15 +4,13 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use super::Orders;
-use super::autoregressive::{Stack, stack};
-use crate::bijector::{
-    ActNorm, ActNormConfig, BatchNorm, BatchNormConfig, InverseMethod, LuLinear,
-    MaskedAutoregressive,
-};
+use super::autoregressive::AutoregressiveStep;
+use super::autoregressive::stack_config;
+use crate::bijector::{ActNorm, ActNormConfig, BatchNorm, BatchNormConfig, InverseMethod};
 use crate::conditioner::MadeConfig;
-use crate::config::seeded_config;
+use crate::config::{construct, seeded_config};
 use crate::distribution::{GaussianMixture, GaussianMixtureConfig, StandardNormal};
-use crate::error::{Result, count, expect_valid};
+use crate::error::{Result, count};
 use crate::flow::Flow;
 use crate::initial;
 use crate::univariate::{AnyUnivariate, AnyUnivariateConfig, ScaleMap, Univariate};
@@ -36,7 +34,7 @@ pub enum StepNorm {
     BatchNorm,
 }
 
-seeded_config! {
+stack_config! {
 /// Configuration of a [`Maf`].
 ///
 /// The defaults are 5 layers with two hidden layers of 128 units. A hidden layer needs a unit for
@@ -56,39 +54,27 @@ seeded_config! {
 /// assert!(config.validate().is_ok());
 /// assert!(MafConfig::new(600).validate().is_err()); // 128 units cannot carry 599 degrees
 /// ```
-pub struct MafConfig {
-    /// Features of an event.
-    pub features: usize,
-    /// Number of masked layers.
-    #[config(default = 5)]
-    pub layers: usize,
-    /// How the order of the features changes from layer to layer.
-    #[config(default = Orders::Alternating)]
-    pub orders: Orders,
-    /// The network of every layer; its dependencies stay at `Forward`, as `orders` decides them.
-    #[config(default = MadeConfig::new(vec![128, 128]))]
-    pub made: MadeConfig,
-    /// Width of the context; 0 for none.
-    #[config(default = 0)]
-    pub context: usize,
+pub struct MafConfig, 5 layers {
     /// The scalar map of every layer.
     #[config(default = AnyUnivariateConfig::Affine(ScaleMap::default()))]
     pub univariate: AnyUnivariateConfig,
     /// What normalizes the features behind every layer.
     #[config(default = StepNorm::ActNorm)]
     pub norm: StepNorm,
-    /// A learned linear map between layers, started as the identity.
-    #[config(default = false)]
-    pub linear: bool,
-    /// How the layers are inverted to sample.
-    #[config(default = InverseMethod::Incremental)]
-    pub inverse: InverseMethod,
 }
 }
 
-/// A step of a [`Maf`]: a linear map and a masked layer, then at most one of the normalizations.
-pub type MafStep =
-    (Option<LuLinear>, MaskedAutoregressive<AnyUnivariate>, Option<ActNorm>, Option<BatchNorm>);
+crate::layers! {
+    /// A step of a [`Maf`]: a linear map and a masked layer, then at most one of the normalizations.
+    pub struct MafStep {
+        /// The linear map and the masked layer.
+        pub masked: AutoregressiveStep<AnyUnivariate>,
+        /// With `StepNorm::ActNorm`.
+        pub actnorm: Option<ActNorm>,
+        /// With `StepNorm::BatchNorm`.
+        pub batch_norm: Option<BatchNorm>,
+    }
+}
 
 /// A stack of masked autoregressive layers on a standard normal. A density is one pass through
 /// every network; a sample costs about as much
@@ -123,10 +109,6 @@ pub type MafStep =
 pub type Maf = Flow<Vec<MafStep>, StandardNormal<2>>;
 
 impl MafConfig {
-    fn stack(&self) -> Stack<'_> {
-        stack!(self, "MafConfig")
-    }
-
     /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         self.univariate.validate_on_line("MafConfig")?;
@@ -135,27 +117,21 @@ impl MafConfig {
 
     fn steps(&self, device: &Device) -> Vec<MafStep> {
         let (act, batch) = (self.norm == StepNorm::ActNorm, self.norm == StepNorm::BatchNorm);
-        let steps = self.stack().init(|_| self.univariate.init(), device).into_iter().map(
-            |(linear, masked)| {
-                let act = act.then(|| ActNormConfig::new(self.features).init(device));
-                let batch = batch.then(|| BatchNormConfig::new(self.features).init(device));
-                (linear, masked, act, batch)
-            },
-        );
-        steps.collect()
+        let masked = self.stack().init(|_| self.univariate.init(), device).into_iter();
+        let step = |masked| MafStep {
+            masked,
+            actnorm: act.then(|| ActNormConfig::new(self.features).init(device)),
+            batch_norm: batch.then(|| BatchNormConfig::new(self.features).init(device)),
+        };
+        masked.map(step).collect()
     }
 
-    /// The flow, an identity until it is trained or started from data.
-    ///
-    /// # Panics
-    ///
-    /// If [`validate`](Self::validate) fails, with its message.
-    pub fn init(&self, device: &Device) -> Maf {
-        expect_valid(self.validate());
-        initial::scope(self.seed, || self.flow(device))
+    construct! {
+        /// The flow, an identity until it is trained or started from data.
+        seeded(device: &Device) -> Maf
     }
 
-    fn flow(&self, device: &Device) -> Maf {
+    fn build(&self, device: &Device) -> Maf {
         Flow::new(self.steps(device), StandardNormal::new([self.features], device))
     }
 }
@@ -210,13 +186,12 @@ impl MafMogConfig {
         self.maf.validate()
     }
 
-    /// The flow, an identity on a mixture until it is trained or started from data.
-    ///
-    /// # Panics
-    ///
-    /// If [`validate`](Self::validate) fails, with its message.
-    pub fn init(&self, device: &Device) -> MafMog {
-        expect_valid(self.validate());
+    construct! {
+        /// The flow, an identity on a mixture until it is trained or started from data.
+        seeded(device: &Device) -> MafMog
+    }
+
+    fn build(&self, device: &Device) -> MafMog {
         let mixture = GaussianMixtureConfig::new(self.maf.features, self.components);
         initial::scope(self.seed, || {
             let steps = initial::scope(self.maf.seed, || self.maf.steps(device));

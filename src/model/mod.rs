@@ -38,29 +38,26 @@ mod residual_flow;
 mod sum_of_squares_flow;
 mod unconstrained_autoregressive_flow;
 
-pub use autoregressive::Orders;
-pub use autoregressive_nsf::{AutoregressiveNsf, AutoregressiveNsfConfig, AutoregressiveNsfStep};
-pub use bernstein_flow::{BernsteinFlow, BernsteinFlowConfig, BernsteinFlowStep};
-pub use circular_nsf::{CircularNsf, CircularNsfConfig, CircularNsfStep};
+pub use autoregressive::{AutoregressiveStep, Orders};
+pub use autoregressive_nsf::{AutoregressiveNsf, AutoregressiveNsfConfig};
+pub use bernstein_flow::{BernsteinFlow, BernsteinFlowConfig};
+pub use circular_nsf::{CircularNsf, CircularNsfConfig};
 pub use gaussianization_flow::{
     GaussianizationFlow, GaussianizationFlowConfig, GaussianizationFlowStep,
 };
-pub use glow::{ChannelMixing, Glow, GlowConfig, GlowStep, Mix};
-pub use iaf::{Iaf, IafConfig, IafStep};
+pub use glow::{ChannelMixing, Glow, GlowConfig, GlowLevel, GlowStep, Mix};
+pub use iaf::{Iaf, IafConfig};
 pub use maf::{Maf, MafConfig, MafMog, MafMogConfig, MafStep, StepNorm};
-pub use neural_autoregressive_flow::{
-    NeuralAutoregressiveFlow, NeuralAutoregressiveFlowConfig, NeuralAutoregressiveFlowStep,
-};
-pub use nice::{Nice, NiceConfig};
-pub use nsf::{Nsf, NsfConfig, NsfStep};
+pub use neural_autoregressive_flow::{NeuralAutoregressiveFlow, NeuralAutoregressiveFlowConfig};
+pub use nice::{Nice, NiceConfig, NiceLayers};
+pub use nsf::{Nsf, NsfConfig, NsfLayers, NsfStep};
 pub use planar_flow::{PlanarFlow, PlanarFlowConfig};
 pub use real_nvp::{RealNvp, RealNvpConfig};
-pub use real_nvp_image::{RealNvpImage, RealNvpImageConfig, RealNvpImageStep};
+pub use real_nvp_image::{RealNvpImage, RealNvpImageConfig, RealNvpImageLevel, RealNvpImageStep};
 pub use residual_flow::{ResidualFlow, ResidualFlowConfig, ResidualFlowStep};
-pub use sum_of_squares_flow::{SumOfSquaresFlow, SumOfSquaresFlowConfig, SumOfSquaresFlowStep};
+pub use sum_of_squares_flow::{SumOfSquaresFlow, SumOfSquaresFlowConfig};
 pub use unconstrained_autoregressive_flow::{
     UnconstrainedAutoregressiveFlow, UnconstrainedAutoregressiveFlowConfig,
-    UnconstrainedAutoregressiveFlowStep,
 };
 
 use crate::bijector::{Coupling, CouplingConfig, Mask};

@@ -5,11 +5,10 @@ use burn::tensor::Device;
 use super::{Couplings, Masks};
 use crate::bijector::{Coupling, Elementwise};
 use crate::conditioner::{Mlp, MlpConfig};
-use crate::config::seeded_config;
+use crate::config::{construct, seeded_config};
 use crate::distribution::StandardNormal;
-use crate::error::{Result, expect_valid};
+use crate::error::Result;
 use crate::flow::Flow;
-use crate::initial;
 use crate::univariate::{Additive, Affine};
 
 seeded_config! {
@@ -62,7 +61,17 @@ pub struct NiceConfig {
 /// let flow: Nice = NiceConfig::new(4).init(&device);
 /// assert_eq!(flow.log_prob(Tensor::zeros([3, 4], &device)).dims(), [3]);
 /// ```
-pub type Nice = Flow<(Vec<Coupling<Additive, Mlp>>, Elementwise<Affine>), StandardNormal<2>>;
+pub type Nice = Flow<NiceLayers, StandardNormal<2>>;
+
+crate::layers! {
+    /// The layers of a [`Nice`].
+    pub struct NiceLayers {
+        /// The couplings.
+        pub couplings: Vec<Coupling<Additive, Mlp>>,
+        /// The scaling of every element.
+        pub scale: Elementwise<Affine>,
+    }
+}
 
 impl NiceConfig {
     fn couplings(&self) -> Couplings<'_> {
@@ -81,19 +90,14 @@ impl NiceConfig {
         self.couplings().validate(1)
     }
 
-    /// The flow, an identity until it is trained.
-    ///
-    /// # Panics
-    ///
-    /// If [`validate`](Self::validate) fails, with its message.
-    pub fn init(&self, device: &Device) -> Nice {
-        expect_valid(self.validate());
-        initial::scope(self.seed, || self.flow(device))
+    construct! {
+        /// The flow, an identity until it is trained.
+        seeded(device: &Device) -> Nice
     }
 
-    fn flow(&self, device: &Device) -> Nice {
-        let layers = self.couplings().init(Additive::default(), device);
-        let scale = Elementwise::new(Affine::default(), self.features, device);
-        Flow::new((layers, scale), StandardNormal::new([self.features], device))
+    fn build(&self, device: &Device) -> Nice {
+        let couplings = self.couplings().init(Additive::default(), device);
+        let scale = Elementwise::new(Affine::default(), self.features, device).expect("validated");
+        Flow::new(NiceLayers { couplings, scale }, StandardNormal::new([self.features], device))
     }
 }

@@ -5,11 +5,10 @@ use burn::tensor::Device;
 use super::{Couplings, Masks};
 use crate::bijector::{Coupling, Elementwise, LuLinear, LuLinearConfig};
 use crate::conditioner::{Mlp, MlpConfig};
-use crate::config::seeded_config;
+use crate::config::{construct, seeded_config};
 use crate::distribution::StandardNormal;
-use crate::error::{Result, expect_valid, fits};
+use crate::error::{Result, fits};
 use crate::flow::Flow;
-use crate::initial;
 use crate::univariate::{RationalQuadratic, RationalQuadraticConfig, Univariate};
 
 seeded_config! {
@@ -52,8 +51,51 @@ pub struct NsfConfig {
 }
 }
 
-/// One step of an [`Nsf`]: a linear layer, if there is one, and a spline coupling.
-pub type NsfStep = (Option<LuLinear>, Coupling<RationalQuadratic, Mlp>);
+crate::layers! {
+    /// A step of an [`Nsf`].
+    pub struct NsfStep {
+        /// A linear map in front.
+        pub linear: Option<LuLinear>,
+        /// The coupling.
+        pub coupling: Coupling<RationalQuadratic, Mlp>,
+    }
+}
+
+crate::layers! {
+    /// The layers of a neural spline flow: a spline of every feature with free parameters, then the steps.
+    pub struct NsfLayers<S> {
+        /// The free splines.
+        pub elementwise: Option<Elementwise<RationalQuadratic>>,
+        /// The steps.
+        pub steps: Vec<S>,
+    }
+}
+
+impl<S> NsfLayers<S> {
+    /// The free splines of `features` features in front of the steps.
+    pub(super) fn new(
+        spline: Option<&RationalQuadraticConfig>,
+        features: usize,
+        steps: Vec<S>,
+        device: &Device,
+    ) -> Self {
+        let free = |spline: &RationalQuadraticConfig| {
+            Elementwise::new(spline.init(), features, device).expect("validated")
+        };
+        Self { elementwise: spline.map(free), steps }
+    }
+}
+
+/// `Err` unless there can be free splines of so many features.
+pub(super) fn check_free(
+    config: &'static str,
+    spline: Option<&RationalQuadraticConfig>,
+    features: usize,
+) -> Result<()> {
+    let Some(spline) = spline else { return Ok(()) };
+    spline.validate()?;
+    fits(config, "elementwise", &[spline.init().params_per_element(), features])
+}
 
 /// Spline couplings on a standard normal, behind a free spline per feature if wanted. The sibling of
 /// masked layers is [`AutoregressiveNsf`](super::AutoregressiveNsf).
@@ -80,7 +122,7 @@ pub type NsfStep = (Option<LuLinear>, Coupling<RationalQuadratic, Mlp>);
 /// assert_eq!(x.dims(), [5, 4]);
 /// assert_eq!(flow.log_prob(x).dims(), [5]);
 /// ```
-pub type Nsf = Flow<(Option<Elementwise<RationalQuadratic>>, Vec<NsfStep>), StandardNormal<2>>;
+pub type Nsf = Flow<NsfLayers<NsfStep>, StandardNormal<2>>;
 
 impl NsfConfig {
     fn couplings(&self) -> Couplings<'_> {
@@ -98,30 +140,20 @@ impl NsfConfig {
     pub fn validate(&self) -> Result<()> {
         self.spline.validate()?;
         self.couplings().validate(self.spline.init().params_per_element())?;
-        let Some(elementwise) = &self.elementwise else { return Ok(()) };
-        elementwise.validate()?;
-        let params = elementwise.init().params_per_element();
-        fits("NsfConfig", "elementwise", &[params, self.features])
+        check_free("NsfConfig", self.elementwise.as_ref(), self.features)
     }
 
-    /// The flow, an identity until it is trained.
-    ///
-    /// # Panics
-    ///
-    /// If [`validate`](Self::validate) fails, with its message.
-    pub fn init(&self, device: &Device) -> Nsf {
-        expect_valid(self.validate());
-        initial::scope(self.seed, || self.flow(device))
+    construct! {
+        /// The flow, an identity until it is trained.
+        seeded(device: &Device) -> Nsf
     }
 
-    fn flow(&self, device: &Device) -> Nsf {
-        let front = |spline: &RationalQuadraticConfig| {
-            Elementwise::new(spline.init(), self.features, device)
-        };
+    fn build(&self, device: &Device) -> Nsf {
         let linear = || self.linear.then(|| LuLinearConfig::new(self.features).init(device));
         let couplings = self.couplings().init(self.spline.init(), device);
-        let steps = couplings.into_iter().map(|coupling| (linear(), coupling)).collect();
-        let layers = (self.elementwise.as_ref().map(front), steps);
+        let steps = couplings.into_iter().map(|coupling| NsfStep { linear: linear(), coupling });
+        let free = self.elementwise.as_ref();
+        let layers = NsfLayers::new(free, self.features, steps.collect(), device);
         Flow::new(layers, StandardNormal::new([self.features], device))
     }
 }

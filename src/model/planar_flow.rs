@@ -5,11 +5,10 @@ use burn::tensor::Device;
 use super::of_layer;
 use crate::bijector::{Inverse, Planar, PlanarConfig, PlanarConstraint, RidgeActivation};
 use crate::conditioner::MlpConfig;
-use crate::config::seeded_config;
+use crate::config::{construct, seeded_config};
 use crate::distribution::StandardNormal;
-use crate::error::{Result, expect_valid, repeats};
+use crate::error::{Result, repeats};
 use crate::flow::Flow;
-use crate::initial;
 
 seeded_config! {
 /// Configuration of a [`PlanarFlow`].
@@ -86,29 +85,28 @@ impl PlanarFlowConfig {
     }
 
     fn steps(&self, device: &Device) -> Vec<Planar> {
-        expect_valid(self.validate());
         let layer = |index: usize| {
             let mut planar = self.planar();
             planar.mlp = of_layer!(planar.mlp, index);
             planar.init(device)
         };
-        initial::scope(self.seed, || (0..self.layers).map(layer).collect())
+        (0..self.layers).map(layer).collect()
     }
 
-    /// The flow, an identity until it is trained.
-    ///
-    /// # Panics
-    ///
-    /// If [`validate`](Self::validate) fails, with its message.
-    pub fn init(&self, device: &Device) -> PlanarFlow {
+    construct! {
+        /// The flow, an identity until it is trained.
+        seeded(device: &Device) -> PlanarFlow
+    }
+
+    fn build(&self, device: &Device) -> PlanarFlow {
         Flow::new(self.steps(device), StandardNormal::new([self.features], device))
     }
 
-    /// The flow whose layers run latent to data, for training without data.
+    /// The flow of [`init`](Self::init) with layers that run latent to data, for training without data.
     ///
     /// # Panics
     ///
-    /// If [`validate`](Self::validate) fails, with its message.
+    /// As [`init`](Self::init).
     ///
     /// ```
     /// use burn::tensor::Device;
@@ -119,7 +117,7 @@ impl PlanarFlowConfig {
     /// assert_eq!((x.dims(), log_prob.dims()), ([5, 2], [5]));
     /// ```
     pub fn init_inverse(&self, device: &Device) -> Flow<Inverse<Vec<Planar>>, StandardNormal<2>> {
-        let base = StandardNormal::new([self.features], device);
-        Flow::new(Inverse::new(self.steps(device)), base)
+        let (layers, base) = self.init(device).into_parts();
+        Flow::new(Inverse::new(layers), base)
     }
 }

@@ -5,11 +5,10 @@ use burn::tensor::Device;
 use super::{Couplings, Masks};
 use crate::bijector::Coupling;
 use crate::conditioner::{Mlp, MlpConfig};
-use crate::config::seeded_config;
+use crate::config::{construct, seeded_config};
 use crate::distribution::StandardNormal;
-use crate::error::{Result, expect_valid};
+use crate::error::Result;
 use crate::flow::Flow;
-use crate::initial;
 use crate::univariate::{Affine, ScaleMap};
 
 seeded_config! {
@@ -93,18 +92,13 @@ impl RealNvpConfig {
         self.scale_map.validate()
     }
 
-    /// The flow, an identity until it is trained.
-    ///
-    /// # Panics
-    ///
-    /// If [`validate`](Self::validate) fails, with its message.
-    pub fn init(&self, device: &Device) -> RealNvp {
-        expect_valid(self.validate());
-        initial::scope(self.seed, || self.flow(device))
+    construct! {
+        /// The flow, an identity until it is trained.
+        seeded(device: &Device) -> RealNvp
     }
 
-    fn flow(&self, device: &Device) -> RealNvp {
-        let layers = self.couplings().init(Affine::new(self.scale_map), device);
+    fn build(&self, device: &Device) -> RealNvp {
+        let layers = self.couplings().init(Affine::new(self.scale_map).expect("validated"), device);
         Flow::new(layers, StandardNormal::new([self.features], device))
     }
 }

@@ -6,11 +6,10 @@ use super::image::{Levels, finished};
 use super::of_layer;
 use crate::bijector::{ActNorm, ActNormConfig, Coupling, Mask, Squeeze};
 use crate::conditioner::{ResidualConvNet, ResidualConvNetConfig};
-use crate::config::seeded_config;
+use crate::config::{construct, seeded_config};
 use crate::distribution::{ChannelPrior, ChannelPriorConfig};
-use crate::error::{Result, expect_valid};
+use crate::error::Result;
 use crate::flow::{Finish, MultiScale};
-use crate::initial;
 use crate::univariate::Affine;
 
 /// Couplings on either side of a squeeze, of alternating masks. Value from the paper.
@@ -42,8 +41,27 @@ pub struct RealNvpImageConfig {
 }
 }
 
-/// One step: couple, normalize.
-pub type RealNvpImageStep = (Coupling<Affine, ResidualConvNet>, ActNorm);
+crate::layers! {
+    /// One step: couple, normalize.
+    pub struct RealNvpImageStep {
+        /// The coupling.
+        pub coupling: Coupling<Affine, ResidualConvNet>,
+        /// Scale and shift of every channel.
+        pub actnorm: ActNorm,
+    }
+}
+
+crate::layers! {
+    /// A level of a [`RealNvpImage`]: couplings of pixels, then couplings of channels.
+    pub struct RealNvpImageLevel {
+        /// Couplings of pixels.
+        pub checkerboard: Vec<RealNvpImageStep>,
+        /// Blocks of pixels become channels.
+        pub squeeze: Squeeze,
+        /// Couplings of channels.
+        pub halves: Vec<RealNvpImageStep>,
+    }
+}
 
 /// A multi-scale flow of images. Images in `[0, 1]` go through a
 /// [`Logit`](crate::bijector::Logit) first: `Flow::new(logit, flow)`.
@@ -71,8 +89,7 @@ pub type RealNvpImageStep = (Coupling<Affine, ResidualConvNet>, ActNorm);
 /// assert_eq!(flow.log_prob(Tensor::ones([3, 1, 8, 8], &device)).dims(), [3]);
 /// assert_eq!(flow.sample_seeded(2, 1).dims(), [2, 1, 8, 8]);
 /// ```
-pub type RealNvpImage =
-    MultiScale<(Vec<RealNvpImageStep>, Squeeze, Vec<RealNvpImageStep>), ChannelPrior>;
+pub type RealNvpImage = MultiScale<RealNvpImageLevel, ChannelPrior>;
 
 impl RealNvpImageConfig {
     fn shape(&self) -> Levels {
@@ -88,27 +105,22 @@ impl RealNvpImageConfig {
         self.network.validate_between(channels, 2 * channels, self.context)
     }
 
-    /// The flow; its ActNorms wait for a first batch.
-    ///
-    /// # Panics
-    ///
-    /// If [`validate`](Self::validate) fails, with its message.
-    pub fn init(&self, device: &Device) -> RealNvpImage {
-        expect_valid(self.validate());
-        initial::scope(self.seed, || self.flow(device))
+    construct! {
+        /// The flow; its ActNorms wait for a first batch.
+        seeded(device: &Device) -> RealNvpImage
     }
 
-    fn flow(&self, device: &Device) -> RealNvpImage {
+    fn build(&self, device: &Device) -> RealNvpImage {
         let squeezed = self.shape().squeezed();
         let levels = squeezed.iter().enumerate().map(|(level, &[channels, height, width])| {
             let first = 2 * COUPLINGS * level;
             let before = [channels / 4, 2 * height, 2 * width];
             let after = [channels, height, width];
-            (
-                self.steps(Mask::Checkerboard, before, first, device),
-                Squeeze::default(),
-                self.steps(Mask::Halves, after, first + COUPLINGS, device),
-            )
+            RealNvpImageLevel {
+                checkerboard: self.steps(Mask::Checkerboard, before, first, device),
+                squeeze: Squeeze::default(),
+                halves: self.steps(Mask::Halves, after, first + COUPLINGS, device),
+            }
         });
         let parts = finished(&squeezed);
         let prior = |part: &[usize; 3]| {
@@ -132,7 +144,8 @@ impl RealNvpImageConfig {
             let network = of_layer!(self.network, first + number);
             let network = |from, to| network.init(from, to, self.context, device);
             let coupling = Coupling::new(&mask, &event, Affine::default(), network, device);
-            (coupling.expect("validated"), ActNormConfig::new(event[0]).init(device))
+            let actnorm = ActNormConfig::new(event[0]).init(device);
+            RealNvpImageStep { coupling: coupling.expect("validated"), actnorm }
         };
         (0..COUPLINGS).map(step).collect()
     }

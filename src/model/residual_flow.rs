@@ -3,11 +3,10 @@
 use burn::tensor::Device;
 
 use crate::bijector::{ActNorm, ActNormConfig, LogDet, Residual, ResidualConfig};
-use crate::config::seeded_config;
+use crate::config::{construct, seeded_config};
 use crate::distribution::StandardNormal;
-use crate::error::{Result, expect_valid, repeats};
+use crate::error::{Result, repeats};
 use crate::flow::Flow;
-use crate::initial;
 
 seeded_config! {
 /// Configuration of a [`ResidualFlow`].
@@ -48,8 +47,15 @@ pub struct ResidualFlowConfig {
 }
 }
 
-/// A step of a [`ResidualFlow`].
-pub type ResidualFlowStep = (Residual, ActNorm);
+crate::layers! {
+    /// A step of a [`ResidualFlow`].
+    pub struct ResidualFlowStep {
+        /// The residual block.
+        pub residual: Residual,
+        /// Scale and shift of every feature.
+        pub actnorm: ActNorm,
+    }
+}
 
 /// Residual blocks with an ActNorm behind each, on a standard normal.
 ///
@@ -93,19 +99,16 @@ impl ResidualFlowConfig {
         self.block().validate()
     }
 
-    /// The flow, an identity until it is trained or started from data.
-    ///
-    /// # Panics
-    ///
-    /// If [`validate`](Self::validate) fails, with its message.
-    pub fn init(&self, device: &Device) -> ResidualFlow {
-        expect_valid(self.validate());
-        initial::scope(self.seed, || self.flow(device))
+    construct! {
+        /// The flow, an identity until it is trained or started from data.
+        seeded(device: &Device) -> ResidualFlow
     }
 
-    fn flow(&self, device: &Device) -> ResidualFlow {
+    fn build(&self, device: &Device) -> ResidualFlow {
         let norm = || ActNormConfig::new(self.features).init(device);
-        let steps = (0..self.layers).map(|_| (self.block().init(device), norm())).collect();
+        let steps = (0..self.layers)
+            .map(|_| ResidualFlowStep { residual: self.block().init(device), actnorm: norm() })
+            .collect();
         Flow::new(steps, StandardNormal::new([self.features], device))
     }
 }

@@ -3,18 +3,16 @@
 use burn::tensor::Device;
 
 use super::Orders;
-use super::autoregressive::{Stack, stack};
-use super::of_layer;
-use crate::bijector::{InverseMethod, LuLinear, MaskedAutoregressive};
+use super::autoregressive::AutoregressiveStep;
+use super::autoregressive::{networks, stack_config};
+use crate::bijector::InverseMethod;
 use crate::conditioner::MadeConfig;
-use crate::config::seeded_config;
 use crate::distribution::StandardNormal;
-use crate::error::{Error, Result, expect_valid};
+use crate::error::Result;
 use crate::flow::Flow;
-use crate::initial;
 use crate::univariate::{UnconstrainedMonotonic, UnconstrainedMonotonicConfig};
 
-seeded_config! {
+stack_config! {
 /// Configuration of an [`UnconstrainedAutoregressiveFlow`].
 ///
 /// Standardise the data first: the networks are integrated up to 20 to either side of 0.
@@ -27,39 +25,15 @@ seeded_config! {
 /// assert!(config.validate().is_ok());
 /// assert!(config.with_layers(0).validate().is_err());
 /// ```
-pub struct UnconstrainedAutoregressiveFlowConfig {
-    /// Features of an event.
-    pub features: usize,
-    /// Number of masked layers.
-    #[config(default = 3)]
-    pub layers: usize,
-    /// How the order of the features changes from layer to layer.
-    #[config(default = Orders::Alternating)]
-    pub orders: Orders,
-    /// The network of every layer; its dependencies stay at `Forward`, as `orders` decides them.
-    #[config(default = MadeConfig::new(vec![128, 128]))]
-    pub made: MadeConfig,
-    /// Width of the context; 0 for none.
-    #[config(default = 0)]
-    pub context: usize,
+pub struct UnconstrainedAutoregressiveFlowConfig, 3 layers {
     /// The integrated networks of every layer; `elements` stays at 0, as `shared` decides it.
     #[config(default = UnconstrainedMonotonicConfig::new())]
     pub network: UnconstrainedMonotonicConfig,
     /// One integrated network that all features share, instead of one for each.
     #[config(default = false)]
     pub shared: bool,
-    /// A learned linear map between layers, started as the identity.
-    #[config(default = false)]
-    pub linear: bool,
-    /// How the layers are inverted to sample.
-    #[config(default = InverseMethod::Incremental)]
-    pub inverse: InverseMethod,
 }
 }
-
-/// A step of an [`UnconstrainedAutoregressiveFlow`].
-pub type UnconstrainedAutoregressiveFlowStep =
-    (Option<LuLinear>, MaskedAutoregressive<UnconstrainedMonotonic>);
 
 /// Masked layers of integrated networks on a standard normal. A sample is a search for every feature.
 ///
@@ -89,43 +63,9 @@ pub type UnconstrainedAutoregressiveFlowStep =
 /// ```
 #[doc(alias = "UNAF")]
 pub type UnconstrainedAutoregressiveFlow =
-    Flow<Vec<UnconstrainedAutoregressiveFlowStep>, StandardNormal<2>>;
+    Flow<Vec<AutoregressiveStep<UnconstrainedMonotonic>>, StandardNormal<2>>;
 
-impl UnconstrainedAutoregressiveFlowConfig {
-    fn stack(&self) -> Stack<'_> {
-        stack!(self, "UnconstrainedAutoregressiveFlowConfig")
-    }
-
-    /// Returns an error that names the first invalid field.
-    pub fn validate(&self) -> Result<()> {
-        self.network.validate()?;
-        self.stack().validate(self.network.signal)?;
-        if self.network.elements != 0 {
-            let reason = "`shared` decides how many networks there are: leave `elements` at 0";
-            return Err(Error::config(
-                "UnconstrainedAutoregressiveFlowConfig",
-                "network",
-                reason.to_string(),
-            ));
-        }
-        let elements = if self.shared { 0 } else { self.features };
-        self.network.clone().with_elements(elements).validate()
-    }
-
+networks! {
     /// The flow, an identity until it is trained.
-    ///
-    /// # Panics
-    ///
-    /// If [`validate`](Self::validate) fails, with its message.
-    pub fn init(&self, device: &Device) -> UnconstrainedAutoregressiveFlow {
-        expect_valid(self.validate());
-        initial::scope(self.seed, || self.flow(device))
-    }
-
-    fn flow(&self, device: &Device) -> UnconstrainedAutoregressiveFlow {
-        let elements = if self.shared { 0 } else { self.features };
-        let network = self.network.clone().with_elements(elements);
-        let steps = self.stack().init(|index| of_layer!(network, index).init(device), device);
-        Flow::new(steps, StandardNormal::new([self.features], device))
-    }
+    UnconstrainedAutoregressiveFlowConfig => UnconstrainedAutoregressiveFlow
 }

@@ -2,24 +2,40 @@
 
 use crate::error::{Error, Result};
 
-/// Implements `Deserialize` for a struct, given once more with its fields: as derived, and then the
-/// struct's `sound` has to be `Ok`. A generic struct names its parameters, its arguments and their
-/// bounds.
+/// The struct, and `Deserialize` for it: the fields as derived, and then the struct's `sound` has to be `Ok`.
+///
+/// A bound of a parameter is one of `Deserialize` alone, not of the struct. Attributes of a field stand in the
+/// order `doc`, `module`, `serde`.
 macro_rules! checked {
-    ($type:ident $([$($parameters:tt)*] [$($arguments:tt)*] [$($bounds:tt)*])? {
-        $($(#[$attribute:meta])* $field:ident: $kind:ty),+ $(,)?
+    ($(#[$head:meta])* $vis:vis struct $name:ident { $($fields:tt)* }) => {
+        $crate::store::checked!(@struct [$(#[$head])* $vis] $name [] [] [] { $($fields)* });
+    };
+    ($(#[$head:meta])* $vis:vis struct $name:ident<const $rank:ident: usize> { $($fields:tt)* }) => {
+        $crate::store::checked!(@struct [$(#[$head])* $vis] $name
+            [const $rank: usize] [$rank] [const $rank: usize] { $($fields)* });
+    };
+    ($(#[$head:meta])* $vis:vis struct $name:ident<$($part:ident $(: $bound:path)?),+> { $($fields:tt)* }) => {
+        $crate::store::checked!(@struct [$(#[$head])* $vis] $name
+            [$($part),+] [$($part),+] [$($part: serde::Deserialize<'de> $(+ $bound)?),+] { $($fields)* });
+    };
+    (@struct [$($head:tt)*] $name:ident [$($declared:tt)*] [$($part:ident),*] [$($read:tt)*] {
+        $(
+            $(#[doc = $doc:literal])* $(#[module($($module:tt)*)])* $(#[serde($($serde:tt)*)])*
+            $vis:vis $field:ident: $type:ty
+        ),* $(,)?
     }) => {
-        impl<'de $(, $($parameters)*)?> serde::Deserialize<'de> for $type $(<$($arguments)*>
-        where
-            $($bounds)*)?
-        {
+        $($head)* struct $name<$($declared)*> {
+            $($(#[doc = $doc])* $(#[module($($module)*)])* $(#[serde($($serde)*)])* $vis $field: $type,)*
+        }
+
+        impl<'de, $($read)*> serde::Deserialize<'de> for $name<$($part),*> {
             fn deserialize<Z: serde::Deserializer<'de>>(deserializer: Z) -> Result<Self, Z::Error> {
                 #[derive(serde::Deserialize)]
-                struct Fields $(<$($parameters)*>)? {
-                    $($(#[$attribute])* $field: $kind,)+
+                struct Fields<$($declared)*> {
+                    $($(#[serde($($serde)*)])* $field: $type,)*
                 }
-                let fields = <Fields $(<$($arguments)*>)? as serde::Deserialize>::deserialize(deserializer)?;
-                let layer = Self { $($field: fields.$field,)+ };
+                let fields = <Fields<$($part),*> as serde::Deserialize>::deserialize(deserializer)?;
+                let layer = Self { $($field: fields.$field,)* };
                 layer.sound().map_err(serde::de::Error::custom)?;
                 Ok(layer)
             }

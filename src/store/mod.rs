@@ -262,7 +262,7 @@ pub fn load<M: Module + Serialize>(model: M, path: impl AsRef<Path>) -> Result<M
 /// type Model = Flow<Vec<AnyBijector>, StandardNormal<2>>;
 ///
 /// let device = Device::flex();
-/// let layer = AnyBijectorConfig::Logit { alpha: 0.05 }.init(&device)?;
+/// let layer = AnyBijectorConfig::Logit { alpha: 0.05 }.init(&device);
 /// let flow: Model = Flow::new(vec![layer], StandardNormal::new([2], &device));
 /// store::save(&flow, &path)?;
 /// let opened: Model = store::open(&path, &device)?;
@@ -362,7 +362,7 @@ fn described<M: Serialize>(model: &M, path: &Path) -> Result<Value> {
 /// # let folder = std::env::temp_dir().join(format!("burn-flows-doc-with-{}", std::process::id()));
 /// # std::fs::create_dir_all(&folder).unwrap();
 /// let config = AnyBijectorConfig::LeakyRelu { slope: 0.25 };
-/// let layer = config.init(&Device::flex())?;
+/// let layer = config.init(&Device::flex());
 /// store::save_with_config(&layer, &config, folder.join("layer.bpk"))?;
 /// let back: AnyBijectorConfig = store::load_config(folder.join("layer.json"))?;
 /// assert!(matches!(back, AnyBijectorConfig::LeakyRelu { slope: 0.25 }));

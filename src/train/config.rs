@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use burn::config::Config;
-
 use super::Schedule;
+use crate::config::config;
 use crate::error::{Error, Result, at_least, count};
 
+config! {
 /// Configuration of [`fit`](super::fit).
 ///
 /// ```
@@ -17,7 +17,6 @@ use crate::error::{Error, Result, at_least, count};
 /// let error = FitConfig::new().with_epochs(0).validate().unwrap_err();
 /// assert_eq!(error.to_string(), "FitConfig.epochs: must be at least 1, found 0");
 /// ```
-#[derive(Config, Debug)]
 pub struct FitConfig {
     /// Passes over the training rows. A checkpoint goes on with more of them, never with fewer than
     /// were run. At most 16777216.
@@ -32,7 +31,7 @@ pub struct FitConfig {
     /// How the learning rate changes. A schedule over all steps, as the cosine, follows the new number of
     /// `epochs` where a checkpoint goes on with more of them, from the step that was reached: the rate of
     /// a finished run rises again.
-    #[config(default = "Schedule::Cosine")]
+    #[config(default = Schedule::Cosine)]
     pub schedule: Schedule,
     /// Steps over which the learning rate rises to what the schedule says.
     #[config(default = 0)]
@@ -41,14 +40,14 @@ pub struct FitConfig {
     #[config(default = 0.0)]
     pub weight_decay: f64,
     /// Limit of the global norm of the gradients; without one, 1e18, whose square f32 still holds.
-    #[config(default = "Some(10.0)")]
+    #[config(default = Some(10.0))]
     pub gradient_clip: Option<f64>,
     /// Decay of an exponential moving average of the weights, which is then what is validated and
     /// returned.
-    #[config(default = "None")]
+    #[config(default = None)]
     pub average: Option<f64>,
     /// Epochs without a better validation NLL before training stops. It needs validation rows.
-    #[config(default = "None")]
+    #[config(default = None)]
     pub patience: Option<usize>,
     /// Share of the rows held out for validation, where the data bring none.
     #[config(default = 0.1)]
@@ -71,7 +70,7 @@ pub struct FitConfig {
     /// A folder for checkpoints; where it holds one, training goes on from there. Data, model, optimizer
     /// and configuration must be those of the checkpoint, but for `epochs`, `patience`,
     /// `evaluation_batch`, `max_skipped`, `progress`, `checkpoint_every` and `strict`.
-    #[config(default = "None")]
+    #[config(default = None)]
     pub checkpoint: Option<PathBuf>,
     /// Epochs between checkpoints.
     #[config(default = 1)]
@@ -79,6 +78,7 @@ pub struct FitConfig {
     /// Makes an error of the first [warning](super::FitData::warnings) about the data.
     #[config(default = false)]
     pub strict: bool,
+}
 }
 
 impl FitConfig {

@@ -5,6 +5,7 @@ use burn::tensor::{DType, Tensor};
 use crate::error::{Error, Result};
 use crate::noise::{Noise, below_one};
 
+crate::store::checked! {
 /// Spreads integers `0..levels` over `[0, 1)`.
 ///
 /// ```text
@@ -30,8 +31,7 @@ use crate::noise::{Noise, below_one};
 pub struct Dequantize {
     levels: usize,
 }
-
-crate::store::checked!(Dequantize { levels: usize });
+}
 
 impl Dequantize {
     /// Whether a layer that was read from a file can be one.

@@ -9,7 +9,6 @@
 
 use std::time::Instant;
 
-use burn::config::Config;
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
@@ -23,6 +22,7 @@ use super::log_z::{LogZ, checked, log_z};
 use super::statistics::Statistics;
 use super::{Schedule, average, gradients, probe};
 use crate::bijector::Bijector;
+use crate::config::config;
 use crate::crew::apart;
 use crate::distribution::Distribution;
 use crate::error::{Error, Result, at_least, count};
@@ -108,6 +108,7 @@ fn draws<B: Bijector<D>, P: Distribution<D>, const D: usize>(
     Draws { x, log_q, log_p }
 }
 
+config! {
 /// Configuration of [`fit_reverse_kl`].
 ///
 /// ```
@@ -118,7 +119,6 @@ fn draws<B: Bijector<D>, P: Distribution<D>, const D: usize>(
 /// let error = config.with_batch_size(0).validate().unwrap_err();
 /// assert_eq!(error.to_string(), "ReverseKlConfig.batch_size: must be at least 1, found 0");
 /// ```
-#[derive(Config, Debug)]
 pub struct ReverseKlConfig {
     /// Optimizer steps.
     #[config(default = 1000)]
@@ -130,16 +130,16 @@ pub struct ReverseKlConfig {
     #[config(default = 1e-3)]
     pub learning_rate: f64,
     /// How the learning rate changes.
-    #[config(default = "Schedule::Cosine")]
+    #[config(default = Schedule::Cosine)]
     pub schedule: Schedule,
     /// Limit of the global norm of the gradients.
-    #[config(default = "Some(10.0)")]
+    #[config(default = Some(10.0))]
     pub gradient_clip: Option<f64>,
     /// Decay of an exponential moving average of the weights, which is then what is returned.
-    #[config(default = "None")]
+    #[config(default = None)]
     pub average: Option<f64>,
     /// How the gradient is estimated.
-    #[config(default = "Estimator::PathDerivative")]
+    #[config(default = Estimator::PathDerivative)]
     pub estimator: Estimator,
     /// Decides the draws and dropout.
     #[config(default = 0)]
@@ -153,6 +153,7 @@ pub struct ReverseKlConfig {
     /// Draws per pass of that estimate.
     #[config(default = 1024)]
     pub evaluation_batch: usize,
+}
 }
 
 impl ReverseKlConfig {

@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::{Univariate, param};
-use crate::error::{Error, Result, expect_valid, length};
+use crate::error::{Error, Result, length};
 use crate::kernel::Map;
 use crate::math::{fine, log_sigmoid_pair, sigmoid, softplus, sum_event, wide_dtype};
 
@@ -102,6 +102,7 @@ impl ScaleMap {
     }
 }
 
+crate::store::checked! {
 /// `z = x * exp(s) + t`, parameters in the order shift `t`, raw log-scale `a`.
 ///
 /// ```text
@@ -130,7 +131,7 @@ impl ScaleMap {
 /// use burn_flows::univariate::{Affine, ScaleMap, Univariate};
 ///
 /// let device = Device::flex();
-/// let map = Affine::new(ScaleMap::Exp);
+/// let map = Affine::new(ScaleMap::Exp)?;
 /// let x = Tensor::<2>::from_data([[3.0]], &device);
 /// let params = Tensor::<3>::from_data([[[1.0], [2.0_f32.ln()]]], &device);
 /// let (z, log_det) = map.forward(x, params);
@@ -142,8 +143,7 @@ pub struct Affine {
     #[module(skip)]
     scale_map: ScaleMap,
 }
-
-crate::store::checked!(Affine { scale_map: ScaleMap });
+}
 
 impl Affine {
     /// Whether a layer that was read from a file can be one.
@@ -155,12 +155,12 @@ impl Affine {
 impl Affine {
     /// The affine map with this parametrisation of its scale.
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// If [`ScaleMap::validate`] fails, with its message.
-    pub fn new(scale_map: ScaleMap) -> Self {
-        expect_valid(scale_map.validate());
-        Self { scale_map }
+    /// If [`ScaleMap::validate`] fails.
+    pub fn new(scale_map: ScaleMap) -> Result<Self> {
+        scale_map.validate()?;
+        Ok(Self { scale_map })
     }
 
     fn shift_and_log_scale(&self, params: &Tensor<3>) -> (Tensor<2>, Tensor<2>) {

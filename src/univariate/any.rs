@@ -12,6 +12,7 @@ use super::{
     QuadraticSpline, QuadraticSplineConfig, RationalQuadratic, RationalQuadraticConfig, ScaleMap,
     SumOfSquares, SumOfSquaresConfig, UnconstrainedMonotonic, Univariate,
 };
+use crate::config::construct;
 use crate::error::{Error, Result};
 
 /// Makes [`AnyUnivariate`], its configuration, and the match over all maps.
@@ -63,18 +64,21 @@ macro_rules! table {
                 }
             }
 
-            /// The map.
-            ///
-            /// # Panics
-            ///
-            /// If [`validate`](Self::validate) fails, with its message.
-            pub fn init(&self) -> AnyUnivariate {
+            construct! {
+                /// The map.
+                unseeded() -> AnyUnivariate
+            }
+
+            fn build(&self) -> AnyUnivariate {
                 match *self {
                     $(Self::$map(config) => AnyUnivariate::$map(config.init()),)+
                     Self::Additive => AnyUnivariate::Additive(Additive::default()),
-                    Self::Affine(scale_map) => AnyUnivariate::Affine(Affine::new(scale_map)),
+                    Self::Affine(scale_map) => {
+                        AnyUnivariate::Affine(Affine::new(scale_map).expect("validated"))
+                    }
                     Self::HalfTurn { bound, spline } => {
-                        AnyUnivariate::HalfTurn(HalfTurn::new(spline.init(), bound))
+                        let map = HalfTurn::new(spline.init(), bound);
+                        AnyUnivariate::HalfTurn(map.expect("validated"))
                     }
                 }
             }

@@ -1,13 +1,13 @@
 //! Bernstein polynomial: an increasing polynomial on an interval, the identity outside.
 
-use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
 use serde::Serialize;
 
 use super::Univariate;
 use super::curve::{self, Curve, Curved, tamed};
-use crate::error::{Error, Result, count, expect_valid, length};
+use crate::config::{config, construct};
+use crate::error::{Error, Result, count, length};
 use crate::solve::Bracket;
 
 /// The least distance of a position to an end of the unit interval, and the least slope: the
@@ -17,6 +17,7 @@ const LEAST: f64 = 1e-30;
 /// Rises at either end that are fixed.
 const FIXED: usize = 2;
 
+config! {
 /// Configuration of a [`Bernstein`].
 ///
 /// ```
@@ -27,7 +28,7 @@ const FIXED: usize = 2;
 /// let error = BernsteinConfig::new().with_degree(5).validate().unwrap_err();
 /// assert_eq!(error.to_string(), "BernsteinConfig.degree: must be at least 6, found 5");
 /// ```
-#[derive(Config, Debug, Copy, PartialEq)]
+#[derive(Copy, PartialEq)]
 pub struct BernsteinConfig {
     /// Degree `M` of the polynomial, at least 6; `M - 4` rises are free.
     #[config(default = 20)]
@@ -44,7 +45,9 @@ pub struct BernsteinConfig {
     #[config(default = 0.0)]
     pub gap: f64,
 }
+}
 
+crate::store::checked! {
 /// A Bernstein polynomial, made by [`BernsteinConfig::init`].
 ///
 /// With `t = (x + B) / 2B`, the basis `b_i(t) = C(M - 1, i) t^i (1 - t)^(M - 1 - i)` and coefficients
@@ -95,8 +98,7 @@ pub struct Bernstein {
     #[module(skip)]
     config: BernsteinConfig,
 }
-
-crate::store::checked!(Bernstein { config: BernsteinConfig });
+}
 
 impl Bernstein {
     /// Whether a layer that was read from a file can be one.
@@ -123,13 +125,12 @@ impl BernsteinConfig {
         Err(Error::config(NAME, field, reason))
     }
 
-    /// The map.
-    ///
-    /// # Panics
-    ///
-    /// If [`validate`](Self::validate) fails, with its message.
-    pub fn init(&self) -> Bernstein {
-        expect_valid(self.validate());
+    construct! {
+        /// The map.
+        unseeded() -> Bernstein
+    }
+
+    fn build(&self) -> Bernstein {
         Bernstein { config: *self }
     }
 }

@@ -1,6 +1,5 @@
 //! Deep sigmoidal flow: networks of sigmoids and logits whose every weight is a parameter.
 
-use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::Serialize;
@@ -8,12 +7,14 @@ use serde::Serialize;
 use super::Univariate;
 use super::curve::{self, Curve, Curved, FAR, check_spread, offsets, tamed};
 use super::logistic::{log_weights, logit_of_mixture};
-use crate::error::{Result, count, expect_valid, fits, repeats};
+use crate::config::{config, construct};
+use crate::error::{Result, count, fits, repeats};
 use crate::math::{log_sum_exp, softplus};
 
 /// The least slope of a sigmoid. Without it the logarithm of the slope is minus infinity.
 const LEAST_SLOPE: f64 = 1e-3;
 
+config! {
 /// Configuration of a [`DeepSigmoidal`].
 ///
 /// ```
@@ -25,7 +26,7 @@ const LEAST_SLOPE: f64 = 1e-3;
 /// let deep = DeepSigmoidalConfig::new().with_units(4).with_layers(2);
 /// assert_eq!(deep.init().params_per_element(), (4 + 4 + 16) + (16 + 4 + 4 + 4));
 /// ```
-#[derive(Config, Debug, Copy, PartialEq)]
+#[derive(Copy, PartialEq)]
 pub struct DeepSigmoidalConfig {
     /// Sigmoids of a layer, and numbers between two layers.
     #[config(default = 16)]
@@ -39,7 +40,9 @@ pub struct DeepSigmoidalConfig {
     #[config(default = 1.0)]
     pub spread: f64,
 }
+}
 
+crate::store::checked! {
 /// A deep sigmoidal map, made by [`DeepSigmoidalConfig::init`].
 ///
 /// ```text
@@ -83,8 +86,7 @@ pub struct DeepSigmoidal {
     #[module(skip)]
     config: DeepSigmoidalConfig,
 }
-
-crate::store::checked!(DeepSigmoidal { config: DeepSigmoidalConfig });
+}
 
 impl DeepSigmoidal {
     /// Whether a layer that was read from a file can be one.
@@ -103,13 +105,12 @@ impl DeepSigmoidalConfig {
         check_spread(NAME, self.spread)
     }
 
-    /// The map.
-    ///
-    /// # Panics
-    ///
-    /// If [`validate`](Self::validate) fails, with its message.
-    pub fn init(&self) -> DeepSigmoidal {
-        expect_valid(self.validate());
+    construct! {
+        /// The map.
+        unseeded() -> DeepSigmoidal
+    }
+
+    fn build(&self) -> DeepSigmoidal {
         DeepSigmoidal { config: *self }
     }
 

@@ -1,6 +1,5 @@
 //! Gaussianization: a mixture of normal distribution functions, through the normal quantile.
 
-use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::Serialize;
@@ -10,10 +9,12 @@ use super::curve::{
     self, Curve, Curved, FAR, between, check_spread, offsets, tamed, tamed_log_scale,
 };
 use super::normal::{Tail, quantile, tails};
-use crate::error::{Error, Result, count, expect_valid};
+use crate::config::{config, construct};
+use crate::error::{Error, Result, count};
 use crate::math::log_sum_exp;
 use crate::solve::Bracket;
 
+config! {
 /// Configuration of a [`Gaussianization`].
 ///
 /// ```
@@ -24,7 +25,7 @@ use crate::solve::Bracket;
 /// let error = GaussianizationConfig::new().with_components(0).validate().unwrap_err();
 /// assert_eq!(error.to_string(), "GaussianizationConfig.components: must be at least 1, found 0");
 /// ```
-#[derive(Config, Debug, Copy, PartialEq)]
+#[derive(Copy, PartialEq)]
 pub struct GaussianizationConfig {
     /// Kernels of an element.
     #[config(default = 8)]
@@ -38,7 +39,9 @@ pub struct GaussianizationConfig {
     #[config(default = 0.0)]
     pub floor: f64,
 }
+}
 
+crate::store::checked! {
 /// A Gaussianization, made by [`GaussianizationConfig::init`].
 ///
 /// ```text
@@ -88,8 +91,7 @@ pub struct Gaussianization {
     #[module(skip)]
     config: GaussianizationConfig,
 }
-
-crate::store::checked!(Gaussianization { config: GaussianizationConfig });
+}
 
 impl Gaussianization {
     /// Whether a layer that was read from a file can be one.
@@ -110,13 +112,12 @@ impl GaussianizationConfig {
         Err(Error::config(NAME, "floor", format!("must be in [0, 1), found {}", self.floor)))
     }
 
-    /// The map.
-    ///
-    /// # Panics
-    ///
-    /// If [`validate`](Self::validate) fails, with its message.
-    pub fn init(&self) -> Gaussianization {
-        expect_valid(self.validate());
+    construct! {
+        /// The map.
+        unseeded() -> Gaussianization
+    }
+
+    fn build(&self) -> Gaussianization {
         Gaussianization { config: *self }
     }
 }

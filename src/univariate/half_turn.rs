@@ -5,8 +5,9 @@ use burn::tensor::Tensor;
 use serde::Serialize;
 
 use super::Univariate;
-use crate::error::{Result, expect_valid, length};
+use crate::error::{Result, length};
 
+crate::store::checked! {
 /// A map of `[-bound, bound]`, of points on a circle, behind half a turn.
 ///
 /// ```text
@@ -33,7 +34,7 @@ use crate::error::{Result, expect_valid, length};
 /// use burn_flows::univariate::{HalfTurn, RationalQuadraticConfig, SplineDomain, Univariate};
 ///
 /// let spline = RationalQuadraticConfig::new().with_domain(SplineDomain::LinearTails { bound: 2.0 });
-/// let map = HalfTurn::new(spline.init(), 2.0);
+/// let map = HalfTurn::new(spline.init(), 2.0)?;
 /// let device = Device::flex();
 /// let x = Tensor::<2>::from_data([[-1.5, 0.25]], &device);
 /// let params = Tensor::<3>::zeros([1, map.params_per_element(), 2], &device);
@@ -48,11 +49,7 @@ pub struct HalfTurn<U> {
     map: U,
     bound: f64,
 }
-
-crate::store::checked!(HalfTurn [U] [U] [U: serde::de::DeserializeOwned,] {
-    map: U,
-    bound: f64,
-});
+}
 
 impl<U> HalfTurn<U> {
     /// Whether a layer that was read from a file can be one.
@@ -69,12 +66,12 @@ pub(super) fn check_bound(bound: f64) -> Result<()> {
 impl<U: Univariate> HalfTurn<U> {
     /// Half a turn, then `map`.
     ///
-    /// # Panics
+    /// # Errors
     ///
     /// If the bound is not between 1e-6 and 1e6.
-    pub fn new(map: U, bound: f64) -> Self {
-        expect_valid(check_bound(bound));
-        Self { map, bound }
+    pub fn new(map: U, bound: f64) -> Result<Self> {
+        check_bound(bound)?;
+        Ok(Self { map, bound })
     }
 
     fn turned(&self, x: Tensor<2>) -> Tensor<2> {

@@ -1,6 +1,5 @@
 //! Mixture of logistics: a mixture of sigmoids, through the logit, then scale and shift.
 
-use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::Serialize;
@@ -10,9 +9,11 @@ use super::curve::{
 };
 use super::logistic::{log_weights, logit_of_mixture};
 use super::{ScaleMap, Univariate, param};
-use crate::error::{Result, count, expect_valid};
+use crate::config::{config, construct};
+use crate::error::{Result, count};
 use crate::solve::Bracket;
 
+config! {
 /// Configuration of a [`MixtureOfLogistics`].
 ///
 /// ```
@@ -23,7 +24,7 @@ use crate::solve::Bracket;
 /// let error = MixtureOfLogisticsConfig::new().with_spread(-1.0).validate().unwrap_err();
 /// assert_eq!(error.to_string(), "MixtureOfLogisticsConfig.spread: must be in [0, 10], found -1");
 /// ```
-#[derive(Config, Debug, Copy, PartialEq)]
+#[derive(Copy, PartialEq)]
 pub struct MixtureOfLogisticsConfig {
     /// Kernels of an element.
     #[config(default = 8)]
@@ -33,7 +34,9 @@ pub struct MixtureOfLogisticsConfig {
     #[config(default = 1.0)]
     pub spread: f64,
 }
+}
 
+crate::store::checked! {
 /// A mixture of logistics, made by [`MixtureOfLogisticsConfig::init`].
 ///
 /// ```text
@@ -81,8 +84,7 @@ pub struct MixtureOfLogistics {
     #[module(skip)]
     config: MixtureOfLogisticsConfig,
 }
-
-crate::store::checked!(MixtureOfLogistics { config: MixtureOfLogisticsConfig });
+}
 
 impl MixtureOfLogistics {
     /// Whether a layer that was read from a file can be one.
@@ -99,13 +101,12 @@ impl MixtureOfLogisticsConfig {
         check_spread(NAME, self.spread)
     }
 
-    /// The map.
-    ///
-    /// # Panics
-    ///
-    /// If [`validate`](Self::validate) fails, with its message.
-    pub fn init(&self) -> MixtureOfLogistics {
-        expect_valid(self.validate());
+    construct! {
+        /// The map.
+        unseeded() -> MixtureOfLogistics
+    }
+
+    fn build(&self) -> MixtureOfLogistics {
         MixtureOfLogistics { config: *self }
     }
 }

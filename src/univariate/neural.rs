@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::Univariate;
 use super::curve::{self, Curve, Curved, FAR, tamed};
 use super::stacked::{Rows, Stacked, check_widths};
-use crate::config::seeded_config;
-use crate::error::{Error, Result, count, expect_valid};
+use crate::config::{construct, seeded_config};
+use crate::error::{Error, Result, count};
 use crate::initial;
 use crate::kernel::stacked_rows_times;
 
@@ -39,6 +39,7 @@ pub struct NeuralConfig {
 }
 }
 
+crate::store::checked! {
 /// A monotone network, made by [`NeuralConfig::init`].
 ///
 /// ```text
@@ -88,10 +89,7 @@ pub struct NeuralConfig {
 pub struct Neural {
     layers: Vec<Stacked>,
 }
-
-crate::store::checked!(Neural {
-    layers: Vec<Stacked>,
-});
+}
 
 impl Neural {
     /// Whether a layer that was read from a file can be one.
@@ -118,13 +116,12 @@ impl NeuralConfig {
         }
     }
 
-    /// The map, with random weights.
-    ///
-    /// # Panics
-    ///
-    /// If [`validate`](Self::validate) fails, with its message.
-    pub fn init(&self, device: &Device) -> Neural {
-        expect_valid(self.validate());
+    construct! {
+        /// The map, with random weights.
+        seeded(device: &Device) -> Neural
+    }
+
+    fn build(&self, device: &Device) -> Neural {
         let stack = self.elements.max(1);
         let widths = [&[1 + self.signal], &self.hidden[..], &[1]].concat();
         let chain = || Stacked::chain(stack, &widths, device);

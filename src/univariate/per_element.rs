@@ -5,9 +5,10 @@ use burn::tensor::Tensor;
 use serde::Serialize;
 
 use super::{Univariate, check_elements};
-use crate::error::expect_valid;
+use crate::error::Result;
 use crate::param::index_tensor;
 
+crate::store::checked! {
 /// A few maps, and which of them every element has.
 ///
 /// ```text
@@ -38,7 +39,7 @@ use crate::param::index_tensor;
 /// let spline = |domain| RationalQuadraticConfig::new().with_domain(domain).init();
 /// let angle = spline(SplineDomain::Circular { bound: std::f64::consts::PI });
 /// let line = spline(SplineDomain::LinearTails { bound: 5.0 });
-/// let map = PerElement::new(vec![angle, line], vec![0, 0, 1]);
+/// let map = PerElement::new(vec![angle, line], vec![0, 0, 1])?;
 /// let device = Device::flex();
 /// let x = Tensor::<2>::from_data([[-1.5, 3.0, 40.0]], &device);
 /// let params = Tensor::<3>::ones([1, map.params_per_element(), 3], &device);
@@ -51,19 +52,15 @@ pub struct PerElement<U> {
     maps: Vec<U>,
     which: Vec<usize>,
 }
-
-crate::store::checked!(PerElement [U] [U] [U: serde::de::DeserializeOwned,] {
-    maps: Vec<U>,
-    which: Vec<usize>,
-});
+}
 
 impl<U> PerElement<U> {
     /// Whether a layer that was read from a file can be one.
-    fn sound(&self) -> crate::error::Result<()> {
+    fn sound(&self) -> Result<()> {
         let (count, which) = (self.maps.len(), &self.which);
         let holds = !which.is_empty() && which.iter().all(|map| *map < count);
         crate::store::require("PerElement", "which", holds, || {
-            format!("needs maps below {count}, found {which:?}")
+            format!("must hold indices below {count}, at least one, found {which:?}")
         })
     }
 }
@@ -71,24 +68,21 @@ impl<U> PerElement<U> {
 impl<U: Univariate> PerElement<U> {
     /// Element `i` has the map `maps[which[i]]`.
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// If there are no elements, one has a map that is not there, or a map is for another number of elements than
-    /// have it.
-    pub fn new(maps: Vec<U>, which: Vec<usize>) -> Self {
-        assert!(!which.is_empty(), "PerElement: expected at least 1 element, found 0");
-        let count = maps.len();
-        if let Some(map) = which.iter().find(|map| **map >= count) {
-            panic!("PerElement: expected a map below {count} for every element, found {map}");
-        }
-        for (index, map) in maps.iter().enumerate() {
-            let own = which.iter().filter(|&&map| map == index).count();
+    /// If `which` is empty or holds an index that `maps` does not have, or a map is for another number of elements
+    /// than `which` gives it.
+    pub fn new(maps: Vec<U>, which: Vec<usize>) -> Result<Self> {
+        let layer = Self { maps, which };
+        layer.sound()?;
+        for (index, map) in layer.maps.iter().enumerate() {
+            let own = layer.which.iter().filter(|&&map| map == index).count();
             // One without elements is never run.
             if own > 0 {
-                expect_valid(check_elements("PerElement", map, own));
+                check_elements("PerElement", map, own)?;
             }
         }
-        Self { maps, which }
+        Ok(layer)
     }
 
     /// Runs every map on its elements; `run` gives values, and a log-det where it has one.

@@ -24,6 +24,7 @@ pub(super) fn check_widths(
     widths.windows(2).try_for_each(|w| fits(config, "hidden", &[elements.max(1), w[0], w[1]]))
 }
 
+crate::store::checked! {
 /// `h W + b`, once for every element that has weights of its own: rows of `[S, rows, inputs]`, weights
 /// `[S, inputs, outputs]`, where `S` is 1 for weights that all elements share.
 #[derive(Module, Debug, Serialize)]
@@ -33,13 +34,7 @@ pub(crate) struct Stacked {
     #[serde(with = "crate::store::part")]
     bias: Param<Tensor<3>>,
 }
-
-crate::store::checked!(Stacked {
-    #[serde(with = "crate::store::part")]
-    weight: Param<Tensor<3>>,
-    #[serde(with = "crate::store::part")]
-    bias: Param<Tensor<3>>,
-});
+}
 
 impl Stacked {
     /// Whether a layer that was read from a file can be one.

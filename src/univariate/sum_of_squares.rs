@@ -1,6 +1,5 @@
 //! Sum of squares: the integral of a sum of squared polynomials.
 
-use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
 use serde::Serialize;
@@ -8,7 +7,8 @@ use serde::Serialize;
 use super::curve::{self, Curve, Curved, check_spread, offsets, tamed_constant};
 use super::quadrature::gauss_legendre;
 use super::{Univariate, param};
-use crate::error::{Error, Result, count, expect_valid, least, length};
+use crate::config::{config, construct};
+use crate::error::{Error, Result, count, least, length};
 
 /// The largest raw coefficient: its square times the 24th power of [`REACH`] fits f32.
 const LARGEST: f64 = 1e4;
@@ -19,6 +19,7 @@ const REACH: f64 = 10.0;
 /// The largest degree, for [`REACH`] to keep its promise.
 const LARGEST_DEGREE: usize = 12;
 
+config! {
 /// Configuration of a [`SumOfSquares`].
 ///
 /// ```
@@ -29,7 +30,7 @@ const LARGEST_DEGREE: usize = 12;
 /// let error = SumOfSquaresConfig::new().with_degree(13).validate().unwrap_err();
 /// assert_eq!(error.to_string(), "SumOfSquaresConfig.degree: must be in 1 to 12, found 13");
 /// ```
-#[derive(Config, Debug, Copy, PartialEq)]
+#[derive(Copy, PartialEq)]
 pub struct SumOfSquaresConfig {
     /// Degree of the squared polynomials, 1 to 12; that of the map is twice that and one.
     #[config(default = 4)]
@@ -48,7 +49,9 @@ pub struct SumOfSquaresConfig {
     #[config(default = 0.2)]
     pub spread: f64,
 }
+}
 
+crate::store::checked! {
 /// A sum-of-squares polynomial, made by [`SumOfSquaresConfig::init`].
 ///
 /// With `u = x / B`, `p_k(u) = 1 + e_k u + sum_j a_kj u^j` and `g(u) = mean_k p_k(u)^2 + s`:
@@ -100,8 +103,7 @@ pub struct SumOfSquares {
     #[module(skip)]
     config: SumOfSquaresConfig,
 }
-
-crate::store::checked!(SumOfSquares { config: SumOfSquaresConfig });
+}
 
 impl SumOfSquares {
     /// Whether a layer that was read from a file can be one.
@@ -128,13 +130,12 @@ impl SumOfSquaresConfig {
         Err(Error::config(NAME, field, reason))
     }
 
-    /// The map.
-    ///
-    /// # Panics
-    ///
-    /// If [`validate`](Self::validate) fails, with its message.
-    pub fn init(&self) -> SumOfSquares {
-        expect_valid(self.validate());
+    construct! {
+        /// The map.
+        unseeded() -> SumOfSquares
+    }
+
+    fn build(&self) -> SumOfSquares {
         SumOfSquares { config: *self }
     }
 }

@@ -9,8 +9,8 @@ use super::quadrature::gauss_legendre;
 use super::stacked::{Rows, Stacked, check_widths};
 use super::{Univariate, param};
 use crate::conditioner::{Activation, ActivationConfig};
-use crate::config::seeded_config;
-use crate::error::{Error, Result, count, expect_valid, least, repeats};
+use crate::config::{construct, seeded_config};
+use crate::error::{Error, Result, count, least, repeats};
 use crate::initial;
 use crate::kernel::stacked_rows_times;
 
@@ -53,6 +53,7 @@ pub struct UnconstrainedMonotonicConfig {
 }
 }
 
+crate::store::checked! {
 /// An integrated positive network, made by [`UnconstrainedMonotonicConfig::init`].
 ///
 /// ```text
@@ -106,13 +107,7 @@ pub struct UnconstrainedMonotonic {
     nodes: usize,
     bound: f64,
 }
-
-crate::store::checked!(UnconstrainedMonotonic {
-    layers: Vec<Stacked>,
-    activation: Activation,
-    nodes: usize,
-    bound: f64,
-});
+}
 
 impl UnconstrainedMonotonic {
     /// Whether a layer that was read from a file can be one.
@@ -150,13 +145,12 @@ impl UnconstrainedMonotonicConfig {
         check_widths(NAME, self.elements, self.signal, &self.hidden)
     }
 
-    /// The map, with random weights.
-    ///
-    /// # Panics
-    ///
-    /// If [`validate`](Self::validate) fails, with its message.
-    pub fn init(&self, device: &Device) -> UnconstrainedMonotonic {
-        expect_valid(self.validate());
+    construct! {
+        /// The map, with random weights.
+        seeded(device: &Device) -> UnconstrainedMonotonic
+    }
+
+    fn build(&self, device: &Device) -> UnconstrainedMonotonic {
         let widths = [&[1 + self.signal], &self.hidden[..], &[1]].concat();
         let chain = || Stacked::chain(self.elements.max(1), &widths, device);
         let mut layers = initial::scope(self.seed, chain);

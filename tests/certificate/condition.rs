@@ -34,7 +34,7 @@ fn matrices_have_the_condition_of_their_singular_values() {
 #[test]
 fn what_keeps_lengths_has_condition_one() {
     let rotation: Rotation = moved(RotationConfig::new(30).init(&DEVICE), 1);
-    for layer in [only(rotation, 30), only(Permutation::random(70, 1, &DEVICE), 70)] {
+    for layer in [only(rotation, 30), only(Permutation::random(70, 1, &DEVICE).unwrap(), 70)] {
         assert!((layer.condition.unwrap() - 1.0).abs() < 1e-6, "{layer:?}");
     }
 }

@@ -100,7 +100,7 @@ fn more_are_estimated_and_one_percent_is_noticed() {
 #[test]
 fn layers_of_single_numbers_are_known_to_the_last_digits_however_large() {
     let spline = RationalQuadraticConfig::new().init();
-    let spline = || moved(Elementwise::new(spline.clone(), 2000, &DEVICE), 6);
+    let spline = || moved(Elementwise::new(spline.clone(), 2000, &DEVICE).unwrap(), 6);
     let certificate = of(spline(), 1.0, 2000);
     assert!(certificate.wrong().is_none(), "{certificate}");
     assert!(certificate.layers()[0].log_det_error < 1e-5, "{certificate}");

@@ -31,7 +31,7 @@ const SINGULAR: &str =
     "DenseMatrix.entries: is singular: it has no inverse that its precision could hold";
 
 fn any(text: &str) -> Result<AnyBijector> {
-    serde_json::from_str::<AnyBijectorConfig>(text).unwrap().init(&device())
+    serde_json::from_str::<AnyBijectorConfig>(text).unwrap().try_init(&device())
 }
 
 fn made(dependencies: Dependencies) -> MadeConfig {
@@ -224,8 +224,8 @@ errors! {
     rqs_low: rqs_in(SplineDomain::Interval { low: NAN, high: 1.0 }) => "SplineDomain.low: must be finite, found NaN";
     rqs_high: rqs_in(SplineDomain::Interval { low: 2.0, high: -1.0 }) => "SplineDomain.high: must be finite and above low 2, found -1";
     periodic_twice: MlpConfig::new(vec![8]).with_periodic(angles(&[1, 1])).periodic.unwrap().validate(3) => "Periodic.inputs: [1, 1] are not different inputs below 3";
-    periodic_outside: made(Dependencies::Forward).with_periodic(angles(&[0, 3])).validate(3, 0) => "Periodic.inputs: [0, 3] are not different inputs below 3";
-    periodic_period: made(Dependencies::Forward).with_periodic(Some(Periodic { inputs: vec![0], period: 0.0 })).validate(3, 0) => "Periodic.period: must be positive and finite, found 0";
+    periodic_outside: made(Dependencies::Forward).with_periodic(angles(&[0, 3])).try_init(3, 1, 0, &device()) => "Periodic.inputs: [0, 3] are not different inputs below 3";
+    periodic_period: made(Dependencies::Forward).with_periodic(Some(Periodic { inputs: vec![0], period: 0.0 })).try_init(3, 1, 0, &device()) => "Periodic.period: must be positive and finite, found 0";
     half_turn_bound: AnyUnivariateConfig::HalfTurn { bound: -1.0, spline: rqs() }.validate() => "HalfTurn.bound: must be positive and finite, found -1";
     half_turn_circle: AnyUnivariateConfig::HalfTurn { bound: 4.0, spline: rqs() }.validate() => "HalfTurn.bound: must be where the spline's domain [-5, 5] ends, found 4";
     maf_half_turn: MafConfig::new(3).with_univariate(half_turn()).validate() => "MafConfig.univariate: a half turn maps every turn of an angle to the same: it needs a base of angles, and this one is on the line";
@@ -275,12 +275,12 @@ errors! {
     cnf_rtol: Solver::DormandPrince { atol: 1e-6, rtol: -1.0, limit: 9 }.validate() => "Solver.rtol: must be at least 0 and finite, found -1";
     cnf_limit: Solver::DormandPrince { atol: 1e-6, rtol: 1e-5, limit: 0 }.validate() => "Solver.limit: must be at least 1, found 0";
     cnf_probes: CnfConfig::new(2).with_training(Divergence::Hutchinson { probes: 0 }).validate() => "Divergence.probes: must be at least 1, found 0";
-    any_planar: AnyBijectorConfig::Planar(PlanarConfig::new(0)).init(&device()) => "PlanarConfig.features: must be at least 1, found 0";
-    any_radial: AnyBijectorConfig::Radial(RadialConfig::new(0)).init(&device()) => "RadialConfig.features: must be at least 1, found 0";
-    any_residual: AnyBijectorConfig::Residual(ResidualConfig::new(0)).init(&device()) => "ResidualConfig.features: must be at least 1, found 0";
-    any_sylvester: AnyBijectorConfig::Sylvester(SylvesterConfig::new(0, 1)).init(&device()) => "SylvesterConfig.features: must be at least 1, found 0";
-    any_block: AnyBijectorConfig::BlockNeuralAutoregressive(BlockNeuralAutoregressiveConfig::new(0)).init(&device()) => "BlockNeuralAutoregressiveConfig.features: must be at least 1, found 0";
-    any_cnf: AnyBijectorConfig::Cnf(CnfConfig::new(0)).init(&device()) => "CnfConfig.features: must be at least 1, found 0";
+    any_planar: AnyBijectorConfig::Planar(PlanarConfig::new(0)).try_init(&device()) => "PlanarConfig.features: must be at least 1, found 0";
+    any_radial: AnyBijectorConfig::Radial(RadialConfig::new(0)).try_init(&device()) => "RadialConfig.features: must be at least 1, found 0";
+    any_residual: AnyBijectorConfig::Residual(ResidualConfig::new(0)).try_init(&device()) => "ResidualConfig.features: must be at least 1, found 0";
+    any_sylvester: AnyBijectorConfig::Sylvester(SylvesterConfig::new(0, 1)).try_init(&device()) => "SylvesterConfig.features: must be at least 1, found 0";
+    any_block: AnyBijectorConfig::BlockNeuralAutoregressive(BlockNeuralAutoregressiveConfig::new(0)).try_init(&device()) => "BlockNeuralAutoregressiveConfig.features: must be at least 1, found 0";
+    any_cnf: AnyBijectorConfig::Cnf(CnfConfig::new(0)).try_init(&device()) => "CnfConfig.features: must be at least 1, found 0";
 
     conv1x1: InvertibleConv1x1Config::new(0).validate() => "InvertibleConv1x1Config.channels: must be at least 1, found 0";
     conv_residual_hidden: ResidualConvNetConfig::new(0).validate() => "ResidualConvNetConfig.hidden: must be at least 1, found 0";
@@ -303,27 +303,27 @@ errors! {
     mlp_dropout: MlpConfig::new(vec![4]).with_dropout(1.0).validate() => "MlpConfig.dropout: must be in [0, 1), found 1";
     mlp_dropout_nan: MlpConfig::new(vec![4]).with_dropout(NAN).validate() => "MlpConfig.dropout: must be in [0, 1), found NaN";
     conv_hidden: ConvNetConfig::new(0).validate() => "ConvNetConfig.hidden: must be at least 1, found 0";
-    made_features: MadeConfig::new(vec![8]).validate(0, 0) => "MadeConfig.features: must be at least 1, found 0";
-    made_layers: MadeConfig::new(vec![]).validate(2, 0) => "MadeConfig.hidden: must be at least 1, found 0";
-    made_hidden: MadeConfig::new(vec![9, 0]).validate(1, 0) => "MadeConfig.hidden: must be at least 1, found 0";
-    made_narrow: MadeConfig::new(vec![9, 2]).validate(4, 0) => "MadeConfig.hidden: 2 units cannot carry the 3 different sets of features that others depend on";
-    made_narrow_with_context: MadeConfig::new(vec![3]).validate(4, 1) => "MadeConfig.hidden: 3 units cannot carry the 4 different sets of features that others depend on";
-    made_residual: MadeConfig::new(vec![8, 9]).with_residual(true).validate(2, 0) => "MadeConfig.hidden: residual blocks need equal widths, found [8, 9]";
-    made_residual_short: MadeConfig::new(vec![8]).with_residual(true).validate(2, 0) => "MadeConfig.hidden: residual needs a second width: the first is the stream's, every further one a block";
-    made_dropout: MadeConfig::new(vec![8]).with_dropout(1.0).validate(2, 0) => "MadeConfig.dropout: must be in [0, 1), found 1";
-    made_swiglu: activated(BurnActivation::SwiGlu(SwiGluConfig::new(8, 8))).validate(2, 0) => "MadeConfig.activation: must work element by element: a mask cannot follow values that mix";
-    made_prelu: activated(BurnActivation::PRelu(PReluConfig::new().with_num_parameters(8))).validate(2, 0) => "MadeConfig.activation: must work element by element: a mask cannot follow values that mix";
-    made_order_twice: made(Dependencies::Order(vec![0, 2, 2])).validate(3, 0) => "MadeConfig.dependencies: order [0, 2, 2] does not hold each of 3 features once";
-    made_order_short: made(Dependencies::Order(vec![1, 0])).validate(3, 0) => "MadeConfig.dependencies: order [1, 0] does not hold each of 3 features once";
-    made_order_outside: made(Dependencies::Order(vec![1, 0, 3])).validate(3, 0) => "MadeConfig.dependencies: order [1, 0, 3] does not hold each of 3 features once";
-    made_circle: made(Dependencies::Parents(vec![vec![], vec![3, 0], vec![1], vec![2]])).validate(4, 0) => "MadeConfig.dependencies: features depend on each other in a circle: 1 <- 3 <- 2 <- 1";
-    made_own_parent: made(Dependencies::Parents(vec![vec![], vec![1]])).validate(2, 0) => "MadeConfig.dependencies: features depend on each other in a circle: 1 <- 1";
-    made_behind_a_circle: made(Dependencies::Parents(vec![vec![1], vec![2], vec![1]])).validate(3, 0) => "MadeConfig.dependencies: features depend on each other in a circle: 1 <- 2 <- 1";
-    made_parents_short: made(Dependencies::Parents(vec![vec![]])).validate(2, 0) => "MadeConfig.dependencies: a graph of 2 features needs as many lists, found 1";
-    made_parent_outside: made(Dependencies::Parents(vec![vec![], vec![2]])).validate(2, 0) => "MadeConfig.dependencies: parent 2 is outside 2 features";
-    made_matrix_rows: made(Dependencies::Adjacency(vec![vec![false, false]])).validate(2, 0) => "MadeConfig.dependencies: a graph of 2 features needs as many lists, found 1";
-    made_matrix_columns: made(Dependencies::Adjacency(vec![vec![false, false], vec![true]])).validate(2, 0) => "MadeConfig.dependencies: an adjacency matrix of 2 features needs rows as long, found 1";
-    made_matrix_circle: made(Dependencies::Adjacency(vec![vec![false, true], vec![true, false]])).validate(2, 0) => "MadeConfig.dependencies: features depend on each other in a circle: 0 <- 1 <- 0";
+    made_features: MadeConfig::new(vec![8]).try_init(0, 1, 0, &device()) => "MadeConfig.features: must be at least 1, found 0";
+    made_layers: MadeConfig::new(vec![]).try_init(2, 1, 0, &device()) => "MadeConfig.hidden: must be at least 1, found 0";
+    made_hidden: MadeConfig::new(vec![9, 0]).try_init(1, 1, 0, &device()) => "MadeConfig.hidden: must be at least 1, found 0";
+    made_narrow: MadeConfig::new(vec![9, 2]).try_init(4, 1, 0, &device()) => "MadeConfig.hidden: 2 units cannot carry the 3 different sets of features that others depend on";
+    made_narrow_with_context: MadeConfig::new(vec![3]).try_init(4, 1, 1, &device()) => "MadeConfig.hidden: 3 units cannot carry the 4 different sets of features that others depend on";
+    made_residual: MadeConfig::new(vec![8, 9]).with_residual(true).try_init(2, 1, 0, &device()) => "MadeConfig.hidden: residual blocks need equal widths, found [8, 9]";
+    made_residual_short: MadeConfig::new(vec![8]).with_residual(true).try_init(2, 1, 0, &device()) => "MadeConfig.hidden: residual needs a second width: the first is the stream's, every further one a block";
+    made_dropout: MadeConfig::new(vec![8]).with_dropout(1.0).try_init(2, 1, 0, &device()) => "MadeConfig.dropout: must be in [0, 1), found 1";
+    made_swiglu: activated(BurnActivation::SwiGlu(SwiGluConfig::new(8, 8))).try_init(2, 1, 0, &device()) => "MadeConfig.activation: must work element by element: a mask cannot follow values that mix";
+    made_prelu: activated(BurnActivation::PRelu(PReluConfig::new().with_num_parameters(8))).try_init(2, 1, 0, &device()) => "MadeConfig.activation: must work element by element: a mask cannot follow values that mix";
+    made_order_twice: made(Dependencies::Order(vec![0, 2, 2])).try_init(3, 1, 0, &device()) => "MadeConfig.dependencies: order [0, 2, 2] does not hold each of 3 features once";
+    made_order_short: made(Dependencies::Order(vec![1, 0])).try_init(3, 1, 0, &device()) => "MadeConfig.dependencies: order [1, 0] does not hold each of 3 features once";
+    made_order_outside: made(Dependencies::Order(vec![1, 0, 3])).try_init(3, 1, 0, &device()) => "MadeConfig.dependencies: order [1, 0, 3] does not hold each of 3 features once";
+    made_circle: made(Dependencies::Parents(vec![vec![], vec![3, 0], vec![1], vec![2]])).try_init(4, 1, 0, &device()) => "MadeConfig.dependencies: features depend on each other in a circle: 1 <- 3 <- 2 <- 1";
+    made_own_parent: made(Dependencies::Parents(vec![vec![], vec![1]])).try_init(2, 1, 0, &device()) => "MadeConfig.dependencies: features depend on each other in a circle: 1 <- 1";
+    made_behind_a_circle: made(Dependencies::Parents(vec![vec![1], vec![2], vec![1]])).try_init(3, 1, 0, &device()) => "MadeConfig.dependencies: features depend on each other in a circle: 1 <- 2 <- 1";
+    made_parents_short: made(Dependencies::Parents(vec![vec![]])).try_init(2, 1, 0, &device()) => "MadeConfig.dependencies: a graph of 2 features needs as many lists, found 1";
+    made_parent_outside: made(Dependencies::Parents(vec![vec![], vec![2]])).try_init(2, 1, 0, &device()) => "MadeConfig.dependencies: parent 2 is outside 2 features";
+    made_matrix_rows: made(Dependencies::Adjacency(vec![vec![false, false]])).try_init(2, 1, 0, &device()) => "MadeConfig.dependencies: a graph of 2 features needs as many lists, found 1";
+    made_matrix_columns: made(Dependencies::Adjacency(vec![vec![false, false], vec![true]])).try_init(2, 1, 0, &device()) => "MadeConfig.dependencies: an adjacency matrix of 2 features needs rows as long, found 1";
+    made_matrix_circle: made(Dependencies::Adjacency(vec![vec![false, true], vec![true, false]])).try_init(2, 1, 0, &device()) => "MadeConfig.dependencies: features depend on each other in a circle: 0 <- 1 <- 0";
     autoregressive_made: MaskedAutoregressiveConfig::new(200).validate() => "MadeConfig.hidden: 128 units cannot carry the 199 different sets of features that others depend on";
     autoregressive_tolerance: MaskedAutoregressiveConfig::new(2).with_inverse(InverseMethod::FixedPoint { tolerance: -1.0 }).validate() => "InverseMethod.tolerance: must be at least 0 and finite, found -1";
     autoregressive_tolerance_nan: InverseMethod::FixedPoint { tolerance: NAN }.validate() => "InverseMethod.tolerance: must be at least 0 and finite, found NaN";
@@ -377,8 +377,8 @@ errors! {
 
     any_actnorm: any(r#"{"ActNorm": {"features": 0}}"#) => "ActNormConfig.features: must be at least 1, found 0";
     any_batch_norm: any(r#"{"BatchNorm": {"features": 2, "epsilon": 2.0, "momentum": 0.1}}"#) => "BatchNormConfig.epsilon: must be in (0, 1), found 2";
-    any_coupling: AnyBijectorConfig::Coupling { univariate: AnyUnivariateConfig::Additive, coupling: coupling(Mask::Halves, 1) }.init(&device()) => "Coupling.mask: keeps nothing of event [1]";
-    any_autoregressive: AnyBijectorConfig::MaskedAutoregressive { univariate: AnyUnivariateConfig::Additive, autoregressive: MaskedAutoregressiveConfig::new(0) }.init(&device()) => "MadeConfig.features: must be at least 1, found 0";
+    any_coupling: AnyBijectorConfig::Coupling { univariate: AnyUnivariateConfig::Additive, coupling: coupling(Mask::Halves, 1) }.try_init(&device()) => "Coupling.mask: keeps nothing of event [1]";
+    any_autoregressive: AnyBijectorConfig::MaskedAutoregressive { univariate: AnyUnivariateConfig::Additive, autoregressive: MaskedAutoregressiveConfig::new(0) }.try_init(&device()) => "MadeConfig.features: must be at least 1, found 0";
     any_elementwise: any(r#"{"Elementwise": {"univariate": "Additive", "features": 0}}"#) => "Elementwise.features: must be at least 1, found 0";
     any_univariate: any(r#"{"Elementwise": {"univariate": {"Affine": {"SoftBound": {"bound": 0.0}}}, "features": 2}}"#) => "ScaleMap.bound: must be positive and finite, found 0";
     any_leaky_relu: any(r#"{"LeakyRelu": {"slope": -1.0}}"#) => "LeakyRelu.slope: must be positive and finite, found -1";

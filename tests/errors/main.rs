@@ -49,5 +49,6 @@ fn dense_matrix<const R: usize, const C: usize>(rows: [[f64; C]; R]) -> Result<D
 }
 
 mod configs;
+mod constructors;
 mod rows;
 mod shapes;

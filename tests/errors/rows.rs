@@ -102,7 +102,7 @@ panics! {
     coupling_inverse_rows: flow().bijector()[0].inverse(zeros(X), Some(&contexts(20))) => "Coupling: expected a context of 1 or 10 rows, found 20";
     autoregressive_rows: autoregressive().forward(zeros(X), Some(&contexts(20))) => "MaskedAutoregressive: expected a context of 1 or 10 rows, found 20";
     autoregressive_inverse_rows: autoregressive().inverse(zeros(X), Some(&contexts(20))) => "MaskedAutoregressive: expected a context of 1 or 10 rows, found 20";
-    elementwise_rows: Elementwise::new(Affine::default(), 3, &device()).with_context(&mlp(), 2, &device()).forward(zeros(X), Some(&contexts(20))) => "Elementwise: expected a context of 1 or 10 rows, found 20";
+    elementwise_rows: Elementwise::new(Affine::default(), 3, &device()).unwrap().with_context(&mlp(), 2, &device()).unwrap().forward(zeros(X), Some(&contexts(20))) => "Elementwise: expected a context of 1 or 10 rows, found 20";
     block_rows: BlockNeuralAutoregressiveConfig::new(3).with_context(2).init(&device()).forward(zeros(X), Some(&contexts(20))) => "BlockNeuralAutoregressive: expected a context of 1 or 10 rows, found 20";
     block_inverse_rows: BlockNeuralAutoregressiveConfig::new(3).with_context(2).init(&device()).inverse(zeros(X), Some(&contexts(20))) => "BlockNeuralAutoregressive: expected a context of 1 or 10 rows, found 20";
     residual_rows: ResidualConfig::new(3).with_context(2).init(&device()).forward(zeros(X), Some(&contexts(20))) => "Residual: expected a context of 1 or 10 rows, found 20";

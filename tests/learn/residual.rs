@@ -42,7 +42,7 @@ fn block_neural_autoregressive_layers_learn_two_moons() {
     let device = Device::flex();
     let layer = |seed| {
         let block = BlockNeuralAutoregressiveConfig::new(2).with_block(32).with_seed(seed);
-        (block.init(&device), Permutation::reverse(2, &device))
+        (block.init(&device), Permutation::reverse(2, &device).unwrap())
     };
     let flow = Flow::new(vec![layer(0), layer(1)], StandardNormal::<2>::new([2], &device));
     let gap = gap_on_moons(flow, 40, 1e-1);

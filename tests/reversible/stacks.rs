@@ -31,7 +31,8 @@ fn lu() -> LuLinear {
 #[test]
 fn tuples_options_and_vectors_in_each_other() {
     let step = |on: bool| (on.then(lu), coupling(4), ActNormConfig::new(4).init(&device()));
-    let stack = || (Permutation::reverse(4, &device()), vec![step(true), step(false)], vec![lu()]);
+    let stack =
+        || (Permutation::reverse(4, &device()).unwrap(), vec![step(true), step(false)], vec![lu()]);
     assert_trains(|_| flow(stack()), &normal([300, 4], 1), None, &[Inverse]);
     // Nothing at all.
     let empty = || (Vec::<LuLinear>::new(), None::<LuLinear>, lu());
@@ -109,7 +110,7 @@ fn stacks_of_a_configuration() {
     let part = Partial { features: 4, mask: Mask::Halves, inner: vec![LeakyRelu { slope: 0.3 }] };
     let config = Stack(vec![norm(), inverse, Planar(PlanarConfig::new(4)), part]);
     assert_trains(
-        |device| flow(config.init(device).unwrap()),
+        |device| flow(config.init(device)),
         &normal([300, 4], 1),
         None,
         &[Recovery::Inverse, Input, Recovery::Inverse],

@@ -90,7 +90,7 @@ fn fitting(numbers: impl FnOnce() -> Vec<f64>) -> Vec<f64> {
 
 /// What a scalar map gives in three elements with parameters of their own.
 fn map(map: impl Univariate) -> Vec<f64> {
-    layer(Elementwise::new(map, 3, &device()), [4, 3], 0)
+    layer(Elementwise::new(map, 3, &device()).unwrap(), [4, 3], 0)
 }
 
 /// What a network gives away from its start.
@@ -202,14 +202,14 @@ hostile! {
 
     any_bijector: [
         serde_json::from_str::<AnyBijectorConfig>(STACK).unwrap()
-    ], |c| c.init(&device()).map(drop), fitting(|| layer(c.init(&device()).unwrap(), [4, 3], 0));
+    ], |c| c.validate(), fitting(|| layer(c.init(&device()), [4, 3], 0));
 
     scale_maps: [
         ScaleMap::SoftBound { bound: 2.0 },
         ScaleMap::Sigmoid { offset: 2.0, floor: 1e-3 },
         ScaleMap::InverseSigmoid { offset: 2.0 },
         ScaleMap::Softplus { offset: 0.5, floor: 1e-2 }
-    ], |c| c.validate(), map(Affine::new(*c));
+    ], |c| c.validate(), map(Affine::new(*c).unwrap());
     rational_quadratic: [
         RationalQuadraticConfig::new(),
         RationalQuadraticConfig::new().with_domain(SplineDomain::Circular { bound: 4.0 }),
@@ -224,9 +224,9 @@ hostile! {
     mixture_of_logistics: [MixtureOfLogisticsConfig::new()], |c| c.validate(), map(c.init());
     deep_sigmoidal: [DeepSigmoidalConfig::new()], |c| c.validate(), map(c.init());
     neural: [NeuralConfig::new().with_signal(2).with_hidden(vec![4, 3]).with_elements(3)], |c| c.validate(),
-        layer(Elementwise::new(c.init(&device()), c.elements.max(1), &device()), [4, c.elements.max(1)], 0);
+        layer(Elementwise::new(c.init(&device()), c.elements.max(1), &device()).unwrap(), [4, c.elements.max(1)], 0);
     unconstrained: [UnconstrainedMonotonicConfig::new().with_signal(2).with_hidden(vec![4, 3]).with_elements(3)], |c| c.validate(),
-        layer(Elementwise::new(c.init(&device()), c.elements.max(1), &device()), [4, c.elements.max(1)], 0);
+        layer(Elementwise::new(c.init(&device()), c.elements.max(1), &device()).unwrap(), [4, c.elements.max(1)], 0);
     any_univariate: [AnyUnivariateConfig::HalfTurn { bound: 4.0, spline: RationalQuadraticConfig::new().with_domain(SplineDomain::Circular { bound: 4.0 }) }], |c| c.validate(), map(c.init());
 
     conv_net: [ConvNetConfig::new(4).with_dropout(0.2)], |c| c.validate(), network(c.init(2, 3, 0, &device()), [2, 2, 4, 4], 0);
@@ -247,7 +247,7 @@ hostile! {
         activated(BurnActivation::PRelu(PReluConfig::new().with_num_parameters(4))),
         activated(BurnActivation::SwiGlu(SwiGluConfig::new(4, 4)))
     ], |c| c.validate().and_then(|()| c.periodic.as_ref().map_or(Ok(()), |p| p.validate(3))), network(c.init(3, 2, 0, &device()), [4, 3], 0);
-    made_net: [made()], |c| c.validate(3, 2), network(c.init(3, 2, 2, &device()), [4, 3], 2);
+    made_net: [made()], |c| c.try_init(3, 2, 2, &device()).map(drop), network(c.init(3, 2, 2, &device()), [4, 3], 2);
 
     diag_normal: [DiagNormalConfig::new(vec![3])], |c| if c.event.len() == 1 { c.validate() } else { Ok(()) },
         if c.event.len() == 1 { density::<2>(c.init(&device()), [4, c.event[0]], 0) } else { vec![] };

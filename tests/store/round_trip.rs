@@ -104,7 +104,7 @@ fn stack(seed: u64) -> Stack {
     let device = device();
     let step = |k| {
         let actnorm = ActNormConfig::new(4).init(&device);
-        (actnorm, Permutation::random(4, k, &device), LuLinearConfig::new(4).init(&device))
+        (actnorm, Permutation::random(4, k, &device).unwrap(), LuLinearConfig::new(4).init(&device))
     };
     let x = rows(9, 4) * (seed as f64 + 2.0) + 1.0;
     let layers = (Standardize::from_data(x).unwrap(), vec![step(1), step(2)]);
@@ -186,7 +186,7 @@ fn any_bijector_with_every_layer() {
     };
     let flow = |seed| {
         let config: AnyBijectorConfig = serde_json::from_str(&text(seed)).unwrap();
-        Flow::new(config.init(&device()).unwrap(), StandardNormal::<2>::new([3], &device()))
+        Flow::new(config.init(&device()), StandardNormal::<2>::new([3], &device()))
     };
     let numbers = |flow: &Flow<_, _>| flow.log_prob(rows(5, 3) * 0.3).into_data();
     check(&moved(flow(5), 5), || flow(6), numbers);

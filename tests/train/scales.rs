@@ -158,7 +158,10 @@ fn a_network_of_a_context_alone_learns_one_of_a_thousand() {
         ConditionalNormalConfig::new(vec![2], 1, mlp.clone()).init::<2>(device)
     });
     let layer = built(&device, |device| {
-        Elementwise::new(Affine::default(), 2, device).with_context(&mlp, 1, device)
+        Elementwise::new(Affine::default(), 2, device)
+            .unwrap()
+            .with_context(&mlp, 1, device)
+            .unwrap()
     });
     let layer = Flow::new(layer, StandardNormal::new([2], &device));
     let (normal, _) = fit(normal, data.clone(), &config).unwrap();

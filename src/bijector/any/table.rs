@@ -16,6 +16,7 @@ use crate::bijector::{
     TriangularLinear, TriangularLinearConfig,
 };
 use crate::conditioner::{Mlp, MlpConfig};
+use crate::config::construct;
 use crate::error::{Error, Result, count, fits};
 use crate::univariate::{AnyUnivariate, AnyUnivariateConfig, Univariate};
 
@@ -43,7 +44,7 @@ macro_rules! table {
         ///
         /// let text = r#"{"Stack": [{"ActNorm": {"features": 3}}, {"Reverse": {"features": 3}}, "Exp"]}"#;
         /// let config: AnyBijectorConfig = serde_json::from_str(text)?;
-        /// let flow = config.init(&Device::flex())?;
+        /// let flow = config.init(&Device::flex());
         /// let (z, _) = flow.forward(Tensor::<2>::zeros([2, 3], &Device::flex()), None);
         /// assert_eq!(z.dims(), [2, 3]);
         /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -74,23 +75,32 @@ macro_rules! table {
         }
 
         impl AnyBijectorConfig {
-            /// The layer, or the stack. Random weights follow the seeds in it, and
-            /// [`seeded`](crate::seeded) around the call where it has none.
-            ///
-            /// # Errors
-            ///
-            /// If a configuration in it is impossible, or layers of a stack are for other numbers of
-            /// features or other contexts.
-            pub fn init(&self, device: &Device) -> Result<AnyBijector> {
-                Ok(match self {
-                    $(Self::$layer(config) => {
-                        config.validate()?;
-                        AnyBijector::$layer(config.init(device))
+            /// Returns an error that names the first invalid field, or the layers of a stack that are for other
+            /// numbers of features or other contexts.
+            pub fn validate(&self) -> Result<()> {
+                match self {
+                    $(Self::$layer(config) => config.validate(),)+
+                    $(Self::$numbered { $number } => $numbered::new(*$number).map(drop),)+
+                    $(Self::$plain => Ok(()),)+
+                    composed => validate_composed(composed),
+                }
+            }
+
+            construct! {
+                /// The layer, or the stack. Random weights follow the seeds of the configurations in it, and
+                /// [`seeded`](crate::seeded) around the call where they have none.
+                unseeded(device: &Device) -> AnyBijector
+            }
+
+            fn build(&self, device: &Device) -> AnyBijector {
+                match self {
+                    $(Self::$layer(config) => AnyBijector::$layer(config.init(device)),)+
+                    $(Self::$numbered { $number } => {
+                        AnyBijector::$numbered($numbered::new(*$number).expect("validated"))
                     })+
-                    $(Self::$numbered { $number } => AnyBijector::$numbered($numbered::new(*$number)?),)+
                     $(Self::$plain => AnyBijector::$plain($plain {}),)+
-                    composed => compose(composed, device)?,
-                })
+                    composed => compose(composed, device).expect("validated"),
+                }
             }
 
             /// The sizes of an event and of a context, where the layer says so.
@@ -257,67 +267,82 @@ table! {
     }
 }
 
+/// `Err` unless a layer that has other parts than a configuration of its own can be built.
+fn validate_composed(config: &AnyBijectorConfig) -> Result<()> {
+    use AnyBijectorConfig as Of;
+    let all = |inner: &[AnyBijectorConfig]| inner.iter().try_for_each(AnyBijectorConfig::validate);
+    match config {
+        Of::Coupling { univariate, coupling } => {
+            univariate.validate()?;
+            coupling.validate_for(univariate.init().params_per_element())
+        }
+        Of::Elementwise { univariate, features } => elementwise(univariate, *features).map(drop),
+        Of::ElementwiseContext { univariate, features, context, mlp } => {
+            let params = elementwise(univariate, *features)?;
+            count("Elementwise", "context", 1, *context)?;
+            mlp.validate_between(*context, params, 0)
+        }
+        Of::MaskedAutoregressive { univariate, autoregressive } => {
+            univariate.validate()?;
+            autoregressive.validate_for(&univariate.init())
+        }
+        Of::Partial { features, mask, inner } => {
+            count("Partial", "features", 1, *features)?;
+            all(inner)?;
+            let (own, _) = agree("Partial", inner)?;
+            let moved = features - mask.kept(&[*features])?.len();
+            match own.filter(|own| *own != moved) {
+                None => Ok(()),
+                Some(own) => {
+                    let reason = format!("takes {own} features, but the mask moves {moved}");
+                    Err(Error::config("Partial", "inner", reason))
+                }
+            }
+        }
+        Of::Inverse(inner) => all(inner).and_then(|()| agree("Inverse", inner).map(drop)),
+        Of::Stack(inner) => all(inner).and_then(|()| agree("Stack", inner).map(drop)),
+        Of::Permutation { order } => Permutation::check_order(order).map(drop),
+        Of::Reverse { features } => count("Reverse", "features", 1, *features),
+        Of::Shuffle { features, .. } => count("Shuffle", "features", 1, *features),
+        Of::Standardize { features } => count("Standardize", "features", 1, *features),
+        other => unreachable!("validated by the table: {other:?}"),
+    }
+}
+
 /// A layer that has other parts than a configuration of its own.
 fn compose(config: &AnyBijectorConfig, device: &Device) -> Result<AnyBijector> {
-    let all = |configs: &[AnyBijectorConfig]| {
-        configs.iter().map(|config| config.init(device)).collect::<Result<Vec<_>>>()
+    use AnyBijectorConfig as Of;
+    let all = |inner: &[AnyBijectorConfig]| -> Vec<_> {
+        inner.iter().map(|config| config.build(device)).collect()
     };
     Ok(match config {
-        AnyBijectorConfig::Coupling { univariate, coupling } => {
-            univariate.validate()?;
-            let univariate = univariate.init();
-            coupling.validate_for(univariate.params_per_element())?;
-            AnyBijector::Coupling(coupling.init(univariate, device))
+        Of::Coupling { univariate, coupling } => {
+            AnyBijector::Coupling(coupling.try_init(univariate.init(), device)?)
         }
-        AnyBijectorConfig::Elementwise { univariate, features } => {
-            AnyBijector::Elementwise(elementwise(univariate, *features, device)?)
+        Of::Elementwise { univariate, features } => {
+            AnyBijector::Elementwise(Elementwise::new(univariate.init(), *features, device)?)
         }
-        AnyBijectorConfig::ElementwiseContext { univariate, features, context, mlp } => {
-            let free = elementwise(univariate, *features, device)?;
-            count("Elementwise", "context", 1, *context)?;
-            mlp.validate_between(*context, free.params(), 0)?;
-            AnyBijector::Elementwise(free.with_context(mlp, *context, device))
+        Of::ElementwiseContext { univariate, features, context, mlp } => {
+            let free = Elementwise::new(univariate.init(), *features, device)?;
+            AnyBijector::Elementwise(free.with_context(mlp, *context, device)?)
         }
-        AnyBijectorConfig::Inverse(inner) => {
-            agree("Inverse", inner)?;
-            AnyBijector::Inverse(Inverse::new(all(inner)?))
-        }
-        AnyBijectorConfig::MaskedAutoregressive { univariate, autoregressive } => {
-            univariate.validate()?;
-            autoregressive.validate()?;
-            let (univariate, features) = (univariate.init(), autoregressive.features);
-            let outputs = univariate.params_per_element();
-            autoregressive.made.validate_outputs(features, outputs)?;
-            let layer = autoregressive.init(univariate, device);
+        Of::Inverse(inner) => AnyBijector::Inverse(Inverse::new(all(inner))),
+        Of::MaskedAutoregressive { univariate, autoregressive } => {
+            let layer = autoregressive.try_init(univariate.init(), device)?;
             AnyBijector::MaskedAutoregressive(layer)
         }
-        AnyBijectorConfig::Partial { features, mask, inner } => {
-            let (own, _) = agree("Partial", inner)?;
-            let partial = Partial::new(mask, &[*features], all(inner)?, device)?;
-            let moved = features - mask.kept(&[*features])?.len();
-            if let Some(own) = own.filter(|own| *own != moved) {
-                let reason = format!("takes {own} features, but the mask moves {moved}");
-                return Err(Error::config("Partial", "inner", reason));
-            }
-            AnyBijector::Partial(partial)
+        Of::Partial { features, mask, inner } => {
+            AnyBijector::Partial(Partial::new(mask, &[*features], all(inner), device)?)
         }
-        AnyBijectorConfig::Permutation { order } => {
-            AnyBijector::Permutation(Permutation::given(order, device)?)
+        Of::Permutation { order } => AnyBijector::Permutation(Permutation::given(order, device)?),
+        Of::Reverse { features } => {
+            AnyBijector::Permutation(Permutation::reverse(*features, device)?)
         }
-        AnyBijectorConfig::Reverse { features } => {
-            count("Reverse", "features", 1, *features)?;
-            AnyBijector::Permutation(Permutation::reverse(*features, device))
+        Of::Shuffle { features, seed } => {
+            AnyBijector::Permutation(Permutation::random(*features, *seed, device)?)
         }
-        AnyBijectorConfig::Shuffle { features, seed } => {
-            count("Shuffle", "features", 1, *features)?;
-            AnyBijector::Permutation(Permutation::random(*features, *seed, device))
-        }
-        AnyBijectorConfig::Stack(inner) => {
-            agree("Stack", inner)?;
-            AnyBijector::Stack(all(inner)?)
-        }
-        AnyBijectorConfig::Standardize { features } => {
-            count("Standardize", "features", 1, *features)?;
+        Of::Stack(inner) => AnyBijector::Stack(all(inner)),
+        Of::Standardize { features } => {
             AnyBijector::Standardize(Standardize::identity(&[*features], device))
         }
         other => unreachable!("built by the table: {other:?}"),
@@ -345,15 +370,11 @@ fn composed_sizes(config: &AnyBijectorConfig) -> Result<Sizes> {
     Ok((Some(features), context))
 }
 
-/// A free map of so many elements.
-fn elementwise(
-    univariate: &AnyUnivariateConfig,
-    features: usize,
-    device: &Device,
-) -> Result<Elementwise<AnyUnivariate>> {
+/// The number of parameters of a free map of so many elements.
+fn elementwise(univariate: &AnyUnivariateConfig, features: usize) -> Result<usize> {
     univariate.validate()?;
     count("Elementwise", "features", 1, features)?;
-    let map = univariate.init();
-    fits("Elementwise", "features", &[map.params_per_element(), features])?;
-    Ok(Elementwise::new(map, features, device))
+    let per_element = univariate.init().params_per_element();
+    fits("Elementwise", "features", &[per_element, features])?;
+    Ok(per_element * features)
 }

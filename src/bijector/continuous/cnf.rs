@@ -10,8 +10,8 @@ use super::{Divergence, SmoothActivation, Solver};
 use crate::bijector::Bijector;
 use crate::bijector::residual::flat;
 use crate::conditioner::{check_context, linear};
-use crate::config::seeded_config;
-use crate::error::{Result, chain, count, expect_valid};
+use crate::config::{construct, seeded_config};
+use crate::error::{Result, chain, count};
 use crate::initial;
 use crate::kernel::rows_times;
 use crate::math::{from_f64, wide};
@@ -61,6 +61,7 @@ pub struct CnfConfig {
 }
 }
 
+crate::store::checked! {
 /// A continuous layer, started as the identity.
 ///
 /// ```text
@@ -134,18 +135,7 @@ pub struct Cnf {
     #[module(skip)]
     traces: Traces,
 }
-
-crate::store::checked!(Cnf {
-    #[serde(with = "crate::store::part")]
-    layers: Vec<Linear>,
-    #[serde(with = "crate::store::part")]
-    frequencies: Param<Tensor<1>>,
-    #[serde(with = "crate::store::part")]
-    training: Param<Flag>,
-    activation: SmoothActivation,
-    solver: Solver,
-    traces: Traces,
-});
+}
 
 impl Cnf {
     /// Whether a layer that was read from a file can be one.
@@ -191,13 +181,12 @@ impl CnfConfig {
         self.evaluation.validate()
     }
 
-    /// The layer.
-    ///
-    /// # Panics
-    ///
-    /// If [`validate`](Self::validate) fails, with its message.
-    pub fn init(&self, device: &Device) -> Cnf {
-        expect_valid(self.validate());
+    construct! {
+        /// The layer.
+        seeded(device: &Device) -> Cnf
+    }
+
+    fn build(&self, device: &Device) -> Cnf {
         let widths = self.widths();
         let count = widths.len() - 1;
         let layer = |(k, ends): (usize, &[usize])| linear(ends[0], ends[1], k + 1 == count, device);
@@ -231,12 +220,12 @@ impl Cnf {
 
     /// The same layer, solved in this way: trained in few steps, say, and evaluated in many.
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// If [`Solver::validate`] fails, with its message.
-    pub fn with_solver(self, solver: Solver) -> Self {
-        expect_valid(solver.validate());
-        Self { solver, ..self }
+    /// If [`Solver::validate`] fails.
+    pub fn with_solver(self, solver: Solver) -> Result<Self> {
+        solver.validate()?;
+        Ok(Self { solver, ..self })
     }
 
     fn width(&self) -> usize {

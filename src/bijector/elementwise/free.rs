@@ -6,11 +6,12 @@ use serde::Serialize;
 
 use crate::bijector::{Bijector, Recovery};
 use crate::conditioner::{Conditioner, Mlp, MlpConfig, check_context};
-use crate::error::{expect_valid, fits};
+use crate::error::{Result, count, expect_valid, fits};
 use crate::math::event_len;
 use crate::rows::{callers_dims, check_rows};
 use crate::univariate::{Univariate, WideUnivariate, check_elements};
 
+crate::store::checked! {
 /// A univariate map of every element, with parameters of its own, started at zero: the identity, or a map
 /// close to it.
 ///
@@ -38,31 +39,24 @@ use crate::univariate::{Univariate, WideUnivariate, check_elements};
 /// use burn_flows::{bijector::{Bijector, Elementwise}, univariate::Affine};
 ///
 /// let device = Device::flex();
-/// let layer = Elementwise::new(Affine::default(), 3, &device);
+/// let layer = Elementwise::new(Affine::default(), 3, &device)?;
 /// let x = Tensor::<2>::from_data([[1.0, 2.0, 3.0]], &device);
 /// let (z, _) = layer.forward(x.clone(), None);
 /// assert_eq!(z.into_data(), x.into_data());
 /// ```
 #[derive(Module, Debug, Serialize)]
-pub struct Elementwise<U> {
+pub struct Elementwise<U: Univariate> {
     univariate: U,
     #[serde(with = "crate::store::part")]
     params: Param<Tensor<2>>,
     network: Option<Mlp>,
     context: usize,
 }
-
-crate::store::checked!(Elementwise [U] [U] [U: Univariate + serde::de::DeserializeOwned,] {
-    univariate: U,
-    #[serde(with = "crate::store::part")]
-    params: Param<Tensor<2>>,
-    network: Option<Mlp>,
-    context: usize,
-});
+}
 
 impl<U: Univariate> Elementwise<U> {
     /// Whether a layer that was read from a file can be one.
-    fn sound(&self) -> crate::error::Result<()> {
+    fn sound(&self) -> Result<()> {
         let needed = self.univariate.params_per_element();
         let [found, elements] = self.params.dims();
         let reason = || format!("needs {needed} for each element, found {found}");
@@ -82,15 +76,16 @@ impl<U: Univariate> Elementwise<U> {
 impl<U: Univariate> Elementwise<U> {
     /// The map of `elements` elements with parameters of zero.
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// If `elements` is 0, the map is for another number of them, or it is so large that the parameters have more than 2^31 elements.
-    pub fn new(univariate: U, elements: usize, device: &Device) -> Self {
-        assert!(elements > 0, "Elementwise: expected at least 1 element, found 0");
+    /// If `elements` is 0, the map is for another number of them, or the parameters have more than 2^31 elements.
+    pub fn new(univariate: U, elements: usize, device: &Device) -> Result<Self> {
+        count("Elementwise", "elements", 1, elements)?;
+        check_elements("Elementwise", &univariate, elements)?;
         let per_element = univariate.params_per_element();
-        expect_valid(fits("Elementwise", "elements", &[per_element, elements]));
+        fits("Elementwise", "elements", &[per_element, elements])?;
         let params = Tensor::zeros([per_element, elements], device);
-        Self::from_weights(univariate, params)
+        Ok(Self::from_weights(univariate, params))
     }
 
     /// The map with these parameters, `[P, elements]`.
@@ -108,11 +103,12 @@ impl<U: Univariate> Elementwise<U> {
         Self { univariate, params: Param::from_tensor(params), network: None, context: 0 }
     }
 
-    /// The same, with what a dense network makes of a context of this width added to the parameters.
+    /// The same layer under a context of this width. A dense network maps the context to values that are added to
+    /// the parameters.
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// If `context` is 0, and with the text of [`MlpConfig::validate`].
+    /// If `context` is 0, or [`MlpConfig::validate`] fails.
     ///
     /// ```
     /// use burn::tensor::{Device, Tensor};
@@ -120,15 +116,17 @@ impl<U: Univariate> Elementwise<U> {
     ///
     /// let device = Device::flex();
     /// let mlp = MlpConfig::new(vec![8]);
-    /// let layer = Elementwise::new(Affine::default(), 3, &device).with_context(&mlp, 2, &device);
+    /// let layer = Elementwise::new(Affine::default(), 3, &device)?.with_context(&mlp, 2, &device)?;
     /// let (x, context) = (Tensor::<2>::ones([5, 3], &device), Tensor::ones([5, 2], &device));
     /// let (z, _) = layer.forward(x, Some(&context));
     /// assert_eq!(z.dims(), [5, 3]);
+    /// # Ok::<(), burn_flows::Error>(())
     /// ```
-    pub fn with_context(self, mlp: &MlpConfig, context: usize, device: &Device) -> Self {
-        assert!(context > 0, "Elementwise: expected a context of width at least 1, found 0");
+    pub fn with_context(self, mlp: &MlpConfig, context: usize, device: &Device) -> Result<Self> {
+        count("Elementwise", "context", 1, context)?;
+        mlp.validate_between(context, self.params(), 0)?;
         let network = mlp.of_context(context, self.params(), device);
-        self.with_network(network, context)
+        Ok(self.with_network(network, context))
     }
 
     /// The number of parameters of all elements.

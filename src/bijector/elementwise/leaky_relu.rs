@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::{Pointwise, pointwise_bijector};
 use crate::error::{Result, length};
 
+crate::store::checked! {
 /// `z = x` above zero and `slope * x` below.
 ///
 /// ```text
@@ -37,8 +38,7 @@ use crate::error::{Result, length};
 pub struct LeakyRelu {
     slope: f64,
 }
-
-crate::store::checked!(LeakyRelu { slope: f64 });
+}
 
 impl LeakyRelu {
     /// Whether a layer that was read from a file can be one.

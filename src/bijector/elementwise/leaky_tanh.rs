@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 /// Where the line begins at the latest: beyond, f32 cannot tell `tanh` from 1.
 const LATEST: f64 = 8.0;
 
+crate::store::checked! {
 /// `tanh` up to a value, and a line of the same slope beyond: most of the line to (-1, 1), and every
 /// value has an inverse.
 ///
@@ -44,8 +45,7 @@ const LATEST: f64 = 8.0;
 pub struct LeakyTanh {
     turn: f64,
 }
-
-crate::store::checked!(LeakyTanh { turn: f64 });
+}
 
 impl LeakyTanh {
     /// Whether a layer that was read from a file can be one.

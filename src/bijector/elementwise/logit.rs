@@ -9,6 +9,7 @@ use crate::bijector::Inverse;
 use crate::error::{Error, Result};
 use crate::math::{log_sigmoid_pair, sigmoid};
 
+crate::store::checked! {
 /// The logit of `alpha + (1 - 2 alpha) x`; `alpha` keeps the ends of `[0, 1]` finite.
 ///
 /// ```text
@@ -47,8 +48,7 @@ use crate::math::{log_sigmoid_pair, sigmoid};
 pub struct Logit {
     alpha: f64,
 }
-
-crate::store::checked!(Logit { alpha: f64 });
+}
 
 impl Logit {
     /// Whether a layer that was read from a file can be one.

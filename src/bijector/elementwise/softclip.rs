@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::{Pointwise, guarded, pointwise_bijector};
 use crate::error::{Result, length};
 
+crate::store::checked! {
 /// The line to `(-bound, bound)`: nearly the identity in the middle, and slow to reach the ends.
 ///
 /// ```text
@@ -44,8 +45,7 @@ use crate::error::{Result, length};
 pub struct Softclip {
     bound: f64,
 }
-
-crate::store::checked!(Softclip { bound: f64 });
+}
 
 impl Softclip {
     /// Whether a layer that was read from a file can be one.

@@ -10,6 +10,7 @@ use crate::math::{repeat_batch, wide};
 use crate::moments::Moments;
 use crate::rows::callers_dims;
 
+crate::store::checked! {
 /// Zero mean and unit variance for every element of an event; saved with the model, never trained.
 ///
 /// ```text
@@ -46,15 +47,7 @@ pub struct Standardize<const D: usize> {
     #[serde(with = "crate::store::part")]
     std: Param<Tensor<D>>,
 }
-
-crate::store::checked!(Standardize [const D: usize] [D] [] {
-    #[serde(with = "crate::store::part")]
-    mean: Param<Tensor<D>>,
-    #[serde(with = "crate::store::part")]
-    rest: Param<Tensor<D>>,
-    #[serde(with = "crate::store::part")]
-    std: Param<Tensor<D>>,
-});
+}
 
 impl<const D: usize> Standardize<D> {
     /// Whether a layer that was read from a file can be one.

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::{
     DenseMatrix, InvertibleMatrix, LinearMap, LuFactors, QrFactors, Reflections, SvdFactors,
 };
-use crate::config::seeded_config;
-use crate::error::{Result, count, expect_valid, fits};
+use crate::config::{construct, seeded_config};
+use crate::error::{Result, count, fits};
 use crate::initial;
 use crate::noise::Noise;
 
@@ -171,13 +171,12 @@ impl InvertibleConv1x1Config {
         fits("InvertibleConv1x1Config", "channels", &[self.channels, self.channels])
     }
 
-    /// The layer.
-    ///
-    /// # Panics
-    ///
-    /// If [`validate`](Self::validate) fails, with its message.
-    pub fn init(&self, device: &Device) -> InvertibleConv1x1 {
-        expect_valid(self.validate());
+    construct! {
+        /// The layer.
+        seeded(device: &Device) -> InvertibleConv1x1
+    }
+
+    fn build(&self, device: &Device) -> InvertibleConv1x1 {
         let (size, seed) = (self.channels, initial::seed(self.seed, device));
         LinearMap::new(match self.parameterisation {
             Conv1x1Matrix::Plain => ChannelMatrix::Plain(DenseMatrix::rotation(size, seed, device)),

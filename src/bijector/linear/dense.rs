@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::elimination::{Elimination, norm, rotation};
 use super::{InvertibleMatrix, LinearMap};
 use crate::bijector::check_weights;
-use crate::config::seeded_config;
-use crate::error::{Error, Result, count, expect_valid, fits};
+use crate::config::{construct, seeded_config};
+use crate::error::{Error, Result, count, fits};
 use crate::initial;
 use crate::math::{from_f64, wide};
 
@@ -27,6 +27,7 @@ pub struct DenseLinearConfig {
 }
 }
 
+crate::store::checked! {
 /// A square matrix whose every entry is a weight.
 ///
 /// # Numerics
@@ -52,11 +53,7 @@ pub struct DenseMatrix {
     #[serde(with = "crate::store::part")]
     entries: Param<Tensor<2>>,
 }
-
-crate::store::checked!(DenseMatrix {
-    #[serde(with = "crate::store::part")]
-    entries: Param<Tensor<2>>,
-});
+}
 
 impl DenseMatrix {
     /// Whether a layer that was read from a file can be one.
@@ -207,13 +204,12 @@ impl DenseLinearConfig {
         fits("DenseLinearConfig", "features", &[self.features, self.features])
     }
 
-    /// The layer.
-    ///
-    /// # Panics
-    ///
-    /// If [`validate`](Self::validate) fails, with its message.
-    pub fn init(&self, device: &Device) -> DenseLinear {
-        expect_valid(self.validate());
+    construct! {
+        /// The layer.
+        seeded(device: &Device) -> DenseLinear
+    }
+
+    fn build(&self, device: &Device) -> DenseLinear {
         let matrix = DenseMatrix::rotation(self.features, initial::seed(self.seed, device), device);
         LinearMap::new(matrix).with_bias(Tensor::zeros([self.features], device))
     }

@@ -5,8 +5,8 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::{InvertibleMatrix, LinearMap};
-use crate::config::seeded_config;
-use crate::error::{Result, count, expect_valid, fits, repeats};
+use crate::config::{construct, seeded_config};
+use crate::error::{Result, count, fits, repeats};
 use crate::initial;
 use crate::math::{from_f64, wide};
 use crate::noise::Noise;
@@ -147,13 +147,12 @@ impl HouseholderConfig {
         fits("HouseholderConfig", "reflections", &[self.reflections, self.features])
     }
 
-    /// The layer.
-    ///
-    /// # Panics
-    ///
-    /// If [`validate`](Self::validate) fails, with its message.
-    pub fn init(&self, device: &Device) -> Householder {
-        expect_valid(self.validate());
+    construct! {
+        /// The layer.
+        seeded(device: &Device) -> Householder
+    }
+
+    fn build(&self, device: &Device) -> Householder {
         let mut noise = Noise::seeded(initial::seed(self.seed, device));
         let matrix = Reflections::random(self.features, self.reflections, &mut noise, device);
         LinearMap::new(matrix)

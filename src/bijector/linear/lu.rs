@@ -1,6 +1,5 @@
 //! A full linear map by its LU factors.
 
-use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use serde::Serialize;
@@ -9,7 +8,8 @@ use super::elimination::{Elimination, rotation};
 use super::householder::identity;
 use super::{InvertibleMatrix, LinearMap, Permutation};
 use crate::bijector::{Bijector, check_weights};
-use crate::error::{Result, count, expect_valid, fits};
+use crate::config::{config, construct};
+use crate::error::{Result, count, fits};
 use crate::kernel::{invert_lower, invert_upper};
 use crate::math::{from_f64, softplus, softplus_inverse, wide};
 
@@ -28,6 +28,7 @@ pub(super) fn one_before_floor(size: usize, device: &Device) -> Tensor<1> {
     if device.is_autodiff() { raw.autodiff() } else { raw }
 }
 
+config! {
 /// Configuration of a [`LuLinear`].
 ///
 /// ```
@@ -36,12 +37,13 @@ pub(super) fn one_before_floor(size: usize, device: &Device) -> Tensor<1> {
 /// assert!(LuLinearConfig::new(3).validate().is_ok());
 /// assert!(LuLinearConfig::new(0).validate().is_err());
 /// ```
-#[derive(Config, Debug)]
 pub struct LuLinearConfig {
     /// Features of an event.
     pub features: usize,
 }
+}
 
+crate::store::checked! {
 /// A square matrix `L U` by its factors, without ever forming an inverse or a determinant of it.
 ///
 /// `factors` holds L strictly below and U strictly above the diagonal; the diagonal of U is
@@ -73,19 +75,7 @@ pub struct LuFactors {
     permutation: Option<Permutation>,
     permuted_last: bool,
 }
-
-crate::store::checked!(LuFactors {
-    #[serde(with = "crate::store::part")]
-    factors: Param<Tensor<2>>,
-    #[serde(with = "crate::store::part")]
-    diagonal: Param<Tensor<1>>,
-    #[serde(with = "crate::store::part")]
-    sign: Option<Param<Tensor<1>>>,
-    transposed: bool,
-    #[serde(with = "crate::store::weights")]
-    permutation: Option<Permutation>,
-    permuted_last: bool,
-});
+}
 
 impl LuFactors {
     /// Whether a layer that was read from a file can be one.
@@ -290,13 +280,12 @@ impl LuLinearConfig {
         fits("LuLinearConfig", "features", &[self.features, self.features])
     }
 
-    /// The layer.
-    ///
-    /// # Panics
-    ///
-    /// If [`validate`](Self::validate) fails, with its message.
-    pub fn init(&self, device: &Device) -> LuLinear {
-        expect_valid(self.validate());
+    construct! {
+        /// The layer.
+        unseeded(device: &Device) -> LuLinear
+    }
+
+    fn build(&self, device: &Device) -> LuLinear {
         let bias = Tensor::zeros([self.features], device);
         LinearMap::new(LuFactors::identity(self.features, device)).with_bias(bias)
     }

@@ -62,6 +62,7 @@ pub trait InvertibleMatrix: Module + ModuleDisplay + Sync {
     fn log_abs_det(&self) -> Tensor<1>;
 }
 
+crate::store::checked! {
 /// `z = W x + b` over the features of a vector or over the channels of every pixel.
 ///
 /// ```text
@@ -99,14 +100,7 @@ pub struct LinearMap<M: InvertibleMatrix> {
     #[serde(with = "crate::store::part")]
     context: Option<Param<Tensor<2>>>,
 }
-
-crate::store::checked!(LinearMap [M: InvertibleMatrix] [M] [M: serde::de::DeserializeOwned,] {
-    matrix: M,
-    #[serde(with = "crate::store::part")]
-    bias: Option<Param<Tensor<1>>>,
-    #[serde(with = "crate::store::part")]
-    context: Option<Param<Tensor<2>>>,
-});
+}
 
 impl<M: InvertibleMatrix> LinearMap<M> {
     /// Whether a layer that was read from a file can be one.

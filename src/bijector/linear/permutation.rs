@@ -5,7 +5,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use crate::bijector::{Bijector, Recovery, check_width};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, count};
 use crate::kernel::pick;
 use crate::math::zeros_batch;
 use crate::noise::Noise;
@@ -56,6 +56,12 @@ impl Permutation {
     ///
     /// If `order` does not hold every index once.
     pub fn given(order: &[usize], device: &Device) -> Result<Self> {
+        let back = Self::check_order(order)?;
+        Ok(Self { order: index_param(order, device), back: index_param(&back, device) })
+    }
+
+    /// The order that undoes this one; `Err` unless it holds every index once.
+    pub(crate) fn check_order(order: &[usize]) -> Result<Vec<usize>> {
         let mut back = vec![usize::MAX; order.len()];
         for (to, &from) in order.iter().enumerate() {
             if from >= order.len() || back[from] != usize::MAX {
@@ -68,27 +74,29 @@ impl Permutation {
         if order.is_empty() {
             return Err(Error::config("Permutation", "order", "is empty".into()));
         }
-        Ok(Self { order: index_param(order, device), back: index_param(&back, device) })
+        Ok(back)
     }
 
     /// The last feature first.
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// If `features` is 0.
-    pub fn reverse(features: usize, device: &Device) -> Self {
+    /// If `features` is 0 or more than 2^24.
+    pub fn reverse(features: usize, device: &Device) -> Result<Self> {
+        count("Permutation", "features", 1, features)?;
         let order: Vec<usize> = (0..features).rev().collect();
-        Self::given(&order, device).unwrap_or_else(|error| panic!("{error}"))
+        Self::given(&order, device)
     }
 
     /// A random order, fixed by the seed.
     ///
-    /// # Panics
+    /// # Errors
     ///
-    /// If `features` is 0.
-    pub fn random(features: usize, seed: u64, device: &Device) -> Self {
+    /// If `features` is 0 or more than 2^24.
+    pub fn random(features: usize, seed: u64, device: &Device) -> Result<Self> {
+        count("Permutation", "features", 1, features)?;
         let order = Noise::seeded(seed).permutation(features);
-        Self::given(&order, device).unwrap_or_else(|error| panic!("{error}"))
+        Self::given(&order, device)
     }
 
     /// How many features it reorders.

@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::householder::identity;
 use super::{InvertibleMatrix, LinearMap, Reflections};
 use crate::bijector::check_weights;
-use crate::config::seeded_config;
-use crate::error::{Result, count, expect_valid, fits, repeats};
+use crate::config::{construct, seeded_config};
+use crate::error::{Result, count, fits, repeats};
 use crate::initial;
 use crate::kernel::invert_upper;
 use crate::math::wide;
@@ -31,6 +31,7 @@ pub struct QrLinearConfig {
 }
 }
 
+crate::store::checked! {
 /// A square matrix `Q R` by its factors: reflections, and an upper triangle whose diagonal is
 /// `exp(log_diagonal)`.
 ///
@@ -52,14 +53,7 @@ pub struct QrFactors {
     #[serde(with = "crate::store::part")]
     log_diagonal: Param<Tensor<1>>,
 }
-
-crate::store::checked!(QrFactors {
-    rotation: Reflections,
-    #[serde(with = "crate::store::part")]
-    upper: Param<Tensor<2>>,
-    #[serde(with = "crate::store::part")]
-    log_diagonal: Param<Tensor<1>>,
-});
+}
 
 impl QrFactors {
     /// Whether a layer that was read from a file can be one.
@@ -159,13 +153,12 @@ impl QrLinearConfig {
         fits("QrLinearConfig", "reflections", &[self.reflections, self.features])
     }
 
-    /// The layer.
-    ///
-    /// # Panics
-    ///
-    /// If [`validate`](Self::validate) fails, with its message.
-    pub fn init(&self, device: &Device) -> QrLinear {
-        expect_valid(self.validate());
+    construct! {
+        /// The layer.
+        seeded(device: &Device) -> QrLinear
+    }
+
+    fn build(&self, device: &Device) -> QrLinear {
         let matrix = QrFactors::random(
             self.features,
             self.reflections,

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::householder::identity;
 use super::{InvertibleMatrix, LinearMap};
-use crate::config::seeded_config;
-use crate::error::{Result, count, expect_valid, fits};
+use crate::config::{construct, seeded_config};
+use crate::error::{Result, count, fits};
 use crate::initial;
 use crate::math::{from_f64, wide};
 use crate::noise::Noise;
@@ -36,6 +36,7 @@ pub struct RotationConfig {
 }
 }
 
+crate::store::checked! {
 /// A rotation matrix by its logarithm.
 ///
 /// ```
@@ -53,11 +54,7 @@ pub struct RotationMatrix {
     #[serde(with = "crate::store::part")]
     generator: Param<Tensor<2>>,
 }
-
-crate::store::checked!(RotationMatrix {
-    #[serde(with = "crate::store::part")]
-    generator: Param<Tensor<2>>,
-});
+}
 
 impl RotationMatrix {
     /// Whether a layer that was read from a file can be one.
@@ -153,13 +150,12 @@ impl RotationConfig {
         fits("RotationConfig", "features", &[self.features, self.features])
     }
 
-    /// The layer.
-    ///
-    /// # Panics
-    ///
-    /// If [`validate`](Self::validate) fails, with its message.
-    pub fn init(&self, device: &Device) -> Rotation {
-        expect_valid(self.validate());
+    construct! {
+        /// The layer.
+        seeded(device: &Device) -> Rotation
+    }
+
+    fn build(&self, device: &Device) -> Rotation {
         let (size, mut noise) = (self.features, Noise::seeded(initial::seed(self.seed, device)));
         let values = (0..size * size).map(|_| noise.next_normal()).collect();
         LinearMap::new(RotationMatrix::from_weights(from_f64(values, [size, size], device)))

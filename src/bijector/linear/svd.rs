@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::lu::{floored, one_before_floor};
 use super::{InvertibleMatrix, LinearMap, Reflections};
 use crate::bijector::check_weights;
-use crate::config::seeded_config;
-use crate::error::{Result, count, expect_valid, fits, repeats};
+use crate::config::{construct, seeded_config};
+use crate::error::{Result, count, fits, repeats};
 use crate::initial;
 use crate::math::wide;
 use crate::noise::Noise;
@@ -30,6 +30,7 @@ pub struct SvdLinearConfig {
 }
 }
 
+crate::store::checked! {
 /// A square matrix `U S V` by its factors: reflections on both sides of singular values
 /// `softplus(diagonal) + 1e-3`.
 ///
@@ -52,13 +53,7 @@ pub struct SvdFactors {
     diagonal: Param<Tensor<1>>,
     right: Reflections,
 }
-
-crate::store::checked!(SvdFactors {
-    left: Reflections,
-    #[serde(with = "crate::store::part")]
-    diagonal: Param<Tensor<1>>,
-    right: Reflections,
-});
+}
 
 impl SvdFactors {
     /// Whether a layer that was read from a file can be one.
@@ -164,13 +159,12 @@ impl SvdLinearConfig {
         fits("SvdLinearConfig", "reflections", &[self.reflections, self.features])
     }
 
-    /// The layer.
-    ///
-    /// # Panics
-    ///
-    /// If [`validate`](Self::validate) fails, with its message.
-    pub fn init(&self, device: &Device) -> SvdLinear {
-        expect_valid(self.validate());
+    construct! {
+        /// The layer.
+        seeded(device: &Device) -> SvdLinear
+    }
+
+    fn build(&self, device: &Device) -> SvdLinear {
         let matrix = SvdFactors::random(
             self.features,
             self.reflections,

@@ -1,6 +1,5 @@
 //! A triangular linear map with normalised rows.
 
-use burn::config::Config;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use serde::Serialize;
@@ -8,10 +7,12 @@ use serde::Serialize;
 use super::householder::identity;
 use super::{InvertibleMatrix, LinearMap};
 use crate::bijector::check_weights;
-use crate::error::{Result, count, expect_valid, fits};
+use crate::config::{config, construct};
+use crate::error::{Result, count, fits};
 use crate::kernel::invert_lower;
 use crate::math::{softplus, softplus_inverse, wide};
 
+config! {
 /// Configuration of a [`TriangularLinear`].
 ///
 /// ```
@@ -20,12 +21,13 @@ use crate::math::{softplus, softplus_inverse, wide};
 /// assert!(TriangularLinearConfig::new(3).validate().is_ok());
 /// assert!(TriangularLinearConfig::new(0).validate().is_err());
 /// ```
-#[derive(Config, Debug)]
 pub struct TriangularLinearConfig {
     /// Features of an event.
     pub features: usize,
 }
+}
 
+crate::store::checked! {
 /// A lower triangular matrix with a positive diagonal, by the direction and the length of every row.
 ///
 /// ```
@@ -49,15 +51,7 @@ pub struct TriangularMatrix {
     #[serde(with = "crate::store::part")]
     length: Param<Tensor<1>>,
 }
-
-crate::store::checked!(TriangularMatrix {
-    #[serde(with = "crate::store::part")]
-    below: Param<Tensor<2>>,
-    #[serde(with = "crate::store::part")]
-    diagonal: Param<Tensor<1>>,
-    #[serde(with = "crate::store::part")]
-    length: Param<Tensor<1>>,
-});
+}
 
 impl TriangularMatrix {
     /// Whether a layer that was read from a file can be one.
@@ -175,13 +169,12 @@ impl TriangularLinearConfig {
         fits("TriangularLinearConfig", "features", &[self.features, self.features])
     }
 
-    /// The layer.
-    ///
-    /// # Panics
-    ///
-    /// If [`validate`](Self::validate) fails, with its message.
-    pub fn init(&self, device: &Device) -> TriangularLinear {
-        expect_valid(self.validate());
+    construct! {
+        /// The layer.
+        unseeded(device: &Device) -> TriangularLinear
+    }
+
+    fn build(&self, device: &Device) -> TriangularLinear {
         let bias = Tensor::zeros([self.features], device);
         LinearMap::new(TriangularMatrix::identity(self.features, device)).with_bias(bias)
     }

@@ -13,9 +13,8 @@ use super::{FixedPoint, LogDet, flat};
 use crate::bijector::Bijector;
 use crate::bijector::linearised::Linearised;
 use crate::conditioner::{check_context, linear};
-use crate::config::seeded_config;
-use crate::error::{Error, Result, chain, count, expect_valid, least};
-use crate::initial;
+use crate::config::{construct, seeded_config};
+use crate::error::{Error, Result, chain, count, least};
 use crate::math::{sigmoid, softplus, wide};
 use crate::rows::spread;
 
@@ -71,6 +70,7 @@ pub struct ResidualConfig {
 }
 }
 
+crate::store::checked! {
 /// An invertible residual block, started as the identity.
 ///
 /// ```text
@@ -132,18 +132,7 @@ pub struct Residual {
     #[module(skip)]
     fixed_point: FixedPoint,
 }
-
-crate::store::checked!(Residual {
-    layers: Vec<SpectralLinear>,
-    #[serde(with = "crate::store::part")]
-    sharpness: Vec<Param<Tensor<1>>>,
-    #[serde(with = "crate::store::part")]
-    context: Option<Linear>,
-    #[serde(with = "crate::store::part")]
-    training: Param<Flag>,
-    log_dets: LogDets,
-    fixed_point: FixedPoint,
-});
+}
 
 impl Residual {
     /// Whether a layer that was read from a file can be one.
@@ -203,17 +192,12 @@ impl ResidualConfig {
         self.fixed_point.validate()
     }
 
-    /// The layer.
-    ///
-    /// # Panics
-    ///
-    /// If [`validate`](Self::validate) fails, with its message.
-    pub fn init(&self, device: &Device) -> Residual {
-        expect_valid(self.validate());
-        initial::scope(self.seed, || self.block(device))
+    construct! {
+        /// The layer.
+        seeded(device: &Device) -> Residual
     }
 
-    fn block(&self, device: &Device) -> Residual {
+    fn build(&self, device: &Device) -> Residual {
         let widths = self.widths();
         let count = widths.len() - 1;
         let bound = self.lipschitz.powf((count as f64).recip());

@@ -8,8 +8,8 @@ use super::ridge::{self, LEAST_GAIN, RidgeActivation};
 use super::rows_bijector;
 use crate::bijector::check_weights;
 use crate::conditioner::{MlpConfig, Parts, RowParams};
-use crate::config::seeded_config;
-use crate::error::{Result, count, expect_valid};
+use crate::config::{construct, seeded_config};
+use crate::error::{Result, count};
 use crate::initial;
 use crate::math::softplus;
 
@@ -86,6 +86,7 @@ pub struct PlanarConfig {
 }
 }
 
+crate::store::checked! {
 /// A planar layer, started as the identity with a random `w`.
 ///
 /// ```text
@@ -135,12 +136,7 @@ pub struct Planar {
     #[module(skip)]
     constraint: PlanarConstraint,
 }
-
-crate::store::checked!(Planar {
-    params: RowParams,
-    activation: RidgeActivation,
-    constraint: PlanarConstraint,
-});
+}
 
 impl Planar {
     /// Whether a layer that was read from a file can be one.
@@ -160,17 +156,12 @@ impl PlanarConfig {
         self.mlp.validate_between(self.context, 2 * self.features + 1, 0)
     }
 
-    /// The layer.
-    ///
-    /// # Panics
-    ///
-    /// If [`validate`](Self::validate) fails, with its message.
-    pub fn init(&self, device: &Device) -> Planar {
-        expect_valid(self.validate());
-        initial::scope(self.seed, || self.layer(device))
+    construct! {
+        /// The layer.
+        seeded(device: &Device) -> Planar
     }
 
-    fn layer(&self, device: &Device) -> Planar {
+    fn build(&self, device: &Device) -> Planar {
         let mut noise = initial::noise(device);
         let wide = (self.features as f64).sqrt().recip();
         let weight: Vec<f64> = (0..self.features).map(|_| noise.next_normal() * wide).collect();
@@ -198,21 +189,25 @@ struct Plane {
 impl Planar {
     /// The layer of `w` and the free direction `v`, `[features]` each, and `b`, `[1]`.
     ///
+    /// # Errors
+    ///
+    /// If [`RidgeActivation::validate`] fails.
+    ///
     /// # Panics
     ///
-    /// If the shapes do not fit together, or with the text of [`RidgeActivation::validate`].
+    /// If the shapes do not fit together.
     pub fn from_weights(
         weight: Tensor<1>,
         direction: Tensor<1>,
         bias: Tensor<1>,
         activation: RidgeActivation,
         constraint: PlanarConstraint,
-    ) -> Self {
-        expect_valid(activation.validate());
+    ) -> Result<Self> {
+        activation.validate()?;
         check_weights("Planar", "direction", weight.dims(), &direction);
         check_weights("Planar", "bias", [1], &bias);
         let params = RowParams::free(Tensor::cat(vec![weight, direction, bias], 0));
-        Self { params, activation, constraint }
+        Ok(Self { params, activation, constraint })
     }
 
     /// The layer whose parameters a network of the context gives, in the order of

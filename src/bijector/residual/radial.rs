@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::rows_bijector;
 use crate::bijector::check_weights;
 use crate::conditioner::{MlpConfig, Parts, RowParams};
-use crate::config::seeded_config;
-use crate::error::{Result, count, expect_valid};
+use crate::config::{construct, seeded_config};
+use crate::error::{Result, count};
 use crate::initial;
 use crate::math::softplus;
 
@@ -44,6 +44,7 @@ pub struct RadialConfig {
 }
 }
 
+crate::store::checked! {
 /// A radial layer, started as the identity around a random centre.
 ///
 /// ```text
@@ -89,8 +90,7 @@ pub struct RadialConfig {
 pub struct Radial {
     params: RowParams,
 }
-
-crate::store::checked!(Radial { params: RowParams });
+}
 
 impl Radial {
     /// Whether a layer that was read from a file can be one.
@@ -109,17 +109,12 @@ impl RadialConfig {
         self.mlp.validate_between(self.context, self.features + 2, 0)
     }
 
-    /// The layer.
-    ///
-    /// # Panics
-    ///
-    /// If [`validate`](Self::validate) fails, with its message.
-    pub fn init(&self, device: &Device) -> Radial {
-        expect_valid(self.validate());
-        initial::scope(self.seed, || self.layer(device))
+    construct! {
+        /// The layer.
+        seeded(device: &Device) -> Radial
     }
 
-    fn layer(&self, device: &Device) -> Radial {
+    fn build(&self, device: &Device) -> Radial {
         let mut noise = initial::noise(device);
         let centre = (0..self.features).map(|_| noise.next_normal());
         // softplus(beta) = alpha = 1, so that nothing moves.

@@ -37,6 +37,7 @@ pub(super) struct SpectralLinear {
     parts: Parts,
 }
 
+crate::store::checked! {
 /// What the layer is made of, apart so that [`SpectralLinear`] can add to the derived `map`.
 #[derive(Module, Debug, Serialize)]
 #[serde(rename = "SpectralLinear")]
@@ -51,16 +52,7 @@ struct Parts {
     left: Param<Tensor<1>>,
     bound: f64,
 }
-
-crate::store::checked!(Parts {
-    #[serde(with = "crate::store::part")]
-    linear: Linear,
-    #[serde(with = "crate::store::part")]
-    right: Param<Tensor<1>>,
-    #[serde(with = "crate::store::part")]
-    left: Param<Tensor<1>>,
-    bound: f64,
-});
+}
 
 impl Parts {
     /// Whether a layer that was read from a file can be one.

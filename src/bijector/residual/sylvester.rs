@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::ridge::{self, RidgeActivation};
 use super::rows_bijector;
 use crate::conditioner::{MlpConfig, Parts, RowParams};
-use crate::config::seeded_config;
-use crate::error::{Error, Result, count, expect_valid, fits, repeats};
+use crate::config::{construct, seeded_config};
+use crate::error::{Error, Result, count, fits, repeats};
 use crate::initial;
 use crate::kernel::rows_times;
 
@@ -51,6 +51,7 @@ pub struct SylvesterConfig {
 }
 }
 
+crate::store::checked! {
 /// A Sylvester layer, started as the identity in random directions. With one unit it is a planar
 /// layer.
 ///
@@ -99,14 +100,7 @@ pub struct Sylvester {
     #[module(skip)]
     activation: RidgeActivation,
 }
-
-crate::store::checked!(Sylvester {
-    params: RowParams,
-    features: usize,
-    units: usize,
-    reflections: usize,
-    activation: RidgeActivation,
-});
+}
 
 impl Sylvester {
     /// Whether a layer that was read from a file can be one.
@@ -138,17 +132,12 @@ impl SylvesterConfig {
         self.mlp.validate_between(self.context, outputs, 0)
     }
 
-    /// The layer.
-    ///
-    /// # Panics
-    ///
-    /// If [`validate`](Self::validate) fails, with its message.
-    pub fn init(&self, device: &Device) -> Sylvester {
-        expect_valid(self.validate());
-        initial::scope(self.seed, || self.layer(device))
+    construct! {
+        /// The layer.
+        seeded(device: &Device) -> Sylvester
     }
 
-    fn layer(&self, device: &Device) -> Sylvester {
+    fn build(&self, device: &Device) -> Sylvester {
         let mut noise = initial::noise(device);
         let vectors = (0..self.reflections * self.features).map(|_| noise.next_normal());
         let zeros = std::iter::repeat_n(0.0, self.units * self.units);

@@ -7,8 +7,8 @@ use super::levels::{Set, after, depths};
 use super::{Layers, Made, MaskedBlock, Style};
 use crate::conditioner::mlp::linear;
 use crate::conditioner::{ActivationConfig, MaskedLinear, Periodic, check_dropout};
-use crate::config::seeded_config;
-use crate::error::{Error, Result, chain, count, expect_valid, fits};
+use crate::config::{construct, seeded_config};
+use crate::error::{Error, Result, chain, count, fits};
 use crate::initial;
 use crate::noise::Noise;
 
@@ -125,16 +125,17 @@ seeded_config! {
 /// Configuration of a [`Made`]; features, parameters and context come from where it is used.
 ///
 /// ```
+/// use burn::tensor::Device;
 /// use burn_flows::conditioner::{Degrees, Dependencies, MadeConfig};
 ///
 /// let config = MadeConfig::new(vec![64, 64])
 ///     .with_residual(true)
 ///     .with_dependencies(Dependencies::Reversed)
 ///     .with_degrees(Degrees::Random(1));
-/// assert!(config.validate(10, 0).is_ok());
+/// assert!(config.validate().is_ok());
 ///
 /// // Seven features need units that see 1, 2, .. 6 of them.
-/// let error = MadeConfig::new(vec![64, 5]).validate(7, 0).unwrap_err();
+/// let error = MadeConfig::new(vec![64, 5]).try_init(7, 1, 0, &Device::flex()).unwrap_err();
 /// assert_eq!(
 ///     error.to_string(),
 ///     "MadeConfig.hidden: 5 units cannot carry the 6 different sets of features that others \
@@ -169,18 +170,14 @@ pub struct MadeConfig {
 }
 
 impl MadeConfig {
-    /// Returns an error that names the first invalid field, for this many features and this context.
-    pub fn validate(&self, features: usize, context: usize) -> Result<()> {
-        count("MadeConfig", "features", 1, features)?;
+    /// Returns an error that names the first invalid field. [`try_init`](Self::try_init) also checks the features and
+    /// the context.
+    pub fn validate(&self) -> Result<()> {
         count("MadeConfig", "hidden", 1, self.hidden.len())?;
         for &width in &self.hidden {
             count("MadeConfig", "hidden", 1, width)?;
         }
-        count("MadeConfig", "context", 0, context)?;
-        // A set of features for every feature, and masks between layers.
-        fits("MadeConfig", "features", &[features, features])?;
-        chain("MadeConfig", "hidden", &[&[features], &self.hidden[..], &[features]].concat())?;
-        fits("MadeConfig", "hidden", &[context, *self.hidden.iter().max().expect("counted")])?;
+        chain("MadeConfig", "hidden", &self.hidden)?;
         if self.residual && self.hidden.len() < 2 {
             let reason = "residual needs a second width: the first is the stream's, every further \
                           one a block";
@@ -195,7 +192,18 @@ impl MadeConfig {
             return Err(Error::config("MadeConfig", "activation", reason.to_string()));
         }
         self.activation.validate(&self.hidden)?;
-        check_dropout("MadeConfig", "dropout", self.dropout)?;
+        check_dropout("MadeConfig", "dropout", self.dropout)
+    }
+
+    /// [`validate`](Self::validate) for this many features and this context.
+    pub(crate) fn validate_for(&self, features: usize, context: usize) -> Result<()> {
+        self.validate()?;
+        count("MadeConfig", "features", 1, features)?;
+        count("MadeConfig", "context", 0, context)?;
+        // A set of features for every feature, and masks between layers.
+        fits("MadeConfig", "features", &[features, features])?;
+        chain("MadeConfig", "hidden", &[&[features], &self.hidden[..], &[features]].concat())?;
+        fits("MadeConfig", "hidden", &[context, *self.hidden.iter().max().expect("counted")])?;
         self.periodic.as_ref().map_or(Ok(()), |periodic| periodic.validate(features))?;
         let needed = self.unit_sets(&self.dependencies.parents(features)?, context)?.len();
         match self.hidden.iter().find(|width| **width < needed) {
@@ -210,35 +218,29 @@ impl MadeConfig {
         }
     }
 
-    /// A network that gives `outputs` parameters for each of `features`, with a context of width
-    /// `context` (0: none).
-    ///
-    /// # Panics
-    ///
-    /// If [`validate`](Self::validate) fails, with its message, or if `outputs` is 0.
-    pub fn init(&self, features: usize, outputs: usize, context: usize, device: &Device) -> Made {
-        expect_valid(self.validate(features, context));
-        expect_valid(self.validate_outputs(features, outputs));
-        let network = || self.network(features, outputs, context, device);
-        initial::scope(self.seed, network).unwrap_or_else(|error| panic!("{error}"))
+    construct! {
+        /// A network that gives `outputs` parameters for each of `features`, with a context of width
+        /// `context` (0: none).
+        seeded(features: usize, outputs: usize, context: usize, device: &Device) -> Made,
+        if validate_between(features, outputs, context)
     }
 
-    /// Says why there cannot be so many outputs per feature.
+    /// [`validate_for`](Self::validate_for) with so many outputs per feature.
+    fn validate_between(&self, features: usize, outputs: usize, context: usize) -> Result<()> {
+        self.validate_for(features, context)?;
+        self.validate_outputs(features, outputs)
+    }
+
+    /// `Err` unless there can be so many outputs per feature.
     pub(crate) fn validate_outputs(&self, features: usize, outputs: usize) -> Result<()> {
         count("MadeConfig", "outputs", 1, outputs)?;
         let last = self.hidden.last().copied().unwrap_or_default();
         fits("MadeConfig", "outputs", &[last, features, outputs])
     }
 
-    fn network(
-        &self,
-        features: usize,
-        outputs: usize,
-        context: usize,
-        device: &Device,
-    ) -> Result<Made> {
-        let parents = self.dependencies.parents(features)?;
-        let sets = self.unit_sets(&parents, context)?;
+    fn build(&self, features: usize, outputs: usize, context: usize, device: &Device) -> Made {
+        let parents = self.dependencies.parents(features).expect("validated");
+        let sets = self.unit_sets(&parents, context).expect("validated");
         let mut noise = match self.degrees {
             Degrees::Sequential => None,
             Degrees::Random(seed) => Some(Noise::seeded(seed)),
@@ -274,9 +276,9 @@ impl MadeConfig {
         let output = masked(&last, &targets, self.zero_last);
         let periodic = self.periodic.as_ref().and_then(|periodic| periodic.init(device));
         let layers = Layers { input, context: context_layer, hidden, blocks, output };
-        Made::new(layers, features, &self.activation, Style::default(), device)
-            .map(|made| made.with_context_scale(device))
-            .map(|made| made.with_dropout(self.dropout).with_periodic(periodic))
+        let made = Made::new(layers, features, &self.activation, Style::default(), device);
+        let made = made.expect("validated").with_context_scale(device);
+        made.with_dropout(self.dropout).with_periodic(periodic)
     }
 
     /// The sets of features that hidden units see, by the step at which they are known. Without a

@@ -22,6 +22,7 @@ use crate::math::sigmoid;
 use crate::param::index_param;
 use crate::rows::spread;
 
+crate::store::checked! {
 /// A masked dense network, made by [`MadeConfig::init`].
 ///
 /// ```text
@@ -84,23 +85,7 @@ pub struct Made {
     #[module(skip)]
     style: Style,
 }
-
-crate::store::checked!(Made {
-    periodic: Option<PeriodicFeatures>,
-    input: MaskedLinear,
-    #[serde(with = "crate::store::part")]
-    context: Option<Linear>,
-    hidden: Vec<MaskedLinear>,
-    blocks: Vec<MaskedBlock>,
-    output: MaskedLinear,
-    #[serde(with = "crate::store::fixed")]
-    steps: Vec<Param<Tensor<1, Int>>>,
-    activation: Activation,
-    dropout: Dropout,
-    context_scale: Option<ContextScale>,
-    features: usize,
-    style: Style,
-});
+}
 
 impl Made {
     /// Whether a layer that was read from a file can be one.
@@ -188,7 +173,7 @@ impl Made {
         device: &Device,
     ) -> Result<Self> {
         let Layers { input, context, hidden, blocks, output } = layers;
-        let (activation, dropout) = (activation.init(device), Dropout::new(0.0));
+        let (activation, dropout) = (activation.init(device), Dropout::checked(0.0));
         let made = Self {
             periodic: None,
             input,
@@ -234,7 +219,7 @@ impl Made {
     }
 
     fn with_dropout(self, probability: f64) -> Self {
-        Self { dropout: Dropout::new(probability), ..self }
+        Self { dropout: Dropout::checked(probability), ..self }
     }
 
     /// The features of an event.

@@ -10,7 +10,7 @@ use super::{Given, fitted, float_dtype, size};
 use crate::bijector::Bijector;
 use crate::crew::apart;
 use crate::distribution::LevelBase;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, not_negative};
 use crate::math::zeros_batch;
 use crate::noise::Noise;
 use crate::parallel::over_rows;
@@ -25,6 +25,7 @@ pub enum Finish {
     Last,
 }
 
+crate::store::checked! {
 /// A bijector per level, a split after all but the last, and a base per part.
 ///
 /// ```text
@@ -76,16 +77,7 @@ pub struct MultiScale<B, P> {
     #[module(skip)]
     images: Option<(String, [usize; 3])>,
 }
-
-crate::store::checked!(MultiScale [B, P] [B, P] [B: serde::de::DeserializeOwned,
-        P: serde::de::DeserializeOwned,] {
-    levels: Vec<B>,
-    bases: Vec<P>,
-    finish: Finish,
-    parts: Vec<[usize; 3]>,
-    temperature: f64,
-    images: Option<(String, [usize; 3])>,
-});
+}
 
 impl<B, P> MultiScale<B, P> {
     /// Whether a layer that was read from a file can be one.
@@ -158,14 +150,12 @@ impl<B: Bijector<4>, P: LevelBase> MultiScale<B, P> {
     /// The same flow with draws of the bases shrunk by `temperature`: below 1, samples are closer
     /// to the mode and less varied. Densities are those of temperature 1.
     ///
-    /// # Panics
+    /// # Errors
     ///
     /// If the temperature is negative or not finite.
-    pub fn with_temperature(mut self, temperature: f64) -> Self {
-        let fits = temperature >= 0.0 && temperature.is_finite();
-        assert!(fits, "MultiScale: expected a temperature of at least 0, found {temperature}");
-        self.temperature = temperature;
-        self
+    pub fn with_temperature(self, temperature: f64) -> Result<Self> {
+        not_negative("MultiScale", "temperature", temperature)?;
+        Ok(Self { temperature, ..self })
     }
 
     /// The bijectors, from the image inward.

@@ -68,7 +68,6 @@ mod triangular;
 pub use residual::{block_neural_autoregressive_flow, planar_flow};
 pub use triangular::triangular_spline_flow;
 
-use burn::config::Config;
 use burn::tensor::Device;
 
 use super::dense::{Dense, NO_ACTIVATION, Plain, interleaved};
@@ -77,6 +76,7 @@ use super::scope::{Scope, whole};
 use super::{StateDict, standard_base};
 use crate::bijector::{AnyBijector, Coupling, Elementwise, Inverse, Mask, Permutation};
 use crate::conditioner::{ActivationConfig, Style};
+use crate::config::config;
 use crate::distribution::DiagNormal;
 use crate::error::Result;
 use crate::flow::Flow;
@@ -92,6 +92,7 @@ const DEFAULT_OFFSET: f64 = 0.525_458_719_292_502_1;
 /// The default transformer of FlowJAX's flows, `Affine` with a scale of at least 0.01.
 pub const DEFAULT_SCALE: ScaleMap = ScaleMap::Softplus { offset: DEFAULT_OFFSET, floor: 1e-2 };
 
+config! {
 /// What FlowJAX does not save, with its own defaults.
 ///
 /// ```
@@ -99,11 +100,10 @@ pub const DEFAULT_SCALE: ScaleMap = ScaleMap::Softplus { offset: DEFAULT_OFFSET,
 ///
 /// assert_eq!(flowjax::Options::new().scale_map, flowjax::DEFAULT_SCALE);
 /// ```
-#[derive(Config, Debug)]
 pub struct Options {
     /// The scale of an affine transformer. `Affine(scale=s)` as transformer is
     /// `Softplus { offset: ln(exp(s) - 1), floor: 0 }`.
-    #[config(default = "DEFAULT_SCALE")]
+    #[config(default = DEFAULT_SCALE)]
     pub scale_map: ScaleMap,
     /// `interval` of a `RationalQuadraticSpline` as transformer, which FlowJAX has no default for.
     pub interval: Option<[f64; 2]>,
@@ -114,10 +114,11 @@ pub struct Options {
     #[config(default = 1e-3)]
     pub min_slope: f64,
     /// `nn_activation`, and `activation` of planar flows. `jax.nn.gelu` is burn's `GeluApproximate`.
-    #[config(default = "ActivationConfig::Relu")]
+    #[config(default = ActivationConfig::Relu)]
     pub activation: ActivationConfig,
     /// `negative_slope` of planar layers; `None` is tanh.
     pub negative_slope: Option<f64>,
+}
 }
 
 impl Options {
@@ -129,7 +130,7 @@ impl Options {
     fn transformer(&self, params: usize, scope: &Scope<'_>, name: &str) -> Result<AnyUnivariate> {
         if params == 2 {
             self.scale_map.validate()?;
-            return Ok(AnyUnivariate::Affine(Affine::new(self.scale_map)));
+            return Ok(AnyUnivariate::Affine(Affine::new(self.scale_map)?));
         }
         // Bins and slopes at both ends, too: the spline is cut off there, not led out smoothly.
         let bins = params / 3;
@@ -373,7 +374,7 @@ fn flow(
                 Some(orders) => {
                     permutation.named(ORDER, Permutation::given(&orders[index], device))?
                 }
-                None => Permutation::reverse(features, device),
+                None => Permutation::reverse(features, device)?,
             };
             if features > 1 {
                 stack.push(AnyBijector::Permutation(order));

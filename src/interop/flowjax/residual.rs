@@ -73,7 +73,7 @@ pub fn planar_flow(
             let (weight, direction) = (part(0, features), part(features, features));
             let bias = part(2 * features, 1);
             let layer = Planar::from_weights(weight, direction, bias, activation, constraint);
-            return Ok(AnyBijector::Planar(layer));
+            return Ok(AnyBijector::Planar(layer?));
         }
         let depth = (0..).take_while(|k| chain.has(&format!("{CONDITIONER}[{k}].weight"))).count();
         let dense =

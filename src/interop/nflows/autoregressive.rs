@@ -81,7 +81,7 @@ pub(super) fn autoregressive_in(
             network.layer(features, map, places, &options.activation, device)?
         }
         None => {
-            let map = AnyUnivariate::Affine(Affine::new(SCALE));
+            let map = AnyUnivariate::Affine(Affine::new(SCALE)?);
             network.layer(features, map, [1, 0], &options.activation, device)?
         }
     };

@@ -63,7 +63,7 @@ pub(super) fn coupling_in(
     let width = input.outputs();
     let context = input.context_behind(kept.len())?;
     let logit_scale = (width as f64).sqrt().recip();
-    let (univariate, rows) = univariate_of(output.outputs(), &moved, logit_scale, options);
+    let (univariate, rows) = univariate_of(output.outputs(), &moved, logit_scale, options)?;
     output.expect(rows.len(), width)?;
     // The parts are ascending here; nflows keeps the order of its buffers.
     let columns: Vec<usize> =
@@ -125,21 +125,21 @@ pub(super) fn univariate_of(
     moved: &[usize],
     logit_scale: f64,
     options: &Options,
-) -> (AnyUnivariate, Vec<usize>) {
+) -> Result<(AnyUnivariate, Vec<usize>)> {
     let (count, order) = (moved.len(), ascending(moved));
     let per_element = outputs / count.max(1);
     if per_element == 1 {
         let map = AnyUnivariate::Additive(Additive::default());
-        return (map, blockwise(1, count, &order));
+        return Ok((map, blockwise(1, count, &order)));
     }
     // Two parameters are affine, unless splines are said to be linear.
     if let Some(map) = spline_of(per_element, logit_scale, options) {
         let needed = map.params_per_element();
         // A spline's parameters stand element by element, other maps' parameter by parameter.
         let rows = (0..needed).flat_map(|p| order.iter().map(move |i| i * needed + p)).collect();
-        return (map, rows);
+        return Ok((map, rows));
     }
-    (AnyUnivariate::Affine(Affine::new(options.scale_map)), blockwise(2, count, &order))
+    Ok((AnyUnivariate::Affine(Affine::new(options.scale_map)?), blockwise(2, count, &order)))
 }
 
 /// The blocks of a `ResidualNet`.

@@ -64,7 +64,7 @@ pub(super) fn image_coupling_in(
         // nflows looks at the width of a convolutional network nowhere else.
         _ => 1.0,
     };
-    let (univariate, rows) = univariate_of(output.outputs(), &moved, logit_scale, options);
+    let (univariate, rows) = univariate_of(output.outputs(), &moved, logit_scale, options)?;
     input.expect(width, kept.len())?;
     output.expect(rows.len(), width)?;
     let block = |index| {

@@ -82,7 +82,6 @@ pub use linear::{
 };
 pub use spline::{Spline, elementwise_spline};
 
-use burn::config::Config;
 use burn::tensor::Device;
 
 use self::autoregressive::autoregressive_in;
@@ -95,6 +94,7 @@ use crate::bijector::{
     ActNorm, ActNormConfig, AnyBijector, BatchNorm, BatchNormConfig, Inverse, Permutation,
 };
 use crate::conditioner::ActivationConfig;
+use crate::config::config;
 use crate::distribution::DiagNormal;
 use crate::error::Result;
 use crate::flow::Flow;
@@ -104,6 +104,7 @@ use crate::univariate::{ScaleMap, SplineDomain};
 /// `AffineCouplingTransform.DEFAULT_SCALE_ACTIVATION`: `sigmoid(u + 2) + 1e-3`.
 pub const DEFAULT_SCALE: ScaleMap = ScaleMap::Sigmoid { offset: 2.0, floor: 1e-3 };
 
+config! {
 /// What nflows does not save, with its own defaults.
 ///
 /// ```
@@ -114,16 +115,15 @@ pub const DEFAULT_SCALE: ScaleMap = ScaleMap::Sigmoid { offset: 2.0, floor: 1e-3
 /// let other = options.with_scale_map(ScaleMap::Exp).with_epsilon(1e-3);
 /// assert_eq!(other.scale_map, ScaleMap::Exp);
 /// ```
-#[derive(Config, Debug)]
 pub struct Options {
     /// `scale_activation` of affine couplings.
-    #[config(default = "DEFAULT_SCALE")]
+    #[config(default = DEFAULT_SCALE)]
     pub scale_map: ScaleMap,
     /// The family of splines.
-    #[config(default = "Spline::default()")]
+    #[config(default = Spline::default())]
     pub spline: Spline,
     /// `tails` and `tail_bound` of splines: an interval for `tails=None`.
-    #[config(default = "SplineDomain::Interval { low: 0.0, high: 1.0 }")]
+    #[config(default = SplineDomain::Interval { low: 0.0, high: 1.0 })]
     pub spline_domain: SplineDomain,
     /// `min_bin_width` of splines.
     #[config(default = 1e-3)]
@@ -135,7 +135,7 @@ pub struct Options {
     #[config(default = 1e-3)]
     pub min_slope: f64,
     /// `activation` of the conditioners.
-    #[config(default = "ActivationConfig::Relu")]
+    #[config(default = ActivationConfig::Relu)]
     pub activation: ActivationConfig,
     /// `eps` of batch normalization.
     #[config(default = 1e-5)]
@@ -143,6 +143,7 @@ pub struct Options {
     /// `momentum` of batch normalization.
     #[config(default = 0.1)]
     pub momentum: f64,
+}
 }
 
 /// The file of a transform, or of a whole `Flow`.

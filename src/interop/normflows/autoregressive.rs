@@ -68,7 +68,7 @@ pub(super) fn autoregressive_in(
 ) -> Result<(MaskedAutoregressive<AnyUnivariate>, usize)> {
     let network = network_in(&scope.within("autoregressive_net"))?;
     let features = network.input.inputs();
-    let univariate = AnyUnivariate::Affine(Affine::new(SCALE));
+    let univariate = AnyUnivariate::Affine(Affine::new(SCALE)?);
     Ok((network.layer(features, univariate, [1, 0], activation, device)?, features))
 }
 

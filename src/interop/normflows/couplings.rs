@@ -121,7 +121,7 @@ pub(super) fn masked_affine_in(
     };
     let shift = network("t")?;
     let (univariate, networks) = if scope.has_part("s") {
-        (AnyUnivariate::Affine(Affine::new(ScaleMap::Exp)), vec![shift, network("s")?])
+        (AnyUnivariate::Affine(Affine::new(ScaleMap::Exp)?), vec![shift, network("s")?])
     } else {
         (AnyUnivariate::Additive(Additive::default()), vec![shift])
     };
@@ -139,7 +139,7 @@ pub(super) fn block_in(
 ) -> Result<(Coupling<AnyUnivariate, Mlp>, usize)> {
     let network = plain(scope, "flows.1.param_map.net")?;
     let (univariate, per_element) = match scale_map {
-        Some(scale_map) => (AnyUnivariate::Affine(Affine::new(scale_map)), 2),
+        Some(scale_map) => (AnyUnivariate::Affine(Affine::new(scale_map)?), 2),
         None => (AnyUnivariate::Additive(Additive::default()), 1),
     };
     let kept = network.input.inputs();

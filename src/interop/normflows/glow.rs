@@ -1,6 +1,5 @@
 //! `GlowBlock`, and `MultiscaleFlow` of them.
 
-use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
@@ -12,6 +11,7 @@ use crate::bijector::{
     Squeeze, Unconditional,
 };
 use crate::conditioner::{ActivationConfig, ConvNet};
+use crate::config::config;
 use crate::distribution::ChannelPrior;
 use crate::error::{Error, Result};
 use crate::flow::{Finish, MultiScale};
@@ -44,6 +44,7 @@ pub enum SplitMode {
     CheckerboardInv,
 }
 
+config! {
 /// What the file of a Glow does not say, with the defaults of normflows.
 ///
 /// ```
@@ -52,22 +53,22 @@ pub enum SplitMode {
 /// let options = GlowOptions::new([32, 32]);
 /// assert_eq!((options.scale_map, options.split_mode), (Some(SIGMOID), SplitMode::Channel));
 /// ```
-#[derive(Config, Debug)]
 pub struct GlowOptions {
     /// Height and width of the images that come in.
     pub size: [usize; 2],
     /// `scale_map`; `None` for `scale=False`.
-    #[config(default = "Some(SIGMOID)")]
+    #[config(default = Some(SIGMOID))]
     pub scale_map: Option<ScaleMap>,
     /// `split_mode`.
-    #[config(default = "SplitMode::Channel")]
+    #[config(default = SplitMode::Channel)]
     pub split_mode: SplitMode,
     /// The activation of the networks; normflows' leaky ReLU has the slope `leaky`, 0 by default.
-    #[config(default = "ActivationConfig::Relu")]
+    #[config(default = ActivationConfig::Relu)]
     pub activation: ActivationConfig,
     /// `logscale_factor` of the `GlowBase`s of a [`multiscale`] flow.
     #[config(default = 3.0)]
     pub log_scale_factor: f64,
+}
 }
 
 /// `GlowBlock`, with or without `net_actnorm` and `use_lu`. A block of one channel has no convolution;
@@ -246,7 +247,7 @@ fn coupling_in(
     let (univariate, per_element) = match options.scale_map {
         Some(scale_map) => {
             scale_map.validate()?;
-            (AnyUnivariate::Affine(Affine::new(scale_map)), 2)
+            (AnyUnivariate::Affine(Affine::new(scale_map)?), 2)
         }
         None => (AnyUnivariate::Additive(Additive::default()), 1),
     };

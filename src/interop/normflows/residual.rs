@@ -3,7 +3,7 @@
 use burn::tensor::Device;
 
 use crate::bijector::{Inverse, Planar, PlanarConstraint, Radial, Residual, RidgeActivation};
-use crate::error::{Error, Result, expect_valid};
+use crate::error::{Error, Result};
 use crate::interop::StateDict;
 use crate::interop::dense::Dense;
 use crate::interop::scope::{Scope, whole};
@@ -14,10 +14,6 @@ use crate::math::from_f64;
 /// # Errors
 ///
 /// As the [module](crate::interop#errors) says.
-///
-/// # Panics
-///
-/// If [`RidgeActivation::validate`] fails, with its message.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -40,7 +36,7 @@ pub fn planar(
     activation: RidgeActivation,
     device: &Device,
 ) -> Result<Inverse<Planar>> {
-    expect_valid(activation.validate());
+    activation.validate()?;
     whole(dict, prefix, |scope| Ok(Inverse::new(planar_in(scope, activation, device)?.0)))
 }
 
@@ -110,7 +106,7 @@ pub(super) fn planar_in(
     let vector = |values: &[f64]| from_f64(values.to_vec(), [values.len()], device);
     let (weight, direction, bias) = (vector(weight), vector(direction), vector(bias));
     let constraint = PlanarConstraint::Softplus;
-    Ok((Planar::from_weights(weight, direction, bias, activation, constraint), features))
+    Ok((Planar::from_weights(weight, direction, bias, activation, constraint)?, features))
 }
 
 /// Latent to data.

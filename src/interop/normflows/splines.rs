@@ -105,7 +105,7 @@ impl Splines {
             1 => maps.swap_remove(0),
             _ => {
                 let which = domains.iter().map(kind).collect();
-                AnyUnivariate::PerElement(PerElement::new(maps, which))
+                AnyUnivariate::PerElement(PerElement::new(maps, which)?)
             }
         };
         let listed = matches!(tails, Tails::Circular(..));

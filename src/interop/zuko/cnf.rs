@@ -1,19 +1,20 @@
 //! Continuous flows.
 
-use burn::config::Config;
 use burn::tensor::Device;
 
 use super::layers::expect_no_normalization;
 use super::normal_base;
 use crate::bijector::{AnyBijector, Cnf, SmoothActivation, Solver};
+use crate::config::config;
 use crate::distribution::DiagNormal;
-use crate::error::{Result, expect_valid};
+use crate::error::Result;
 use crate::flow::Flow;
 use crate::interop::StateDict;
 use crate::interop::dense::Dense;
 use crate::interop::scope::whole;
 use crate::math::from_f64;
 
+config! {
 /// What zuko does not save about a `CNF`, with its own defaults.
 ///
 /// ```
@@ -24,14 +25,14 @@ use crate::math::from_f64;
 /// let options = zuko::CnfOptions::new().with_solver(solver);
 /// assert_ne!(options.solver, zuko::CnfOptions::new().solver);
 /// ```
-#[derive(Config, Debug)]
 pub struct CnfOptions {
     /// `activation` of the network.
-    #[config(default = "SmoothActivation::Elu")]
+    #[config(default = SmoothActivation::Elu)]
     pub activation: SmoothActivation,
     /// `atol` and `rtol`.
-    #[config(default = "Solver::default()")]
+    #[config(default = Solver::default())]
     pub solver: Solver,
+}
 }
 
 /// `CNF`, with its exact trace, with or without a context.
@@ -43,10 +44,6 @@ pub struct CnfOptions {
 /// # Errors
 ///
 /// As the [module](crate::interop#errors) says, or if the time does not run from 0 to 1.
-///
-/// # Panics
-///
-/// If [`Solver::validate`] fails, with its message.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -71,7 +68,7 @@ pub fn cnf(
     options: &CnfOptions,
     device: &Device,
 ) -> Result<Flow<AnyBijector, DiagNormal<2>>> {
-    expect_valid(options.solver.validate());
+    options.solver.validate()?;
     whole(dict, "", |scope| {
         let transform = scope.within("transform");
         if transform.floats("times", &[2])? != [0.0, 1.0] {

@@ -33,7 +33,6 @@ pub use layers::{autoregressive, coupling, elementwise};
 pub use monotone::{bpf, gf, naf, sospf, unaf};
 pub use univariate::Univariate;
 
-use burn::config::Config;
 use burn::nn::EluConfig;
 use burn::nn::activation::ActivationConfig as BurnActivation;
 use burn::tensor::Device;
@@ -43,11 +42,13 @@ use super::scope::{Scope, whole};
 use super::{StateDict, same_width, standard_base};
 use crate::bijector::{AnyBijector, Softclip};
 use crate::conditioner::ActivationConfig;
+use crate::config::config;
 use crate::distribution::{DiagNormal, Uniform};
 use crate::error::Result;
 use crate::flow::Flow;
 use crate::math::from_f64;
 
+config! {
 /// What zuko does not save, with its own defaults.
 ///
 /// ```
@@ -58,20 +59,20 @@ use crate::math::from_f64;
 /// assert_eq!(zuko::Options::new().slope, 1e-3);
 /// # let _ = options;
 /// ```
-#[derive(Config, Debug)]
 pub struct Options {
     /// `slope` of the scalar maps.
     #[config(default = 1e-3)]
     pub slope: f64,
     /// `activation` of the hyper networks.
-    #[config(default = "ActivationConfig::Relu")]
+    #[config(default = ActivationConfig::Relu)]
     pub activation: ActivationConfig,
     /// `activation` of the `network` of `UNAF`.
-    #[config(default = "ActivationConfig::Burn(BurnActivation::Elu(EluConfig::new()))")]
+    #[config(default = ActivationConfig::Burn(BurnActivation::Elu(EluConfig::new())))]
     pub integrand_activation: ActivationConfig,
     /// Whether autoregressive layers were given an `adjacency`: those save no order.
     #[config(default = false)]
     pub adjacency: bool,
+}
 }
 
 /// `RealNVP`, which zuko also calls `NICE`: its couplings are affine in both.

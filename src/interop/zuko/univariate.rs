@@ -107,7 +107,7 @@ impl Univariate {
             Self::Affine => {
                 let scale_map = ScaleMap::SoftBound { bound: limit };
                 scale_map.validate()?;
-                let map = AnyUnivariate::Affine(Affine::new(scale_map));
+                let map = AnyUnivariate::Affine(Affine::new(scale_map)?);
                 (params == 2).then(|| in_order(map, &[1, 1]))
             }
             Self::Spline { bound } => spline(params, bound, limit)?.map(|(map, bins)| {
@@ -159,10 +159,9 @@ impl Univariate {
             }
             Self::CircularSpline => {
                 let bound = std::f64::consts::PI;
-                spline(params, bound, limit)?.map(|(map, bins)| {
-                    let map = AnyUnivariate::HalfTurn(HalfTurn::new(map, bound));
-                    in_order(map, &[bins, bins, bins - 1])
-                })
+                let Some((map, bins)) = spline(params, bound, limit)? else { return Ok(None) };
+                let map = AnyUnivariate::HalfTurn(HalfTurn::new(map, bound)?);
+                Some(in_order(map, &[bins, bins, bins - 1]))
             }
         })
     }

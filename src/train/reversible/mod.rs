@@ -14,6 +14,7 @@ use super::statistics::Statistics;
 use crate::bijector::Recovery;
 use crate::crew::apart;
 use crate::distribution::Distribution;
+use crate::error::{Result, not_negative};
 use step::Step;
 
 /// The most that a recovered input may be off, where no limit is given. Gradients may be off by several
@@ -117,13 +118,12 @@ impl Reversible {
 
     /// With another limit of the drift; 0 for none that is allowed.
     ///
-    /// # Panics
+    /// # Errors
     ///
     /// If the limit is negative or not finite.
-    pub fn with_limit(self, limit: f64) -> Self {
-        let fits = limit >= 0.0 && limit.is_finite();
-        assert!(fits, "Reversible: expected a limit of at least 0, found {limit}");
-        Self { limit: Some(limit), ..self }
+    pub fn with_limit(self, limit: f64) -> Result<Self> {
+        not_negative("Reversible", "limit", limit)?;
+        Ok(Self { limit: Some(limit), ..self })
     }
 
     /// What every layer did, for [`resumed`](Self::resumed).

@@ -1,6 +1,5 @@
 //! Cubic spline: between two knots a cubic, with slopes at the knots that keep it monotone.
 
-use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::Serialize;
@@ -8,7 +7,8 @@ use serde::Serialize;
 use super::bins::{Axis, Bins, Side, check_bins, check_floor, check_scale};
 use super::domain::{SplineDomain, held};
 use super::unit::{self, UnitSpline};
-use crate::error::{Error, Result, expect_valid};
+use crate::config::{config, construct};
+use crate::error::{Error, Result};
 use crate::math::sigmoid;
 use crate::univariate::{Univariate, param};
 
@@ -20,6 +20,7 @@ const LEAST_SLOPE: f64 = 1e-9;
 /// at least [`LEAST_SLOPE`] at the ends the last step changes nothing in f64.
 const STEPS: usize = 8;
 
+config! {
 /// Configuration of a [`CubicSpline`].
 ///
 /// ```
@@ -30,13 +31,13 @@ const STEPS: usize = 8;
 /// let error = CubicSplineConfig::new().with_min_slope(0.5).validate().unwrap_err();
 /// assert_eq!(error.to_string(), "CubicSplineConfig.min_slope: must be in [0, 1/3), found 0.5");
 /// ```
-#[derive(Config, Debug, Copy, PartialEq)]
+#[derive(Copy, PartialEq)]
 pub struct CubicSplineConfig {
     /// Number of bins, at least 2.
     #[config(default = 8)]
     pub bins: usize,
     /// Where the spline acts. Its ends are free with linear tails, too: the slope jumps there.
-    #[config(default = "SplineDomain::default()")]
+    #[config(default = SplineDomain::default())]
     pub domain: SplineDomain,
     /// Least width of a bin, as a share of the interval. Without it a bin of no width divides by 0.
     #[config(default = 1e-3)]
@@ -55,7 +56,9 @@ pub struct CubicSplineConfig {
     /// bin; nflows has 0.
     pub end_offset: Option<f64>,
 }
+}
 
+crate::store::checked! {
 /// A cubic spline, made by [`CubicSplineConfig::init`].
 ///
 /// In the bin of width `w` and height `h` that starts at `(x_k, y_k)`, with `s = h / w`, the slopes `d0`
@@ -110,8 +113,7 @@ pub struct CubicSpline {
     #[module(skip)]
     config: CubicSplineConfig,
 }
-
-crate::store::checked!(CubicSpline { config: CubicSplineConfig });
+}
 
 impl CubicSpline {
     /// Whether a layer that was read from a file can be one.
@@ -141,13 +143,12 @@ impl CubicSplineConfig {
         }
     }
 
-    /// The map.
-    ///
-    /// # Panics
-    ///
-    /// If [`validate`](Self::validate) fails, with its message.
-    pub fn init(&self) -> CubicSpline {
-        expect_valid(self.validate());
+    construct! {
+        /// The map.
+        unseeded() -> CubicSpline
+    }
+
+    fn build(&self) -> CubicSpline {
         CubicSpline { config: *self }
     }
 

@@ -1,6 +1,5 @@
 //! Linear spline: a piecewise constant density on bins of equal width.
 
-use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::Serialize;
@@ -8,13 +7,15 @@ use serde::Serialize;
 use super::bins::{Bins, Found, check_bins, pick};
 use super::domain::{SplineDomain, held};
 use super::unit::{self, UnitSpline};
-use crate::error::{Error, Result, expect_valid};
+use crate::config::{config, construct};
+use crate::error::{Error, Result};
 use crate::univariate::Univariate;
 
 /// Least height that a position or a logarithm is taken of. Where `min_height` is 0 a height underflows
 /// to 0; the square of this, in a gradient, is still a number in f32.
 const LEAST_HEIGHT: f64 = 1e-18;
 
+config! {
 /// Configuration of a [`LinearSpline`].
 ///
 /// ```
@@ -27,19 +28,21 @@ const LEAST_HEIGHT: f64 = 1e-18;
 ///     "LinearSplineConfig.min_height: must be at least 0 and below 1 / bins = 1 / 8, found 0.5"
 /// );
 /// ```
-#[derive(Config, Debug, Copy, PartialEq)]
+#[derive(Copy, PartialEq)]
 pub struct LinearSplineConfig {
     /// Number of bins, at least 2.
     #[config(default = 8)]
     pub bins: usize,
     /// Where the spline acts.
-    #[config(default = "SplineDomain::default()")]
+    #[config(default = SplineDomain::default())]
     pub domain: SplineDomain,
     /// Least height of a bin, as a share of the interval. nflows has 0: then nothing bounds the slope.
     #[config(default = 1e-3)]
     pub min_height: f64,
 }
+}
 
+crate::store::checked! {
 /// A linear spline, made by [`LinearSplineConfig::init`].
 ///
 /// With K bins of heights `h_k` that sum to the interval's, bin `k = floor(K x)`, `p = K x - k`, in the
@@ -85,8 +88,7 @@ pub struct LinearSpline {
     #[module(skip)]
     config: LinearSplineConfig,
 }
-
-crate::store::checked!(LinearSpline { config: LinearSplineConfig });
+}
 
 impl LinearSpline {
     /// Whether a layer that was read from a file can be one.
@@ -109,13 +111,12 @@ impl LinearSplineConfig {
         Err(Error::config(NAME, "min_height", reason))
     }
 
-    /// The map.
-    ///
-    /// # Panics
-    ///
-    /// If [`validate`](Self::validate) fails, with its message.
-    pub fn init(&self) -> LinearSpline {
-        expect_valid(self.validate());
+    construct! {
+        /// The map.
+        unseeded() -> LinearSpline
+    }
+
+    fn build(&self) -> LinearSpline {
         LinearSpline { config: *self }
     }
 }

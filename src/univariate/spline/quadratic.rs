@@ -1,6 +1,5 @@
 //! Quadratic spline: a continuous, piecewise linear density.
 
-use burn::config::Config;
 use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -8,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use super::bins::{Bins, Found, check_bins, check_floor, check_scale, check_share, pick};
 use super::domain::{SplineDomain, held};
 use super::unit::{self, UnitSpline};
-use crate::error::{Result, expect_valid};
+use crate::config::{config, construct};
+use crate::error::Result;
 use crate::math::softplus;
 use crate::univariate::Univariate;
 
@@ -39,6 +39,7 @@ impl TailSlope {
     }
 }
 
+config! {
 /// Configuration of a [`QuadraticSpline`].
 ///
 /// ```
@@ -49,13 +50,13 @@ impl TailSlope {
 /// let error = QuadraticSplineConfig::new().with_min_slope(1.0).validate().unwrap_err();
 /// assert_eq!(error.to_string(), "QuadraticSplineConfig.min_slope: must be in (0, 1), found 1");
 /// ```
-#[derive(Config, Debug, Copy, PartialEq)]
+#[derive(Copy, PartialEq)]
 pub struct QuadraticSplineConfig {
     /// Number of bins, at least 2.
     #[config(default = 8)]
     pub bins: usize,
     /// Where the spline acts.
-    #[config(default = "SplineDomain::default()")]
+    #[config(default = SplineDomain::default())]
     pub domain: SplineDomain,
     /// Least width of a bin, as a share of the interval. Without it a bin of no width divides by 0.
     #[config(default = 1e-3)]
@@ -67,10 +68,12 @@ pub struct QuadraticSplineConfig {
     #[config(default = 1.0)]
     pub logit_scale: f64,
     /// The slope at the ends, where tails are linear.
-    #[config(default = "TailSlope::One")]
+    #[config(default = TailSlope::One)]
     pub tail_slope: TailSlope,
 }
+}
 
+crate::store::checked! {
 /// A quadratic spline, made by [`QuadraticSplineConfig::init`].
 ///
 /// In the bin of width `w` that starts at `(x_k, y_k)`, with the slopes `v0` and `v1` at its ends and
@@ -118,8 +121,7 @@ pub struct QuadraticSpline {
     #[module(skip)]
     config: QuadraticSplineConfig,
 }
-
-crate::store::checked!(QuadraticSpline { config: QuadraticSplineConfig });
+}
 
 impl QuadraticSpline {
     /// Whether a layer that was read from a file can be one.
@@ -139,13 +141,12 @@ impl QuadraticSplineConfig {
         check_scale(NAME, self.logit_scale)
     }
 
-    /// The map.
-    ///
-    /// # Panics
-    ///
-    /// If [`validate`](Self::validate) fails, with its message.
-    pub fn init(&self) -> QuadraticSpline {
-        expect_valid(self.validate());
+    construct! {
+        /// The map.
+        unseeded() -> QuadraticSpline
+    }
+
+    fn build(&self) -> QuadraticSpline {
         QuadraticSpline { config: *self }
     }
 }

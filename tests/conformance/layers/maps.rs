@@ -16,7 +16,7 @@ use crate::DEVICE;
 
 /// Four elements with parameters of their own.
 pub fn free<U: Univariate>(map: U) -> Elementwise<U> {
-    Elementwise::new(map, 4, &DEVICE)
+    Elementwise::new(map, 4, &DEVICE).unwrap()
 }
 
 /// Networks for so many elements; for all with 0.
@@ -74,13 +74,13 @@ pub fn masked_spline<U: Univariate>(
 /// A spline of its own for each of four features: an angle, two of one kind on the line, an interval.
 pub fn mixed() -> PerElement<RationalQuadratic> {
     let domains = [CIRCLE, TAILS, SplineDomain::Interval { low: -3.0, high: 3.0 }];
-    PerElement::new(domains.map(|domain| rqs(3, domain).init()).to_vec(), vec![0, 1, 2, 1])
+    PerElement::new(domains.map(|domain| rqs(3, domain).init()).to_vec(), vec![0, 1, 2, 1]).unwrap()
 }
 
 /// Splines of different bounds, which need as many parameters.
 pub fn bounds() -> PerElement<RationalQuadratic> {
     let map = |bound| rqs(3, SplineDomain::LinearTails { bound }).init();
-    PerElement::new(vec![map(3.0), map(1.0)], vec![0, 1, 1, 0])
+    PerElement::new(vec![map(3.0), map(1.0)], vec![0, 1, 1, 0]).unwrap()
 }
 
 /// A coupling whose network sees an angle.

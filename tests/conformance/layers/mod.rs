@@ -21,6 +21,9 @@ pub use models::*;
 pub use residual::*;
 pub use suites::*;
 
+/// Whole passes until nothing moves.
+pub const PASSES: InverseMethod = InverseMethod::FixedPoint { tolerance: 0.0 };
+
 pub fn tensor<const N: usize>(values: [f64; N]) -> Tensor<1> {
     Tensor::from_data(values, &*DEVICE)
 }
@@ -43,7 +46,7 @@ pub fn affine(config: CouplingConfig) -> Coupling<Affine, Mlp> {
 }
 
 pub fn scaled(scale_map: ScaleMap) -> Coupling<Affine, Mlp> {
-    coupling(4, Mask::Alternating).init(Affine::new(scale_map), &DEVICE)
+    coupling(4, Mask::Alternating).init(Affine::new(scale_map).unwrap(), &DEVICE)
 }
 
 pub fn activated(activation: BurnActivation) -> Coupling<Affine, Mlp> {
@@ -90,13 +93,13 @@ pub fn standardize<const D: usize>(shape: [usize; D]) -> Standardize<D> {
 }
 
 pub fn any(text: &str) -> AnyBijector {
-    serde_json::from_str::<AnyBijectorConfig>(text).unwrap().init(&DEVICE).unwrap()
+    serde_json::from_str::<AnyBijectorConfig>(text).unwrap().init(&DEVICE)
 }
 
 pub fn any_coupling(context: usize) -> AnyBijector {
     let univariate = AnyUnivariateConfig::Affine(ScaleMap::default());
     let coupling = coupling(3, Mask::Halves).with_context(context);
-    AnyBijectorConfig::Coupling { univariate, coupling }.init(&DEVICE).unwrap()
+    AnyBijectorConfig::Coupling { univariate, coupling }.init(&DEVICE)
 }
 
 pub fn made() -> MadeConfig {
@@ -132,5 +135,5 @@ pub fn masked<U: Univariate>(map: U, context: usize) -> MaskedAutoregressive<U> 
 pub fn any_autoregressive() -> AnyBijector {
     let univariate = AnyUnivariateConfig::Affine(ScaleMap::default());
     let autoregressive = MaskedAutoregressiveConfig::new(3).with_made(made());
-    AnyBijectorConfig::MaskedAutoregressive { univariate, autoregressive }.init(&DEVICE).unwrap()
+    AnyBijectorConfig::MaskedAutoregressive { univariate, autoregressive }.init(&DEVICE)
 }

@@ -3,25 +3,22 @@
 use burn_flows::bijector::*;
 use burn_flows::conditioner::{ActivationConfig, ConvNetConfig, ResidualConvNetConfig};
 use burn_flows::model::{
-    AutoregressiveNsfConfig, AutoregressiveNsfStep, BernsteinFlowConfig, BernsteinFlowStep,
-    ChannelMixing, CircularNsfConfig, CircularNsfStep, GaussianizationFlowConfig,
-    GaussianizationFlowStep, Glow, GlowConfig, GlowStep, IafConfig, IafStep, MafConfig, MafStep,
-    NeuralAutoregressiveFlowConfig, NeuralAutoregressiveFlowStep, Orders, RealNvpImage,
-    RealNvpImageConfig, RealNvpImageStep, StepNorm, SumOfSquaresFlowConfig, SumOfSquaresFlowStep,
-    UnconstrainedAutoregressiveFlowConfig, UnconstrainedAutoregressiveFlowStep,
+    AutoregressiveNsfConfig, AutoregressiveStep, BernsteinFlowConfig, ChannelMixing,
+    CircularNsfConfig, GaussianizationFlowConfig, GaussianizationFlowStep, Glow, GlowConfig,
+    GlowLevel, IafConfig, MafConfig, MafStep, NeuralAutoregressiveFlowConfig, NsfLayers, Orders,
+    RealNvpImage, RealNvpImageConfig, RealNvpImageLevel, StepNorm, SumOfSquaresFlowConfig,
+    UnconstrainedAutoregressiveFlowConfig,
 };
 use burn_flows::univariate::{
-    GaussianizationConfig, NeuralConfig, RationalQuadratic, UnconstrainedMonotonicConfig,
+    AnyUnivariate, Bernstein, GaussianizationConfig, Neural, NeuralConfig, SumOfSquares,
+    UnconstrainedMonotonic, UnconstrainedMonotonicConfig,
 };
 
 use super::{made, mlp};
 use crate::DEVICE;
 
 /// A level of Glow, back in the shape of its image.
-pub fn glow_level(
-    mixing: ChannelMixing,
-    context: usize,
-) -> ((Squeeze, Vec<GlowStep>), Inverse<Squeeze>) {
+pub fn glow_level(mixing: ChannelMixing, context: usize) -> (GlowLevel, Inverse<Squeeze>) {
     let network = ConvNetConfig::new(4).with_activation(ActivationConfig::Silu);
     let config = GlowConfig::new([1, 2, 2], 1)
         .with_steps(2)
@@ -33,8 +30,7 @@ pub fn glow_level(
 }
 
 /// A level of Real NVP for images, back in the shape of its image.
-pub fn real_nvp_level()
--> ((Vec<RealNvpImageStep>, Squeeze, Vec<RealNvpImageStep>), Inverse<Squeeze>) {
+pub fn real_nvp_level() -> (RealNvpImageLevel, Inverse<Squeeze>) {
     let network =
         ResidualConvNetConfig::new(3).with_blocks(1).with_activation(ActivationConfig::Silu);
     let flow: RealNvpImage =
@@ -50,20 +46,22 @@ pub fn maf_steps(norm: StepNorm, orders: Orders, linear: bool, context: usize) -
 }
 
 /// Two layers of IAF.
-pub fn iaf_steps(orders: Orders, linear: bool, context: usize) -> Inverse<Vec<IafStep>> {
+pub fn iaf_steps(
+    orders: Orders,
+    linear: bool,
+    context: usize,
+) -> Inverse<Vec<AutoregressiveStep<AnyUnivariate>>> {
     let config = IafConfig::new(3).with_layers(2).with_made(made()).with_orders(orders);
     config.with_linear(linear).with_context(context).init(&DEVICE).into_parts().0
 }
 
 /// Two layers, behind whatever stands in front.
-pub fn masked_nsf(
-    config: AutoregressiveNsfConfig,
-) -> (Option<Elementwise<RationalQuadratic>>, Vec<AutoregressiveNsfStep>) {
+pub fn masked_nsf(config: AutoregressiveNsfConfig) -> NsfLayers<AutoregressiveStep<AnyUnivariate>> {
     let config = config.with_layers(2).with_made(made());
     config.init(&DEVICE).into_parts().0
 }
 
-pub fn naf_steps(shared: bool, context: usize) -> Vec<NeuralAutoregressiveFlowStep> {
+pub fn naf_steps(shared: bool, context: usize) -> Vec<AutoregressiveStep<Neural>> {
     let network = NeuralConfig::new().with_signal(3).with_hidden(vec![6, 5]);
     let config = NeuralAutoregressiveFlowConfig::new(4)
         .with_layers(2)
@@ -72,7 +70,7 @@ pub fn naf_steps(shared: bool, context: usize) -> Vec<NeuralAutoregressiveFlowSt
     config.with_shared(shared).with_context(context).init(&DEVICE).into_parts().0
 }
 
-pub fn unaf_steps(shared: bool, context: usize) -> Vec<UnconstrainedAutoregressiveFlowStep> {
+pub fn unaf_steps(shared: bool, context: usize) -> Vec<AutoregressiveStep<UnconstrainedMonotonic>> {
     let network = UnconstrainedMonotonicConfig::new().with_signal(3).with_hidden(vec![6, 5]);
     let config = UnconstrainedAutoregressiveFlowConfig::new(4)
         .with_layers(2)
@@ -81,12 +79,12 @@ pub fn unaf_steps(shared: bool, context: usize) -> Vec<UnconstrainedAutoregressi
     config.with_shared(shared).with_context(context).init(&DEVICE).into_parts().0
 }
 
-pub fn bpf_steps(context: usize) -> Vec<BernsteinFlowStep> {
+pub fn bpf_steps(context: usize) -> Vec<AutoregressiveStep<Bernstein>> {
     let config = BernsteinFlowConfig::new(4).with_layers(2).with_made(made()).with_linear(true);
     config.with_context(context).init(&DEVICE).into_parts().0
 }
 
-pub fn sospf_steps(context: usize) -> Vec<SumOfSquaresFlowStep> {
+pub fn sospf_steps(context: usize) -> Vec<AutoregressiveStep<SumOfSquares>> {
     let config = SumOfSquaresFlowConfig::new(4).with_layers(2).with_made(made()).with_linear(true);
     config.with_context(context).init(&DEVICE).into_parts().0
 }
@@ -98,6 +96,6 @@ pub fn gf_steps(context: usize) -> Vec<GaussianizationFlowStep> {
     config.with_context(context).init(&DEVICE).into_parts().0
 }
 
-pub fn angles(config: CircularNsfConfig) -> Vec<CircularNsfStep> {
+pub fn angles(config: CircularNsfConfig) -> Vec<AutoregressiveStep<AnyUnivariate>> {
     config.with_layers(2).with_made(made()).init(&DEVICE).into_parts().0
 }

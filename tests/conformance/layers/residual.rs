@@ -42,5 +42,5 @@ pub fn every_residual() -> AnyBijector {
         AnyBijectorConfig::BlockNeuralAutoregressive(BlockNeuralAutoregressiveConfig::new(3)),
         AnyBijectorConfig::Sylvester(SylvesterConfig::new(3, 2)),
     ];
-    AnyBijectorConfig::Stack(configs).init(&DEVICE).unwrap()
+    AnyBijectorConfig::Stack(configs).init(&DEVICE)
 }

@@ -30,8 +30,8 @@ rows! {
     autoregressive_one_feature: autoregressive(1, made(), 0), near([3, 1]).without(Check::Gradients);
     autoregressive_one_feature_context: autoregressive(1, made_residual(), 2), near([3, 1]).with_context(2).without(Check::Gradients);
     autoregressive_two_features: autoregressive(2, made(), 0), near([3, 2]).autoregressive(&[0, 1]);
-    autoregressive_passes: autoregressive(4, made(), 1).with_inverse(InverseMethod::Passes), near([3, 4]).with_context(1).autoregressive(&[0, 1, 2, 3]);
-    autoregressive_fixed_point: autoregressive(4, made_residual(), 0).with_inverse(InverseMethod::FixedPoint { tolerance: 1e-13 }), near([3, 4]).autoregressive(&[0, 1, 2, 3]);
+    autoregressive_passes: autoregressive(4, made(), 1).with_inverse(PASSES).unwrap(), near([3, 4]).with_context(1).autoregressive(&[0, 1, 2, 3]);
+    autoregressive_fixed_point: autoregressive(4, made_residual(), 0).with_inverse(InverseMethod::FixedPoint { tolerance: 1e-13 }).unwrap(), near([3, 4]).autoregressive(&[0, 1, 2, 3]);
     autoregressive_additive: MaskedAutoregressiveConfig::new(4).with_made(made()).init(Additive::default(), &DEVICE), near([3, 4]).autoregressive(&[0, 1, 2, 3]);
     autoregressive_image: autoregressive(8, made(), 0), near([2, 2, 2, 2]).autoregressive(&[0, 1, 2, 3, 4, 5, 6, 7]);
     autoregressive_inverse: Inverse::new(autoregressive(4, made_residual(), 1)), near([3, 4]).with_context(1);

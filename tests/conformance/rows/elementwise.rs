@@ -19,11 +19,11 @@ rows! {
     actnorm_from_weights: ActNorm::from_weights(Tensor::ones([3], &*DEVICE), Tensor::ones([3], &*DEVICE)), [4, 3];
     batch_norm_fresh: BatchNormConfig::new(3).init(&DEVICE), [4, 3];
     batch_norm_trained: batch_norm(5), [6, 5];
-    elementwise_affine: Elementwise::new(Affine::default(), 4, &DEVICE), [3, 4];
-    elementwise_affine_image: Elementwise::new(Affine::default(), 12, &DEVICE), [2, 3, 2, 2];
-    elementwise_additive: Elementwise::new(Additive::default(), 3, &DEVICE), [3, 3];
-    elementwise_additive_image: Elementwise::new(Additive::default(), 6, &DEVICE), [2, 1, 2, 3];
-    elementwise_any: Elementwise::new(AnyUnivariateConfig::Additive.init(), 3, &DEVICE), [3, 3];
+    elementwise_affine: Elementwise::new(Affine::default(), 4, &DEVICE).unwrap(), [3, 4];
+    elementwise_affine_image: Elementwise::new(Affine::default(), 12, &DEVICE).unwrap(), [2, 3, 2, 2];
+    elementwise_additive: Elementwise::new(Additive::default(), 3, &DEVICE).unwrap(), [3, 3];
+    elementwise_additive_image: Elementwise::new(Additive::default(), 6, &DEVICE).unwrap(), [2, 1, 2, 3];
+    elementwise_any: Elementwise::new(AnyUnivariateConfig::Additive.init(), 3, &DEVICE).unwrap(), [3, 3];
     standardize_vector: standardize([9, 3]), [4, 3];
     standardize_image: standardize([9, 2, 2, 2]), [3, 2, 2, 2];
     exp: Exp {}, Suite::new([3, 4]).with_domain(-50.0, 50.0).with_range(0.0, INFINITY).with_range_edges(&[0.0, -1.0]);
@@ -35,9 +35,9 @@ rows! {
     tanh_inverse: Inverse::new(Tanh {}), Suite::new([2, 2, 2, 1]).with_range(-3.0, 3.0).with_domain(-1.0, 1.0).with_edges(&[-1.0, 1.0, -2.0]);
     softclip: Softclip::new(11.0).unwrap(), Suite::new([3, 4]).with_edges(&[11.0, 1e30]).with_range(-11.0, 11.0).with_range_edges(&[11.0, -11.0, 11.0 - 1e-6, 1e30]).without(Check::RoundTripFar); // far out z rounds to the bound
     softclip_image: Inverse::new(Softclip::new(5.0).unwrap()), Suite::new([2, 2, 2, 1]).with_domain(-5.0, 5.0).with_range(-4.0, 4.0);
-    elementwise_context: Elementwise::new(Affine::default(), 4, &DEVICE).with_context(&mlp(), 2, &DEVICE), Suite::new([3, 4]).with_context(2);
-    elementwise_context_image: Elementwise::new(Additive::default(), 8, &DEVICE).with_context(&mlp(), 3, &DEVICE), Suite::new([2, 2, 2, 2]).with_context(3);
-    elementwise_context_gaussianization: Elementwise::new(GaussianizationConfig::new().with_components(3).init(), 3, &DEVICE).with_context(&residual(), 2, &DEVICE), near([3, 3]).with_context(2);
+    elementwise_context: Elementwise::new(Affine::default(), 4, &DEVICE).unwrap().with_context(&mlp(), 2, &DEVICE).unwrap(), Suite::new([3, 4]).with_context(2);
+    elementwise_context_image: Elementwise::new(Additive::default(), 8, &DEVICE).unwrap().with_context(&mlp(), 3, &DEVICE).unwrap(), Suite::new([2, 2, 2, 2]).with_context(3);
+    elementwise_context_gaussianization: Elementwise::new(GaussianizationConfig::new().with_components(3).init(), 3, &DEVICE).unwrap().with_context(&residual(), 2, &DEVICE).unwrap(), near([3, 3]).with_context(2);
     elementwise_context_any: any(r#"{"ElementwiseContext": {"univariate": {"Affine": "Exp"}, "features": 3, "context": 2, "mlp": {"hidden": [4], "activation": "Silu", "dropout": 0.0, "residual": false, "zero_last": true}}}"#), near([3, 3]).with_context(2);
     leaky_tanh: LeakyTanh::new(1.5).unwrap(), Suite::new([3, 4]).with_domain(-4.0, 4.0).with_edges(&[1.5, -1.5, 1e30, -1e30]).with_range(-1.5, 1.5).with_range_edges(&[1.0, -1.0, 1e30]);
     leaky_tanh_late: LeakyTanh::new(8.0).unwrap(), Suite::new([2, 3]).with_domain(-3.0, 3.0).with_edges(&[9.0, 8.0, 1e4]).with_range(-0.99, 0.99);

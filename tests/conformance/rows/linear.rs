@@ -20,7 +20,7 @@ rows! {
     lu_context: lu(3).with_context(Noise::seeded(1).normal([2, 3], &DEVICE)), Suite::new([3, 3]).with_context(2);
     lu_context_image: LinearMap::new(LuFactors::identity(2, &DEVICE)).with_context(Noise::seeded(1).normal([1, 2], &DEVICE)), Suite::new([3, 2, 2, 1]).with_context(1);
     lu_image: lu(3), [2, 3, 2, 1];
-    lu_permuted: LinearMap::new(LuFactors::identity(4, &DEVICE).transposed().permuted(Permutation::random(4, 1, &DEVICE))), [3, 4];
+    lu_permuted: LinearMap::new(LuFactors::identity(4, &DEVICE).transposed().permuted(Permutation::random(4, 1, &DEVICE).unwrap())), [3, 4];
     dense_size_1: DenseLinearConfig::new(1).init(&DEVICE), [3, 1];
     dense_size_4: DenseLinearConfig::new(4).init(&DEVICE), [3, 4];
     dense_size_7: DenseLinearConfig::new(7).with_seed(2).init(&DEVICE), [3, 7];
@@ -43,8 +43,8 @@ rows! {
     svd_size_4: SvdLinearConfig::new(4, 2).init(&DEVICE), [3, 4];
     svd_size_7: SvdLinearConfig::new(7, 7).with_seed(3).init(&DEVICE), [3, 7];
     svd_image: SvdLinearConfig::new(3, 3).init(&DEVICE), [2, 3, 1, 2];
-    permutation_reverse: Permutation::reverse(5, &DEVICE), [3, 5];
-    permutation_random: Permutation::random(8, 4, &DEVICE), [3, 8];
+    permutation_reverse: Permutation::reverse(5, &DEVICE).unwrap(), [3, 5];
+    permutation_random: Permutation::random(8, 4, &DEVICE).unwrap(), [3, 8];
     permutation_given: Permutation::given(&[2, 0, 1], &DEVICE).unwrap(), [3, 3];
     permutation_image: Permutation::given(&[1, 2, 0], &DEVICE).unwrap(), [2, 3, 2, 1];
     conv1x1_permuted_last: permuted_last(), [2, 3, 2, 2];

@@ -4,12 +4,12 @@ use std::f64::consts::PI;
 
 use burn_flows::bijector::*;
 use burn_flows::model::{
-    AutoregressiveNsfConfig, AutoregressiveNsfStep, ChannelMixing, CircularNsfConfig,
+    AutoregressiveNsfConfig, AutoregressiveStep, ChannelMixing, CircularNsfConfig,
     GaussianizationFlowConfig, MafConfig, MafMogConfig, Masks, NiceConfig, NsfConfig, NsfStep,
     Orders, PlanarFlowConfig, RealNvpConfig, ResidualFlowConfig, ResidualFlowStep, StepNorm,
 };
 use burn_flows::testing::{Check, Suite};
-use burn_flows::univariate::GaussianizationConfig;
+use burn_flows::univariate::{AnyUnivariate, GaussianizationConfig};
 
 use crate::layers::*;
 use crate::{DEVICE, built};
@@ -29,7 +29,7 @@ rows! {
     nsf_steps: Vec::<NsfStep>::new(), [3, 4];
     nsf_autoregressive: masked_nsf(AutoregressiveNsfConfig::new(4).with_elementwise(Some(rqs(3, TAILS)))), at_ends(5.0);
     nsf_autoregressive_linear_context: masked_nsf(AutoregressiveNsfConfig::new(3).with_orders(Orders::Random(2)).with_linear(true).with_context(2)), Suite::new([3, 3]).with_context(2);
-    nsf_autoregressive_steps: Vec::<AutoregressiveNsfStep>::new(), [3, 4];
+    nsf_autoregressive_steps: Vec::<AutoregressiveStep<AnyUnivariate>>::new(), [3, 4];
     naf: naf_steps(false, 0), near([3, 4]);
     naf_shared_context: naf_steps(true, 2), near([3, 4]).with_context(2);
     unaf: unaf_steps(false, 0), near([3, 4]);

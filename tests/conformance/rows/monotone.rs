@@ -49,8 +49,8 @@ rows! {
     unconstrained_autoregressive: masked(unconstrained(0), 2), straight_ends(20.0).with_context(2).autoregressive(&[0, 1, 2, 3]);
     unconstrained_autoregressive_each: masked(unconstrained(4), 0), straight_ends(20.0).autoregressive(&[0, 1, 2, 3]);
     unconstrained_free: free(unconstrained(4)), straight_ends(20.0);
-    neural_passes: masked(neural(4), 0).with_inverse(InverseMethod::Passes), near([3, 4]).autoregressive(&[0, 1, 2, 3]);
-    unconstrained_fixed_point: masked(unconstrained(4), 0).with_inverse(InverseMethod::FixedPoint { tolerance: 1e-13 }), near([3, 4]).autoregressive(&[0, 1, 2, 3]);
+    neural_passes: masked(neural(4), 0).with_inverse(PASSES).unwrap(), near([3, 4]).autoregressive(&[0, 1, 2, 3]);
+    unconstrained_fixed_point: masked(unconstrained(4), 0).with_inverse(InverseMethod::FixedPoint { tolerance: 1e-13 }).unwrap(), near([3, 4]).autoregressive(&[0, 1, 2, 3]);
     // The other way round, the gradients of parameters go through the search.
     inverse_bernstein: Inverse::new(spline(BernsteinConfig::new().with_degree(8).init())), near([3, 4]);
     inverse_sum_of_squares: Inverse::new(masked(SumOfSquaresConfig::new().init(), 2)), near([3, 4]).with_context(2);

@@ -14,7 +14,7 @@ rows! {
     planar_context: PlanarConfig::new(3).with_context(2).with_mlp(mlp()).init(&DEVICE), Suite::new([4, 3]).with_context(2);
     planar_image: PlanarConfig::new(6).init(&DEVICE), [3, 1, 2, 3];
     planar_inverse: Inverse::new(PlanarConfig::new(3).with_seed(1).init(&DEVICE)), [4, 3];
-    planar_from_weights: Planar::from_weights(tensor([1.0, -2.0]), tensor([-3.0, 0.5]), tensor([0.3]), RidgeActivation::Tanh, PlanarConstraint::Softplus), [4, 2];
+    planar_from_weights: Planar::from_weights(tensor([1.0, -2.0]), tensor([-3.0, 0.5]), tensor([0.3]), RidgeActivation::Tanh, PlanarConstraint::Softplus).unwrap(), [4, 2];
     radial: RadialConfig::new(4).init(&DEVICE), [4, 4];
     radial_one_feature: RadialConfig::new(1).init(&DEVICE), [3, 1];
     radial_context: RadialConfig::new(3).with_context(2).with_mlp(mlp()).init(&DEVICE), Suite::new([4, 3]).with_context(2);

@@ -21,11 +21,11 @@ rows! {
     vec_of_vecs: vec![vec![actnorm(3), actnorm(3)], vec![actnorm(3)]], [4, 3];
     tuple_2: (actnorm(4), affine(coupling(4, Mask::Halves).with_context(1))), Suite::new([4, 4]).with_context(1);
     tuple_3: (actnorm(3), lu(3), LeakyRelu::new(0.3).unwrap()), [4, 3];
-    tuple_image: (actnorm(2), Permutation::reverse(2, &DEVICE), image(Affine::default(), Mask::Halves, [2, 2, 2], 0)), [3, 2, 2, 2];
-    tuple_4: (lu(3), actnorm(3), Permutation::reverse(3, &DEVICE), lu(3)), [4, 3];
-    tuple_5: (lu(3), actnorm(3), lu(3), actnorm(3), Permutation::random(3, 1, &DEVICE)), [4, 3];
+    tuple_image: (actnorm(2), Permutation::reverse(2, &DEVICE).unwrap(), image(Affine::default(), Mask::Halves, [2, 2, 2], 0)), [3, 2, 2, 2];
+    tuple_4: (lu(3), actnorm(3), Permutation::reverse(3, &DEVICE).unwrap(), lu(3)), [4, 3];
+    tuple_5: (lu(3), actnorm(3), lu(3), actnorm(3), Permutation::random(3, 1, &DEVICE).unwrap()), [4, 3];
     tuple_6: (Logit::new(LOGIT).unwrap(), actnorm(3), lu(3), actnorm(3), lu(3), actnorm(3)), Suite::new([4, 3]).with_domain(0.0, 1.0).with_range(-2.0, 2.0);
-    tuple_7: (actnorm(3), lu(3), actnorm(3), lu(3), actnorm(3), lu(3), Elementwise::new(Affine::default(), 3, &DEVICE)), [4, 3];
+    tuple_7: (actnorm(3), lu(3), actnorm(3), lu(3), actnorm(3), lu(3), Elementwise::new(Affine::default(), 3, &DEVICE).unwrap()), [4, 3];
     tuple_8: (lu(3), actnorm(3), lu(3), LeakyRelu::new(0.5).unwrap(), lu(3), actnorm(3), lu(3), Inverse::new(lu(3))), [4, 3];
     tuple_with_batch_norm: (batch_norm(3), lu(3)), [4, 3];
     inverse_coupling: Inverse::new(affine(coupling(4, Mask::Halves).with_context(2))), Suite::new([3, 4]).with_context(2);

@@ -1,13 +1,13 @@
 //! How many bins, where, and how raw parameters become knots.
 
-use burn::config::Config;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::super::bins::{Bins, check_bins, check_factor, check_floor, check_share};
 use super::super::domain::{Placed, SplineDomain};
 use super::RationalQuadratic;
-use crate::error::{Error, Result, expect_valid, least};
+use crate::config::{config, construct};
+use crate::error::{Error, Result, least};
 use crate::kernel::{Knots, LARGEST_RAW, Map, Spline};
 use crate::math::softplus;
 
@@ -39,6 +39,7 @@ impl Default for KnotMap {
     }
 }
 
+config! {
 /// Configuration of a [`RationalQuadratic`].
 ///
 /// ```
@@ -52,13 +53,13 @@ impl Default for KnotMap {
 ///     "RationalQuadraticConfig.min_width: must be above 0 and below 1 / bins = 1 / 8, found 0.2"
 /// );
 /// ```
-#[derive(Config, Debug, Copy, PartialEq)]
+#[derive(Copy, PartialEq)]
 pub struct RationalQuadraticConfig {
     /// Number of bins, at least 2.
     #[config(default = 8)]
     pub bins: usize,
     /// Where the spline acts.
-    #[config(default = "SplineDomain::default()")]
+    #[config(default = SplineDomain::default())]
     pub domain: SplineDomain,
     /// Least width of a bin, as a share of the interval. Without it a bin of no width divides by 0.
     #[config(default = 1e-3)]
@@ -70,8 +71,9 @@ pub struct RationalQuadraticConfig {
     #[config(default = 1e-3)]
     pub min_slope: f64,
     /// How raw parameters become knots.
-    #[config(default = "KnotMap::default()")]
+    #[config(default = KnotMap::default())]
     pub knot_map: KnotMap,
+}
 }
 
 impl RationalQuadraticConfig {
@@ -100,13 +102,12 @@ impl RationalQuadraticConfig {
         }
     }
 
-    /// The map.
-    ///
-    /// # Panics
-    ///
-    /// If [`validate`](Self::validate) fails, with its message.
-    pub fn init(&self) -> RationalQuadratic {
-        expect_valid(self.validate());
+    construct! {
+        /// The map.
+        unseeded() -> RationalQuadratic
+    }
+
+    fn build(&self) -> RationalQuadratic {
         RationalQuadratic { config: *self }
     }
 

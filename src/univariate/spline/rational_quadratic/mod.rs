@@ -16,6 +16,7 @@ use super::unit::{self, UnitSpline};
 use crate::kernel::LEAST_DISCRIMINANT;
 use crate::univariate::Univariate;
 
+crate::store::checked! {
 /// A rational-quadratic spline, made by [`RationalQuadraticConfig::init`].
 ///
 /// In the bin of width `w` and height `h` that starts at `(x_k, y_k)`, with `s = h / w`, the slopes
@@ -68,8 +69,7 @@ pub struct RationalQuadratic {
     #[module(skip)]
     config: RationalQuadraticConfig,
 }
-
-crate::store::checked!(RationalQuadratic { config: RationalQuadraticConfig });
+}
 
 impl RationalQuadratic {
     /// Whether a layer that was read from a file can be one.
