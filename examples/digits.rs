@@ -62,7 +62,7 @@ const PIXELS: usize = 64;
 const LEVELS: usize = 17;
 const EPOCHS: usize = 100;
 const CLASSES: usize = 10;
-const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data");
+const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data");
 
 /// Pixels in [0, 1] to the line, to unit variance, then the splines.
 type Member = Flow<(Logit, Standardize<2>, NsfLayers<NsfStep>), StandardNormal<2>>;

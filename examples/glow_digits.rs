@@ -99,7 +99,7 @@ impl Part {
 
 impl Data {
     fn digits(device: &Device) -> Outcome<Self> {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/data");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("data");
         let square = |name: &str| {
             let table = Table::read(&folder.join(format!("digits_{name}")))?;
             let rows = table.rows();

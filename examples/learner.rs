@@ -49,7 +49,7 @@ fn run() -> Outcome<()> {
     let args = Args::parse();
     let device = args.common.device()?;
     let execution = args.strategy.on(&args.common.backend, args.devices)?;
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/data");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("data");
     let digits = |name: &str| {
         Ok::<_, Error>(Table::read(&folder.join(format!("digits_{name}_int.csv")))?.tensor(&device))
     };

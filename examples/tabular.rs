@@ -215,7 +215,7 @@ impl Split {
         if let Some(path) = &args.data {
             return Self::random(Table::read(path)?, args.common.seed, device);
         }
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/data");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("data");
         let part = |part: &str| {
             let file = folder.join(format!("{}_{part}_raw.csv", args.dataset));
             Ok::<_, Error>(Table::read(&file)?.tensor(device))

@@ -141,6 +141,14 @@ impl Error {
         Self::Config { config, field, reason }
     }
 
+    /// The same error of a configuration, under the name of the type that the caller wrote.
+    pub(crate) fn of(self, config: &'static str) -> Self {
+        match self {
+            Self::Config { field, reason, .. } => Self::Config { config, field, reason },
+            other => other,
+        }
+    }
+
     pub(crate) fn io(path: &Path, source: std::io::Error) -> Self {
         Self::Io { path: path.to_path_buf(), source }
     }

@@ -20,7 +20,7 @@ seeded_config! {
 ///
 /// assert!(CouplingConfig::new(4).with_mask(Mask::Random(7)).validate().is_ok());
 /// let error = CouplingConfig::new(1).validate().unwrap_err();
-/// assert_eq!(error.to_string(), "Coupling.mask: leaves nothing to move of event [1]");
+/// assert_eq!(error.to_string(), "CouplingConfig.mask: leaves nothing to move of event [1]");
 /// ```
 pub struct CouplingConfig {
     /// Features of an event.
@@ -87,7 +87,8 @@ impl CouplingConfig {
     /// [`validate`](Self::validate) for a scalar map of so many parameters.
     pub(crate) fn validate_for(&self, per_element: usize) -> Result<()> {
         count("CouplingConfig", "features", 1, self.features)?;
-        let kept = self.mask.kept(&[self.features])?.len();
+        let kept =
+            self.mask.kept(&[self.features]).map_err(|error| error.of("CouplingConfig"))?.len();
         let moved = self.features - kept;
         self.mlp.validate_between(kept, moved.saturating_mul(per_element), self.context)
     }

@@ -5,7 +5,7 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::{Bijector, Carried, Mask, Place, Split, Walk};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// Applies a bijector of vectors to what a [`Mask`] moves; what it keeps passes as it is.
 ///
@@ -53,10 +53,7 @@ impl<B> Partial<B> {
     ///
     /// If the mask does not fit the event.
     pub fn new(mask: &Mask, event: &[usize], inner: B, device: &Device) -> Result<Self> {
-        let split = Split::new(mask, event, device).map_err(|error| match error {
-            Error::Config { field, reason, .. } => Error::config("Partial", field, reason),
-            error => error,
-        })?;
+        let split = Split::new(mask, event, device).map_err(|error| error.of("Partial"))?;
         Ok(Self { split, inner })
     }
 

@@ -6,6 +6,7 @@ use burn::nn::{Initializer, Linear, activation as nn};
 use burn::tensor::{Bool, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use crate::config::construct;
 use crate::error::{Error, Result, length};
 use crate::initial;
 use crate::kernel::{Curve, dense};
@@ -36,8 +37,18 @@ pub enum ActivationConfig {
 }
 
 impl ActivationConfig {
-    /// The activation; some of burn's have parameters, hence the device.
-    pub fn init(&self, device: &Device) -> Activation {
+    /// Returns an error that names the first invalid field.
+    pub fn validate(&self) -> Result<()> {
+        let Self::Burn(config) = self else { return Ok(()) };
+        check_numbers(config)
+    }
+
+    construct! {
+        /// The activation; some of burn's have parameters, hence the device.
+        unseeded(device: &Device) -> Activation
+    }
+
+    fn build(&self, device: &Device) -> Activation {
         match self {
             Self::Relu => Activation::Burn(nn::ActivationConfig::Relu.init(device)),
             Self::Silu => Activation::Silu(Silu {}),
@@ -51,8 +62,8 @@ impl ActivationConfig {
         }
     }
 
-    /// Says which parameter cannot be, for layers of these widths.
-    pub(crate) fn validate(&self, widths: &[usize]) -> Result<()> {
+    /// [`validate`](Self::validate) for layers of these widths.
+    pub(crate) fn validate_for(&self, widths: &[usize]) -> Result<()> {
         let Self::Burn(config) = self else { return Ok(()) };
         check_width(config, widths)?;
         check_numbers(config)

@@ -83,7 +83,7 @@ impl Part for nn::Activation {
                 return Err(D::Error::custom("an activation without its weights"));
             }
             Described::Kind(config) => {
-                let checked = ActivationConfig::Burn(config.clone()).validate(&[]);
+                let checked = ActivationConfig::Burn(config.clone()).validate();
                 checked.map_err(D::Error::custom)?;
                 config.init(&opening_device().map_err(D::Error::custom)?)
             }

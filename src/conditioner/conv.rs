@@ -91,7 +91,7 @@ impl ConvNetConfig {
     pub fn validate(&self) -> Result<()> {
         count("ConvNetConfig", "hidden", 1, self.hidden)?;
         fits("ConvNetConfig", "hidden", &[self.hidden, self.hidden])?;
-        self.activation.validate(&[self.hidden])?;
+        self.activation.validate_for(&[self.hidden])?;
         check_dropout("ConvNetConfig", "dropout", self.dropout)
     }
 

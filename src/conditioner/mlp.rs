@@ -158,7 +158,7 @@ impl MlpConfig {
             let reason = format!("residual blocks need equal widths, found {:?}", self.hidden);
             return Err(Error::config("MlpConfig", "hidden", reason));
         }
-        self.activation.validate(&self.hidden)?;
+        self.activation.validate_for(&self.hidden)?;
         check_dropout("MlpConfig", "dropout", self.dropout)
     }
 

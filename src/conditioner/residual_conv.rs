@@ -96,7 +96,7 @@ impl ResidualConvNetConfig {
     pub fn validate(&self) -> Result<()> {
         count("ResidualConvNetConfig", "hidden", 1, self.hidden)?;
         fits("ResidualConvNetConfig", "hidden", &[self.hidden, self.hidden, 3, 3])?;
-        self.activation.validate(&[self.hidden])?;
+        self.activation.validate_for(&[self.hidden])?;
         repeats("ResidualConvNetConfig", "blocks", 1, self.blocks)?;
         check_dropout("ResidualConvNetConfig", "dropout", self.dropout)
     }

@@ -163,10 +163,23 @@ pub(super) fn build<M: serde::de::DeserializeOwned>(
     });
     OPENING.set(Some(Opening { device: device.clone(), entries }));
     let end = End;
+    without_types(&mut description);
     let model = serde_json::from_value(description);
     let rest = OPENING.take().map(|opening| opening.entries).unwrap_or_default();
     drop(end);
     (model, rest)
+}
+
+/// A description without the names of structs, which a configuration would refuse as fields that it does not have.
+fn without_types(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(without_types),
+        Value::Object(fields) => {
+            fields.remove(super::describe::TYPE);
+            fields.values_mut().for_each(without_types);
+        }
+        _ => {}
+    }
 }
 
 fn opening<T>(use_it: impl FnOnce(&mut Opening) -> Result<T, String>) -> Result<T, String> {

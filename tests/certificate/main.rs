@@ -157,7 +157,7 @@ fn inverted_and_partial_layers_are_looked_into() {
     let iaf = built(&DEVICE, |device| IafConfig::new(2).with_layers(2).init(device));
     let certificate = certify(&moved(iaf, 3), &data(2), None);
     let paths: Vec<_> = certificate.layers().iter().map(|layer| layer.path.as_str()).collect();
-    assert_eq!(paths, ["bijector.inner.1.1", "bijector.inner.0.1"]);
+    assert_eq!(paths, ["bijector.inner.1.autoregressive", "bijector.inner.0.autoregressive"]);
     assert!(certificate.lost().is_none() && certificate.wrong().is_none(), "{certificate}");
 
     let wrong = || Inverse::new(vec![Double { says_so: true }, Double { says_so: false }]);

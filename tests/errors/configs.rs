@@ -146,7 +146,7 @@ errors! {
     mask_of_one_pixel: Mask::Checkerboard.kept(&[1, 1, 1]) => "Coupling.mask: leaves nothing to move of event [1, 1, 1]";
     mask_of_no_axis: Mask::Halves.kept(&[]) => "Coupling.mask: needs an event with an axis, found none";
     coupling_features: coupling(Mask::Halves, 0).validate() => "CouplingConfig.features: must be at least 1, found 0";
-    coupling_mask: coupling(Mask::Alternating, 1).validate() => "Coupling.mask: leaves nothing to move of event [1]";
+    coupling_mask: coupling(Mask::Alternating, 1).validate() => "CouplingConfig.mask: leaves nothing to move of event [1]";
     coupling_mlp: coupling(Mask::Halves, 2).with_mlp(MlpConfig::new(vec![])).validate() => "MlpConfig.hidden: must be at least 1, found 0";
     coupling_of_images: Coupling::new(&Mask::Halves, &[1, 2, 2], Affine::default(), |_, _| -> ConvNet { unreachable!() }, &device()) => "Coupling.mask: keeps nothing of event [1, 2, 2]";
 
@@ -377,7 +377,7 @@ errors! {
 
     any_actnorm: any(r#"{"ActNorm": {"features": 0}}"#) => "ActNormConfig.features: must be at least 1, found 0";
     any_batch_norm: any(r#"{"BatchNorm": {"features": 2, "epsilon": 2.0, "momentum": 0.1}}"#) => "BatchNormConfig.epsilon: must be in (0, 1), found 2";
-    any_coupling: AnyBijectorConfig::Coupling { univariate: AnyUnivariateConfig::Additive, coupling: coupling(Mask::Halves, 1) }.try_init(&device()) => "Coupling.mask: keeps nothing of event [1]";
+    any_coupling: AnyBijectorConfig::Coupling { univariate: AnyUnivariateConfig::Additive, coupling: coupling(Mask::Halves, 1) }.try_init(&device()) => "CouplingConfig.mask: keeps nothing of event [1]";
     any_autoregressive: AnyBijectorConfig::MaskedAutoregressive { univariate: AnyUnivariateConfig::Additive, autoregressive: MaskedAutoregressiveConfig::new(0) }.try_init(&device()) => "MadeConfig.features: must be at least 1, found 0";
     any_elementwise: any(r#"{"Elementwise": {"univariate": "Additive", "features": 0}}"#) => "Elementwise.features: must be at least 1, found 0";
     any_univariate: any(r#"{"Elementwise": {"univariate": {"Affine": {"SoftBound": {"bound": 0.0}}}, "features": 2}}"#) => "ScaleMap.bound: must be positive and finite, found 0";
@@ -402,10 +402,10 @@ errors! {
     huge_context: RealNvpConfig::new(4).with_context(1 << 25).validate() => "MlpConfig.context: must be at most 16777216, found 33554432";
     huge_outputs: any(r#"{"Elementwise": {"univariate": {"Gaussianization": {"components": 65536, "spread": 0.1, "floor": 0.0}}, "features": 65536}}"#) => "Elementwise.features: asks for a tensor of shape [131072, 65536], of more than 2147483648 elements";
     huge_mask: Mask::Halves.kept(&[1 << 40]) => "Coupling.mask: asks for a tensor of shape [1099511627776], of more than 2147483648 elements";
-    huge_graph: made(Dependencies::Forward).validate(50_000, 0) => "MadeConfig.features: asks for a tensor of shape [50000, 50000], of more than 2147483648 elements";
+    huge_graph: made(Dependencies::Forward).try_init(50_000, 1, 0, &device()) => "MadeConfig.features: asks for a tensor of shape [50000, 50000], of more than 2147483648 elements";
     huge_levels: GlowConfig::new([1 << 10, 1 << 20, 1 << 20], 20).validate() => "GlowConfig.image: asks for a tensor of shape [1024, 1048576, 1048576], of more than 2147483648 elements";
     far_bound: rqs_in(SplineDomain::LinearTails { bound: 1e30 }) => "SplineDomain.bound: must be between 1e-6 and 1e6, found 1000000000000000000000000000000";
-    near_period: made(Dependencies::Forward).with_periodic(angles(&[0]).map(|p| Periodic { period: 1e-9, ..p })).validate(3, 0) => "Periodic.period: must be between 1e-6 and 1e6, found 0.000000001";
+    near_period: made(Dependencies::Forward).with_periodic(angles(&[0]).map(|p| Periodic { period: 1e-9, ..p })).try_init(3, 1, 0, &device()) => "Periodic.period: must be between 1e-6 and 1e6, found 0.000000001";
     thin_interval: rqs_in(SplineDomain::Interval { low: 1e5, high: 1e5 + 1.0 }) => "SplineDomain.high: must be so far above low 100000 that f32 tells them apart, within 1e6, found 100001";
     steep_logits: QuadraticSplineConfig::new().with_logit_scale(1e9).validate() => "QuadraticSplineConfig.logit_scale: must be at most 1e3 in size, found 1000000000";
     angles_that_a_mask_moves: RealNvpConfig::new(3).with_mlp(MlpConfig::new(vec![4]).with_periodic(angles(&[1]))).validate() => "Periodic.inputs: [1] are not different inputs below 1";

@@ -47,5 +47,5 @@ errors! {
     limit: Reversible::new().with_limit(f64::INFINITY) => "Reversible.limit: must be at least 0 and finite, found inf";
     diag_normal_rank: DiagNormalConfig::new(vec![2, 2]).try_init::<2>(&device()) => "DiagNormalConfig.event: must have 1 axes for batches of 2, found [2, 2]";
     student_t_rank: StudentTConfig::new(vec![2], 3.0).try_init::<4>(&device()) => "StudentTConfig.event: must have 3 axes for batches of 4, found [2]";
-    conditional_normal_rank: ConditionalNormalConfig::new(vec![2], 1).try_init::<4>(&device()) => "ConditionalNormalConfig.event: must have 3 axes for batches of 4, found [2]";
+    conditional_normal_rank: ConditionalNormalConfig::new(vec![2], 1, MlpConfig::new(vec![4])).try_init::<4>(&device()) => "ConditionalNormalConfig.event: must have 3 axes for batches of 4, found [2]";
 }

@@ -36,7 +36,7 @@ fn fitting(epochs: usize, batch: usize, rate: f64) -> FitConfig {
 }
 
 fn table(name: &str) -> Tensor<2> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/data").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/data").join(name);
     let text = std::fs::read_to_string(path).unwrap();
     let width = text.lines().next().unwrap().split(',').count();
     let values: Vec<f64> =

@@ -61,7 +61,7 @@ fn continuous_flow_learns_a_bent_normal_near_its_entropy() {
     let test = bent(5000, 2);
     let coarse = nll(&flow, test.clone(), None, 1000);
     let (layer, base) = flow.into_parts();
-    let fine = Flow::new(layer.with_solver(Solver::Rk4 { steps: 64 }), base);
+    let fine = Flow::new(layer.with_solver(Solver::Rk4 { steps: 64 }).unwrap(), base);
     let found = nll(&fine, test, None, 1000);
     let entropy = 1.0 + (2.0 * PI * 2.0).ln();
     assert!((-0.05..0.15).contains(&(found - entropy)), "{found} against the entropy {entropy}");

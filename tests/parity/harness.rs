@@ -13,7 +13,7 @@ fn fixture(name: &str) -> Reference {
 }
 
 fn path(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)
 }
 
 /// What the checks say after one number of one tensor has moved by a share of its size.

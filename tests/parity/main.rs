@@ -38,7 +38,7 @@ const FOLDER_VARIABLE: &str = "BURN_FLOWS_GOLDENS";
 
 #[test]
 fn parity() {
-    let mut files = files_below(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures"));
+    let mut files = files_below(&Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures"));
     if let Some(folder) = std::env::var_os(FOLDER_VARIABLE) {
         files.extend(files_below(Path::new(&folder)));
     }

@@ -9,7 +9,7 @@ use burn_flows::interop::{HostTensor, StateDict, nflows, zuko};
 use crate::DEVICE;
 
 fn path(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/pytorch").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/pytorch").join(name)
 }
 
 fn load(name: &str) -> burn_flows::Result<StateDict> {

@@ -140,7 +140,7 @@ struct Fixture {
 
 /// The fixtures that some reader takes as they are.
 fn fixtures() -> Vec<Fixture> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
     let mut all = Vec::new();
     for library in ["nflows", "zuko", "normflows", "flowjax"] {
         let mut paths: Vec<PathBuf> = std::fs::read_dir(root.join(library))

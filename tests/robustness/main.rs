@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 /// The sources of the library below a folder of them, by path.
 fn sources(below: &str) -> Vec<(PathBuf, String)> {
-    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(below)];
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../src").join(below)];
     let mut found = vec![];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {

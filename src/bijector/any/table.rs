@@ -290,7 +290,8 @@ fn validate_composed(config: &AnyBijectorConfig) -> Result<()> {
             count("Partial", "features", 1, *features)?;
             all(inner)?;
             let (own, _) = agree("Partial", inner)?;
-            let moved = features - mask.kept(&[*features])?.len();
+            let kept = mask.kept(&[*features]).map_err(|error| error.of("Partial"))?;
+            let moved = features - kept.len();
             match own.filter(|own| *own != moved) {
                 None => Ok(()),
                 Some(own) => {

@@ -191,7 +191,7 @@ impl MadeConfig {
             let reason = "must work element by element: a mask cannot follow values that mix";
             return Err(Error::config("MadeConfig", "activation", reason.to_string()));
         }
-        self.activation.validate(&self.hidden)?;
+        self.activation.validate_for(&self.hidden)?;
         check_dropout("MadeConfig", "dropout", self.dropout)
     }
 

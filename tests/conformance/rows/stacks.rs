@@ -1,6 +1,7 @@
 //! Rows of layers made of layers.
 
 use burn_flows::bijector::*;
+use burn_flows::conditioner::Mlp;
 use burn_flows::testing::Suite;
 use burn_flows::univariate::Affine;
 
@@ -9,7 +10,29 @@ use crate::{DEVICE, built};
 
 const LOGIT: f64 = 0.05;
 
+burn_flows::layers! {
+    /// Layers with names, one of them any.
+    pub struct Named<B> {
+        norm: ActNorm,
+        inner: B,
+        last: Option<LuLinear>,
+    }
+}
+
+burn_flows::layers! {
+    /// One layer.
+    struct Single {
+        only: Coupling<Affine, Mlp>,
+    }
+}
+
+fn step_of<B>(inner: B) -> Named<B> {
+    Named { norm: actnorm(4), inner, last: Some(LuLinearConfig::new(4).init(&DEVICE)) }
+}
+
 rows! {
+    named: step_of(Single { only: affine(coupling(4, Mask::Halves).with_context(1)) }), Suite::new([4, 4]).with_context(1);
+    named_inverse: Inverse::new(step_of(vec![batch_norm(4)])), [4, 4];
     partial: Partial::new(&Mask::Kept(vec![1, 3]), &[4], actnorm(2), &DEVICE).unwrap(), [4, 4];
     partial_context: Partial::new(&Mask::Halves, &[5], affine(coupling(3, Mask::Halves).with_context(2)), &DEVICE).unwrap(), Suite::new([3, 5]).with_context(2);
     partial_image: Partial::new(&Mask::Checkerboard, &[1, 2, 3], lu(3), &DEVICE).unwrap(), [3, 1, 2, 3];

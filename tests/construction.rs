@@ -1,0 +1,203 @@
+//! The one rule of construction, for every configuration of the crate: a text may leave out every field with a
+//! default; `validate`, `try_init` and `init` say the same of an impossible one.
+
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use burn::tensor::Device;
+use burn_flows::Result;
+use burn_flows::bijector::*;
+use burn_flows::conditioner::*;
+use burn_flows::distribution::*;
+use burn_flows::model::*;
+use burn_flows::train::{FitConfig, ReverseKlConfig};
+use burn_flows::univariate::*;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+fn device() -> Device {
+    Device::flex()
+}
+
+fn read<C: DeserializeOwned>(text: &Value) -> Result<C, serde_json::Error> {
+    serde_json::from_value(text.clone())
+}
+
+/// The text of the panic, if there was one.
+fn panic_of(call: impl FnOnce()) -> Option<String> {
+    let panic = catch_unwind(AssertUnwindSafe(call)).err()?;
+    Some(match panic.downcast::<String>() {
+        Ok(text) => *text,
+        Err(panic) => panic.downcast_ref::<&str>().expect("a text").to_string(),
+    })
+}
+
+/// What a text may be. `required` holds the fields without a default, and `wrong` an impossible value of some field.
+fn texts<C: DeserializeOwned + serde::Serialize>(required: &str, wrong: &str) -> [C; 2] {
+    let required: Value = serde_json::from_str(required).unwrap();
+    let config: C = read(&required).unwrap();
+    // A text of all fields is the same configuration.
+    let whole = serde_json::to_value(&config).unwrap();
+    assert_eq!(serde_json::to_value(read::<C>(&whole).unwrap()).unwrap(), whole);
+    // The only key of a choice is its variant, not a field.
+    let fields = required.as_object();
+    let fields =
+        fields.filter(|fields| fields.keys().all(|key| key.starts_with(char::is_lowercase)));
+    if let (Some(whole), Some(fields)) = (whole.as_object(), fields) {
+        for (field, value) in fields {
+            let kept = value.is_object() || &whole[field] == value;
+            assert!(kept, "{field}: {} of {value}", whole[field]);
+            let mut fewer = required.clone();
+            fewer.as_object_mut().unwrap().remove(field);
+            assert!(read::<C>(&fewer).is_err(), "{field} has a default");
+        }
+        let mut more = required.clone();
+        more.as_object_mut().unwrap().insert("no_such_field".into(), Value::from(1));
+        let error = read::<C>(&more).err().expect("a field that is not there").to_string();
+        assert!(error.contains("no_such_field"), "{error}");
+    }
+    let mut changed = required;
+    match serde_json::from_str(wrong).unwrap() {
+        Value::Object(fields) if changed.is_object() => {
+            changed.as_object_mut().unwrap().extend(fields);
+        }
+        other => changed = other,
+    }
+    [config, read(&changed).unwrap()]
+}
+
+macro_rules! construct {
+    ($($name:ident: $config:ty, $required:expr, $wrong:expr, $(<$rank:literal>)? ($($argument:expr),*);)+) => {
+        $(#[test]
+        fn $name() {
+            let [config, wrong] = texts::<$config>($required, $wrong);
+            config.validate().unwrap();
+            config.try_init$(::<$rank>)?($($argument),*).unwrap();
+            drop(config.init$(::<$rank>)?($($argument),*));
+            let error = wrong.validate().unwrap_err().to_string();
+            assert_eq!(wrong.try_init$(::<$rank>)?($($argument),*).map(drop).unwrap_err().to_string(), error);
+            assert_eq!(panic_of(|| drop(wrong.init$(::<$rank>)?($($argument),*))), Some(error));
+        })+
+    };
+}
+
+/// Settings that no module is made of.
+macro_rules! settings {
+    ($($name:ident: $config:ty, $wrong:expr;)+) => {
+        $(#[test]
+        fn $name() {
+            let [config, wrong] = texts::<$config>("{}", $wrong);
+            config.validate().unwrap();
+            assert!(wrong.validate().is_err());
+        })+
+    };
+}
+
+const FEATURES: &str = r#"{"features": 2}"#;
+const NONE: &str = r#"{"features": 0}"#;
+const NO_LAYERS: &str = r#"{"layers": 0}"#;
+
+construct! {
+    actnorm: ActNormConfig, FEATURES, NONE, (&device());
+    batch_norm: BatchNormConfig, FEATURES, r#"{"momentum": 0.0}"#, (&device());
+    block_autoregressive: BlockNeuralAutoregressiveConfig, FEATURES, NONE, (&device());
+    cnf: CnfConfig, FEATURES, r#"{"hidden": [0]}"#, (&device());
+    conv1x1: InvertibleConv1x1Config, r#"{"channels": 2}"#, r#"{"channels": 0}"#, (&device());
+    dense: DenseLinearConfig, FEATURES, NONE, (&device());
+    householder: HouseholderConfig, r#"{"features": 2, "reflections": 1}"#, NONE, (&device());
+    lu: LuLinearConfig, FEATURES, NONE, (&device());
+    qr: QrLinearConfig, r#"{"features": 2, "reflections": 1}"#, NONE, (&device());
+    rotation: RotationConfig, FEATURES, NONE, (&device());
+    svd: SvdLinearConfig, r#"{"features": 2, "reflections": 1}"#, NONE, (&device());
+    triangular: TriangularLinearConfig, FEATURES, NONE, (&device());
+    planar: PlanarConfig, FEATURES, NONE, (&device());
+    radial: RadialConfig, FEATURES, NONE, (&device());
+    residual: ResidualConfig, FEATURES, r#"{"lipschitz": 1.5}"#, (&device());
+    sylvester: SylvesterConfig, r#"{"features": 2, "units": 1}"#, NONE, (&device());
+    coupling: CouplingConfig, FEATURES, NONE, (Affine::default(), &device());
+    autoregressive: MaskedAutoregressiveConfig, FEATURES, NONE, (Affine::default(), &device());
+    any: AnyBijectorConfig, r#"{"ActNorm": {"features": 2}}"#, r#"{"Stack": [{"Stack": [{"ActNorm": {"features": 0}}]}]}"#, (&device());
+
+    activation: ActivationConfig, r#""Relu""#, r#"{"Burn": {"Softplus": {"beta": 0.0, "threshold": 20.0}}}"#, (&device());
+    mlp: MlpConfig, r#"{"hidden": [4]}"#, r#"{"hidden": []}"#, (2, 3, 0, &device());
+    made: MadeConfig, r#"{"hidden": [4]}"#, r#"{"hidden": []}"#, (2, 3, 0, &device());
+    conv: ConvNetConfig, r#"{"hidden": 4}"#, r#"{"hidden": 0}"#, (2, 3, 0, &device());
+    residual_conv: ResidualConvNetConfig, r#"{"hidden": 4}"#, r#"{"hidden": 0}"#, (2, 3, 0, &device());
+
+    conditional_normal: ConditionalNormalConfig, r#"{"event": [2], "context": 1, "mlp": {"hidden": [4]}}"#, r#"{"context": 0}"#, <2>(&device());
+    diag_normal: DiagNormalConfig, r#"{"event": [2]}"#, r#"{"event": []}"#, <2>(&device());
+    gaussian_mixture: GaussianMixtureConfig, r#"{"features": 2, "components": 3}"#, NONE, (&device());
+    channel_prior: ChannelPriorConfig, r#"{"channels": 2}"#, r#"{"channels": 0}"#, (&device());
+    student_t: StudentTConfig, r#"{"event": [2], "degrees_of_freedom": 3.0}"#, r#"{"degrees_of_freedom": 0.0}"#, <2>(&device());
+
+    bernstein: BernsteinConfig, "{}", r#"{"degree": 0}"#, ();
+    cubic: CubicSplineConfig, "{}", r#"{"bins": 0}"#, ();
+    deep_sigmoidal: DeepSigmoidalConfig, "{}", r#"{"units": 0}"#, ();
+    gaussianization: GaussianizationConfig, "{}", r#"{"components": 0}"#, ();
+    linear_spline: LinearSplineConfig, "{}", r#"{"bins": 0}"#, ();
+    mixture_of_logistics: MixtureOfLogisticsConfig, "{}", r#"{"components": 0}"#, ();
+    neural: NeuralConfig, "{}", r#"{"signal": 0}"#, (&device());
+    quadratic: QuadraticSplineConfig, "{}", r#"{"bins": 0}"#, ();
+    rational_quadratic: RationalQuadraticConfig, "{}", r#"{"bins": 0}"#, ();
+    sum_of_squares: SumOfSquaresConfig, "{}", r#"{"polynomials": 0}"#, ();
+    unconstrained: UnconstrainedMonotonicConfig, "{}", r#"{"nodes": 0}"#, (&device());
+    any_univariate: AnyUnivariateConfig, r#"{"Bernstein": {}}"#, r#"{"Bernstein": {"degree": 0}}"#, ();
+
+    autoregressive_nsf: AutoregressiveNsfConfig, FEATURES, NO_LAYERS, (&device());
+    bernstein_flow: BernsteinFlowConfig, FEATURES, NO_LAYERS, (&device());
+    circular_nsf: CircularNsfConfig, FEATURES, NO_LAYERS, (&device());
+    gaussianization_flow: GaussianizationFlowConfig, FEATURES, NO_LAYERS, (&device());
+    glow: GlowConfig, r#"{"image": [1, 4, 4], "levels": 1}"#, r#"{"levels": 3}"#, (&device());
+    iaf: IafConfig, FEATURES, NO_LAYERS, (&device());
+    maf: MafConfig, FEATURES, NO_LAYERS, (&device());
+    maf_mog: MafMogConfig, r#"{"maf": {"features": 2}, "components": 2}"#, r#"{"components": 0}"#, (&device());
+    neural_autoregressive_flow: NeuralAutoregressiveFlowConfig, FEATURES, NO_LAYERS, (&device());
+    nice: NiceConfig, FEATURES, NO_LAYERS, (&device());
+    nsf: NsfConfig, FEATURES, NO_LAYERS, (&device());
+    planar_flow: PlanarFlowConfig, FEATURES, NO_LAYERS, (&device());
+    real_nvp: RealNvpConfig, FEATURES, NO_LAYERS, (&device());
+    real_nvp_image: RealNvpImageConfig, r#"{"image": [1, 4, 4], "levels": 1}"#, r#"{"levels": 0}"#, (&device());
+    residual_flow: ResidualFlowConfig, FEATURES, NO_LAYERS, (&device());
+    sum_of_squares_flow: SumOfSquaresFlowConfig, FEATURES, NO_LAYERS, (&device());
+    unconstrained_autoregressive_flow: UnconstrainedAutoregressiveFlowConfig, FEATURES, NO_LAYERS, (&device());
+}
+
+settings! {
+    fit: FitConfig, r#"{"batch_size": 0}"#;
+    reverse_kl: ReverseKlConfig, r#"{"steps": 0}"#;
+}
+
+fn sources(folder: &Path, found: &mut Vec<String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => sources(&path, found),
+            false => found.push(fs::read_to_string(path).unwrap()),
+        }
+    }
+}
+
+/// A configuration that no row above names is one that nobody holds to the rule.
+#[test]
+fn every_configuration_has_a_row() {
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    let rows = fs::read_to_string(root.join("tests/construction.rs")).unwrap();
+    let mut all = vec![];
+    sources(&root.join("src"), &mut all);
+    let mut count = 0;
+    for kind in ["pub struct ", "pub enum "] {
+        for item in all.iter().flat_map(|source| source.split(kind).skip(1)) {
+            let name = item.split(|c: char| !c.is_alphanumeric()).next().unwrap();
+            if !name.ends_with("Config") {
+                continue;
+            }
+            assert!(
+                rows.contains(&format!(": {name}, ")),
+                "{name} has no row in tests/construction.rs"
+            );
+            count += 1;
+        }
+    }
+    assert!(count > 55, "{count} configurations");
+}
