@@ -4,7 +4,7 @@
 //! couplings: the density still looks as good, and nothing that is drawn from it is right. At last a
 //! layer for 1500 numbers whose log-determinant is a hundredth too large, which no round trip shows.
 //!
-//! `cargo run --release --example certificate`
+//! `cargo run --release -p examples --example certificate`
 
 use burn_flows::bijector::{Bijector, DenseMatrix, LinearMap};
 use burn_flows::burn::module::Module;

@@ -4,7 +4,7 @@
 //! so the flow has to turn with its context. Its conditional entropy is known, and the picture
 //! shows samples at twelve angles.
 //!
-//! `cargo run --release --example conditional`
+//! `cargo run --release -p examples --example conditional`
 
 #[path = "common/cli.rs"]
 mod cli;

@@ -7,7 +7,7 @@
 //! log-det   sum of ln d + ln cosh(d asinh(x) + e) - ln(1 + x^2) / 2
 //! inverse   x = sinh((asinh(z) - e) / d)
 //!
-//! `cargo run --release --example custom_bijector`
+//! `cargo run --release -p examples --example custom_bijector`
 
 #[path = "common/cli.rs"]
 mod cli;

@@ -5,7 +5,7 @@
 //! per dimension next to a full-covariance Gaussian, the density of every class, the likeliest and
 //! unlikeliest test digits, and a picture of new digits.
 //!
-//! `cargo run --release --example digits`
+//! `cargo run --release -p examples --example digits`
 
 #[path = "common/cli.rs"]
 mod cli;

@@ -4,7 +4,7 @@
 //! `--images DIR --size N` (PNG or JPEG files), `--mnist DIR`, `--cifar DIR` (their binary files).
 //! Draws samples per class, the same from temperature 0 to 1, and a walk between two real images.
 //!
-//! `cargo run --release --example glow_digits`
+//! `cargo run --release -p examples --example glow_digits`
 
 #[path = "common/cli.rs"]
 mod cli;

@@ -3,7 +3,7 @@
 //! Trains a Real NVP on the digits of the `digits` example with burn's own `SupervisedTraining`;
 //! `fit` needs none of this, but a project that lives on burn-train loses nothing.
 //!
-//! `cargo run --release --example learner`, or on several devices with `--devices 2 --strategy multi`; the
+//! `cargo run --release -p examples --features learner --example learner`, or on several devices with `--devices 2 --strategy multi`; the
 //! page `burn_flows::train::scaling` says what each strategy does and where it runs.
 
 #[path = "common/cli.rs"]

@@ -4,7 +4,7 @@
 //! reverse divergence; importance sampling from it gives `ln Z`, whose true value is
 //! `ln(2 pi * 2 * 0.5) + 3`.
 //!
-//! `cargo run --release --example log_z` fits a Real NVP; `-- --model iaf` an inverse autoregressive
+//! `cargo run --release -p examples --example log_z` fits a Real NVP; `-- --model iaf` an inverse autoregressive
 //! flow, whose draws cost one pass.
 
 use burn_flows::Result;

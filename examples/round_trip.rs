@@ -5,7 +5,7 @@
 //! the maps themselves are nearly singular. Nothing panics, nothing is NaN; where a round trip is lost, a
 //! certificate names the layer that loses it.
 //!
-//! `cargo run --release --example round_trip`
+//! `cargo run --release -p examples --example round_trip`
 
 use burn_flows::MultiScale;
 use burn_flows::bijector::Bijector;

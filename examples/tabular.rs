@@ -1,6 +1,6 @@
 //! The exact density of a table: CSV or NPY in, negative log-likelihood out, next to a Gaussian.
 //!
-//! `cargo run --release --example tabular` fits the wine data (UCI, 13 columns);
+//! `cargo run --release -p examples --example tabular` fits the wine data (UCI, 13 columns);
 //! `-- --dataset diabetes` the diabetes data (9 columns); `-- --data FILE` a table of your own;
 //! `-- --model maf` by a masked autoregressive flow, `nsf` by spline couplings.
 //!

@@ -3,7 +3,7 @@
 //! `--target` takes another of the targets with exact density, so that the negative
 //! log-likelihood stands next to the truth.
 //!
-//! `cargo run --release --example two_moons`
+//! `cargo run --release -p examples --example two_moons`
 
 #[path = "common/cli.rs"]
 mod cli;

@@ -188,3 +188,26 @@ pub(crate) fn orthonormal(count: usize, width: usize, noise: &mut Noise) -> Vec<
     }
     rows
 }
+
+/// A random rotation (perhaps with a reflection), by rows.
+pub(crate) fn rotation(size: usize, seed: u64) -> Vec<Vec<f64>> {
+    orthonormal(size, size, &mut Noise::seeded(seed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rotations_keep_lengths() {
+        for size in 1..9 {
+            let rows = rotation(size, 3);
+            for (i, a) in rows.iter().enumerate() {
+                for (j, b) in rows.iter().enumerate() {
+                    let along: f64 = a.iter().zip(b).map(|(a, b)| a * b).sum();
+                    assert!((along - f64::from(i == j)).abs() < 1e-14);
+                }
+            }
+        }
+    }
+}

@@ -48,9 +48,7 @@ pub(crate) fn shift_and_scale_back<const D: usize>(
 mod flex {
     //! The kernel and its backward pass.
 
-    use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
-    use burn::backend::autodiff::grads::Gradients;
-    use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+    use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
     use burn::backend::flex::FlexTensor;
     use burn::backend::tensor::FloatTensor;
     use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
@@ -58,6 +56,7 @@ mod flex {
 
     use crate::kernel::elementary::{Elementary, vectorized};
     use crate::kernel::matrix::{contiguous, tensor};
+    use crate::kernel::recorded::recorded;
 
     /// Whether the kernel is written for these.
     pub(super) fn knows<const D: usize>(x: &Tensor<D>, params: [&Tensor<1>; 2]) -> bool {
@@ -221,41 +220,16 @@ mod flex {
             log_scale: FloatTensor<Self>,
             shift: FloatTensor<Self>,
         ) -> FloatTensor<Self> {
-            #[derive(Debug)]
-            struct Step;
-
-            impl<B: ChannelsBackward> Backward<B, 3> for Step {
-                type State = [FloatTensor<B>; 2];
-
-                fn backward(
-                    self,
-                    ops: Ops<Self::State, 3>,
-                    gradients: &mut Gradients,
-                    _: &mut Checkpointer,
-                ) {
-                    let [x, log_scale] = ops.state;
-                    let gradient = gradients.consume::<B>(&ops.node);
-                    let by = B::channels_backward(x, log_scale, gradient);
-                    for (node, gradient) in ops.parents.into_iter().zip(by) {
-                        if let Some(node) = node {
-                            gradients.register::<B>(node.id, gradient);
-                        }
-                    }
-                }
-            }
-
-            let ((x, x_node), (log_scale, scale_node)) = (x.into_parts(), log_scale.into_parts());
-            let (shift, shift_node) = shift.into_parts();
-            let nodes = [x_node, scale_node, shift_node];
-            match Step.prepare::<C>(nodes).compute_bound().stateful() {
-                OpsKind::Tracked(prepared) => {
-                    let state = [x.clone(), log_scale.clone()];
-                    prepared.finish(state, B::scale_and_shift(x, log_scale, shift))
-                }
-                OpsKind::UnTracked(prepared) => {
-                    prepared.finish(B::scale_and_shift(x, log_scale, shift))
-                }
-            }
+            recorded::<B, C, _, _>(
+                [x, log_scale, shift],
+                |[x, log_scale, shift], tracked| {
+                    let kept = tracked.then(|| [x.clone(), log_scale.clone()]);
+                    (B::scale_and_shift(x, log_scale, shift), kept)
+                },
+                |[x, log_scale], gradient, _| {
+                    B::channels_backward(x, log_scale, gradient).map(Some)
+                },
+            )
         }
     }
 }

@@ -58,15 +58,14 @@ mod flex {
 
     use std::ops::Range;
 
-    use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
-    use burn::backend::autodiff::grads::Gradients;
-    use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+    use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
     use burn::backend::flex::FlexTensor;
     use burn::backend::tensor::FloatTensor;
     use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
     use burn::tensor::{DType, Int, Shape, Tensor};
 
     use crate::kernel::matrix::{Real, contiguous, tensor};
+    use crate::kernel::recorded::recorded;
 
     /// Whether the kernels are written for these.
     pub(super) fn knows<const D: usize>(parts: [&Tensor<D>; 2]) -> bool {
@@ -213,34 +212,14 @@ mod flex {
 
     impl<B: Columns + Place, C: CheckpointStrategy> Columns for Autodiff<B, C> {
         fn pick(x: FloatTensor<Self>, which: Which) -> FloatTensor<Self> {
-            #[derive(Debug)]
-            struct Pick;
-
-            impl<B: Place> Backward<B, 1> for Pick {
-                type State = (Which, usize);
-
-                fn backward(
-                    self,
-                    ops: Ops<Self::State, 1>,
-                    gradients: &mut Gradients,
-                    _: &mut Checkpointer,
-                ) {
-                    let ([node], (which, width)) = (ops.parents, ops.state);
-                    let gradient = gradients.consume::<B>(&ops.node);
-                    if let Some(node) = node {
-                        gradients.register::<B>(node.id, B::place(gradient, which, width));
-                    }
-                }
-            }
-
-            let (x, node) = x.into_parts();
-            match Pick.prepare::<C>([node]).compute_bound().stateful() {
-                OpsKind::Tracked(prepared) => {
-                    let state = (which.clone(), x.shape()[1]);
-                    prepared.finish(state, B::pick(x, which))
-                }
-                OpsKind::UnTracked(prepared) => prepared.finish(B::pick(x, which)),
-            }
+            recorded::<B, C, _, _>(
+                [x],
+                |[x], _| {
+                    let kept = (which.clone(), x.shape()[1]);
+                    (B::pick(x, which), Some(kept))
+                },
+                |(which, width), gradient, _| [Some(B::place(gradient, which, width))],
+            )
         }
 
         fn weave(
@@ -248,34 +227,11 @@ mod flex {
             c: FloatTensor<Self>,
             places: [Which; 2],
         ) -> FloatTensor<Self> {
-            #[derive(Debug)]
-            struct Weave;
-
-            impl<B: Columns> Backward<B, 2> for Weave {
-                type State = [Which; 2];
-
-                fn backward(
-                    self,
-                    ops: Ops<Self::State, 2>,
-                    gradients: &mut Gradients,
-                    _: &mut Checkpointer,
-                ) {
-                    let gradient = gradients.consume::<B>(&ops.node);
-                    for (node, places) in ops.parents.into_iter().zip(ops.state) {
-                        if let Some(node) = node {
-                            gradients.register::<B>(node.id, B::pick(gradient.clone(), places));
-                        }
-                    }
-                }
-            }
-
-            let ((a, a_node), (c, c_node)) = (a.into_parts(), c.into_parts());
-            match Weave.prepare::<C>([a_node, c_node]).compute_bound().stateful() {
-                OpsKind::Tracked(prepared) => {
-                    prepared.finish(places.clone(), B::weave(a, c, places))
-                }
-                OpsKind::UnTracked(prepared) => prepared.finish(B::weave(a, c, places)),
-            }
+            recorded::<B, C, _, _>(
+                [a, c],
+                |[a, c], _| (B::weave(a, c, places.clone()), Some(places)),
+                |places, gradient, _| places.map(|places| Some(B::pick(gradient.clone(), places))),
+            )
         }
     }
 }

@@ -32,15 +32,14 @@ fn reference(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
 mod fast {
     //! The kernel and its backward pass.
 
-    use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
-    use burn::backend::autodiff::grads::Gradients;
-    use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+    use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
     use burn::backend::flex::FlexTensor;
     use burn::backend::tensor::FloatTensor;
     use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
     use burn::tensor::{DType, Tensor};
 
     use crate::kernel::matrix::{Real, tensor};
+    use crate::kernel::recorded::recorded;
     use crate::kernel::shifts::Shifts;
 
     pub(super) fn conv_same(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
@@ -203,45 +202,21 @@ mod fast {
             weight: FloatTensor<Self>,
             bias: FloatTensor<Self>,
         ) -> FloatTensor<Self> {
-            #[derive(Debug)]
-            struct Step;
-
-            impl<B: ConvSameBackward> Backward<B, 3> for Step {
-                type State = (FloatTensor<B>, FloatTensor<B>);
-
-                fn backward(
-                    self,
-                    ops: Ops<Self::State, 3>,
-                    gradients: &mut Gradients,
-                    _: &mut Checkpointer,
-                ) {
-                    let [x_node, weight_node, bias_node] = ops.parents;
-                    let (x, weight) = ops.state;
+            recorded::<B, C, _, _>(
+                [x, weight, bias],
+                |[x, weight, bias], tracked| {
+                    let kept = tracked.then(|| (x.clone(), weight.clone()));
+                    (B::conv_same(x, weight, bias), kept)
+                },
+                |(x, weight), gradient, [by_x, by_weight, by_bias]| {
                     let size = weight.shape()[2];
-                    let gradient = gradients.consume::<B>(&ops.node);
-                    if let Some(node) = x_node {
-                        gradients.register::<B>(node.id, B::for_x(weight, gradient.clone()));
-                    }
-                    if let Some(node) = weight_node {
-                        let gradient = B::for_weight(x, gradient.clone(), size);
-                        gradients.register::<B>(node.id, gradient);
-                    }
-                    if let Some(node) = bias_node {
-                        gradients.register::<B>(node.id, B::for_bias(gradient));
-                    }
-                }
-            }
-
-            let ((x, x_node), (weight, weight_node)) = (x.into_parts(), weight.into_parts());
-            let (bias, bias_node) = bias.into_parts();
-            let nodes = [x_node, weight_node, bias_node];
-            match Step.prepare::<C>(nodes).compute_bound().stateful() {
-                OpsKind::Tracked(prepared) => {
-                    let state = (x.clone(), weight.clone());
-                    prepared.finish(state, B::conv_same(x, weight, bias))
-                }
-                OpsKind::UnTracked(prepared) => prepared.finish(B::conv_same(x, weight, bias)),
-            }
+                    [
+                        by_x.then(|| B::for_x(weight, gradient.clone())),
+                        by_weight.then(|| B::for_weight(x, gradient.clone(), size)),
+                        by_bias.then(|| B::for_bias(gradient)),
+                    ]
+                },
+            )
         }
     }
 }

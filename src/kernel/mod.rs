@@ -17,6 +17,8 @@ mod map;
 mod matrix;
 mod normal;
 #[cfg(feature = "flex")]
+mod recorded;
+#[cfg(feature = "flex")]
 mod shifts;
 mod triangular;
 

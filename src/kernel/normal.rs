@@ -28,9 +28,7 @@ fn reference<const D: usize>(x: Tensor<D>) -> Tensor<1> {
 mod flex {
     //! The kernel and its backward pass.
 
-    use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
-    use burn::backend::autodiff::grads::Gradients;
-    use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+    use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
     use burn::backend::flex::FlexTensor;
     use burn::backend::tensor::FloatTensor;
     use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
@@ -38,6 +36,7 @@ mod flex {
 
     use crate::kernel::elementary::{Elementary, vectorized};
     use crate::kernel::matrix::{contiguous, tensor};
+    use crate::kernel::recorded::recorded;
     use crate::math::LN_2PI;
 
     pub(super) fn normal_log_prob<const D: usize>(x: Tensor<D>) -> Tensor<1> {
@@ -116,31 +115,14 @@ mod flex {
 
     impl<B: Normal + NormalBackward, C: CheckpointStrategy> Normal for Autodiff<B, C> {
         fn normal_log_prob(x: FloatTensor<Self>) -> FloatTensor<Self> {
-            #[derive(Debug)]
-            struct Step;
-
-            impl<B: NormalBackward> Backward<B, 1> for Step {
-                type State = FloatTensor<B>;
-
-                fn backward(
-                    self,
-                    ops: Ops<Self::State, 1>,
-                    gradients: &mut Gradients,
-                    _: &mut Checkpointer,
-                ) {
-                    let [node] = ops.parents;
-                    let gradient = gradients.consume::<B>(&ops.node);
-                    if let Some(node) = node {
-                        gradients.register::<B>(node.id, B::normal_backward(ops.state, gradient));
-                    }
-                }
-            }
-
-            let (x, node) = x.into_parts();
-            match Step.prepare::<C>([node]).compute_bound().stateful() {
-                OpsKind::Tracked(prepared) => prepared.finish(x.clone(), B::normal_log_prob(x)),
-                OpsKind::UnTracked(prepared) => prepared.finish(B::normal_log_prob(x)),
-            }
+            recorded::<B, C, _, _>(
+                [x],
+                |[x], tracked| {
+                    let kept = tracked.then(|| x.clone());
+                    (B::normal_log_prob(x), kept)
+                },
+                |x, gradient, _| [Some(B::normal_backward(x, gradient))],
+            )
         }
     }
 }

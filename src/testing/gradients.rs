@@ -4,11 +4,11 @@ use burn::tensor::{DType, Tensor};
 
 use super::draw::Interval;
 use super::host;
-use super::lu::Lu;
 use super::probe::Worst;
 use super::report::Check;
 use super::run::Run;
 use super::subject::Subject;
+use crate::elimination::Elimination;
 
 /// Values at which maps tend to break: the origin, far out, and where squares underflow.
 const EDGES: [f64; 5] = [0.0, 1e4, -1e4, 1e-30, -1e-30];
@@ -59,7 +59,7 @@ impl<const D: usize> Run<'_, D> {
         let found = host(map(x.clone()).1);
         let jacobians = self.jacobians(map, x);
         let expected: Vec<f64> =
-            jacobians.into_iter().map(|rows| Lu::of(rows).log_abs_det()).collect();
+            jacobians.into_iter().map(|rows| Elimination::of(rows).log_abs_det()).collect();
         let mut worst = Worst::default();
         worst.compare("log-det", &found, &expected);
         worst

@@ -60,7 +60,6 @@ mod draw;
 mod extremes;
 mod gradients;
 mod laws;
-mod lu;
 mod params;
 mod probe;
 mod report;

@@ -5,11 +5,11 @@
 //! has; nothing here is of this crate's own making.
 //!
 //! ```sh
-//! cargo run --release --example learner                                     # one device
-//! cargo run --release --example learner -- --strategy multi --devices 2     # two workers on the CPU
-//! cargo run --release --features wgpu --example learner -- --backend wgpu
-//! cargo run --release --features cuda --example learner -- --backend cuda --strategy multi --devices 4
-//! cargo run --release --features cuda --example learner -- --backend cuda --strategy ddp --devices 4
+//! cargo run --release -p examples --features learner --example learner                                     # one device
+//! cargo run --release -p examples --features learner --example learner -- --strategy multi --devices 2     # two workers on the CPU
+//! cargo run --release -p examples --features learner,wgpu --example learner -- --backend wgpu
+//! cargo run --release -p examples --features learner,cuda --example learner -- --backend cuda --strategy multi --devices 4
+//! cargo run --release -p examples --features learner,cuda --example learner -- --backend cuda --strategy ddp --devices 4
 //! ```
 //!
 //! | strategy | what happens | where it runs |

@@ -33,7 +33,6 @@ mod mixture_of_logistics;
 mod neural;
 mod normal;
 mod per_element;
-mod quadrature;
 mod spline;
 mod stacked;
 mod sum_of_squares;

@@ -5,10 +5,10 @@ use burn::tensor::{Tensor, TensorData};
 use serde::Serialize;
 
 use super::curve::{self, Curve, Curved, check_spread, offsets, tamed_constant};
-use super::quadrature::gauss_legendre;
 use super::{Univariate, param};
 use crate::config::{config, construct};
 use crate::error::{Error, Result, count, least, length};
+use crate::quadrature::gauss_legendre;
 
 /// The largest raw coefficient: its square times the 24th power of [`REACH`] fits f32.
 const LARGEST: f64 = 1e4;

@@ -5,7 +5,6 @@ use burn::tensor::{Device, Tensor, TensorData};
 use serde::Serialize;
 
 use super::curve::{self, Curve, Curved, tamed, tamed_constant};
-use super::quadrature::gauss_legendre;
 use super::stacked::{Rows, Stacked, check_widths};
 use super::{Univariate, param};
 use crate::conditioner::{Activation, ActivationConfig};
@@ -13,6 +12,7 @@ use crate::config::{construct, seeded_config};
 use crate::error::{Error, Result, count, least, repeats};
 use crate::initial;
 use crate::kernel::stacked_rows_times;
+use crate::quadrature::gauss_legendre;
 
 /// Bound of the log-slope. Without it one bad batch drives the slope to infinity. Value from zuko.
 const LOG_SLOPE_BOUND: f64 = 7.0;

@@ -193,9 +193,9 @@ impl InvertibleConv1x1Config {
 
 #[cfg(test)]
 mod tests {
-    use super::super::elimination::rotation;
     use super::*;
     use crate::bijector::Bijector;
+    use crate::initial::rotation;
 
     #[test]
     fn plain_and_lu_start_as_the_same_rotation() {

@@ -4,12 +4,12 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::Serialize;
 
-use super::elimination::{Elimination, norm, rotation};
 use super::{InvertibleMatrix, LinearMap};
 use crate::bijector::check_weights;
 use crate::config::{construct, seeded_config};
+use crate::elimination::{Elimination, norm};
 use crate::error::{Error, Result, count, fits};
-use crate::initial;
+use crate::initial::{self, rotation};
 use crate::math::{from_f64, wide};
 
 seeded_config! {
@@ -88,7 +88,7 @@ impl DenseMatrix {
     pub(crate) fn check(entries: &TensorData) -> Result<()> {
         let rows = rows(entries);
         let epsilon = entries.dtype().finfo().map_or(f64::EPSILON, |info| info.epsilon);
-        let inverse = Elimination::of(rows.clone()).inverse();
+        let inverse = Elimination::above_rounding(rows.clone()).inverse();
         if inverse.is_some_and(|inverse| 1.0 / (norm(&rows) * norm(&inverse)) > epsilon) {
             return Ok(());
         }
@@ -132,7 +132,7 @@ impl InvertibleMatrix for DenseMatrix {
 
     fn inverse_matrix(&self) -> Tensor<2> {
         let (entries, size) = (wide(self.entries.val()), self.size());
-        match Elimination::of(rows(&entries.to_data())).inverse() {
+        match Elimination::above_rounding(rows(&entries.to_data())).inverse() {
             Some(inverse) => {
                 let inverse = beside(inverse.concat(), [size, size], &entries);
                 let moved = inverse.clone().matmul(change(entries)).matmul(inverse.clone());
@@ -144,7 +144,7 @@ impl InvertibleMatrix for DenseMatrix {
 
     fn log_abs_det(&self) -> Tensor<1> {
         let (entries, size) = (wide(self.entries.val()), self.size());
-        let elimination = Elimination::of(rows(&entries.to_data()));
+        let elimination = Elimination::above_rounding(rows(&entries.to_data()));
         let value = beside(vec![elimination.log_abs_det()], [1], &entries);
         // Only a gradient needs the inverse.
         let inverse = if entries.is_autodiff() { elimination.inverse() } else { None };

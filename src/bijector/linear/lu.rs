@@ -4,12 +4,13 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use serde::Serialize;
 
-use super::elimination::{Elimination, rotation};
 use super::householder::identity;
 use super::{InvertibleMatrix, LinearMap, Permutation};
 use crate::bijector::{Bijector, check_weights};
 use crate::config::{config, construct};
+use crate::elimination::Elimination;
 use crate::error::{Result, count, fits};
+use crate::initial::rotation;
 use crate::kernel::{invert_lower, invert_upper};
 use crate::math::{from_f64, softplus, softplus_inverse, wide};
 
@@ -126,7 +127,7 @@ impl LuFactors {
 
     /// A random rotation, by factors with signs and a permutation.
     pub(super) fn rotation(size: usize, seed: u64, device: &Device) -> Self {
-        let elimination = Elimination::of(rotation(size, seed));
+        let elimination = Elimination::above_rounding(rotation(size, seed));
         let vector = |values: Vec<f64>| from_f64::<1>(values, [size], device);
         let sign = vector(elimination.pivots().map(f64::signum).collect());
         let log = vector(elimination.pivots().map(|pivot| pivot.abs().ln()).collect());

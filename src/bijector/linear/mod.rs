@@ -2,7 +2,6 @@
 
 mod conv1x1;
 mod dense;
-mod elimination;
 mod householder;
 mod lu;
 mod matrix;

@@ -1,8 +1,6 @@
 //! A dense layer on `flex`, and its backward pass.
 
-use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
-use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
@@ -12,6 +10,7 @@ use super::Curve;
 use super::stairs::{Block, Stairs};
 use crate::kernel::elementary::{Elementary, vectorized};
 use crate::kernel::matrix::{Matrix, Scratch, among_zeros, contiguous, side_by_side, tensor};
+use crate::kernel::recorded::recorded;
 
 /// Whether the kernel is written for these.
 pub(super) fn knows<const D: usize>(x: &Tensor<D>, weight: &Tensor<2>, bias: &Tensor<1>) -> bool {
@@ -279,55 +278,33 @@ impl<B: Dense + DenseBackward, C: CheckpointStrategy> Dense for Autodiff<B, C> {
         mask: Option<FlexTensor>,
         curve: Curve,
     ) -> FloatTensor<Self> {
-        #[derive(Debug)]
-        struct Step;
-
-        impl<B: DenseBackward> Backward<B, 3> for Step {
-            type State = State<B>;
-
-            fn backward(
-                self,
-                ops: Ops<Self::State, 3>,
-                gradients: &mut Gradients,
-                _: &mut Checkpointer,
-            ) {
-                let [x_node, weight_node, bias_node] = ops.parents;
-                let gradient = gradients.consume::<B>(&ops.node);
-                let wanted = x_node.is_some();
-                let (by_x, by) = B::dense_backward(ops.state, gradient, wanted);
-                for (node, gradient) in [weight_node, bias_node].into_iter().zip(by) {
-                    if let Some(node) = node {
-                        gradients.register::<B>(node.id, gradient);
-                    }
+        let forward = |[x, weight, bias]: [FloatTensor<B>; 3], tracked: bool| {
+            if !tracked {
+                return (B::dense(x, weight, bias, mask, curve), None);
+            }
+            let mut state = State {
+                x: x.clone(),
+                weight: weight.clone(),
+                mask: mask.clone(),
+                kept: None,
+                curve,
+            };
+            let y = match curve {
+                Curve::Silu => {
+                    let a = B::dense(x, weight, bias, mask, Curve::Identity);
+                    state.kept = Some(a.clone());
+                    B::activated(a, curve)
                 }
-                if let (Some(node), Some(gradient)) = (x_node, by_x) {
-                    gradients.register::<B>(node.id, gradient);
-                }
+                _ => B::dense(x, weight, bias, mask, curve),
+            };
+            if curve == Curve::Relu {
+                state.kept = Some(y.clone());
             }
-        }
-
-        let ((x, x_node), (weight, weight_node)) = (x.into_parts(), weight.into_parts());
-        let (bias, bias_node) = bias.into_parts();
-        let nodes = [x_node, weight_node, bias_node];
-        let prepared = match Step.prepare::<C>(nodes).compute_bound().stateful() {
-            OpsKind::Tracked(prepared) => prepared,
-            OpsKind::UnTracked(prepared) => {
-                return prepared.finish(B::dense(x, weight, bias, mask, curve));
-            }
+            (y, Some(state))
         };
-        let mut state =
-            State { x: x.clone(), weight: weight.clone(), mask: None, kept: None, curve };
-        let y = match curve {
-            Curve::Silu => {
-                let a = B::dense(x, weight, bias, mask.clone(), Curve::Identity);
-                state.kept = Some(a.clone());
-                B::activated(a, curve)
-            }
-            _ => B::dense(x, weight, bias, mask.clone(), curve),
-        };
-        if curve == Curve::Relu {
-            state.kept = Some(y.clone());
-        }
-        prepared.finish(State { mask, ..state }, y)
+        recorded::<B, C, _, _>([x, weight, bias], forward, |state, gradient, [by_x, ..]| {
+            let (by_x, [by_weight, by_bias]) = B::dense_backward(state, gradient, by_x);
+            [by_x, Some(by_weight), Some(by_bias)]
+        })
     }
 }

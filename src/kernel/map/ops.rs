@@ -1,8 +1,6 @@
 //! The place of the maps in burn: operations of the backend, with a backward pass.
 
-use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
-use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
@@ -11,6 +9,7 @@ use burn::tensor::{DType, Tensor};
 use super::{Extent, Map, Pass, affine, spline};
 use crate::kernel::elementary::Elementary;
 use crate::kernel::matrix::{contiguous, tensor};
+use crate::kernel::recorded::recorded;
 
 /// Values and log-det side by side, `[batch, n + 1]`.
 pub(super) fn forward(map: Map, x: Tensor<2>, params: Tensor<3>) -> Tensor<2> {
@@ -118,36 +117,13 @@ fn gradients<T: Elementary>(
 
 impl<B: MapForward + MapBackward, C: CheckpointStrategy> MapForward for Autodiff<B, C> {
     fn map_forward(x: FloatTensor<Self>, params: FloatTensor<Self>, map: Map) -> FloatTensor<Self> {
-        #[derive(Debug)]
-        struct Step;
-
-        impl<B: MapBackward> Backward<B, 2> for Step {
-            type State = (FloatTensor<B>, FloatTensor<B>, Map);
-
-            fn backward(
-                self,
-                ops: Ops<Self::State, 2>,
-                gradients: &mut Gradients,
-                _: &mut Checkpointer,
-            ) {
-                let (x, params, map) = ops.state;
-                let gradient = gradients.consume::<B>(&ops.node);
-                let by = B::map_backward(x, params, map, gradient);
-                for (node, gradient) in ops.parents.into_iter().zip(by) {
-                    if let Some(node) = node {
-                        gradients.register::<B>(node.id, gradient);
-                    }
-                }
-            }
-        }
-
-        let ((x, x_node), (params, params_node)) = (x.into_parts(), params.into_parts());
-        match Step.prepare::<C>([x_node, params_node]).compute_bound().stateful() {
-            OpsKind::Tracked(prepared) => {
-                let state = (x.clone(), params.clone(), map);
-                prepared.finish(state, B::map_forward(x, params, map))
-            }
-            OpsKind::UnTracked(prepared) => prepared.finish(B::map_forward(x, params, map)),
-        }
+        recorded::<B, C, _, _>(
+            [x, params],
+            |[x, params], tracked| {
+                let kept = tracked.then(|| (x.clone(), params.clone(), map));
+                (B::map_forward(x, params, map), kept)
+            },
+            |(x, params, map), gradient, _| B::map_backward(x, params, map, gradient).map(Some),
+        )
     }
 }

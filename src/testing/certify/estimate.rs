@@ -12,8 +12,8 @@
 
 use super::jacobian::{Rows, Seen};
 use super::krylov::Krylov;
+use crate::elimination::dot;
 use crate::noise::Noise;
-use crate::testing::lu::dot;
 
 /// Steps between looks at what came of it, and most steps.
 const LOOK: usize = 8;

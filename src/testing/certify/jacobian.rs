@@ -5,9 +5,9 @@ use std::iter::zip;
 use burn::tensor::{DType, Tensor, TensorData};
 
 use super::krylov::Krylov;
+use crate::elimination::{Elimination, dot};
 use crate::noise::Noise;
 use crate::testing::host;
-use crate::testing::lu::{Lu, dot};
 use crate::trace::Trace;
 
 /// Half the distance of a finite difference in f64: its error is `STEP^2` of the third derivative, and
@@ -110,7 +110,7 @@ impl<'a> Rows<'a> {
 
 /// The log-determinant of a matrix, and its condition.
 fn of_matrix(rows: Vec<Vec<f64>>) -> (f64, f64) {
-    let lu = Lu::of(rows.clone());
+    let lu = Elimination::of(rows.clone());
     let size = rows.len();
     let mut noise = Noise::seeded(0);
     let start: Vec<f64> = (0..size).map(|_| noise.next_normal()).collect();

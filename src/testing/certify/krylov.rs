@@ -2,7 +2,7 @@
 
 use std::iter::zip;
 
-use crate::testing::lu::dot;
+use crate::elimination::dot;
 
 /// A part of the directions below this share of a vector is rounding.
 const ROUNDING: f64 = 1e-14;
@@ -138,8 +138,8 @@ fn normalise(vector: &mut [f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::elimination::Elimination;
     use crate::noise::Noise;
-    use crate::testing::lu::Lu;
 
     fn matrix(size: usize, seed: u64) -> Vec<Vec<f64>> {
         let mut noise = Noise::seeded(seed);
@@ -166,7 +166,10 @@ mod tests {
             let rows = matrix(size, size as u64);
             let values = of(&rows, vec![1.0; size], size);
             let product: f64 = values.iter().map(|(value, _)| value.ln()).sum();
-            assert!((product - Lu::of(rows.clone()).log_abs_det()).abs() < 1e-9, "size {size}");
+            assert!(
+                (product - Elimination::of(rows.clone()).log_abs_det()).abs() < 1e-9,
+                "size {size}"
+            );
             let squares: f64 = values.iter().map(|(value, _)| value * value).sum();
             let expected: f64 = rows.iter().map(|row| dot(row, row)).sum();
             assert!((squares - expected).abs() < 1e-9 * expected, "size {size}");

@@ -8,7 +8,7 @@ const STEPS: usize = 10;
 ///
 /// Abramowitz and Stegun (1964), 25.4.29: the roots of the Legendre polynomial `P_count`, found by
 /// Newton's method from `cos(pi (i + 3/4) / (count + 1/2))`.
-pub(super) fn gauss_legendre(count: usize) -> (Vec<f64>, Vec<f64>) {
+pub(crate) fn gauss_legendre(count: usize) -> (Vec<f64>, Vec<f64>) {
     let polynomial = |x: f64| {
         let (mut before, mut value) = (0.0, 1.0);
         for degree in 0..count {

@@ -1,0 +1,53 @@
+//! The programs of the README, as a reader pastes them: in a crate of its own, with the dependencies of the README's
+//! `cargo add` and nothing else.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+/// The fenced blocks of this language.
+fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
+    let fence = format!("```{language}\n");
+    let starts = text.split(fence.as_str()).skip(1);
+    starts.map(|rest| rest.split_once("```").expect("an end").0).collect()
+}
+
+#[test]
+#[ignore = "compiles the library once more, as a dependency: `cargo test --release --test readme -- --ignored`"]
+fn every_program_runs_in_a_fresh_crate() {
+    let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    let text = fs::read_to_string(root.join("README.md")).unwrap();
+    let install = blocks(&text, "sh")[0];
+    let added: Vec<&str> =
+        install.lines().map(|line| line.strip_prefix("cargo add ").expect("a `cargo add`")).collect();
+    assert_eq!(added, ["burn-flows"], "write this test anew for other dependencies");
+    let programs = blocks(&text, "rust");
+    assert!(programs.len() >= 3, "{} programs", programs.len());
+
+    let folder = tempfile::tempdir().unwrap();
+    let bin = folder.path().join("src/bin");
+    fs::create_dir_all(&bin).unwrap();
+    for (index, program) in programs.iter().enumerate() {
+        fs::write(bin.join(format!("program_{index}.rs")), program).unwrap();
+    }
+    let manifest = format!(
+        "[package]\nname = \"fresh\"\nversion = \"0.0.0\"\nedition = \"2024\"\n\n[dependencies]\n\
+         burn-flows = {{ path = {root:?} }}\n\n[workspace]\n"
+    );
+    fs::write(folder.path().join("Cargo.toml"), manifest).unwrap();
+    fs::copy(root.join("Cargo.lock"), folder.path().join("Cargo.lock")).unwrap();
+
+    // The dependencies that this test was compiled with serve again: deps, release, target.
+    let this = std::env::current_exe().unwrap();
+    let target = this.ancestors().nth(3).unwrap();
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--release", "--offline"]).current_dir(&folder);
+    let built = build.env("CARGO_TARGET_DIR", target).output().unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    for index in 0..programs.len() {
+        let program = target.join(format!("release/program_{index}"));
+        let run = Command::new(&program).current_dir(root).output().unwrap();
+        assert!(run.status.success(), "program {index}: {}", String::from_utf8_lossy(&run.stderr));
+        fs::remove_file(program).unwrap();
+    }
+}
