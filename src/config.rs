@@ -61,6 +61,7 @@ macro_rules! config {
     ) => {
         $(#[doc = $head])*
         #[derive(Clone, Debug, serde::Serialize, $($derived),*)]
+        #[must_use = "a configuration is built by `init`"]
         pub struct $name {
             $($all)*
             $(

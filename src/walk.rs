@@ -24,6 +24,7 @@ use crate::bijector::{Bijector, layer_name};
 /// assert_eq!(Bijector::<2>::recovery(&maf), Recovery::Input);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Recovery {
     /// By its inverse, which is a formula and costs about a forward pass.
     Inverse,

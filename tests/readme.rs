@@ -18,8 +18,10 @@ fn every_program_runs_in_a_fresh_crate() {
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
     let text = fs::read_to_string(root.join("README.md")).unwrap();
     let install = blocks(&text, "sh")[0];
-    let added: Vec<&str> =
-        install.lines().map(|line| line.strip_prefix("cargo add ").expect("a `cargo add`")).collect();
+    let added: Vec<&str> = install
+        .lines()
+        .map(|line| line.strip_prefix("cargo add ").expect("a `cargo add`"))
+        .collect();
     assert_eq!(added, ["burn-flows"], "write this test anew for other dependencies");
     let programs = blocks(&text, "rust");
     assert!(programs.len() >= 3, "{} programs", programs.len());

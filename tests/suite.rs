@@ -306,13 +306,13 @@ fn a_comparison_shows_what_a_precision_or_a_record_loses() {
 #[test]
 #[should_panic(expected = "Suite: expected a batch of at least 2 rows, found shape [1, 4]")]
 fn a_batch_of_one_row_cannot_show_independence() {
-    Suite::new([1, 4]);
+    let _ = Suite::new([1, 4]);
 }
 
 #[test]
 #[should_panic(expected = "Suite: expected events with elements, found shape [3, 0]")]
 fn an_event_without_elements() {
-    Suite::new([3, 0]);
+    let _ = Suite::new([3, 0]);
 }
 
 #[test]

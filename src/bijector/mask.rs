@@ -33,6 +33,7 @@ use crate::rows::callers_dims;
 /// assert!(Mask::Kept(vec![0]).kept(&[1]).is_err()); // nothing left to move
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Mask {
     /// The first half, rounded down.
     Halves,

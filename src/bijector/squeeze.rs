@@ -10,6 +10,7 @@ use crate::rows::callers_dims;
 
 /// Where the pixel `(i, j)` of a block in channel `c` of `C` goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum SqueezeOrder {
     /// To channel `4 c + 2 i + j`: the four pixels of a channel stay together (nflows, normflows,
     /// Glow).

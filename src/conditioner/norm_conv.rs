@@ -27,6 +27,7 @@ use crate::param::{flag, replaced};
 /// assert!(config.validate().is_ok());
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Normalization {
     /// Not at all.
     None,

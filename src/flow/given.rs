@@ -31,6 +31,7 @@ use crate::noise::Noise;
 /// assert_eq!(given.sample_each::<2>(10).dims(), [30, 2]);
 /// ```
 #[derive(Debug)]
+#[must_use = "a flow under a context does nothing by itself"]
 pub struct Given<'a, F> {
     pub(super) flow: &'a F,
     pub(super) context: Option<&'a Tensor<2>>,

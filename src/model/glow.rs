@@ -27,6 +27,7 @@ use crate::univariate::{AnyUnivariate, AnyUnivariateConfig, ScaleMap, Univariate
 /// assert!(config.validate().is_ok());
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum ChannelMixing {
     /// The last channel first.
     Reverse,
@@ -131,6 +132,7 @@ pub type Glow = MultiScale<GlowLevel, ChannelPrior>;
 /// A mixing of channels chosen at run time.
 #[derive(Module, Debug, Serialize, Deserialize)]
 #[allow(clippy::large_enum_variant, reason = "burn has no Module for Box")]
+#[non_exhaustive]
 pub enum Mix {
     /// A fixed order.
     Permutation(Permutation),

@@ -112,6 +112,7 @@ pub fn check<const D: usize, B: Bijector<D> + 'static>(layer: B, suite: impl Int
 /// # Ok::<(), burn_flows::Error>(())
 /// ```
 #[derive(Debug, Clone)]
+#[must_use = "`check` runs it"]
 pub struct Suite<const D: usize> {
     shape: [usize; D],
     latent_shape: [usize; D],

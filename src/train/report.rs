@@ -6,6 +6,7 @@ use super::{LayerDrift, Warning};
 
 /// Why training ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Stop {
     /// All epochs were run.
     Finished,
@@ -38,6 +39,7 @@ pub struct Epoch {
 /// assert!(report.epochs.is_empty());
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Report {
     /// Every epoch, those before an interruption included.
     pub epochs: Vec<Epoch>,

@@ -32,6 +32,7 @@ use crate::noise::Noise;
 
 /// How the gradient of the reverse divergence is estimated. Both have the same mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Estimator {
     /// Through the draws and through the density: one inverse pass.
     Full,
@@ -176,6 +177,7 @@ impl ReverseKlConfig {
 
 /// What [`fit_reverse_kl`] did.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ReverseKlReport {
     /// The estimate of `KL(q || p) - ln Z` of every step, in nats; `None` where it was skipped.
     pub losses: Vec<Option<f64>>,

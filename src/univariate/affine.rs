@@ -24,6 +24,7 @@ const FLOORS: (f64, f64) = (0.0, 1e6);
 /// The default serves training. The others are the maps of other libraries, so that their weights
 /// give the same numbers here.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum ScaleMap {
     /// `s = a / (1 + |a| / bound)`: smooth, `|s| < bound`, no transcendental (zuko).
     SoftBound {

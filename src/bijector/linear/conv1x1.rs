@@ -21,6 +21,7 @@ use crate::noise::Noise;
 /// assert!(config.validate().is_ok());
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Conv1x1Matrix {
     /// Every entry is a weight; the cost of the log-determinant grows with the third power of the
     /// channels.
@@ -67,6 +68,7 @@ pub struct InvertibleConv1x1Config {
 /// ```
 #[derive(Module, Debug, Serialize, Deserialize)]
 #[allow(clippy::large_enum_variant, reason = "burn has no Module for Box")]
+#[non_exhaustive]
 pub enum ChannelMatrix {
     /// Every entry is a weight.
     Plain(DenseMatrix),

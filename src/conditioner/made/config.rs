@@ -114,6 +114,7 @@ fn wrong(reason: String) -> Error {
 
 /// How many features each hidden unit sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Degrees {
     /// Spread evenly, ascending from the first unit to the last.
     Sequential,

@@ -18,6 +18,7 @@ use crate::rows::callers_dims;
 
 /// Which part of the channels a split finishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Finish {
     /// The first half, rounded up, as nflows.
     First,

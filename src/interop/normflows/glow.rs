@@ -31,6 +31,7 @@ pub type GlowLevel = Unconditional<(Squeeze, Vec<GlowBlock>)>;
 
 /// `split_mode` of a `GlowBlock` or an `AffineCouplingBlock`. Features of a vector are its channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum SplitMode {
     /// `channel`: the first half of the channels, rounded up, decides the rest.
     Channel,

@@ -51,6 +51,7 @@ impl LayerCertificate {
 
 /// What the layers of a density lose, by [`certify`](super::certify).
 #[derive(Debug, Clone, PartialEq)]
+#[must_use = "it says whether a layer is wrong"]
 pub struct Certificate {
     layers: Vec<LayerCertificate>,
     tolerance: f64,

@@ -99,6 +99,7 @@ pub struct Reversible {
 /// assert!(reversible.layers().iter().all(|layer| layer.drift.unwrap() < 2e-6));
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct LayerDrift {
     /// Where the layer stands, as in the names of its parameters: `bijector.1.0`.
     pub path: String,

@@ -25,6 +25,7 @@ const LEAST_SHARE: f64 = 1e-4;
 /// assert_eq!(error.to_string(), "SplineDomain.high: must be finite and above low 1, found 1");
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum SplineDomain {
     /// `[-bound, bound]`, and the identity outside; smooth at the ends where the spline can be.
     LinearTails {

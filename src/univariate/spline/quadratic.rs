@@ -21,6 +21,7 @@ const LARGEST_RAW: f64 = 1e6;
 
 /// What slope the ends of a spline with linear tails get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum TailSlope {
     /// 1, as outside: the density does not jump at the ends.
     #[default]

@@ -38,6 +38,7 @@ fn divergence(weights: Weights, x: &[f64], estimator: Estimator) -> (f64, Weight
         match estimator {
             Estimator::Full => [downhill, downhill * z * scale - 1.0],
             Estimator::PathDerivative => [downhill - z / scale, downhill * z * scale - z * z],
+            _ => unreachable!("a formula for every estimator"),
         }
     };
     let rows: Vec<Weights> = x.iter().map(by_row).collect();

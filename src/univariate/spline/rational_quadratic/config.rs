@@ -16,6 +16,7 @@ use crate::math::softplus;
 /// The default serves training. The others are the maps of other libraries, so that their weights
 /// give the same numbers here.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum KnotMap {
     /// Sizes by the softmax of `logit_scale` times the raw values, with the least size of the
     /// configuration; slope `softplus(raw + slope_offset) + min_slope`.
