@@ -52,7 +52,7 @@
 //! ```
 //!
 //! * Validation rows of your own must be dequantized already. `fit` dequantizes the rows that it holds out.
-//! * The negative bits per dimension are a lower bound of the log-probability of the integers.
+//! * Bits per dimension of dequantized images are an upper bound of the bits per dimension of the integers.
 //! * [`VariationalDequantize`](crate::train::VariationalDequantize) learns the noise and tightens the bound.
 //! * [`ReduceBits`](crate::train::ReduceBits) reduces 8-bit images to fewer levels. Bits per dimension of different
 //!   numbers of levels are not comparable.

@@ -1,4 +1,4 @@
-//! Layers: how to choose them, combine them and read them from JSON.
+//! Layers: a choice for each purpose, combinations, and configurations in JSON.
 //!
 //! A layer is a [`Bijector`](crate::bijector::Bijector): `forward` maps data to latent and returns the log-determinant.
 //! The module [`bijector`](crate::bijector) lists all layers. A stack of layers is a layer, too.

@@ -4,7 +4,7 @@
 //! 2. [`conditional`]: conditional densities, and posteriors of a simulator
 //! 3. [`images`]: dequantization, Glow, multi-scale flows, bits per dimension, temperature
 //! 4. [`without_data`]: a flow for a density that is known up to a constant, and the constant
-//! 5. [`layers`]: how to choose layers, combine them and read them from JSON
+//! 5. [`layers`](mod@layers): a layer for each purpose, combinations, and configurations in JSON
 //! 6. [`extend`]: a layer, a scalar map, a conditioner and a distribution of your own
 //! 7. [`saving`]: files, threads, and one row at a time
 //! 8. [`reproducibility`]: seeds, threads and checkpoints
@@ -12,8 +12,8 @@
 //! 10. [`python`]: weights from zuko, nflows, normflows and FlowJAX
 //! 11. [`backends`]: backends, devices and precision
 //!
-//! The snippets use small networks and few epochs, so that the test suite can run them. Each snippet says where a real
-//! program needs more. All snippets run with `cargo test --release --doc guide`.
+//! The snippets use small networks and few epochs, so that they run as tests: `cargo test --release --doc -p burn-flows
+//! guide`. A program on real data uses the defaults of the configurations as its start.
 
 pub mod backends;
 pub mod conditional;

@@ -1,15 +1,15 @@
 //! Weights from Python: flows of zuko, nflows, normflows and FlowJAX.
 //!
 //! The feature `interop` reads the weights of a flow that was trained in Python:
-//! `cargo add burn-flows --features interop`. The loaded flow is an ordinary [`Flow`](crate::Flow): it evaluates,
-//! samples, trains and saves.
+//! `cargo add burn-flows --features interop`. The loaded flow is an ordinary [`Flow`](crate::Flow) with all
+//! methods of a flow.
 //!
 //! # Save in Python
 //!
 //! | library | in Python |
 //! | --- | --- |
 //! | zuko, nflows, normflows | `torch.save(flow.state_dict(), "flow.pt")` |
-//! | the same, without pickle | `safetensors.torch.save_file(flow.state_dict(), "flow.safetensors")` |
+//! | zuko, nflows, normflows, without pickle | `safetensors.torch.save_file(flow.state_dict(), "flow.safetensors")` |
 //! | FlowJAX | the leaves of the tree under their paths: see the documentation of `interop::flowjax` |
 //!
 //! Save a few rows and their log-densities beside the weights. The last section compares these numbers.
@@ -17,7 +17,7 @@
 //! # Load in Rust
 //!
 //! `StateDict::load("flow.pt")` reads a file. The content of the file decides the format. No code of a pickle is run.
-//! The program below builds the tensors in code, so that it needs no file. The tensors are those of
+//! The program below builds the tensors in code, and needs no file. The tensors are those of
 //! `zuko.flows.MAF(features=2, transforms=1, hidden_features=(1,))`.
 //!
 //! ```
@@ -58,8 +58,8 @@
 //! Each module also loads single layers. The documentation of a module ends its table with the options that the module
 //! does not support.
 //!
-//! The sizes come from the tensors: features, hidden widths, number of layers. Some settings are not in the file, as the
-//! activation or the bound of a spline. These settings are fields of `Options`, with the defaults of the library. A
+//! The sizes come from the tensors: features, hidden widths, number of layers. Some settings are not in the file, as
+//! the activation or the bound of a spline. These settings are fields of `Options`, with the defaults of the library. A
 //! setting that differs from the default in Python must differ in `Options`, too: the file does not show a wrong value.
 //!
 //! # Part of a checkpoint

@@ -41,12 +41,12 @@
 //! ```
 //!
 //! * [`Standardize`](crate::bijector::Standardize) is the first layer. The mean and the deviation of a column come from
-//!   the training rows. They are saved with the flow and are not trained.
+//!   the training rows. Both are saved with the flow and are not trained.
 //! * [`FitData::with_validation`](crate::train::FitData::with_validation) sets the validation rows. Without validation
 //!   rows, `fit` holds out 10 % of the training rows ([`validation_fraction`](crate::train::FitConfig)).
 //! * [`fit`](crate::train::fit) returns the weights of the epoch with the lowest validation NLL.
-//! * A real program trains for about 100 epochs. `cargo run --release --example tabular -- --data FILE` is such a
-//!   program.
+//! * The default of `FitConfig` is 100 epochs. `cargo run --release --example tabular -- --data FILE` fits a CSV or NPY
+//!   file from the command line.
 //!
 //! # Nats, bits and units
 //!

@@ -6,13 +6,13 @@
 //!
 //! | observation | cause | remedy |
 //! | --- | --- | --- |
-//! | error: steps were not finite, and a column is named | scale of the column | `Standardize` as the first layer |
-//! | error: steps were not finite, and a layer is named | learning rate, or the layer | lower `learning_rate`, set `warmup_steps` |
+//! | error: steps were not finite, column named | scale of the column | `Standardize` as the first layer |
+//! | error: steps were not finite, layer named | learning rate, or the layer | lower `learning_rate`, `warmup_steps` |
 //! | `skipped_steps` above 0 | a few bad batches | look for outliers; lower `learning_rate` |
-//! | error: a row has no finite validation NLL | the row is outside of the support | another first layer, or remove the row |
+//! | error: a validation row is named | row outside of the support | another first layer, or remove the row |
 //! | `train_nll` falls, `validation_nll` rises | overfitting | dropout, `patience`, `average`, fewer layers |
 //! | both fall until the last epoch | too few epochs | more `epochs`, or a higher `learning_rate` |
-//! | the NLL falls without limit | ties or constant columns | `warnings`: see the chapter [`table`](super::table) |
+//! | the NLL falls without limit | ties in a column | `warnings`: see the chapter [`table`](super::table) |
 //!
 //! # The scale of the data
 //!
@@ -59,8 +59,8 @@
 //!
 //! # Overfitting
 //!
-//! A flow with many weights reproduces its training rows. The validation NLL shows the loss. Four settings help, in this
-//! order: dropout in the networks, an average of the weights, early stopping, fewer or smaller layers.
+//! A flow with many weights reproduces few training rows: the training NLL falls while the validation NLL rises. The
+//! program below uses dropout in the networks, random masks, an average of the weights, and early stopping.
 //!
 //! ```
 //! use burn_flows::burn::tensor::Device;
@@ -109,18 +109,18 @@
 //! for u in u.into_data().iter::<f64>() {
 //!     shares[(u * 10.0).min(9.0) as usize] += 1.0 / 4000.0; // 2000 rows of 2 latents
 //! }
-//! assert!(shares.iter().all(|share| (share - 0.1).abs() < 0.03), "{shares:?}");
+//! assert!(shares.iter().all(|share: &f64| (share - 0.1).abs() < 0.03), "{shares:?}");
 //! # Ok::<(), burn_flows::Error>(())
 //! ```
 //!
-//! For a posterior, use `flow.given(&observations).encode(parameters)` with held-out pairs. The check needs a flow whose
-//! base is a standard normal. Uniform latents are necessary, not sufficient: two latents may still depend on each other.
+//! For a posterior, use `flow.given(&observations).encode(parameters)` with held-out pairs. The check needs a flow
+//! whose base is a standard normal. The check does not find a dependence between two latents.
 //!
 //! # Do density and samples belong together?
 //!
 //! `testing::certify` (feature `testing`) sends data through each layer and back, and compares log-determinants with
-//! the Jacobian. `lost` names a layer whose inverse is lost to rounding. `wrong` names a layer with a wrong
-//! log-determinant, as a layer of your own may have.
+//! the Jacobian. `lost` names a layer whose inverse is lost to rounding. `wrong` names a layer whose log-determinant is
+//! wrong.
 //!
 //! ```
 //! use burn_flows::burn::tensor::Device;
@@ -131,6 +131,5 @@
 //! let flow = RealNvpConfig::new(2).with_layers(2).with_seed(1).init(&device);
 //! let x = Noise::seeded(1).normal::<2>([100, 2], &device);
 //! let certificate = certify(&flow, &x, None);
-//! println!("{certificate}"); // one line for each layer
 //! assert!(certificate.lost().is_none() && certificate.wrong().is_none());
 //! ```
