@@ -12,8 +12,8 @@
 //! 10. [`python`]: weights from zuko, nflows, normflows and FlowJAX
 //! 11. [`backends`]: backends, devices and precision
 //!
-//! The snippets use small networks and few epochs, so that they run as tests: `cargo test --release --doc -p burn-flows
-//! guide`. A program on real data uses the defaults of the configurations as its start.
+//! The snippets use small networks and few epochs, and run as tests:
+//! `cargo test --release --doc -p burn-flows guide`. For real data, start from the defaults of the configurations.
 
 pub mod backends;
 pub mod conditional;

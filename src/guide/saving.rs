@@ -98,7 +98,6 @@
 //! assert_eq!(chunks, batch);
 //! ```
 //!
-//! * A batch costs less time for each row than single rows.
 //! * `sample_seeded(n, seed)` returns the same draws for one seed. A server that must not repeat draws uses `sample`,
 //!   which takes its seed from the operating system.
 //! * A flow in the middle of training records a graph. `flow.valid()` of burn's `Module` returns the flow without a
