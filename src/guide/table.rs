@@ -1,0 +1,125 @@
+//! Densities of a table: from a CSV file to log-densities and new rows.
+//!
+//! A table is a `Tensor<2>` of shape `[rows, columns]`. A flow learns the joint density of all columns.
+//!
+//! # From a file to a flow
+//!
+//! The program below reads three CSV files without a header line: training, validation and test rows.
+//!
+//! ```
+//! use burn_flows::burn::tensor::{Device, Tensor, TensorData};
+//! use burn_flows::prelude::*;
+//!
+//! fn read(part: &str, device: &Device) -> Result<Tensor<2>, Box<dyn std::error::Error>> {
+//!     let text = std::fs::read_to_string(format!("examples/data/wine_{part}_raw.csv"))?;
+//!     let cells = text.lines().flat_map(|line| line.split(','));
+//!     let values: Vec<f32> = cells.map(|cell| cell.trim().parse()).collect::<Result<_, _>>()?;
+//!     let rows = text.lines().count();
+//!     let shape = [rows, values.len() / rows];
+//!     Ok(Tensor::from_data(TensorData::new(values, shape), device))
+//! }
+//!
+//! let device = Device::flex();
+//! let (train, validation, test) =
+//!     (read("train", &device)?, read("val", &device)?, read("test", &device)?);
+//! let columns = train.dims()[1];
+//!
+//! let network = MlpConfig::new(vec![32]).with_dropout(0.2);
+//! let model = RealNvpConfig::new(columns).with_layers(4).with_mlp(network).with_seed(1).init(&device);
+//! let (layers, base) = model.into_parts();
+//! let flow = Flow::new((Standardize::from_data(train.clone())?, layers), base);
+//!
+//! let data = FitData::new(train).with_validation(validation, None);
+//! let config = FitConfig::new().with_epochs(3).with_batch_size(32).with_seed(1);
+//! let (flow, report) = fit(flow, data, &config)?;
+//! assert_eq!(report.epochs.len(), 3);
+//!
+//! let log_prob = flow.log_prob(test.clone()); // nats, one number for each row
+//! let new_rows = flow.sample_seeded::<2>(5, 42); // in the units of the file
+//! assert_eq!((log_prob.dims(), new_rows.dims()), ([test.dims()[0]], [5, 13]));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! * [`Standardize`](crate::bijector::Standardize) is the first layer. The mean and the deviation of a column come from
+//!   the training rows. Both are saved with the flow and are not trained.
+//! * [`FitData::with_validation`](crate::train::FitData::with_validation) sets the validation rows. Without validation
+//!   rows, `fit` holds out 10 % of the training rows ([`validation_fraction`](crate::train::FitConfig)).
+//! * [`fit`](crate::train::fit) returns the weights of the epoch with the lowest validation NLL.
+//! * The default of `FitConfig` is 100 epochs. `cargo run --release --example tabular -- --data FILE` fits a CSV or NPY
+//!   file from the command line.
+//!
+//! # Nats, bits and units
+//!
+//! A log-density is in nats and belongs to the units of the columns. A column in millimetres instead of metres lowers
+//! the log-density by `ln 1000`. Two flows can be compared only if both score the same columns in the same units.
+//!
+//! ```
+//! use burn_flows::bijector::Bijector;
+//! use burn_flows::burn::tensor::Device;
+//! use burn_flows::prelude::*;
+//!
+//! let device = Device::flex();
+//! let metres = Noise::seeded(1).normal::<2>([200, 2], &device);
+//! let standard = Standardize::from_data(metres.clone() * 1000.0)?;
+//! let flow = Flow::new(standard.clone(), StandardNormal::<2>::new([2], &device));
+//!
+//! let nats = nll(&flow, metres.clone() * 1000.0, None, 1024); // mean negative log-likelihood of a row
+//! let bits = nats / std::f64::consts::LN_2;
+//! assert!(bits > nats);
+//!
+//! // NLL of the standardised columns = NLL of the raw columns + the log-determinant of `Standardize`.
+//! let (z, log_det) = standard.forward(metres * 1000.0, None);
+//! let standardised = nll(flow.base(), z, None, 1024);
+//! let difference = nats + log_det.mean().into_scalar::<f64>() - standardised;
+//! assert!(difference.abs() < 1e-3);
+//! # Ok::<(), burn_flows::Error>(())
+//! ```
+//!
+//! # Discrete columns and ties
+//!
+//! A density has no upper bound at a value that many rows share. The likelihood then rewards narrow peaks. `fit`
+//! reports such columns in [`Report::warnings`](crate::train::Report), and
+//! [`FitConfig::strict`](crate::train::FitConfig) turns the first warning into an error. Uniform noise of one step
+//! spreads an integer over an interval, and `floor` returns the integer.
+//!
+//! ```
+//! use burn_flows::burn::tensor::{Device, Tensor};
+//! use burn_flows::prelude::*;
+//!
+//! let device = Device::flex();
+//! let mut noise = Noise::seeded(1);
+//! let size = noise.normal::<2>([300, 1], &device);
+//! let count = (noise.uniform::<2>([300, 1], &device) * 5.0).floor(); // 0, 1, 2, 3 or 4
+//! let rows = |count: &Tensor<2>| Tensor::cat(vec![size.clone(), count.clone()], 1);
+//! assert_eq!(FitData::new(rows(&count)).warnings()[0].columns, [1]);
+//!
+//! let spread = count.clone() + noise.uniform([300, 1], &device);
+//! assert!(FitData::new(rows(&spread)).warnings().is_empty());
+//! assert_eq!(spread.floor().into_data(), count.into_data());
+//! ```
+//!
+//! If all columns are integers below one limit, [`FitData::with_dequantization`](crate::train::FitData) draws the noise
+//! anew in each epoch: see the chapter [`images`](super::images). A category without an order is better used as a
+//! context, one-hot: see the chapter [`conditional`](super::conditional).
+//!
+//! # Missing values
+//!
+//! A flow has no density for a row with a missing cell. [`FitData::check`](crate::train::FitData::check) and `fit`
+//! return an error that names the row. Remove incomplete rows, or impute the missing cells before training.
+//!
+//! ```
+//! use burn_flows::burn::tensor::{Device, Tensor, TensorData};
+//! use burn_flows::prelude::*;
+//!
+//! let text = "1.5,2.0\n3.0,\n5.0,6.5";
+//! let parse = |cell: &str| cell.trim().parse().unwrap_or(f32::NAN);
+//! let rows: Vec<Vec<f32>> = text.lines().map(|line| line.split(',').map(parse).collect()).collect();
+//! let tensor = |rows: &[Vec<f32>]| {
+//!     Tensor::<2>::from_data(TensorData::new(rows.concat(), [rows.len(), 2]), &Device::flex())
+//! };
+//! let error = FitData::new(tensor(&rows)).check().unwrap_err();
+//! assert_eq!(error.to_string(), "training data: row 1 holds NaN");
+//!
+//! let complete: Vec<_> = rows.into_iter().filter(|row| row.iter().all(|cell| cell.is_finite())).collect();
+//! assert!(FitData::new(tensor(&complete)).check().is_ok());
+//! ```

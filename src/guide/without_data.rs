@@ -1,0 +1,101 @@
+//! Training without data: a target density that is known up to a constant.
+//!
+//! A target is a function `ln p~(x)`, as from a physical model or from a Bayesian posterior. The normalised density is
+//! `p = p~ / Z`. [`fit_reverse_kl`](crate::train::fit_reverse_kl) trains a flow to `p`.
+//! [`log_z`](crate::train::log_z) estimates `ln Z`.
+//!
+//! # Fit a flow and estimate the constant
+//!
+//! The target takes a batch `[rows, features]` and returns one number for each row. The target must consist of tensor
+//! operations, because its gradient trains the flow.
+//!
+//! ```
+//! use burn_flows::burn::tensor::{Device, Tensor};
+//! use burn_flows::conditioner::MadeConfig;
+//! use burn_flows::model::IafConfig;
+//! use burn_flows::train::{ReverseKlConfig, fit_reverse_kl};
+//!
+//! /// A normal with correlation 0.8, times e^3: ln Z = 3 + ln 2 pi + ln(1 - 0.8^2) / 2.
+//! fn target(point: Tensor<2>) -> Tensor<1> {
+//!     let (x, y) = (point.clone().narrow(1, 0, 1), point.narrow(1, 1, 1));
+//!     let square = x.clone().square() - x * y.clone() * 1.6 + y.square();
+//!     square.squeeze_dim::<1>(1) * (-0.5 / 0.36) + 3.0
+//! }
+//!
+//! let device = Device::flex();
+//! let network = MadeConfig::new(vec![16]);
+//! let flow = IafConfig::new(2).with_layers(2).with_made(network).with_seed(1).init(&device);
+//! let config = ReverseKlConfig::new()
+//!     .with_steps(150)
+//!     .with_batch_size(64)
+//!     .with_learning_rate(2e-2)
+//!     .with_evaluation_draws(2000)
+//!     .with_seed(1);
+//! let (flow, report) = fit_reverse_kl(flow, target, &config)?;
+//!
+//! let truth = 3.0 + (2.0 * std::f64::consts::PI).ln() + 0.36f64.ln() / 2.0;
+//! let found = report.log_z;
+//! assert!((found.estimate - truth).abs() < 0.1);
+//! assert!(found.effective_draws > 1000.0); // of 2000
+//! assert_eq!(flow.sample::<2>(10).dims(), [10, 2]);
+//! # Ok::<(), burn_flows::Error>(())
+//! ```
+//!
+//! # Which model
+//!
+//! Each training step draws samples of the flow and evaluates the density of the samples.
+//!
+//! | model | a sample and its density | the density of given data |
+//! | --- | --- | --- |
+//! | [`Iaf`](crate::model::Iaf) | one pass | one step for each feature |
+//! | [`RealNvp`](crate::model::RealNvp) | one pass | one pass |
+//! | [`Nsf`](crate::model::Nsf) | one pass | one pass; the splines act on a bounded interval |
+//!
+//! The default estimator, [`Estimator::PathDerivative`](crate::train::Estimator), also needs a density of given data.
+//! [`Estimator::Full`](crate::train::Estimator) avoids this second pass. Choose `Full` for an `Iaf` of many features.
+//!
+//! # How to read the result
+//!
+//! [`LogZ`](crate::train::LogZ) holds the estimate, its standard error and the effective number of draws.
+//!
+//! * Few effective draws, compared with `evaluation_draws`, mean that flow and target differ. Train for more steps, or
+//!   choose a model with more layers.
+//! * The reverse divergence seeks modes. A flow can miss a mode of the target completely. The estimate then lacks the
+//!   share of the missing mode, and the standard error does not show the loss. Start from several seeds and compare.
+//! * `report.losses` holds the loss of each step: an estimate of `KL(q || p) - ln Z` in nats.
+//!
+//! # Targets with bounds
+//!
+//! The flow must draw only points where the target is finite. `fit_reverse_kl` returns an error if the target is not
+//! finite at a draw. A first layer maps the support of the target to the line:
+//!
+//! | support | first layer |
+//! | --- | --- |
+//! | the line | none |
+//! | above 0 | `Inverse::new(Exp {})`, whose forward is the logarithm |
+//! | between 0 and 1 | `Logit::new(0.0)?` |
+//! | some columns of one kind | [`Partial`](crate::bijector::Partial) around the layer |
+//!
+//! ```
+//! use burn_flows::bijector::{Exp, Inverse};
+//! use burn_flows::burn::tensor::{Device, Tensor};
+//! use burn_flows::prelude::*;
+//! use burn_flows::train::{ReverseKlConfig, fit_reverse_kl};
+//!
+//! // Two gamma densities of shape 3: p~ = x^2 exp(-x), Z = 2 for each.
+//! let target = |x: Tensor<2>| (x.clone().log() * 2.0 - x).sum_dim(1).squeeze_dim::<1>(1);
+//!
+//! let device = Device::flex();
+//! let network = MlpConfig::new(vec![16]);
+//! let model = RealNvpConfig::new(2).with_layers(2).with_mlp(network).with_seed(1).init(&device);
+//! let (layers, base) = model.into_parts();
+//! let flow = Flow::new((Inverse::new(Exp {}), layers), base);
+//! let config = ReverseKlConfig::new().with_steps(150).with_batch_size(64).with_learning_rate(2e-2);
+//! let (flow, report) = fit_reverse_kl(flow, target, &config)?;
+//!
+//! assert!((report.log_z.estimate - 2.0 * 2f64.ln()).abs() < 0.1);
+//! assert!(flow.sample_seeded::<2>(100, 1).min().into_scalar::<f32>() > 0.0);
+//! # Ok::<(), burn_flows::Error>(())
+//! ```
+//!
+//! `cargo run --release --example log_z -- --model iaf` fits a curved target and compares `ln Z` with the true value.
