@@ -116,4 +116,4 @@
 //! # Classes
 //!
 //! A class is a context in one-hot form. [`Marginal`](crate::distribution::Marginal) sums the classes out and gives the
-//! density without a class. `cargo run --release --example digits` trains class-conditional flows.
+//! density without a class. `cargo run --release -p examples --example digits` trains class-conditional flows.

@@ -47,7 +47,7 @@
 //! assert!(report.failed().is_empty(), "{report}");
 //! ```
 //!
-//! `cargo run --release --example custom_bijector` checks, trains and saves a layer of this kind.
+//! `cargo run --release -p examples --example custom_bijector` checks, trains and saves a layer of this kind.
 //!
 //! # A scalar map
 //!

@@ -45,7 +45,7 @@
 //! * [`FitData::with_validation`](crate::train::FitData::with_validation) sets the validation rows. Without validation
 //!   rows, `fit` holds out 10 % of the training rows ([`validation_fraction`](crate::train::FitConfig)).
 //! * [`fit`](crate::train::fit) returns the weights of the epoch with the lowest validation NLL.
-//! * The default of `FitConfig` is 100 epochs. `cargo run --release --example tabular -- --data FILE` fits a CSV or NPY
+//! * The default of `FitConfig` is 100 epochs. `cargo run --release -p examples --example tabular -- --data FILE` fits a CSV or NPY
 //!   file from the command line.
 //!
 //! # Nats, bits and units

@@ -98,4 +98,4 @@
 //! # Ok::<(), burn_flows::Error>(())
 //! ```
 //!
-//! `cargo run --release --example log_z -- --model iaf` fits a curved target and compares `ln Z` with the true value.
+//! `cargo run --release -p examples --example log_z -- --model iaf` fits a curved target and compares `ln Z` with the true value.

@@ -18,6 +18,18 @@
 //! | [`ResidualFlow`] | Chen et al. 2019, arXiv:1906.02735 | contracting networks added to their input |
 //! | [`RealNvpImage`] | Dinh et al. 2017, arXiv:1605.08803 | checkerboard and channel couplings, multi-scale |
 //! | [`Glow`] | Kingma, Dhariwal 2018, arXiv:1807.03039 | ActNorm, 1x1 convolution, coupling, multi-scale |
+//!
+//! # Which to take
+//!
+//! * Start with [`RealNvp`]. On few rows, give its `mlp` dropout and its `masks` [`Random`](Masks::Random), and `fit` an
+//!   `average` of the weights: together they are worth more than depth.
+//! * Put a [`Standardize`](crate::bijector::Standardize) in front. Where data live in an interval, put a
+//!   [`Logit`](crate::bijector::Logit) before it.
+//! * For the density of a table, also try [`Nsf`], [`AutoregressiveNsf`] and [`Maf`], with `linear` where columns nearly
+//!   follow from others.
+//! * For training without data, take [`Iaf`], whose draws and their density are one pass.
+//! * Where volume must be preserved, take the couplings of [`Nice`]. For angles, take [`CircularNsf`].
+//! * A stack of another kind is a tuple or a `Vec` of layers, or a struct by [`layers!`](crate::layers).
 
 mod autoregressive;
 mod autoregressive_nsf;

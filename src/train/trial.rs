@@ -1,9 +1,16 @@
-//! What an optimizer does to given weights and gradients, by which a checkpoint knows its own.
+//! The fingerprint of an optimizer, by which a checkpoint refuses to go on with another one.
 //!
-//! An optimizer of burn has no name and no settings that could be read, and the states of several
-//! kinds look alike. So a copy of it makes a few steps on a copy of the model, whose every
-//! parameter and gradient is set to the same numbers; where the first element of each parameter
-//! ends tells kinds, settings, and groups of parameters apart.
+//! burn's `ModuleOptimizer` is opaque: it has no name, no readable settings, and the saved states of several kinds
+//! have the same shapes. Adam with a weight decay would load the state of Adam without one and train on. So the
+//! fingerprint is what the optimizer does:
+//!
+//! 1. copy the optimizer and the model
+//! 2. set every trained weight to 8
+//! 3. make three steps at learning rate 1, with every gradient 1e-4, then 0.5, then -3
+//! 4. record the first element of every parameter
+//!
+//! Two optimizers of another kind, momentum, epsilon, weight decay, clipping or parameter group end at other numbers.
+//! The trial costs three steps on the number of weights, without a forward pass.
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::{GradientsParams, ModuleOptimizer};

@@ -2,6 +2,15 @@
 //!
 //! y = x W c / max(c, s) + b        s = v W u, the largest singular value of W
 //!
+//! A power iteration finds `s`. It is costly, so it runs when the weight changes and not at every call, and the layer
+//! keeps the singular vectors `u` and `v` as parameters. burn has no hook for "the weight was changed": an optimizer,
+//! a loader, an average and a cast all go through `Module::map`. So `map` compares before and after:
+//!
+//! * the weight did not change, or was cast: nothing to do
+//! * the weight changed and the vectors did not (an optimizer's step): the power iteration runs
+//! * all three changed and the vectors have length 1 (a loaded record): the vectors are those of the file
+//! * all three changed and the vectors have another length (an average of weights): the power iteration runs
+//!
 //! Papers: Miyato, Kataoka, Koyama, Yoshida (2018), Spectral Normalization for Generative Adversarial
 //! Networks, section 2.1, arXiv:1802.05957; Behrmann et al. (2019), Invertible Residual Networks,
 //! equation 7, arXiv:1811.00995.
@@ -27,10 +36,8 @@ const ROUNDINGS: f64 = 4.0;
 
 /// A burn [`Linear`] and the singular vectors of its weight to its largest singular value.
 ///
-/// The vectors are part of the record and are not trained. What changes the weight and leaves them
-/// as they are, a step of an optimizer for one, makes them follow at once, by a power iteration; so
-/// no call of [`weight`](Self::weight) changes anything, and training and evaluation see the same.
-/// What sets all three, as loading does, sets what it says.
+/// The vectors are part of the record and are not trained. A call of [`weight`](Self::weight) changes nothing, so
+/// training and evaluation see the same weight.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(super) struct SpectralLinear {

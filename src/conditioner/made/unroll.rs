@@ -1,16 +1,16 @@
-//! The network feature by feature: what the inverse of an autoregressive layer needs, for the price
-//! of one pass.
+//! The network feature by feature, for the inverse of an autoregressive layer: `x_1` gives the parameters of `x_2`, both
+//! give those of `x_3`, and so on. Run naively, that is one pass through the whole network for each feature. Here all
+//! steps together cost one pass.
 //!
-//! A unit that depends on the features of the first steps is known as soon as they are, and no
-//! later feature changes it. So step s computes the units that became known, from the units
-//! they are connected to; no weight is used twice. All values lie units first, `[units, batch]`, and
-//! units by step, so that the units of some steps are one block of memory, and the weights between
-//! two ranges of steps one block of a matrix.
+//! Every hidden unit has a step: the step at which the last feature that it depends on becomes known. Example with
+//! three features in their order: units that see `x_1` have step 1, units that see `x_1` and `x_2` step 2.
 //!
-//! A few steps make a block: what all earlier units give to the units of a block is added in one
-//! product, and only what they give each other goes step by step. So nearly all the work is in
-//! large products. Between blocks and inside, new values are written into room made before, not
-//! put behind a copy of the old ones.
+//! 1. Units are sorted by step, and values lie as `[units, batch]`. The units of a range of steps are then one block of
+//!    rows, and the weights between two ranges of steps one block of a matrix.
+//! 2. Step `s` computes the units of step `s` alone, from units of steps up to `s`. No unit is computed twice.
+//! 3. A product for a few units is slow, so some steps (about 24 units) make a block. One large product adds what all
+//!    units before the block give to it. Inside the block, small products go step by step.
+//! 4. All results are written into memory that was allocated once.
 
 use std::ops::Range;
 

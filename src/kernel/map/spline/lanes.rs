@@ -1,14 +1,15 @@
-//! The arithmetic of the spline for a few elements at once; the formulas are those of
-//! `univariate::RationalQuadratic`.
+//! The arithmetic of the rational-quadratic spline for 16 elements at once. The formulas are those on the page of
+//! `univariate::RationalQuadratic`; `univariate/spline/rational_quadratic` has them as tensor operations, and the tests
+//! of this folder compare the two.
 //!
-//! Values and their inverses are computed in double precision but for the exponentials, the slopes at
-//! the knots and the result: a position in a narrow bin is a small difference of positions in the
-//! interval, and in single precision it would have as many digits less as the bin is narrow. Gradients
-//! are computed in the precision of the values.
+//! `Lanes<T>` is an array of 16 numbers, one for each element. A function here does one formula for all lanes in a
+//! short loop without branches, which the compiler turns into vector instructions. A choice between two formulas
+//! computes both and selects per lane. A lane reads no other lane, so the result of an element is the same in every
+//! place of a batch.
 //!
-//! Every lane computes what it would compute alone, so no result depends on its neighbours. The
-//! loops over lanes are short, without branches and of one type of number: so they become vector
-//! instructions.
+//! Precision: exponentials, slopes at the knots and results are `T`; positions and widths in between are f64. The
+//! position in a bin is a small difference of positions in the interval. In f32, a bin of a thousandth of the interval
+//! would lose three digits. Gradients are computed in `T`.
 
 use super::piece::{Piece, PieceGradient, each};
 use super::{Ends, Knots, LARGEST_RAW, Spline};
