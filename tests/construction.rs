@@ -74,10 +74,12 @@ macro_rules! construct {
             let [config, wrong] = texts::<$config>($required, $wrong);
             config.validate().unwrap();
             config.try_init$(::<$rank>)?($($argument),*).unwrap();
-            drop(config.init$(::<$rank>)?($($argument),*));
+            let _ = config.init$(::<$rank>)?($($argument),*);
             let error = wrong.validate().unwrap_err().to_string();
             assert_eq!(wrong.try_init$(::<$rank>)?($($argument),*).map(drop).unwrap_err().to_string(), error);
-            assert_eq!(panic_of(|| drop(wrong.init$(::<$rank>)?($($argument),*))), Some(error));
+            assert_eq!(panic_of(|| {
+                let _ = wrong.init$(::<$rank>)?($($argument),*);
+            }), Some(error));
         })+
     };
 }

@@ -257,6 +257,13 @@ fn every_layer_map_and_model_has_its_formula_shapes_and_source_on_its_page() {
             let Some(page) = page(&all, name).filter(|_| !aside) else { continue };
             assert!(page.contains("/// ```text"), "{name}: no formula on its page");
             assert!(page.contains("/// # Shapes"), "{name}: no shapes on its page");
+            if module == "model" {
+                let told = ["/// # When to take it", "/// - Measured: "];
+                assert!(
+                    told.iter().all(|part| page.contains(part)),
+                    "{name}: no advice on its page"
+                );
+            }
             let source = ["arXiv", "Paper", "Same numbers"].iter().any(|word| page.contains(word));
             assert!(source || plain.contains(&name), "{name}: no source on its page");
             count += 1;

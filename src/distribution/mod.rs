@@ -66,8 +66,12 @@ pub trait Distribution<const D: usize>: Module + ModuleDisplay + Sync {
     /// If the event or the context has another shape than the distribution was built for.
     fn log_prob(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<1>;
 
-    /// `n` draws; a context has one row for each, or one for all. The same noise gives the same draws on every
-    /// device.
+    /// `n` draws on this device; a context has one row for each, or one for all. The same noise gives the same draws
+    /// on every device.
+    ///
+    /// # Panics
+    ///
+    /// If the distribution has parameters and they are on another device.
     fn sample(
         &self,
         n: usize,

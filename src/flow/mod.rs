@@ -294,8 +294,9 @@ impl<const D: usize, B: Bijector<D>, P: Distribution<D>> Distribution<D> for Flo
         n: usize,
         context: Option<&Tensor<2>>,
         noise: &mut Noise,
-        _device: &Device,
+        device: &Device,
     ) -> Tensor<D> {
+        check_device(self, device);
         self.drawn(n, context, noise)
     }
 
@@ -319,6 +320,17 @@ impl<const D: usize, B: Bijector<D>, P: Distribution<D>> Distribution<D> for Flo
         let back = self.bijector.walk(walk, &bijector.back(), carried);
         back.gradient.expect("a walk back carries a gradient")
     }
+}
+
+/// Panics unless draws are asked for on the device of the weights, where they are made.
+#[track_caller]
+fn check_device<M: Module>(flow: &M, asked: &Device) {
+    let own = flow.devices().into_iter().next().map(Device::without_autodiff);
+    let asked = asked.clone().without_autodiff();
+    assert!(
+        own.as_ref().is_none_or(|own| *own == asked),
+        "Flow: draws are made on the device of the weights, {own:?}; asked for on {asked:?}"
+    );
 }
 
 /// Rows of a batch, and pixels of each.

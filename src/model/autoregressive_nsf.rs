@@ -51,6 +51,13 @@ pub struct AutoregressiveNsfConfig, 3 layers {
 /// with autoregressive layers), arXiv:1906.04032; the linear maps are its section 3.1.
 /// The model that zuko 1.6 calls `NSF`.
 ///
+/// # When to take it
+///
+/// - Take it for the best density of a table of few features, one included.
+/// - Prefer [`Nsf`](super::Nsf) for many features, where the steps from feature to feature make samples slow on a GPU.
+/// - Measured: within 0.05 nats of the entropy of two moons (`cargo test --release --test learn moons`); 4.5 ms for the
+///   densities of 1024 rows of 16 features, 5.3 ms for as many samples (`benches/README.md`).
+///
 /// # Shapes
 ///
 /// - data and latent `[batch, features]`; context `[batch, context]`, or one row for all

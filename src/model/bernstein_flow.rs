@@ -45,6 +45,12 @@ pub struct BernsteinFlowConfig, 3 layers {
 /// Flows, arXiv:2204.13939.
 /// The model that zuko 1.6 calls `BPF`.
 ///
+/// # When to take it
+///
+/// - Take it for smooth densities on a known interval.
+/// - Prefer [`AutoregressiveNsf`](super::AutoregressiveNsf) otherwise: its inverse is a formula, and here it is a search.
+/// - Measured: within 0.1 nats of the entropy of two moons (`cargo test --release --test learn bpf`).
+///
 /// # Shapes
 ///
 /// - data and latent `[batch, features]`; context `[batch, context]`, or one row for all

@@ -77,6 +77,12 @@ pub struct CircularNsfConfig {
 /// so how one angle depends on another may jump where the circle of the other closes: cut it where
 /// data are rare.
 ///
+/// # When to take it
+///
+/// - Take it for angles: the density is the same at both ends of the circle.
+/// - Prefer [`AutoregressiveNsf`](super::AutoregressiveNsf) for features on the line.
+/// - Measured: within 0.05 nats of the entropy of wrapped normals (`cargo test --release --test learn circular`).
+///
 /// # Shapes
 ///
 /// - data and latent `[batch, features]`; context `[batch, context]`, or one row for all

@@ -64,6 +64,12 @@ crate::layers! {
 /// Chen, Gopinath (2000), Gaussianization.
 /// The model that zuko 1.6 calls `GF`.
 ///
+/// # When to take it
+///
+/// - Take it where features are mixtures that a rotation separates, and where a start from the data matters.
+/// - Prefer [`Nsf`](super::Nsf) where features depend on each other in curved ways: rotations need many layers for that.
+/// - Measured: within 0.05 nats of the entropy of turned mixtures (`cargo test --release --test learn gf`).
+///
 /// # Shapes
 ///
 /// - data and latent `[batch, features]`; context `[batch, context]`, or one row for all

@@ -110,6 +110,13 @@ crate::layers! {
 /// Paper: Kingma, Dhariwal (2018), Glow: Generative Flow with Invertible 1x1 Convolutions,
 /// arXiv:1807.03039.
 ///
+/// # When to take it
+///
+/// - Take it for images, with the context for classes.
+/// - Prefer [`RealNvpImage`](super::RealNvpImage) where pixels next to each other matter more than channels, and
+///   [`Nsf`](super::Nsf) on the pixels for images of few pixels.
+/// - Measured: 6.2 ms for the densities of 32 images of 3x16x16, 28.6 ms for a training step (`benches/README.md`).
+///
 /// # Shapes
 ///
 /// - images `[batch, channels, height, width]`; latent parts as `parts` says

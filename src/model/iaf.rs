@@ -48,6 +48,13 @@ pub struct IafConfig, 5 layers {
 /// gated form `s z + (1 - s) m` is the same map by other numbers; a scale of the paper's kind is
 /// [`ScaleMap::Sigmoid`].
 ///
+/// # When to take it
+///
+/// - Take it for training without data: draws and their density are one pass.
+/// - Prefer [`Maf`](super::Maf) for data: the density of given rows takes a step for each feature here.
+/// - Measured: the estimate of a normalizing constant lies within 5 standard errors
+///   (`cargo test --release --test learn iaf`).
+///
 /// # Shapes
 ///
 /// - data and latent `[batch, features]`; context `[batch, context]`, or one row for all

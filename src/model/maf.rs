@@ -92,6 +92,13 @@ crate::layers! {
 /// section 3, arXiv:1705.07057. A linear map between the layers: Oliva et al. (2018),
 /// Transformation Autoregressive Networks, arXiv:1801.09819.
 ///
+/// # When to take it
+///
+/// - Take it for the density of a table, with `linear` where columns nearly follow from others.
+/// - Prefer [`Iaf`](super::Iaf) where only samples are drawn, and [`AutoregressiveNsf`](super::AutoregressiveNsf) where
+///   the density has edges.
+/// - Measured: 2.2 ms for the densities of 1024 rows of 64 features, 6.5 ms for as many samples (`benches/README.md`).
+///
 /// # Shapes
 ///
 /// - data and latent `[batch, features]`; context `[batch, context]`, or one row for all
@@ -164,6 +171,13 @@ pub struct MafMogConfig {
 /// ```
 ///
 /// Paper: Papamakarios, Pavlakou, Murray (2017), Masked Autoregressive Flow, section 3.2, arXiv:1705.07057.
+///
+/// # When to take it
+///
+/// - Take it where the data have several modes that lie apart.
+/// - Prefer [`Maf`] otherwise.
+/// - Measured: it draws from all eight modes of a ring of normals, and its density is checked against theirs
+///   (`cargo test --release --test learn maf_on_a_mixture`).
 ///
 /// # Shapes
 ///

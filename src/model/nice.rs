@@ -49,6 +49,12 @@ pub struct NiceConfig {
 /// Same numbers as nflows 0.14 `AdditiveCouplingTransform` stacks. (zuko calls an affine stack
 /// `NICE`; that is [`RealNvp`](super::RealNvp) here.)
 ///
+/// # When to take it
+///
+/// - Take it where the couplings have to preserve volume.
+/// - Prefer [`RealNvp`](super::RealNvp) otherwise: a scale that depends on the data fits more densities.
+/// - Measured: within 0.05 nats of the entropy of a sheared normal (`cargo test --release --test learn entropies`).
+///
 /// # Shapes
 ///
 /// - data and latent `[batch, features]`; context `[batch, context]`, or one row for all

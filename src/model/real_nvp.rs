@@ -58,6 +58,13 @@ pub struct RealNvpConfig {
 /// Paper: Dinh, Sohl-Dickstein, Bengio (2017), Density estimation using Real NVP, arXiv:1605.08803.
 /// Same numbers as zuko 1.6 `RealNVP` and nflows 0.14 `AffineCouplingTransform` stacks.
 ///
+/// # When to take it
+///
+/// - Take it first, for a table of two or more features: density and samples each cost one pass.
+/// - Prefer [`Nsf`](super::Nsf) where the density has sharp edges or many modes, and [`Maf`](super::Maf) for one feature.
+/// - Measured: within 0.08 nats of the entropy of two moons (`cargo test --release --test learn moons`); 3.8 ms for the
+///   densities of 1024 rows of 64 features (`benches/README.md`).
+///
 /// # Shapes
 ///
 /// - data and latent `[batch, features]`; context `[batch, context]`, or one row for all

@@ -75,6 +75,12 @@ crate::layers! {
 /// 3.7, arXiv:1605.08803. ActNorm stands where the paper has batch normalization, so that a row's
 /// density does not depend on its batch.
 ///
+/// # When to take it
+///
+/// - Take it for small grey images: checkerboard couplings mix neighbouring pixels in the first layer.
+/// - Prefer [`Glow`](super::Glow) for images with channels.
+/// - Measured: it learns handwritten digits to the bar of `cargo test --release --test learn digits`.
+///
 /// # Shapes
 ///
 /// - images `[batch, channels, height, width]`; latent parts as `parts` says

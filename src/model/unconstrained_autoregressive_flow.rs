@@ -47,6 +47,12 @@ pub struct UnconstrainedAutoregressiveFlowConfig, 3 layers {
 /// The model that zuko 1.6 calls `UNAF`, without the softclip between its layers, which its search for
 /// inverses needs.
 ///
+/// # When to take it
+///
+/// - Take it where a scalar map has to be smooth and unbounded.
+/// - Prefer [`AutoregressiveNsf`](super::AutoregressiveNsf) otherwise: a density is an integral and a sample a search here.
+/// - Measured: within 0.1 nats of the entropy of two moons (`cargo test --release --test learn unaf`).
+///
 /// # Shapes
 ///
 /// - data and latent `[batch, features]`; context `[batch, context]`, or one row for all

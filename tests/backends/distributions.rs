@@ -143,6 +143,21 @@ distributions! {
     residual_flow: |device| ResidualFlowConfig::new(3).with_layers(1).with_hidden(vec![6]).init(device), 0;
 }
 
+/// A flow draws where its weights are, and says so where another device is asked for.
+#[test]
+fn a_flow_draws_on_the_device_of_its_weights() {
+    let flow = RealNvpConfig::new(3).with_layers(1).with_mlp(mlp()).init(&DEVICE);
+    let draw = |device: &Device| {
+        let call = || Distribution::sample(&flow, 2, None, &mut Noise::seeded(1), device);
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(call))
+    };
+    assert!(draw(&DEVICE).is_ok());
+    for place in PLACES.iter().filter(|place| place.device != *DEVICE) {
+        let text = *draw(&place.device).unwrap_err().downcast::<String>().unwrap();
+        assert!(text.contains("on the device of the weights"), "{text}");
+    }
+}
+
 /// The noise itself is the same to the last bit, wherever it goes.
 #[test]
 fn noise_is_the_same_everywhere() {

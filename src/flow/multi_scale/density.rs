@@ -5,7 +5,7 @@ use burn::tensor::{Device, Tensor};
 use super::MultiScale;
 use crate::bijector::{Bijector, Carried, Place, Walk};
 use crate::distribution::{Distribution, LevelBase};
-use crate::flow::size;
+use crate::flow::{check_device, size};
 use crate::math::known_context;
 use crate::noise::Noise;
 use crate::parallel::over_rows;
@@ -33,8 +33,9 @@ impl<B: Bijector<4>, P: LevelBase> Distribution<4> for MultiScale<B, P> {
         n: usize,
         context: Option<&Tensor<2>>,
         noise: &mut Noise,
-        _device: &Device,
+        device: &Device,
     ) -> Tensor<4> {
+        check_device(self, device);
         self.drawn(n, context, noise)
     }
 
