@@ -10,11 +10,12 @@ pub(crate) struct Elimination {
 
 impl Elimination {
     /// Elimination with the largest pivot of every row, so that columns are reordered.
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn of(rows: Vec<Vec<f64>>) -> Self {
         Self::above(0.0, rows)
     }
 
-    /// [`of`](Self::of), where a pivot that is nothing but rounding counts as zero.
+    /// Elimination with the largest pivot of every row, where a pivot that is nothing but rounding counts as zero.
     pub(crate) fn above_rounding(rows: Vec<Vec<f64>>) -> Self {
         // What elimination leaves of a pivot that is zero is rounding of this size.
         Self::above(rows.len() as f64 * f64::EPSILON * norm(&rows), rows)
@@ -68,6 +69,7 @@ impl Elimination {
     }
 
     /// `(W^T)^-1 b`; not finite if it is singular.
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn solve_transposed(&self, b: &[f64]) -> Vec<f64> {
         let mut y: Vec<f64> = self.order.iter().map(|&place| b[place]).collect();
         for (i, row) in self.factors.iter().enumerate() {
