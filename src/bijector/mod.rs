@@ -101,13 +101,13 @@ pub use crate::walk::{Carried, Place, Recovery, Walk};
 /// A layer that derives serde's `Serialize` and `Deserialize` can be saved and opened:
 /// [`store`](crate::store) says how its fields do it.
 ///
-/// A layer by itself wants at least one row; a [`Flow`](crate::Flow) takes an empty batch as well.
+/// A bare layer requires at least one row; a [`Flow`](crate::Flow) accepts an empty batch.
 ///
 /// # Panics
 ///
 /// Every method panics if a tensor's shape, or the context, does not fit the layer; the message
-/// names the layer, the expected and the found shape, that of the caller's batch. So does what needs a logarithm in a precision in
-/// which the backend's is wrong, as that of shaders in f64.
+/// names the layer, the expected and the found shape of the caller's batch. Layers also panic in a precision whose
+/// logarithm the backend computes incorrectly (f64 on wgpu).
 ///
 /// ```
 /// use burn::{module::Module, tensor::{Device, Tensor}};

@@ -83,7 +83,7 @@ fn wrong(field: &'static str, reason: String) -> Result<()> {
     Err(Error::config("ActivationConfig", field, reason))
 }
 
-/// Says which activation is for layers of other widths.
+/// Returns an error if an activation is for layers of other widths.
 fn check_width(config: &nn::ActivationConfig, widths: &[usize]) -> Result<()> {
     let (field, width) = match config {
         nn::ActivationConfig::PRelu(c) if c.num_parameters != 1 => {
@@ -103,7 +103,7 @@ fn check_width(config: &nn::ActivationConfig, widths: &[usize]) -> Result<()> {
     wrong(field, format!("must be the width of every layer {widths:?}, found {width}"))
 }
 
-/// Says which number leads to none.
+/// Returns an error if a number of an activation makes its output overflow.
 fn check_numbers(config: &nn::ActivationConfig) -> Result<()> {
     use nn::ActivationConfig as Burn;
     let check = |field, least: f64, value: f64| {
@@ -130,7 +130,7 @@ fn check_numbers(config: &nn::ActivationConfig) -> Result<()> {
     }
 }
 
-/// Says what no weights can start with; burn panics at some of it.
+/// Returns an error for an initializer that gives no finite weights; burn panics for some of them.
 fn check_initializer(initializer: &Initializer) -> Result<()> {
     let within = |value: f64| value.abs() <= STEEPEST;
     let fits = match *initializer {

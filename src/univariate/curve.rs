@@ -51,12 +51,12 @@ pub(super) trait Curved: Module {
     }
 }
 
-/// Raw parameters that nothing overflows by.
+/// Raw parameters clamped so that no later step overflows.
 pub(super) fn tamed(raw: Tensor<3>) -> Tensor<3> {
     raw.clamp(-LARGEST_RAW, LARGEST_RAW)
 }
 
-/// Constants that nothing overflows by.
+/// Constants clamped so that no later step overflows.
 pub(super) fn tamed_constant(raw: Tensor<2>) -> Tensor<2> {
     raw.clamp(-LARGEST_GUESS, LARGEST_GUESS)
 }
@@ -76,7 +76,7 @@ pub(super) fn offsets(count: usize, spread: f64, like: &Tensor<3>) -> Tensor<3> 
     Tensor::from_data(data, (&like.device().without_autodiff(), like.dtype()))
 }
 
-/// Says whether a `spread` can be.
+/// Returns an error unless a `spread` is valid.
 pub(super) fn check_spread(config: &'static str, spread: f64) -> Result<()> {
     if (0.0..=10.0).contains(&spread) {
         return Ok(());

@@ -58,7 +58,7 @@ impl<U> HalfTurn<U> {
     }
 }
 
-/// Says whether a circle from `-bound` to `bound` can be.
+/// Returns an error unless `bound` is half the length of a circle.
 pub(super) fn check_bound(bound: f64) -> Result<()> {
     length("HalfTurn", "bound", bound)
 }

@@ -10,8 +10,8 @@ use crate::initial;
 use crate::math::wide;
 use crate::param::{index_tensor, replaced};
 
-/// Says which field leads to layers that no memory holds: networks for `elements` elements (0: one
-/// for all) from a value and a signal through hidden layers to one number.
+/// Returns an error that names the field if a tensor of the layers would be too large: networks for `elements` elements
+/// (0: one for all) from a value and a signal through hidden layers to one number.
 pub(super) fn check_widths(
     config: &'static str,
     elements: usize,
