@@ -257,7 +257,7 @@ fn student_t_panics_on_another_width() {
 }
 
 #[test]
-#[should_panic(expected = "StudentTConfig.event: needs 1 axes")]
+#[should_panic(expected = "StudentTConfig.event: must have 1 axes for batches of 2")]
 fn student_t_panics_on_another_rank() {
     StudentTConfig::new(vec![2, 2], 3.0).init::<2>(&device());
 }
