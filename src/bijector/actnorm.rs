@@ -123,8 +123,8 @@ impl ActNorm {
         }
     }
 
-    /// Whether the scale and shift were set by [`init_from_data`](Bijector::init_from_data), before or after loading,
-    /// or given to [`from_weights`](Self::from_weights). Training alone does not initialise the layer.
+    /// Whether the scale and shift were set by [`init_from_data`](Bijector::init_from_data), on this layer or before
+    /// it was saved, or given to [`from_weights`](Self::from_weights). Training alone does not initialise the layer.
     pub fn is_initialized(&self) -> bool {
         self.initialized.val().into_scalar::<u8>() != 0
     }

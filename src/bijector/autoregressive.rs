@@ -109,7 +109,7 @@ crate::store::checked! {
 /// ```
 ///
 /// Papers: Papamakarios, Pavlakou, Murray (2017), Masked Autoregressive Flow for Density
-/// Estimation, equations 2 to 5, arXiv:1705.07057; the other way round ([`Inverse`](super::Inverse)):
+/// Estimation, equations 2 to 5, arXiv:1705.07057; with the directions exchanged ([`Inverse`](super::Inverse)):
 /// Kingma et al. (2016), Improving Variational Inference with Inverse Autoregressive Flow,
 /// arXiv:1606.04934.
 /// Same numbers as nflows 0.14 `MaskedAffineAutoregressiveTransform`, zuko 1.6

@@ -5,8 +5,6 @@
 //!
 //! | layer | what it does |
 //! | --- | --- |
-//! | layer | what it does |
-//! | --- | --- |
 //! | [`Coupling`] | one part of the event sets the parameters of a scalar map of the rest |
 //! | [`MaskedAutoregressive`] | a scalar map of each feature, with parameters from the preceding features |
 //! | [`Elementwise`] | a scalar map per element, with parameters learned directly or computed from the context |

@@ -50,7 +50,7 @@ pub struct CnfConfig {
     /// Width of the context; 0 for none. Set it for a conditional flow.
     #[config(default = 0)]
     pub context: usize,
-    /// How the differential equation is solved. Fixed steps bound the cost; adaptive steps bound the error.
+    /// How the differential equation is solved. Fixed steps fix the cost; adaptive steps control the error.
     #[config(default = Solver::default())]
     pub solver: Solver,
     /// How the trace is computed in training. [`Divergence::Hutchinson`] is cheaper for events with many features.

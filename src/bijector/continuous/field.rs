@@ -73,7 +73,7 @@ impl SmoothActivation {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Divergence {
-    /// The exact trace, from as many derivatives as there are features.
+    /// The trace itself, from as many derivatives as there are features.
     #[default]
     Exact,
     /// Hutchinson's estimator: a mean of `e J e` over random signs `e`. Its expectation is the trace. The signs are
@@ -94,7 +94,7 @@ impl Divergence {
         }
     }
 
-    /// The probes of one call on a batch `[batch, n]`, as `[probes, batch or 1, n]`; `None` for the exact trace.
+    /// The probes of one call on a batch `[batch, n]`, as `[probes, batch or 1, n]`; `None` for [`Self::Exact`].
     pub(super) fn draw(self, x: &Tensor<2>, training: bool) -> Option<Tensor<3>> {
         let Self::Hutchinson { probes } = self else { return None };
         let [rows, features] = x.dims();

@@ -79,7 +79,7 @@ pub enum Solver {
         /// least 20 units in the last place.
         rtol: f64,
         /// Largest number of steps, at least 1. A row that needs more steps is NaN in value and log-determinant; other
-        /// rows do not change. Raise it if rows with large weights become NaN.
+        /// rows do not change. Raise it if rows become NaN.
         limit: usize,
     },
 }
