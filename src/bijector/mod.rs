@@ -11,7 +11,7 @@
 //! | [`BlockNeuralAutoregressive`] | one network that is autoregressive, and monotone in each feature |
 //! | [`Residual`] | adds a contractive network to the input |
 //! | [`Cnf`] | follows a velocity field for one unit of time |
-//! | [`Planar`], [`Radial`], [`Sylvester`] | a step along a direction, away from a point, through a few hidden units |
+//! | [`Planar`], [`Radial`], [`Sylvester`] | a step along a direction, to or from a point, through a few units |
 //! | [`ActNorm`] | scale and shift per channel, initialised from data |
 //! | [`BatchNorm`] | batch normalization as a bijector |
 //! | [`LuLinear`] | a full linear map parameterised by its LU factors |

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Bijector, Carried, Place, Walk};
 
-/// Hides the context from a bijector that was built for none. Use it when another part of the flow takes a context,
-/// such as the base of class-conditional Glow.
+/// Hides the context from a bijector that was built without a context. Use it when another part of the flow takes a
+/// context, such as the base of class-conditional Glow.
 ///
 /// ```text
 /// forward   z = f(x), whatever the context

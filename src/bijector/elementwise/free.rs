@@ -30,7 +30,8 @@ crate::store::checked! {
 ///
 /// # Panics
 ///
-/// If the number of elements of the event, or the width of the context, differs from the layer's.
+/// If the number of elements of the event, or the width of the context, differs from the number or the width that the
+/// layer was built for.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

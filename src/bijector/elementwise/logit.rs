@@ -28,9 +28,9 @@ crate::store::checked! {
 ///
 /// # Numerics
 ///
-/// The domain is `0 < alpha + (1 - 2 alpha) x < 1`: the open interval (0, 1) for `alpha = 0`, slightly more than `[0,
-/// 1]` otherwise. An element outside the domain has density zero. Its row has log-det `-inf`; its `z` is finite, and
-/// its gradient is zero.
+/// The domain is `0 < alpha + (1 - 2 alpha) x < 1`: the open interval (0, 1) for `alpha = 0`, slightly more than
+/// `[0, 1]` otherwise. An element outside the domain has density zero. The log-det of its row is `-inf`, the `z` of the
+/// element is finite, and its gradient is zero.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

@@ -25,7 +25,7 @@ crate::store::checked! {
 ///
 /// # Panics
 ///
-/// If the shape of the event differs from the layer's.
+/// If the shape of the event differs from the shape that the layer was built for.
 ///
 /// ```
 /// use burn::tensor::{DType, Device, Tensor, TensorData};
@@ -59,8 +59,8 @@ impl<const D: usize> Standardize<D> {
 }
 
 impl<const D: usize> Standardize<D> {
-    /// Builds the layer from the mean and standard deviation of the rows of `x`. The variance is divided by the number
-    /// of rows.
+    /// Builds the layer from the mean and standard deviation of the rows of `x`. The standard deviation divides by the
+    /// number of rows.
     ///
     /// # Errors
     ///

@@ -100,8 +100,8 @@ crate::store::checked! {
 ///
 /// # Numerics
 ///
-/// The inverse keeps only the graph of its end in memory. Its gradient is that of the implicit function and needs the
-/// Jacobian of `g`, whichever [`LogDet`] is chosen.
+/// The inverse keeps only the graph of its end in memory. Its gradient follows from the implicit function theorem and
+/// needs the Jacobian of `g`, whichever [`LogDet`] is chosen.
 ///
 /// # Panics
 ///
