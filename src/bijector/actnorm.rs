@@ -1,5 +1,4 @@
-//! ActNorm: scale and shift per channel, started so that a first batch has zero mean and unit
-//! variance.
+//! ActNorm: scale and shift per channel, initialised so that a first batch has zero mean and unit variance.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Bool, Device, Tensor};
@@ -23,7 +22,7 @@ config! {
 /// assert!(ActNormConfig::new(0).validate().is_err());
 /// ```
 pub struct ActNormConfig {
-    /// Features, or channels of an image.
+    /// Number of features, or of channels of an image. It must equal the size of axis 1 of the data.
     pub features: usize,
 }
 }
@@ -40,25 +39,23 @@ crate::store::checked! {
 /// Paper: Kingma, Dhariwal (2018), Glow, section 3.1, arXiv:1807.03039.
 /// Same numbers as nflows 0.14 `ActNorm`; normflows 1.7 `ActNorm` is its [`Inverse`](super::Inverse).
 ///
-/// The data-dependent start is explicit: [`Bijector::init_from_data`], which `fit` calls on its
-/// first batch. Whether it has happened is part of the saved record, so a loaded layer keeps its
-/// weights.
+/// The data-dependent initialisation is explicit: [`Bijector::init_from_data`], which `fit` calls on its first batch.
+/// The saved record stores whether the layer is initialised, so a loaded layer keeps its weights.
 ///
 /// # Shapes
 ///
-/// - `[batch, features]`, or `[batch, channels, height, width]`; the same on both sides
+/// - input and output: `[batch, features]`, or `[batch, channels, height, width]`
 ///
 /// # Numerics
 ///
-/// The start divides by `standard deviation + 1e-6`; the variance is the unbiased one, as in nflows
-/// and normflows. The statistics are those of an f64 computation. The shift, `-mean / deviation`,
-/// is rounded to the precision of the layer: in f32 the start leaves a mean of up to 6e-8 times
-/// the ratio of mean and deviation. Where that ratio exceeds 1e4, put a
-/// [`Standardize`](super::Standardize) in front.
+/// The initialisation divides by `standard deviation + 1e-6`. The variance is the unbiased one, as in nflows and
+/// normflows. The statistics are those of an f64 computation. The shift, `-mean / deviation`, is rounded to the
+/// precision of the layer: in f32 the initialisation leaves a mean of up to 6e-8 times the ratio of mean and deviation.
+/// Where that ratio exceeds 1e4, put a [`Standardize`](super::Standardize) in front.
 ///
 /// # Panics
 ///
-/// If the event has another width than the layer was built for.
+/// If the width of the event differs from the width of the layer.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -82,7 +79,7 @@ pub struct ActNorm {
 }
 
 impl ActNorm {
-    /// Whether a layer that was read from a file can be one.
+    /// Checks a layer that was read from a file.
     fn sound(&self) -> Result<()> {
         crate::store::shaped("ActNorm", "shift", &self.log_scale.dims(), self.shift.dims())?;
         crate::store::shaped("ActNorm", "initialized", &[1], self.initialized.dims())
@@ -96,7 +93,7 @@ impl ActNormConfig {
     }
 
     construct! {
-        /// The layer, an identity until it is initialised.
+        /// Builds the layer. It is the identity until it is initialised.
         unseeded(device: &Device) -> ActNorm
     }
 
@@ -111,11 +108,11 @@ impl ActNormConfig {
 }
 
 impl ActNorm {
-    /// The layer with these weights, as initialised.
+    /// Builds a layer with the given weights. The layer counts as initialised.
     ///
     /// # Panics
     ///
-    /// If the two differ in length.
+    /// If `log_scale` and `shift` differ in length.
     pub fn from_weights(log_scale: Tensor<1>, shift: Tensor<1>) -> Self {
         check_weights("ActNorm", "shift", log_scale.dims(), &shift);
         let device = log_scale.device();
@@ -126,8 +123,8 @@ impl ActNorm {
         }
     }
 
-    /// Whether [`init_from_data`](Bijector::init_from_data) has set the scale and shift, here or
-    /// before they were saved, or they were given. Training alone does not count.
+    /// Whether the scale and shift were set by [`init_from_data`](Bijector::init_from_data), on this layer or before
+    /// it was saved, or given to [`from_weights`](Self::from_weights). Training alone does not initialise the layer.
     pub fn is_initialized(&self) -> bool {
         self.initialized.val().into_scalar::<u8>() != 0
     }
@@ -167,7 +164,7 @@ impl<const D: usize> Bijector<D> for ActNorm {
         }
         let x = x.without_autodiff();
         let log_scale = replaced(self.log_scale, channel_moments(x.clone()).1.log().neg());
-        // The shift that centres the scaled rows, so that what the scale was rounded by is in it.
+        // The shift centres the scaled rows, so it also compensates for the rounding of the scale.
         let scale = log_scale.val().without_autodiff();
         let scaled = scale_and_shift(x.clone(), scale.clone(), scale.zeros_like());
         let shift = like(Moments::of_channels(&scaled).mean, &scaled).neg();

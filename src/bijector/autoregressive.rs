@@ -1,5 +1,4 @@
-//! Masked autoregressive layer: every feature is moved by a scalar map that the features before it
-//! decide.
+//! Masked autoregressive layer: a scalar map of each feature, with parameters from the features before it.
 
 use burn::module::Module;
 use burn::tensor::{Bool, Device, Tensor};
@@ -15,17 +14,19 @@ use crate::param::index_tensor;
 use crate::rows::{callers_dims, spread};
 use crate::univariate::{Univariate, WideUnivariate, check_elements};
 
-/// How a [`MaskedAutoregressive`] is inverted. All give the same numbers up to rounding.
+/// How a [`MaskedAutoregressive`] is inverted. All methods give the same numbers up to rounding.
 ///
-/// | method | passes through the network | where it wins |
+/// | method | passes through the network | when to take it |
 /// | --- | --- | --- |
-/// | `Incremental` | 1, in as many steps as features | a CPU |
-/// | `FixedPoint` | until nothing moves, at most as many as features | a GPU, where few large steps beat many small ones; weak dependencies |
+/// | `Incremental` | 1, split into as many steps as features | on a CPU |
+/// | `FixedPoint` | until no value changes, at most as many as features | on a GPU, or with weak dependencies |
 ///
-/// On one machine, with 64 features, two hidden layers of 128 units and 1024 rows, forward took 0.8 ms
-/// and the two inverses 1.6 and 4.4 ms (the fixed point with tolerance 1e-5, on random weights). The benchmark
-/// `layers` measures them on yours. Where the features form a graph that is not a chain,
-/// read "the longest path" for "features".
+/// `FixedPoint` suits a GPU because it runs few large steps instead of many small steps.
+///
+/// On one machine, with 64 features, two hidden layers of 128 units and 1024 rows, `forward` took 0.8 ms. `Incremental`
+/// took 1.6 ms and `FixedPoint` 4.4 ms (tolerance 1e-5, random weights). The benchmark `layers` measures both on your
+/// machine. Where the dependencies of the features form a graph that is not a chain, read "the longest path" for
+/// "features".
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -46,16 +47,17 @@ use crate::univariate::{Univariate, WideUnivariate, check_elements};
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum InverseMethod {
-    /// Feature by feature, and at each only the hidden units that became known: in total every
-    /// weight is used once.
+    /// Inverts feature by feature. Each step computes only the hidden units that became known, so in total every weight
+    /// is used once.
     #[default]
     Incremental,
-    /// Whole passes from zero until no value of a row moves by more than the tolerance (Jacobi
-    /// iteration). Every row stops by itself, so no row depends on the others. After as many passes
-    /// as there are features a row is exact, whatever the tolerance. Looking whether all rows have
-    /// stopped reads one number back from the device per pass.
+    /// Runs whole passes, from zero, until no value of a row changes by more than the tolerance (Jacobi iteration).
+    /// Every row stops by itself, so no row depends on the others. A row is exact, whatever the tolerance, after as
+    /// many passes as there are features. Each pass reads one number back from the device, to test whether all rows
+    /// have stopped.
     FixedPoint {
-        /// The largest move of a row after which it stops, in units of the data.
+        /// A row stops after its largest change is at most this tolerance, in units of the data. A smaller tolerance
+        /// gives a more accurate inverse in more passes.
         tolerance: f64,
     },
 }
@@ -82,15 +84,16 @@ seeded_config! {
 /// assert!(config.validate().is_ok());
 /// ```
 pub struct MaskedAutoregressiveConfig {
-    /// Features of an event; of an image, all its values.
+    /// Number of features of an event. For an image, the number of all its values.
     pub features: usize,
-    /// The network, and in which order features depend on each other.
+    /// The masked network: its hidden widths, and the order in which features depend on each other. Wider layers model
+    /// richer dependencies at a higher cost.
     #[config(default = MadeConfig::new(vec![128, 128]))]
     pub made: MadeConfig,
-    /// Width of the context; 0 for none.
+    /// Width of the context; 0 for none. Set it for a conditional flow.
     #[config(default = 0)]
     pub context: usize,
-    /// How the layer is inverted.
+    /// How the layer is inverted. Choose [`InverseMethod::FixedPoint`] to sample on a GPU.
     #[config(default = InverseMethod::Incremental)]
     pub inverse: InverseMethod,
 }
@@ -106,26 +109,26 @@ crate::store::checked! {
 /// ```
 ///
 /// Papers: Papamakarios, Pavlakou, Murray (2017), Masked Autoregressive Flow for Density
-/// Estimation, equations 2 to 5, arXiv:1705.07057; the other way round ([`Inverse`](super::Inverse)):
+/// Estimation, equations 2 to 5, arXiv:1705.07057; with the directions exchanged ([`Inverse`](super::Inverse)):
 /// Kingma et al. (2016), Improving Variational Inference with Inverse Autoregressive Flow,
 /// arXiv:1606.04934.
 /// Same numbers as nflows 0.14 `MaskedAffineAutoregressiveTransform`, zuko 1.6
 /// `MaskedAutoregressiveTransform`, normflows 1.7 `MaskedAffineAutoregressive` (its [`Inverse`](super::Inverse)),
 /// FlowJAX 19 `MaskedAutoregressive`.
 ///
-/// Forward is one pass through the network: the density is the cheap direction, and so is training
-/// by maximum likelihood. [`Inverse`](super::Inverse) of it samples in one parallel pass instead.
-/// Both directions keep the graph of a layer on an autodiff device.
+/// `forward` is one pass through the network, so densities and training by maximum likelihood are cheap. `inverse`
+/// takes more work. An [`Inverse`](super::Inverse) of this layer samples in one parallel pass instead. On an autodiff
+/// device, both directions keep the graph of the layer.
 ///
 /// # Shapes
 ///
-/// - `[batch, features]`; or `[batch, event..]` of as many values, taken in memory order (channel by
+/// - `[batch, features]`; or `[batch, event..]` with as many values per event, taken in memory order (channel by
 ///   channel, row by row)
-/// - context `[batch, context]`, where the layer was built for one
+/// - context: `[batch, context]`, if the layer was built for a context
 ///
 /// # Panics
 ///
-/// If the event or the context has another size than the layer was built for.
+/// If the size of the event or of the context differs from the size that the layer was built for.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -147,7 +150,7 @@ pub struct MaskedAutoregressive<U: Univariate> {
 }
 
 impl<U: Univariate> MaskedAutoregressive<U> {
-    /// Whether a layer that was read from a file can be one.
+    /// Checks a layer that was read from a file.
     fn sound(&self) -> Result<()> {
         let (needed, found) = (self.univariate.params_per_element(), self.conditioner.outputs());
         let reason = || format!("needs {needed} parameters per feature, found {found}");
@@ -157,14 +160,13 @@ impl<U: Univariate> MaskedAutoregressive<U> {
 }
 
 impl MaskedAutoregressiveConfig {
-    /// Returns an error that names the first invalid field. [`try_init`](Self::try_init) also checks the scalar
-    /// map.
+    /// Returns an error that names the first invalid field. [`try_init`](Self::try_init) also checks the scalar map.
     pub fn validate(&self) -> Result<()> {
         self.made.validate_for(self.features, self.context)?;
         self.inverse.validate()
     }
 
-    /// The layer.
+    /// Builds the layer.
     ///
     /// # Panics
     ///
@@ -173,12 +175,12 @@ impl MaskedAutoregressiveConfig {
         self.try_init(univariate, device).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// The layer, if it can be with this map.
+    /// Builds the layer, or returns an error if the scalar map does not fit.
     ///
     /// # Errors
     ///
-    /// As [`validate`](Self::validate); if the map needs more parameters than a network can give, or is for
-    /// another number of elements than there are features.
+    /// If [`validate`](Self::validate) fails, if the map needs more parameters than a network can give, or if the
+    /// number of elements of the map differs from the number of features.
     ///
     /// ```
     /// use burn::tensor::Device;
@@ -206,7 +208,7 @@ impl MaskedAutoregressiveConfig {
         MaskedAutoregressive::new(univariate, conditioner).with_inverse(self.inverse)
     }
 
-    /// [`validate`](Self::validate) for this map.
+    /// Runs [`validate`](Self::validate) and checks the scalar map.
     pub(crate) fn validate_for(&self, univariate: &impl Univariate) -> Result<()> {
         self.validate()?;
         self.made.validate_outputs(self.features, univariate.params_per_element())?;
@@ -215,11 +217,12 @@ impl MaskedAutoregressiveConfig {
 }
 
 impl<U: Univariate> MaskedAutoregressive<U> {
-    /// The layer of a network that gives as many parameters per feature as the map needs.
+    /// Builds the layer from a network that gives as many parameters per feature as the scalar map needs.
     ///
     /// # Panics
     ///
-    /// If the network gives another number, or the map is for another number of elements than there are features.
+    /// If the network gives another number of parameters, or the number of elements of the map differs from the number
+    /// of features.
     pub fn new(univariate: U, conditioner: Made) -> Self {
         let (expected, found) = (univariate.params_per_element(), conditioner.outputs());
         assert!(
@@ -230,7 +233,7 @@ impl<U: Univariate> MaskedAutoregressive<U> {
         Self { univariate, conditioner, inverse: InverseMethod::default() }
     }
 
-    /// The same layer, inverted in this way.
+    /// Sets the method of inversion.
     ///
     /// # Errors
     ///
@@ -240,7 +243,7 @@ impl<U: Univariate> MaskedAutoregressive<U> {
         Ok(Self { inverse, ..self })
     }
 
-    /// The network.
+    /// The masked network.
     pub fn conditioner(&self) -> &Made {
         &self.conditioner
     }
@@ -256,7 +259,7 @@ impl<U: Univariate> MaskedAutoregressive<U> {
         x.reshape([rows, features])
     }
 
-    /// The parameters of all features, `[batch, P, features]`.
+    /// The parameters of all features, `[batch, P, features]`, from one pass through the network.
     fn params(&self, x: Tensor<2>, context: Option<&Tensor<2>>) -> Tensor<3> {
         let [batch, features] = x.dims();
         let context = spread("MaskedAutoregressive", batch, context);
@@ -264,7 +267,7 @@ impl<U: Univariate> MaskedAutoregressive<U> {
         raw.reshape([batch, self.univariate.params_per_element(), features])
     }
 
-    /// Whole passes from zero: after pass s the features of the first s steps are exact.
+    /// The inverse by whole passes from zero. After pass `s` the features of the first `s` steps are exact.
     fn iterated(&self, z: Tensor<2>, context: Option<&Tensor<2>>, tolerance: f64) -> Tensor<2> {
         let passes = self.conditioner.steps().into_iter().max().unwrap_or_default() + 1;
         let mut x = z.zeros_like().detach();
@@ -287,7 +290,7 @@ impl<U: Univariate> MaskedAutoregressive<U> {
         x
     }
 
-    /// Feature by feature; with the log-determinant where it is wanted.
+    /// The inverse, feature by feature, and the log-determinant if `with_log_det`.
     fn incremental(
         &self,
         z: Tensor<2>,
@@ -296,7 +299,7 @@ impl<U: Univariate> MaskedAutoregressive<U> {
     ) -> (Tensor<2>, Option<Tensor<1>>) {
         let [batch, features] = z.dims();
         if batch == 1 {
-            // Two rows alike: products with a single one would add in another order.
+            // A single row is inverted as two equal rows: matrix products with one row would add in another order.
             let context = context.map(|context| context.clone().repeat_dim(0, 2));
             let twice = self.incremental(z.repeat_dim(0, 2), context.as_ref(), with_log_det);
             return (twice.0.narrow(0, 0, 1), twice.1.map(|log_det| log_det.narrow(0, 0, 1)));
@@ -317,7 +320,7 @@ impl<U: Univariate> MaskedAutoregressive<U> {
                 let params = params.reshape([per_feature, count, batch]).permute([2, 0, 1]);
                 return map.wide_inverse(z.transpose(), params).transpose();
             }
-            // One row of values: their features and their places in the batch do not matter here.
+            // The map does not depend on the feature or the row, so both can share one axis.
             let z = z.reshape([1, count * batch]);
             let params = params.reshape([1, per_feature, count * batch]);
             self.univariate.wide_inverse(z, params).reshape([count, batch])

@@ -20,20 +20,21 @@ config! {
 /// assert!(BatchNormConfig::new(3).with_momentum(1.5).validate().is_err());
 /// ```
 pub struct BatchNormConfig {
-    /// Features of an event.
+    /// Number of features of an event.
     pub features: usize,
-    /// Added to the variance, and the least weight. Without it a constant feature divides by
-    /// zero. Value from nflows.
+    /// Added to the variance; also the smallest weight. It prevents a division by zero for a constant feature. Raise it
+    /// if nearly constant features give huge latents. The default is that of nflows.
     #[config(default = 1e-5)]
     pub epsilon: f64,
-    /// Share of a new batch in the running statistics.
+    /// Weight of a new batch in the running statistics. A smaller momentum averages over more batches: lower it for
+    /// small batches.
     #[config(default = 0.1)]
     pub momentum: f64,
 }
 }
 
 crate::store::checked! {
-/// Normalizes every feature by the batch while training, by running statistics afterwards.
+/// Batch normalization: by the statistics of the batch in training, by running statistics in evaluation.
 ///
 /// ```text
 /// forward   z = (x - m) / sqrt(v + eps) * w + b      m, v of the batch in training, running after
@@ -44,28 +45,28 @@ crate::store::checked! {
 /// Paper: Dinh, Sohl-Dickstein, Bengio (2017), Real NVP, section 3.7, arXiv:1605.08803.
 /// Same numbers as nflows 0.14 `BatchNorm`.
 ///
-/// While training, a row's latent depends on the other rows ([`Bijector::mixes_rows`]), and the
-/// log-determinant is that of the map with the batch statistics held fixed, as in the paper.
-/// Training here means: the layer's parameters are on an autodiff device and it is not frozen.
+/// In training, the latent of a row depends on the other rows ([`Bijector::mixes_rows`]). The log-determinant is that
+/// of the map with the batch statistics held fixed, as in the paper. The layer is in training if its parameters are on
+/// an autodiff device and it is not frozen.
 ///
-/// burn shares the running statistics of clones. What takes a flow by value in this crate (`cast`,
-/// `to_device`, `store::load`, `fit`) gives its result statistics of its own; in a training loop of your
-/// own, a snapshot is `flow.valid()`, and a clone to train is `flow.clone().train()`.
+/// burn shares the running statistics between clones. The functions of this crate that take a flow by value (`cast`,
+/// `to_device`, `store::load`, `fit`) return a flow with separate running statistics. In a custom training loop, take a
+/// snapshot with `flow.valid()`, and a clone to train with `flow.clone().train()`.
 ///
 /// # Shapes
 ///
-/// - `[batch, features]`; the same on both sides. A training batch needs two rows.
+/// - input and output: `[batch, features]`. A training batch needs at least two rows.
 ///
 /// # Numerics
 ///
-/// The statistics of a batch, and the gradients through them, are f64 sums on `flex` and centred f32
-/// sums elsewhere, whatever the number of rows. A feature keeps its running statistics in a batch where
-/// its mean or its variance is not finite. The running mean is rounded to the precision of the layer: where a mean exceeds 1e4 standard deviations in f32, put a
-/// [`Standardize`](super::Standardize) in front.
+/// The statistics of a batch, and the gradients through them, are f64 sums on `flex` and centred f32 sums elsewhere,
+/// whatever the number of rows. If the mean or the variance of a feature in a batch is not finite, the feature keeps
+/// its running statistics. The running mean is rounded to the precision of the layer. Where a mean exceeds 1e4 standard
+/// deviations in f32, put a [`Standardize`](super::Standardize) in front.
 ///
 /// # Panics
 ///
-/// If the event has another width than the layer was built for, or a training batch has one row.
+/// If the width of the event differs from the width of the layer, or a training batch has one row.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -95,7 +96,7 @@ pub struct BatchNorm {
 }
 
 impl BatchNorm {
-    /// Whether a layer that was read from a file can be one.
+    /// Checks a layer that was read from a file.
     fn sound(&self) -> Result<()> {
         let shape = self.weight.dims();
         crate::store::shaped("BatchNorm", "bias", &shape, self.bias.dims())?;
@@ -119,7 +120,7 @@ impl BatchNormConfig {
             let reason = format!("must be in {range}, found {value}");
             Err(Error::config("BatchNormConfig", field, reason))
         };
-        // At 1 the weight that starts as the identity would be softplus of minus infinity.
+        // With epsilon 1, the initial weight of 1 would require softplus of minus infinity.
         if !(self.epsilon > 0.0 && self.epsilon < 1.0) {
             return wrong("epsilon", "(0, 1)", self.epsilon);
         }
@@ -130,7 +131,7 @@ impl BatchNormConfig {
     }
 
     construct! {
-        /// The layer, with weight 1, bias 0 and the running statistics of a standard normal.
+        /// Builds the layer, with weight 1, bias 0 and the running statistics of a standard normal.
         unseeded(device: &Device) -> BatchNorm
     }
 
@@ -142,11 +143,11 @@ impl BatchNormConfig {
         self.with_weights(raw_one, zeros(), zeros(), ones())
     }
 
-    /// The layer with these weights (before their softplus) and running statistics.
+    /// Builds the layer with the given running statistics and raw weights (the values before softplus).
     ///
     /// # Panics
     ///
-    /// If one has another length than the configuration says.
+    /// If the length of a tensor differs from `features`.
     pub fn with_weights(
         &self,
         weight: Tensor<1>,
@@ -204,7 +205,7 @@ impl BatchNorm {
         let mix = |state: &RunningState<Tensor<1>>, old: Tensor<1>, new: Tensor<1>| {
             let mixed = old.clone() * (1.0 - self.momentum) + new * self.momentum;
             state.update(old.mask_where(finite.clone(), mixed));
-            // An update waits until it is asked for; without this every second one would be lost.
+            // burn applies an update only when the value is read; without this call every second update would be lost.
             state.value_sync();
         };
         mix(&self.running_mean, mean, new_mean);
@@ -222,7 +223,7 @@ impl Bijector<2> for BatchNorm {
         self.check(&x);
         let (mean, var) = self.statistics(&x);
         let var = wide(var) + self.epsilon;
-        // In training their precision is that of the statistics, so that gradients are sums in it too.
+        // In training, weight and bias take the precision of the statistics, so that gradients are summed in it too.
         let [weight, bias] = [self.weight(), self.bias.val()].map(|t| t.cast(var.dtype()));
         let log_slope = weight.clone().log() - var.clone().log() * 0.5;
         let log_det = repeat_batch(log_slope.sum(), &x).cast(wide_dtype(x.dtype()));

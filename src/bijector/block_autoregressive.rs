@@ -1,4 +1,4 @@
-//! Block neural autoregressive layer: one network, whose blocks for a feature's own path are positive.
+//! Block neural autoregressive layer: one masked network with positive diagonal blocks.
 
 use burn::module::{Module, Param};
 use burn::nn::Linear;
@@ -15,8 +15,8 @@ use crate::math::{from_f64, softplus, wide};
 use crate::rows::check_rows;
 use crate::solve::{Bracket, solve};
 
-/// The least weight on a feature's own path, and the least scale. Without it they underflow, and the
-/// layer is singular. Its square is a normal number of f32.
+/// The smallest weight on a feature's own path, and the smallest scale. Without this bound, weights underflow and the
+/// layer is singular. The square of the bound is a normal number of f32.
 const LEAST: f64 = 1e-12;
 
 seeded_config! {
@@ -30,26 +30,27 @@ seeded_config! {
 /// assert!(BlockNeuralAutoregressiveConfig::new(4).with_leak(0.0).validate().is_err());
 /// ```
 pub struct BlockNeuralAutoregressiveConfig {
-    /// Values of an event.
+    /// Number of values of an event.
     pub features: usize,
-    /// Hidden units for every feature.
+    /// Number of hidden units per feature. More units model richer maps at a higher cost.
     #[config(default = 8)]
     pub block: usize,
-    /// Hidden layers. Without any, the layer is a triangular linear map.
+    /// Number of hidden layers. With 0, the layer is a triangular linear map.
     #[config(default = 1)]
     pub depth: usize,
-    /// What the activation adds to tanh, positive: its least slope. Value from FlowJAX.
+    /// Smallest slope of the activation `tanh(h) + leak h`, positive. A larger leak bends less. The default is that of
+    /// FlowJAX.
     #[config(default = 0.01)]
     pub leak: f64,
-    /// Width of the context, which is added to the first layer; 0 for none.
+    /// Width of the context, which is added to the first layer; 0 for none. Set it for a conditional flow.
     #[config(default = 0)]
     pub context: usize,
 }
 }
 
 crate::store::checked! {
-/// A masked layer with positive blocks on its diagonal: its weight is `[in, out]`, blocks of `a` rows
-/// and `b` columns.
+/// A masked linear layer with positive blocks on its diagonal. The weight is `[in, out]`, in blocks of `a` rows and `b`
+/// columns.
 #[derive(Module, Debug, Serialize)]
 pub(crate) struct BlockLinear {
     #[serde(with = "crate::store::part")]
@@ -62,7 +63,7 @@ pub(crate) struct BlockLinear {
 }
 
 impl BlockLinear {
-    /// Whether a layer that was read from a file can be one.
+    /// Checks a layer that was read from a file.
     fn sound(&self) -> Result<()> {
         let [_, outputs] = self.weight.dims();
         crate::store::shaped("BlockNeuralAutoregressive", "scale", &[outputs], self.scale.dims())?;
@@ -70,7 +71,7 @@ impl BlockLinear {
     }
 }
 
-/// A [`BlockLinear`] as one call needs it.
+/// The weights of a [`BlockLinear`] as one call uses them.
 struct Blocks {
     weight: Tensor<2>,
     bias: Tensor<1>,
@@ -79,8 +80,7 @@ struct Blocks {
 }
 
 crate::store::checked! {
-/// A block neural autoregressive layer. It starts as a random map: no choice of its weights is the
-/// identity.
+/// A block neural autoregressive layer. The initial layer is a random map: no choice of weights gives the identity.
 ///
 /// ```text
 /// forward   z_i = (W_n a(.. a(W_1 x + b_1) ..) + b_n)_i,  blocks W[i, i] > 0,  W[i, j] = 0 for j > i
@@ -88,27 +88,28 @@ crate::store::checked! {
 /// inverse   x_i from z_i and x_1 .. x_(i-1), one equation of one number after the other
 /// ```
 ///
-/// `a(h) = tanh(h) + leak h`. Every row of a `W` is `softplus(s) w / |w|`, where `w` has softplus on
-/// the diagonal blocks.
+/// `a(h) = tanh(h) + leak h`. Each row of a `W` is `softplus(s) w / |w|`, where `w` is passed through softplus on the
+/// diagonal blocks.
 ///
 /// Paper: De Cao, Titov, Aziz (2019), Block Neural Autoregressive Flow, equations 6 to 12,
-/// arXiv:1904.04676. Its activation, tanh, does not reach the whole line; the leak does.
+/// arXiv:1904.04676. The activation of the paper, tanh, has a bounded range; the leak makes the range the whole line.
 /// Same numbers as FlowJAX 19 `BlockAutoregressiveNetwork`.
 ///
 /// # Shapes
 ///
-/// - `[batch, features]`; or `[batch, event..]` of as many values
-/// - context `[batch, context]`, where the layer was built for one
+/// - `[batch, features]`; or `[batch, event..]` with as many values per event
+/// - context: `[batch, context]`, if the layer was built for a context
 ///
 /// # Numerics
 ///
-/// The inverse searches every feature to the last digits, with the features before it held: it takes
-/// a few evaluations of a small network each, not one pass through the whole. Its gradient is
-/// exact. A latent beyond the reach of 60 doublings of the bracket stays at its end.
+/// The inverse solves for one feature after the other, to the last digits, with the preceding features held fixed. Each
+/// feature takes a few evaluations of a small network, not one pass through the whole network. The gradient of the
+/// inverse is exact. The bracket of the search doubles at most 60 times. A latent outside that bracket gives the end of
+/// the bracket.
 ///
 /// # Panics
 ///
-/// If the event or the context has another size than the layer was built for.
+/// If the size of the event or of the context differs from the size that the layer was built for.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -132,7 +133,7 @@ pub struct BlockNeuralAutoregressive {
 }
 
 impl BlockNeuralAutoregressive {
-    /// Whether a layer that was read from a file can be one.
+    /// Checks a layer that was read from a file.
     fn sound(&self) -> Result<()> {
         let (features, mut width) = (self.features, self.features);
         let fits = self.layers.iter().all(|layer| {
@@ -161,7 +162,7 @@ impl BlockNeuralAutoregressiveConfig {
     }
 
     construct! {
-        /// The layer.
+        /// Builds the layer.
         seeded(device: &Device) -> BlockNeuralAutoregressive
     }
 
@@ -173,8 +174,8 @@ impl BlockNeuralAutoregressiveConfig {
             let [inputs, outputs] = [ends[0], ends[1]].map(|units| units * self.features);
             let spread = (inputs as f64).sqrt().recip();
             let values = (0..inputs * outputs).map(|_| noise.next_normal() * spread).collect();
-            // The own weights of a unit are positive: rows of this length, not of length 1, keep
-            // their sum, and so the slope, near 1.
+            // The own weights of a unit are positive. Rows of this length, not of length 1, keep the sum of these
+            // weights, and so the slope, near 1.
             let length = (ends[0] as f64).sqrt().recip();
             let scale = Tensor::full([outputs], length.exp_m1().ln(), device);
             let weight = from_f64(values, [inputs, outputs], device);
@@ -189,11 +190,11 @@ impl BlockNeuralAutoregressiveConfig {
 }
 
 impl BlockLinear {
-    /// A layer of raw weights `[in, out]`, raw scales and biases `[out]`.
+    /// Builds a layer from raw weights `[in, out]`, raw scales and biases `[out]`.
     ///
     /// # Panics
     ///
-    /// If the shapes do not fit together.
+    /// If the shapes are not consistent.
     pub(crate) fn from_weights(weight: Tensor<2>, scale: Tensor<1>, bias: Tensor<1>) -> Self {
         let outputs = [weight.dims()[1]];
         check_weights("BlockNeuralAutoregressive", "scale", outputs, &scale);
@@ -237,13 +238,13 @@ impl Blocks {
         }
     }
 
-    /// The block of one feature's own path, `[a, b]`.
+    /// The diagonal block of one feature, `[a, b]`.
     fn own(&self, feature: usize) -> Tensor<2> {
         let [_, a, b] = self.diagonal.dims();
         self.diagonal.clone().narrow(0, feature, 1).reshape([a, b])
     }
 
-    /// What the features before one, whose units are `before`, bring to its units.
+    /// The contribution of the preceding features, whose units are `before`, to the units of one feature.
     fn carried(&self, feature: usize, before: Option<&Tensor<2>>) -> Tensor<2> {
         let [_, a, b] = self.diagonal.dims();
         let bias = self.bias.clone().narrow(0, feature * b, b).unsqueeze_dim(0);
@@ -260,10 +261,10 @@ fn activate(h: Tensor<2>, leak: f64) -> (Tensor<2>, Tensor<2>) {
     (bent + h * leak, slope)
 }
 
-/// One feature's own path: blocks, and what they add to.
+/// The path of one feature: for each layer, the diagonal block, and the term that is added to its product.
 type Path = Vec<(Tensor<2>, Tensor<2>)>;
 
-/// The units of every layer on one feature's path, the last of which is its latent.
+/// The units of all layers on one feature's path. The last unit is the latent of the feature.
 fn units(path: &Path, x: Tensor<2>, leak: f64) -> Vec<Tensor<2>> {
     let mut all: Vec<Tensor<2>> = vec![];
     for (own, carried) in path {
@@ -276,7 +277,7 @@ fn units(path: &Path, x: Tensor<2>, leak: f64) -> Vec<Tensor<2>> {
     all
 }
 
-/// A feature's latent and its slope in the feature, `[batch, 1]` each.
+/// A feature's latent, and the derivative of the latent in the feature, `[batch, 1]` each.
 fn latent(path: &Path, x: Tensor<2>, leak: f64) -> (Tensor<2>, Tensor<2>) {
     let mut slope = x.ones_like();
     let mut h = x;
@@ -293,7 +294,7 @@ fn latent(path: &Path, x: Tensor<2>, leak: f64) -> (Tensor<2>, Tensor<2>) {
 }
 
 impl BlockNeuralAutoregressive {
-    /// The layer of these layers.
+    /// Builds the layer from given layers.
     #[cfg(feature = "interop")]
     pub(crate) fn from_layers(
         layers: Vec<BlockLinear>,
@@ -308,7 +309,7 @@ impl BlockNeuralAutoregressive {
         super::residual::flat("BlockNeuralAutoregressive", self.features, x)
     }
 
-    /// What the context adds to the first layer.
+    /// The term that the context adds to the first layer.
     fn term(&self, rows: usize, context: Option<&Tensor<2>>) -> Option<Tensor<2>> {
         let width = self.context.as_ref().map_or(0, |layer| layer.weight.lazy_shape()[0]);
         check_context("BlockNeuralAutoregressive", width, context);
@@ -324,7 +325,7 @@ impl BlockNeuralAutoregressive {
         let (term, leak) = (self.term(z.dims()[0], context), self.leak);
         let blocks = self.blocks();
         let plain: Vec<Blocks> = blocks.iter().map(Blocks::without_autodiff).collect();
-        // Inputs of every layer, of the features that are known.
+        // For each layer, the inputs that belong to the features solved so far.
         let mut known: Vec<Option<Tensor<2>>> = vec![None; blocks.len()];
         for feature in 0..self.features {
             let mut path: Path = vec![];
@@ -364,7 +365,7 @@ impl<const D: usize> Bijector<D> for BlockNeuralAutoregressive {
         let (batch, features) = (dims[0], self.features);
         let mut h = self.flat(x);
         let term = self.term(batch, context);
-        // The slopes of a feature's units in the feature: exp(shift) * slope, `[features, batch, units]`.
+        // The derivatives of a feature's units in the feature: `exp(shift) * slope`, `[features, batch, units]`.
         let mut slope = Tensor::<3>::ones([features, batch, 1], (&h.device(), h.dtype()));
         let mut shift = slope.clone().zeros_like().without_autodiff();
         for (index, blocks) in self.blocks().into_iter().enumerate() {

@@ -1,5 +1,5 @@
-//! One bijector after the other: `Vec` for equal ones, [`layers!`](crate::layers) or tuples up to 8 for different
-//! ones, `Option` for one that may be missing.
+//! Composition of bijectors in sequence: `Vec` for layers of one type, [`layers!`](crate::layers) or tuples up to 8 for
+//! layers of different types, `Option` for a layer that may be absent.
 //!
 //! forward   z = f_n(.. f_1(x))
 //! log-det   sum of the layers' log-dets, each at its own input
@@ -60,7 +60,7 @@ impl<const D: usize, B: Bijector<D>> Bijector<D> for Vec<B> {
     }
 }
 
-/// `None` is the identity: a place in a stack that some stacks leave empty.
+/// `None` is the identity. An `Option` marks a place that some stacks leave empty.
 impl<const D: usize, B: Bijector<D>> Bijector<D> for Option<B> {
     fn forward(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> (Tensor<D>, Tensor<1>) {
         match self {
@@ -112,8 +112,8 @@ impl<const D: usize, B: Bijector<D>> Bijector<D> for Option<B> {
     }
 }
 
-/// Makes a struct of layers a [`Bijector`](crate::bijector::Bijector): its fields, one after the other, in the
-/// order in which they are declared.
+/// Makes a struct of layers a [`Bijector`](crate::bijector::Bijector). The fields are applied in sequence, in the order
+/// of their declaration.
 ///
 /// ```text
 /// forward   z = last(.. second(first(x)))
@@ -121,9 +121,9 @@ impl<const D: usize, B: Bijector<D>> Bijector<D> for Option<B> {
 /// inverse   x = first^-1(.. last^-1(z))
 /// ```
 ///
-/// Parameters have the names of the fields in their paths, `steps.3.coupling.conditioner`, where those of a tuple
-/// are numbers. The struct is a `Module`, and `store` saves and opens it. A struct may have type parameters, without
-/// bounds. The crate that calls the macro needs `burn` among its dependencies.
+/// The paths of parameters contain the names of the fields, as in `steps.3.coupling.conditioner`; the paths in a tuple
+/// contain numbers. The struct is a `Module`, and `store` saves and opens it. A struct may have type parameters,
+/// without bounds. The crate that calls the macro needs `burn` among its dependencies.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -169,7 +169,7 @@ macro_rules! layers {
             $($layer: $crate::serde::Deserialize<'de>),+
         {
             fn deserialize<Z: $crate::serde::Deserializer<'de>>(deserializer: Z) -> Result<Self, Z::Error> {
-                // A derived implementation would ask for bounds of the parameters, not of the layers.
+                // A derived implementation would put its bounds on the type parameters, not on the layers.
                 #[derive($crate::serde::Deserialize)]
                 #[serde(crate = "burn_flows::serde")]
                 struct Fields<$($field),+> {

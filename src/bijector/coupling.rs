@@ -1,4 +1,4 @@
-//! Coupling: one part of the event decides a scalar map of the rest.
+//! Coupling: one part of the event sets the parameters of a scalar map of the rest.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -23,21 +23,23 @@ seeded_config! {
 /// assert_eq!(error.to_string(), "CouplingConfig.mask: leaves nothing to move of event [1]");
 /// ```
 pub struct CouplingConfig {
-    /// Features of an event.
+    /// Number of features of an event.
     pub features: usize,
-    /// What is kept.
+    /// Which features pass unchanged. Stacked couplings need different masks, so that each feature is moved by some
+    /// layer.
     #[config(default = Mask::Alternating)]
     pub mask: Mask,
-    /// The conditioner.
+    /// The network that computes the parameters of the scalar map. Wider layers model richer dependencies at a higher
+    /// cost.
     #[config(default = MlpConfig::new(vec![128, 128]))]
     pub mlp: MlpConfig,
-    /// Width of the context; 0 for none.
+    /// Width of the context; 0 for none. Set it for a conditional flow.
     #[config(default = 0)]
     pub context: usize,
 }
 }
 
-/// A coupling layer of any scalar map `U`, network `N` and rank.
+/// A coupling layer, generic over the scalar map `U` and the network `N`, for events of any rank.
 ///
 /// ```text
 /// forward   z_a = x_a,  z_b = f(x_b; h(x_a, c))     f monotone in every element, h any network
@@ -52,12 +54,12 @@ pub struct CouplingConfig {
 ///
 /// # Shapes
 ///
-/// - `[batch, features]`, or `[batch, channels, height, width]`; the same on both sides
-/// - context `[batch, context]`, where the conditioner was built for one
+/// - input and output: `[batch, features]`, or `[batch, channels, height, width]`
+/// - context: `[batch, context]`, if the conditioner was built for a context
 ///
 /// # Panics
 ///
-/// If the event or the context has another width than the layer was built for.
+/// If the width of the event or of the context differs from the width that the layer was built for.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -78,13 +80,12 @@ pub struct Coupling<U, N> {
 }
 
 impl CouplingConfig {
-    /// Returns an error that names the first invalid field. [`try_init`](Self::try_init) also checks the scalar
-    /// map.
+    /// Returns an error that names the first invalid field. [`try_init`](Self::try_init) also checks the scalar map.
     pub fn validate(&self) -> Result<()> {
         self.validate_for(1)
     }
 
-    /// [`validate`](Self::validate) for a scalar map of so many parameters.
+    /// [`validate`](Self::validate) for a scalar map of `per_element` parameters.
     pub(crate) fn validate_for(&self, per_element: usize) -> Result<()> {
         count("CouplingConfig", "features", 1, self.features)?;
         let kept =
@@ -93,7 +94,7 @@ impl CouplingConfig {
         self.mlp.validate_between(kept, moved.saturating_mul(per_element), self.context)
     }
 
-    /// The layer.
+    /// Builds the layer.
     ///
     /// # Panics
     ///
@@ -102,12 +103,12 @@ impl CouplingConfig {
         self.try_init(univariate, device).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// The layer, if it can be with this map.
+    /// Builds the layer, or returns an error if the scalar map does not fit.
     ///
     /// # Errors
     ///
-    /// As [`validate`](Self::validate); if the map needs more parameters than a network can give, or is for
-    /// another number of elements than the mask moves.
+    /// If [`validate`](Self::validate) fails, if the map needs more parameters than a network can give, or if the
+    /// number of elements of the map differs from the number of elements that the mask moves.
     ///
     /// ```
     /// use burn::tensor::Device;
@@ -136,12 +137,13 @@ impl CouplingConfig {
 }
 
 impl<U: Univariate, N> Coupling<U, N> {
-    /// A coupling with a conditioner of your own. `network` gets the widths of its ends on axis 1:
-    /// what it sees, and how many parameters it has to give.
+    /// Builds a coupling with a custom conditioner. `network` receives the widths of the conditioner on axis 1: the
+    /// width of its input, and the number of parameters that it must output.
     ///
     /// # Errors
     ///
-    /// If the mask does not fit the event, or the map is for another number of elements than the mask moves.
+    /// If the mask does not fit the event, or the number of elements of the map differs from the number that the mask
+    /// moves.
     ///
     /// ```
     /// use burn::tensor::{Device, Tensor};
@@ -168,7 +170,7 @@ impl<U: Univariate, N> Coupling<U, N> {
         Ok(Self { split, univariate, conditioner })
     }
 
-    /// The parameters of the `moved` elements.
+    /// The parameters of the scalar map of the `moved` elements.
     fn params<const D: usize>(
         &self,
         kept: &Tensor<D>,

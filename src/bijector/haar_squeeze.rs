@@ -1,4 +1,4 @@
-//! Haar squeeze: blocks of 2x2 pixels become their average and three details.
+//! Haar squeeze: maps blocks of 2x2 pixels to their average and three details.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -8,8 +8,8 @@ use super::squeeze::quarter;
 use super::{Bijector, Recovery, SqueezeOrder};
 use crate::math::zeros_batch;
 
-/// `[batch, C, height, width]` to `[batch, 4 C, height / 2, width / 2]` by the Haar wavelet, in
-/// place of the plain [`Squeeze`](super::Squeeze).
+/// Maps `[batch, C, height, width]` to `[batch, 4 C, height / 2, width / 2]` by the Haar wavelet. It replaces the plain
+/// [`Squeeze`](super::Squeeze).
 ///
 /// ```text
 /// forward   z[(c, i, j), y, x] = 1/2 sum over k, l of (-1)^(i k + j l) x[c, 2 y + k, 2 x + l]
@@ -22,7 +22,7 @@ use crate::math::zeros_batch;
 /// Ardizzone, Lüth, Kruse, Rother, Köthe (2019), Guided Image Generation with Conditional
 /// Invertible Neural Networks, on Haar wavelet downsampling, arXiv:1907.02392.
 ///
-/// A block of pixels `a b` over `c d` becomes, at the places `2 i + j` of the [`SqueezeOrder`],
+/// A block of pixels `a b` over `c d` becomes, at the positions `2 i + j` of the [`SqueezeOrder`],
 ///
 /// ```text
 /// 0   (a + b + c + d) / 2     twice the average
@@ -31,21 +31,22 @@ use crate::math::zeros_batch;
 /// 3   (a - b - c + d) / 2     one diagonal minus the other
 /// ```
 ///
-/// In [`SqueezeOrder::PixelMajor`] the averages of all channels come first, a small version of the
-/// image, and a coupling of halves or a split of a level keeps them together.
+/// In [`SqueezeOrder::PixelMajor`] the averages of all channels come first. They form a small version of the image, and
+/// a coupling of halves, or a split of a level, keeps them together.
 ///
 /// # Shapes
 ///
-/// - data `[batch, channels, height, width]`, latent `[batch, 4 channels, height / 2, width / 2]`
+/// - data: `[batch, channels, height, width]`
+/// - latent: `[batch, 4 channels, height / 2, width / 2]`
 ///
 /// # Numerics
 ///
-/// Lengths stay, so variances do too, and the log-determinant is exactly 0. A round trip is
-/// correct to rounding, not bit for bit.
+/// The map preserves lengths and therefore variances, and the log-determinant is exactly 0. A round trip is correct up
+/// to rounding, not bit for bit.
 ///
 /// # Panics
 ///
-/// If height or width is odd; on the way back, if the channels are not divisible by 4.
+/// If height or width is odd. In the inverse, if the number of channels is not divisible by 4.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -63,12 +64,12 @@ pub struct HaarSqueeze {
 }
 
 impl HaarSqueeze {
-    /// The Haar squeeze with this order of channels.
+    /// Builds the Haar squeeze with the given order of channels.
     pub fn new(order: SqueezeOrder) -> Self {
         Self { order }
     }
 
-    /// The transform of squeezed blocks; its own inverse.
+    /// The Haar transform of squeezed blocks. It is its own inverse.
     fn transform(&self, blocks: Tensor<4>) -> Tensor<4> {
         let dims @ [batch, _, h, w] = blocks.dims();
         let channels = quarter("HaarSqueeze", &blocks);

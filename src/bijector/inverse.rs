@@ -1,4 +1,4 @@
-//! A bijector the other way round.
+//! A bijector with its directions exchanged.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Bijector, Carried, Place, Walk};
 
-/// Swaps the two directions of a bijector. A data-dependent layer inside is not initialised: its
-/// start is defined for its own forward direction.
+/// Exchanges the two directions of a bijector. [`Bijector::init_from_data`] does not initialise a data-dependent layer
+/// inside, because the initialisation is defined for the layer's own forward direction.
 ///
 /// ```text
 /// forward   z = g^-1(x)
@@ -17,7 +17,7 @@ use super::{Bijector, Carried, Place, Walk};
 ///
 /// # Shapes
 ///
-/// - those of the bijector inside, with data and latent swapped
+/// - the shapes of the inner bijector, with data and latent exchanged
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -36,12 +36,12 @@ pub struct Inverse<B> {
 }
 
 impl<B> Inverse<B> {
-    /// `inner`, with its directions swapped.
+    /// Exchanges the directions of `inner`.
     pub fn new(inner: B) -> Self {
         Self { inner }
     }
 
-    /// The bijector inside.
+    /// Returns the inner bijector.
     pub fn into_inner(self) -> B {
         self.inner
     }

@@ -1,38 +1,38 @@
-//! A dense network at a batch, together with its derivative as a linear map.
+//! The values of a dense network on a batch, together with its derivative as a linear map.
 //!
 //! h = W h + b        dh = W dh
 //! h = a(h)           dh = a'(h) dh
 //!
-//! burn differentiates once, backward. A log-determinant that is trained needs the derivative of a
-//! derivative; so the first one is carried forward here, by operations that burn can differentiate.
+//! burn differentiates only once, backward. Training a log-determinant needs the derivative of a derivative. The first
+//! derivative is therefore carried forward here, by operations that burn can differentiate.
 
 use burn::tensor::{Bool, Tensor};
 
 use crate::kernel::rows_times;
 
-/// The values of a network at a batch, and how a small step of its input changes them.
+/// The values of a network on a batch, and the map from small changes of its input to changes of its output.
 pub(super) struct Linearised {
     value: Tensor<2>,
-    /// What a step went through, one after the other; nothing where no derivative is wanted.
+    /// The linear maps that a change passes through, in sequence; `None` if no derivative was requested.
     steps: Option<Vec<Step>>,
     inputs: usize,
 }
 
 enum Step {
-    /// A matrix `[in, out]`, one for all rows.
+    /// A matrix `[in, out]`, common to all rows.
     Linear(Tensor<2>),
-    /// Slopes of every element, `[1, batch, width]`.
+    /// The slopes of all elements, `[1, batch, width]`.
     Slope(Tensor<3>),
 }
 
 impl Linearised {
-    /// The identity at `x`, with its derivative where it is wanted.
+    /// The identity at `x`, with its derivative if `derivative`.
     pub(super) fn at(x: Tensor<2>, derivative: bool) -> Self {
         let inputs = x.dims()[1];
         Self { value: x, steps: derivative.then(Vec::new), inputs }
     }
 
-    /// Then a layer of weights `[in, out]`.
+    /// Appends a linear layer with weights `[in, out]`.
     pub(super) fn linear(mut self, weight: &Tensor<2>, bias: Option<&Tensor<1>>) -> Self {
         self.value = rows_times(self.value, weight.clone());
         if let Some(bias) = bias {
@@ -44,13 +44,13 @@ impl Linearised {
         self
     }
 
-    /// Plus what does not depend on the input.
+    /// Adds a term that does not depend on the input.
     pub(super) fn plus(mut self, term: Tensor<2>) -> Self {
         self.value = self.value + term;
         self
     }
 
-    /// Then a function of every element, which gives its value, and its slope where it is asked to.
+    /// Appends an elementwise function. `function` returns its value, and its slope if its second argument is true.
     pub(super) fn then(
         mut self,
         function: impl FnOnce(Tensor<2>, bool) -> (Tensor<2>, Option<Tensor<2>>),
@@ -68,12 +68,12 @@ impl Linearised {
         self.value.clone()
     }
 
-    /// The changes of the outputs, `[directions, batch, out]`, by small changes of the input,
-    /// `[directions, batch or 1, in]`.
+    /// Maps small changes of the input, `[directions, batch or 1, in]`, to changes of the outputs,
+    /// `[directions, batch, out]`.
     ///
     /// # Panics
     ///
-    /// If no derivative was wanted.
+    /// If no derivative was requested.
     pub(super) fn push(&self, directions: Tensor<3>) -> Tensor<3> {
         let steps = self.steps.as_ref().expect("a network run for its derivative");
         steps.iter().fold(directions, |change, step| match step {
@@ -86,7 +86,7 @@ impl Linearised {
         })
     }
 
-    /// The Jacobian of every row, `[batch, in, out]`.
+    /// The Jacobian of each row, `[batch, in, out]`.
     pub(super) fn jacobian(&self) -> Tensor<3> {
         let (rows, value) = (self.value.dims()[0], &self.value);
         let eye = Tensor::<2>::eye(self.inputs, &value.device().without_autodiff());
@@ -96,7 +96,7 @@ impl Linearised {
     }
 }
 
-/// The traces of square matrices `[batch, n, n]`, `[batch]`.
+/// The traces, `[batch]`, of square matrices `[batch, n, n]`.
 pub(super) fn trace(matrices: Tensor<3>) -> Tensor<1> {
     let [batch, n, _] = matrices.dims();
     let device = matrices.device().without_autodiff();

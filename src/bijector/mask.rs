@@ -1,4 +1,4 @@
-//! Which part of an event a coupling keeps, and which it moves.
+//! Masks: which part of an event a coupling keeps, and which part it moves.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor};
@@ -12,14 +12,14 @@ use crate::noise::Noise;
 use crate::param::index_param;
 use crate::rows::callers_dims;
 
-/// The kept part of an event; the rest is moved. Libraries disagree on what a 1 in a mask means,
-/// so no bare booleans here.
+/// The kept part of an event; the rest is moved. Libraries disagree on the meaning of a 1 in a mask, so this type does
+/// not take booleans.
 ///
 /// Papers: Dinh et al. (2015), arXiv:1410.8516, section 3.2 (halves, alternating); Dinh et al.
 /// (2017), arXiv:1605.08803, section 3.4 (checkerboard, channels).
 ///
-/// On vectors the parts are features; on images they are channels, except for
-/// the checkerboards. [`flipped`](Self::flipped) keeps the other part.
+/// On vectors the parts are features. On images the parts are channels; for a checkerboard they are pixels or elements.
+/// [`flipped`](Self::flipped) exchanges the kept and the moved part.
 ///
 /// ```
 /// use burn_flows::bijector::Mask;
@@ -35,26 +35,26 @@ use crate::rows::callers_dims;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Mask {
-    /// The first half, rounded down.
+    /// Keeps the first half of the features or channels, rounded down.
     Halves,
-    /// Every second one, from the first.
+    /// Keeps every second feature or channel, from the first.
     Alternating,
-    /// A random half, rounded up, fixed by the seed.
+    /// Keeps a random half, rounded up, determined by the seed.
     Random(u64),
-    /// This list of features or channels.
+    /// Keeps the features or channels of this list.
     Kept(Vec<usize>),
-    /// Pixels whose row and column add up to an even number, in every channel (images only).
+    /// Keeps the pixels with an even sum of row and column, in each channel (images only).
     Checkerboard,
-    /// Elements whose channel, row and column add up to an even number (images of even width only).
-    /// The conditioner sees them as an image of half the width, where [`Self::Checkerboard`] shows
-    /// it the whole image with zeros. The split of normflows.
+    /// Keeps the elements with an even sum of channel, row and column (images of even width only). The conditioner
+    /// receives the kept elements as an image of half the width. With [`Self::Checkerboard`] it receives the whole
+    /// image, with zeros for moved pixels. This is the split of normflows.
     FoldedCheckerboard,
-    /// What the other mask moves.
+    /// Keeps the part that the other mask moves.
     Flipped(Box<Mask>),
 }
 
 impl Mask {
-    /// Keeps what this mask moves.
+    /// Exchanges the kept and the moved part.
     pub fn flipped(self) -> Self {
         match self {
             Self::Flipped(inner) => *inner,
@@ -62,7 +62,7 @@ impl Mask {
         }
     }
 
-    /// Whether the mask cuts through pixels rather than channels.
+    /// Whether the mask selects pixels rather than channels.
     fn is_spatial(&self) -> bool {
         match self {
             Self::Flipped(inner) => inner.is_spatial(),
@@ -70,7 +70,7 @@ impl Mask {
         }
     }
 
-    /// Whether the parts are images of half the width.
+    /// Whether each part is an image of half the width.
     fn is_folded(&self) -> bool {
         match self {
             Self::Flipped(inner) => inner.is_folded(),
@@ -78,8 +78,8 @@ impl Mask {
         }
     }
 
-    /// The kept indices, ascending: into axis 1 of `event`, or into the flattened event where the
-    /// mask cuts through pixels.
+    /// The kept indices, in ascending order: into axis 1 of `event`, or into the flattened event if the mask selects
+    /// pixels.
     ///
     /// # Errors
     ///
@@ -146,7 +146,7 @@ fn wrong(reason: String) -> Error {
 }
 
 crate::store::checked! {
-/// A [`Mask`] at work on tensors: takes an event apart and puts it together again.
+/// A [`Mask`] for tensors: splits an event into its parts and merges them again.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -173,7 +173,7 @@ pub struct Split {
 }
 
 impl Split {
-    /// Whether a layer that was read from a file can be one.
+    /// Checks a layer that was read from a file.
     fn sound(&self) -> Result<()> {
         let part = |holds: bool, field| {
             crate::store::require("Split", field, holds, || {
@@ -205,7 +205,7 @@ impl Split {
     }
 }
 
-/// The parts as indices, saved with the model and never trained.
+/// The parts as indices. The indices are saved with the model and never trained.
 #[derive(Module, Debug, Serialize, Deserialize)]
 struct Indices {
     #[serde(with = "crate::store::fixed")]
@@ -217,11 +217,11 @@ struct Indices {
 }
 
 impl Split {
-    /// The split of events of this shape.
+    /// Builds the split of events of shape `event`.
     ///
     /// # Errors
     ///
-    /// As [`Mask::kept`].
+    /// If [`Mask::kept`] fails.
     pub fn new(mask: &Mask, event: &[usize], device: &Device) -> Result<Self> {
         let kept = mask.kept(event)?;
         let spatial = mask.is_spatial();
@@ -244,25 +244,25 @@ impl Split {
         Ok(Self { indices, event, width, kept: kept.len(), spatial, folded, kept_first })
     }
 
-    /// How many values of an event are moved.
+    /// The number of moved values of an event.
     pub(crate) fn moved(&self) -> usize {
         let each = if self.spatial { 1 } else { self.event[1..].iter().product() };
         (self.width - self.kept) * each
     }
 
-    /// How many channels the conditioner sees, and how many elements of axis 1 it serves, for an
-    /// event of `channels` on axis 1.
+    /// The number of input channels of the conditioner, and the number of elements of axis 1 that it serves, for an
+    /// event with `channels` on axis 1.
     pub(crate) fn conditioner_widths(&self, channels: usize) -> (usize, usize) {
         if self.spatial { (channels, channels) } else { (self.kept, self.width - self.kept) }
     }
 
-    /// What a conditioner may see, and the moved elements `[batch, n]`. The first is the kept part
-    /// alone (of half the width for a folded checkerboard), or the image with zeros in place of the
-    /// moved pixels.
+    /// Splits a batch into the input of the conditioner and the moved elements `[batch, n]`. The input of the
+    /// conditioner is the kept part (an image of half the width for a folded checkerboard). For a plain checkerboard it
+    /// is the image with zeros in place of the moved pixels.
     ///
     /// # Panics
     ///
-    /// If `x` has another width than the split was made for.
+    /// If the width of `x` differs from the width that the split was made for.
     pub fn take<const D: usize>(&self, x: Tensor<D>) -> (Tensor<D>, Tensor<2>) {
         self.check_event("Coupling", &x);
         let batch = x.dims()[0];
@@ -291,11 +291,11 @@ impl Split {
         (kept, moved.reshape([batch, event]))
     }
 
-    /// Checks the event of a layer that takes it apart.
+    /// Checks the event of a layer that splits it.
     ///
     /// # Panics
     ///
-    /// If it has another width than the split was made for; the text names the layer.
+    /// If the width of the event differs from the width that the split was made for. The message names the layer.
     pub(crate) fn check_event<const D: usize>(&self, layer: &str, x: &Tensor<D>) {
         if !self.spatial {
             return check_width(layer, self.width, x);
@@ -306,7 +306,7 @@ impl Split {
         assert!(dims[1..] == *event, "{layer}: expected shape [batch, {expected}], found {dims:?}");
     }
 
-    /// Puts the kept part of [`take`](Self::take) and new moved elements together.
+    /// Merges the kept part from [`take`](Self::take) and new moved elements.
     pub fn merge<const D: usize>(&self, kept: Tensor<D>, moved: Tensor<2>) -> Tensor<D> {
         let mut dims = kept.dims();
         if self.spatial {
@@ -323,13 +323,13 @@ impl Split {
         self.join(kept, moved.reshape(dims))
     }
 
-    /// Parameters on axis 1 of a conditioner's output, as [`Univariate`](crate::univariate::Univariate)
-    /// wants them for `moved` elements: `[batch, P, n]`.
+    /// Arranges the parameters on axis 1 of a conditioner's output as `[batch, P, n]` for `moved` elements, the shape
+    /// that [`Univariate`](crate::univariate::Univariate) takes.
     ///
     /// # Panics
     ///
-    /// If the conditioner gives another number. One set for all elements would broadcast, and the
-    /// log-determinant would count one element only.
+    /// If the conditioner gives another number of parameters. One set of parameters for all elements would broadcast,
+    /// and the log-determinant would count one element only.
     pub(crate) fn params<const D: usize>(
         &self,
         raw: Tensor<D>,

@@ -1,36 +1,36 @@
 //! Invertible layers with a tractable log-determinant.
 //!
-//! **Direction**: `forward` maps data to latent, `x -> z` (the normalizing direction, as in nflows,
-//! zuko and Glow; normflows, FlowJAX, distrax and TFP call the other way forward).
+//! **Direction**: `forward` maps data to latent, `x -> z`. nflows, zuko and Glow use this normalizing direction;
+//! normflows, FlowJAX, distrax and TFP call the opposite direction forward.
 //!
 //! | layer | what it does |
 //! | --- | --- |
-//! | [`Coupling`] | one part of the event decides a scalar map of the rest |
-//! | [`MaskedAutoregressive`] | the features before one decide a scalar map of it |
-//! | [`Elementwise`] | a scalar map with parameters of its own for every element, or from the context |
-//! | [`BlockNeuralAutoregressive`] | the same by one network that is monotone in each |
-//! | [`Residual`] | adds a network that contracts |
-//! | [`Cnf`] | follows a velocity field for a while |
-//! | [`Planar`], [`Radial`], [`Sylvester`] | a step along a direction, from a point, through few units |
-//! | [`ActNorm`] | scale and shift per channel, started from data |
+//! | [`Coupling`] | one part of the event sets the parameters of a scalar map of the rest |
+//! | [`MaskedAutoregressive`] | a scalar map of each feature, with parameters from the preceding features |
+//! | [`Elementwise`] | a scalar map per element, with parameters learned directly or computed from the context |
+//! | [`BlockNeuralAutoregressive`] | one network that is autoregressive, and monotone in each feature |
+//! | [`Residual`] | adds a contractive network to the input |
+//! | [`Cnf`] | follows a velocity field for one unit of time |
+//! | [`Planar`], [`Radial`], [`Sylvester`] | a step along a direction, to or from a point, through a few units |
+//! | [`ActNorm`] | scale and shift per channel, initialised from data |
 //! | [`BatchNorm`] | batch normalization as a bijector |
-//! | [`LuLinear`] | a full linear map by its LU factors |
+//! | [`LuLinear`] | a full linear map parameterised by its LU factors |
 //! | [`TriangularLinear`] | a triangular linear map |
-//! | [`QrLinear`], [`SvdLinear`], [`DenseLinear`] | the same by other factors, or by its plain matrix |
-//! | [`Householder`] | an orthogonal map by reflections |
-//! | [`Rotation`] | a rotation by its logarithm |
+//! | [`QrLinear`], [`SvdLinear`], [`DenseLinear`] | a full linear map: QR factors, SVD factors, plain matrix |
+//! | [`Householder`] | an orthogonal map as a product of reflections |
+//! | [`Rotation`] | a rotation parameterised by its matrix logarithm |
 //! | [`InvertibleConv1x1`] | a learned matrix over the channels of every pixel |
 //! | [`LinearMap`] | any [`InvertibleMatrix`] as a layer |
-//! | [`Permutation`] | another order of the features or channels |
-//! | [`Squeeze`] | blocks of pixels become channels |
-//! | [`HaarSqueeze`] | blocks of pixels become their averages and details |
+//! | [`Permutation`] | reorders the features or channels |
+//! | [`Squeeze`] | moves blocks of pixels into channels |
+//! | [`HaarSqueeze`] | moves blocks of pixels into channels of averages and details |
 //! | [`Standardize`] | fixed zero mean and unit variance |
-//! | [`Logit`], [`Exp`], [`Softplus`], [`Tanh`], [`LeakyTanh`], [`Softclip`], [`LeakyRelu`] | between the line and intervals |
-//! | [`Inverse`] | any of them, the other way round |
-//! | [`Partial`] | any of them, on a part of the event |
-//! | [`Unconditional`] | any of them, without the context of the flow |
-//! | `Vec<B>`, tuples up to 8 | one after the other |
-//! | [`AnyBijector`] | any of them, chosen at run time |
+//! | [`Logit`], [`Exp`], [`Softplus`], [`Tanh`], [`LeakyTanh`], [`Softclip`], [`LeakyRelu`] | fixed elementwise maps |
+//! | [`Inverse`] | any layer with its directions exchanged |
+//! | [`Partial`] | any layer, applied to a part of the event |
+//! | [`Unconditional`] | any layer, without the context of the flow |
+//! | `Vec<B>`, tuples up to 8 | layers applied in sequence |
+//! | [`AnyBijector`] | any layer of vectors, chosen at run time |
 
 mod actnorm;
 mod any;
@@ -89,17 +89,16 @@ pub use crate::walk::{Carried, Place, Recovery, Walk};
 
 /// A bijection between data `x` and latent `z`, both `[batch, event..]` of rank `D`.
 ///
-/// `forward` is data to latent; [`inverse`](Self::inverse) generates. A layer of your own is this
-/// trait on a burn module; `burn_flows::testing::check` then tells whether its
-/// inverse and its log-determinant are right.
+/// `forward` maps data to latent; [`inverse`](Self::inverse) maps latent to data. A custom layer implements this trait
+/// on a burn module. `burn_flows::testing::check` then checks the layer's inverse and log-determinant.
 ///
-/// A context has a row for each event, or one row for all.
+/// A context has one row per event, or a single row for all events.
 ///
-/// Values keep their precision. So does a log-determinant, but beside values of f16 or bf16 it is f32:
-/// see [`cast`](crate::cast).
+/// Values keep their precision. A log-determinant has the precision of the values; beside values of f16 or bf16 it is
+/// f32: see [`cast`](crate::cast).
 ///
-/// A layer that derives serde's `Serialize` and `Deserialize` can be saved and opened:
-/// [`store`](crate::store) says how its fields do it.
+/// A layer that derives serde's `Serialize` and `Deserialize` can be saved and opened. [`store`](crate::store)
+/// describes how the fields of such a layer are serialized.
 ///
 /// A bare layer requires at least one row; a [`Flow`](crate::Flow) accepts an empty batch.
 ///
@@ -137,7 +136,7 @@ pub trait Bijector<const D: usize>: Module + ModuleDisplay + Sync {
     /// Data to latent: `z = f(x)` and `ln |det df/dx|`, shape `[batch]`.
     fn forward(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> (Tensor<D>, Tensor<1>);
 
-    /// Latent to data: `x = f^-1(z)`; computes no log-determinant, so sampling does not pay for one.
+    /// Latent to data: `x = f^-1(z)`. It computes no log-determinant, which makes sampling cheaper.
     fn inverse(&self, z: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<D>;
 
     /// Latent to data with `ln |det df^-1/dz|`. Default: [`inverse`](Self::inverse), then minus
@@ -152,54 +151,58 @@ pub trait Bijector<const D: usize>: Module + ModuleDisplay + Sync {
         (x, log_det.neg())
     }
 
-    /// The forward log-determinant alone. Default: the second half of [`forward`](Self::forward).
+    /// The forward log-determinant alone. Default: the second element of the pair from [`forward`](Self::forward).
     fn log_det_jacobian(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<1> {
         self.forward(x, context).1
     }
 
-    /// Data-dependent initialisation from a first batch; returns the layer and the batch's latents.
-    /// A layer that is already initialised, or has nothing to initialise, stays as it is.
+    /// Data-dependent initialisation from a first batch. Returns the layer and the latents of the batch. A layer that
+    /// is already initialised, or has nothing to initialise, stays unchanged.
     fn init_from_data(self, x: Tensor<D>, context: Option<&Tensor<2>>) -> (Self, Tensor<D>) {
         let (z, _) = self.valid().forward(x, context);
         (self, z)
     }
 
-    /// Whether a row's latent depends on the other rows while training, as in batch normalization.
+    /// Whether, in training, the latent of a row depends on the other rows, as in batch normalization.
     fn mixes_rows(&self) -> bool {
         false
     }
 
-    /// How training without the activations in memory gets back to the layer's input.
+    /// How training that keeps no activations in memory recovers the layer's input.
     ///
-    /// Default: the input is kept, which is right for every layer that gives the same numbers when
-    /// forward runs twice, the draws of this crate's networks included; the whole graph where rows
-    /// are mixed. A layer whose inverse is a formula says [`Recovery::Inverse`], which then keeps
-    /// nothing; one that draws noise of its own, or changes as it runs, [`Recovery::Graph`]. What
-    /// acts differently in training than in evaluation holds a [`Flag`](burn::module::Flag), as
-    /// burn's own modules do.
+    /// Default: [`Recovery::Input`], or [`Recovery::Graph`] for a layer that mixes rows.
+    ///
+    /// - [`Recovery::Input`] keeps the input. It is right for every layer that gives the same numbers when `forward`
+    ///   runs twice, including layers with the random draws of this crate's networks.
+    /// - [`Recovery::Inverse`] keeps nothing. It is for a layer whose inverse is a formula.
+    /// - [`Recovery::Graph`] keeps the whole graph. It is for a layer that draws noise of its own, or changes as it
+    ///   runs.
+    ///
+    /// A layer that acts differently in training and in evaluation holds a [`Flag`](burn::module::Flag), as burn's own
+    /// modules do.
     fn recovery(&self) -> Recovery {
         if self.mixes_rows() { Recovery::Graph } else { Recovery::Input }
     }
 
-    /// Takes a [`Walk`] through the layer: a composition passes the call on to its parts, in the
-    /// order that the place says. Default: it is a single layer.
+    /// Takes a [`Walk`] through the layer. A composition passes the call on to its parts, in the order that `at` gives.
+    /// Default: the layer is a single layer without parts.
     fn walk<W: Walk>(&self, walk: &mut W, at: &Place<'_>, carried: Carried<D>) -> Carried<D> {
         walk.layer(self, at, carried)
     }
 }
 
-/// `Coupling` for `burn_flows::bijector::coupling::Coupling<..>`.
+/// The bare name of a type: `Coupling` for `burn_flows::bijector::coupling::Coupling<..>`.
 pub(crate) fn layer_name<T: ?Sized>() -> &'static str {
     let full = std::any::type_name::<T>();
     let bare = full.split('<').next().unwrap_or(full);
     bare.rsplit("::").next().unwrap_or(bare)
 }
 
-/// Checks the shape of given weights.
+/// Checks the shape of weights that a caller gives.
 ///
 /// # Panics
 ///
-/// If it is not `expected`; the text names the layer, the weights and both shapes.
+/// If the shape is not `expected`. The message names the layer, the weights and both shapes.
 #[track_caller]
 pub(crate) fn check_weights<const D: usize>(
     layer: &str,
@@ -215,7 +218,7 @@ pub(crate) fn check_weights<const D: usize>(
 ///
 /// # Panics
 ///
-/// If it is not `expected`; the text names the layer and both shapes.
+/// If the width is not `expected`. The message names the layer and both shapes.
 #[track_caller]
 pub(crate) fn check_width<const D: usize>(layer: &str, expected: usize, x: &Tensor<D>) {
     let dims = callers_dims(x);

@@ -1,4 +1,4 @@
-//! A bijector of a part of the event.
+//! A bijector applied to a part of the event.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Bijector, Carried, Mask, Place, Split, Walk};
 use crate::error::Result;
 
-/// Applies a bijector of vectors to what a [`Mask`] moves; what it keeps passes as it is.
+/// Applies a bijector of vectors to the elements that a [`Mask`] moves. The kept elements pass unchanged.
 ///
 /// ```text
 /// forward   z_a = x_a,  z_b = f(x_b)
@@ -15,17 +15,17 @@ use crate::error::Result;
 /// inverse   x_a = z_a,  x_b = f^-1(z_b)
 /// ```
 ///
-/// Unlike in a [`Coupling`](super::Coupling), the rest does not decide anything. Same numbers as the
+/// Unlike in a [`Coupling`](super::Coupling), the map does not depend on the kept elements. Same numbers as the
 /// `unconditional_transform` of nflows 0.14 and normflows 1.7, and as FlowJAX 19 `Partial`.
 ///
 /// # Shapes
 ///
-/// - `[batch, event..]`; the same on both sides. The bijector inside sees the moved elements as
-///   `[batch, n]`, in ascending order.
+/// - input and output: `[batch, event..]`
+/// - input of the inner bijector: the moved elements as `[batch, n]`, in ascending order
 ///
 /// # Panics
 ///
-/// If the event has another shape than the layer was built for.
+/// If the shape of the event differs from the shape that the layer was built for.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -47,7 +47,7 @@ pub struct Partial<B> {
 }
 
 impl<B> Partial<B> {
-    /// `inner` on what the mask moves of events of this shape.
+    /// Applies `inner` to the elements that the mask moves, for events of shape `event`.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Squeeze: blocks of 2x2 pixels become channels.
+//! Squeeze: moves blocks of 2x2 pixels into channels.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -8,19 +8,18 @@ use super::{Bijector, Recovery};
 use crate::math::zeros_batch;
 use crate::rows::callers_dims;
 
-/// Where the pixel `(i, j)` of a block in channel `c` of `C` goes.
+/// The order of squeezed channels: where the pixel `(i, j)` of a block in channel `c` of `C` goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum SqueezeOrder {
-    /// To channel `4 c + 2 i + j`: the four pixels of a channel stay together (nflows, normflows,
-    /// Glow).
+    /// To channel `4 c + 2 i + j`: the four pixels of a channel stay together. The order of nflows, normflows and Glow.
     #[default]
     ChannelMajor,
-    /// To channel `(2 i + j) C + c`: a pixel's channels stay together (FrEIA).
+    /// To channel `(2 i + j) C + c`: the channels of a pixel stay together. The order of FrEIA.
     PixelMajor,
 }
 
-/// `[batch, C, height, width]` to `[batch, 4 C, height / 2, width / 2]`.
+/// Maps `[batch, C, height, width]` to `[batch, 4 C, height / 2, width / 2]`.
 ///
 /// ```text
 /// forward   z[(c, i, j), y, x] = x[c, 2 y + i, 2 x + j]        i, j in {0, 1}
@@ -33,11 +32,12 @@ pub enum SqueezeOrder {
 ///
 /// # Shapes
 ///
-/// - data `[batch, channels, height, width]`, latent `[batch, 4 channels, height / 2, width / 2]`
+/// - data: `[batch, channels, height, width]`
+/// - latent: `[batch, 4 channels, height / 2, width / 2]`
 ///
 /// # Panics
 ///
-/// If height or width is odd; on the way back, if the channels are not divisible by 4.
+/// If height or width is odd. In the inverse, if the number of channels is not divisible by 4.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -55,7 +55,7 @@ pub struct Squeeze {
 }
 
 impl Squeeze {
-    /// The squeeze with this order of channels.
+    /// Builds the squeeze with the given order of channels.
     pub fn new(order: SqueezeOrder) -> Self {
         Self { order }
     }
@@ -77,7 +77,7 @@ impl Bijector<4> for Squeeze {
 }
 
 impl SqueezeOrder {
-    /// Pixels to channels, for this layer.
+    /// Moves pixels into channels. Error messages name `layer`.
     pub(super) fn squeeze(self, layer: &str, x: Tensor<4>) -> Tensor<4> {
         let [batch, channels, height, width] = x.dims();
         assert!(
@@ -94,7 +94,7 @@ impl SqueezeOrder {
         blocks.reshape([batch, 4 * channels, h, w])
     }
 
-    /// Channels to pixels, for this layer.
+    /// Moves channels back into pixels. Error messages name `layer`.
     pub(super) fn unsqueeze(self, layer: &str, z: Tensor<4>) -> Tensor<4> {
         let [batch, _, h, w] = z.dims();
         let c = quarter(layer, &z);
@@ -106,7 +106,7 @@ impl SqueezeOrder {
     }
 }
 
-/// The channels of the image behind squeezed ones.
+/// The number of channels before the squeeze.
 pub(super) fn quarter(layer: &str, z: &Tensor<4>) -> usize {
     let [_, channels, ..] = z.dims();
     assert!(

@@ -1,4 +1,4 @@
-//! A bijector that does not see the context.
+//! A bijector that ignores the context.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Bijector, Carried, Place, Walk};
 
-/// Keeps the context from a bijector that was built for none, where something else in the same flow
-/// wants one: the base of class-conditional Glow, for example.
+/// Hides the context from a bijector that was built without a context. Use it when another part of the flow takes a
+/// context, such as the base of class-conditional Glow.
 ///
 /// ```text
 /// forward   z = f(x), whatever the context
@@ -17,7 +17,7 @@ use super::{Bijector, Carried, Place, Walk};
 ///
 /// # Shapes
 ///
-/// - those of the bijector inside; any context
+/// - the shapes of the inner bijector; any context
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -37,12 +37,12 @@ pub struct Unconditional<B> {
 }
 
 impl<B> Unconditional<B> {
-    /// `inner`, without the context.
+    /// Hides the context from `inner`.
     pub fn new(inner: B) -> Self {
         Self { inner }
     }
 
-    /// The bijector inside.
+    /// Returns the inner bijector.
     pub fn into_inner(self) -> B {
         self.inner
     }

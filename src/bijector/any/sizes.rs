@@ -1,12 +1,12 @@
-//! Whether the layers of a stack are for the same events and contexts.
+//! Checks that the layers of a stack take equal events and contexts.
 
 use super::AnyBijectorConfig;
 use crate::error::{Error, Result};
 
-/// How many features an event has, and how wide the context is that a network needs, where a layer says so.
+/// The number of features of an event, and the width of the context, where the layer fixes them.
 pub(super) type Sizes = (Option<usize>, Option<usize>);
 
-/// The sizes of all layers of a stack.
+/// The common sizes of all layers of a stack. Returns an error if two layers disagree.
 pub(super) fn agree(stack: &'static str, layers: &[AnyBijectorConfig]) -> Result<Sizes> {
     let (mut features, mut context): (Option<(usize, usize)>, _) = (None, None);
     for (index, layer) in layers.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! The table of layers: a line for each.
+//! The table of run-time layers, one line per layer.
 
 use burn::module::Module;
 use burn::tensor::Device;
@@ -20,11 +20,14 @@ use crate::config::construct;
 use crate::error::{Error, Result, count, fits};
 use crate::univariate::{AnyUnivariate, AnyUnivariateConfig, Univariate};
 
-/// Makes [`AnyBijector`], its configuration, and the match over all layers.
+/// Generates [`AnyBijector`], its configuration, and the match over all layers.
 ///
-/// `configured`: the layer, its configuration, and the fields of the configuration that are the sizes of an
-/// event and of a context. `numbered`: a layer of one number. `plain`: a layer without settings. `composed`:
-/// layers whose configuration [`compose`] builds, and the variants of that.
+/// - `configured`: a layer, its configuration, and the fields of the configuration that hold the sizes of an event and
+///   of a context.
+/// - `numbered`: a layer with one number.
+/// - `plain`: a layer without settings.
+/// - `composed`: layers whose configuration [`compose`] builds.
+/// - `composed_by`: the variants of the configuration for the `composed` layers.
 macro_rules! table {
     (($d:tt)
         configured { $($layer:ident $config:ident [$features:ident $($context:ident)?];)+ }
@@ -33,10 +36,10 @@ macro_rules! table {
         composed { $($(#[$doc:meta])* $composed:ident($type:ty);)+ }
         composed_by { $($(#[$variant_doc:meta])* $variant:ident $fields:tt,)+ }
     ) => {
-        /// The vector layers of this crate behind one type, for stacks known only at run time: from a
-        /// configuration file, or from another library's checkpoint. Where the stack is known at compile
-        /// time, `Vec`, tuples and generics say the same without a match per call. Layers of images are not among them:
-        /// the shape of an event changes from layer to layer there, and models fix their order at compile time.
+        /// The vector layers of this crate as one type, for stacks that are known only at run time: from a
+        /// configuration file, or from the checkpoint of another library. For a stack that is known at compile time,
+        /// `Vec`, tuples and generics avoid a match per call. Layers of images are not included: image layers change
+        /// the shape of the event, and models fix the order of image layers at compile time.
         ///
         /// ```
         /// use burn::tensor::{Device, Tensor};
@@ -59,10 +62,10 @@ macro_rules! table {
             $($(#[$doc])* $composed($type),)+
         }
 
-        /// Which [`AnyBijector`], with its configuration.
+        /// Configuration of an [`AnyBijector`]: one variant per layer.
         ///
-        /// There is none for [`MultiCoupling`](AnyBijector::MultiCoupling), which comes from other
-        /// libraries' weights.
+        /// [`MultiCoupling`](AnyBijector::MultiCoupling) has no configuration; it is built from the weights of other
+        /// libraries.
         #[derive(Debug, Clone, Serialize, Deserialize)]
         #[non_exhaustive]
         pub enum AnyBijectorConfig {
@@ -75,8 +78,8 @@ macro_rules! table {
         }
 
         impl AnyBijectorConfig {
-            /// Returns an error that names the first invalid field, or the layers of a stack that are for other
-            /// numbers of features or other contexts.
+            /// Returns an error that names the first invalid field, or the layers of a stack that disagree in the
+            /// number of features or in the width of the context.
             pub fn validate(&self) -> Result<()> {
                 match self {
                     $(Self::$layer(config) => config.validate(),)+
@@ -87,8 +90,8 @@ macro_rules! table {
             }
 
             construct! {
-                /// The layer, or the stack. Random weights follow the seeds of the configurations in it, and
-                /// [`seeded`](crate::seeded) around the call where they have none.
+                /// Builds the layer, or the stack. Random weights follow the seeds of the configurations in it.
+                /// Configurations without a seed follow [`seeded`](crate::seeded) around the call.
                 unseeded(device: &Device) -> AnyBijector
             }
 
@@ -103,7 +106,7 @@ macro_rules! table {
                 }
             }
 
-            /// The sizes of an event and of a context, where the layer says so.
+            /// The sizes of an event and of a context, where the layer fixes them.
             pub(super) fn sizes(&self) -> Result<Sizes> {
                 Ok(match self {
                     $(Self::$layer(config) => {
@@ -116,7 +119,7 @@ macro_rules! table {
             }
         }
 
-        /// The layer inside, whichever it is; with `wrap`, what puts it back, and the variant's `name`.
+        /// Matches on the layer inside. `wrap` rebuilds the enum from the layer; `name` is the name of the variant.
         macro_rules! each {
             ($d self:expr, $d layer:ident => $d body:expr) => {
                 each!($d self, ($d layer, _wrap, _name) => $d body)
@@ -267,7 +270,7 @@ table! {
     }
 }
 
-/// `Err` unless a layer that has other parts than a configuration of its own can be built.
+/// Validates a layer that has no single configuration of its own.
 fn validate_composed(config: &AnyBijectorConfig) -> Result<()> {
     use AnyBijectorConfig as Of;
     let all = |inner: &[AnyBijectorConfig]| inner.iter().try_for_each(AnyBijectorConfig::validate);
@@ -310,7 +313,7 @@ fn validate_composed(config: &AnyBijectorConfig) -> Result<()> {
     }
 }
 
-/// A layer that has other parts than a configuration of its own.
+/// Builds a layer that has no single configuration of its own.
 fn compose(config: &AnyBijectorConfig, device: &Device) -> Result<AnyBijector> {
     use AnyBijectorConfig as Of;
     let all = |inner: &[AnyBijectorConfig]| -> Vec<_> {
@@ -371,7 +374,7 @@ fn composed_sizes(config: &AnyBijectorConfig) -> Result<Sizes> {
     Ok((Some(features), context))
 }
 
-/// The number of parameters of a free map of so many elements.
+/// The number of parameters of an elementwise map of `features` elements.
 fn elementwise(univariate: &AnyUnivariateConfig, features: usize) -> Result<usize> {
     univariate.validate()?;
     count("Elementwise", "features", 1, features)?;

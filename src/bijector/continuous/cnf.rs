@@ -17,8 +17,8 @@ use crate::kernel::rows_times;
 use crate::math::{from_f64, wide};
 use crate::rows::check_rows;
 
-/// The share of the log-determinant's error that decides a step: ten times the error of `x` is
-/// allowed. The trace is less smooth than the velocity, and would halve the steps.
+/// Weight of the log-determinant's error in the choice of a step: it may be ten times the error of `x`. The trace is
+/// less smooth than the velocity. With equal weight it would halve the steps.
 const LOG_DET_WEIGHT: f64 = 0.1;
 
 seeded_config! {
@@ -35,34 +35,35 @@ seeded_config! {
 /// assert!(CnfConfig::new(0).validate().is_err());
 /// ```
 pub struct CnfConfig {
-    /// Values of an event.
+    /// Number of values of an event.
     pub features: usize,
-    /// Widths of the hidden layers.
+    /// Widths of the hidden layers. Wider layers model richer velocity fields at a higher cost.
     #[config(default = vec![64, 64])]
     pub hidden: Vec<usize>,
     /// The activation between layers.
     #[config(default = SmoothActivation::Tanh)]
     pub activation: SmoothActivation,
-    /// Frequencies by which the network sees the time, multiples of pi.
+    /// Number of frequencies, multiples of pi, of the time features that the network receives. More frequencies let the
+    /// velocity change faster in time.
     #[config(default = 3)]
     pub frequencies: usize,
-    /// Width of the context; 0 for none.
+    /// Width of the context; 0 for none. Set it for a conditional flow.
     #[config(default = 0)]
     pub context: usize,
-    /// How the equation is solved.
+    /// How the differential equation is solved. Fixed steps fix the cost; adaptive steps control the error.
     #[config(default = Solver::default())]
     pub solver: Solver,
-    /// The trace in training.
+    /// How the trace is computed in training. [`Divergence::Hutchinson`] is cheaper for events with many features.
     #[config(default = Divergence::Exact)]
     pub training: Divergence,
-    /// The trace in evaluation.
+    /// How the trace is computed in evaluation. Keep [`Divergence::Exact`] for densities without sampling error.
     #[config(default = Divergence::Exact)]
     pub evaluation: Divergence,
 }
 }
 
 crate::store::checked! {
-/// A continuous layer, started as the identity.
+/// A continuous layer. The initial layer is the identity.
 ///
 /// ```text
 /// forward   x' = f(x, t, c) from t = 0 to 1,  z = x(1)
@@ -72,11 +73,11 @@ crate::store::checked! {
 ///
 /// `f` is a dense network of `cos(w t)`, `sin(w t)`, `x` and `c`.
 ///
-/// burn has no derivative of a derivative, and the trace is one that is trained. So it is built of
-/// operations that burn can differentiate: a small step of `x` is carried forward through the layers
-/// by hand, beside the values, and backward goes through both. What is differentiated is the method
-/// with the steps it took (discretise, then optimise): the gradient is that of the numbers given, at
-/// the price of keeping every stage in memory.
+/// Training differentiates the trace, which is itself a derivative, and burn has no second derivatives. The trace is
+/// therefore built of operations that burn can differentiate: the layer carries a tangent of `x` forward through the
+/// network, beside the values, and backward goes through both. Backward differentiates the solver with the steps that
+/// it took (discretise, then optimise). The gradient is that of the returned numbers. The price is memory for every
+/// stage.
 ///
 /// Papers: Chen, Rubanova, Bettencourt, Duvenaud (2018), Neural Ordinary Differential Equations,
 /// theorem 1, arXiv:1806.07366; Grathwohl, Chen, Bettencourt, Sutskever, Duvenaud (2019), FFJORD,
@@ -84,29 +85,29 @@ crate::store::checked! {
 /// Optimize-Discretize for Time-Series Regression and Continuous Normalizing Flows, arXiv:2005.13420.
 /// Same numbers as zuko 1.6 `CNF`, to the tolerance of its solver.
 ///
-/// Training here means: the layer's parameters are on an autodiff device and it is not frozen. With
+/// The layer is in training if its parameters are on an autodiff device and it is not frozen. With
 /// [`Divergence::Exact`] for both, training and evaluation give the same numbers.
 ///
 /// # Shapes
 ///
-/// - `[batch, features]`; or `[batch, event..]` of as many values
-/// - context `[batch, context]`, where the layer was built for one
+/// - `[batch, features]`; or `[batch, event..]` with as many values per event
+/// - context: `[batch, context]`, if the layer was built for a context
 ///
 /// # Numerics
 ///
-/// Both directions are as good as the solver: a round trip misses what its steps miss. The adaptive
-/// one chooses them for every row by itself, so no row depends on the others. Where the
-/// log-determinant is wanted, its error decides too, so `inverse` and `inverse_with_log_det` take
-/// other steps to the same place, to the tolerance. A row that needs more steps than the solver's `limit`
-/// is NaN in value and log-determinant; the default limit suffices for layers of ordinary weights.
+/// The error of both directions, and of a round trip, is the error of the solver's steps. The adaptive solver chooses
+/// the steps of each row separately, so no row depends on the others. When the log-determinant is computed, its error
+/// also controls the steps. `inverse` and `inverse_with_log_det` therefore take different steps, and agree to the
+/// tolerance. A row that needs more steps than the solver's `limit` is NaN in value and log-determinant. The default
+/// limit suffices for layers of ordinary weights.
 ///
-/// What a solver misses, training can exploit: by too few fixed steps the log-determinant is not the
-/// one of the map, and its loss may fall without end. Look at the trained layer by a better solver
+/// Training can exploit the error of a solver. With too few fixed steps, the computed log-determinant is not that of
+/// the map, and the loss may fall without end. Check a trained layer with a more accurate solver
 /// ([`with_solver`](Self::with_solver)).
 ///
 /// # Panics
 ///
-/// If the event or the context has another size than the layer was built for.
+/// If the size of the event or of the context differs from the size that the layer was built for.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -138,7 +139,7 @@ pub struct Cnf {
 }
 
 impl Cnf {
-    /// Whether a layer that was read from a file can be one.
+    /// Checks a layer that was read from a file.
     fn sound(&self) -> Result<()> {
         let ends: Vec<[usize; 2]> = self.layers.iter().map(|layer| layer.weight.dims()).collect();
         let chain = ends.windows(2).all(|pair| pair[0][1] == pair[1][0]);
@@ -153,7 +154,7 @@ impl Cnf {
     }
 }
 
-/// How the trace is found when.
+/// How the trace is computed in training and in evaluation.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Traces {
     training: Divergence,
@@ -182,7 +183,7 @@ impl CnfConfig {
     }
 
     construct! {
-        /// The layer.
+        /// Builds the layer.
         seeded(device: &Device) -> Cnf
     }
 
@@ -200,8 +201,8 @@ impl CnfConfig {
 }
 
 impl Cnf {
-    /// The layer of these layers, the first of which takes the features of the time, the event and
-    /// the context in this order.
+    /// Builds the layer from given linear layers. The first layer takes the features of the time, the event and the
+    /// context, in this order.
     pub(crate) fn from_layers(
         layers: Vec<Linear>,
         frequencies: Tensor<1>,
@@ -218,7 +219,7 @@ impl Cnf {
         }
     }
 
-    /// The same layer, solved in this way: trained in few steps, say, and evaluated in many.
+    /// Sets the solver. For example, train with few steps and evaluate with many.
     ///
     /// # Errors
     ///
@@ -253,7 +254,7 @@ impl Cnf {
         }
     }
 
-    /// Moves `x` from one time to another; with the log-determinant where it is wanted.
+    /// Moves `x` from one time to another, and computes the log-determinant if `with_log_det`.
     fn moved(
         &self,
         x: Tensor<2>,
@@ -297,7 +298,7 @@ fn context_tracked(field: &Field) -> bool {
     field.term.as_ref().is_some_and(Tensor::is_autodiff)
 }
 
-/// Data to latent, and back.
+/// Start and end time of the two directions: data to latent, latent to data.
 const AHEAD: [f64; 2] = [0.0, 1.0];
 const BACK: [f64; 2] = [1.0, 0.0];
 

@@ -1,4 +1,4 @@
-//! The network that says how fast a point moves, and how fast a volume around it grows.
+//! The network of the velocity of a point, and the rate of the log-determinant.
 
 use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
@@ -10,10 +10,10 @@ use crate::kernel::rows_times;
 use crate::math::{sigmoid, softplus};
 use crate::noise::Noise;
 
-/// The stream that probes follow in evaluation.
+/// The seed of the probes in evaluation.
 const EVALUATION_SEED: u64 = 0;
 
-/// An activation whose derivative is at hand, for [`Cnf`](super::Cnf).
+/// An activation with a known derivative, for [`Cnf`](super::Cnf).
 ///
 /// ```
 /// use burn_flows::bijector::{CnfConfig, SmoothActivation};
@@ -23,7 +23,8 @@ const EVALUATION_SEED: u64 = 0;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum SmoothActivation {
-    /// `h` above zero, `exp(h) - 1` below. Its slope has a kink at zero, so steps are shorter there.
+    /// `h` above zero, `exp(h) - 1` below. The slope has a kink at zero, so an adaptive solver takes shorter steps
+    /// there.
     Elu,
     /// `h sigmoid(h)`.
     Silu,
@@ -35,7 +36,7 @@ pub enum SmoothActivation {
 }
 
 impl SmoothActivation {
-    /// The value, and the slope where it is wanted.
+    /// The value, and the slope if `slope`.
     fn apply(self, h: Tensor<2>, slope: bool) -> (Tensor<2>, Option<Tensor<2>>) {
         match self {
             Self::Elu => {
@@ -61,7 +62,7 @@ impl SmoothActivation {
     }
 }
 
-/// How a [`Cnf`](super::Cnf) finds the trace of the Jacobian.
+/// How a [`Cnf`](super::Cnf) computes the trace of the Jacobian.
 ///
 /// ```
 /// use burn_flows::bijector::Divergence;
@@ -75,11 +76,11 @@ pub enum Divergence {
     /// The trace itself, from as many derivatives as there are features.
     #[default]
     Exact,
-    /// A mean of `e J e` over random signs `e`, whose mean is the trace. They are drawn once per call
-    /// and kept along the way. In training every row has its own, which follow the seed of the
-    /// training; in evaluation all rows share fixed ones, so that equal rows get equal numbers.
+    /// Hutchinson's estimator: a mean of `e J e` over random signs `e`. Its expectation is the trace. The signs are
+    /// drawn once per call and kept for all steps. In training each row has its own signs, which follow the seed of the
+    /// training. In evaluation all rows share fixed signs, so that equal rows get equal numbers.
     Hutchinson {
-        /// Probes per row, at least 1. The variance falls with their number.
+        /// Number of probes per row, at least 1. More probes reduce the variance of the trace at a higher cost.
         probes: usize,
     },
 }
@@ -93,7 +94,7 @@ impl Divergence {
         }
     }
 
-    /// The probes of one call on a batch `[batch, n]`, where there are some: `[probes, batch or 1, n]`.
+    /// The probes of one call on a batch `[batch, n]`, as `[probes, batch or 1, n]`; `None` for [`Self::Exact`].
     pub(super) fn draw(self, x: &Tensor<2>, training: bool) -> Option<Tensor<3>> {
         let Self::Hutchinson { probes } = self else { return None };
         let [rows, features] = x.dims();
@@ -111,11 +112,12 @@ impl Divergence {
     }
 }
 
-/// The network with the weights and the context of one call: layers `[in, out]`, the first in parts.
+/// The network with the weights and the context of one call. Layers are `[in, out]`; the first layer is split into
+/// parts.
 pub(super) struct Field {
     pub(super) of_time: Tensor<2>,
     pub(super) of_x: Tensor<2>,
-    /// What the context brings to the first layer.
+    /// The term that the context adds to the first layer.
     pub(super) term: Option<Tensor<2>>,
     pub(super) first_bias: Option<Tensor<1>>,
     pub(super) rest: Vec<(Tensor<2>, Option<Tensor<1>>)>,
@@ -125,7 +127,7 @@ pub(super) struct Field {
 }
 
 impl Field {
-    /// The velocity at `x` and time `t`, `[1 or batch, 1]`, with its derivative where it is wanted.
+    /// The velocity at `x` and time `t`, `[1 or batch, 1]`, and its derivative if `derivative`.
     fn run(&self, t: Tensor<2>, x: Tensor<2>, derivative: bool) -> Linearised {
         let angle = t * self.frequencies.clone();
         let features = Tensor::cat(vec![angle.clone().cos(), angle.sin()], 1);
@@ -146,8 +148,7 @@ impl Field {
         self.run(t, x, false).value()
     }
 
-    /// The velocity, and behind it the rate at which the log-determinant grows: of a state
-    /// `[batch, n + 1]` of the same form.
+    /// The velocity, followed by the rate of the log-determinant. The state and the result are `[batch, n + 1]`.
     pub(super) fn augmented(
         &self,
         t: Tensor<2>,

@@ -1,14 +1,14 @@
-//! Runge-Kutta methods whose steps are chosen for every row by itself.
+//! Runge-Kutta methods with steps chosen separately for each row.
 
 use burn::tensor::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, repeats};
 
-/// Where the stages of Dormand and Prince stand in a step.
+/// The nodes of the Dormand-Prince stages, as fractions of a step.
 const NODES: [f64; 7] = [0.0, 0.2, 0.3, 0.8, 8.0 / 9.0, 1.0, 1.0];
 
-/// What each stage takes of those before it; the last row is the step itself.
+/// The weights of the preceding stages in each stage. The last row is the step itself.
 const STAGES: [&[f64]; 6] = [
     &[1.0 / 5.0],
     &[3.0 / 40.0, 9.0 / 40.0],
@@ -18,7 +18,7 @@ const STAGES: [&[f64]; 6] = [
     &[35.0 / 384.0, 0.0, 500.0 / 1113.0, 125.0 / 192.0, -2187.0 / 6784.0, 11.0 / 84.0],
 ];
 
-/// The step of order 5 minus that of order 4.
+/// The weights of the error estimate: the step of order 5 minus the step of order 4.
 const ERROR: [f64; 7] = [
     71.0 / 57600.0,
     0.0,
@@ -29,27 +29,28 @@ const ERROR: [f64; 7] = [
     -1.0 / 40.0,
 ];
 
-/// The first step, as a share of the way.
+/// The first step, as a fraction of the time span.
 const FIRST_STEP: f64 = 0.05;
 
-/// The next step aims at this share of the error allowed, and changes by at most these factors.
+/// The next step aims at this fraction of the allowed error. `SHRINK` and `GROW` bound the factor by which a step
+/// changes.
 const SAFETY: f64 = 0.9;
 const SHRINK: f64 = 0.2;
 const GROW: f64 = 5.0;
 
-/// The least error that is divided by.
+/// The smallest error in the step formula; smaller errors count as this error.
 const LEAST_ERROR: f64 = 1e-8;
 
-/// The least tolerance, in units in the last place: rounding alone makes as much.
+/// The smallest tolerance, in units in the last place. Rounding alone causes errors of this size.
 const LEAST_UNITS: f64 = 20.0;
 
-/// A way of this many units in the last place has been gone.
+/// A row has arrived when the remaining time is at most this many units in the last place.
 const ARRIVED_UNITS: f64 = 4.0;
 
 /// How a [`Cnf`](super::Cnf) solves its differential equation.
 ///
-/// An adaptive method first runs outside any graph and notes its steps. What is differentiated is the
-/// method with these steps as constants: discretise, then optimise.
+/// An adaptive method first runs outside any graph and records its steps. Gradients are those of the method with these
+/// steps as constants: discretise, then optimise.
 ///
 /// Paper: Dormand, Prince (1980), A family of embedded Runge-Kutta formulae, Journal of Computational
 /// and Applied Mathematics 6, table 2 (RK5(4)7M); step control: Hairer, Nørsett, Wanner (1993),
@@ -64,21 +65,21 @@ const ARRIVED_UNITS: f64 = 4.0;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Solver {
-    /// The classical method of order 4 with equal steps. It misses by the fourth power of a step, in
-    /// a round trip too.
+    /// The classical method of order 4 with equal steps. The error, also of a round trip, scales as the fourth power of
+    /// a step.
     Rk4 {
-        /// Steps, at least 1; each evaluates the network 4 times.
+        /// Number of steps, at least 1. Each step evaluates the network 4 times. More steps reduce the error.
         steps: usize,
     },
-    /// The method of order 5 with steps as long as its error allows, for every row by itself.
+    /// The Dormand-Prince method of order 5. Each row takes steps as long as its error allows.
     DormandPrince {
-        /// Error of a step that is allowed of any size, positive.
+        /// Allowed absolute error of a step, positive. Lower it for a more accurate solution in more steps.
         atol: f64,
-        /// Error of a step relative to the size of an element, at least 0. Of both, 20 units in the
-        /// last place are allowed at least.
+        /// Allowed error of a step relative to the size of an element, at least 0. Both tolerances are raised to at
+        /// least 20 units in the last place.
         rtol: f64,
-        /// The most steps, at least 1. A row that has not arrived by then is NaN, and its
-        /// log-determinant too; other rows are as they would be without it.
+        /// Largest number of steps, at least 1. A row that needs more steps is NaN in value and log-determinant; other
+        /// rows do not change. Raise it if rows become NaN.
         limit: usize,
     },
 }
@@ -89,7 +90,7 @@ impl Default for Solver {
     }
 }
 
-/// A step of every row: where it begins, and how long it is; 0 for a row that rests. `[1 or batch, 1]`.
+/// A step of each row: its start and its length, `[1 or batch, 1]`. The length is 0 for a row that does not move.
 pub(super) struct Step {
     at: Tensor<2>,
     length: Tensor<2>,
@@ -114,8 +115,8 @@ impl Solver {
         }
     }
 
-    /// Where these rows are at time `to`, and the steps that led there, outside any graph. The error
-    /// of a column counts by its weight, `[1, width]`.
+    /// The rows at time `to`, and the steps that were taken, outside any graph. `weights`, `[1, width]`, scale the
+    /// errors of the columns.
     pub(super) fn run(
         self,
         [from, to]: [f64; 2],
@@ -144,7 +145,7 @@ impl Solver {
         }
     }
 
-    /// The state behind these steps.
+    /// The state after the given steps.
     pub(super) fn follow(
         self,
         steps: &[Step],
@@ -177,7 +178,7 @@ fn rk4(
     y + (k1 + (k2 + k3) * 2.0 + k4) * (length.clone() * (1.0 / 6.0))
 }
 
-/// One step, and its stages but for the last.
+/// One step, and all its stages except the last.
 fn dormand_prince(
     at: &Tensor<2>,
     length: &Tensor<2>,
@@ -196,14 +197,14 @@ fn dormand_prince(
     (y, stages)
 }
 
-/// The sum of stages by their weights, without those of weight 0.
+/// The weighted sum of stages. Stages of weight 0 are skipped.
 fn weighted(stages: &[Tensor<2>], weights: &[f64]) -> Tensor<2> {
     let terms = stages.iter().zip(weights).filter(|(_, weight)| **weight != 0.0);
     let terms = terms.map(|(stage, weight)| stage.clone() * *weight);
     terms.reduce(|sum, term| sum + term).expect("a first stage of non-zero weight")
 }
 
-/// What decides how long a step is.
+/// The parameters of the step size control.
 struct Control {
     atol: f64,
     rtol: f64,
@@ -228,7 +229,7 @@ fn adaptive(
     let mut steps = vec![];
     for count in 1.. {
         let left = gone.clone().neg() + way;
-        // A NaN has arrived, too.
+        // A row with NaN counts as arrived.
         let done = left.clone().greater_elem(control.arrived * way).bool_not();
         if done.clone().all().into_scalar::<bool>() {
             break;
@@ -248,7 +249,7 @@ fn adaptive(
         let error = weighted(&stages, &ERROR) * signed.clone();
         let size = next.clone().abs().max_pair(y.clone().abs()) * control.rtol + control.atol;
         let error = (error * control.weights.clone() * size.recip()).square().mean_dim(1).sqrt();
-        // A NaN is taken: no shorter step would mend it.
+        // A step with NaN is accepted, because a shorter step would also be NaN.
         let refused = error.clone().greater_elem(1.0);
 
         let rests = refused.clone().bool_or(done).expand(y.dims());
@@ -334,7 +335,7 @@ mod tests {
             );
             (end, steps.len())
         };
-        // Large numbers need more steps of the same absolute error.
+        // Large values need more steps for equal absolute error.
         let (alone, enough) = run(999, &[1e-3]);
         let (far, more) = run(999, &[1e6]);
         assert!(far[0].is_finite() && more > enough + 1, "{enough} and {more} steps");

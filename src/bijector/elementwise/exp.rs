@@ -1,4 +1,4 @@
-//! Exponential: the line to the positive numbers.
+//! Exponential: maps the real line to the positive numbers.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Pointwise, guarded, pointwise_bijector};
 
-/// `z = exp(x)`. Positive data reach the line through its [`Inverse`](crate::bijector::Inverse).
+/// `z = exp(x)`. Its [`Inverse`](crate::bijector::Inverse) maps positive data to the real line.
 ///
 /// ```text
 /// forward   z = exp(x)
@@ -18,7 +18,7 @@ use super::{Pointwise, guarded, pointwise_bijector};
 ///
 /// # Shapes
 ///
-/// - `[batch, event..]` of any shape; the same on both sides
+/// - input and output: `[batch, event..]` of any shape
 ///
 /// # Numerics
 ///

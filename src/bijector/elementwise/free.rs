@@ -1,4 +1,4 @@
-//! A scalar map with parameters of its own for every element, which a context may steer.
+//! A scalar map with separate parameters for every element, which may depend on a context.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
@@ -12,8 +12,8 @@ use crate::rows::{callers_dims, check_rows};
 use crate::univariate::{Univariate, WideUnivariate, check_elements};
 
 crate::store::checked! {
-/// A univariate map of every element, with parameters of its own, started at zero: the identity, or a map
-/// close to it.
+/// A univariate map of every element, with separate parameters per element. The initial parameters are zero, so the
+/// initial map is the identity, or close to it.
 ///
 /// ```text
 /// forward   z_i = f(x_i; theta_i)        theta learned, or theta + h(c) with a network h
@@ -25,14 +25,13 @@ crate::store::checked! {
 ///
 /// # Shapes
 ///
-/// - `[batch, event..]`; the same on both sides
-/// - context `[batch, context]`, where the layer was given one by [`with_context`](Self::with_context);
-///   otherwise whatever there is, and not used
+/// - input and output: `[batch, event..]`
+/// - context: `[batch, context]`, if [`with_context`](Self::with_context) was called; any other context is ignored
 ///
 /// # Panics
 ///
-/// If the event has another number of elements, or the context another width, than the layer was built
-/// for.
+/// If the number of elements of the event, or the width of the context, differs from the number or the width that the
+/// layer was built for.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -55,7 +54,7 @@ pub struct Elementwise<U: Univariate> {
 }
 
 impl<U: Univariate> Elementwise<U> {
-    /// Whether a layer that was read from a file can be one.
+    /// Checks a layer that was read from a file.
     fn sound(&self) -> Result<()> {
         let needed = self.univariate.params_per_element();
         let [found, elements] = self.params.dims();
@@ -74,11 +73,12 @@ impl<U: Univariate> Elementwise<U> {
 }
 
 impl<U: Univariate> Elementwise<U> {
-    /// The map of `elements` elements with parameters of zero.
+    /// Builds the map of `elements` elements, with all parameters zero.
     ///
     /// # Errors
     ///
-    /// If `elements` is 0, the map is for another number of them, or the parameters have more than 2^31 elements.
+    /// If `elements` is 0, if the map is for another number of elements, or if the parameters have more than 2^31
+    /// elements.
     pub fn new(univariate: U, elements: usize, device: &Device) -> Result<Self> {
         count("Elementwise", "elements", 1, elements)?;
         check_elements("Elementwise", &univariate, elements)?;
@@ -88,11 +88,12 @@ impl<U: Univariate> Elementwise<U> {
         Ok(Self::from_weights(univariate, params))
     }
 
-    /// The map with these parameters, `[P, elements]`.
+    /// Builds the map with given parameters, `[P, elements]`.
     ///
     /// # Panics
     ///
-    /// If the first axis is not what the map needs, or the map is for another number of elements.
+    /// If the first axis differs from the number of parameters that the map needs, or the map is for another number of
+    /// elements.
     pub fn from_weights(univariate: U, params: Tensor<2>) -> Self {
         let (expected, found) = (univariate.params_per_element(), params.dims());
         assert!(
@@ -103,8 +104,8 @@ impl<U: Univariate> Elementwise<U> {
         Self { univariate, params: Param::from_tensor(params), network: None, context: 0 }
     }
 
-    /// The same layer under a context of this width. A dense network maps the context to values that are added to
-    /// the parameters.
+    /// Makes the parameters depend on a context of width `context`. A dense network maps the context to values that are
+    /// added to the parameters.
     ///
     /// # Errors
     ///
@@ -134,12 +135,12 @@ impl<U: Univariate> Elementwise<U> {
         self.params.lazy_shape().iter().product()
     }
 
-    /// The same with this network, `[batch, context] -> [batch, P * elements]`.
+    /// Adds a network `[batch, context] -> [batch, P * elements]`.
     pub(crate) fn with_network(self, network: Mlp, context: usize) -> Self {
         Self { network: Some(network), context, ..self }
     }
 
-    /// The parameters of every row, and the rows flattened.
+    /// The rows, flattened, and the parameters of each row.
     fn spread<const D: usize>(
         &self,
         x: Tensor<D>,

@@ -1,4 +1,4 @@
-//! Leaky rectifier: two half lines of different slope.
+//! Leaky rectifier: linear with one slope above zero and another slope below.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -8,7 +8,7 @@ use super::{Pointwise, pointwise_bijector};
 use crate::error::{Result, length};
 
 crate::store::checked! {
-/// `z = x` above zero and `slope * x` below.
+/// `z = x` above zero and `z = slope * x` below.
 ///
 /// ```text
 /// forward   z = x for x >= 0, a x for x < 0
@@ -20,7 +20,7 @@ crate::store::checked! {
 ///
 /// # Shapes
 ///
-/// - `[batch, event..]` of any shape; the same on both sides
+/// - input and output: `[batch, event..]` of any shape
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -41,14 +41,14 @@ pub struct LeakyRelu {
 }
 
 impl LeakyRelu {
-    /// Whether a layer that was read from a file can be one.
+    /// Checks a layer that was read from a file.
     fn sound(&self) -> Result<()> {
         Self::new(self.slope).map(drop)
     }
 }
 
 impl LeakyRelu {
-    /// The map with this slope below zero.
+    /// Builds the map with the given slope below zero.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! Hyperbolic tangent that goes on as a straight line.
+//! Hyperbolic tangent with linear tails.
 
 use burn::module::Module;
 use burn::tensor::{Bool, Tensor};
@@ -8,11 +8,11 @@ use super::tanh::{atanh, log_slope};
 use super::{Pointwise, pointwise_bijector};
 use crate::error::{Error, Result};
 
-/// Where the line begins at the latest: beyond, f32 cannot tell `tanh` from 1.
+/// Largest value where the tails may begin: beyond, f32 cannot distinguish `tanh` from 1.
 const LATEST: f64 = 8.0;
 
 crate::store::checked! {
-/// `tanh` up to a value, and a line of the same slope beyond: most of the line to (-1, 1), and every
+/// `tanh` up to a value, and a straight line of equal slope beyond. It maps most of the real line to (-1, 1), and every
 /// value has an inverse.
 ///
 /// ```text
@@ -25,7 +25,7 @@ crate::store::checked! {
 ///
 /// # Shapes
 ///
-/// - `[batch, event..]` of any shape; the same on both sides
+/// - input and output: `[batch, event..]` of any shape
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -48,14 +48,14 @@ pub struct LeakyTanh {
 }
 
 impl LeakyTanh {
-    /// Whether a layer that was read from a file can be one.
+    /// Checks a layer that was read from a file.
     fn sound(&self) -> Result<()> {
         Self::new(self.turn).map(drop)
     }
 }
 
 impl LeakyTanh {
-    /// The map that is a line beyond `-turn` and `turn`.
+    /// Builds the map that is a straight line below `-turn` and above `turn`.
     ///
     /// # Errors
     ///
@@ -74,7 +74,7 @@ impl LeakyTanh {
     }
 }
 
-/// Which values are beyond `end` on either side, and the sign of all.
+/// The mask of the values with an absolute value above `end`, and the signs of all values.
 fn beyond<const D: usize>(x: &Tensor<D>, end: f64) -> (Tensor<D, Bool>, Tensor<D>) {
     let plain = x.clone().without_autodiff();
     (plain.clone().abs().greater_elem(end), plain.sign())

@@ -1,4 +1,4 @@
-//! Logit: an interval to the line.
+//! Logit: maps an interval to the real line.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::math::{log_sigmoid_pair, sigmoid};
 
 crate::store::checked! {
-/// The logit of `alpha + (1 - 2 alpha) x`; `alpha` keeps the ends of `[0, 1]` finite.
+/// The logit of `alpha + (1 - 2 alpha) x`. A positive `alpha` keeps the image of 0 and 1 finite.
 ///
 /// ```text
 /// forward   s = alpha + (1 - 2 alpha) x,  z = ln s - ln(1 - s)
@@ -24,13 +24,13 @@ crate::store::checked! {
 ///
 /// # Shapes
 ///
-/// - `[batch, event..]` of any shape; the same on both sides
+/// - input and output: `[batch, event..]` of any shape
 ///
 /// # Numerics
 ///
-/// The domain is `0 < alpha + (1 - 2 alpha) x < 1`: the open interval (0, 1) for `alpha = 0`, a
-/// little more than `[0, 1]` otherwise. An element outside has density zero: the row's log-det is
-/// `-inf`, its `z` finite, its gradient zero.
+/// The domain is `0 < alpha + (1 - 2 alpha) x < 1`: the open interval (0, 1) for `alpha = 0`, slightly more than
+/// `[0, 1]` otherwise. An element outside the domain has density zero. The log-det of its row is `-inf`, the `z` of the
+/// element is finite, and its gradient is zero.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -51,13 +51,13 @@ pub struct Logit {
 }
 
 impl Logit {
-    /// Whether a layer that was read from a file can be one.
+    /// Checks a layer that was read from a file.
     fn sound(&self) -> Result<()> {
         Self::new(self.alpha).map(drop)
     }
 }
 
-/// The line to (0, 1): the [`Inverse`] of [`Logit`].
+/// The sigmoid, which maps the real line to (0, 1): the [`Inverse`] of [`Logit`].
 ///
 /// ```text
 /// forward   z = 1 / (1 + exp(-x)), between the ends that alpha leaves
@@ -67,7 +67,7 @@ impl Logit {
 ///
 /// # Shapes
 ///
-/// - `[batch, event..]` of any shape; the same on both sides
+/// - input and output: `[batch, event..]` of any shape
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -81,11 +81,11 @@ impl Logit {
 pub type Sigmoid = Inverse<Logit>;
 
 impl Logit {
-    /// The logit with this `alpha`, in `[0, 0.5)`.
+    /// Builds the logit with the given `alpha`, in `[0, 0.5)`.
     ///
     /// # Errors
     ///
-    /// If `alpha` is outside.
+    /// If `alpha` is outside `[0, 0.5)`.
     pub fn new(alpha: f64) -> Result<Self> {
         if (0.0..0.5).contains(&alpha) {
             return Ok(Self { alpha });

@@ -22,10 +22,10 @@ pub use tanh::Tanh;
 
 use burn::tensor::{Bool, Tensor};
 
-/// A scalar map without parameters; [`pointwise_bijector`] makes it a bijector of any rank.
+/// A scalar map without parameters. [`pointwise_bijector`] makes it a bijector of any rank.
 ///
-/// A value outside an open domain has density zero: its log-slope is `-inf`, its image an
-/// arbitrary finite number, and no NaN arises. A NaN stays a NaN.
+/// A value outside an open domain has density zero. Its log-slope is `-inf`, and its image is an arbitrary finite
+/// number, not NaN. A NaN stays a NaN.
 trait Pointwise {
     /// `f(x)` and `ln |f'(x)|`.
     fn apply<const D: usize>(&self, x: Tensor<D>) -> (Tensor<D>, Tensor<D>);
@@ -34,8 +34,8 @@ trait Pointwise {
     fn unapply<const D: usize>(&self, z: Tensor<D>) -> (Tensor<D>, Tensor<D>);
 }
 
-/// Runs `map` with the elements `outside` its domain replaced by `safe`, and gives those the
-/// log-slope `-inf`. Replacing before the map keeps NaN out of the gradient.
+/// Runs `map` with the elements `outside` its domain replaced by `safe`, and sets the log-slope of these elements to
+/// `-inf`. Replacing the elements before the map keeps NaN out of the gradient.
 fn guarded<const D: usize>(
     x: Tensor<D>,
     outside: Tensor<D, Bool>,

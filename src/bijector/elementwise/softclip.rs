@@ -1,4 +1,4 @@
-//! Softclip: the line to an interval, without a transcendental.
+//! Softclip: maps the real line to an interval, without transcendental functions.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -8,7 +8,7 @@ use super::{Pointwise, guarded, pointwise_bijector};
 use crate::error::{Result, length};
 
 crate::store::checked! {
-/// The line to `(-bound, bound)`: nearly the identity in the middle, and slow to reach the ends.
+/// Maps the real line to `(-bound, bound)`. It is nearly the identity in the middle, and approaches the ends slowly.
 ///
 /// ```text
 /// forward   z = x / (1 + |x| / B)
@@ -18,16 +18,16 @@ crate::store::checked! {
 ///
 /// Same numbers as zuko 1.6 `SoftclipTransform`.
 ///
-/// zuko puts it between layers whose inverse searches an interval; the layers of this crate need none.
+/// zuko puts it between layers whose inverse searches an interval. The layers of this crate do not need it there.
 ///
 /// # Shapes
 ///
-/// - `[batch, event..]` of any shape; the same on both sides
+/// - input and output: `[batch, event..]` of any shape
 ///
 /// # Numerics
 ///
-/// A `z` outside the interval has log-slope `-inf`. Far out `z` rounds to the bound, where no inverse
-/// can be had.
+/// A `z` outside the interval has log-slope `-inf`. For large `|x|`, `z` rounds to the bound, where there is no
+/// inverse.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -48,14 +48,14 @@ pub struct Softclip {
 }
 
 impl Softclip {
-    /// Whether a layer that was read from a file can be one.
+    /// Checks a layer that was read from a file.
     fn sound(&self) -> Result<()> {
         Self::new(self.bound).map(drop)
     }
 }
 
 impl Softclip {
-    /// The map to `(-bound, bound)`.
+    /// Builds the map to `(-bound, bound)`.
     ///
     /// # Errors
     ///
@@ -77,7 +77,7 @@ impl Pointwise for Softclip {
         let outside = z.clone().abs().greater_equal_elem(self.bound);
         guarded(z, outside, 0.0, |z| {
             let share = z.clone().abs() * self.bound.recip();
-            // Rounding of the product alone may reach 1.
+            // The rounded product alone may reach 1.
             let rest = (share.neg() + 1.0).clamp_min(f64::from(f32::MIN_POSITIVE));
             (z / rest.clone(), rest.log() * -2.0)
         })

@@ -1,4 +1,4 @@
-//! Softplus: the line to the positive numbers, linear far out.
+//! Softplus: maps the real line to the positive numbers, and is linear for large values.
 
 use burn::module::Module;
 use burn::tensor::{Tensor, activation::log_sigmoid};
@@ -7,8 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Pointwise, guarded, pointwise_bijector};
 use crate::math::{softplus, softplus_inverse};
 
-/// `z = ln(1 + exp(x))`. Positive data reach the line through its
-/// [`Inverse`](crate::bijector::Inverse).
+/// `z = ln(1 + exp(x))`. Its [`Inverse`](crate::bijector::Inverse) maps positive data to the real line.
 ///
 /// ```text
 /// forward   z = ln(1 + exp(x))
@@ -20,12 +19,11 @@ use crate::math::{softplus, softplus_inverse};
 ///
 /// # Shapes
 ///
-/// - `[batch, event..]` of any shape; the same on both sides
+/// - input and output: `[batch, event..]` of any shape
 ///
 /// # Numerics
 ///
-/// A `z` that is not positive has log-slope `-inf`. For `x` far below zero, `z` underflows: below
-/// -87 in f32, -708 in f64.
+/// A `z` that is not positive has log-slope `-inf`. `z` underflows for `x` below -87 in f32, and below -708 in f64.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

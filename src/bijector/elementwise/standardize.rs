@@ -11,7 +11,7 @@ use crate::moments::Moments;
 use crate::rows::callers_dims;
 
 crate::store::checked! {
-/// Zero mean and unit variance for every element of an event; saved with the model, never trained.
+/// Zero mean and unit variance for every element of an event. The layer is saved with the model and never trained.
 ///
 /// ```text
 /// forward   z = (x - mean) / std
@@ -21,11 +21,11 @@ crate::store::checked! {
 ///
 /// # Shapes
 ///
-/// - `[batch, event..]` with the event it was made from; the same on both sides
+/// - input and output: `[batch, event..]`, with the event shape that the layer was built from
 ///
 /// # Panics
 ///
-/// If the event has another shape.
+/// If the shape of the event differs from the shape that the layer was built for.
 ///
 /// ```
 /// use burn::tensor::{DType, Device, Tensor, TensorData};
@@ -41,7 +41,7 @@ crate::store::checked! {
 pub struct Standardize<const D: usize> {
     #[serde(with = "crate::store::part")]
     mean: Param<Tensor<D>>,
-    /// What rounding took from the mean.
+    /// The rounding error of `mean`, added back.
     #[serde(with = "crate::store::part")]
     rest: Param<Tensor<D>>,
     #[serde(with = "crate::store::part")]
@@ -50,7 +50,7 @@ pub struct Standardize<const D: usize> {
 }
 
 impl<const D: usize> Standardize<D> {
-    /// Whether a layer that was read from a file can be one.
+    /// Checks a layer that was read from a file.
     fn sound(&self) -> Result<()> {
         crate::store::shaped("Standardize", "std", &self.mean.dims(), self.std.dims())?;
         crate::store::shaped("Standardize", "rest", &self.mean.dims(), self.rest.dims())?;
@@ -59,12 +59,13 @@ impl<const D: usize> Standardize<D> {
 }
 
 impl<const D: usize> Standardize<D> {
-    /// Mean and standard deviation (divided by the number of rows) of these rows.
+    /// Builds the layer from the mean and standard deviation of the rows of `x`. The standard deviation divides by the
+    /// number of rows.
     ///
     /// # Errors
     ///
-    /// If there are fewer than two rows, a value is not finite, an element is constant, or its values
-    /// or its standard deviation leave the range of the precision.
+    /// If there are fewer than two rows, a value is not finite, an element is constant, or the values or the standard
+    /// deviation of an element leave the range of the precision.
     pub fn from_data(x: Tensor<D>) -> Result<Self> {
         let rows = x.dims()[0];
         if rows < 2 {
@@ -86,7 +87,7 @@ impl<const D: usize> Standardize<D> {
         Self::of_host(moments.mean, deviation, shape, &x.device(), x.dtype())
     }
 
-    /// This mean and standard deviation, both `[1, event..]`.
+    /// Builds the layer from a given mean and standard deviation, both `[1, event..]`.
     ///
     /// # Errors
     ///
@@ -130,7 +131,7 @@ impl<const D: usize> Standardize<D> {
         if mean.iter().any(|v| !v.is_finite()) {
             return Err(Error::data("Standardize", "a mean is not finite"));
         }
-        // In f64 too the mean is a number of f32 and a rest, which a cast to f32 then keeps.
+        // Also in f64 the mean is stored as an f32 number and a rest, so that a cast to f32 keeps both.
         let narrow = if dtype == DType::F64 { DType::F32 } else { dtype };
         let narrow = rounded(&mean, narrow);
         let high = narrow.iter().zip(&mean);
@@ -141,12 +142,12 @@ impl<const D: usize> Standardize<D> {
         Ok(Self::fixed(tensor(high), tensor(rest), tensor(std)))
     }
 
-    /// Mean 0 and standard deviation 1 for this event, batch axis left out: a place to load saved
-    /// values into.
+    /// Builds the layer with mean 0 and standard deviation 1, for an event shape without the batch axis. Use it as a
+    /// place to load saved values into.
     ///
     /// # Panics
     ///
-    /// If the event has not `D - 1` axes.
+    /// If the event does not have `D - 1` axes.
     pub fn identity(event: &[usize], device: &Device) -> Self {
         assert_eq!(event.len() + 1, D, "Standardize: expected an event of {} axes", D - 1);
         let mut shape = [1; D];

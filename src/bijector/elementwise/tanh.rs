@@ -1,4 +1,4 @@
-//! Hyperbolic tangent: the line to (-1, 1).
+//! Hyperbolic tangent: maps the real line to (-1, 1).
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Pointwise, guarded, pointwise_bijector};
 use crate::math::softplus;
 
-/// `z = tanh(x)`. Data in (-1, 1) reach the line through its [`Inverse`](crate::bijector::Inverse).
+/// `z = tanh(x)`. Its [`Inverse`](crate::bijector::Inverse) maps data in (-1, 1) to the real line.
 ///
 /// ```text
 /// forward   z = tanh(x)
@@ -19,12 +19,12 @@ use crate::math::softplus;
 ///
 /// # Shapes
 ///
-/// - `[batch, event..]` of any shape; the same on both sides
+/// - input and output: `[batch, event..]` of any shape
 ///
 /// # Numerics
 ///
-/// The log-slope is exact where `1 - tanh^2` rounds to zero. `tanh` itself rounds to 1 above 9 in
-/// f32 and 19 in f64, where no inverse can be had. A `z` outside (-1, 1) has log-slope `-inf`.
+/// The log-slope is exact where `1 - tanh^2` rounds to zero. `tanh` itself rounds to 1 above 9 in f32, and above 19 in
+/// f64, where there is no inverse. A `z` outside (-1, 1) has log-slope `-inf`.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

@@ -12,7 +12,7 @@ use crate::error::{Result, count, fits};
 use crate::initial;
 use crate::noise::Noise;
 
-/// How the matrix of an [`InvertibleConv1x1`] is parameterised. All start as a random rotation.
+/// How the matrix of an [`InvertibleConv1x1`] is parameterised. All parameterisations start as a random rotation.
 ///
 /// ```
 /// use burn_flows::bijector::{Conv1x1Matrix, InvertibleConv1x1Config};
@@ -23,16 +23,16 @@ use crate::noise::Noise;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Conv1x1Matrix {
-    /// Every entry is a weight; the cost of the log-determinant grows with the third power of the
+    /// A plain matrix: each entry is a weight. The cost of the log-determinant grows with the third power of the
     /// channels.
     Plain,
-    /// LU factors and a fixed permutation. Every entry of the diagonal keeps its sign.
+    /// LU factors and a fixed permutation. Each entry of the diagonal keeps its sign.
     Lu,
-    /// As many reflections as channels: an orthogonal matrix, which keeps volumes.
+    /// A product of as many reflections as channels: an orthogonal matrix, which preserves volumes.
     Householder,
-    /// As many reflections as channels, and a triangle.
+    /// A product of as many reflections as channels, times an upper triangular matrix.
     Qr,
-    /// As many reflections as channels on both sides of singular values of at least 1e-3.
+    /// Singular values of at least 1e-3, with as many reflections as channels on both sides.
     Svd,
 }
 
@@ -46,9 +46,10 @@ seeded_config! {
 /// assert!(InvertibleConv1x1Config::new(0).validate().is_err());
 /// ```
 pub struct InvertibleConv1x1Config {
-    /// Channels of an image.
+    /// Number of channels of an image.
     pub channels: usize,
-    /// What the weights of the matrix are.
+    /// How the matrix is parameterised. The default, [`Conv1x1Matrix::Lu`], has a cheap log-determinant. Choose
+    /// [`Conv1x1Matrix::Householder`] for a layer that preserves volumes.
     #[config(default = Conv1x1Matrix::Lu)]
     pub parameterisation: Conv1x1Matrix,
 }
@@ -70,19 +71,19 @@ pub struct InvertibleConv1x1Config {
 #[allow(clippy::large_enum_variant, reason = "burn has no Module for Box")]
 #[non_exhaustive]
 pub enum ChannelMatrix {
-    /// Every entry is a weight.
+    /// A plain matrix: each entry is a weight.
     Plain(DenseMatrix),
     /// LU factors.
     Lu(LuFactors),
-    /// Reflections.
+    /// A product of reflections.
     Householder(Reflections),
-    /// Reflections and a triangle.
+    /// A product of reflections, times an upper triangular matrix.
     Qr(QrFactors),
-    /// Singular values between reflections.
+    /// Singular values between two products of reflections.
     Svd(SvdFactors),
 }
 
-/// The matrix inside, whichever it is.
+/// Matches on the matrix inside.
 macro_rules! each {
     ($self:expr, $matrix:ident => $body:expr) => {
         match $self {
@@ -115,8 +116,8 @@ impl InvertibleMatrix for ChannelMatrix {
     }
 }
 
-/// A learned matrix over the channels, started as a random rotation. It has no bias unless
-/// [`with_bias`](LinearMap::with_bias) gives it one.
+/// A learned matrix over the channels. The initial matrix is a random rotation. The layer has no bias unless
+/// [`with_bias`](LinearMap::with_bias) adds one.
 ///
 /// ```text
 /// forward   z = W x + b, per pixel
@@ -141,17 +142,16 @@ impl InvertibleMatrix for ChannelMatrix {
 ///
 /// # Shapes
 ///
-/// - `[batch, channels, height, width]`; the same on both sides
+/// - input and output: `[batch, channels, height, width]`
 ///
 /// # Numerics
 ///
-/// By factors, the log-determinant is a sum of logarithms and the inverse is formed of theirs; a
-/// plain matrix is taken apart at every call, as [`DenseMatrix`] says. The inverse matrix is formed
-/// once per call.
+/// For factors, the log-determinant is a sum of logarithms, and the inverse is formed from the inverse factors. A plain
+/// matrix is factored at every call: see [`DenseMatrix`]. The inverse matrix is formed once per call.
 ///
 /// # Panics
 ///
-/// If the event has another number of channels than the layer was built for.
+/// If the number of channels of the event differs from the number that the layer was built for.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -174,7 +174,7 @@ impl InvertibleConv1x1Config {
     }
 
     construct! {
-        /// The layer.
+        /// Builds the layer.
         seeded(device: &Device) -> InvertibleConv1x1
     }
 

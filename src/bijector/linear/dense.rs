@@ -1,4 +1,4 @@
-//! A full linear map by its plain matrix.
+//! A full linear map, parameterised by its plain matrix.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -22,20 +22,19 @@ seeded_config! {
 /// assert!(DenseLinearConfig::new(0).validate().is_err());
 /// ```
 pub struct DenseLinearConfig {
-    /// Features of an event.
+    /// Number of features of an event.
     pub features: usize,
 }
 }
 
 crate::store::checked! {
-/// A square matrix whose every entry is a weight.
+/// A square matrix; each entry is a weight.
 ///
 /// # Numerics
 ///
-/// Inverse and determinant come from an elimination on the host, in f64, whose cost grows with the
-/// third power of the size; their gradients from `d ln |det W| = tr(W^-1 dW)` and
-/// `d W^-1 = -W^-1 dW W^-1`. Training can make the matrix singular: then the log-determinant is minus
-/// infinity, without a gradient, and the inverse is infinite.
+/// Inverse and determinant come from an elimination on the host, in f64. Its cost grows with the third power of the
+/// size. Gradients follow from `d ln |det W| = tr(W^-1 dW)` and `d W^-1 = -W^-1 dW W^-1`. Training can make the matrix
+/// singular: then the log-determinant is minus infinity, without a gradient, and the inverse is infinite.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -56,7 +55,7 @@ pub struct DenseMatrix {
 }
 
 impl DenseMatrix {
-    /// Whether a layer that was read from a file can be one.
+    /// Checks a layer that was read from a file.
     fn sound(&self) -> Result<()> {
         let [size, _] = self.entries.dims();
         crate::store::shaped("DenseMatrix", "entries", &[size, size], self.entries.dims())
@@ -64,19 +63,19 @@ impl DenseMatrix {
 }
 
 impl DenseMatrix {
-    /// How burn's visitors name this type and its tensor, for files whose numbers are checked.
+    /// The names of this type and its tensor in burn's visitors, for the checks of saved files.
     pub(crate) const PLACE: (&str, &str) = ("Struct:DenseMatrix", "entries");
 
-    /// The matrix with these entries.
+    /// Builds the matrix from its entries.
     ///
     /// # Errors
     ///
-    /// If it is singular, so nearly that its precision could not hold an inverse (a reciprocal
-    /// condition number of at most its epsilon), or not finite.
+    /// If the matrix is not finite, singular, or so nearly singular that its precision cannot hold an inverse (a
+    /// reciprocal condition number of at most the epsilon of the precision).
     ///
     /// # Panics
     ///
-    /// If it is not square.
+    /// If the matrix is not square.
     pub fn from_weights(entries: Tensor<2>) -> Result<Self> {
         let [size, _] = entries.dims();
         check_weights("DenseMatrix", "entries", [size, size], &entries);
@@ -84,7 +83,7 @@ impl DenseMatrix {
         Ok(Self { entries: Param::from_tensor(entries) })
     }
 
-    /// Whether these are entries of a matrix with an inverse.
+    /// Returns an error unless the entries form an invertible matrix.
     pub(crate) fn check(entries: &TensorData) -> Result<()> {
         let rows = rows(entries);
         let epsilon = entries.dtype().finfo().map_or(f64::EPSILON, |info| info.epsilon);
@@ -108,13 +107,13 @@ fn rows(entries: &TensorData) -> Vec<Vec<f64>> {
     values.chunks(entries.shape()[1]).map(<[f64]>::to_vec).collect()
 }
 
-/// Numbers of the host beside a tensor, outside any graph.
+/// A tensor of host values, with the device and precision of `like`, outside any graph.
 fn beside<const D: usize>(values: Vec<f64>, shape: [usize; D], like: &Tensor<2>) -> Tensor<D> {
     let options = (&like.device().without_autodiff(), like.dtype());
     Tensor::from_data(TensorData::new(values, shape), options)
 }
 
-/// Zero, with the gradient of these entries.
+/// A tensor of zeros that carries the gradient of the entries.
 fn change(entries: Tensor<2>) -> Tensor<2> {
     entries.clone() - entries.detach()
 }
@@ -146,7 +145,7 @@ impl InvertibleMatrix for DenseMatrix {
         let (entries, size) = (wide(self.entries.val()), self.size());
         let elimination = Elimination::above_rounding(rows(&entries.to_data()));
         let value = beside(vec![elimination.log_abs_det()], [1], &entries);
-        // Only a gradient needs the inverse.
+        // Only the gradient needs the inverse.
         let inverse = if entries.is_autodiff() { elimination.inverse() } else { None };
         match inverse {
             Some(inverse) => {
@@ -158,7 +157,7 @@ impl InvertibleMatrix for DenseMatrix {
     }
 }
 
-/// `z = W x + b`, started as a random rotation.
+/// A full linear map `z = W x + b`. The initial matrix is a random rotation.
 ///
 /// ```text
 /// forward   z = W x + b
@@ -169,20 +168,20 @@ impl InvertibleMatrix for DenseMatrix {
 /// Paper: Kingma, Dhariwal (2018), Glow, section 3.2, equation 9, arXiv:1807.03039.
 /// Same numbers as nflows 0.14 `NaiveLinear`.
 ///
-/// [`LuLinear`](super::LuLinear) says as much with a log-determinant that costs nothing and cannot
-/// become infinite; this is for weights that come as a plain matrix.
+/// [`LuLinear`](super::LuLinear) is also a full linear map, and its log-determinant costs nothing and cannot become
+/// infinite. Use `DenseLinear` for weights that are given as a plain matrix.
 ///
 /// # Shapes
 ///
-/// - `[batch, features]`, or `[batch, channels, height, width]`; the same on both sides
+/// - input and output: `[batch, features]`, or `[batch, channels, height, width]`
 ///
 /// # Numerics
 ///
-/// Those of [`DenseMatrix`].
+/// See [`DenseMatrix`].
 ///
 /// # Panics
 ///
-/// If the event has another width than the layer was built for.
+/// If the width of the event differs from the width of the layer.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -205,7 +204,7 @@ impl DenseLinearConfig {
     }
 
     construct! {
-        /// The layer.
+        /// Builds the layer.
         seeded(device: &Device) -> DenseLinear
     }
 

@@ -1,4 +1,4 @@
-//! An orthogonal map by Householder reflections.
+//! An orthogonal map as a product of Householder reflections.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
@@ -21,17 +21,17 @@ seeded_config! {
 /// assert!(HouseholderConfig::new(4, 0).validate().is_err());
 /// ```
 pub struct HouseholderConfig {
-    /// Features of an event.
+    /// Number of features of an event.
     pub features: usize,
-    /// Reflections. With as many as features, every orthogonal matrix of one orientation.
+    /// Number of reflections. With as many reflections as features, the layer reaches every orthogonal matrix of one
+    /// orientation; fewer reflections are cheaper.
     pub reflections: usize,
 }
 }
 
-/// A product of reflections, an orthogonal matrix: its inverse is its transpose.
+/// An orthogonal matrix as a product of reflections. Its inverse is its transpose.
 ///
-/// A row of zeros, or of numbers below the normal ones, has no direction and reflects nothing. The length of a row does
-/// not matter.
+/// A row of zeros, or of subnormal numbers, has no direction and reflects nothing. The length of a row does not matter.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -50,7 +50,7 @@ pub struct Reflections {
 }
 
 impl Reflections {
-    /// The product `H_K .. H_1`, where row `k - 1` of `vectors` is `v_k`.
+    /// Builds the product `H_K .. H_1`, where row `k - 1` of `vectors` is `v_k`.
     pub fn from_weights(vectors: Tensor<2>) -> Self {
         Self { vectors: Param::from_tensor(vectors) }
     }
@@ -76,7 +76,8 @@ impl InvertibleMatrix for Reflections {
 
     fn matrix(&self) -> Tensor<2> {
         let vectors = wide(self.vectors.val());
-        // Its length does not matter: as long as 1 its square neither overflows nor vanishes.
+        // The length of a vector does not matter. Scaling the largest element to 1 keeps the square from overflow and
+        // underflow.
         let info = vectors.dtype().finfo().expect("a float has these");
         let largest = vectors.clone().without_autodiff().abs().max_dim(1);
         let none = largest.clone().lower_elem(info.min_positive);
@@ -106,7 +107,7 @@ pub(super) fn identity(size: usize, like: &Tensor<2>) -> Tensor<2> {
     Tensor::<2>::eye(size, &like.device().without_autodiff()).cast(like.dtype())
 }
 
-/// An orthogonal matrix over the features, started as random reflections. It has no bias.
+/// An orthogonal matrix over the features. The initial matrix is a product of random reflections. It has no bias.
 ///
 /// ```text
 /// forward   z = H_K .. H_1 x          H_k = I - 2 v_k v_k^T / |v_k|^2
@@ -120,11 +121,11 @@ pub(super) fn identity(size: usize, like: &Tensor<2>) -> Tensor<2> {
 ///
 /// # Shapes
 ///
-/// - `[batch, features]`, or `[batch, channels, height, width]`; the same on both sides
+/// - input and output: `[batch, features]`, or `[batch, channels, height, width]`
 ///
 /// # Panics
 ///
-/// If the event has another width than the layer was built for.
+/// If the width of the event differs from the width of the layer.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -148,7 +149,7 @@ impl HouseholderConfig {
     }
 
     construct! {
-        /// The layer.
+        /// Builds the layer.
         seeded(device: &Device) -> Householder
     }
 
@@ -175,7 +176,7 @@ mod tests {
             let error = (of(scale) - expected.clone()).abs().max().into_scalar::<f32>();
             assert!(error < 1e-6, "{scale:e}: {error}");
         }
-        // Below the normal numbers there is no direction left.
+        // Subnormal numbers have no direction.
         assert_eq!(of(1e-42).into_data(), identity(3, &expected).into_data());
     }
 

@@ -1,4 +1,4 @@
-//! A full linear map by its LU factors.
+//! A full linear map, parameterised by its LU factors.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
@@ -14,15 +14,15 @@ use crate::initial::rotation;
 use crate::kernel::{invert_lower, invert_upper};
 use crate::math::{from_f64, softplus, softplus_inverse, wide};
 
-/// The least diagonal entry. Without it training can make the map singular. Value from nflows.
+/// Smallest diagonal entry. Without it, training can make the map singular. The value is that of nflows.
 const DIAGONAL_FLOOR: f64 = 1e-3;
 
-/// A positive diagonal from a free parameter.
+/// A positive diagonal from unconstrained parameters.
 pub(super) fn floored(raw: Tensor<1>) -> Tensor<1> {
     softplus(raw) + DIAGONAL_FLOOR
 }
 
-/// What [`floored`] makes ones of.
+/// The raw parameters for which [`floored`] gives ones.
 pub(super) fn one_before_floor(size: usize, device: &Device) -> Tensor<1> {
     let one = Tensor::ones([size], &device.clone().without_autodiff());
     let raw = softplus_inverse(one - DIAGONAL_FLOOR);
@@ -39,16 +39,17 @@ config! {
 /// assert!(LuLinearConfig::new(0).validate().is_err());
 /// ```
 pub struct LuLinearConfig {
-    /// Features of an event.
+    /// Number of features of an event.
     pub features: usize,
 }
 }
 
 crate::store::checked! {
-/// A square matrix `L U` by its factors, without ever forming an inverse or a determinant of it.
+/// A square matrix `L U`, parameterised by its factors. Neither its inverse nor its determinant is computed from the
+/// product.
 ///
-/// `factors` holds L strictly below and U strictly above the diagonal; the diagonal of U is
-/// `softplus(diagonal) + 1e-3`, or `sign * exp(diagonal)` where signs are given.
+/// `factors` holds `L` strictly below the diagonal and `U` strictly above it. The diagonal of `U` is
+/// `softplus(diagonal) + 1e-3`, or `sign * exp(diagonal)` if signs are given.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -79,7 +80,7 @@ pub struct LuFactors {
 }
 
 impl LuFactors {
-    /// Whether a layer that was read from a file can be one.
+    /// Checks a layer that was read from a file.
     fn sound(&self) -> Result<()> {
         let size = self.size();
         crate::store::shaped("LuFactors", "factors", &[size, size], self.factors.dims())?;
@@ -96,17 +97,17 @@ impl LuFactors {
 }
 
 impl LuFactors {
-    /// The identity matrix.
+    /// Builds the identity matrix.
     pub fn identity(size: usize, device: &Device) -> Self {
         let factors = Tensor::zeros([size, size], device);
         Self::from_weights(factors, one_before_floor(size, device), None)
     }
 
-    /// The matrix with these factors; with signs, `diagonal` is the logarithm of its absolute.
+    /// Builds the matrix from its factors. If `sign` is given, `diagonal` is the logarithm of the absolute diagonal.
     ///
     /// # Panics
     ///
-    /// If `factors` is not square, or `diagonal` or `sign` of another length.
+    /// If `factors` is not square, or if the length of `diagonal` or `sign` differs from its size.
     pub fn from_weights(factors: Tensor<2>, diagonal: Tensor<1>, sign: Option<Tensor<1>>) -> Self {
         let [size, _] = factors.dims();
         check_weights("LuFactors", "factors", [size, size], &factors);
@@ -125,7 +126,7 @@ impl LuFactors {
         }
     }
 
-    /// A random rotation, by factors with signs and a permutation.
+    /// A random rotation, as factors with signs and a permutation.
     pub(super) fn rotation(size: usize, seed: u64, device: &Device) -> Self {
         let elimination = Elimination::above_rounding(rotation(size, seed));
         let vector = |values: Vec<f64>| from_f64::<1>(values, [size], device);
@@ -136,17 +137,16 @@ impl LuFactors {
         Self::from_weights(factors, log, Some(sign)).permuted(order)
     }
 
-    /// The transpose, `U^T L^T`, of the same factors: what a library that multiplies rows by `L U`
-    /// applies to columns.
+    /// Transposes the matrix to `U^T L^T`. Use it for weights of a library that multiplies rows by `L U`.
     pub fn transposed(self) -> Self {
         Self { transposed: !self.transposed, ..self }
     }
 
-    /// `L U P`: the same factors behind a fixed permutation.
+    /// Applies a fixed permutation before the factors: the matrix becomes `L U P`.
     ///
     /// # Panics
     ///
-    /// If the permutation is of another size.
+    /// If the size of the permutation differs from the size of the matrix.
     ///
     /// ```
     /// use burn::tensor::{Device, Tensor};
@@ -168,11 +168,11 @@ impl LuFactors {
         Self { permutation: Some(permutation), permuted_last: false, ..self }
     }
 
-    /// `P L U`: the same factors with a fixed permutation behind them.
+    /// Applies a fixed permutation after the factors: the matrix becomes `P L U`.
     ///
     /// # Panics
     ///
-    /// If the permutation is of another size.
+    /// If the size of the permutation differs from the size of the matrix.
     pub fn permuted_last(self, permutation: Permutation) -> Self {
         Self { permuted_last: true, ..self.permuted(permutation) }
     }
@@ -181,7 +181,7 @@ impl LuFactors {
         if self.transposed { matrix.transpose() } else { matrix }
     }
 
-    /// The diagonal of U and the logarithm of its absolute.
+    /// The diagonal of `U`, and the logarithm of its absolute value.
     fn diagonal(&self) -> (Tensor<1>, Tensor<1>) {
         let raw = wide(self.diagonal.val());
         match &self.sign {
@@ -214,7 +214,7 @@ impl InvertibleMatrix for LuFactors {
         let matrix = self.turned(lower.matmul(upper));
         match &self.permutation {
             None => matrix,
-            // A permutation reorders axis 1, the columns: from the right it goes backwards.
+            // `Permutation` reorders axis 1, the columns. Its inverse is the product with `P` from the right.
             Some(order) if self.permuted_last => {
                 order.forward(matrix.transpose(), None).0.transpose()
             }
@@ -222,7 +222,7 @@ impl InvertibleMatrix for LuFactors {
         }
     }
 
-    /// By the inverses of the triangles.
+    /// The inverse, from the inverses of the triangular factors.
     fn inverse_matrix(&self) -> Tensor<2> {
         let (lower, upper) = self.triangles();
         let inverse = self.turned(invert_upper(upper).matmul(invert_lower(lower)));
@@ -238,7 +238,7 @@ impl InvertibleMatrix for LuFactors {
     }
 }
 
-/// `z = L U x + b`, started as the identity.
+/// A full linear map `z = L U x + b`. The initial map is the identity.
 ///
 /// ```text
 /// forward   z = L U x + b         L unit lower triangular, U upper triangular
@@ -252,15 +252,15 @@ impl InvertibleMatrix for LuFactors {
 ///
 /// # Shapes
 ///
-/// - `[batch, features]`, or `[batch, channels, height, width]`; the same on both sides
+/// - input and output: `[batch, features]`, or `[batch, channels, height, width]`
 ///
 /// # Numerics
 ///
-/// The diagonal of U is at least 1e-3; the log-determinant is a sum of its logarithms.
+/// The diagonal of `U` is at least 1e-3. The log-determinant is the sum of the logarithms of the diagonal.
 ///
 /// # Panics
 ///
-/// If the event has another width than the layer was built for.
+/// If the width of the event differs from the width of the layer.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -282,7 +282,7 @@ impl LuLinearConfig {
     }
 
     construct! {
-        /// The layer.
+        /// Builds the layer.
         unseeded(device: &Device) -> LuLinear
     }
 

@@ -1,4 +1,4 @@
-//! A linear map by an invertible matrix, however that is parameterised.
+//! A linear map by an invertible matrix of any parameterisation.
 
 use burn::module::{Module, ModuleDisplay, Param};
 use burn::tensor::Tensor;
@@ -10,7 +10,7 @@ use crate::kernel::rows_times;
 use crate::math::{event_len, repeat_batch};
 use crate::rows::check_rows;
 
-/// A square matrix with an inverse and a log-determinant: what a [`LinearMap`] is made of.
+/// A square matrix with an inverse and a log-determinant. A [`LinearMap`] makes it a layer.
 ///
 /// ```
 /// use burn::{module::{Module, Param}, tensor::{Device, Tensor}};
@@ -46,13 +46,13 @@ use crate::rows::check_rows;
 /// z.into_data().assert_approx_eq::<f32>(&Tensor::<2>::from_data([[0.0, 3.0]], &device).into_data(), Default::default());
 /// ```
 pub trait InvertibleMatrix: Module + ModuleDisplay + Sync {
-    /// What the layer of such a matrix is called in messages.
+    /// The name of the layer in error messages.
     const LAYER: &'static str;
 
-    /// Rows and columns.
+    /// The number of rows, and of columns.
     fn size(&self) -> usize;
 
-    /// `W`, `[size, size]`; the layer rounds it to the precision of its values.
+    /// `W`, `[size, size]`. The layer rounds `W` to the precision of its values.
     fn matrix(&self) -> Tensor<2>;
 
     /// `W^-1`, `[size, size]`.
@@ -63,7 +63,7 @@ pub trait InvertibleMatrix: Module + ModuleDisplay + Sync {
 }
 
 crate::store::checked! {
-/// `z = W x + b` over the features of a vector or over the channels of every pixel.
+/// A linear map `z = W x + b` over the features of a vector, or over the channels of every pixel.
 ///
 /// ```text
 /// forward   z = W x + b + V c, per pixel          c the context, where there is one
@@ -75,12 +75,13 @@ crate::store::checked! {
 ///
 /// # Shapes
 ///
-/// - `[batch, features]`, or `[batch, channels, height, width]`; the same on both sides
-/// - context `[batch, context]`, where the layer has weights for one
+/// - input and output: `[batch, features]`, or `[batch, channels, height, width]`
+/// - context: `[batch, context]`, if the layer has weights for a context
 ///
 /// # Panics
 ///
-/// If the event has another width than the matrix, or the context than its weights.
+/// If the width of the event differs from the size of the matrix, or the width of the context differs from that of its
+/// weights.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -103,7 +104,7 @@ pub struct LinearMap<M: InvertibleMatrix> {
 }
 
 impl<M: InvertibleMatrix> LinearMap<M> {
-    /// Whether a layer that was read from a file can be one.
+    /// Checks a layer that was read from a file.
     fn sound(&self) -> crate::error::Result<()> {
         let size = self.matrix.size();
         if let Some(bias) = &self.bias {
@@ -119,26 +120,26 @@ impl<M: InvertibleMatrix> LinearMap<M> {
 }
 
 impl<M: InvertibleMatrix> LinearMap<M> {
-    /// The layer of this matrix, without a bias.
+    /// Builds the layer of a matrix, without a bias.
     pub fn new(matrix: M) -> Self {
         Self { matrix, bias: None, context: None }
     }
 
-    /// The same matrix with a learned shift behind it.
+    /// Adds a learned bias after the matrix.
     ///
     /// # Panics
     ///
-    /// If there is not one for every feature.
+    /// If the length of `bias` differs from the number of features.
     pub fn with_bias(self, bias: Tensor<1>) -> Self {
         check_weights(M::LAYER, "bias", [self.matrix.size()], &bias);
         Self { bias: Some(Param::from_tensor(bias)), ..self }
     }
 
-    /// The same with a shift by a linear map of the context, whose weights are `[context, features]`.
+    /// Adds a bias that is linear in the context, with weights `[context, features]`.
     ///
     /// # Panics
     ///
-    /// If there are no weights, or not one per context for every feature.
+    /// If `weights` has no rows, or its number of columns differs from the number of features.
     ///
     /// ```
     /// use burn::tensor::{Device, Tensor};
@@ -162,7 +163,7 @@ impl<M: InvertibleMatrix> LinearMap<M> {
         &self.matrix
     }
 
-    /// Bias and context, broadcastable over events.
+    /// The sum of bias and context term, broadcastable over events.
     fn shift<const D: usize>(&self, rows: usize, context: Option<&Tensor<2>>) -> Option<Tensor<D>> {
         let size = self.matrix.size();
         let bias = self.bias.as_ref().map(|bias| bias.val().reshape([1, size]));
@@ -191,10 +192,10 @@ impl<M: InvertibleMatrix> LinearMap<M> {
     }
 }
 
-/// One matrix on the features of every row, or on the channels of every pixel.
+/// Applies one matrix to the features of every row, or to the channels of every pixel.
 ///
-/// Images become one matrix with a column per pixel: in training that is many times faster than a
-/// product per image or a convolution. Rows are multiplied as they are, which saves copies.
+/// Images become one matrix with a column per pixel. In training that is many times faster than a product per image or
+/// a convolution. Vectors are multiplied as rows, which saves copies.
 fn mixed<const D: usize>(matrix: Tensor<2>, x: Tensor<D>) -> Tensor<D> {
     let (shape, width) = (x.dims(), matrix.dims()[0]);
     if D == 2 {

@@ -1,4 +1,4 @@
-//! Permutation: another order of the features or channels.
+//! Permutation: reorders the features or channels.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -23,11 +23,11 @@ use crate::param::index_param;
 ///
 /// # Shapes
 ///
-/// - `[batch, features]`, or `[batch, channels, height, width]`; the same on both sides
+/// - input and output: `[batch, features]`, or `[batch, channels, height, width]`
 ///
 /// # Panics
 ///
-/// If the event has another width than the order.
+/// If the width of the event differs from the length of the order.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -50,17 +50,17 @@ pub struct Permutation {
 }
 
 impl Permutation {
-    /// `z_i = x_{order[i]}`.
+    /// Builds the permutation `z_i = x_{order[i]}`.
     ///
     /// # Errors
     ///
-    /// If `order` does not hold every index once.
+    /// If `order` does not contain every index once.
     pub fn given(order: &[usize], device: &Device) -> Result<Self> {
         let back = Self::check_order(order)?;
         Ok(Self { order: index_param(order, device), back: index_param(&back, device) })
     }
 
-    /// The order that undoes this one; `Err` unless it holds every index once.
+    /// Returns the inverse order, or an error if `order` does not contain every index once.
     pub(crate) fn check_order(order: &[usize]) -> Result<Vec<usize>> {
         let mut back = vec![usize::MAX; order.len()];
         for (to, &from) in order.iter().enumerate() {
@@ -77,7 +77,7 @@ impl Permutation {
         Ok(back)
     }
 
-    /// The last feature first.
+    /// Builds the permutation that reverses the order of the features.
     ///
     /// # Errors
     ///
@@ -88,7 +88,7 @@ impl Permutation {
         Self::given(&order, device)
     }
 
-    /// A random order, fixed by the seed.
+    /// Builds a random permutation, determined by the seed.
     ///
     /// # Errors
     ///
@@ -99,12 +99,11 @@ impl Permutation {
         Self::given(&order, device)
     }
 
-    /// How many features it reorders.
-    /// The structs and fields that hold an order and the way back.
+    /// The names of the fields that hold an order and its inverse, in burn's visitors.
     pub(crate) const PLACES: [(&str, &str); 2] =
         [("Struct:Permutation", "order"), ("Struct:Permutation", "back")];
 
-    /// `Err` unless each of two lists of indices undoes the other.
+    /// Returns an error unless two lists of indices are inverse permutations of each other.
     pub(crate) fn check_pair(order: &TensorData, back: &TensorData) -> Result<()> {
         let [order, back] = [order, back].map(|list| list.iter::<i64>().collect::<Vec<_>>());
         let at = |from: &i64| usize::try_from(*from).ok().and_then(|from| back.get(from).copied());

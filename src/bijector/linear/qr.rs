@@ -1,4 +1,4 @@
-//! A full linear map by an orthogonal and a triangular factor.
+//! A full linear map as the product of an orthogonal and a triangular factor.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
@@ -24,16 +24,17 @@ seeded_config! {
 /// assert!(QrLinearConfig::new(0, 4).validate().is_err());
 /// ```
 pub struct QrLinearConfig {
-    /// Features of an event.
+    /// Number of features of an event.
     pub features: usize,
-    /// Reflections in Q. With as many as features, every matrix of one orientation.
+    /// Number of reflections in `Q`. With as many reflections as features, the layer reaches every matrix of one
+    /// orientation; fewer reflections are cheaper.
     pub reflections: usize,
 }
 }
 
 crate::store::checked! {
-/// A square matrix `Q R` by its factors: reflections, and an upper triangle whose diagonal is
-/// `exp(log_diagonal)`.
+/// A square matrix `Q R`, parameterised by its factors: a product of reflections `Q`, and an upper triangular matrix
+/// `R` with diagonal `exp(log_diagonal)`.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -56,7 +57,7 @@ pub struct QrFactors {
 }
 
 impl QrFactors {
-    /// Whether a layer that was read from a file can be one.
+    /// Checks a layer that was read from a file.
     fn sound(&self) -> Result<()> {
         let size = self.rotation.size();
         crate::store::shaped("QrFactors", "upper", &[size, size], self.upper.dims())?;
@@ -65,11 +66,11 @@ impl QrFactors {
 }
 
 impl QrFactors {
-    /// The matrix with these factors; `upper` counts strictly above its diagonal.
+    /// Builds the matrix from its factors. Only the entries of `upper` strictly above the diagonal are used.
     ///
     /// # Panics
     ///
-    /// If `upper` or `log_diagonal` is of another size than the reflections.
+    /// If the size of `upper` or `log_diagonal` differs from the size of the reflections.
     pub fn from_weights(rotation: Reflections, upper: Tensor<2>, log_diagonal: Tensor<1>) -> Self {
         let size = rotation.size();
         check_weights("QrFactors", "upper", [size, size], &upper);
@@ -78,7 +79,7 @@ impl QrFactors {
         Self { rotation, upper, log_diagonal }
     }
 
-    /// Random reflections, and the identity behind them.
+    /// Random reflections as `Q`, and the identity as `R`.
     pub(super) fn random(size: usize, reflections: usize, seed: u64, device: &Device) -> Self {
         let rotation = Reflections::random(size, reflections, &mut Noise::seeded(seed), device);
         let upper = Tensor::zeros([size, size], device);
@@ -112,7 +113,7 @@ impl InvertibleMatrix for QrFactors {
     }
 }
 
-/// `z = Q R x + b`, started as a random rotation.
+/// A full linear map `z = Q R x + b`. The initial matrix is a random rotation.
 ///
 /// ```text
 /// forward   z = Q R x + b             Q a product of reflections, R upper triangular
@@ -126,11 +127,11 @@ impl InvertibleMatrix for QrFactors {
 ///
 /// # Shapes
 ///
-/// - `[batch, features]`, or `[batch, channels, height, width]`; the same on both sides
+/// - input and output: `[batch, features]`, or `[batch, channels, height, width]`
 ///
 /// # Panics
 ///
-/// If the event has another width than the layer was built for.
+/// If the width of the event differs from the width of the layer.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -154,7 +155,7 @@ impl QrLinearConfig {
     }
 
     construct! {
-        /// The layer.
+        /// Builds the layer.
         seeded(device: &Device) -> QrLinear
     }
 

@@ -1,4 +1,4 @@
-//! A rotation by the exponential of a skew-symmetric matrix.
+//! A rotation as the exponential of a skew-symmetric matrix.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
@@ -15,10 +15,10 @@ use crate::noise::Noise;
 /// The norm below which a power series of [`TERMS`] terms has no error in f64: `2^-17 / 17!`.
 const SMALL: f64 = 0.5;
 
-/// Terms of the power series behind the identity.
+/// The number of terms of the power series after the identity.
 const TERMS: usize = 16;
 
-/// The most squarings: angles beyond 2^40 have no digits left in any case.
+/// The largest number of squarings. Angles beyond 2^40 have no correct digits in any case.
 const MOST_SQUARINGS: i32 = 40;
 
 seeded_config! {
@@ -31,13 +31,13 @@ seeded_config! {
 /// assert!(RotationConfig::new(0).validate().is_err());
 /// ```
 pub struct RotationConfig {
-    /// Features of an event.
+    /// Number of features of an event.
     pub features: usize,
 }
 }
 
 crate::store::checked! {
-/// A rotation matrix by its logarithm.
+/// A rotation matrix, parameterised by its matrix logarithm.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -57,7 +57,7 @@ pub struct RotationMatrix {
 }
 
 impl RotationMatrix {
-    /// Whether a layer that was read from a file can be one.
+    /// Checks a layer that was read from a file.
     fn sound(&self) -> Result<()> {
         let [size, _] = self.generator.dims();
         crate::store::shaped("RotationMatrix", "generator", &[size, size], self.generator.dims())
@@ -65,7 +65,7 @@ impl RotationMatrix {
 }
 
 impl RotationMatrix {
-    /// The rotation `exp(A - A^T)`.
+    /// Builds the rotation `exp(A - A^T)`.
     ///
     /// # Panics
     ///
@@ -77,7 +77,7 @@ impl RotationMatrix {
     }
 }
 
-/// `exp(a)`.
+/// The matrix exponential of `a`.
 fn exponential(a: Tensor<2>) -> Tensor<2> {
     let one = identity(a.dims()[0], &a);
     let norm = a.clone().without_autodiff().abs().sum_dim(1).max().into_scalar::<f64>();
@@ -111,7 +111,7 @@ impl InvertibleMatrix for RotationMatrix {
     }
 }
 
-/// A rotation of the features, started at random. It has no bias.
+/// A rotation of the features. The initial rotation is random. It has no bias.
 ///
 /// ```text
 /// forward   z = R x,   R = exp(A - A^T)
@@ -119,17 +119,17 @@ impl InvertibleMatrix for RotationMatrix {
 /// inverse   x = R^T z
 /// ```
 ///
-/// Every rotation is of this form, and no reflection. The exponential is taken by scaling and squaring:
+/// This form reaches every rotation and no reflection. The exponential is computed by scaling and squaring:
 /// Higham (2005), The scaling and squaring method for the matrix exponential revisited.
 /// Same numbers as zuko 1.6 `RotationTransform`.
 ///
 /// # Shapes
 ///
-/// - `[batch, features]`, or `[batch, channels, height, width]`; the same on both sides
+/// - input and output: `[batch, features]`, or `[batch, channels, height, width]`
 ///
 /// # Panics
 ///
-/// If the event has another width than the layer was built for.
+/// If the width of the event differs from the width of the layer.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -151,7 +151,7 @@ impl RotationConfig {
     }
 
     construct! {
-        /// The layer.
+        /// Builds the layer.
         seeded(device: &Device) -> Rotation
     }
 

@@ -1,4 +1,4 @@
-//! A full linear map by its singular value decomposition.
+//! A full linear map, parameterised by its singular value decomposition.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
@@ -23,15 +23,16 @@ seeded_config! {
 /// assert!(SvdLinearConfig::new(4, 0).validate().is_err());
 /// ```
 pub struct SvdLinearConfig {
-    /// Features of an event.
+    /// Number of features of an event.
     pub features: usize,
-    /// Reflections in each of U and V. With as many as features, every matrix of one orientation.
+    /// Number of reflections in each of `U` and `V`. With as many reflections as features, the layer reaches every
+    /// matrix of one orientation; fewer reflections are cheaper.
     pub reflections: usize,
 }
 }
 
 crate::store::checked! {
-/// A square matrix `U S V` by its factors: reflections on both sides of singular values
+/// A square matrix `U S V`, parameterised by its factors: products of reflections `U` and `V`, and singular values
 /// `softplus(diagonal) + 1e-3`.
 ///
 /// ```
@@ -56,7 +57,7 @@ pub struct SvdFactors {
 }
 
 impl SvdFactors {
-    /// Whether a layer that was read from a file can be one.
+    /// Checks a layer that was read from a file.
     fn sound(&self) -> Result<()> {
         let size = self.left.size();
         crate::store::shaped("SvdFactors", "diagonal", &[size], self.diagonal.dims())?;
@@ -65,11 +66,11 @@ impl SvdFactors {
 }
 
 impl SvdFactors {
-    /// The matrix with these factors, of which `right` comes first.
+    /// Builds the matrix from its factors. `right` is applied to the input first.
     ///
     /// # Panics
     ///
-    /// If their sizes differ.
+    /// If the sizes of the factors differ.
     pub fn from_weights(left: Reflections, diagonal: Tensor<1>, right: Reflections) -> Self {
         check_weights("SvdFactors", "diagonal", [left.size()], &diagonal);
         let (size, found) = (left.size(), right.size());
@@ -80,7 +81,7 @@ impl SvdFactors {
         Self { left, diagonal: Param::from_tensor(diagonal), right }
     }
 
-    /// Random reflections on both sides of the identity.
+    /// Random reflections as `U` and `V`, and the identity as `S`.
     pub(super) fn random(size: usize, reflections: usize, seed: u64, device: &Device) -> Self {
         let mut noise = Noise::seeded(seed);
         let mut side = || Reflections::random(size, reflections, &mut noise, device);
@@ -114,7 +115,7 @@ impl InvertibleMatrix for SvdFactors {
     }
 }
 
-/// `z = U S V x + b`, started as a random rotation.
+/// A full linear map `z = U S V x + b`. The initial matrix is a random rotation.
 ///
 /// ```text
 /// forward   z = U S V x + b           U, V products of reflections, S diagonal and positive
@@ -128,7 +129,7 @@ impl InvertibleMatrix for SvdFactors {
 ///
 /// # Shapes
 ///
-/// - `[batch, features]`, or `[batch, channels, height, width]`; the same on both sides
+/// - input and output: `[batch, features]`, or `[batch, channels, height, width]`
 ///
 /// # Numerics
 ///
@@ -136,7 +137,7 @@ impl InvertibleMatrix for SvdFactors {
 ///
 /// # Panics
 ///
-/// If the event has another width than the layer was built for.
+/// If the width of the event differs from the width of the layer.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -160,7 +161,7 @@ impl SvdLinearConfig {
     }
 
     construct! {
-        /// The layer.
+        /// Builds the layer.
         seeded(device: &Device) -> SvdLinear
     }
 

@@ -22,13 +22,13 @@ config! {
 /// assert!(TriangularLinearConfig::new(0).validate().is_err());
 /// ```
 pub struct TriangularLinearConfig {
-    /// Features of an event.
+    /// Number of features of an event.
     pub features: usize,
 }
 }
 
 crate::store::checked! {
-/// A lower triangular matrix with a positive diagonal, by the direction and the length of every row.
+/// A lower triangular matrix with a positive diagonal, parameterised by the direction and the length of each row.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -54,7 +54,7 @@ pub struct TriangularMatrix {
 }
 
 impl TriangularMatrix {
-    /// Whether a layer that was read from a file can be one.
+    /// Checks a layer that was read from a file.
     fn sound(&self) -> Result<()> {
         let [size] = self.diagonal.dims();
         crate::store::shaped("TriangularMatrix", "below", &[size, size], self.below.dims())?;
@@ -63,7 +63,7 @@ impl TriangularMatrix {
 }
 
 impl TriangularMatrix {
-    /// The identity matrix.
+    /// Builds the identity matrix.
     pub fn identity(size: usize, device: &Device) -> Self {
         let one = Tensor::<1>::ones([size], &device.clone().without_autodiff());
         let raw = softplus_inverse(one);
@@ -72,12 +72,11 @@ impl TriangularMatrix {
         Self::new(entries, raw.clone(), raw)
     }
 
-    /// The matrix of these raw entries, of which those above the diagonal do not count, and raw lengths
-    /// of its rows.
+    /// Builds the matrix from raw entries and raw lengths of its rows. The entries above the diagonal are ignored.
     ///
     /// # Panics
     ///
-    /// If `entries` is not square, or `length` of another length.
+    /// If `entries` is not square, or the length of `length` differs from its size.
     pub fn from_weights(entries: Tensor<2>, length: Tensor<1>) -> Self {
         let [size, _] = entries.dims();
         check_weights("TriangularMatrix", "entries", [size, size], &entries);
@@ -94,7 +93,8 @@ impl TriangularMatrix {
         }
     }
 
-    /// The diagonal before the rows are normalised, and what normalises them: `[n]` and `[n, 1]`.
+    /// The entries below the diagonal, the diagonal before normalisation, and the factors that normalise the rows:
+    /// `[n, n]`, `[n]` and `[n, 1]`.
     fn parts(&self) -> (Tensor<2>, Tensor<1>, Tensor<2>) {
         let (size, below) = (self.size(), wide(self.below.val()).tril(-1));
         let diagonal = softplus(wide(self.diagonal.val()));
@@ -128,8 +128,9 @@ impl InvertibleMatrix for TriangularMatrix {
     }
 }
 
-/// `z = W x + b` with a lower [`TriangularMatrix`], started as the identity: every feature sees those
-/// before it, so layers want a [`Permutation`](super::Permutation) between them.
+/// A triangular linear map `z = W x + b` with a lower [`TriangularMatrix`]. The initial map is the identity. Each
+/// output depends only on its own and the preceding features, so put a [`Permutation`](super::Permutation) between
+/// layers.
 ///
 /// ```text
 /// forward   z = W x + b,   row i of W = softplus(s_i) t_i / |t_i|
@@ -144,11 +145,11 @@ impl InvertibleMatrix for TriangularMatrix {
 ///
 /// # Shapes
 ///
-/// - `[batch, features]`, or `[batch, channels, height, width]`; the same on both sides
+/// - input and output: `[batch, features]`, or `[batch, channels, height, width]`
 ///
 /// # Panics
 ///
-/// If the event has another width than the layer was built for.
+/// If the width of the event differs from the width of the layer.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -170,7 +171,7 @@ impl TriangularLinearConfig {
     }
 
     construct! {
-        /// The layer.
+        /// Builds the layer.
         unseeded(device: &Device) -> TriangularLinear
     }
 

@@ -1,4 +1,4 @@
-//! Invertible residual block: a network that contracts, added to its input.
+//! Invertible residual block: a contractive network, added to its input.
 
 use burn::module::{Flag, Module, Param};
 use burn::nn::Linear;
@@ -18,16 +18,16 @@ use crate::error::{Error, Result, chain, count, least};
 use crate::math::{sigmoid, softplus, wide};
 use crate::rows::spread;
 
-/// `h sigmoid(h)` has a slope of at most 1.0998.
+/// The slope of `h sigmoid(h)` is at most 1.0998.
 const SWISH_SLOPE: f64 = 1.1;
 
-/// The first `b`, before its softplus. Value from the authors' code.
+/// The initial raw value (before softplus) of `b`. The value is that of the authors' code.
 const FIRST_SHARPNESS: f64 = 0.5;
 
-/// Steps between two looks at whether all rows are done: each look waits for the device.
+/// Number of steps between two checks whether all rows are done. Each check waits for the device.
 const LOOK_EVERY: usize = 4;
 
-/// The least tolerance, in units in the last place.
+/// The smallest tolerance, in units in the last place.
 const LEAST_UNITS: f64 = 4.0;
 
 seeded_config! {
@@ -43,35 +43,35 @@ seeded_config! {
 /// assert!(ResidualConfig::new(2).with_lipschitz(1.0).validate().is_err());
 /// ```
 pub struct ResidualConfig {
-    /// Values of an event.
+    /// Number of values of an event.
     pub features: usize,
-    /// Widths of the hidden layers.
+    /// Widths of the hidden layers. Wider layers model richer maps at a higher cost.
     #[config(default = vec![128, 128])]
     pub hidden: Vec<usize>,
-    /// `L`, in (0, 1): the layers share it evenly. The nearer to 1, the more a layer can do, and the
-    /// more steps its inverse takes.
+    /// The Lipschitz bound `L` of the network, in (0, 1), shared evenly by its layers. A bound nearer to 1 makes the
+    /// layer more expressive, and its inverse takes more steps.
     #[config(default = 0.95)]
     pub lipschitz: f64,
-    /// An activation before the first layer, too.
+    /// Whether to apply an activation also before the first layer.
     #[config(default = false)]
     pub activate_input: bool,
-    /// Width of the context, which is added behind the first layer; 0 for none.
+    /// Width of the context, which is added after the first layer; 0 for none. Set it for a conditional flow.
     #[config(default = 0)]
     pub context: usize,
-    /// The log-determinant in training.
+    /// How the log-determinant is computed in training. [`LogDet::Series`] is cheaper for events with many features.
     #[config(default = LogDet::Exact)]
     pub training: LogDet,
-    /// The log-determinant in evaluation.
+    /// How the log-determinant is computed in evaluation. Keep [`LogDet::Exact`] for densities without sampling error.
     #[config(default = LogDet::Exact)]
     pub evaluation: LogDet,
-    /// How the layer is inverted.
+    /// Tolerance and step limit of the inverse. Raise the limit if rows of an inverse become NaN.
     #[config(default = FixedPoint::default())]
     pub fixed_point: FixedPoint,
 }
 }
 
 crate::store::checked! {
-/// An invertible residual block, started as the identity.
+/// An invertible residual block. The initial block is the identity.
 ///
 /// ```text
 /// forward   z = x + g(x, c)              |g(x) - g(y)| <= L |x - y|,  L < 1
@@ -79,33 +79,33 @@ crate::store::checked! {
 /// inverse   x = z - g(x, c), from x = z until nothing moves
 /// ```
 ///
-/// `g` is dense layers, each within its share of `L` (spectral normalization), with
-/// `a(h) = h sigmoid(b h) / 1.1` between them, whose slope is below 1.
+/// `g` consists of dense layers, each within its share of `L` (spectral normalization). The activation between them is
+/// `a(h) = h sigmoid(b h) / 1.1`, with a slope below 1.
 ///
 /// Papers: Behrmann, Grathwohl, Chen, Duvenaud, Jacobsen (2019), Invertible Residual Networks,
 /// algorithm 1 and equation 4, arXiv:1811.00995; Chen, Behrmann, Duvenaud, Jacobsen (2019), Residual
 /// Flows for Invertible Generative Modeling, section 3 (LipSwish), arXiv:1906.02735.
 /// Same numbers as normflows 1.7 `Residual` with `LipschitzMLP`.
 ///
-/// Training here means: the layer's parameters are on an autodiff device and it is not frozen. With
-/// [`LogDet::Exact`] for both, training and evaluation give the same numbers.
+/// The layer is in training if its parameters are on an autodiff device and it is not frozen. With [`LogDet::Exact`]
+/// for both, training and evaluation give the same numbers.
 ///
-/// The bound holds for every weight a training can reach: what changes a weight also updates its
-/// largest singular vectors, which are part of the record.
+/// The bound holds for every weight that training can reach. Each change of a weight also updates its largest singular
+/// vectors, which are part of the record.
 ///
 /// # Shapes
 ///
-/// - `[batch, features]`; or `[batch, event..]` of as many values
-/// - context `[batch, context]`, where the layer was built for one
+/// - `[batch, features]`; or `[batch, event..]` with as many values per event
+/// - context: `[batch, context]`, if the layer was built for a context
 ///
 /// # Numerics
 ///
-/// The inverse holds no graph but of its end: its gradient is the one of the implicit function, and
-/// takes the Jacobian of `g`, whatever finds the log-determinant.
+/// The inverse keeps only the graph of its end in memory. Its gradient follows from the implicit function theorem and
+/// needs the Jacobian of `g`, whichever [`LogDet`] is chosen.
 ///
 /// # Panics
 ///
-/// If the event or the context has another size than the layer was built for.
+/// If the size of the event or of the context differs from the size that the layer was built for.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -120,7 +120,7 @@ crate::store::checked! {
 #[derive(Module, Debug, Serialize)]
 pub struct Residual {
     layers: Vec<SpectralLinear>,
-    /// `b` of every activation, before its softplus.
+    /// The raw value (before softplus) of `b` for each activation.
     #[serde(with = "crate::store::part")]
     sharpness: Vec<Param<Tensor<1>>>,
     #[serde(with = "crate::store::part")]
@@ -135,7 +135,7 @@ pub struct Residual {
 }
 
 impl Residual {
-    /// Whether a layer that was read from a file can be one.
+    /// Checks a layer that was read from a file.
     fn sound(&self) -> Result<()> {
         let ends: Vec<[usize; 2]> = self.layers.iter().map(SpectralLinear::dims).collect();
         let chain = ends.windows(2).all(|pair| pair[0][1] == pair[1][0]);
@@ -159,7 +159,7 @@ impl Residual {
     }
 }
 
-/// How the log-determinant is found when.
+/// How the log-determinant is computed in training and in evaluation.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct LogDets {
     training: LogDet,
@@ -193,7 +193,7 @@ impl ResidualConfig {
     }
 
     construct! {
-        /// The layer.
+        /// Builds the layer.
         seeded(device: &Device) -> Residual
     }
 
@@ -258,7 +258,7 @@ impl Network {
     }
 }
 
-/// `h sigmoid(b h) / 1.1`, and its slope.
+/// `h sigmoid(b h) / 1.1`, and its slope if `slope`.
 fn lip_swish(h: Tensor<2>, b: &Tensor<2>, slope: bool) -> (Tensor<2>, Option<Tensor<2>>) {
     let scaled = h.clone() * b.clone();
     let gate = sigmoid(scaled.clone());
@@ -270,8 +270,8 @@ fn lip_swish(h: Tensor<2>, b: &Tensor<2>, slope: bool) -> (Tensor<2>, Option<Ten
 }
 
 impl Residual {
-    /// The layer of given layers, each with its own bound, and one activation fewer, or as many
-    /// where the first is before the first layer.
+    /// Builds the layer from linear layers, each with the bound `bound`. With as many activations as layers, the first
+    /// activation precedes the first layer; with one activation fewer, it follows the first layer.
     #[cfg(feature = "interop")]
     pub(crate) fn from_layers(
         layers: Vec<(Linear, Tensor<1>, Tensor<1>)>,
@@ -326,7 +326,7 @@ impl Residual {
             let next = next.mask_where(done.clone().expand(z.dims()), x.clone());
             let step = (next.clone() - x).abs().max_dim(1);
             let size = next.clone().abs().max_dim(1).clamp_min(1.0) * tolerance;
-            // A NaN has arrived, too.
+            // A row with NaN counts as arrived.
             done = done.bool_or(step.greater(size).bool_not());
             x = next;
             if count % LOOK_EVERY == 0 && done.clone().all().into_scalar::<bool>() {
@@ -344,8 +344,8 @@ impl Residual {
         if !z.is_autodiff() && !network.is_autodiff() {
             return x;
         }
-        // dz = dx (I + J) + dg, so what z and the weights change in z - x - g(x) changes x by its
-        // solution; the value stays the fixed point.
+        // `dz = dx (I + J) + dg`. The change of `z - x - g(x)` through `z` and the weights therefore determines the
+        // change of `x` by a linear system. The value remains the fixed point.
         let rest = z - x.clone() - network.run(x.clone(), false).value();
         let change = rest.clone() - rest.without_autodiff();
         let jacobian = plus_identity(plain.run(x.clone(), true).jacobian());

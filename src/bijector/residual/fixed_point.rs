@@ -1,16 +1,16 @@
-//! When a search for a fixed point ends, for every row by itself.
+//! The end of a search for a fixed point, separately for each row.
 
 use burn::tensor::{Bool, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result, repeats};
 
-/// A row that only rounding moves has steps below this share of its first one. Rounding leaves 1e-3 at the
-/// most, in f32 under biases of a thousand; a first step is never that exact.
+/// A row that moves only by rounding has steps below this fraction of its first step. In f32 with biases of a thousand,
+/// rounding leaves at most 1e-3; a first step is never that exact.
 const ROUNDING_SHARE: f64 = 1e-2;
 
-/// How a [`Residual`](super::Residual) layer is inverted: steps `x <- z - g(x)`, each of which brings `x` nearer by
-/// the factor `L`. A row that has arrived stays as it is, so no row depends on the others.
+/// How a [`Residual`](super::Residual) layer is inverted: by steps `x <- z - g(x)`, each of which reduces the distance
+/// to the solution by the factor `L`. A row that has arrived does not change any more, so no row depends on the others.
 ///
 /// ```
 /// use burn_flows::bijector::FixedPoint;
@@ -20,12 +20,13 @@ const ROUNDING_SHARE: f64 = 1e-2;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct FixedPoint {
-    /// A row has arrived when no element moves by more than this share of `max(1, |x|)`; four units
-    /// in the last place at least.
+    /// A row has arrived when no element changes by more than this fraction of `max(1, |x|)`. A smaller fraction than
+    /// four units in the last place counts as four units. A larger tolerance takes fewer steps and gives a less
+    /// accurate inverse.
     pub tolerance: f64,
-    /// The most steps. A row that has not arrived by then is NaN, and its log-determinant too; other
-    /// rows are as they would be without it. Where rounding keeps a row from arriving, it has arrived as
-    /// soon as its steps stop becoming shorter.
+    /// Largest number of steps. A row that has not arrived by then is NaN in value and log-determinant; other rows do
+    /// not change. Where rounding keeps a row from arriving, the row has arrived as soon as its steps stop becoming
+    /// shorter. Raise the limit for a Lipschitz bound near 1.
     pub limit: usize,
 }
 
@@ -46,14 +47,14 @@ impl FixedPoint {
     }
 }
 
-/// The lengths of the steps of every row, in which a contraction shows that only rounding is left: its
-/// steps become shorter, by `L` each, as long as they are exact.
+/// The lengths of the steps of each row. While the steps of a contraction are exact, each is shorter than the last by
+/// the factor `L`. Steps that do not become shorter show that only rounding is left.
 pub(super) struct Lengths {
-    /// What they are divided by, so that their squares do not overflow, `[batch, 1]`.
+    /// The divisor of the lengths, `[batch, 1]`, which keeps their squares from overflow.
     scale: Tensor<2>,
     /// The first and the last length.
     ends: Option<[Tensor<2>; 2]>,
-    /// Whether a step was no shorter than the one before it.
+    /// Whether a step, far shorter than the first, was no shorter than the preceding step.
     pub(super) settled: Tensor<2, Bool>,
 }
 
@@ -97,14 +98,14 @@ mod tests {
     #[test]
     fn a_row_settles_when_its_steps_stop_becoming_shorter_far_below_the_first() {
         assert_eq!(settled(&[[1.0, 1e30, 1.0]]), [false; 3]);
-        // As a contraction does, and then by rounding.
+        // Steps that shrink as in a contraction, followed by steps of rounding.
         let mut steps: Vec<[f64; 3]> =
             (0..40).map(|k| [1.0, 1e30, 1.0].map(|s| s * 0.8f64.powi(k))).collect();
         assert_eq!(settled(&steps), [false; 3]);
         steps.push([1.1e-4, 1.1e26, 1.1e-4]);
         steps.push([1.2e-4, 1.0e26, f64::NAN]);
         assert_eq!(settled(&steps), [true, false, false]);
-        // Steps as long as the first one are no rounding.
+        // Steps as long as the first step are not rounding.
         assert_eq!(settled(&[[1.0, 1e30, f64::NAN], [1.5, 2e30, f64::NAN]]), [false; 3]);
     }
 }

@@ -1,4 +1,4 @@
-//! `ln |det(I + J)|` of a `J` that contracts: exactly, or by a power series.
+//! `ln |det(I + J)|` for a contractive `J`: exact, or by a power series.
 
 use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
@@ -9,13 +9,14 @@ use crate::draws;
 use crate::error::{Error, Result, repeats};
 use crate::noise::Noise;
 
-/// The stream that probes and roulette follow in evaluation.
+/// The seed of the probes and the roulette in evaluation.
 const EVALUATION_SEED: u64 = 0;
 
-/// No roulette runs for longer than this. At a chance of one half it would once in 10^30 calls.
+/// The largest number of further terms of the roulette. With probability one half it would be exceeded once in 10^30
+/// calls.
 const LAST_TERM: usize = 100;
 
-/// How a [`Residual`](super::Residual) layer finds its log-determinant.
+/// How a [`Residual`](super::Residual) layer computes its log-determinant.
 ///
 /// ```text
 /// exact      elimination of `I + J`, which takes as many products with J as there are features
@@ -37,20 +38,20 @@ const LAST_TERM: usize = 100;
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum LogDet {
-    /// The determinant, to rounding. Time and memory of as many passes as there are features.
+    /// The determinant, up to rounding. Time and memory are those of as many passes as there are features.
     #[default]
     Exact,
-    /// The power series, estimated. In training every row has probes of its own, which follow the
-    /// seed of the training; in evaluation all rows share fixed ones, so that equal rows get equal
-    /// numbers.
+    /// An estimate by the power series. In training each row has its own probes, which follow the seed of the training.
+    /// In evaluation all rows share fixed probes, so that equal rows get equal numbers.
     Series {
-        /// Terms that are always taken, at least 1.
+        /// Number of terms that are always computed, at least 1. More terms reduce the variance or the truncation
+        /// error.
         terms: usize,
-        /// Further terms follow each with the chance `1 - roulette`, which makes the mean exact.
-        /// Without it the series ends, and misses what the contraction leaves of it: with a
-        /// constant `L` at most `features * L^(terms + 1) / (1 - L)`.
+        /// Probability of stopping before each further term. Each further term follows with probability `1 - roulette`,
+        /// which makes the mean exact. `None` truncates the series: with a constant `L`, the truncation error is at
+        /// most `features * L^(terms + 1) / (1 - L)`.
         roulette: Option<f64>,
-        /// Probes per row, at least 1. The variance falls with their number.
+        /// Number of probes per row, at least 1. More probes reduce the variance at a higher cost.
         probes: usize,
     },
 }
@@ -105,12 +106,12 @@ pub(super) fn plus_identity(jacobian: Tensor<3>) -> Tensor<3> {
     jacobian.clone() + eye.cast(jacobian.dtype()).unsqueeze_dim(0)
 }
 
-/// How many further terms: `n` or more with chance `(1 - chance)^n`.
+/// The number of further terms: `n` or more with probability `(1 - chance)^n`.
 fn geometric(chance: f64, noise: &mut Noise) -> usize {
     (0..LAST_TERM).take_while(|_| noise.next_uniform() >= chance).count()
 }
 
-/// The series along probes `[probes, batch or 1, n]`; term `terms + j` counts `keep^-j` times.
+/// The series along probes `[probes, batch or 1, n]`. Term `terms + j` has the weight `keep^-j`.
 fn series(g: &Linearised, probes: Tensor<3>, terms: usize, further: usize, keep: f64) -> Tensor<1> {
     let count = probes.dims()[0];
     let rows = g.value().dims()[0];
@@ -118,7 +119,7 @@ fn series(g: &Linearised, probes: Tensor<3>, terms: usize, further: usize, keep:
     let mut total = Tensor::zeros([rows], (&probes.device(), probes.dtype()));
     for k in 1..=terms + further {
         change = g.push(change);
-        // One row of them where the map is linear and the probes are shared.
+        // `change` has one row if the map is linear and the probes are shared.
         let along = (change.clone() * probes.clone()).sum_dim(2).sum_dim(0);
         let along = along.reshape([change.dims()[1]]);
         let sign = if k % 2 == 1 { 1.0 } else { -1.0 };
@@ -134,7 +135,7 @@ mod tests {
 
     use super::*;
 
-    /// A linear `g`, whose determinant is known.
+    /// A linear `g` with a known determinant.
     fn linear() -> (Linearised, f64) {
         let options = (&Device::flex(), DType::F64);
         let matrix =
@@ -150,7 +151,7 @@ mod tests {
         let (g, exact) = linear();
         draws::seed(Noise::seeded(5));
         let estimator = LogDet::Series { terms: 1, roulette: Some(0.4), probes: 1 };
-        // A call draws one number of terms for all its rows: the means of calls are independent.
+        // One call draws one number of terms for all its rows, so the means of separate calls are independent.
         let calls: Vec<f64> =
             (0..400).map(|_| estimator.of(&g, true).mean().into_scalar::<f64>()).collect();
         let n = calls.len() as f64;

@@ -1,5 +1,4 @@
-//! Residual layers, `z = x + g(x)`: along one direction, around one point, through few units, or by
-//! a network that contracts.
+//! Residual layers `z = x + g(x)`: planar, radial, Sylvester, and a contractive network.
 
 mod block;
 mod fixed_point;
@@ -24,11 +23,11 @@ use burn::tensor::Tensor;
 use crate::math::{event_len, wide};
 use crate::rows::callers_dims;
 
-/// An event as a row of numbers, in at least single precision.
+/// Reshapes each event to a row of values, in at least single precision.
 ///
 /// # Panics
 ///
-/// If it has another number of them; the text names the layer and both shapes.
+/// If the event has another number of values. The message names the layer and both shapes.
 #[track_caller]
 pub(super) fn flat<const D: usize>(layer: &str, features: usize, x: Tensor<D>) -> Tensor<2> {
     let rest = if D > 2 { " values" } else { "" };
@@ -41,7 +40,7 @@ pub(super) fn flat<const D: usize>(layer: &str, features: usize, x: Tensor<D>) -
     wide(x).reshape([rows, features])
 }
 
-/// Makes a bijector of any rank of a layer of rows, which has `width`, `apply` and `unapply`.
+/// Implements `Bijector` of any rank for a layer of rows with the methods `width`, `apply` and `unapply`.
 macro_rules! rows_bijector {
     ($layer:ty, $name:literal) => {
         impl<const D: usize> $crate::bijector::Bijector<D> for $layer {

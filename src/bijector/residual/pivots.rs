@@ -1,11 +1,11 @@
-//! Elimination without exchanges, for a batch of matrices `I + J` where `J` contracts.
+//! Elimination without row exchanges, for a batch of matrices `I + J` with a contractive `J`.
 //!
-//! Their symmetric part is positive definite, so no pivot is zero in any order, and the determinant
-//! is positive.
+//! The symmetric part of `I + J` is positive definite, so no pivot is zero in any order, and the determinant is
+//! positive.
 
 use burn::tensor::Tensor;
 
-/// The first column below the first row, the first row behind the first column, the pivot.
+/// The pivot, the first column below it, the first row right of it, and the remaining matrix.
 struct Split {
     pivot: Tensor<2>,
     column: Tensor<3>,
@@ -13,7 +13,7 @@ struct Split {
     rest: Tensor<3>,
 }
 
-/// Takes `[batch, n, n]` apart, `n` at least 2.
+/// Splits matrices `[batch, n, n]`, with `n` at least 2.
 fn split(a: &Tensor<3>) -> Split {
     let [batch, n, _] = a.dims();
     let part = |rows: std::ops::Range<usize>, columns| a.clone().slice([0..batch, rows, columns]);
@@ -25,7 +25,7 @@ fn split(a: &Tensor<3>) -> Split {
     }
 }
 
-/// `ln |det A|` of every row, `[batch]`.
+/// `ln |det A|` of each matrix, `[batch]`.
 pub(super) fn log_abs_det(a: Tensor<3>) -> Tensor<1> {
     let [batch, n, _] = a.dims();
     let mut pivots = Vec::with_capacity(n);
@@ -40,7 +40,7 @@ pub(super) fn log_abs_det(a: Tensor<3>) -> Tensor<1> {
     Tensor::cat(pivots, 1).abs().log().sum_dim(1).reshape([batch])
 }
 
-/// `x` with `x A = b` for every row, `[batch, n]`.
+/// Solves `x A = b` for each row; `x` is `[batch, n]`.
 pub(super) fn solve_left(a: Tensor<3>, b: Tensor<2>) -> Tensor<2> {
     let [batch, n, _] = a.dims();
     let (mut a, mut b) = (a.transpose(), b);

@@ -1,4 +1,4 @@
-//! Planar flow: every row moves along one direction, by a function of its distance from a plane.
+//! Planar flow: each row moves along one direction, by a function of its distance from a plane.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -13,11 +13,11 @@ use crate::error::{Result, count};
 use crate::initial;
 use crate::math::softplus;
 
-/// A weight with a square below this counts as none. Without it, `w / |w|^2` overflows. In f32 it
+/// A weight with a squared length below this counts as zero. Without this bound `w / |w|^2` overflows. In f32 the bound
 /// is far above the smallest number.
 const LEAST_SQUARE: f64 = 1e-12;
 
-/// How `m` keeps `w . u` above -1.
+/// How the function `m` keeps `w . u` above -1.
 ///
 /// ```
 /// use burn_flows::bijector::{PlanarConfig, PlanarConstraint};
@@ -45,7 +45,7 @@ impl PlanarConstraint {
         }
     }
 
-    /// The `a` of which `m` is 0, where the layer is the identity along its direction.
+    /// The `a` with `m(a) = 0`, for which the layer is the identity along its direction.
     fn neutral(self) -> f64 {
         let softplus_inverse = |y: f64| y.exp_m1().ln();
         match self {
@@ -69,25 +69,26 @@ seeded_config! {
 /// assert!(steep.validate().is_err());
 /// ```
 pub struct PlanarConfig {
-    /// Values of an event.
+    /// Number of values of an event.
     pub features: usize,
-    /// `h`.
+    /// The activation `h`. Choose [`RidgeActivation::LeakyRelu`] for an inverse by a formula.
     #[config(default = RidgeActivation::Tanh)]
     pub activation: RidgeActivation,
-    /// What keeps the layer invertible.
+    /// The constraint that keeps the layer invertible. Choose [`PlanarConstraint::LogSoftplus`] for the numbers of
+    /// FlowJAX.
     #[config(default = PlanarConstraint::Softplus)]
     pub constraint: PlanarConstraint,
-    /// Width of the context; 0 for none.
+    /// Width of the context; 0 for none. Set it for a conditional flow.
     #[config(default = 0)]
     pub context: usize,
-    /// The network that adds a function of the context to the parameters.
+    /// The network of the context. Its outputs are added to the parameters. It has no effect without a context.
     #[config(default = MlpConfig::new(vec![64]))]
     pub mlp: MlpConfig,
 }
 }
 
 crate::store::checked! {
-/// A planar layer, started as the identity with a random `w`.
+/// A planar layer. The initial layer is the identity, with a random `w`.
 ///
 /// ```text
 /// forward   z = x + u h(w . x + b)
@@ -95,7 +96,7 @@ crate::store::checked! {
 /// inverse   x = z - u h(p),   p + (w . u) h(p) = w . z + b
 /// ```
 ///
-/// `u` is the free `v` plus `(m(a) - a) w / |w|^2` with `a = w . v`, so that `w . u = m(a) > -1`.
+/// `u` is the free vector `v` plus `(m(a) - a) w / |w|^2` with `a = w . v`, so that `w . u = m(a) > -1`.
 ///
 /// Paper: Rezende, Mohamed (2015), Variational Inference with Normalizing Flows, equations 10 to 13
 /// and appendix A.1, arXiv:1505.05770. It runs the formula latent to data: [`Inverse`](crate::bijector::Inverse)
@@ -104,17 +105,17 @@ crate::store::checked! {
 ///
 /// # Shapes
 ///
-/// - `[batch, features]`; or `[batch, event..]` of as many values
-/// - context `[batch, context]`, where the layer was built for one
+/// - `[batch, features]`; or `[batch, event..]` with as many values per event
+/// - context: `[batch, context]`, if the layer was built for a context
 ///
 /// # Numerics
 ///
-/// The inverse is a formula for the leaky rectifier; for tanh it solves one equation of one number
-/// per row. `1 + w . u` is at least 1e-6. A `w` shorter than 1e-6 counts as zero.
+/// The inverse is a formula for the leaky rectifier. For tanh it solves one scalar equation per row. `1 + w . u` is at
+/// least 1e-6. A `w` shorter than 1e-6 counts as zero.
 ///
 /// # Panics
 ///
-/// If the event or the context has another size than the layer was built for.
+/// If the size of the event or of the context differs from the size that the layer was built for.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -139,7 +140,7 @@ pub struct Planar {
 }
 
 impl Planar {
-    /// Whether a layer that was read from a file can be one.
+    /// Checks a layer that was read from a file.
     fn sound(&self) -> Result<()> {
         let count = self.params.count();
         let reason = || format!("needs twice the features and 1, found {count}");
@@ -157,7 +158,7 @@ impl PlanarConfig {
     }
 
     construct! {
-        /// The layer.
+        /// Builds the layer.
         seeded(device: &Device) -> Planar
     }
 
@@ -165,7 +166,7 @@ impl PlanarConfig {
         let mut noise = initial::noise(device);
         let wide = (self.features as f64).sqrt().recip();
         let weight: Vec<f64> = (0..self.features).map(|_| noise.next_normal() * wide).collect();
-        // Along w, of a length that makes u zero.
+        // Along `w`, with a length that makes `u` zero.
         let square: f64 = weight.iter().map(|w| w * w).sum();
         let along = self.constraint.neutral() / square.max(LEAST_SQUARE);
         let direction = weight.iter().map(|w| w * along);
@@ -178,7 +179,7 @@ impl PlanarConfig {
     }
 }
 
-/// The map of every row, or of all: `[1 or batch, ..]`.
+/// The parameters of the map: one set per row, or one set for all rows, `[1 or batch, ..]`.
 struct Plane {
     weight: Tensor<2>,
     direction: Tensor<2>,
@@ -187,7 +188,7 @@ struct Plane {
 }
 
 impl Planar {
-    /// The layer of `w` and the free direction `v`, `[features]` each, and `b`, `[1]`.
+    /// Builds the layer from `w` and the free vector `v`, `[features]` each, and `b`, `[1]`.
     ///
     /// # Errors
     ///
@@ -195,7 +196,7 @@ impl Planar {
     ///
     /// # Panics
     ///
-    /// If the shapes do not fit together.
+    /// If the shapes are not consistent.
     pub fn from_weights(
         weight: Tensor<1>,
         direction: Tensor<1>,
@@ -210,7 +211,7 @@ impl Planar {
         Ok(Self { params, activation, constraint })
     }
 
-    /// The layer whose parameters a network of the context gives, in the order of
+    /// Builds a layer whose parameters are the outputs of a network of the context, in the order of
     /// [`from_weights`](Self::from_weights).
     #[cfg(feature = "interop")]
     pub(crate) fn of_network(

@@ -1,4 +1,4 @@
-//! Radial flow: every row moves toward a point or away from it.
+//! Radial flow: each row moves toward a point or away from it.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -12,15 +12,15 @@ use crate::error::{Result, count};
 use crate::initial;
 use crate::math::softplus;
 
-/// The least `a` and `s`. Without it the slope at the centre is 0/0 or its logarithm infinite.
+/// The smallest `a` and `s`. Without it the slope at the centre is 0/0, or its logarithm is infinite.
 const LEAST: f64 = 1e-6;
 
-/// The least square of a distance. Without it the root has an infinite slope at the centre. In f32
-/// it is still a normal number.
+/// The smallest square of a distance. Without it the square root has an infinite slope at the centre. In f32 it is
+/// still a normal number.
 const LEAST_SQUARE: f64 = 1e-30;
 
-/// Where the log-determinant has become zero to the last digit. The square of a much larger distance
-/// leaves f32, and takes the logarithm with it.
+/// The distance at which the log-determinant is zero to the last digit. The square of a much larger distance overflows
+/// f32, and makes the logarithm infinite.
 const FAR: f64 = 1e15;
 
 seeded_config! {
@@ -33,19 +33,19 @@ seeded_config! {
 /// assert!(RadialConfig::new(0).validate().is_err());
 /// ```
 pub struct RadialConfig {
-    /// Values of an event.
+    /// Number of values of an event.
     pub features: usize,
-    /// Width of the context; 0 for none.
+    /// Width of the context; 0 for none. Set it for a conditional flow.
     #[config(default = 0)]
     pub context: usize,
-    /// The network that adds a function of the context to the parameters.
+    /// The network of the context. Its outputs are added to the parameters. It has no effect without a context.
     #[config(default = MlpConfig::new(vec![64]))]
     pub mlp: MlpConfig,
 }
 }
 
 crate::store::checked! {
-/// A radial layer, started as the identity around a random centre.
+/// A radial layer. The initial layer is the identity, with a random centre.
 ///
 /// ```text
 /// forward   z = x + b (x - x0) / (a + r),   r = |x - x0|
@@ -62,17 +62,17 @@ crate::store::checked! {
 ///
 /// # Shapes
 ///
-/// - `[batch, features]`; or `[batch, event..]` of as many values
-/// - context `[batch, context]`, where the layer was built for one
+/// - `[batch, features]`; or `[batch, event..]` with as many values per event
+/// - context: `[batch, context]`, if the layer was built for a context
 ///
 /// # Numerics
 ///
-/// Both directions are formulas: the radius is the positive root of a quadratic equation, taken in
-/// the form that loses no digit. `a` and `s` are at least 1e-6.
+/// Both directions are formulas. The radius is the positive root of a quadratic equation, in a form without
+/// cancellation. `a` and `s` are at least 1e-6.
 ///
 /// # Panics
 ///
-/// If the event or the context has another size than the layer was built for.
+/// If the size of the event or of the context differs from the size that the layer was built for.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -93,7 +93,7 @@ pub struct Radial {
 }
 
 impl Radial {
-    /// Whether a layer that was read from a file can be one.
+    /// Checks a layer that was read from a file.
     fn sound(&self) -> Result<()> {
         let count = self.params.count();
         crate::store::require("Radial", "params", count > 2, || {
@@ -110,20 +110,20 @@ impl RadialConfig {
     }
 
     construct! {
-        /// The layer.
+        /// Builds the layer.
         seeded(device: &Device) -> Radial
     }
 
     fn build(&self, device: &Device) -> Radial {
         let mut noise = initial::noise(device);
         let centre = (0..self.features).map(|_| noise.next_normal());
-        // softplus(beta) = alpha = 1, so that nothing moves.
+        // `softplus(beta) = alpha = 1`, so the initial map is the identity.
         let free = centre.chain([1.0, 1f64.exp_m1().ln()]).collect();
         Radial { params: RowParams::new(free, &self.mlp, self.context, device) }
     }
 }
 
-/// The map of every row, or of all: `[1 or batch, ..]`.
+/// The parameters of the map: one set per row, or one set for all rows, `[1 or batch, ..]`.
 struct Ball {
     centre: Tensor<2>,
     a: Tensor<2>,
@@ -131,7 +131,7 @@ struct Ball {
 }
 
 impl Ball {
-    /// The log-determinant at distance `r`, `[batch, 1]`, of events of so many values.
+    /// The log-determinant at distance `r`, `[batch, 1]`, for events of `features` values.
     fn log_det(&self, r: Tensor<2>, features: usize) -> Tensor<1> {
         let (batch, r) = (r.dims()[0], r.clamp_max(FAR));
         let across = (r.clone() + self.s.clone()).log();
@@ -148,11 +148,11 @@ fn length(rows: Tensor<2>) -> Tensor<2> {
 }
 
 impl Radial {
-    /// The layer of a centre, `[features]`, and `alpha` and `beta`, `[1]` each.
+    /// Builds the layer from a centre, `[features]`, and `alpha` and `beta`, `[1]` each.
     ///
     /// # Panics
     ///
-    /// If the shapes do not fit together.
+    /// If `alpha` or `beta` does not have shape `[1]`.
     pub fn from_weights(centre: Tensor<1>, alpha: Tensor<1>, beta: Tensor<1>) -> Self {
         check_weights("Radial", "alpha", [1], &alpha);
         check_weights("Radial", "beta", [1], &beta);
@@ -182,7 +182,7 @@ impl Radial {
         let ball = self.ball(context);
         let from_centre = z.clone() - ball.centre.clone();
         let image = length(from_centre.clone());
-        // Both forms of the root divide or multiply by a sum of positive numbers.
+        // Both forms of the root divide or multiply by a sum of positive numbers, which avoids cancellation.
         let excess = image.clone() - ball.s.clone();
         let product = image * ball.a.clone();
         let root = (excess.clone().square() + product.clone() * 4.0).sqrt();

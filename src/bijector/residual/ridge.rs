@@ -2,7 +2,7 @@
 //!
 //! p + (k - 1) h(p) = q            k > 0, 0 < h' <= 1
 //!
-//! Its left side rises with slope `(1 - h') + k h'`, so every `q` has one `p`.
+//! The left side increases with slope `(1 - h') + k h'`, so each `q` has one `p`.
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -10,11 +10,10 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result, least};
 use crate::solve::{Bracket, solve};
 
-/// The least slope of the equation. Without it a saturated constraint makes a layer singular.
+/// The smallest slope of the equation. Without it a saturated constraint makes a layer singular.
 pub(super) const LEAST_GAIN: f64 = 1e-6;
 
-/// The non-linear function `h` of [`Planar`](super::Planar) and [`Sylvester`](super::Sylvester), of
-/// a slope in `(0, 1]`.
+/// The activation `h` of [`Planar`](super::Planar) and [`Sylvester`](super::Sylvester), with a slope in `(0, 1]`.
 ///
 /// ```
 /// use burn_flows::bijector::RidgeActivation;
@@ -25,12 +24,12 @@ pub(super) const LEAST_GAIN: f64 = 1e-6;
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum RidgeActivation {
-    /// `tanh(p)`; the inverse solves one equation per row and unit.
+    /// `tanh(p)`. The inverse of the layer solves one scalar equation per row and unit.
     #[default]
     Tanh,
-    /// `p` above zero and `slope * p` below; the inverse is a formula.
+    /// `p` above zero and `slope * p` below. The inverse of the layer is a formula.
     LeakyRelu {
-        /// The slope below zero, in (0, 1].
+        /// The slope below zero, in (0, 1]. A slope of 1 makes the layer linear.
         slope: f64,
     },
 }
@@ -63,13 +62,13 @@ impl RidgeActivation {
         }
     }
 
-    /// The `p` of `q`, `[batch, 1]`, for `k`, `[1 or batch, 1]`.
+    /// Solves the equation: `p`, `[batch, 1]`, for `q`, `[batch, 1]`, and `k`, `[1 or batch, 1]`.
     pub(super) fn solve(self, q: Tensor<2>, k: Tensor<2>) -> Tensor<2> {
         match self {
             Self::Tanh => {
                 let k = k.expand(q.dims());
                 let fixed = k.clone().without_autodiff();
-                // |h| < 1, so p is within |k - 1| of q.
+                // `|h| < 1`, so `p` is within `|k - 1|` of `q`.
                 let reach = (fixed.clone() - 1.0).abs();
                 let center = q.clone().without_autodiff();
                 let bracket =
@@ -81,7 +80,7 @@ impl RidgeActivation {
                 });
                 root.in_graph(q, |p| (k - 1.0) * p.clone().tanh() + p)
             }
-            // p has the sign of q.
+            // `p` has the sign of `q`.
             Self::LeakyRelu { .. } => {
                 let (_, h) = self.apply(q.clone());
                 q / slope(h, k)
@@ -90,7 +89,7 @@ impl RidgeActivation {
     }
 }
 
-/// `1 + (k - 1) h'`, without a difference of equal numbers.
+/// `1 + (k - 1) h'`, in a form that does not subtract equal numbers.
 pub(super) fn slope(h: Tensor<2>, k: Tensor<2>) -> Tensor<2> {
     k * h.clone() + (h.neg() + 1.0)
 }

@@ -1,12 +1,12 @@
-//! A linear layer that stretches nothing by more than a bound.
+//! A linear layer whose spectral norm is at most a bound.
 //!
 //! y = x W c / max(c, s) + b        s = v W u, the largest singular value of W
 //!
-//! A power iteration finds `s`. It is costly, so it runs when the weight changes and not at every call, and the layer
-//! keeps the singular vectors `u` and `v` as parameters. burn has no hook for "the weight was changed": an optimizer,
-//! a loader, an average and a cast all go through `Module::map`. So `map` compares before and after:
+//! A power iteration computes `s`. It is costly, so it runs when the weight changes and not at every call. The layer
+//! keeps the singular vectors `u` and `v` as parameters. burn has no hook for a changed weight: an optimizer, a loader,
+//! an average and a cast all go through `Module::map`. `map` therefore compares the parameters before and after:
 //!
-//! * the weight did not change, or was cast: nothing to do
+//! * the weight did not change, or was cast: the vectors stay
 //! * the weight changed and the vectors did not (an optimizer's step): the power iteration runs
 //! * all three changed and the vectors have length 1 (a loaded record): the vectors are those of the file
 //! * all three changed and the vectors have another length (an average of weights): the power iteration runs
@@ -25,19 +25,19 @@ use crate::initial;
 use crate::math::{from_f64, wide};
 use crate::param::replaced;
 
-/// Squarings of `W W^T` after a change of the weight: as many steps of the power iteration as 2 to
-/// this power. Singular values a percent apart are told apart to the last digit of an f32.
+/// Number of squarings of `W W^T` after a change of the weight. They equal 2 to this power steps of the power
+/// iteration. This separates singular values that differ by one percent to the last digit of an f32.
 const SQUARINGS: usize = 10;
 
-/// How far from 1 a squared length may be of a vector that was saved, averaged or cast; in units of the
-/// precision where that is coarser.
+/// Largest deviation from 1 of the squared length of a vector that was saved, averaged or cast. In a coarse precision,
+/// `ROUNDINGS` times its epsilon.
 const UNIT: f64 = 1e-4;
 const ROUNDINGS: f64 = 4.0;
 
-/// A burn [`Linear`] and the singular vectors of its weight to its largest singular value.
+/// A burn [`Linear`], and the singular vectors of its weight for the largest singular value.
 ///
 /// The vectors are part of the record and are not trained. A call of [`weight`](Self::weight) changes nothing, so
-/// training and evaluation see the same weight.
+/// training and evaluation use the same weight.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(super) struct SpectralLinear {
@@ -45,16 +45,16 @@ pub(super) struct SpectralLinear {
 }
 
 crate::store::checked! {
-/// What the layer is made of, apart so that [`SpectralLinear`] can add to the derived `map`.
+/// The fields of the layer. They are a separate struct so that [`SpectralLinear`] can extend the derived `map`.
 #[derive(Module, Debug, Serialize)]
 #[serde(rename = "SpectralLinear")]
 struct Parts {
     #[serde(with = "crate::store::part")]
     linear: Linear,
-    /// Of length 1, on the side of the inputs.
+    /// The singular vector on the side of the inputs, of length 1.
     #[serde(with = "crate::store::part")]
     right: Param<Tensor<1>>,
-    /// Of length 1, on the side of the outputs.
+    /// The singular vector on the side of the outputs, of length 1.
     #[serde(with = "crate::store::part")]
     left: Param<Tensor<1>>,
     bound: f64,
@@ -62,7 +62,7 @@ struct Parts {
 }
 
 impl Parts {
-    /// Whether a layer that was read from a file can be one.
+    /// Checks a layer that was read from a file.
     fn sound(&self) -> crate::error::Result<()> {
         let [inputs, outputs] = self.linear.weight.dims();
         crate::store::shaped("SpectralLinear", "right", &[inputs], self.right.dims())?;
@@ -76,7 +76,7 @@ impl Parts {
 }
 
 impl SpectralLinear {
-    /// The layer with this bound.
+    /// Builds the layer with a bound.
     pub(super) fn new(linear: Linear, bound: f64) -> Self {
         let weight = linear.weight.val();
         linear.bias.as_ref().map(Param::val);
@@ -93,7 +93,7 @@ impl SpectralLinear {
         Self { parts: layer.parts.iterated() }
     }
 
-    /// The layer of a weight and its singular vectors.
+    /// Builds the layer from a weight and its singular vectors.
     pub(super) fn from_weights(
         linear: Linear,
         right: Tensor<1>,
@@ -113,19 +113,19 @@ impl SpectralLinear {
         weight * (largest * self.parts.bound.recip()).clamp_min(1.0).recip()
     }
 
-    /// The bias, `[out]`, where there is one, as precise.
+    /// The bias, `[out]`, if there is one, in at least single precision.
     pub(super) fn bias(&self) -> Option<Tensor<1>> {
         self.parts.linear.bias.as_ref().map(|bias| wide(bias.val()))
     }
 
-    /// Inputs and outputs.
+    /// The numbers of inputs and outputs.
     pub(super) fn dims(&self) -> [usize; 2] {
         let shape = self.parts.linear.weight.lazy_shape();
         [shape[0], shape[1]]
     }
 }
 
-/// The vector of length 1 in this direction; the old one where the new one has none.
+/// `new` scaled to length 1, or `old` if `new` has length 0.
 fn unit(new: Tensor<2>, old: Tensor<2>) -> Tensor<2> {
     let length = new.clone().square().sum().sqrt();
     let usable = length.clone().greater_elem(0.0).unsqueeze_dim::<2>(0).expand(new.dims());
@@ -134,7 +134,7 @@ fn unit(new: Tensor<2>, old: Tensor<2>) -> Tensor<2> {
 }
 
 impl Parts {
-    /// With the vectors of the weight as it is, from where they were.
+    /// Updates the singular vectors to the current weight, starting from the previous vectors.
     fn iterated(self) -> Self {
         let weight = wide(self.linear.weight.val().without_autodiff());
         let [inputs, outputs] = weight.dims();
@@ -142,7 +142,7 @@ impl Parts {
             |vector: &Param<Tensor<1>>| wide(vector.val().without_autodiff()).unsqueeze_dim(0);
         let (right, left): (Tensor<2>, Tensor<2>) = (row(&self.right), row(&self.left));
         let turned = weight.clone().transpose();
-        // On the side where there is less to square.
+        // Squares the smaller of the two products.
         let (start, side) = match inputs <= outputs {
             true => (right.clone(), weight.clone().matmul(turned.clone())),
             false => (left.clone(), turned.clone().matmul(weight.clone())),
@@ -165,7 +165,7 @@ impl Parts {
         }
     }
 
-    /// Whether the singular vectors are of length 1.
+    /// Whether the singular vectors have length 1.
     fn are_units(&self) -> bool {
         [&self.right, &self.left].iter().all(|vector| {
             let vector = vector.val().without_autodiff();
@@ -176,7 +176,7 @@ impl Parts {
     }
 }
 
-/// Whether a parameter holds the same numbers in the same precision, on whatever device.
+/// Whether two tensors hold equal numbers in the same precision, on any devices.
 fn same<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> bool {
     let a = a.without_autodiff();
     let b = b.without_autodiff().to_device(&a.device());
@@ -184,7 +184,7 @@ fn same<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> bool {
 }
 
 impl SpectralLinear {
-    /// What [`Module::map`] does.
+    /// The implementation of [`Module::map`].
     fn mapped<M: ModuleMapper>(self, mapper: &mut M) -> Self {
         let (weight, dtype) = {
             let weight = self.parts.linear.weight.val();
@@ -210,7 +210,7 @@ mod tests {
     use burn::nn::LinearConfig;
     use burn::tensor::Device;
 
-    /// Multiplies what is trained.
+    /// Multiplies the trained parameters by a factor.
     struct Stretch(f64);
 
     impl ModuleMapper for Stretch {
@@ -222,7 +222,7 @@ mod tests {
         }
     }
 
-    /// The largest singular value, by many steps.
+    /// The largest singular value, by many steps of the power iteration.
     fn norm(weight: Tensor<2>) -> f64 {
         let weight = weight.without_autodiff();
         let mut x = weight.clone().slice(0..1);

@@ -1,4 +1,4 @@
-//! Sylvester flow: a residual layer through few units, whose Jacobian is triangular in them.
+//! Sylvester flow: a residual layer through few hidden units, with a Jacobian that is triangular in the units.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -12,14 +12,14 @@ use crate::error::{Error, Result, count, fits, repeats};
 use crate::initial;
 use crate::kernel::rows_times;
 
-/// The largest size of a diagonal element. Its square keeps `1 + r s` above 2e-4, from which both
-/// directions of an f32 can be told.
+/// Largest absolute value of a diagonal element. It keeps `1 + r s` above 2e-4, a slope that f32 can resolve in both
+/// directions.
 const LARGEST: f64 = 1.0 - 1e-4;
 
-/// The first diagonal of S, before its bound. With zero nothing would reach the units.
+/// The initial diagonal of `S`, before its bound. With zero, no input would reach the units.
 const FIRST_DIAGONAL: f64 = 0.5;
 
-/// The least square of a reflection's vector, as of one without a direction.
+/// A reflection vector with a squared length below this has no direction and reflects nothing.
 const LEAST_SQUARE: f64 = 1e-12;
 
 seeded_config! {
@@ -32,28 +32,27 @@ seeded_config! {
 /// assert!(SylvesterConfig::new(8, 9).validate().is_err()); // no 9 orthogonal directions
 /// ```
 pub struct SylvesterConfig {
-    /// Values of an event.
+    /// Number of values of an event.
     pub features: usize,
-    /// Units, at most as many as features.
+    /// Number of hidden units, at most the number of features. More units model richer maps at a higher cost.
     pub units: usize,
-    /// Reflections that make up `Q`.
+    /// Number of reflections in `Q`. More reflections reach more directions at a higher cost.
     #[config(default = 4)]
     pub reflections: usize,
-    /// `h`.
+    /// The activation `h`. Choose [`RidgeActivation::LeakyRelu`] for an inverse by a formula.
     #[config(default = RidgeActivation::Tanh)]
     pub activation: RidgeActivation,
-    /// Width of the context; 0 for none.
+    /// Width of the context; 0 for none. Set it for a conditional flow.
     #[config(default = 0)]
     pub context: usize,
-    /// The network that adds a function of the context to the parameters.
+    /// The network of the context. Its outputs are added to the parameters. It has no effect without a context.
     #[config(default = MlpConfig::new(vec![64]))]
     pub mlp: MlpConfig,
 }
 }
 
 crate::store::checked! {
-/// A Sylvester layer, started as the identity in random directions. With one unit it is a planar
-/// layer.
+/// A Sylvester layer. The initial layer is the identity, with random directions. With one unit it is a planar layer.
 ///
 /// ```text
 /// forward   z = x + Q R h(p),   p = S y + b,   y = Q^T x
@@ -61,8 +60,8 @@ crate::store::checked! {
 /// inverse   x = z - Q R h(p),   p + S R h(p) = S Q^T z + b,  from the last unit to the first
 /// ```
 ///
-/// `Q` has orthonormal columns, a product of reflections; `R` and `S` are upper triangular, and the
-/// product of their diagonals is above -1. So is `S R`, and every unit is one equation of one number.
+/// `Q` has orthonormal columns, from a product of reflections. `R` and `S` are upper triangular, and the product of
+/// their diagonals is above -1. `S R` is also upper triangular, so the inverse solves one scalar equation per unit.
 ///
 /// Paper: van den Berg, Hasenclever, Tomczak, Welling (2018), Sylvester Normalizing Flows for
 /// Variational Inference, equations 8 to 13 and section 3.3 (Householder), arXiv:1803.05649. It runs
@@ -70,16 +69,16 @@ crate::store::checked! {
 ///
 /// # Shapes
 ///
-/// - `[batch, features]`; or `[batch, event..]` of as many values
-/// - context `[batch, context]`, where the layer was built for one
+/// - `[batch, features]`; or `[batch, event..]` with as many values per event
+/// - context: `[batch, context]`, if the layer was built for a context
 ///
 /// # Numerics
 ///
-/// The diagonals of `R` and `S` are below 0.9999 in size (tanh), so every slope is above 2e-4.
+/// The diagonals of `R` and `S` are below 0.9999 in absolute value (tanh), so every slope is above 2e-4.
 ///
 /// # Panics
 ///
-/// If the event or the context has another size than the layer was built for.
+/// If the size of the event or of the context differs from the size that the layer was built for.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -103,7 +102,7 @@ pub struct Sylvester {
 }
 
 impl Sylvester {
-    /// Whether a layer that was read from a file can be one.
+    /// Checks a layer that was read from a file.
     fn sound(&self) -> Result<()> {
         let (features, units) = (self.features, self.units);
         let config = SylvesterConfig::new(features, units).with_reflections(self.reflections);
@@ -133,7 +132,7 @@ impl SylvesterConfig {
     }
 
     construct! {
-        /// The layer.
+        /// Builds the layer.
         seeded(device: &Device) -> Sylvester
     }
 
@@ -154,20 +153,20 @@ impl SylvesterConfig {
     }
 }
 
-/// The map of every row, or of all: axis 0 has length 1 or batch.
+/// The parameters of the map: one set per row, or one set for all rows. Axis 0 has length 1 or batch.
 struct Frame {
-    /// A reflection each, `[.., features]`.
+    /// One vector per reflection, `[.., features]`.
     vectors: Vec<Tensor<2>>,
     /// `R`, upper triangular, `[.., units, units]`.
     outward: Tensor<3>,
-    /// `S`, upper triangular.
+    /// `S`, upper triangular, `[.., units, units]`.
     inward: Tensor<3>,
-    /// The products of their diagonals plus 1, `[.., units]`.
+    /// The products of the diagonals of `R` and `S`, plus 1, `[.., units]`.
     gain: Tensor<2>,
     bias: Tensor<2>,
 }
 
-/// `H x` for every row, where `H` reflects along `vector`.
+/// `H x` for each row, where `H` reflects along `vector`.
 fn reflected(x: Tensor<2>, vector: &Tensor<2>) -> Tensor<2> {
     let square = vector.clone().square().sum_dim(1);
     let none = square.clone().lower_elem(LEAST_SQUARE);
@@ -177,7 +176,7 @@ fn reflected(x: Tensor<2>, vector: &Tensor<2>) -> Tensor<2> {
     x - scaled * along
 }
 
-/// `M y` for every row: one matrix for all, or one each.
+/// `M y` for each row: one matrix for all rows, or one matrix per row.
 fn times(y: Tensor<2>, matrix: &Tensor<3>) -> Tensor<2> {
     let ([batch, units], [matrices, _, _]) = (y.dims(), matrix.dims());
     if matrices == 1 {
@@ -187,7 +186,7 @@ fn times(y: Tensor<2>, matrix: &Tensor<3>) -> Tensor<2> {
 }
 
 impl Frame {
-    /// The first units of `Q^T x`.
+    /// The first `units` elements of `Q^T x`.
     fn inside(&self, x: Tensor<2>, units: usize) -> Tensor<2> {
         self.vectors.iter().fold(x, reflected).narrow(1, 0, units)
     }
@@ -210,7 +209,7 @@ impl Sylvester {
         let (features, units) = (self.features, self.units);
         let mut parts = Parts::of(self.params.rows("Sylvester", context));
         let vectors = (0..self.reflections).map(|_| parts.next(features)).collect();
-        // Above the diagonal R, below it S the other way round.
+        // Entries above the diagonal belong to `R`; entries below the diagonal belong to `S`, transposed.
         let packed = parts.next(units * units);
         let rows = packed.dims()[0];
         let packed = packed.reshape([rows, units, units]);
