@@ -1,4 +1,5 @@
-//! Tails and quantiles of the standard normal, to the last digits anywhere. All outside any graph.
+//! Tails and quantiles of the standard normal, accurate to the last digits in both tails. The results
+//! are outside any autodiff graph.
 
 use burn::tensor::Tensor;
 
@@ -51,13 +52,13 @@ fn log_scaled_tail<const D: usize>(t: Tensor<D>) -> Tensor<D> {
     sum.log() - (t * (0.5 * ROOT_2PI)).log1p()
 }
 
-/// A tail in logarithms, and the hazard there: the density over the tail.
+/// The logarithm of a tail probability, and the log-hazard: the logarithm of density over tail.
 pub(super) struct Tail<const D: usize> {
     pub log: Tensor<D>,
     pub log_hazard: Tensor<D>,
 }
 
-/// What lies above `y`, and what lies below.
+/// The tails above and below `y`.
 pub(super) fn tails<const D: usize>(y: Tensor<D>) -> [Tail<D>; 2] {
     let distance = y.clone().abs();
     let scaled = log_scaled_tail(distance.clone());
