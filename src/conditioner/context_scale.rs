@@ -17,8 +17,8 @@ use crate::param::flag;
 
 crate::store::checked! {
 /// The scale and the shift of every column of a context. They are the identity until a first batch sets
-/// them. Without them, a step of Adam on a context of 1500 changes a unit 1500 times as much as on a
-/// context of 1.
+/// them. Without standardisation, a step of Adam on a context of 1500 changes a unit 1500 times as much
+/// as on a context of 1.
 #[derive(Module, Debug, Serialize)]
 pub(crate) struct ContextScale {
     #[serde(with = "crate::store::part")]

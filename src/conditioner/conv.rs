@@ -27,7 +27,7 @@ pub struct ConvNetConfig {
     /// Number of channels of the two hidden layers. More channels give a more expressive network at
     /// quadratic cost.
     pub hidden: usize,
-    /// The activation between layers.
+    /// The activation between layers; [`ActivationConfig::Silu`] makes the network smooth.
     #[config(default = ActivationConfig::Relu)]
     pub activation: ActivationConfig,
     /// Normalization of the hidden layers. Set [`Normalization::ActNorm`] to initialise them from a

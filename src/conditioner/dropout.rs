@@ -9,8 +9,8 @@ use crate::draws;
 use crate::error::Result;
 
 crate::store::checked! {
-/// Sets elements to zero with probability `prob` in training, and scales the other elements by `1 / (1
-/// - prob)`.
+/// Sets elements to zero with probability `prob` in training, and scales the other elements by
+/// `1 / (1 - prob)`.
 ///
 /// Paper: Srivastava et al. (2014), Dropout: a simple way to prevent neural networks from
 /// overfitting, JMLR 15.

@@ -32,18 +32,18 @@ pub struct MlpConfig {
     /// further one adds a residual block of that width. Wider and more layers give a more expressive
     /// network at a higher cost.
     pub hidden: Vec<usize>,
-    /// The activation between layers.
+    /// The activation between layers; [`ActivationConfig::Silu`] makes the network smooth.
     #[config(default = ActivationConfig::Relu)]
     pub activation: ActivationConfig,
     /// Probability that a hidden unit is dropped in training. Raise it against overfitting.
     #[config(default = 0.0)]
     pub dropout: f64,
-    /// Uses residual blocks instead of plain hidden layers. Set it for deep networks; all widths must
+    /// Uses residual blocks instead of plain hidden layers. Set it to `true` for deep networks; all widths must
     /// be equal.
     #[config(default = false)]
     pub residual: bool,
     /// Starts the last layer at zero, so that a flow layer with this network starts as the identity
-    /// (Glow). Clear it to start from random outputs.
+    /// (Glow). Set it to `false` to start from random outputs.
     #[config(default = true)]
     pub zero_last: bool,
     /// The inputs that are angles. The network then sees periodic features of them.

@@ -18,8 +18,8 @@ use crate::param::index_tensor;
 ///
 /// Same numbers as normflows 1.7 `PeriodicFeaturesElementwise`.
 ///
-/// The network sees an angle as one number, a learned sine curve of one period that starts as `sin +
-/// cos`. In the network of a coupling, `inputs` count the kept elements only.
+/// The network sees an angle as one number, a learned sine curve of one period that starts as
+/// `sin + cos`. In the network of a coupling, `inputs` count the kept elements only.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

@@ -27,7 +27,7 @@ pub struct ResidualConvNetConfig {
     /// its receptive field.
     #[config(default = 2)]
     pub blocks: usize,
-    /// The activation between layers.
+    /// The activation between layers; [`ActivationConfig::Silu`] makes the network smooth.
     #[config(default = ActivationConfig::Relu)]
     pub activation: ActivationConfig,
     /// Normalization of the hidden convolutions; the paper normalizes their weights.
@@ -86,7 +86,7 @@ impl ResidualConvNet {
     }
 }
 
-/// Two pre-activated 3x3 convolutions around a skip.
+/// Two pre-activated 3x3 convolutions with a skip connection.
 #[derive(Module, Debug, Serialize, Deserialize)]
 pub struct ResidualConvBlock {
     first: NormConv,

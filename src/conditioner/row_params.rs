@@ -55,7 +55,7 @@ impl RowParams {
         Self { free, network: Some(network), context }
     }
 
-    /// `[1, P]`, or `[batch, P]` with a context, in at least single precision.
+    /// The parameters as rows, `[1, P]`, or `[batch, P]` with a context, in at least single precision.
     pub(crate) fn rows(&self, layer: &str, context: Option<&Tensor<2>>) -> Tensor<2> {
         check_context(layer, self.context, context);
         let free = self.free.val().unsqueeze_dim(0);
@@ -83,7 +83,7 @@ impl RowParams {
     }
 }
 
-/// Takes one named part after another out of rows of parameters.
+/// Splits rows of parameters into consecutive parts.
 pub(crate) struct Parts {
     rows: Tensor<2>,
     taken: usize,

@@ -23,7 +23,7 @@ config! {
 pub struct DiagNormalConfig {
     /// Shape of an event, without the batch axis.
     pub event: Vec<usize>,
-    /// Whether mean and scale are learned. Clear it to keep them fixed in training.
+    /// Whether mean and scale are learned. Set it to `false` to keep them fixed in training.
     #[config(default = true)]
     pub learned: bool,
 }

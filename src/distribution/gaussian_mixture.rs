@@ -39,7 +39,7 @@ pub struct GaussianMixtureConfig {
     pub features: usize,
     /// Number of normals. More components fit more modes; time and memory grow linearly with it.
     pub components: usize,
-    /// Whether means, scales and weights are learned. Clear it to keep them fixed in training.
+    /// Whether means, scales and weights are learned. Set it to `false` to keep them fixed in training.
     #[config(default = true)]
     pub learned: bool,
 }
@@ -58,8 +58,8 @@ crate::store::checked! {
 ///
 /// The mixture starts with standard normal means, scales of 1 and equal weights. Initialise it from
 /// data if there are data: `fit` calls [`Distribution::init_from_data`] on its first batch. The means
-/// then become rows of the batch, and the scales become the spread of its columns over `K^(1 /
-/// features)`. A saved record contains whether this has happened, so a loaded mixture keeps its
+/// then become rows of the batch, and the scales become the spread of its columns over
+/// `K^(1 / features)`. A saved record contains whether this has happened, so a loaded mixture keeps its
 /// weights.
 ///
 /// # Shapes
@@ -142,8 +142,8 @@ impl GaussianMixtureConfig {
 }
 
 impl GaussianMixture {
-    /// Builds a mixture that is never trained, with these means and scales, both `[components,
-    /// features]`, and weights `[components]`. The weights are divided by their sum.
+    /// Builds a mixture that is never trained, with these means and scales, both
+    /// `[components, features]`, and weights `[components]`. The weights are divided by their sum.
     ///
     /// # Errors
     ///
@@ -200,7 +200,7 @@ impl GaussianMixture {
         means.iter::<f64>().fold(0, |seed: u64, mean| seed.rotate_left(7) ^ mean.to_bits())
     }
 
-    /// `[components, features]`.
+    /// The shape `[components, features]`.
     fn shape(&self) -> [usize; 2] {
         self.mean.val().dims()
     }

@@ -173,8 +173,8 @@ impl ChannelPriorConfig {
 }
 
 impl ChannelPrior {
-    /// Builds a prior from given means and raw log-scales per channel, and per class `[classes, 2 *
-    /// channels]`.
+    /// Builds a prior from given means and raw log-scales per channel, and per class
+    /// `[classes, 2 * channels]`.
     #[cfg(feature = "interop")]
     pub(crate) fn from_weights(
         mean: Tensor<1>,

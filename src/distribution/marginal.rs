@@ -126,7 +126,7 @@ impl<P: Module> Marginal<P> {
         self.contexts.val()
     }
 
-    /// `n` of the contexts, drawn by weight.
+    /// Draws `n` contexts by weight.
     fn drawn(&self, n: usize, noise: &mut Noise) -> Tensor<2> {
         let weights = self.log_weights.val().exp().unsqueeze_dim(0);
         let contexts = self.contexts.val();

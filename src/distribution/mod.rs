@@ -9,8 +9,8 @@
 //! | [`ConditionalNormal`] | any shape; mean and scale from a network of the context |
 //! | [`GaussianMixture`] | vectors; `K` learned normals |
 //! | [`Mixture`] | any; weights free or from a network of the context |
-//! | [`Marginal`] | any; a conditional density with its context summed out |
-//! | [`TwoMoons`], [`EightGaussians`], [`Checkerboard`], [`Rings`], [`Pinwheel`] | toy targets in the plane, without parameters |
+//! | [`Marginal`] | any; a conditional density with its context marginalised |
+//! | [`TwoMoons`], [`EightGaussians`], [`Checkerboard`], [`Rings`], [`Pinwheel`] | 2-D toy targets without parameters |
 
 mod conditional_normal;
 mod diag_normal;
@@ -59,7 +59,7 @@ use crate::walk::{Place, Walk};
 /// assert_eq!(normal.log_prob(x, None).dims(), [3]);
 /// ```
 pub trait Distribution<const D: usize>: Module + ModuleDisplay + Sync {
-    /// `ln p(x | context)` in nats, shape `[batch]`.
+    /// Returns `ln p(x | context)` in nats, shape `[batch]`.
     ///
     /// # Panics
     ///

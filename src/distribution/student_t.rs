@@ -41,7 +41,7 @@ pub struct StudentTConfig {
     /// Degrees of freedom, fixed. 1 is the Cauchy distribution; larger values are closer to a normal.
     /// Moments of this order and above do not exist. Choose a small value for data with heavy tails.
     pub degrees_of_freedom: f64,
-    /// Whether location and scale are learned. Clear it to keep them fixed in training.
+    /// Whether location and scale are learned. Set it to `false` to keep them fixed in training.
     #[config(default = true)]
     pub learned: bool,
 }

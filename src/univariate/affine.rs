@@ -40,19 +40,19 @@ pub enum ScaleMap {
     Sigmoid {
         /// Added to `a`. With 2 a raw zero gives a scale of 0.88.
         offset: f64,
-        /// The smallest scale.
+        /// Added to the scale; the scale is at least this large.
         floor: f64,
     },
     /// `exp(s) = 1 / sigmoid(a + offset)` (normflows `scale_map="sigmoid"`).
     InverseSigmoid {
-        /// Added to `a`.
+        /// Added to `a` before the map.
         offset: f64,
     },
     /// `exp(s) = softplus(a + offset) + floor` (FlowJAX).
     Softplus {
-        /// Added to `a`.
+        /// Added to `a` before the map.
         offset: f64,
-        /// The smallest scale.
+        /// Added to the scale; the scale is at least this large.
         floor: f64,
     },
 }

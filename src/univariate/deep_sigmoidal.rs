@@ -132,7 +132,7 @@ impl DeepSigmoidalConfig {
 
 /// A layer with the parameters of a batch.
 struct Layer {
-    /// `[batch, units, n]`.
+    /// Slopes, `[batch, units, n]`.
     slope: Tensor<3>,
     shift: Tensor<3>,
     /// Logarithms of `W`, `[batch, outputs, units, n]`.

@@ -60,8 +60,8 @@ crate::store::checked! {
 ///
 /// # Numerics
 ///
-/// Both tails are computed in logarithms. `s` is clamped to `[-15, 15]`, logits and `m` to `[-1e6,
-/// 1e6]`. For `|x|` above a million the map is a straight line. Results are finite for every finite
+/// Both tails are computed in logarithms. `s` is clamped to `[-15, 15]`, logits and `m` to
+/// `[-1e6, 1e6]`. For `|x|` above a million the map is a straight line. Results are finite for every finite
 /// value and parameter, also in f32.
 ///
 /// ```

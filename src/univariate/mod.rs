@@ -12,8 +12,8 @@
 //! | [`Gaussianization`] | mixture of normals, through the normal quantile | search |
 //! | [`MixtureOfLogistics`] | mixture of logistics, through the logit | search |
 //! | [`DeepSigmoidal`] | networks of sigmoids, every weight a parameter | search |
-//! | [`Neural`] | network of positive weights, steered by a signal | search |
-//! | [`UnconstrainedMonotonic`] | integral of a positive network, steered by a signal | search |
+//! | [`Neural`] | network of positive weights, controlled by a signal | search |
+//! | [`UnconstrainedMonotonic`] | integral of a positive network, controlled by a signal | search |
 //!
 //! Only [`Neural`] and [`UnconstrainedMonotonic`] own weights. A search is Newton's method inside a
 //! bracket, to the last digits of the precision. Its gradient is exactly the gradient of the inverse
@@ -66,8 +66,8 @@ use crate::math::wide;
 
 /// A strictly monotone map of scalars whose parameters are arguments.
 ///
-/// Values are `[batch, n]`. Parameters are `[batch, P, n]`: parameter `p` of element `i` is at `[.., p,
-/// i]`. This layout is a reshape of a dense network's output `[batch, P * n]` and of a convolution's
+/// Values are `[batch, n]`. Parameters are `[batch, P, n]`: parameter `p` of element `i` is at
+/// `[.., p, i]`. This layout is a reshape of a dense network's output `[batch, P * n]` and of a convolution's
 /// output `[batch, P * channels, height, width]`. So no layer moves data, and one parameter of
 /// neighbouring elements is contiguous.
 ///

@@ -10,8 +10,9 @@ use crate::initial;
 use crate::math::wide;
 use crate::param::{index_tensor, replaced};
 
-/// Returns an error that names the field if a tensor of the layers would be too large: networks for `elements` elements
-/// (0: one for all) from a value and a signal through hidden layers to one number.
+/// Returns an error that names the field if a tensor of the layers would be too large. The networks
+/// lead from a value and a signal through hidden layers to one number. `elements` is the number of
+/// networks (0: one for all).
 pub(super) fn check_widths(
     config: &'static str,
     elements: usize,
@@ -74,7 +75,7 @@ impl Stacked {
         wide(self.bias.val())
     }
 
-    /// `S`, inputs and outputs.
+    /// `S`, the number of inputs and the number of outputs.
     pub fn dims(&self) -> [usize; 3] {
         self.weight.lazy_shape().dims()
     }

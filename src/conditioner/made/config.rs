@@ -12,7 +12,7 @@ use crate::error::{Error, Result, chain, count, fits};
 use crate::initial;
 use crate::noise::Noise;
 
-/// Which features decide the parameters of which.
+/// Dependencies between features: which features the parameters of each feature depend on.
 ///
 /// ```
 /// use burn_flows::conditioner::{Dependencies, MadeConfig};
@@ -43,7 +43,7 @@ pub enum Dependencies {
     /// Every feature depends on the features in its list: the graph of a structured model. No feature
     /// may depend on itself, directly or through other features.
     Parents(Vec<Vec<usize>>),
-    /// [`Parents`](Self::Parents) as a matrix: feature `i` depends on every `j` where `[i][j]` is true.
+    /// [`Dependencies::Parents`] as a matrix: feature `i` depends on every `j` where `[i][j]` is true.
     Adjacency(Vec<Vec<bool>>),
 }
 
@@ -155,18 +155,19 @@ pub struct MadeConfig {
     /// Probability that a hidden unit is dropped in training. Raise it against overfitting.
     #[config(default = 0.0)]
     pub dropout: f64,
-    /// Uses residual blocks instead of plain hidden layers. Set it for deep networks; all widths must
+    /// Uses residual blocks instead of plain hidden layers. Set it to `true` for deep networks; all widths must
     /// be equal.
     #[config(default = false)]
     pub residual: bool,
-    /// Which features decide the parameters of which.
+    /// The features that the parameters of each feature depend on. Use [`Dependencies::Parents`] or
+    /// [`Dependencies::Adjacency`] for a known graph.
     #[config(default = Dependencies::Forward)]
     pub dependencies: Dependencies,
-    /// How many features each hidden unit sees.
+    /// How many features each hidden unit sees; [`Degrees::Random`] gives random masks.
     #[config(default = Degrees::Sequential)]
     pub degrees: Degrees,
     /// Starts the last layer at zero, so that a flow layer with this network starts as the identity
-    /// (Glow). Clear it to start from random outputs.
+    /// (Glow). Set it to `false` to start from random outputs.
     #[config(default = true)]
     pub zero_last: bool,
     /// The features that are angles. The network then sees periodic features of them.

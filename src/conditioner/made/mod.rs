@@ -153,7 +153,7 @@ pub(crate) struct Style {
     pub(crate) activated_context: bool,
     /// Residual blocks begin without an activation (zuko).
     pub(crate) bare_blocks: bool,
-    /// The context gates what a block adds, instead of being added inside it (normflows).
+    /// The context gates the output of a block, instead of being added inside the block (normflows).
     pub(crate) gated_context: bool,
     /// No activation follows the first layer, even if no residual block follows it (normflows).
     #[serde(default)]
@@ -213,7 +213,7 @@ impl Made {
         Self { context_scale: ContextScale::new(self.context_width(), device), ..self }
     }
 
-    /// The context as the layers see it.
+    /// The context as the layers see it, after standardisation.
     fn seen(&self, context: Option<&Tensor<2>>) -> Option<Tensor<2>> {
         check_context("Made", self.context_width(), context);
         ContextScale::seen(&self.context_scale, context)

@@ -8,8 +8,8 @@
 //! 1. Units are sorted by step, and values lie as `[units, batch]`. The units of a range of steps are then one block of
 //!    rows, and the weights between two ranges of steps one block of a matrix.
 //! 2. Step `s` computes the units of step `s` alone, from units of steps up to `s`. No unit is computed twice.
-//! 3. A product for a few units is slow, so some steps (about 24 units) make a block. One large product adds what all
-//!    units before the block give to it. Inside the block, small products go step by step.
+//! 3. A product for a few units is slow, so some steps (about 24 units) make a block. One large product adds the sums
+//!    from all units before the block. Inside the block, small products go step by step.
 //! 4. All results are written into memory that was allocated once.
 
 use std::ops::Range;
@@ -71,8 +71,8 @@ struct Stage {
     sees_own_step: bool,
 }
 
-/// Solves for features. Takes their positions in [`Unrolled::order`] and their parameters, `[outputs *
-/// features, batch]`, and returns their values, `[features, batch]`.
+/// Solves for features. Takes their positions in [`Unrolled::order`] and their parameters,
+/// `[outputs * features, batch]`, and returns their values, `[features, batch]`.
 type Solve<'a> = dyn FnMut(Range<usize>, Tensor<2>) -> Tensor<2> + 'a;
 
 /// The known sources of one stage in some steps. Rows are added as sources become known.

@@ -34,9 +34,9 @@ const NODES: usize = 128;
 /// # Numerics
 ///
 /// The density is an integral over the angle, evaluated with 128 Gauss-Legendre nodes per moon. Within
-/// 3.5 of the middle, (0.5, 0.25), its relative error is below 1e-12; `log_prob` goes down to -500
-/// there. Farther away, the relative error of `log_prob` is at most 1e-9 up to a distance of 8 and 1e-6
-/// up to a distance of 40. One row takes memory for 256 numbers.
+/// 3.5 of the middle, (0.5, 0.25), the relative error of the density is below 1e-12; `log_prob` goes
+/// down to -500 there. Farther away, the relative error of `log_prob` is at most 1e-9 up to a distance
+/// of 8 and 1e-6 up to a distance of 40. One row takes memory for 256 numbers.
 ///
 /// # Panics
 ///

@@ -55,7 +55,7 @@ impl Default for SplineDomain {
     }
 }
 
-/// Values in the unit interval, and what maps them back to the domain.
+/// Values in the unit interval, and the data that map them back to the domain.
 pub(super) struct Placed {
     /// Positions in `[0, 1]` for any input, so that the spline is safe before the branch.
     pub unit: Tensor<2>,

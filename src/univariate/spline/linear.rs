@@ -47,8 +47,8 @@ pub struct LinearSplineConfig {
 crate::store::checked! {
 /// A linear spline, made by [`LinearSplineConfig::init`].
 ///
-/// With K bins of heights `h_k` that sum to the interval's, bin `k = floor(K x)`, `p = K x - k`, in the
-/// unit interval:
+/// With K bins, heights `h_k` that sum to the height of the interval, bin `k = floor(K x)` and
+/// `p = K x - k`, in the unit interval:
 ///
 /// ```text
 /// forward   z = sum of h_j before k + p h_k

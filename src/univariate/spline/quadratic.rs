@@ -96,7 +96,8 @@ crate::store::checked! {
 ///
 /// Parameters in this order: `bins` raw widths, then the raw slopes at the knots from left to right:
 /// `bins - 1` with linear tails, whose ends follow from the others; `bins + 1` on an interval; `bins` on
-/// a circle, where the first serves both ends. Slopes are divided by their mean over the interval.
+/// a circle, where the first slope serves both ends. Slopes are divided by their mean over the
+/// interval.
 ///
 /// # Shapes
 ///
@@ -158,7 +159,7 @@ impl QuadraticSplineConfig {
 
 /// The knots of every element.
 struct Knots {
-    /// `[batch, bins, n]`.
+    /// Widths of the bins, `[batch, bins, n]`.
     widths: Tensor<3>,
     /// Slopes at both ends of every bin, `[batch, bins, n]`.
     left: Tensor<3>,

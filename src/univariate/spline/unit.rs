@@ -10,7 +10,7 @@ pub(super) trait UnitSpline {
     /// The bin of every value, and the position of the value in the bin.
     type Found;
 
-    /// Where the spline acts.
+    /// The interval on which the spline acts.
     fn domain(&self) -> SplineDomain;
 
     /// Places every value in the domain.

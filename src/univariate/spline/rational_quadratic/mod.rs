@@ -37,7 +37,7 @@ crate::store::checked! {
 ///
 /// Parameters in this order: `bins` raw widths, `bins` raw heights, then the raw slopes at the
 /// knots from left to right: `bins - 1` with linear tails, whose ends have slope 1; `bins + 1` on an
-/// interval; `bins` on a circle, where the first serves both ends.
+/// interval; `bins` on a circle, where the first slope serves both ends.
 ///
 /// # Shapes
 ///
