@@ -1,5 +1,5 @@
-//! Activations by name: burn's, and silu, which burn has as a function only; and the dense layers
-//! before them, in one operation.
+//! Activations by name: burn's activations and silu, which burn has as a function only. Also a dense
+//! layer with its activation in one operation.
 
 use burn::module::{Module, Param};
 use burn::nn::{Initializer, Linear, activation as nn};
@@ -12,10 +12,10 @@ use crate::initial;
 use crate::kernel::{Curve, dense};
 use crate::math::{gelu, sigmoid, silu};
 
-/// The largest number in an activation. A steeper one leaves a few layers of f32 without a number.
+/// The largest parameter of an activation. With a larger one, a few layers overflow f32.
 const STEEPEST: f64 = 1e3;
 
-/// Which [`Activation`].
+/// Configuration of an [`Activation`].
 ///
 /// ```
 /// use burn::{nn::activation::ActivationConfig as Burn, tensor::{Device, Tensor}};
@@ -30,7 +30,7 @@ const STEEPEST: f64 = 1e3;
 pub enum ActivationConfig {
     /// `max(x, 0)`.
     Relu,
-    /// `x * sigmoid(x)`: smooth, and the cheapest smooth one on a CPU.
+    /// `x * sigmoid(x)`. It is smooth, and the cheapest smooth activation on a CPU.
     Silu,
     /// Any activation of burn.
     Burn(nn::ActivationConfig),
@@ -44,7 +44,7 @@ impl ActivationConfig {
     }
 
     construct! {
-        /// The activation; some of burn's have parameters, hence the device.
+        /// Builds the activation. It takes a device because some of burn's activations have parameters.
         unseeded(device: &Device) -> Activation
     }
 
@@ -69,7 +69,7 @@ impl ActivationConfig {
         check_numbers(config)
     }
 
-    /// Whether an output depends on one input only, and every unit has the same parameters.
+    /// Whether each output depends on one input only, and all units have the same parameters.
     pub(crate) fn is_elementwise(&self) -> bool {
         match self {
             Self::Burn(nn::ActivationConfig::SwiGlu(_)) => false,
@@ -83,7 +83,7 @@ fn wrong(field: &'static str, reason: String) -> Result<()> {
     Err(Error::config("ActivationConfig", field, reason))
 }
 
-/// Returns an error if an activation is for layers of other widths.
+/// Returns an error if an activation is configured for layers of other widths.
 fn check_width(config: &nn::ActivationConfig, widths: &[usize]) -> Result<()> {
     let (field, width) = match config {
         nn::ActivationConfig::PRelu(c) if c.num_parameters != 1 => {
@@ -103,7 +103,7 @@ fn check_width(config: &nn::ActivationConfig, widths: &[usize]) -> Result<()> {
     wrong(field, format!("must be the width of every layer {widths:?}, found {width}"))
 }
 
-/// Returns an error if a number of an activation makes its output overflow.
+/// Returns an error if a parameter of an activation makes its output overflow.
 fn check_numbers(config: &nn::ActivationConfig) -> Result<()> {
     use nn::ActivationConfig as Burn;
     let check = |field, least: f64, value: f64| {
@@ -158,7 +158,7 @@ fn check_initializer(initializer: &Initializer) -> Result<()> {
 pub enum Activation {
     /// `x * sigmoid(x)`.
     Silu(Silu),
-    /// One of burn's.
+    /// An activation of burn.
     Burn(#[serde(with = "crate::store::part")] nn::Activation),
 }
 
@@ -167,7 +167,7 @@ pub enum Activation {
 pub struct Silu {}
 
 impl Activation {
-    /// Whether every value depends on its own input alone.
+    /// Whether each output depends on one input only, and all units have the same parameters.
     pub(crate) fn is_elementwise(&self) -> bool {
         match self {
             Self::Burn(nn::Activation::SwiGlu(_)) => false,
@@ -176,7 +176,7 @@ impl Activation {
         }
     }
 
-    /// The activation of every element.
+    /// Applies the activation.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         match self {
             Self::Silu(_) => silu(x),
@@ -186,10 +186,10 @@ impl Activation {
         }
     }
 
-    /// The activation of an image, whose units are the channels.
+    /// Applies the activation to an image, whose units are the channels.
     pub(super) fn of_channels(&self, x: Tensor<4>) -> Tensor<4> {
         match self {
-            // burn's works on the last axis.
+            // burn's SwiGlu acts on the last axis.
             Self::Burn(nn::Activation::SwiGlu(inner)) => {
                 inner.forward(x.swap_dims(1, 3)).swap_dims(1, 3)
             }
@@ -197,12 +197,12 @@ impl Activation {
         }
     }
 
-    /// The activation of a layer's output.
+    /// Applies the activation to a layer's output.
     pub(crate) fn after<const D: usize>(&self, layer: &Linear, x: Tensor<D>) -> Tensor<D> {
         self.after_dense(x, layer.weight.val(), bias(layer), None)
     }
 
-    /// The activation of `x W + b`, the gradient of `W` cut where a mask is false.
+    /// Applies the activation to `x W + b`. The gradient of `W` is zero where the mask is false.
     pub(super) fn after_dense<const D: usize>(
         &self,
         x: Tensor<D>,

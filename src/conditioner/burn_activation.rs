@@ -10,7 +10,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::ActivationConfig;
 use crate::store::{Part, opening_device};
 
-/// An activation: those with weights by their parts, the others by their configuration.
+/// A serialised activation. Activations with weights are described by their parts, the others by their
+/// configuration.
 #[derive(Serialize, Deserialize)]
 #[allow(clippy::large_enum_variant, reason = "lives for the time of a call")]
 enum Described {

@@ -1,9 +1,9 @@
-//! Contexts of mean about 0 and deviation about 1, whatever their unit: what a network sees of them.
+//! Standardised contexts: mean about 0 and deviation about 1, in any unit.
 //!
 //! c -> c * 2^e - s / 16        e, s integers for every column, from a first batch
 //!
-//! Integers, because they are saved with a model and neither trained nor cast; a power of two scales
-//! without rounding, and leaves a deviation between 0.7 and 1.5.
+//! `e` and `s` are integers, because integers are saved with a model and neither trained nor cast. A
+//! power of two scales without rounding, and the scaled deviation is between 0.7 and 1.5.
 
 use std::f64::consts::LN_2;
 
@@ -16,14 +16,15 @@ use crate::math::{fine, wide_dtype};
 use crate::param::flag;
 
 crate::store::checked! {
-/// Scale and shift of every column of a context, the identity until a first batch sets them. Without
-/// them, a step of Adam on a context of 1500 changes a unit 1500 times as much as on a context of 1.
+/// The scale and the shift of every column of a context. They are the identity until a first batch sets
+/// them. Without standardisation, a step of Adam on a context of 1500 changes a unit 1500 times as much
+/// as on a context of 1.
 #[derive(Module, Debug, Serialize)]
 pub(crate) struct ContextScale {
     #[serde(with = "crate::store::part")]
     exponents: Param<Tensor<1, Int>>,
-    /// The shift in two parts, `HIGH` times the first row and the second: each is exact in f32, to which
-    /// integers are converted.
+    /// The shift is `HIGH` times the first row plus the second row. Each row is exact in f32, to which
+    /// the integers are converted.
     #[serde(with = "crate::store::part")]
     shifts: Param<Tensor<2, Int>>,
     #[serde(with = "crate::store::part")]
@@ -32,7 +33,7 @@ pub(crate) struct ContextScale {
 }
 
 impl ContextScale {
-    /// Whether a scale that was read from a file can be one.
+    /// Returns an error if the fields read from a file do not form a valid scale.
     fn sound(&self) -> Result<()> {
         let [width] = self.exponents.dims();
         crate::store::shaped("ContextScale", "shifts", &[2, width], self.shifts.dims())?;
@@ -44,7 +45,8 @@ impl ContextScale {
         })
     }
 
-    /// Whether the scale of a network that was read from a file is for its context.
+    /// Returns an error if the scale of a network read from a file does not fit the width of its
+    /// context.
     pub(crate) fn sound_for(
         scale: &Option<Self>,
         network: &'static str,
@@ -57,20 +59,21 @@ impl ContextScale {
     }
 }
 
-/// Steps of the shift in a deviation.
+/// Number of steps of the shift per deviation.
 const STEPS: f64 = 16.0;
 
-/// The largest exponent, up or down: powers of two beyond are no normal numbers of f32.
+/// The largest absolute exponent. Beyond it, a power of two or its reciprocal is not a normal number in
+/// f32.
 const LARGEST_EXPONENT: f64 = 126.0;
 
-/// What the first row of the shift counts, the integers that f32 holds.
+/// The unit of the first row of the shift: f32 holds all integers up to it.
 const HIGH: i64 = 1 << 24;
 
-/// The largest shift, up or down.
+/// The largest absolute shift.
 const LARGEST_SHIFT: f64 = (HIGH * HIGH / 2) as f64;
 
 impl ContextScale {
-    /// For a context of this width; `None` for no context.
+    /// A scale for a context of this width; `None` if the width is 0.
     pub(crate) fn new(width: usize, device: &Device) -> Option<Self> {
         let device = &device.clone().without_autodiff();
         (width > 0).then(|| Self {
@@ -80,14 +83,15 @@ impl ContextScale {
         })
     }
 
-    /// The context as the network sees it, where it has a scale.
+    /// The standardised context, or the context itself without a scale.
     pub(crate) fn seen(scale: &Option<Self>, context: Option<&Tensor<2>>) -> Option<Tensor<2>> {
         let context = context?.clone();
         let Some(Self { exponents, shifts, .. }) = scale else { return Some(context) };
         let dtype = context.dtype();
         let rows =
             |numbers: Tensor<2, Int>| numbers.float().without_autodiff().cast(wide_dtype(dtype));
-        // In double precision where there is one, so that it is rounded to the power of two.
+        // The power is computed in double precision if the device has it, so that it rounds to the
+        // power of two.
         let exponents = fine(rows(exponents.val().unsqueeze_dim(0)));
         let scale = (exponents * LN_2).exp().cast(wide_dtype(dtype));
         let parts = rows(shifts.val());
@@ -96,8 +100,8 @@ impl ContextScale {
         Some((context.cast(wide_dtype(dtype)) * scale - shift).cast(dtype))
     }
 
-    /// Set from a first batch, unless it was before. A network whose last layer is not zero has learned, or
-    /// was drawn, for contexts as they are: it keeps them.
+    /// Sets the scale from a first batch, unless it was set before. If the last layer of the network is
+    /// not zero, the network was trained or drawn for raw contexts, and the scale stays unset.
     pub(crate) fn started<const D: usize>(
         scale: Option<Self>,
         context: Option<&Tensor<2>>,
@@ -109,7 +113,7 @@ impl ContextScale {
         }
     }
 
-    /// A column that is constant in the batch is shifted alone.
+    /// Sets the scale from the batch. A column that is constant in the batch is shifted but not scaled.
     fn init_from_data(self, context: &Tensor<2>) -> Self {
         if self.initialized.val().into_scalar::<u8>() != 0 {
             return self;
@@ -153,14 +157,14 @@ mod tests {
 
     use super::*;
 
-    /// Three rows of a column as the network sees them.
+    /// Three rows of a column after standardisation.
     fn seen(column: [f64; 3], dtype: DType) -> [f64; 3] {
         let options = (&Device::flex(), dtype);
         let context = Tensor::<2>::from_data(TensorData::new(column.to_vec(), [3, 1]), options);
         let scale = ContextScale::new(1, &Device::flex());
         let zero = Tensor::<1>::zeros([1], &Device::flex());
         let started = ContextScale::started(scale, Some(&context), &zero);
-        // What is set is set.
+        // A scale that is set does not change.
         let again = ContextScale::started(started, Some(&(context.clone() * 3.0)), &zero);
         let seen = ContextScale::seen(&again, Some(&context)).unwrap();
         assert_eq!(seen.dtype(), dtype);
@@ -177,7 +181,7 @@ mod tests {
             ([1e-30, 2e-30, 4e-30], DType::F32),
             ([0.0, 0.0, 1.0], DType::F32),
             ([1000.0, 1500.0, 2000.0], DType::BF16),
-            // Seconds since 1970, which f32 does not hold.
+            // Seconds since 1970: f32 does not resolve them.
             ([1.7e9, 1.7e9 + 1.0, 1.7e9 + 2.0], DType::F64),
         ] {
             let seen = seen(column, dtype);

@@ -10,7 +10,7 @@ use crate::config::{construct, seeded_config};
 use crate::error::{Result, count, fits};
 use crate::rows::spread;
 
-/// Factor of the learned log-scale of the last layer: it lets the layer leave zero faster than its
+/// Factor of the learned log-scale of the last layer. With it the layer leaves zero faster than by its
 /// weights alone. Value from Glow.
 const LOG_SCALE_FACTOR: f64 = 3.0;
 
@@ -24,22 +24,24 @@ seeded_config! {
 /// assert!(ConvNetConfig::new(0).validate().is_err());
 /// ```
 pub struct ConvNetConfig {
-    /// Channels of the two hidden layers.
+    /// Number of channels of the two hidden layers. More channels give a more expressive network at
+    /// quadratic cost.
     pub hidden: usize,
-    /// The activation between layers.
+    /// The activation between layers; [`ActivationConfig::Silu`] makes the network smooth.
     #[config(default = ActivationConfig::Relu)]
     pub activation: ActivationConfig,
-    /// How the hidden layers are normalized.
+    /// Normalization of the hidden layers. Set [`Normalization::ActNorm`] to initialise them from a
+    /// first batch (Glow).
     #[config(default = Normalization::None)]
     pub normalization: Normalization,
-    /// Probability that a hidden element is dropped while training.
+    /// Probability that a hidden element is dropped in training. Raise it against overfitting.
     #[config(default = 0.0)]
     pub dropout: f64,
 }
 }
 
 crate::store::checked! {
-/// Three convolutions that keep height and width; a context joins as constant channels.
+/// Three convolutions that keep height and width. A context is appended as constant channels.
 ///
 /// ```text
 /// out = (W3 * act(W2 * act(W1 * [x, c]))) exp(3 l)        l per output channel, started at 0
@@ -80,7 +82,7 @@ pub struct ConvNet {
 }
 
 impl ConvNet {
-    /// Whether a layer that was read from a file can be one.
+    /// Returns an error if the fields read from a file do not form a valid layer.
     fn sound(&self) -> Result<()> {
         ContextScale::sound_for(&self.context_scale, "ConvNet", self.context)
     }
@@ -104,8 +106,8 @@ impl ConvNetConfig {
     }
 
     construct! {
-        /// A network from `c_in` channels and a context of width `context` (0: none) to `c_out`. Its
-        /// last layer starts at zero.
+        /// Builds a network from `c_in` channels and a context of width `context` (0: none) to `c_out`
+        /// channels. The last layer starts at zero.
         seeded(c_in: usize, c_out: usize, context: usize, device: &Device) -> ConvNet, if validate_between(c_in, c_out, context)
     }
 
@@ -125,7 +127,7 @@ impl ConvNetConfig {
 }
 
 impl ConvNet {
-    /// A network of given layers, without the learned log-scale and without a context.
+    /// Builds a network from given layers, without the learned log-scale and without a context.
     #[cfg(feature = "interop")]
     pub(crate) fn from_layers(layers: [NormConv; 3], activation: Activation) -> Self {
         let [input, hidden, output] = layers;

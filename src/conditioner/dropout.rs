@@ -1,4 +1,4 @@
-//! Dropout whose masks follow a seed.
+//! Dropout whose masks are determined by a seed.
 
 use burn::module::{Flag, Module, Param};
 use burn::tensor::{Tensor, TensorData};
@@ -9,13 +9,14 @@ use crate::draws;
 use crate::error::Result;
 
 crate::store::checked! {
-/// Sets elements to zero with probability `prob` while training, and scales the rest by
+/// Sets elements to zero with probability `prob` in training, and scales the other elements by
 /// `1 / (1 - prob)`.
 ///
 /// Paper: Srivastava et al. (2014), Dropout: a simple way to prevent neural networks from
 /// overfitting, JMLR 15.
 ///
-/// Active where a backward pass is possible and the module is not frozen, as burn's own dropout.
+/// Dropout is active if a backward pass is possible and the module is not frozen, like burn's own
+/// dropout.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -37,14 +38,14 @@ pub struct Dropout {
 }
 
 impl Dropout {
-    /// Whether a layer that was read from a file can be one.
+    /// Returns an error if the fields read from a file do not form a valid layer.
     fn sound(&self) -> Result<()> {
         super::check_dropout("Dropout", "prob", self.prob)
     }
 }
 
 impl Dropout {
-    /// Dropout with this probability of a zero, in `[0, 1)`.
+    /// Builds a dropout with this probability of a zero, in `[0, 1)`.
     ///
     /// # Errors
     ///
@@ -59,13 +60,13 @@ impl Dropout {
         Ok(Self::checked(prob))
     }
 
-    /// Dropout of a configuration that was validated.
+    /// Builds a dropout from a validated probability.
     pub(crate) fn checked(prob: f64) -> Self {
-        // Without a chance of a zero, training is no different from evaluation.
+        // With a probability of zero, training equals evaluation.
         Self { prob, training: Param::from_bool(prob > 0.0) }
     }
 
-    /// Applies a fresh mask while training; the identity otherwise.
+    /// Applies a fresh mask in training; returns `x` otherwise.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         if self.prob == 0.0 || !self.training.is_enabled() || !x.device().is_autodiff() {
             return x;

@@ -1,4 +1,4 @@
-//! A linear layer with some of its connections cut.
+//! A linear layer with masked connections.
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::nn::Linear;
@@ -11,7 +11,8 @@ use crate::by_parts::module_by_parts;
 use crate::kernel::{Curve, dense};
 use crate::param::as_before;
 
-/// A burn [`Linear`] and a mask of its weight, `[d_in, d_out]`, true where a connection stays.
+/// A burn [`Linear`] with a mask of its weight, `[d_in, d_out]`. The mask is true where a connection
+/// stays.
 ///
 /// ```text
 /// y = x (W * M) + b          M a matrix of zeros and ones
@@ -20,9 +21,9 @@ use crate::param::as_before;
 /// Paper: Germain, Gregor, Murray, Larochelle (2015), MADE: Masked Autoencoder for Distribution
 /// Estimation, equations 8 to 10, arXiv:1502.03509.
 ///
-/// The stored weight has zeros where a connection is cut, from whatever source it comes: given
-/// weights, a record, a step of an optimizer or any other [`Module::map`] are masked on entry. So
-/// a call uses it as it is, and cuts the gradient only, which has zeros there too.
+/// The stored weight has zeros where a connection is cut. Weights are masked when they enter the layer:
+/// given weights, a record, a step of an optimizer or any other [`Module::map`]. So `forward` uses the
+/// stored weight without a mask, and masks its gradient only.
 ///
 /// # Shapes
 ///
@@ -47,7 +48,7 @@ pub struct MaskedLinear {
 }
 
 crate::store::checked! {
-/// What the layer is made of, apart so that [`MaskedLinear`] can add to the derived `map`.
+/// The fields of the layer, separate so that [`MaskedLinear`] can extend the derived `map`.
 #[derive(Module, Debug, Serialize)]
 #[serde(rename = "MaskedLinear")]
 struct Parts {
@@ -59,14 +60,14 @@ struct Parts {
 }
 
 impl Parts {
-    /// Whether a layer that was read from a file can be one.
+    /// Returns an error if the fields read from a file do not form a valid layer.
     fn sound(&self) -> crate::error::Result<()> {
         crate::store::shaped("MaskedLinear", "mask", &self.linear.weight.dims(), self.mask.dims())
     }
 }
 
 impl MaskedLinear {
-    /// The layer with these connections.
+    /// Builds the layer with the connections of `mask`.
     ///
     /// # Panics
     ///
@@ -83,7 +84,7 @@ impl MaskedLinear {
         Self { parts: Parts { linear, mask }.masked() }
     }
 
-    /// The layer's output.
+    /// Returns the layer's output.
     ///
     /// # Panics
     ///
@@ -93,7 +94,7 @@ impl MaskedLinear {
         dense(x, weight, self.bias(), Some(self.mask()), Curve::Identity)
     }
 
-    /// The activation of the layer's output.
+    /// The activation applied to the layer's output.
     pub(super) fn activated<const D: usize>(
         &self,
         x: Tensor<D>,
@@ -108,12 +109,12 @@ impl MaskedLinear {
         if weight.is_autodiff() { cut(weight, self.mask()) } else { weight }
     }
 
-    /// The bias, `[d_out]`, where there is one.
+    /// The bias, `[d_out]`, if the layer has one.
     pub fn bias(&self) -> Option<Tensor<1>> {
         bias(&self.parts.linear)
     }
 
-    /// Where a connection stays, `[d_in, d_out]`.
+    /// The mask, `[d_in, d_out]`, true where a connection stays.
     pub fn mask(&self) -> Tensor<2, Bool> {
         self.parts.mask.val()
     }
@@ -147,7 +148,7 @@ impl Parts {
 }
 
 impl MaskedLinear {
-    /// What [`Module::map`] does.
+    /// The implementation of [`Module::map`].
     fn mapped<M: ModuleMapper>(self, mapper: &mut M) -> Self {
         Self { parts: self.parts.map(mapper).masked() }
     }

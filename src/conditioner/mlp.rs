@@ -1,4 +1,4 @@
-//! Dense network: plain layers, then residual blocks.
+//! Dense network: plain hidden layers or residual blocks.
 
 use burn::module::Module;
 use burn::nn::{Initializer, Linear};
@@ -18,7 +18,7 @@ use crate::math::sigmoid;
 use crate::rows::spread;
 
 seeded_config! {
-/// Configuration of an [`Mlp`]; the widths of its ends come from where it is used.
+/// Configuration of an [`Mlp`]. The layer that uses the network sets its input and output widths.
 ///
 /// ```
 /// use burn_flows::conditioner::{ActivationConfig, MlpConfig};
@@ -28,22 +28,25 @@ seeded_config! {
 /// assert!(MlpConfig::new(vec![]).validate().is_err());
 /// ```
 pub struct MlpConfig {
-    /// Widths of the hidden layers. With `residual`, the first is the width of the stream and
-    /// every further one a residual block of that width.
+    /// Widths of the hidden layers. With `residual`, the first is the width of the stream, and each
+    /// further one adds a residual block of that width. Wider and more layers give a more expressive
+    /// network at a higher cost.
     pub hidden: Vec<usize>,
-    /// The activation between layers.
+    /// The activation between layers; [`ActivationConfig::Silu`] makes the network smooth.
     #[config(default = ActivationConfig::Relu)]
     pub activation: ActivationConfig,
-    /// Probability that a hidden unit is dropped while training.
+    /// Probability that a hidden unit is dropped in training. Raise it against overfitting.
     #[config(default = 0.0)]
     pub dropout: f64,
-    /// Residual blocks instead of plain hidden layers.
+    /// Uses residual blocks instead of plain hidden layers. Set it to `true` for deep networks; all widths must
+    /// be equal.
     #[config(default = false)]
     pub residual: bool,
-    /// Starts the last layer at zero, so that the layer it serves starts as the identity (Glow).
+    /// Starts the last layer at zero, so that a flow layer with this network starts as the identity
+    /// (Glow). Set it to `false` to start from random outputs.
     #[config(default = true)]
     pub zero_last: bool,
-    /// Inputs that are angles.
+    /// The inputs that are angles. The network then sees periodic features of them.
     pub periodic: Option<Periodic>,
 }
 }
@@ -97,7 +100,7 @@ pub struct Mlp {
 }
 
 impl Mlp {
-    /// Whether a layer that was read from a file can be one.
+    /// Returns an error if the fields read from a file do not form a valid layer.
     fn sound(&self) -> Result<()> {
         let (width, d_in) = (self.input.weight.dims()[0], self.d_in);
         let fits = d_in.checked_add(self.context) == Some(width);
@@ -124,7 +127,7 @@ impl Mlp {
     }
 }
 
-/// Two pre-activated layers around a skip; a context gates what they add (GLU).
+/// Two pre-activated layers with a skip connection. A context gates their output (GLU).
 #[derive(Module, Debug, Serialize, Deserialize)]
 pub struct ResidualBlock {
     #[serde(with = "crate::store::part")]
@@ -135,7 +138,7 @@ pub struct ResidualBlock {
     gate: Option<Linear>,
 }
 
-/// A linear layer at zero, or with weights as burn starts them.
+/// A linear layer with zeros, or with burn's default initialisation.
 pub(crate) fn linear(d_in: usize, d_out: usize, zero: bool, device: &Device) -> Linear {
     let start = if zero { Initializer::Zeros } else { initial::USUAL };
     initial::linear([d_in, d_out], true, &start, device)
@@ -176,18 +179,20 @@ impl MlpConfig {
     }
 
     construct! {
-        /// A network from `d_in` values and a context of width `context` (0: none) to `d_out`.
+        /// Builds a network from `d_in` values and a context of width `context` (0: none) to `d_out`
+        /// values.
         seeded(d_in: usize, d_out: usize, context: usize, device: &Device) -> Mlp, if validate_between(d_in, d_out, context)
     }
 
-    /// A network whose inputs are a context of width `context`, which it sees at the scale of a first batch.
+    /// A network whose input is a context of width `context`, standardised by the scale of a first
+    /// batch.
     ///
     /// # Panics
     ///
-    /// As [`init`](Self::init).
+    /// If [`init`](Self::init) panics.
     pub(crate) fn of_context(&self, context: usize, d_out: usize, device: &Device) -> Mlp {
         let network = self.init(context, d_out, 0, device);
-        // Angles have their own scale.
+        // Angles are scaled by their period.
         let context_scale = match self.periodic {
             Some(_) => None,
             None => ContextScale::new(context, device),
@@ -245,9 +250,9 @@ impl ResidualBlock {
 }
 
 impl Mlp {
-    /// A network from given layers, for weights that come from elsewhere: `input`, then `hidden`
-    /// with an activation between, then `blocks`, then `output`. The input layer takes the
-    /// context as its last `context` columns.
+    /// Builds a network from given layers, for weights from another source: `input`, then `hidden` with
+    /// an activation between, then `blocks`, then `output`. The context enters as the last `context`
+    /// inputs of `input`.
     ///
     /// # Panics
     ///
@@ -282,7 +287,7 @@ impl Mlp {
 }
 
 impl Mlp {
-    /// Its inputs without the context, and its outputs.
+    /// The number of inputs without the context, and the number of outputs.
     pub(crate) fn ends(&self) -> [usize; 2] {
         [self.d_in, self.output.weight.lazy_shape()[1]]
     }
@@ -290,14 +295,14 @@ impl Mlp {
 
 #[cfg(feature = "interop")]
 impl Mlp {
-    /// The same network of inputs some of which are angles.
+    /// The network with periodic features for inputs that are angles.
     pub(crate) fn with_periodic(self, periodic: Option<PeriodicFeatures>) -> Self {
         Self { periodic, ..self }
     }
 }
 
 impl ResidualBlock {
-    /// A block from given layers.
+    /// Builds a block from given layers.
     pub fn from_layers(first: Linear, second: Linear, gate: Option<Linear>) -> Self {
         Self { first, second, gate }
     }

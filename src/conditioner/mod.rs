@@ -1,4 +1,4 @@
-//! Networks that produce the parameters of a map. They do not know what their numbers mean.
+//! Networks that produce the parameters of a map. They do not depend on the meaning of the parameters.
 
 mod activation;
 mod burn_activation;
@@ -38,7 +38,7 @@ use burn::tensor::Tensor;
 
 use crate::error::{Error, Result};
 
-/// A network from the kept part of an event, and the context, to parameters.
+/// A network that maps the kept part of an event, and the context, to parameters.
 ///
 /// ```
 /// use burn::{module::Module, nn::{Linear, LinearConfig}, tensor::{Device, Tensor}};
@@ -59,23 +59,24 @@ use crate::error::{Error, Result};
 /// assert_eq!(net.forward(Tensor::zeros([2, 3], &device), None).dims(), [2, 4]);
 /// ```
 pub trait Conditioner<const D: usize>: Module + ModuleDisplay + Sync {
-    /// Parameters on axis 1, `P` blocks of one value per element: `[batch, P * n]`, or
+    /// Returns the parameters on axis 1, as `P` blocks of one value per element: `[batch, P * n]`, or
     /// `[batch, P * channels, height, width]`.
     fn forward(&self, kept: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<D>;
 
-    /// Data-dependent initialisation from a first batch: of the shift and scale by which this crate's
-    /// networks standardise their context, and of an ActNorm inside. Default: nothing to initialise.
+    /// Data-dependent initialisation from a first batch. It sets the shift and scale by which this
+    /// crate's networks standardise their context, and initialises their ActNorm layers. Default:
+    /// nothing to initialise.
     fn init_from_data(self, _kept: Tensor<D>, _context: Option<&Tensor<2>>) -> Self {
         self
     }
 }
 
-/// Several networks that see the same: their outputs one after another on axis 1. A separate network
-/// for every parameter of a map, as in Real NVP's `s` and `t`.
+/// Several networks with the same input, whose outputs are concatenated on axis 1. Use it for a
+/// separate network per parameter of a map, as in Real NVP's `s` and `t`.
 ///
 /// # Panics
 ///
-/// If there are no networks.
+/// If the vector is empty.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -98,11 +99,11 @@ impl<const D: usize, N: Conditioner<D>> Conditioner<D> for Vec<N> {
     }
 }
 
-/// Checks the width of a context against what a network was built for.
+/// Checks that a context has the width that a network was built for.
 ///
 /// # Panics
 ///
-/// If one is given and not expected, expected and not given, or of another width.
+/// If a context is given but not expected, is expected but missing, or has another width.
 #[track_caller]
 pub(crate) fn check_context(layer: &str, expected: usize, context: Option<&Tensor<2>>) {
     match context.map(|c| c.dims()[1]) {
@@ -113,7 +114,7 @@ pub(crate) fn check_context(layer: &str, expected: usize, context: Option<&Tenso
     }
 }
 
-/// A context as constant channels behind those of an image.
+/// Appends a context to an image as constant channels.
 pub(crate) fn join_context(image: Tensor<4>, context: Option<&Tensor<2>>) -> Tensor<4> {
     let Some(context) = context.filter(|context| context.dims()[1] > 0) else { return image };
     let ([batch, _, height, width], [_, planes]) = (image.dims(), context.dims());

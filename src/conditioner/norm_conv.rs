@@ -1,4 +1,4 @@
-//! A convolution that keeps height and width, perhaps normalized.
+//! A convolution that keeps height and width, optionally normalized.
 //!
 //! plain     y = W * x + b
 //! actnorm   y = (W * x) exp(s) + t          s, t per channel, started from a first batch
@@ -18,7 +18,7 @@ use crate::kernel::conv_same;
 use crate::math::channel_moments;
 use crate::param::{flag, replaced};
 
-/// How the hidden convolutions of an image network are normalized.
+/// The normalization of the hidden convolutions of an image network.
 ///
 /// ```
 /// use burn_flows::conditioner::{ConvNetConfig, Normalization};
@@ -29,11 +29,12 @@ use crate::param::{flag, replaced};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Normalization {
-    /// Not at all.
+    /// No normalization.
     None,
-    /// Scale and shift per channel, started so that a first batch has zero mean and unit variance.
+    /// A scale and a shift per channel. A first batch initialises them so that its outputs have zero
+    /// mean and unit variance.
     ActNorm,
-    /// Direction and length of every filter apart.
+    /// Weight normalization: the direction and the length of every filter are separate parameters.
     Weight,
 }
 
@@ -67,16 +68,17 @@ struct FilterLength {
     gain: Param<Tensor<1>>,
 }
 
-/// Square sums of the filters below this count as zero; the root has no gradient there.
+/// The least square sum of a filter. The square root has no finite gradient at zero.
 const FILTER_FLOOR: f64 = 1e-12;
 
 impl NormConv {
-    /// The weights of the convolution, before a normalization.
+    /// The weight of the convolution before normalization.
     pub(crate) fn weight(&self) -> Tensor<4> {
         self.conv.weight.val()
     }
 
-    /// `c_in` to `c_out` channels with a square kernel of this odd size; weights are drawn now.
+    /// A convolution from `c_in` to `c_out` channels with a square kernel of odd size. Its weights are
+    /// drawn at once.
     pub(crate) fn new(
         [c_in, c_out]: [usize; 2],
         size: usize,
@@ -103,13 +105,13 @@ impl NormConv {
         Self { conv, norm }
     }
 
-    /// A last layer that starts at zero.
+    /// A last layer with weights and bias of zero.
     pub(crate) fn zero([c_in, c_out]: [usize; 2], size: usize, device: &Device) -> Self {
         Self { conv: conv([c_in, c_out], size, true, &Initializer::Zeros, device), norm: None }
     }
 
-    /// The layer of given weights `[c_out, c_in, size, size]`; `scale_shift` are the log-scale and
-    /// shift of an initialised ActNorm.
+    /// The layer with given weights `[c_out, c_in, size, size]`. `scale_shift` holds the log-scale and
+    /// the shift of an initialised ActNorm.
     #[cfg(feature = "interop")]
     pub(crate) fn from_weights(
         weight: Tensor<4>,
@@ -150,7 +152,8 @@ impl NormConv {
         conv_same(x, weight, bias)
     }
 
-    /// Starts an ActNorm from a first batch of inputs; returns the layer and the batch's outputs.
+    /// Initialises an ActNorm from a first batch of inputs. Returns the layer and its outputs for the
+    /// batch.
     pub(crate) fn init_from_data(self, x: Tensor<4>) -> (Self, Tensor<4>) {
         let plain = self.conv.valid().forward(x.clone());
         let norm = match self.norm {
@@ -178,7 +181,7 @@ fn lengths(weight: Tensor<4>) -> Tensor<4> {
     squares.clamp_min(FILTER_FLOOR).sqrt().reshape([c_out, 1, 1, 1])
 }
 
-/// A convolution of same padding with weights of burn's distribution, drawn now.
+/// A convolution with same padding. Its weights are drawn at once from `initializer`.
 fn conv(
     channels: [usize; 2],
     size: usize,

@@ -1,4 +1,4 @@
-//! Inputs of a network that mean the same after a whole turn.
+//! Periodic inputs of a network: angles.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
@@ -8,8 +8,8 @@ use crate::error::{Error, Result, length};
 use crate::math::from_f64;
 use crate::param::index_tensor;
 
-/// Which inputs of a network are angles, for an [`MlpConfig`](super::MlpConfig) or a
-/// [`MadeConfig`](super::MadeConfig): what the network says is then the same where the circle closes.
+/// The inputs of a network that are angles, for an [`MlpConfig`](super::MlpConfig) or a
+/// [`MadeConfig`](super::MadeConfig). The output of the network is then periodic in these inputs.
 ///
 /// ```text
 /// h_i = a_i sin(2 pi x_i / period) + b_i cos(2 pi x_i / period)     for angles, a and b learned
@@ -18,8 +18,8 @@ use crate::param::index_tensor;
 ///
 /// Same numbers as normflows 1.7 `PeriodicFeaturesElementwise`.
 ///
-/// Of an angle the network sees one number, a learned sine curve of one period, started as
-/// `sin + cos`. Of a coupling's network, inputs are counted among the kept elements.
+/// The network sees an angle as one number, a learned sine curve of one period that starts as
+/// `sin + cos`. In the network of a coupling, `inputs` count the kept elements only.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -34,14 +34,14 @@ use crate::param::index_tensor;
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Periodic {
-    /// The inputs that are angles.
+    /// The indices of the inputs that are angles.
     pub inputs: Vec<usize>,
-    /// A whole turn, in the unit of the data.
+    /// The length of a whole turn in the unit of the data, for example 360 for degrees.
     pub period: f64,
 }
 
 impl Periodic {
-    /// Returns an error that names the first invalid field, for a network of so many inputs.
+    /// Returns an error that names the first invalid field, for a network with this number of inputs.
     ///
     /// ```
     /// use burn_flows::conditioner::Periodic;
@@ -69,10 +69,10 @@ impl Periodic {
 }
 
 crate::store::checked! {
-/// The curves of the angles.
+/// The learned sine curves of the angles.
 #[derive(Module, Debug, Serialize)]
 pub(crate) struct PeriodicFeatures {
-    /// `[2, angles]`: what is multiplied by the sine, and by the cosine.
+    /// `[2, angles]`: the factors of the sine and of the cosine.
     #[serde(with = "crate::store::part")]
     weights: Param<Tensor<2>>,
     /// `[1, angles]`, never trained.
@@ -83,7 +83,7 @@ pub(crate) struct PeriodicFeatures {
 }
 
 impl PeriodicFeatures {
-    /// Whether a layer that was read from a file can be one.
+    /// Returns an error if the fields read from a file do not form a valid layer.
     fn sound(&self) -> Result<()> {
         let (count, mut inputs) = (self.inputs.len(), self.inputs.clone());
         inputs.sort_unstable();
@@ -96,7 +96,7 @@ impl PeriodicFeatures {
 }
 
 impl PeriodicFeatures {
-    /// Curves of these inputs and angular frequencies; at least one.
+    /// Builds the curves for these inputs and angular frequencies; at least one input.
     pub(crate) fn new(
         inputs: Vec<usize>,
         frequency: Vec<f64>,
@@ -109,7 +109,7 @@ impl PeriodicFeatures {
         Self { weights: Param::from_tensor(weights), frequency, inputs }
     }
 
-    /// The same curves where input `i` is input `order[i]` of this.
+    /// The curves with renumbered inputs: the new input `i` is the old input `order[i]`.
     #[cfg(feature = "interop")]
     pub(crate) fn reordered(self, order: &[usize]) -> Self {
         let place = |input: &usize| order.iter().position(|from| from == input);
@@ -117,13 +117,13 @@ impl PeriodicFeatures {
         Self { inputs, ..self }
     }
 
-    /// What the network sees of all its inputs, `[batch, inputs]`.
+    /// The features of all inputs, `[batch, inputs]`.
     pub(super) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         let all: Vec<usize> = (0..x.dims()[1]).collect();
         self.of(x, &all)
     }
 
-    /// What it sees of some of them: column `i` is input `inputs[i]`.
+    /// The features of some inputs: column `i` is input `inputs[i]`.
     pub(super) fn of(&self, x: Tensor<2>, inputs: &[usize]) -> Tensor<2> {
         let curve = |input: &usize| self.inputs.iter().position(|own| own == input);
         let (mut angles, mut curves, mut rest) = (vec![], vec![], vec![]);

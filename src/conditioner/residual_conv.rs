@@ -20,25 +20,27 @@ seeded_config! {
 /// assert!(ResidualConvNetConfig::new(32).with_blocks(0).validate().is_err());
 /// ```
 pub struct ResidualConvNetConfig {
-    /// Channels of the stream.
+    /// Number of channels of the hidden layers. More channels give a more expressive network at
+    /// quadratic cost.
     pub hidden: usize,
-    /// Residual blocks of two 3x3 convolutions.
+    /// Number of residual blocks of two 3x3 convolutions. More blocks make the network deeper and widen
+    /// its receptive field.
     #[config(default = 2)]
     pub blocks: usize,
-    /// The activation between layers.
+    /// The activation between layers; [`ActivationConfig::Silu`] makes the network smooth.
     #[config(default = ActivationConfig::Relu)]
     pub activation: ActivationConfig,
-    /// How the convolutions are normalized; the paper normalizes their weights.
+    /// Normalization of the hidden convolutions; the paper normalizes their weights.
     #[config(default = Normalization::Weight)]
     pub normalization: Normalization,
-    /// Probability that a hidden element is dropped while training.
+    /// Probability that a hidden element is dropped in training. Raise it against overfitting.
     #[config(default = 0.0)]
     pub dropout: f64,
 }
 }
 
 crate::store::checked! {
-/// Residual blocks of 3x3 convolutions that keep height and width; a context joins as constant
+/// Residual blocks of 3x3 convolutions that keep height and width. A context is appended as constant
 /// channels.
 ///
 /// ```text
@@ -78,13 +80,13 @@ pub struct ResidualConvNet {
 }
 
 impl ResidualConvNet {
-    /// Whether a layer that was read from a file can be one.
+    /// Returns an error if the fields read from a file do not form a valid layer.
     fn sound(&self) -> Result<()> {
         ContextScale::sound_for(&self.context_scale, "ResidualConvNet", self.context)
     }
 }
 
-/// Two pre-activated 3x3 convolutions around a skip.
+/// Two pre-activated 3x3 convolutions with a skip connection.
 #[derive(Module, Debug, Serialize, Deserialize)]
 pub struct ResidualConvBlock {
     first: NormConv,
@@ -114,8 +116,8 @@ impl ResidualConvNetConfig {
     }
 
     construct! {
-        /// A network from `c_in` channels and a context of width `context` (0: none) to `c_out`. Its
-        /// last layer starts at zero.
+        /// Builds a network from `c_in` channels and a context of width `context` (0: none) to `c_out`
+        /// channels. The last layer starts at zero.
         seeded(c_in: usize, c_out: usize, context: usize, device: &Device) -> ResidualConvNet, if validate_between(c_in, c_out, context)
     }
 
@@ -137,7 +139,7 @@ impl ResidualConvNetConfig {
 }
 
 impl ResidualConvBlock {
-    /// A block of given layers.
+    /// Builds a block from given layers.
     #[cfg(feature = "interop")]
     pub(crate) fn from_layers(first: NormConv, second: NormConv) -> Self {
         Self { first, second }
@@ -156,7 +158,8 @@ impl ResidualConvBlock {
 }
 
 impl ResidualConvNet {
-    /// A network of given layers without a context, and without an activation before the last.
+    /// Builds a network from given layers, without a context and without an activation before the last
+    /// layer.
     #[cfg(feature = "interop")]
     pub(crate) fn from_layers(
         input: NormConv,

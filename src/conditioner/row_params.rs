@@ -1,4 +1,4 @@
-//! Parameters that belong to whole rows: free ones, and what a network makes of a context.
+//! Parameters of whole rows: free numbers plus the output of a network of the context.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
@@ -8,10 +8,10 @@ use super::{Conditioner, Mlp, MlpConfig, check_context};
 use crate::math::{from_f64, wide};
 
 crate::store::checked! {
-/// `P` numbers, to which a network adds a function of the context.
+/// `P` free numbers, plus the output of a network of the context.
 ///
-/// A network that ends in zeros changes nothing at the start, so a conditional layer starts where
-/// an unconditional one does.
+/// A network whose last layer is zero adds nothing at the start. So a conditional layer starts equal to
+/// an unconditional one.
 #[derive(Module, Debug, Serialize)]
 pub(crate) struct RowParams {
     #[serde(with = "crate::store::part")]
@@ -22,7 +22,7 @@ pub(crate) struct RowParams {
 }
 
 impl RowParams {
-    /// Whether a layer that was read from a file can be one.
+    /// Returns an error if the fields read from a file do not form a valid layer.
     fn sound(&self) -> crate::error::Result<()> {
         let fits = self.network.is_some() == (self.context > 0);
         crate::store::require("RowParams", "context", fits, || {
@@ -35,27 +35,27 @@ impl RowParams {
 }
 
 impl RowParams {
-    /// These numbers, and a network for a context of this width (0: none).
+    /// Builds the parameters from these numbers, with a network for a context of this width (0: none).
     pub(crate) fn new(free: Vec<f64>, mlp: &MlpConfig, context: usize, device: &Device) -> Self {
         let count = free.len();
         let network = (context > 0).then(|| mlp.of_context(context, count, device));
         Self { free: Param::from_tensor(from_f64(free, [count], device)), network, context }
     }
 
-    /// These numbers for every row.
+    /// The same numbers for all rows, without a network.
     pub(crate) fn free(values: Tensor<1>) -> Self {
         Self { free: Param::from_tensor(values), network: None, context: 0 }
     }
 
-    /// What a network makes of a context of this width, and `count` numbers, zero at first, that
-    /// are added to it.
+    /// The output of a network of a context of this width, plus `count` free numbers that start at
+    /// zero.
     #[cfg(feature = "interop")]
     pub(crate) fn of_network(network: Mlp, context: usize, count: usize, device: &Device) -> Self {
         let free = Param::from_tensor(Tensor::zeros([count], device));
         Self { free, network: Some(network), context }
     }
 
-    /// `[1, P]`, or `[batch, P]` with a context, in at least single precision.
+    /// The parameters as rows, `[1, P]`, or `[batch, P]` with a context, in at least single precision.
     pub(crate) fn rows(&self, layer: &str, context: Option<&Tensor<2>>) -> Tensor<2> {
         check_context(layer, self.context, context);
         let free = self.free.val().unsqueeze_dim(0);
@@ -65,7 +65,7 @@ impl RowParams {
         }
     }
 
-    /// The same at the scale of a first batch's context.
+    /// Standardises the context of the network by the scale of a first batch.
     pub(crate) fn init_from_data(self, context: Option<&Tensor<2>>) -> Self {
         let network = match (self.network, context) {
             (Some(network), Some(context)) => Some(network.init_from_data(context.clone(), None)),
@@ -83,7 +83,7 @@ impl RowParams {
     }
 }
 
-/// Takes one named part after another out of rows of parameters.
+/// Splits rows of parameters into consecutive parts.
 pub(crate) struct Parts {
     rows: Tensor<2>,
     taken: usize,

@@ -26,11 +26,12 @@ seeded_config! {
 /// assert!(ConditionalNormalConfig::new(vec![2], 0, mlp).validate().is_err());
 /// ```
 pub struct ConditionalNormalConfig {
-    /// Shape of an event, batch axis left out.
+    /// Shape of an event, without the batch axis.
     pub event: Vec<usize>,
-    /// Width of the context.
+    /// Width of the context, at least 1.
     pub context: usize,
-    /// The network from the context to mean and log-scale.
+    /// The network from the context to mean and log-scale. A larger network fits a more complex
+    /// dependence on the context.
     pub mlp: MlpConfig,
 }
 }
@@ -46,7 +47,8 @@ crate::store::checked! {
 /// Paper: Winkler, Worrall, Hoogeboom, Welling (2019), Learning Likelihoods with Conditional
 /// Normalizing Flows, section 3.1 (the conditional base), arXiv:1912.00042.
 ///
-/// With the network's last layer at zero, its default, it starts as the standard normal.
+/// The distribution starts as the standard normal if the network's last layer starts at zero, which is
+/// the default.
 ///
 /// # Shapes
 ///
@@ -58,7 +60,7 @@ crate::store::checked! {
 ///
 /// # Panics
 ///
-/// If there is no context, or event or context have another shape.
+/// If there is no context, or the event or the context has another shape than configured.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -84,7 +86,7 @@ pub struct ConditionalNormal<const D: usize> {
 }
 
 impl<const D: usize> ConditionalNormal<D> {
-    /// Whether a layer that was read from a file can be one.
+    /// Returns an error if the fields read from a file do not form a valid layer.
     fn sound(&self) -> Result<()> {
         let axes = self.event.len() + 1;
         crate::store::require("ConditionalNormal", "event", axes == D, || {
@@ -111,7 +113,7 @@ impl ConditionalNormalConfig {
     }
 
     construct! {
-        /// The distribution.
+        /// Builds the distribution.
         seeded<const D: usize>(device: &Device) -> ConditionalNormal<D>, if validate_rank::<D>()
     }
 
@@ -134,7 +136,7 @@ impl ConditionalNormalConfig {
 }
 
 impl<const D: usize> ConditionalNormal<D> {
-    /// Mean and log-scale of each of `rows` events.
+    /// The mean and the log-scale of each of `rows` events.
     fn mean_and_log_scale(
         &self,
         rows: usize,

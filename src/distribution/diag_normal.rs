@@ -1,4 +1,4 @@
-//! Normal with a mean and a scale per element.
+//! Normal with a mean and a scale for each element.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
@@ -21,16 +21,16 @@ config! {
 /// assert!(DiagNormalConfig::new(vec![]).validate().is_err());
 /// ```
 pub struct DiagNormalConfig {
-    /// Shape of an event, batch axis left out.
+    /// Shape of an event, without the batch axis.
     pub event: Vec<usize>,
-    /// Whether mean and scale are learned.
+    /// Whether mean and scale are learned. Set it to `false` to keep them fixed in training.
     #[config(default = true)]
     pub learned: bool,
 }
 }
 
 crate::store::checked! {
-/// Independent normals with a mean `m` and a log-scale `s` per element, started at 0.
+/// Independent normals with a mean `m` and a log-scale `s` for each element. Both start at 0.
 ///
 /// ```text
 /// log p(x) = -(|(x - m) / e^s|^2 + n ln 2 pi) / 2 - sum of s
@@ -38,7 +38,7 @@ crate::store::checked! {
 ///
 /// # Panics
 ///
-/// If the event has another shape.
+/// If the event has another shape than the distribution.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -62,7 +62,7 @@ pub struct DiagNormal<const D: usize> {
 }
 
 impl<const D: usize> DiagNormal<D> {
-    /// Whether a layer that was read from a file can be one.
+    /// Returns an error if the fields read from a file do not form a valid layer.
     fn sound(&self) -> Result<()> {
         let shape = self.mean.dims();
         crate::store::shaped("DiagNormal", "mean", &[&[1], &shape[1..]].concat(), shape)?;
@@ -79,7 +79,7 @@ impl DiagNormalConfig {
     }
 
     construct! {
-        /// The distribution.
+        /// Builds the distribution.
         unseeded<const D: usize>(device: &Device) -> DiagNormal<D>, if validate_rank::<D>()
     }
 
@@ -97,11 +97,11 @@ impl DiagNormalConfig {
 }
 
 impl<const D: usize> DiagNormal<D> {
-    /// This mean and scale, both `[1, event..]`, never trained.
+    /// Builds a normal that is never trained, with this mean and scale, both `[1, event..]`.
     ///
     /// # Errors
     ///
-    /// If a scale is not positive and finite, a mean not finite, or an event has no element.
+    /// If a scale is not positive and finite, a mean is not finite, or an event has no element.
     ///
     /// # Panics
     ///
@@ -113,7 +113,7 @@ impl<const D: usize> DiagNormal<D> {
         Ok(Self { mean: param(mean), log_scale: param(scale.log()) })
     }
 
-    /// This mean and logarithm of the scale, both `[1, event..]`, to be learned further.
+    /// Builds a trainable normal with this mean and log-scale, both `[1, event..]`.
     ///
     /// # Panics
     ///

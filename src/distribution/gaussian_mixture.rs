@@ -15,12 +15,13 @@ use crate::noise::Noise;
 use crate::param::{flag, index_tensor, replaced};
 use crate::rows::check_rows;
 
-/// Added to the standard deviation of the data. Without it a constant column starts with a scale
-/// of 0 and an infinite density.
+/// Added to the standard deviation of the data. Without it, a constant column starts with a scale of 0
+/// and an infinite density.
 const STD_FLOOR: f64 = 1e-6;
 
-/// The start moves every mean off its row of data by this share of the spread, so that components
-/// which got equal rows can part: equal components have equal gradients for ever.
+/// The initialisation from data moves every mean off its row by this share of the spread. It separates
+/// components that start from equal rows. Without it, equal components have equal gradients and stay
+/// equal.
 const JITTER: f64 = 0.01;
 
 seeded_config! {
@@ -34,11 +35,11 @@ seeded_config! {
 /// assert_eq!(error.to_string(), "GaussianMixtureConfig.components: must be at least 1, found 0");
 /// ```
 pub struct GaussianMixtureConfig {
-    /// Features of an event.
+    /// Number of features of an event.
     pub features: usize,
-    /// Number of normals.
+    /// Number of normals. More components fit more modes; time and memory grow linearly with it.
     pub components: usize,
-    /// Whether means, scales and weights are learned.
+    /// Whether means, scales and weights are learned. Set it to `false` to keep them fixed in training.
     #[config(default = true)]
     pub learned: bool,
 }
@@ -55,10 +56,11 @@ crate::store::checked! {
 /// As a base of flows: Stimper, Schölkopf, Hernández-Lobato (2022), Resampling Base Distributions
 /// of Normalizing Flows, arXiv:2110.15828, compares with it.
 ///
-/// It starts with standard normal means, scales 1 and equal weights. Start it from data where
-/// there is data ([`Distribution::init_from_data`], which `fit` calls on its first batch): the
-/// means become rows of the batch, the scales the spread of its columns over `K^(1 / features)`.
-/// Whether that has happened is part of the saved record, so a loaded mixture keeps its weights.
+/// The mixture starts with standard normal means, scales of 1 and equal weights. Initialise it from
+/// data if there are data: `fit` calls [`Distribution::init_from_data`] on its first batch. The means
+/// then become rows of the batch, and the scales become the spread of its columns over
+/// `K^(1 / features)`. A saved record contains whether this has happened, so a loaded mixture keeps its
+/// weights.
 ///
 /// # Shapes
 ///
@@ -66,14 +68,15 @@ crate::store::checked! {
 ///
 /// # Numerics
 ///
-/// The likelihood of a mixture has no maximum: a component that sits on one row gains by
-/// shrinking. Validate, or stop early, as with any other model.
+/// The likelihood of a mixture has no maximum: a component centred on one row gains by shrinking. Use a
+/// validation set, or stop early, as with any other model.
 ///
-/// A draw is differentiable in means and scales, not in the weights, which choose the component.
+/// A draw is differentiable in means and scales. It is not differentiable in the weights, which choose
+/// the component.
 ///
 /// # Panics
 ///
-/// If the event has another width.
+/// If the event does not have `features` elements.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -100,7 +103,7 @@ pub struct GaussianMixture {
 }
 
 impl GaussianMixture {
-    /// Whether a layer that was read from a file can be one.
+    /// Returns an error if the fields read from a file do not form a valid layer.
     fn sound(&self) -> Result<()> {
         let shape = self.mean.dims();
         crate::store::shaped("GaussianMixture", "log_scale", &shape, self.log_scale.dims())?;
@@ -118,7 +121,7 @@ impl GaussianMixtureConfig {
     }
 
     construct! {
-        /// The mixture, not yet started from data.
+        /// Builds the mixture without initialisation from data.
         seeded(device: &Device) -> GaussianMixture
     }
 
@@ -139,8 +142,8 @@ impl GaussianMixtureConfig {
 }
 
 impl GaussianMixture {
-    /// These means and scales, both `[components, features]`, and weights `[components]`, which
-    /// are divided by their sum; never trained.
+    /// Builds a mixture that is never trained, with these means and scales, both
+    /// `[components, features]`, and weights `[components]`. The weights are divided by their sum.
     ///
     /// # Errors
     ///
@@ -185,19 +188,19 @@ impl GaussianMixture {
         })
     }
 
-    /// Whether means and scales come from data, from [`fixed`](Self::fixed) or from a file that
-    /// says so.
+    /// Whether means and scales were set from data, by [`fixed`](Self::fixed), or by a file that
+    /// records it.
     pub fn is_initialized(&self) -> bool {
         self.initialized.val().into_scalar::<u8>() != 0
     }
 
-    /// A seed that the first means decide, and so the configuration's.
+    /// A seed computed from the initial means, which the seed of the configuration determines.
     fn own_seed(&self) -> u64 {
         let means = self.mean.val().into_data();
         means.iter::<f64>().fold(0, |seed: u64, mean| seed.rotate_left(7) ^ mean.to_bits())
     }
 
-    /// `[components, features]`.
+    /// The shape `[components, features]`.
     fn shape(&self) -> [usize; 2] {
         self.mean.val().dims()
     }
@@ -249,7 +252,7 @@ impl Distribution<2> for GaussianMixture {
         let chosen: Vec<i64> = (0..components).map(|k| order[k % rows] as i64).collect();
         let chosen = TensorData::new(chosen, [components]);
         let std = like(Moments::of_elements(&x).deviation(), &x).unsqueeze() + STD_FLOOR;
-        // As if the components shared the volume of the data among them.
+        // The components share the volume of the data equally.
         let share = (components as f64).powf(-1.0 / features as f64);
         let log_scale = (std.clone() * share).log().expand([components, features]);
         let jitter =

@@ -26,8 +26,8 @@ use crate::univariate::ScaleMap;
 /// assert_eq!(prior.log_prob(Tensor::zeros([3, 2, 4, 4], &device), None, None).dims(), [3]);
 /// ```
 pub trait LevelBase: Module + ModuleDisplay + Sync {
-    /// `ln p(z | kept, context)` in nats, shape `[batch]`; `kept` is the part that stays, `None`
-    /// at the last level.
+    /// Returns `ln p(z | kept, context)` in nats, shape `[batch]`. `kept` is the part that stays,
+    /// `None` at the last level.
     fn log_prob(
         &self,
         z: Tensor<4>,
@@ -74,23 +74,24 @@ config! {
 /// assert!(ChannelPriorConfig::new(0).validate().is_err());
 /// ```
 pub struct ChannelPriorConfig {
-    /// Channels of the part.
+    /// Number of channels of the part that is split off.
     pub channels: usize,
-    /// Channels of the part that stays, where the prior is conditioned on it; 0 for not.
+    /// Number of channels of the part that stays, to condition the prior on that part; 0 for an
+    /// unconditioned prior.
     #[config(default = 0)]
     pub kept: usize,
-    /// Width of the context, classes one-hot for example; 0 for none.
+    /// Width of the context, for example the number of one-hot classes; 0 for no context.
     #[config(default = 0)]
     pub context: usize,
-    /// The parametrisation of the scale.
+    /// The parametrisation of the scale. Change it to reproduce another library's numbers.
     #[config(default = ScaleMap::default())]
     pub scale_map: ScaleMap,
 }
 }
 
 crate::store::checked! {
-/// A normal whose mean and scale are learned per channel, and may follow the context and the part
-/// that stays. Starts as the standard normal.
+/// A normal whose mean and scale are learned per channel, and can depend on the context and the part
+/// that stays. It starts as the standard normal.
 ///
 /// ```text
 /// log p(z | k, c) = sum of log N(z_i; m_i, e^{s_i})
@@ -119,7 +120,7 @@ pub struct ChannelPrior {
 }
 
 impl ChannelPrior {
-    /// Whether a layer that was read from a file can be one.
+    /// Returns an error if the fields read from a file do not form a valid layer.
     fn sound(&self) -> Result<()> {
         crate::store::shaped(
             "ChannelPrior",
@@ -146,7 +147,7 @@ impl ChannelPriorConfig {
     }
 
     construct! {
-        /// The prior.
+        /// Builds the prior.
         unseeded(device: &Device) -> ChannelPrior
     }
 
@@ -172,7 +173,8 @@ impl ChannelPriorConfig {
 }
 
 impl ChannelPrior {
-    /// A prior of given mean and raw log-scale per channel, and per class `[classes, 2 * channels]`.
+    /// Builds a prior from given means and raw log-scales per channel, and per class
+    /// `[classes, 2 * channels]`.
     #[cfg(feature = "interop")]
     pub(crate) fn from_weights(
         mean: Tensor<1>,
@@ -186,7 +188,7 @@ impl ChannelPrior {
         Self { mean, log_scale, class, stays: None, context, scale_map }
     }
 
-    /// Mean and log-scale, broadcastable over a part of this shape.
+    /// The mean and the log-scale, broadcastable over a part of this shape.
     fn mean_and_log_scale(
         &self,
         shape: [usize; 4],

@@ -1,4 +1,4 @@
-//! A conditional density with its context summed out.
+//! A conditional density with its context marginalised.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor};
@@ -13,24 +13,24 @@ use crate::param::index_tensor;
 use crate::walk::{Place, Walk};
 
 crate::store::checked! {
-/// A density given a context, over contexts that are known, with known weights.
+/// Marginalises a conditional density over known contexts with known weights.
 ///
 /// ```text
 /// log p(x) = ln sum_k w_k p(x | c_k)
 /// sample     k with probability w_k, then x given c_k
 /// ```
 ///
-/// A density that was trained with classes is a density of the data without them: the classes are
-/// summed out by their prior.
+/// With it, a density that was trained with classes becomes a density of the data without classes: the
+/// classes are marginalised by their prior.
 ///
-/// Takes no context of its own: one that is given has no effect. Neither contexts nor weights are
-/// trained. [`init_from_data`](Distribution::init_from_data) starts the conditional density from the
-/// batch, with a context for every row that is drawn by weight; the draws have a seed of their own,
-/// so every start from a batch is the same.
+/// The marginal takes no context: a given context has no effect. Contexts and weights are not trained.
+/// [`init_from_data`](Distribution::init_from_data) initialises the conditional density from the batch,
+/// with a context drawn by weight for every row. These draws use a fixed seed, so each initialisation
+/// from a batch is the same.
 ///
 /// # Shapes
 ///
-/// - events as the conditional density has them; contexts `[K, width]`; weights `[K]`
+/// - events as in the conditional density; contexts `[K, width]`; weights `[K]`
 ///
 /// # Panics
 ///
@@ -58,7 +58,7 @@ pub struct Marginal<P> {
 }
 
 impl<P> Marginal<P> {
-    /// Whether a layer that was read from a file can be one.
+    /// Returns an error if the fields read from a file do not form a valid layer.
     fn sound(&self) -> Result<()> {
         let [count, _] = self.contexts.dims();
         crate::store::shaped("Marginal", "log_weights", &[count.max(1)], self.log_weights.dims())
@@ -66,7 +66,8 @@ impl<P> Marginal<P> {
 }
 
 impl<P: Module> Marginal<P> {
-    /// The sum over these contexts `[K, width]` with weights `[K]`, which are divided by their sum.
+    /// Builds the marginal over these contexts `[K, width]` with weights `[K]`, which are divided by
+    /// their sum.
     ///
     /// # Errors
     ///
@@ -74,7 +75,7 @@ impl<P: Module> Marginal<P> {
     ///
     /// # Panics
     ///
-    /// If there is another number of weights than of contexts.
+    /// If the number of weights differs from the number of contexts.
     ///
     /// ```
     /// use burn::tensor::{Device, Tensor};
@@ -103,11 +104,11 @@ impl<P: Module> Marginal<P> {
         })
     }
 
-    /// The sum over so many classes, one-hot, all equally likely.
+    /// Builds the marginal over `classes` equally likely one-hot classes.
     ///
     /// # Errors
     ///
-    /// If there is none.
+    /// If `classes` is 0.
     pub fn of_classes(conditional: P, classes: usize, device: &Device) -> Result<Self> {
         count("Marginal", "classes", 1, classes)?;
         let plain = device.clone().without_autodiff();
@@ -115,17 +116,17 @@ impl<P: Module> Marginal<P> {
         Self::new(conditional, rows.one_hot(classes).float(), Tensor::ones([classes], &plain))
     }
 
-    /// The density given a context.
+    /// Returns the conditional density.
     pub fn conditional(&self) -> &P {
         &self.conditional
     }
 
-    /// The contexts that are summed out, `[K, width]`.
+    /// Returns the contexts that are marginalised, `[K, width]`.
     pub fn contexts(&self) -> Tensor<2> {
         self.contexts.val()
     }
 
-    /// `n` of the contexts, drawn by weight.
+    /// Draws `n` contexts by weight.
     fn drawn(&self, n: usize, noise: &mut Noise) -> Tensor<2> {
         let weights = self.log_weights.val().exp().unsqueeze_dim(0);
         let contexts = self.contexts.val();
@@ -169,7 +170,7 @@ impl<const D: usize, P: Distribution<D>> Distribution<D> for Marginal<P> {
         self.conditional.mixes_rows()
     }
 
-    /// Every row has a context that is drawn by weight.
+    /// Initialises the conditional density with a context drawn by weight for every row.
     fn init_from_data(self, x: Tensor<D>, _context: Option<&Tensor<2>>) -> Self {
         let contexts = self.drawn(x.dims()[0], &mut Noise::seeded(0));
         Self { conditional: self.conditional.init_from_data(x, Some(&contexts)), ..self }

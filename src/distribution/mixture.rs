@@ -1,4 +1,4 @@
-//! Mixture of distributions of any kind, flows included.
+//! Mixture of distributions of any kind, including flows.
 
 use burn::module::Module;
 use burn::tensor::activation::log_softmax;
@@ -16,7 +16,7 @@ use crate::rows::check_rows;
 use crate::walk::{Place, Walk};
 
 crate::store::checked! {
-/// `K` distributions of one kind with weights, free or from the context.
+/// A mixture of `K` distributions of one type, with learned weights or weights from the context.
 ///
 /// ```text
 /// log p(x | c) = ln sum_k exp(ln w_k(c) + ln p_k(x | c))        w = softmax(a + network(c))
@@ -27,21 +27,22 @@ crate::store::checked! {
 /// Normalizing Flows, arXiv:2009.00585.
 ///
 /// Components that start equal stay equal. Flows start as the identity, but their networks differ, so
-/// they part; where modes lie apart, give every component a base of its own.
+/// training separates them. For well-separated modes, give each component a base with its own location.
 ///
-/// A context goes to every component too.
+/// Every component receives the context too.
 ///
 /// # Shapes
 ///
-/// - events as the components have them; `[batch, event..]`
+/// - events as in the components; `[batch, event..]`
 ///
 /// # Numerics
 ///
-/// A draw is differentiable in what its component is made of, not in the weights, which choose it.
+/// A draw is differentiable in the parameters of its component. It is not differentiable in the
+/// weights, which choose the component.
 ///
 /// # Panics
 ///
-/// If an event or the context does not fit the components, or the context the weights.
+/// If an event or the context does not fit the components, or the context does not fit the weights.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -66,7 +67,7 @@ pub struct Mixture<P> {
 }
 
 impl<P> Mixture<P> {
-    /// Whether a layer that was read from a file can be one.
+    /// Returns an error if the fields read from a file do not form a valid layer.
     fn sound(&self) -> Result<()> {
         let (count, weights) = (self.components.len(), self.weights.count());
         let reason = || format!("needs a weight for each of {count}, found {weights}");
@@ -82,18 +83,18 @@ impl<P> Mixture<P> {
 }
 
 impl<P: Module> Mixture<P> {
-    /// The mixture of these components, of equal weights at first.
+    /// Builds the mixture of these components with equal initial weights.
     ///
     /// # Errors
     ///
-    /// If there are none.
+    /// If `components` is empty.
     pub fn new(components: Vec<P>, device: &Device) -> Result<Self> {
         count("Mixture", "components", 1, components.len())?;
         let logits = Tensor::zeros([components.len()], device);
         Ok(Self { components, weights: RowParams::free(logits), conditional: false })
     }
 
-    /// The mixture with these weights at first, `[components]`, which are divided by their sum.
+    /// Returns the mixture with these initial weights, `[components]`, which are divided by their sum.
     ///
     /// # Errors
     ///
@@ -101,7 +102,7 @@ impl<P: Module> Mixture<P> {
     ///
     /// # Panics
     ///
-    /// If their number is another.
+    /// If the number of weights differs from the number of components.
     pub fn with_weights(self, weights: Tensor<1>) -> Result<Self> {
         let (expected, found) = (self.components.len(), weights.dims()[0]);
         assert!(found == expected, "Mixture: expected weights [{expected}], found [{found}]");
@@ -110,12 +111,12 @@ impl<P: Module> Mixture<P> {
         Ok(Self { weights: RowParams::free(logits), conditional: false, ..self })
     }
 
-    /// The mixture with weights from a context of this width, equal ones at first where the network
-    /// ends in zeros.
+    /// Returns the mixture with weights from a context of this width. The initial weights are equal if
+    /// the network's last layer is zero.
     ///
     /// # Errors
     ///
-    /// If the network cannot be, or the width is 0.
+    /// If `mlp` is invalid, or the width is 0.
     ///
     /// ```
     /// use burn::tensor::{Device, Tensor};
@@ -138,7 +139,7 @@ impl<P: Module> Mixture<P> {
         Ok(Self { weights, conditional: true, ..self })
     }
 
-    /// The distributions that are mixed.
+    /// Returns the components of the mixture.
     pub fn components(&self) -> &[P] {
         &self.components
     }
@@ -174,7 +175,7 @@ impl<const D: usize, P: Distribution<D>> Distribution<D> for Mixture<P> {
             let (mut parts, mut order) = (vec![], vec![]);
             for (index, component) in self.components.iter().enumerate() {
                 let rows: Vec<usize> = (0..n).filter(|&row| chosen[row] == index).collect();
-                // Without any draws, the first component gives the shape of none.
+                // If `n` is 0, the first component gives the shape of the empty tensor.
                 if rows.is_empty() && !(n == 0 && index == 0) {
                     continue;
                 }
@@ -205,7 +206,7 @@ impl<const D: usize, P: Distribution<D>> Distribution<D> for Mixture<P> {
         self.components.iter().any(|part| part.mixes_rows())
     }
 
-    /// Component `k` of `K` starts from every `K`-th row, where there are enough.
+    /// Initialises component `k` of `K` from every `K`-th row, or from all rows if there are too few.
     fn init_from_data(self, x: Tensor<D>, context: Option<&Tensor<2>>) -> Self {
         let (rows, count) = (x.dims()[0], self.components.len());
         check_rows("Mixture", rows, context);

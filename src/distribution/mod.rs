@@ -9,8 +9,8 @@
 //! | [`ConditionalNormal`] | any shape; mean and scale from a network of the context |
 //! | [`GaussianMixture`] | vectors; `K` learned normals |
 //! | [`Mixture`] | any; weights free or from a network of the context |
-//! | [`Marginal`] | any; a conditional density with its context summed out |
-//! | [`TwoMoons`], [`EightGaussians`], [`Checkerboard`], [`Rings`], [`Pinwheel`] | toy targets in the plane, without parameters |
+//! | [`Marginal`] | any; a conditional density with its context marginalised |
+//! | [`TwoMoons`], [`EightGaussians`], [`Checkerboard`], [`Rings`], [`Pinwheel`] | 2-D toy targets without parameters |
 
 mod conditional_normal;
 mod diag_normal;
@@ -45,9 +45,9 @@ use crate::rows::{callers_dims, callers_rows, check_rows, in_block, rows_of};
 use crate::trace::{Search, trace};
 use crate::walk::{Place, Walk};
 
-/// A density over events of rank `D` (batch axis included), perhaps given a context.
+/// A density over events of rank `D` (batch axis included), optionally given a context.
 ///
-/// A [`Flow`](crate::Flow) is one too, so training and evaluation take any of them.
+/// A [`Flow`](crate::Flow) is a `Distribution` too, so training and evaluation accept both.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -59,15 +59,15 @@ use crate::walk::{Place, Walk};
 /// assert_eq!(normal.log_prob(x, None).dims(), [3]);
 /// ```
 pub trait Distribution<const D: usize>: Module + ModuleDisplay + Sync {
-    /// `ln p(x | context)` in nats, shape `[batch]`.
+    /// Returns `ln p(x | context)` in nats, shape `[batch]`.
     ///
     /// # Panics
     ///
     /// If the event or the context has another shape than the distribution was built for.
     fn log_prob(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<1>;
 
-    /// `n` draws on this device; a context has one row for each, or one for all. The same noise gives the same draws
-    /// on every device.
+    /// Returns `n` draws on this device. A context has one row for each draw, or one row for all. The
+    /// same noise gives the same draws on every device.
     ///
     /// # Panics
     ///
@@ -109,14 +109,14 @@ pub trait Distribution<const D: usize>: Module + ModuleDisplay + Sync {
         })
     }
 
-    /// `Some(levels)` where events are integers `0..levels`, and [`log_prob`](Self::log_prob) is the
+    /// `Some(levels)` if events are integers `0..levels` and [`log_prob`](Self::log_prob) is the
     /// logarithm of a probability. Default: `None`, a density of real numbers.
     fn integer_levels(&self) -> Option<usize> {
         None
     }
 
-    /// Whether a row's `ln p` depends on the other rows while training, as behind batch
-    /// normalization. Default: no.
+    /// Whether a row's `ln p` depends on the other rows in training, as with batch normalization.
+    /// Default: no.
     fn mixes_rows(&self) -> bool {
         false
     }
@@ -126,15 +126,16 @@ pub trait Distribution<const D: usize>: Module + ModuleDisplay + Sync {
         self
     }
 
-    /// Takes a [`Walk`] from data to the latent and back; gives the gradient of its loss by `x`. A flow
-    /// passes the call on to its bijector and its base. Default: the density has no layers.
+    /// Takes a [`Walk`] from data to the latent and back. Returns the gradient of its loss with respect
+    /// to `x`. A flow passes the call on to its bijector and its base. Default: the density has no
+    /// layers.
     fn walk<W: Walk>(&self, walk: &mut W, at: &Place<'_>, x: Tensor<D>) -> Tensor<D> {
         let [gradient] = walk.density(self, at, [x], |[x]| self.log_prob(x, at.context()));
         gradient
     }
 
-    /// The first part that turns this batch into something that is not finite, by path and type; `None` where
-    /// all is finite.
+    /// Returns the path and type of the first part whose output for this batch is not finite, or `None`
+    /// if all outputs are finite.
     fn first_non_finite(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> Option<String> {
         let mut search = Search(None);
         trace(self, x, context, &mut search);
@@ -142,7 +143,8 @@ pub trait Distribution<const D: usize>: Module + ModuleDisplay + Sync {
     }
 }
 
-/// For each of `n` rows an index, drawn by the weights of its row, `[n, K]`, or of all, `[1, K]`.
+/// Draws an index for each of `n` rows. The weights are `[n, K]`, one row each, or `[1, K]`, the same
+/// for all rows.
 fn drawn_by_weight(weights: Tensor<2>, n: usize, noise: &mut Noise) -> Vec<usize> {
     let ([_, count], weights) = (weights.dims(), weights.into_data());
     let weights: Vec<f64> = weights.iter::<f64>().collect();
@@ -159,14 +161,14 @@ fn drawn_by_weight(weights: Tensor<2>, n: usize, noise: &mut Noise) -> Vec<usize
         .collect();
     let pick = |row: usize| {
         let sums = &sums[row % sums.len()];
-        // The last sum is 1 up to rounding: scaled by it, a draw never falls beyond the end.
+        // The last sum is 1 up to rounding. Scaling by it keeps a draw below the end.
         let at = noise.next_uniform() * sums[count - 1];
         sums.partition_point(|&sum| sum <= at)
     };
     (0..n).map(pick).collect()
 }
 
-/// `Err` unless an event has the axes of a batch of rank `D` without the first.
+/// Returns an error unless an event has `D - 1` axes, a batch of rank `D` without its first axis.
 pub(crate) fn check_rank<const D: usize>(config: &'static str, event: &[usize]) -> Result<()> {
     if event.len() + 1 == D {
         return Ok(());
@@ -175,11 +177,11 @@ pub(crate) fn check_rank<const D: usize>(config: &'static str, event: &[usize]) 
     Err(Error::config(config, "event", reason))
 }
 
-/// Checks the event of a distribution, and that there is a context for each or one for all.
+/// Checks the event of a distribution, and that the context has one row for each event or one for all.
 ///
 /// # Panics
 ///
-/// If it is not `expected`; the text names the distribution and both shapes.
+/// If the event does not have the shape `expected`; the message names the distribution and both shapes.
 #[track_caller]
 pub(crate) fn check_event<const D: usize>(
     name: &str,
@@ -198,7 +200,7 @@ pub(crate) fn check_event<const D: usize>(
 /// The least normal number of f32.
 const LEAST_SCALE: f64 = f32::MIN_POSITIVE as f64;
 
-/// `Err` naming the argument unless every number is above `least` and finite.
+/// Returns an error that names the argument unless every number is finite and above `least`.
 fn finite<const D: usize>(
     name: &'static str,
     field: &'static str,
@@ -206,7 +208,7 @@ fn finite<const D: usize>(
     least: f64,
 ) -> Result<()> {
     let positive = least == 0.0;
-    // One over a smaller number, which a scale becomes, is infinite in f32.
+    // The reciprocal of a smaller scale is infinite in f32.
     let fits = |v: &f64| v.is_finite() && if positive { *v >= LEAST_SCALE } else { *v > least };
     match values.clone().into_data().iter::<f64>().find(|v| !fits(v)) {
         None => Ok(()),
@@ -221,7 +223,8 @@ fn finite<const D: usize>(
     }
 }
 
-/// Checks a scale, and a location by the name it has there, both `[1, event..]`.
+/// Checks a scale and a location, both `[1, event..]`. `field` is the name of the location in the
+/// error.
 ///
 /// # Panics
 ///
@@ -240,15 +243,15 @@ fn check_location_and_scale<const D: usize>(
     finite(name, "scale", scale, 0.0)
 }
 
-/// `[n, event..]`.
+/// The shape `[n, event..]`.
 pub(crate) fn batch_shape<const D: usize>(n: usize, event: &[usize]) -> [usize; D] {
     let mut shape = [n; D];
     shape[1..].copy_from_slice(event);
     shape
 }
 
-/// A log-density per element that is constant on its support and `-inf` outside. `x` takes part
-/// with a gradient of zero, so a NaN stays a NaN and a graph stays a graph.
+/// A log-density per element that is constant on its support and `-inf` outside. `x` enters with a
+/// gradient of zero, so that a NaN stays NaN and the result stays in the autodiff graph of `x`.
 fn on_support<const D: usize>(
     x: Tensor<D>,
     outside: Tensor<D, Bool>,

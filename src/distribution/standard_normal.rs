@@ -19,7 +19,7 @@ crate::store::checked! {
 ///
 /// # Panics
 ///
-/// If the event has another shape.
+/// If the event has another shape than the distribution.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -32,7 +32,7 @@ crate::store::checked! {
 /// ```
 #[derive(Module, Debug, Serialize)]
 pub struct StandardNormal<const D: usize> {
-    /// Holds no number that matters: it carries the device to a flow without parameters.
+    /// Its value is not used: it carries the device to a flow without parameters.
     #[serde(with = "crate::store::part")]
     anchor: Tensor<1>,
     event: Vec<usize>,
@@ -40,7 +40,7 @@ pub struct StandardNormal<const D: usize> {
 }
 
 impl<const D: usize> StandardNormal<D> {
-    /// Whether a layer that was read from a file can be one.
+    /// Returns an error if the fields read from a file do not form a valid layer.
     fn sound(&self) -> crate::error::Result<()> {
         let axes = self.event.len() + 1;
         crate::store::require("StandardNormal", "event", axes == D, || {
@@ -50,11 +50,11 @@ impl<const D: usize> StandardNormal<D> {
 }
 
 impl<const D: usize> StandardNormal<D> {
-    /// The standard normal of events of this shape, batch axis left out.
+    /// Builds the standard normal for events of this shape, without the batch axis.
     ///
     /// # Panics
     ///
-    /// If the event has not `D - 1` axes.
+    /// If the event does not have `D - 1` axes.
     pub fn new<const N: usize>(event: [usize; N], device: &Device) -> Self {
         const { assert!(N + 1 == D, "StandardNormal<D> needs an event of D - 1 axes") };
         let anchor = Tensor::zeros([1], &device.clone().without_autodiff());

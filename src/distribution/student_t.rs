@@ -1,4 +1,4 @@
-//! Student's t with a location and a scale per element: heavy tails.
+//! Student's t with a location and a scale for each element: heavy tails.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
@@ -11,14 +11,15 @@ use crate::math::{event_len, repeat_batch, sum_event, wide};
 use crate::noise::Noise;
 use crate::rows::check_rows;
 
-/// From here on the series of the ratio of two gamma functions is exact to the last bit, and the
-/// difference of their logarithms no longer is.
+/// From this value on, the series of the ratio of two gamma functions is exact to the last bit, and the
+/// difference of their logarithms is not.
 const SERIES_FROM: f64 = 200.0;
 
-/// Fewer have a density that f32 holds nowhere but in the middle.
+/// The least degrees of freedom. With fewer, f32 represents the density only near its centre.
 const LEAST_DEGREES: f64 = 1e-6;
 
-/// More are the normal distribution to the last digit, and their powers leave f32.
+/// The most degrees of freedom. With more, the distribution equals the normal to the last digit, and
+/// its powers overflow f32.
 const MOST_DEGREES: f64 = 1e12;
 
 config! {
@@ -35,19 +36,19 @@ config! {
 /// );
 /// ```
 pub struct StudentTConfig {
-    /// Shape of an event, batch axis left out.
+    /// Shape of an event, without the batch axis.
     pub event: Vec<usize>,
-    /// Degrees of freedom, fixed. 1 is the Cauchy distribution; the larger, the closer to a
-    /// normal. Moments of this order and above do not exist.
+    /// Degrees of freedom, fixed. 1 is the Cauchy distribution; larger values are closer to a normal.
+    /// Moments of this order and above do not exist. Choose a small value for data with heavy tails.
     pub degrees_of_freedom: f64,
-    /// Whether location and scale are learned.
+    /// Whether location and scale are learned. Set it to `false` to keep them fixed in training.
     #[config(default = true)]
     pub learned: bool,
 }
 }
 
 crate::store::checked! {
-/// Independent Student's t with a location `m` and a log-scale `s` per element, started at 0.
+/// Independent Student's t with a location `m` and a log-scale `s` for each element. Both start at 0.
 ///
 /// ```text
 /// log p(x) = sum of  ln G((v+1)/2) - ln G(v/2) - ln(v pi)/2 - s - (v+1)/2 ln(1 + y^2/v)
@@ -60,13 +61,13 @@ crate::store::checked! {
 ///
 /// # Numerics
 ///
-/// The gamma functions are evaluated on the host in f64. The tails are exact as long as
-/// `y / sqrt(v)` is finite: its square, which overflows much earlier, is not formed. A draw with
-/// few degrees of freedom can exceed f32: with 0.1, about one in 8000 does.
+/// The gamma functions are evaluated on the host in f64. The tails are exact as long as `y / sqrt(v)`
+/// is finite: its square, which overflows much earlier, is not computed. A draw with few degrees of
+/// freedom can exceed f32: with 0.1, about one in 8000 does.
 ///
 /// # Panics
 ///
-/// If the event has another shape.
+/// If the event has another shape than the distribution.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -88,7 +89,7 @@ pub struct StudentT<const D: usize> {
 }
 
 impl<const D: usize> StudentT<D> {
-    /// Whether a layer that was read from a file can be one.
+    /// Returns an error if the fields read from a file do not form a valid layer.
     fn sound(&self) -> Result<()> {
         let shape = self.location.dims();
         crate::store::shaped("StudentT", "location", &[&[1], &shape[1..]].concat(), shape)?;
@@ -116,7 +117,7 @@ impl StudentTConfig {
     }
 
     construct! {
-        /// The distribution.
+        /// Builds the distribution.
         unseeded<const D: usize>(device: &Device) -> StudentT<D>, if validate_rank::<D>()
     }
 
@@ -138,12 +139,12 @@ impl StudentTConfig {
 }
 
 impl<const D: usize> StudentT<D> {
-    /// These degrees of freedom, location and scale, the last two `[1, event..]`; never trained.
+    /// Builds a distribution that is never trained, with these degrees of freedom, location and scale;
+    /// the last two are `[1, event..]`.
     ///
     /// # Errors
     ///
-    /// If the degrees of freedom or a scale are not positive and finite, or a location is not
-    /// finite.
+    /// If the degrees of freedom or a scale are not positive and finite, or a location is not finite.
     ///
     /// # Panics
     ///
@@ -182,8 +183,8 @@ fn log_peak(v: f64) -> f64 {
     ratio - 0.5 * (v * std::f64::consts::PI).ln()
 }
 
-/// `ln(1 + y^2)`, for `|y| > 1` as `2 ln |y| + ln(1 + y^-2)`. The square alone exceeds f32 from
-/// 1.8e19 on, which one draw in a hundred passes with 0.1 degrees of freedom.
+/// `ln(1 + y^2)`, computed for `|y| > 1` as `2 ln |y| + ln(1 + y^-2)`. The square alone exceeds f32
+/// from 1.8e19 on, which one draw in a hundred exceeds with 0.1 degrees of freedom.
 fn log1p_square<const D: usize>(y: Tensor<D>) -> Tensor<D> {
     let size = y.abs();
     let large = size.clone().greater_elem(1.0);
@@ -233,7 +234,7 @@ mod tests {
         assert!((log_peak(1.0) + pi.ln()).abs() < 1e-15);
         assert!((log_peak(2.0) + 0.5 * 8f64.ln()).abs() < 1e-15);
         assert!((log_peak(3.0) - (2.0 / (pi * 3f64.sqrt())).ln()).abs() < 1e-15);
-        // The normal is the limit.
+        // The limit is the normal.
         assert!((log_peak(1e15) + 0.5 * (2.0 * pi).ln()).abs() < 1e-14);
     }
 

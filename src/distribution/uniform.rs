@@ -11,7 +11,7 @@ use crate::noise::Noise;
 use crate::rows::check_rows;
 
 crate::store::checked! {
-/// Independent uniforms with fixed ends per element, both ends included.
+/// Independent uniforms with fixed ends for each element. Both ends are included.
 ///
 /// ```text
 /// log p(x) = -sum of ln(high - low)        low <= x <= high in every element, -inf elsewhere
@@ -19,12 +19,12 @@ crate::store::checked! {
 ///
 /// # Numerics
 ///
-/// Outside the box the density is 0: `log_prob` is `-inf`. The gradient is zero everywhere. A NaN
-/// stays a NaN.
+/// Outside the box the density is 0, and `log_prob` is `-inf`. The gradient is zero everywhere. A NaN
+/// in `x` gives NaN.
 ///
 /// # Panics
 ///
-/// If the event has another shape.
+/// If the event has another shape than the distribution.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -50,7 +50,7 @@ pub struct Uniform<const D: usize> {
 }
 
 impl<const D: usize> Uniform<D> {
-    /// Whether a layer that was read from a file can be one.
+    /// Returns an error if the fields read from a file do not form a valid layer.
     fn sound(&self) -> Result<()> {
         let shape = self.low.dims();
         crate::store::shaped("Uniform", "low", &[&[1], &shape[1..]].concat(), shape)?;
@@ -60,12 +60,12 @@ impl<const D: usize> Uniform<D> {
 }
 
 impl<const D: usize> Uniform<D> {
-    /// The uniform between `low` and `high`, both `[1, event..]`; never trained.
+    /// Builds the uniform between `low` and `high`, both `[1, event..]`, which are never trained.
     ///
     /// # Errors
     ///
-    /// If an end is not finite, or one of `low` is not below its `high`, or the width of one
-    /// element is not finite.
+    /// If an end is not finite, an element of `low` is not below its element of `high`, or a width is
+    /// not finite.
     ///
     /// # Panics
     ///
@@ -96,7 +96,7 @@ impl<const D: usize> Uniform<D> {
         Ok(Self { low: param(low), high: param(high) })
     }
 
-    /// The entropy in nats, `sum of ln(high - low)`.
+    /// Returns the entropy in nats, `sum of ln(high - low)`.
     ///
     /// ```
     /// use burn::tensor::{Device, Tensor};
@@ -144,7 +144,7 @@ impl<const D: usize> Distribution<D> for Uniform<D> {
         if n == 0 {
             return unit; // burn 0.22 expands nothing to no rows
         }
-        // Rounding may end a hair above `high`, where the density is 0.
+        // Rounding can give a value slightly above `high`, where the density is 0.
         (unit * self.width() + low).min_pair(self.high.val().expand(shape))
     }
 }

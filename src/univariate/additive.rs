@@ -1,4 +1,4 @@
-//! Additive map: the network shifts, nothing is scaled.
+//! Additive map: a shift without a scale.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Univariate, param};
 use crate::math::zeros_batch;
 
-/// `z = x + t`: volume preserving.
+/// Adds a shift, `z = x + t`. The map preserves volume.
 ///
 /// ```text
 /// forward   z = x + t
@@ -20,7 +20,7 @@ use crate::math::zeros_batch;
 ///
 /// # Shapes
 ///
-/// - values `[batch, elements]`; parameters `[batch, P, elements]`, `P` as `params_per_element` says
+/// - values `[batch, elements]`; parameters `[batch, P, elements]`, where `P` is `params_per_element`
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

@@ -9,48 +9,50 @@ use crate::error::{Error, Result, length};
 use crate::kernel::Map;
 use crate::math::{fine, log_sigmoid_pair, sigmoid, softplus, sum_event, wide_dtype};
 
-/// Bound of the log-scale, `ln 1000`. Without a bound one bad batch drives `exp(s)` to infinity;
-/// a hard clamp would end the gradient there. Value from zuko (`slope = 1e-3`).
+/// Bound of the log-scale, `ln 1000`. Without a bound, one bad batch drives `exp(s)` to infinity. A
+/// hard clamp would set the gradient to zero there. Value from zuko (`slope = 1e-3`).
 const LOG_SCALE_BOUND: f64 = 6.907_755_278_982_137;
 
-/// Offsets of a raw scale: f32 holds the square of `exp` of either end.
+/// Valid offsets of a raw scale. f32 holds the square of `exp` of either end.
 const OFFSETS: (f64, f64) = (-20.0, 20.0);
 
-/// The least scale that a map may add.
+/// Valid floors of a scale.
 const FLOORS: (f64, f64) = (0.0, 1e6);
 
 /// How a raw parameter `a` becomes the log-scale `s`.
 ///
-/// The default serves training. The others are the maps of other libraries, so that their weights
-/// give the same numbers here.
+/// The default suits training. The others are the maps of other libraries, so that weights of those
+/// libraries give the same numbers here.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum ScaleMap {
-    /// `s = a / (1 + |a| / bound)`: smooth, `|s| < bound`, no transcendental (zuko).
+    /// `s = a / (1 + |a| / bound)` (zuko). It is smooth, has `|s| < bound`, and computes no
+    /// transcendental function.
     SoftBound {
-        /// The bound of `|s|`, in nats.
+        /// The bound of `|s|`, in nats. A smaller bound makes training more stable and the scale less
+        /// flexible.
         bound: f64,
     },
-    /// `s = a`: unbounded, explodes when training is unstable (normflows `scale_map="exp"`).
+    /// `s = a` (normflows `scale_map="exp"`). It is unbounded and overflows if training is unstable.
     Exp,
     /// `exp(s) = sigmoid(a + offset) + floor` (Glow; nflows with offset 2 and floor 1e-3). The
     /// scale cannot exceed `1 + floor`, so no layer can concentrate density.
     Sigmoid {
-        /// Added to `a`; 2 makes the scale of a raw zero 0.88.
+        /// Added to `a`. With 2 a raw zero gives a scale of 0.88.
         offset: f64,
-        /// The smallest scale.
+        /// Added to the scale; the scale is at least this large.
         floor: f64,
     },
     /// `exp(s) = 1 / sigmoid(a + offset)` (normflows `scale_map="sigmoid"`).
     InverseSigmoid {
-        /// Added to `a`.
+        /// Added to `a` before the map.
         offset: f64,
     },
     /// `exp(s) = softplus(a + offset) + floor` (FlowJAX).
     Softplus {
-        /// Added to `a`.
+        /// Added to `a` before the map.
         offset: f64,
-        /// The smallest scale.
+        /// Added to the scale; the scale is at least this large.
         floor: f64,
     },
 }
@@ -104,7 +106,7 @@ impl ScaleMap {
 }
 
 crate::store::checked! {
-/// `z = x * exp(s) + t`, parameters in the order shift `t`, raw log-scale `a`.
+/// Scales and shifts, `z = x * exp(s) + t`. Parameters in this order: shift `t`, raw log-scale `a`.
 ///
 /// ```text
 /// forward   z = x * exp(s) + t          with (t, a) the parameters and s = log-scale(a)
@@ -120,12 +122,12 @@ crate::store::checked! {
 ///
 /// # Shapes
 ///
-/// - values `[batch, elements]`; parameters `[batch, P, elements]`, `P` as `params_per_element` says
+/// - values `[batch, elements]`; parameters `[batch, P, elements]`, where `P` is `params_per_element`
 ///
 /// # Numerics
 ///
-/// With the default [`ScaleMap`] the scale stays between 1/1000 and 1000 for every finite
-/// parameter, smoothly, and a raw zero is the identity.
+/// With the default [`ScaleMap`] the scale is a smooth function of the parameter. It stays between
+/// 1/1000 and 1000 for every finite parameter. A raw zero is the identity.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -147,7 +149,7 @@ pub struct Affine {
 }
 
 impl Affine {
-    /// Whether a layer that was read from a file can be one.
+    /// Returns an error if the fields read from a file do not form a valid layer.
     fn sound(&self) -> Result<()> {
         self.scale_map.validate()
     }
@@ -177,7 +179,7 @@ impl Affine {
         (z.cast(dtype), sum_event(log_scale).cast(wide_dtype(dtype)))
     }
 
-    /// Its inverse made of tensor operations, and its log-scales.
+    /// The inverse made of tensor operations, and the negative log-scales.
     fn inverse_reference(&self, z: Tensor<2>, params: &Tensor<3>) -> (Tensor<2>, Tensor<2>) {
         let (dtype, (shift, log_scale)) = (z.dtype(), self.shift_and_log_scale(params));
         let minus = log_scale.neg();

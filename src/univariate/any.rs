@@ -17,8 +17,8 @@ use crate::error::{Error, Result};
 
 /// Makes [`AnyUnivariate`], its configuration, and the match over all maps.
 ///
-/// `configured`: a map and its configuration, which is `Copy`. `others`: maps that the code below configures, or
-/// that only code makes; `by`: the variants of their configurations.
+/// `configured`: a map and its configuration, which is `Copy`. `others`: maps that the code below
+/// configures, or that can only be built in code. `by`: the variants of the configurations of `others`.
 macro_rules! table {
     (($d:tt)
         configured { $($map:ident $config:ident;)+ }
@@ -41,11 +41,11 @@ macro_rules! table {
             $($(#[$doc])* $other($type),)+
         }
 
-/// Which [`AnyUnivariate`].
+/// The configuration of an [`AnyUnivariate`].
 ///
-/// There is none for [`Neural`] and [`UnconstrainedMonotonic`], which own weights and so need a
-/// device: their own configurations make them; nor for [`PerElement`](AnyUnivariate::PerElement), whose
-/// elements only its user knows.
+/// [`Neural`] and [`UnconstrainedMonotonic`] have no variant here: they own weights and need a device,
+/// so their own configurations build them. [`PerElement`](AnyUnivariate::PerElement) has no variant
+/// either, because only the user knows the map of each element.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
         #[non_exhaustive]
         pub enum AnyUnivariateConfig {
@@ -65,7 +65,7 @@ macro_rules! table {
             }
 
             construct! {
-                /// The map.
+                /// Builds the map.
                 unseeded() -> AnyUnivariate
             }
 
@@ -117,7 +117,7 @@ table! {
         HalfTurn(HalfTurn<RationalQuadratic>);
         /// [`Neural`].
         Neural(Neural);
-        /// [`PerElement`] of any of them.
+        /// [`PerElement`] with any of these maps.
         PerElement(PerElement<AnyUnivariate>);
         /// [`UnconstrainedMonotonic`].
         UnconstrainedMonotonic(UnconstrainedMonotonic);
@@ -131,13 +131,13 @@ table! {
         HalfTurn {
             /// Half the length of the circle.
             bound: f64,
-            /// The spline behind it.
+            /// The spline that follows the half turn. Its domain must be `[-bound, bound]`.
             spline: RationalQuadraticConfig,
         },
     }
 }
 
-/// `Err` unless half a turn ends where the spline's domain does.
+/// Returns an error unless the spline's domain is `[-bound, bound]`.
 fn check_half_turn(bound: f64, spline: &RationalQuadraticConfig) -> Result<()> {
     check_bound(bound)?;
     spline.validate()?;
@@ -150,7 +150,8 @@ fn check_half_turn(bound: f64, spline: &RationalQuadraticConfig) -> Result<()> {
 }
 
 impl AnyUnivariateConfig {
-    /// [`validate`](Self::validate) for a model whose base is on the line, not on a circle.
+    /// [`validate`](Self::validate) for a model whose base distribution is on the line, not on a
+    /// circle.
     pub(crate) fn validate_on_line(&self, config: &'static str) -> Result<()> {
         if let Self::HalfTurn { .. } = self {
             let reason = "a half turn maps every turn of an angle to the same: it needs a base of \

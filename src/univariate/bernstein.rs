@@ -10,11 +10,11 @@ use crate::config::{config, construct};
 use crate::error::{Error, Result, count, length};
 use crate::solve::Bracket;
 
-/// The least distance of a position to an end of the unit interval, and the least slope: the
-/// logarithm of neither may be minus infinity. Both far below anything that f32 resolves next to 1.
+/// The least distance of a position to an end of the unit interval, and the least slope. It keeps the
+/// logarithms of both above minus infinity. 1e-30 is far below the resolution of f32 next to 1.
 const LEAST: f64 = 1e-30;
 
-/// Rises at either end that are fixed.
+/// Number of fixed rises at each end.
 const FIXED: usize = 2;
 
 config! {
@@ -30,18 +30,21 @@ config! {
 /// ```
 #[derive(Copy, PartialEq)]
 pub struct BernsteinConfig {
-    /// Degree `M` of the polynomial, at least 6; `M - 4` rises are free.
+    /// Degree `M` of the polynomial, at least 6. An element has `M - 4` parameters, the free rises.
+    /// Raise it for densities with more detail.
     #[config(default = 20)]
     pub degree: usize,
-    /// Half the interval, `B`.
+    /// `B`: the polynomial acts on `[-B, B]`, the map is the identity outside. Choose it so that the
+    /// data lie inside.
     #[config(default = 5.0)]
     pub bound: f64,
-    /// The least free rise, as a share of what all free rises sum to. Without it (zuko) the logarithm of
-    /// the slope can underflow.
+    /// The least free rise, as a share of the sum of all free rises. Without a least rise (zuko) the
+    /// logarithm of the slope can underflow.
     #[config(default = 1e-4)]
     pub min_rise: f64,
-    /// Share of the interval by which the identity outside is moved away from it, to either side. zuko
-    /// has 1e-6, and starts outside that much within; 0 is continuous.
+    /// Share of the interval by which the identity outside is shifted away from it, on both sides. With
+    /// 0 the map is continuous. zuko has 1e-6, and its identity starts that much inside the interval;
+    /// set 1e-6 to reproduce zuko's numbers.
     #[config(default = 0.0)]
     pub gap: f64,
 }
@@ -59,7 +62,7 @@ crate::store::checked! {
 /// inverse   by search in [-B, B]
 /// ```
 ///
-/// The first two and the last two rises are `2B / M`: slope 1 and no bend at the ends.
+/// The first two and the last two rises are `2B / M`: the map has slope 1 and no curvature at the ends.
 ///
 /// Papers: Sick, Hothorn, Duerr (2020), Deep transformation models, section 2.3, arXiv:2004.00464;
 /// Ramasinghe, Fernando, Khan, Barnes (2021), Robust normalizing flows using Bernstein-type
@@ -67,16 +70,16 @@ crate::store::checked! {
 /// Same numbers as zuko 1.6 `BoundedBernsteinTransform`, with [`BernsteinConfig::gap`] of 1e-6 and no
 /// least rise.
 ///
-/// Parameters: the `degree - 4` raw rises, of which a softmax is taken. Raw zeros are the identity.
+/// Parameters: `degree - 4` raw rises, which pass through a softmax. Raw zeros are the identity.
 ///
 /// # Shapes
 ///
-/// - values `[batch, elements]`; parameters `[batch, P, elements]`, `P` as `params_per_element` says
+/// - values `[batch, elements]`; parameters `[batch, P, elements]`, where `P` is `params_per_element`
 ///
 /// # Numerics
 ///
-/// The slope is a mean of rises with positive weights, so it has all its digits. Raw rises are clamped
-/// to a million of both signs; finite for every finite value and parameter, in f32 too.
+/// The slope is a mean of rises with positive weights, so nothing cancels. Raw rises are clamped to
+/// `[-1e6, 1e6]`. Results are finite for every finite value and parameter, also in f32.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -101,7 +104,7 @@ pub struct Bernstein {
 }
 
 impl Bernstein {
-    /// Whether a layer that was read from a file can be one.
+    /// Returns an error if the fields read from a file do not form a valid layer.
     fn sound(&self) -> Result<()> {
         self.config.validate()
     }
@@ -126,7 +129,7 @@ impl BernsteinConfig {
     }
 
     construct! {
-        /// The map.
+        /// Builds the map.
         unseeded() -> Bernstein
     }
 
@@ -142,7 +145,7 @@ pub(super) struct Polynomial {
     config: BernsteinConfig,
 }
 
-/// Numbers along axis 1.
+/// A tensor `[1, count, 1]` that holds `values` along axis 1.
 fn along(values: Vec<f64>, like: &Tensor<2>) -> Tensor<3> {
     let data = TensorData::new(values.clone(), [1, values.len(), 1]);
     Tensor::from_data(data, (&like.device().without_autodiff(), like.dtype()))
@@ -159,7 +162,7 @@ fn log_binomials(n: usize) -> Vec<f64> {
 }
 
 impl Polynomial {
-    /// Value and log-slope within the interval.
+    /// The value and the log-slope inside the interval.
     fn inside(&self, x: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
         let BernsteinConfig { degree, bound, .. } = self.config;
         let [batch, n] = x.dims();
@@ -182,7 +185,7 @@ impl Polynomial {
 }
 
 impl Curve for Polynomial {
-    /// The identity outside is part of the map.
+    /// No limit: [`at`](Curve::at) also computes the identity outside the interval.
     fn limit(&self) -> f64 {
         f64::INFINITY
     }
@@ -199,7 +202,7 @@ impl Curve for Polynomial {
         (value, log_slope.mask_fill(outside, 0.0))
     }
 
-    /// What lies outside is given its place, and a bracket of no width.
+    /// Outside the interval, the bracket has zero width and its ends are the inverse value.
     fn bracket(&self, z: &Tensor<2>) -> Bracket {
         let BernsteinConfig { bound, gap, .. } = self.config;
         let shift = 2.0 * bound * gap;

@@ -1,4 +1,4 @@
-//! What the maps without an inverse formula share: a curve, its straight ends, the search.
+//! Shared code of the maps without an inverse formula: a curve, its straight ends, the search.
 
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
@@ -7,45 +7,46 @@ use crate::error::{Error, Result};
 use crate::math::sum_event;
 use crate::solve::{Bracket, solve};
 
-/// The largest raw parameter. Without it squares and products of parameters overflow f32; no map
-/// needs a number of this size.
+/// The largest raw parameter. Without a bound, squares and products of parameters overflow f32. No map
+/// needs a parameter of this size.
 pub(super) const LARGEST_RAW: f64 = 1e6;
 
 /// The largest raw log-scale: scales from 3e-7 to 3e6.
 const LARGEST_LOG_SCALE: f64 = 15.0;
 
-/// Where kernels of any scale end and their map goes on straight: beyond it squares overflow f32.
+/// From this distance on a map of kernels is a straight line. Beyond it, squares overflow f32.
 pub(super) const FAR: f64 = 1e6;
 
-/// The steepest and the flattest log-slope of a straight end, `ln 1000`: a polynomial may reach any,
-/// by which values of f32 would overflow, or none, by which the map would miss some.
+/// The largest absolute log-slope of a straight end, `ln 1000`. A polynomial may be steeper, and then
+/// values overflow f32. It may also be so flat that the map does not reach some values.
 const STEEPEST_END: f64 = 6.907_755_278_982_137;
 
-/// The largest constant, and the largest first guess: what lies beyond is found by doubling.
+/// The largest constant, and the largest first guess of the search. The search finds larger values by
+/// doubling its bracket.
 const LARGEST_GUESS: f64 = 1e30;
 
-/// A scalar map of every element, with its parameters worked out.
+/// The scalar maps of all elements of a batch, with their parameters computed.
 pub(super) trait Curve {
-    /// From this distance to zero on, the map is a straight line, of a slope between 1/1000 and 1000.
+    /// For `|x|` beyond this limit, the map is a straight line with a slope from 1/1000 to 1000.
     fn limit(&self) -> f64;
 
     /// `f(x)` and `ln f'(x)`, for `|x|` up to the limit.
     fn at(&self, x: Tensor<2>) -> (Tensor<2>, Tensor<2>);
 
-    /// Where `f(x) = z` is.
+    /// A bracket around the solution of `f(x) = z`.
     fn bracket(&self, z: &Tensor<2>) -> Bracket {
         Bracket::near(z)
     }
 }
 
-/// A map of this kind.
+/// A scalar map that is evaluated as a [`Curve`].
 pub(super) trait Curved: Module {
     type Curve: Curve;
 
-    /// The curves of `[batch, P, n]` parameters.
+    /// The curves for parameters `[batch, P, n]`.
     fn curve(&self, params: Tensor<3>) -> Self::Curve;
 
-    /// Whether weights of its own are in a graph.
+    /// Whether the map owns weights that are in an autodiff graph.
     fn in_graph(&self) -> bool {
         false
     }
@@ -61,15 +62,15 @@ pub(super) fn tamed_constant(raw: Tensor<2>) -> Tensor<2> {
     raw.clamp(-LARGEST_GUESS, LARGEST_GUESS)
 }
 
-/// Raw log-scales, the scales of which nothing overflows by.
+/// Raw log-scales clamped so that no scale makes a later step overflow.
 pub(super) fn tamed_log_scale(raw: Tensor<3>) -> Tensor<3> {
     raw.clamp(-LARGEST_LOG_SCALE, LARGEST_LOG_SCALE)
 }
 
-/// `count` numbers from `-spread` to `spread`, at equal distances, `[1, count, 1]`.
+/// `count` evenly spaced numbers between `-spread` and `spread`, `[1, count, 1]`.
 ///
-/// Kernels that are alike get the same gradient and stay alike: behind a network whose last layer
-/// starts at zero, this is all that tells them apart.
+/// Kernels with equal parameters get equal gradients and stay equal. If the last layer of the network
+/// before them starts at zero, only these offsets make the kernels differ.
 pub(super) fn offsets(count: usize, spread: f64, like: &Tensor<3>) -> Tensor<3> {
     let place = |k: usize| spread * ((2 * k + 1) as f64 / count as f64 - 1.0);
     let data = TensorData::new((0..count).map(place).collect::<Vec<_>>(), [1, count, 1]);
@@ -84,7 +85,7 @@ pub(super) fn check_spread(config: &'static str, spread: f64) -> Result<()> {
     Err(Error::config(config, "spread", format!("must be in [0, 10], found {spread}")))
 }
 
-/// Value and log-slope anywhere.
+/// The value and the log-slope at any `x`, including the straight ends.
 fn along(curve: &impl Curve, x: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
     let limit = curve.limit();
     let inside = x.clone().clamp(-limit, limit);
@@ -119,7 +120,8 @@ pub(super) fn inverse<M: Curved>(map: &M, z: Tensor<2>, params: Tensor<3>) -> Te
     root.value()
 }
 
-/// From the least to the largest along axis 1, one guess per kernel, and what rounding adds.
+/// A bracket from the least to the largest guess along axis 1, one guess per kernel, plus a margin for
+/// rounding.
 pub(super) fn between(guesses: Tensor<3>) -> Bracket {
     let [batch, _, n] = guesses.dims();
     let guesses = guesses.clamp(-LARGEST_GUESS, LARGEST_GUESS);

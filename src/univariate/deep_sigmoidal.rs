@@ -11,7 +11,7 @@ use crate::config::{config, construct};
 use crate::error::{Result, count, fits, repeats};
 use crate::math::{log_sum_exp, softplus};
 
-/// The least slope of a sigmoid. Without it the logarithm of the slope is minus infinity.
+/// The least slope of a sigmoid. Without it, the logarithm of the slope can be minus infinity.
 const LEAST_SLOPE: f64 = 1e-3;
 
 config! {
@@ -28,15 +28,17 @@ config! {
 /// ```
 #[derive(Copy, PartialEq)]
 pub struct DeepSigmoidalConfig {
-    /// Sigmoids of a layer, and numbers between two layers.
+    /// Number of sigmoids of a layer, and of values passed between two layers. Raise it for densities
+    /// with more detail.
     #[config(default = 16)]
     pub units: usize,
-    /// Layers. With one, the number of parameters grows with the units; with more, with their square.
+    /// Number of layers. With one layer the number of parameters is linear in `units`; with more layers
+    /// it is quadratic.
     #[config(default = 1)]
     pub layers: usize,
-    /// Raw shifts of zero are spread evenly between minus this and this, and raw weights between layers
-    /// by this in favour of the sigmoid of the same place. With 0 all units start alike, and stay so
-    /// where their parameters start at zero.
+    /// The shifts start evenly spaced between `-spread` and `spread`. Between layers, each output
+    /// starts with a weight logit larger by `spread` for the sigmoid of its own index. With 0 all units
+    /// start alike, and stay alike if their parameters start at zero.
     #[config(default = 1.0)]
     pub spread: f64,
 }
@@ -55,19 +57,21 @@ crate::store::checked! {
 /// Paper: Huang, Krueger, Lacoste, Courville (2018), Neural Autoregressive Flows, equations 8 (one
 /// layer, DSF) and 9 (several, DDSF), arXiv:1804.00779.
 ///
-/// Parameters layer by layer: `units` raw slopes, `units` shifts, the logits of `W` row by row, and, but
-/// for the first layer, the logits of `U` row by row. At raw zeros it is close to the identity, 8%
-/// flatter at the origin for one layer with a spread of 1; with 0 it is the identity.
+/// Parameters layer by layer: `units` raw slopes, `units` shifts, the logits of `W` row by row, and,
+/// except for the first layer, the logits of `U` row by row. At raw zeros the map is close to the
+/// identity: one layer with a spread of 1 is 8% flatter at the origin. With a spread of 0 the map is
+/// the identity.
 ///
 /// # Shapes
 ///
-/// - values `[batch, elements]`; parameters `[batch, P, elements]`, `P` as `params_per_element` says
+/// - values `[batch, elements]`; parameters `[batch, P, elements]`, where `P` is `params_per_element`
 ///
 /// # Numerics
 ///
-/// Sums of sigmoids and of slopes are taken in logarithms, as the paper advises. Parameters are clamped
-/// to a million of both signs, a slope is at least 1e-3, and from a million on the map is a
-/// straight line of a slope from 1/1000 to 1000: finite for every finite value and parameter, in f32 too.
+/// Sums of sigmoids and of slopes are computed in logarithms, as the paper advises. Parameters are
+/// clamped to `[-1e6, 1e6]`, and a slope is at least 1e-3. For `|x|` above a million the map is a
+/// straight line with a slope from 1/1000 to 1000. Results are finite for every finite value and
+/// parameter, also in f32.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -89,7 +93,7 @@ pub struct DeepSigmoidal {
 }
 
 impl DeepSigmoidal {
-    /// Whether a layer that was read from a file can be one.
+    /// Returns an error if the fields read from a file do not form a valid layer.
     fn sound(&self) -> Result<()> {
         self.config.validate()
     }
@@ -106,7 +110,7 @@ impl DeepSigmoidalConfig {
     }
 
     construct! {
-        /// The map.
+        /// Builds the map.
         unseeded() -> DeepSigmoidal
     }
 
@@ -114,31 +118,31 @@ impl DeepSigmoidalConfig {
         DeepSigmoidal { config: *self }
     }
 
-    /// Numbers that leave layer `index`.
+    /// Number of outputs of layer `index`.
     fn outputs(&self, index: usize) -> usize {
         if index + 1 < self.layers { self.units } else { 1 }
     }
 
-    /// Parameters of layer `index`.
+    /// Number of parameters of layer `index`.
     fn params(&self, index: usize) -> usize {
         let mixing = if index > 0 { self.units * self.units } else { 0 };
         self.units * (2 + self.outputs(index)) + mixing
     }
 }
 
-/// A layer of a batch.
+/// A layer with the parameters of a batch.
 struct Layer {
-    /// `[batch, units, n]`.
+    /// Slopes, `[batch, units, n]`.
     slope: Tensor<3>,
     shift: Tensor<3>,
-    /// Logarithms, `[batch, outputs, units, n]`.
+    /// Logarithms of `W`, `[batch, outputs, units, n]`.
     weight: Tensor<4>,
-    /// Logarithms, `[batch, units, units, n]`; none where there is one input.
+    /// Logarithms of `U`, `[batch, units, units, n]`; `None` for the first layer, which has one input.
     mixing: Option<Tensor<4>>,
 }
 
 impl Layer {
-    /// `h` and `ln dh/dx`, both `[batch, inputs, n]`, to those of the next layer.
+    /// Maps `h` and `ln dh/dx`, both `[batch, inputs, n]`, to `h` and `ln dh/dx` of the next layer.
     fn apply(&self, h: Tensor<3>, log_dh: Tensor<3>) -> (Tensor<3>, Tensor<3>) {
         let [batch, outputs, units, n] = self.weight.dims();
         let (mixed, log_mixed) = match &self.mixing {
@@ -159,7 +163,7 @@ impl Layer {
     }
 }
 
-/// The layers of a batch.
+/// The layers with the parameters of a batch.
 pub(super) struct Layers(Vec<Layer>);
 
 impl Curve for Layers {
@@ -190,7 +194,7 @@ impl Curved for DeepSigmoidal {
             params.clone().narrow(1, from - count, count)
         };
         let layers = (0..config.layers).map(|index| {
-            // A raw slope of zero is a slope of 1.
+            // A raw slope of zero gives a slope of 1.
             let neutral = (1.0 - LEAST_SLOPE).exp_m1().ln();
             let slope = softplus(take(units) + neutral) + LEAST_SLOPE;
             let shift = take(units);

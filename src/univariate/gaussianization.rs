@@ -27,15 +27,17 @@ config! {
 /// ```
 #[derive(Copy, PartialEq)]
 pub struct GaussianizationConfig {
-    /// Kernels of an element.
+    /// Number of kernels of an element. Raise it for marginals with more modes; each kernel adds 2
+    /// parameters.
     #[config(default = 8)]
     pub components: usize,
-    /// Raw shifts of zero are spread evenly between minus this and this. With 0 all kernels start
-    /// alike (zuko), and stay so where their parameters start at zero.
+    /// The shifts start evenly spaced between `-spread` and `spread`. With 0 (zuko) all kernels start
+    /// alike, and stay alike if their parameters start at zero.
     #[config(default = 1.0)]
     pub spread: f64,
-    /// The share `e` of a half that is mixed in. With 0 the map reaches the whole line; zuko has 1e-6,
-    /// so that `z` stays within 4.9 unless `x` is a million.
+    /// Weight `e` with which the constant 1/2 is mixed into the distribution function. With 0 the map
+    /// reaches the whole line. zuko has 1e-6, so that `z` stays within 4.9 unless `x` is a million; set
+    /// 1e-6 to reproduce zuko's numbers.
     #[config(default = 0.0)]
     pub floor: f64,
 }
@@ -50,8 +52,8 @@ crate::store::checked! {
 /// inverse   by search between the least and the largest (z - b_k) / s_k
 /// ```
 ///
-/// Data that follow the mixture become standard normal: one layer fits any marginal. `e` is 0 but
-/// for zuko's numbers.
+/// Data that follow the mixture become standard normal, so one layer fits any marginal. `e` is 0 by
+/// default; zuko uses a positive `e`.
 ///
 /// Papers: Chen, Gopinath (2000), Gaussianization; Meng, Song, Song, Ermon (2020), Gaussianization
 /// Flows, section 3, arXiv:2003.01941 (with kernels of its own choice).
@@ -59,18 +61,19 @@ crate::store::checked! {
 /// and no spread.
 ///
 /// Parameters in this order: `components` shifts `b_k`, `components` raw log-scales `a_k`. At raw zeros
-/// it is close to the identity, 15% flatter at the origin with a spread of 1; with a spread of 0 it is
-/// the identity.
+/// the map is close to the identity: with a spread of 1 it is 15% flatter at the origin, with a spread
+/// of 0 it is the identity.
 ///
 /// # Shapes
 ///
-/// - values `[batch, elements]`; parameters `[batch, P, elements]`, `P` as `params_per_element` says
+/// - values `[batch, elements]`; parameters `[batch, P, elements]`, where `P` is `params_per_element`
 ///
 /// # Numerics
 ///
-/// Tails are taken in logarithms, so that `z` and its slope keep their digits however far out `x` is.
-/// `a` is clamped to 15 and `b` to a million of both signs, and from a million on the map is a
-/// straight line of a slope from 1/1000 to 1000: finite for every finite value and parameter, in f32 too.
+/// Tails are computed in logarithms, so that `z` and its slope keep their digits for large `|x|`. `a`
+/// is clamped to `[-15, 15]` and `b` to `[-1e6, 1e6]`. For `|x|` above a million the map is a straight
+/// line with a slope from 1/1000 to 1000. Results are finite for every finite value and parameter, also
+/// in f32.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -94,7 +97,7 @@ pub struct Gaussianization {
 }
 
 impl Gaussianization {
-    /// Whether a layer that was read from a file can be one.
+    /// Returns an error if the fields read from a file do not form a valid layer.
     fn sound(&self) -> Result<()> {
         self.config.validate()
     }
@@ -113,7 +116,7 @@ impl GaussianizationConfig {
     }
 
     construct! {
-        /// The map.
+        /// Builds the map.
         unseeded() -> Gaussianization
     }
 
@@ -129,7 +132,8 @@ pub(super) struct Kernels {
     floor: f64,
 }
 
-/// `value`, which stands outside any graph, with the gradient `slope` in `of`.
+/// Returns `value`, which is outside any autodiff graph, with the gradient `slope` with respect to
+/// `of`.
 fn with_gradient<const D: usize>(value: Tensor<D>, of: &Tensor<D>, slope: Tensor<D>) -> Tensor<D> {
     let change = of.clone() - of.clone().without_autodiff();
     change * slope + value
@@ -147,7 +151,7 @@ impl Curve for Kernels {
         let plain = u.clone().without_autodiff();
         let log_weight = (1.0 - self.floor).ln() - (count as f64).ln();
 
-        // The smaller tail decides: mirrored where that is the lower one.
+        // The smaller tail is used. Signs are mirrored where the lower tail is the smaller one.
         let [above, below] = tails(plain);
         let mixed = |tail: &Tail<3>| log_sum_exp(tail.log.clone() + log_weight, 1);
         let total_above = mixed(&above);

@@ -8,7 +8,7 @@ use super::Univariate;
 use crate::error::{Result, length};
 
 crate::store::checked! {
-/// A map of `[-bound, bound]`, of points on a circle, behind half a turn.
+/// Half a turn of a circle, followed by a map of `[-bound, bound]`.
 ///
 /// ```text
 /// forward   z = f(w(x))             w(x) = x + B for x < 0,  x - B for x >= 0,  on [-B, B)
@@ -16,18 +16,18 @@ crate::store::checked! {
 /// inverse   x = w(f^-1(z))          w undoes itself
 /// ```
 ///
-/// A map of an interval that leaves its ends alone says nothing about the point where they meet.
-/// With half a turn in front of every one, the meeting point of one layer is the middle of the next.
+/// A map of an interval that fixes its ends cannot move the point where the ends meet. With half a turn
+/// in front of every map, the meeting point of one layer is the middle of the next layer.
 ///
 /// Paper: Rezende et al. (2020), Normalizing Flows on Tori and Spheres, section 2.1 (phase
 /// translation), arXiv:2002.02428. Same numbers as zuko 1.6 `CircularRQSTransform`.
 ///
-/// What comes in is an angle in any number of turns; what comes out is in `[-bound, bound]`. Raw
-/// parameters of zero mean half a turn, not the identity.
+/// The input is an angle in any number of turns. The output is in `[-bound, bound]`. Raw parameters of
+/// zero give half a turn, not the identity.
 ///
 /// # Shapes
 ///
-/// - values `[batch, elements]`; parameters `[batch, P, elements]`, `P` as `params_per_element` says
+/// - values `[batch, elements]`; parameters `[batch, P, elements]`, where `P` is `params_per_element`
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -52,19 +52,19 @@ pub struct HalfTurn<U> {
 }
 
 impl<U> HalfTurn<U> {
-    /// Whether a layer that was read from a file can be one.
+    /// Returns an error if the fields read from a file do not form a valid layer.
     fn sound(&self) -> Result<()> {
         check_bound(self.bound)
     }
 }
 
-/// Returns an error unless `bound` is half the length of a circle.
+/// Returns an error unless `bound` is valid as half the length of a circle.
 pub(super) fn check_bound(bound: f64) -> Result<()> {
     length("HalfTurn", "bound", bound)
 }
 
 impl<U: Univariate> HalfTurn<U> {
-    /// Half a turn, then `map`.
+    /// Builds half a turn followed by `map`.
     ///
     /// # Errors
     ///
@@ -77,7 +77,8 @@ impl<U: Univariate> HalfTurn<U> {
     fn turned(&self, x: Tensor<2>) -> Tensor<2> {
         let circle = 2.0 * self.bound;
         let turns = (x.clone().without_autodiff() * circle.recip()).floor();
-        // Far out the difference has no digits left and may end anywhere.
+        // For large values the difference has no correct digits left, so it is clamped into the
+        // interval.
         (x - turns * circle - self.bound).clamp(-self.bound, self.bound)
     }
 }

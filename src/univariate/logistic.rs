@@ -1,14 +1,14 @@
-//! The logit of a mixture of sigmoids, with its slope: what Flow++ and NAF have in common.
+//! The logit of a mixture of sigmoids, with its slope. Flow++ and NAF share it.
 
 use burn::tensor::Tensor;
 
 use crate::math::{log_sigmoid_pair, log_sum_exp};
 
-/// `logit(sum_k w_k sigmoid(v_k))` along an axis, which is kept with length 1, and the logarithm of its
-/// slope in a scalar of which `ln dv_k` are the log-slopes of `v_k`.
+/// Returns `logit(sum_k w_k sigmoid(v_k))` along axis `dim`, which is kept with length 1, and the
+/// logarithm of its slope. `log_dv` holds the log-slopes `ln dv_k` of `v_k` in the scalar input.
 ///
-/// The slope is `sum_k dv_k (p_k sigmoid(-v_k) + q_k sigmoid(v_k))` with the shares `p_k` of the sum
-/// and `q_k` of one minus the sum: no difference of large numbers, in any tail.
+/// The slope is `sum_k dv_k (p_k sigmoid(-v_k) + q_k sigmoid(v_k))`. `p_k` is the share of kernel `k`
+/// in the sum, `q_k` its share in one minus the sum. No large numbers are subtracted in either tail.
 pub(super) fn logit_of_mixture<const D: usize>(
     log_weight: Tensor<D>,
     v: Tensor<D>,
@@ -27,7 +27,7 @@ pub(super) fn logit_of_mixture<const D: usize>(
     (log_sum - log_rest, log_slope)
 }
 
-/// Logarithms of weights along an axis: a softmax.
+/// The logarithms of a softmax along axis `dim`.
 pub(super) fn log_weights<const D: usize>(logits: Tensor<D>, dim: usize) -> Tensor<D> {
     burn::tensor::activation::log_softmax(logits, dim)
 }

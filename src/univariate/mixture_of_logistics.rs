@@ -26,11 +26,12 @@ config! {
 /// ```
 #[derive(Copy, PartialEq)]
 pub struct MixtureOfLogisticsConfig {
-    /// Kernels of an element.
+    /// Number of kernels of an element. Raise it for densities with more modes; each kernel adds 3
+    /// parameters.
     #[config(default = 8)]
     pub components: usize,
-    /// Raw means of zero are spread evenly between minus this and this. With 0 all kernels start
-    /// alike, and stay so where their parameters start at zero.
+    /// Kernel means start evenly spaced between `-spread` and `spread`. With 0 all kernels start alike,
+    /// and stay alike if their parameters start at zero.
     #[config(default = 1.0)]
     pub spread: f64,
 }
@@ -49,18 +50,19 @@ crate::store::checked! {
 /// Paper: Ho, Chen, Srinivas, Duan, Abbeel (2019), Flow++, section 4.2, arXiv:1902.00275.
 ///
 /// Parameters in this order: shift `t`, raw log-scale of the affine map (softly bounded as in
-/// [`Affine`](super::Affine)), `components` logits of `w`, means `m`, log-scales `s`. At raw zeros it
-/// is close to the identity, 8% flatter at the origin with a spread of 1; with 0 it is the identity.
+/// [`Affine`](super::Affine)), `components` logits of `w`, means `m`, log-scales `s`. At raw zeros the
+/// map is close to the identity: with a spread of 1 it is 8% flatter at the origin, with a spread of 0
+/// it is the identity.
 ///
 /// # Shapes
 ///
-/// - values `[batch, elements]`; parameters `[batch, P, elements]`, `P` as `params_per_element` says
+/// - values `[batch, elements]`; parameters `[batch, P, elements]`, where `P` is `params_per_element`
 ///
 /// # Numerics
 ///
-/// Both tails are taken in logarithms. `s` is clamped to 15, logits and `m` to a million of both signs,
-/// and from a million on the map is a straight line: finite for every finite value and parameter, in
-/// f32 too.
+/// Both tails are computed in logarithms. `s` is clamped to `[-15, 15]`, logits and `m` to
+/// `[-1e6, 1e6]`. For `|x|` above a million the map is a straight line. Results are finite for every finite
+/// value and parameter, also in f32.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -87,7 +89,7 @@ pub struct MixtureOfLogistics {
 }
 
 impl MixtureOfLogistics {
-    /// Whether a layer that was read from a file can be one.
+    /// Returns an error if the fields read from a file do not form a valid layer.
     fn sound(&self) -> Result<()> {
         self.config.validate()
     }
@@ -102,7 +104,7 @@ impl MixtureOfLogisticsConfig {
     }
 
     construct! {
-        /// The map.
+        /// Builds the map.
         unseeded() -> MixtureOfLogistics
     }
 

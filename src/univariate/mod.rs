@@ -1,7 +1,7 @@
 //! Monotone scalar maps whose parameters come from outside.
 //!
-//! A map says how many parameters one element needs; a structure (coupling, autoregressive,
-//! elementwise) brings them from wherever it has them. So one new map serves every structure.
+//! A map states how many parameters one element needs. A layer (coupling, autoregressive, elementwise)
+//! supplies them. So a new map works in every layer.
 //!
 //! | map | what it is | inverse |
 //! | --- | --- | --- |
@@ -12,13 +12,14 @@
 //! | [`Gaussianization`] | mixture of normals, through the normal quantile | search |
 //! | [`MixtureOfLogistics`] | mixture of logistics, through the logit | search |
 //! | [`DeepSigmoidal`] | networks of sigmoids, every weight a parameter | search |
-//! | [`Neural`] | network of positive weights, steered by a signal | search |
-//! | [`UnconstrainedMonotonic`] | integral of a positive network, steered by a signal | search |
+//! | [`Neural`] | network of positive weights, controlled by a signal | search |
+//! | [`UnconstrainedMonotonic`] | integral of a positive network, controlled by a signal | search |
 //!
-//! Only the last two own weights. A search is Newton's method inside a bracket, to the last digits
-//! of the precision; its gradient is that of the inverse function, exactly. It always ends: a value
-//! that it cannot reach gives the nearest end of the bracket, with a gradient of zero, never NaN.
-//! Where a map is flat to the last digit, as between the far kernels of a mixture, `x` is lost.
+//! Only [`Neural`] and [`UnconstrainedMonotonic`] own weights. A search is Newton's method inside a
+//! bracket, to the last digits of the precision. Its gradient is exactly the gradient of the inverse
+//! function. The search always ends. For a value that the map does not reach, it returns the nearest
+//! end of the bracket with a gradient of zero, never NaN. Where a map is flat to the last digit, such
+//! as between distant kernels of a mixture, the search cannot recover `x`.
 
 mod additive;
 mod affine;
@@ -63,17 +64,18 @@ use burn::tensor::Tensor;
 use crate::error::{Error, Result};
 use crate::math::wide;
 
-/// A strictly monotone map of scalars with given parameters.
+/// A strictly monotone map of scalars whose parameters are arguments.
 ///
-/// Values are `[batch, n]`; parameters are `[batch, P, n]`: parameter `p` of element `i` stands at
-/// `[.., p, i]`. This layout is a reshape of a dense network's output `[batch, P * n]` and of a
-/// convolution's `[batch, P * channels, height, width]`, so no structure moves data, and one
-/// parameter of neighbouring elements is contiguous.
+/// Values are `[batch, n]`. Parameters are `[batch, P, n]`: parameter `p` of element `i` is at
+/// `[.., p, i]`. This layout is a reshape of a dense network's output `[batch, P * n]` and of a convolution's
+/// output `[batch, P * channels, height, width]`. So no layer moves data, and one parameter of
+/// neighbouring elements is contiguous.
 ///
-/// Raw parameters of zero mean the identity, or a map close to it; every map says which.
+/// Raw parameters of zero give the identity or a map close to it; the documentation of each map says
+/// which.
 ///
-/// Values of f16 or bf16 come as f32, as do their parameters, and the layer rounds what the map gives:
-/// a map never has to compute in less than f32.
+/// Layers convert values and parameters of f16 or bf16 to f32 before they call a map, and round its
+/// result. A map does not have to compute in less than f32.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -106,25 +108,26 @@ pub trait Univariate: Module + ModuleDisplay + Sync {
         (x, log_det.neg())
     }
 
-    /// Whether the inverse is a formula, at about the cost of forward. Default: no.
+    /// Whether the inverse has a formula, at about the cost of `forward`. Default: no.
     fn has_inverse_formula(&self) -> bool {
         false
     }
 
-    /// How many elements the map is for, where it keeps something for each. Default: any number.
+    /// The number of elements the map is built for, if it stores something for each element. Default:
+    /// any number.
     fn elements(&self) -> Option<usize> {
         None
     }
 
-    /// The map of these elements alone, where the map keeps something for each element. Default:
-    /// nothing, all elements are moved alike.
+    /// The map restricted to these elements, if it stores something for each element. Default: `None`,
+    /// because the map treats all elements alike.
     fn of_elements(&self, _elements: &[usize]) -> Option<Self> {
         None
     }
 }
 
-/// A scalar map as layers call it: in at least single precision. Values and parameters of f16 and bf16
-/// become f32, and values return to what they were; a log-det stays.
+/// A scalar map as layers call it, in at least single precision. Values and parameters of f16 and bf16
+/// are converted to f32. Values are converted back; a log-det is not.
 pub(crate) trait WideUnivariate: Univariate {
     /// [`Univariate::forward`].
     fn wide_forward(&self, x: Tensor<2>, params: Tensor<3>) -> (Tensor<2>, Tensor<1>) {
@@ -149,7 +152,7 @@ pub(crate) trait WideUnivariate: Univariate {
 
 impl<U: Univariate> WideUnivariate for U {}
 
-/// `Err` unless the map is for so many elements.
+/// Returns an error unless the map accepts this number of elements.
 pub(crate) fn check_elements(
     layer: &'static str,
     univariate: &impl Univariate,

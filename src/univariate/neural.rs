@@ -1,4 +1,4 @@
-//! Monotone network: weights that are never negative, activations that bend both ways.
+//! Monotone network: non-negative weights, and activations that are convex or concave.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, activation::relu};
@@ -12,7 +12,8 @@ use crate::error::{Error, Result, count};
 use crate::initial;
 use crate::kernel::stacked_rows_times;
 
-/// The least slope whose logarithm is taken. Only weights that are all zero have a smaller one.
+/// The least slope whose logarithm is taken. Only a network whose weights are all zero has a smaller
+/// slope.
 const LEAST_SLOPE: f64 = 1e-30;
 
 seeded_config! {
@@ -27,13 +28,16 @@ seeded_config! {
 /// ```
 #[derive(PartialEq)]
 pub struct NeuralConfig {
-    /// Parameters of an element.
+    /// Number of parameters of an element: the signal by which the conditioner controls the network.
+    /// Raise it if the map depends strongly on other features.
     #[config(default = 16)]
     pub signal: usize,
-    /// Widths of the hidden layers.
+    /// Widths of the hidden layers, each at least 2. Wider layers fit more complex maps at a higher
+    /// cost.
     #[config(default = vec![64, 64])]
     pub hidden: Vec<usize>,
-    /// Elements with a network each, as many as the layer moves; 0 for one network that all share.
+    /// Number of elements with a network each; it must equal the number of elements the layer
+    /// transforms. 0 means one network that all elements share.
     #[config(default = 0)]
     pub elements: usize,
 }
@@ -49,29 +53,29 @@ crate::store::checked! {
 /// inverse   by search
 /// ```
 ///
-/// The weights are the layer's own; the parameters of an element are the signal `s`, by which the
-/// features before it steer the network.
+/// The layer owns the weights. The parameters of an element are the signal `s`, by which the features
+/// before the element control the network.
 ///
 /// Papers: Huang, Krueger, Lacoste, Courville (2018), Neural Autoregressive Flows, section 3,
 /// arXiv:1804.00779; whose sigmoids are [`DeepSigmoidal`](super::DeepSigmoidal). The two-way
 /// activation: Runje, Shankaranarayana (2023), Constrained Monotonic Neural Networks, arXiv:2205.11775.
 /// Same numbers as zuko 1.6 `MonotonicMLP` in its `NAF`.
 ///
-/// The parameters of an element are its signal. With a signal of zero a fresh map has value 0 and
-/// slope 1 at the origin, and bends away from the identity as its random weights do.
+/// With a signal of zero a fresh map has value 0 and slope 1 at the origin. Its random weights make it
+/// deviate from the identity elsewhere.
 ///
 /// # Shapes
 ///
-/// - values `[batch, elements]`; parameters `[batch, P, elements]`, `P` as `params_per_element` says
+/// - values `[batch, elements]`; parameters `[batch, P, elements]`, where `P` is `params_per_element`
 ///
 /// # Numerics
 ///
-/// Slopes are sums of products of positive numbers. Signals are clamped to a million of both signs, and
-/// from a million on the map is a straight line: finite for every finite value and parameter.
+/// Slopes are sums of products of positive numbers. Signals are clamped to `[-1e6, 1e6]`. For `|x|`
+/// above a million the map is a straight line. Results are finite for every finite value and parameter.
 ///
 /// # Panics
 ///
-/// If it has a network for each element, and there is another number of them.
+/// If the map has a network for each element, and the input has another number of elements.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -92,7 +96,7 @@ pub struct Neural {
 }
 
 impl Neural {
-    /// Whether a layer that was read from a file can be one.
+    /// Returns an error if the fields read from a file do not form a valid layer.
     fn sound(&self) -> Result<()> {
         super::stacked::check_chain("Neural", &self.layers)
     }
@@ -117,7 +121,7 @@ impl NeuralConfig {
     }
 
     construct! {
-        /// The map, with random weights.
+        /// Builds the map with random weights.
         seeded(device: &Device) -> Neural
     }
 
@@ -138,7 +142,7 @@ impl NeuralConfig {
 }
 
 impl Neural {
-    /// The map of these layers, whose inputs are `x` and then the signal.
+    /// The map with these layers, whose inputs are `x` and then the signal.
     #[cfg(feature = "interop")]
     pub(crate) fn from_layers(layers: Vec<Stacked>) -> Self {
         Self { layers }
@@ -155,7 +159,7 @@ impl Neural {
     }
 }
 
-/// Both halves of the activation: value and slope.
+/// The value and the slope of the activation, over both halves of the units.
 fn two_way(h: Tensor<3>) -> (Tensor<3>, Tensor<3>) {
     let width = h.dims()[2];
     let first = width.div_ceil(2);
@@ -168,13 +172,14 @@ fn two_way(h: Tensor<3>) -> (Tensor<3>, Tensor<3>) {
     (Tensor::cat(vec![up, down.neg()], 2), Tensor::cat(vec![up_slope, down_slope], 2))
 }
 
-/// The network with the signals of a batch.
+/// The network with the signals of a batch applied.
 pub(super) struct Network {
     rows: Rows,
-    /// Of `x` into the first layer, `[S, 1, units]`, and what the signals add there.
+    /// The weight from `x` to the first layer, `[S, 1, units]`.
     entry: Tensor<3>,
+    /// The contribution of the signals to the first layer.
     steered: Tensor<3>,
-    /// Weights without a sign, and biases.
+    /// Absolute weights and the biases of the layers after the first.
     rest: Vec<(Tensor<3>, Tensor<3>)>,
 }
 

@@ -1,4 +1,5 @@
-//! Tails and quantiles of the standard normal, to the last digits anywhere. All outside any graph.
+//! Tails and quantiles of the standard normal, accurate to the last digits in both tails. The results
+//! are outside any autodiff graph.
 
 use burn::tensor::Tensor;
 
@@ -7,10 +8,10 @@ use crate::math::LN_2PI;
 /// `sqrt(2 pi)`.
 const ROOT_2PI: f64 = 2.506_628_274_631_000_5;
 
-/// With `s = (t - 4) / (t + 4)` and `t >= 0`, the powers of `s` in
-/// `(1 + t sqrt(pi / 2)) e^(t^2 / 2) Phi(-t)`, which falls from 1/2 to a little less and rises again
-/// to 1/2. Chebyshev interpolation at 80 points with 50 digits; error below 2e-16. The substitution is
-/// that of Shepherd and Laframboise (1981), Mathematics of Computation 36, 249.
+/// Coefficients of a polynomial in `s = (t - 4) / (t + 4)` for `t >= 0`. It approximates
+/// `(1 + t sqrt(pi / 2)) e^(t^2 / 2) Phi(-t)`, which falls slightly below 1/2 and rises again to 1/2. Chebyshev
+/// interpolation at 80 points with 50 digits; error below 2e-16. Shepherd and Laframboise (1981),
+/// Mathematics of Computation 36, 249, use this substitution.
 const POWERS: [f64; 24] = [
     0.567_715_407_129_090_3,
     -0.078_035_683_426_330_24,
@@ -38,7 +39,8 @@ const POWERS: [f64; 24] = [
     -8.946_268_548_901_361e-10,
 ];
 
-/// Newton steps of [`quantile`]: monotone from the right, quadratic, last digit after 5.
+/// Newton steps of [`quantile`]. They converge monotonically from the right and quadratically, to the
+/// last digit after 5 steps.
 const STEPS: usize = 6;
 
 /// `ln(e^(t^2 / 2) Phi(-t))` for `t >= 0`.
@@ -51,13 +53,13 @@ fn log_scaled_tail<const D: usize>(t: Tensor<D>) -> Tensor<D> {
     sum.log() - (t * (0.5 * ROOT_2PI)).log1p()
 }
 
-/// A tail in logarithms, and the hazard there: the density over the tail.
+/// The logarithm of a tail probability, and the log-hazard: the logarithm of density over tail.
 pub(super) struct Tail<const D: usize> {
     pub log: Tensor<D>,
     pub log_hazard: Tensor<D>,
 }
 
-/// What lies above `y`, and what lies below.
+/// The tails above and below `y`.
 pub(super) fn tails<const D: usize>(y: Tensor<D>) -> [Tail<D>; 2] {
     let distance = y.clone().abs();
     let scaled = log_scaled_tail(distance.clone());
@@ -75,7 +77,7 @@ pub(super) fn tails<const D: usize>(y: Tensor<D>) -> [Tail<D>; 2] {
     [Tail { log: upper, log_hazard: above }, Tail { log: lower, log_hazard: beneath }]
 }
 
-/// The `t >= 0` with `ln Phi(-t) = log_tail`; 0 for a tail of a half or more.
+/// Returns the `t >= 0` with `ln Phi(-t) = log_tail`, or 0 for a tail of at least 1/2.
 pub(super) fn quantile<const D: usize>(log_tail: Tensor<D>) -> Tensor<D> {
     let half = (log_tail.clone() + std::f64::consts::LN_2).clamp_max(0.0);
     // Phi(-t) <= exp(-t^2 / 2) / 2

@@ -1,4 +1,4 @@
-//! A map of its own for every element.
+//! A choice among several maps for every element.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::param::index_tensor;
 
 crate::store::checked! {
-/// A few maps, and which of them every element has.
+/// Applies one of several maps to each element.
 ///
 /// ```text
 /// forward   z_i = f_k(i)(x_i)          k(i) which of a few maps element i has
@@ -17,19 +17,19 @@ crate::store::checked! {
 /// inverse   x_i = f_k(i)^-1(z_i)
 /// ```
 ///
-/// For events whose features are not of one kind: angles beside lengths, or intervals of different
+/// For events whose features are of different kinds: angles beside lengths, or intervals with different
 /// ends. Same numbers as the lists of `tails` of normflows 1.7.
 ///
-/// An element brings as many parameters as the neediest map takes; maps of fewer leave the last ones
-/// alone.
+/// Each element has as many parameters as the map with the most parameters. Maps with fewer parameters
+/// ignore the last ones.
 ///
 /// # Shapes
 ///
-/// - values `[batch, elements]`; parameters `[batch, P, elements]`, `P` as `params_per_element` says
+/// - values `[batch, elements]`; parameters `[batch, P, elements]`, where `P` is `params_per_element`
 ///
 /// # Panics
 ///
-/// If the values have another number of elements than the map was built for.
+/// If the number of elements of the values differs from the length of `which`.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -55,7 +55,7 @@ pub struct PerElement<U> {
 }
 
 impl<U> PerElement<U> {
-    /// Whether a layer that was read from a file can be one.
+    /// Returns an error if the fields read from a file do not form a valid layer.
     fn sound(&self) -> Result<()> {
         let (count, which) = (self.maps.len(), &self.which);
         let holds = !which.is_empty() && which.iter().all(|map| *map < count);
@@ -66,18 +66,18 @@ impl<U> PerElement<U> {
 }
 
 impl<U: Univariate> PerElement<U> {
-    /// Element `i` has the map `maps[which[i]]`.
+    /// Builds the layer in which element `i` has the map `maps[which[i]]`.
     ///
     /// # Errors
     ///
-    /// If `which` is empty or holds an index that `maps` does not have, or a map is for another number of elements
-    /// than `which` gives it.
+    /// If `which` is empty or holds an index outside `maps`, or a map is built for another number of
+    /// elements than `which` assigns to it.
     pub fn new(maps: Vec<U>, which: Vec<usize>) -> Result<Self> {
         let layer = Self { maps, which };
         layer.sound()?;
         for (index, map) in layer.maps.iter().enumerate() {
             let own = layer.which.iter().filter(|&&map| map == index).count();
-            // One without elements is never run.
+            // A map without elements is never run.
             if own > 0 {
                 check_elements("PerElement", map, own)?;
             }
@@ -85,7 +85,7 @@ impl<U: Univariate> PerElement<U> {
         Ok(layer)
     }
 
-    /// Runs every map on its elements; `run` gives values, and a log-det where it has one.
+    /// Runs every map on its elements. `run` returns values, and optionally a log-det.
     fn each(
         &self,
         x: Tensor<2>,
@@ -157,7 +157,7 @@ impl<U: Univariate> Univariate for PerElement<U> {
 
     fn of_elements(&self, elements: &[usize]) -> Option<Self> {
         let which: Vec<usize> = elements.iter().map(|&element| self.which[element]).collect();
-        // A map with weights of its own for each of its elements counts these alone.
+        // A map with weights for each of its elements counts only its own elements.
         let place = |element: usize| {
             let before = &self.which[..element];
             before.iter().filter(|&&map| map == self.which[element]).count()
@@ -165,7 +165,7 @@ impl<U: Univariate> Univariate for PerElement<U> {
         let maps = self.maps.iter().enumerate().map(|(index, map)| {
             let own = elements.iter().filter(|&&element| self.which[element] == index);
             let own: Vec<usize> = own.map(|&element| place(element)).collect();
-            // One without elements left is never run.
+            // A map without elements left is never run.
             let narrowed = (!own.is_empty()).then(|| map.of_elements(&own)).flatten();
             narrowed.unwrap_or_else(|| map.clone())
         });

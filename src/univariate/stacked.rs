@@ -10,8 +10,9 @@ use crate::initial;
 use crate::math::wide;
 use crate::param::{index_tensor, replaced};
 
-/// Returns an error that names the field if a tensor of the layers would be too large: networks for `elements` elements
-/// (0: one for all) from a value and a signal through hidden layers to one number.
+/// Returns an error that names the field if a tensor of the layers would be too large. The networks
+/// lead from a value and a signal through hidden layers to one number. `elements` is the number of
+/// networks (0: one for all).
 pub(super) fn check_widths(
     config: &'static str,
     elements: usize,
@@ -25,8 +26,8 @@ pub(super) fn check_widths(
 }
 
 crate::store::checked! {
-/// `h W + b`, once for every element that has weights of its own: rows of `[S, rows, inputs]`, weights
-/// `[S, inputs, outputs]`, where `S` is 1 for weights that all elements share.
+/// `h W + b`, once for every element that has its own weights. Rows are `[S, rows, inputs]`, weights
+/// `[S, inputs, outputs]`. `S` is 1 if all elements share the weights.
 #[derive(Module, Debug, Serialize)]
 pub(crate) struct Stacked {
     #[serde(with = "crate::store::part")]
@@ -37,7 +38,7 @@ pub(crate) struct Stacked {
 }
 
 impl Stacked {
-    /// Whether a layer that was read from a file can be one.
+    /// Returns an error if the fields read from a file do not form a valid layer.
     fn sound(&self) -> Result<()> {
         let [stack, _, outputs] = self.dims();
         crate::store::shaped("Stacked", "bias", &[stack, 1, outputs], self.bias.dims())
@@ -45,7 +46,7 @@ impl Stacked {
 }
 
 impl Stacked {
-    /// A layer with weights uniform within `1 / sqrt(inputs)`, as PyTorch and zuko start them.
+    /// A layer with weights uniform within `1 / sqrt(inputs)`, the initialisation of PyTorch and zuko.
     pub fn new(stack: usize, inputs: usize, outputs: usize, device: &Device) -> Self {
         let reach = (inputs as f64).sqrt().recip();
         let uniform = Initializer::Uniform { min: -reach, max: reach };
@@ -65,7 +66,7 @@ impl Stacked {
         widths.windows(2).map(|pair| Self::new(stack, pair[0], pair[1], device)).collect()
     }
 
-    /// In at least single precision, as scalar maps are.
+    /// The weight in at least single precision, the precision of scalar maps.
     pub fn weight(&self) -> Tensor<3> {
         wide(self.weight.val())
     }
@@ -74,25 +75,25 @@ impl Stacked {
         wide(self.bias.val())
     }
 
-    /// `S`, inputs and outputs.
+    /// `S`, the number of inputs and the number of outputs.
     pub fn dims(&self) -> [usize; 3] {
         self.weight.lazy_shape().dims()
     }
 
-    /// The same with its weights and its bias times a number per element, and another bias added.
+    /// The layer with its weights and its bias times one factor per element, plus a shift of the bias.
     pub fn scaled(self, scale: Tensor<3>, shift: Tensor<3>) -> Self {
         let weight = self.weight().without_autodiff() * scale.clone();
         let bias = self.bias().without_autodiff() * scale + shift;
         Self { weight: replaced(self.weight, weight), bias: replaced(self.bias, bias) }
     }
 
-    /// The same at zero.
+    /// The layer with weights and bias of zero.
     pub fn zeroed(self) -> Self {
         let (weight, bias) = (self.weight().zeros_like(), self.bias().zeros_like());
         Self { weight: replaced(self.weight, weight), bias: replaced(self.bias, bias) }
     }
 
-    /// The layers of these elements alone.
+    /// The layer restricted to these elements.
     pub fn of(&self, elements: &[usize]) -> Self {
         let of = |param: &Param<Tensor<3>>| {
             param.clone().map(|value| {
@@ -104,8 +105,7 @@ impl Stacked {
     }
 }
 
-/// How elements are laid out before their network: `[S, rows, P]`, one row per value.
-/// `Err` unless stacked layers lead from a value and a signal to a value.
+/// Returns an error unless the stacked layers lead from a value and a signal to a value.
 pub(super) fn check_chain(layer: &'static str, layers: &[Stacked]) -> Result<()> {
     let dims: Vec<[usize; 3]> = layers.iter().map(Stacked::dims).collect();
     let chain = dims.windows(2).all(|pair| pair[0][0] == pair[1][0] && pair[0][2] == pair[1][1]);
@@ -125,7 +125,7 @@ pub(super) struct Rows {
 impl Rows {
     /// # Panics
     ///
-    /// If there are networks for another number of elements.
+    /// If the number of networks is neither 1 nor the number of elements.
     pub fn new(layer: &str, stack: usize, [batch, n]: [usize; 2]) -> Self {
         assert!(
             stack == 1 || stack == n,
@@ -134,7 +134,7 @@ impl Rows {
         Self { batch, n, stack }
     }
 
-    /// Parameters `[batch, P, n]`, a row for every value.
+    /// Reshapes parameters `[batch, P, n]` to one row per value, `[S, rows, P]`.
     pub fn params(self, params: Tensor<3>) -> Tensor<3> {
         let [_, width, _] = params.dims();
         if self.stack == 1 {
@@ -144,12 +144,12 @@ impl Rows {
         params.permute([2, 0, 1])
     }
 
-    /// Values `[batch, n]`.
+    /// Reshapes values `[batch, n]` to `[S, rows, 1]`.
     pub fn values(self, x: Tensor<2>) -> Tensor<3> {
         self.params(x.reshape([self.batch, 1, self.n]))
     }
 
-    /// Back to `[batch, n]`.
+    /// Reshapes one number per row to `[batch, n]`.
     pub fn back(self, rows: Tensor<3>) -> Tensor<2> {
         let Self { batch, n, stack } = self;
         if stack == 1 {

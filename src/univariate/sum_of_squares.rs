@@ -13,10 +13,11 @@ use crate::quadrature::gauss_legendre;
 /// The largest raw coefficient: its square times the 24th power of [`REACH`] fits f32.
 const LARGEST: f64 = 1e4;
 
-/// Where the polynomial goes on straight, in units of the bound. Beyond, high powers overflow f32.
+/// From this distance on the map is a straight line. The distance is in units of the bound. Beyond it,
+/// high powers overflow f32.
 const REACH: f64 = 10.0;
 
-/// The largest degree, for [`REACH`] to keep its promise.
+/// The largest degree. [`LARGEST`] and [`REACH`] are chosen for it.
 const LARGEST_DEGREE: usize = 12;
 
 config! {
@@ -32,20 +33,24 @@ config! {
 /// ```
 #[derive(Copy, PartialEq)]
 pub struct SumOfSquaresConfig {
-    /// Degree of the squared polynomials, 1 to 12; that of the map is twice that and one.
+    /// Degree `d` of the squared polynomials, 1 to 12. The map has degree `2 d + 1`. Raise it for
+    /// densities with more modes; the number of parameters grows with it.
     #[config(default = 4)]
     pub degree: usize,
-    /// Squared polynomials.
+    /// Number of squared polynomials that are averaged. Two can represent every increasing polynomial;
+    /// more make training easier and add parameters.
     #[config(default = 3)]
     pub polynomials: usize,
-    /// `B`, the unit in which a polynomial measures `x`.
+    /// `B`, the unit in which a polynomial measures `x`. The map is a straight line from `10 B` on.
+    /// Choose it near the range of the data.
     #[config(default = 10.0)]
     pub bound: f64,
-    /// `s`, the least slope. Without it the logarithm of the slope can be minus infinity.
+    /// `s`, the least slope. Without a least slope, the logarithm of the slope can be minus infinity.
     #[config(default = 1e-3)]
     pub min_slope: f64,
-    /// The `e_k` go evenly from minus this to this. With 0 (zuko) all polynomials start alike, and stay
-    /// so where their parameters start at zero.
+    /// The `e_k` are evenly spaced between `-spread` and `spread`, so that the polynomials start
+    /// different. With 0 (zuko) all polynomials start alike, and stay alike if their parameters start
+    /// at zero.
     #[config(default = 0.2)]
     pub spread: f64,
 }
@@ -62,7 +67,7 @@ crate::store::checked! {
 /// inverse   by search
 /// ```
 ///
-/// Every increasing polynomial is of this form with two squares; more make training easier.
+/// Two squares can represent every increasing polynomial. More squares make training easier.
 ///
 /// Paper: Jaini, Selby, Yu (2019), Sum-of-Squares Polynomial Flow, equations 6 and 7,
 /// arXiv:1905.02325.
@@ -70,18 +75,18 @@ crate::store::checked! {
 /// spread.
 ///
 /// Parameters in this order: the `degree + 1` coefficients `a_kj` of each polynomial from the constant
-/// up, one polynomial after the other, then `c`. At raw zeros the slope is `1 + s` at the origin and a
-/// percent more at the bound.
+/// up, one polynomial after the other, then `c`. At raw zeros the slope is `1 + s` at the origin and
+/// one percent larger at the bound.
 ///
 /// # Shapes
 ///
-/// - values `[batch, elements]`; parameters `[batch, P, elements]`, `P` as `params_per_element` says
+/// - values `[batch, elements]`; parameters `[batch, P, elements]`, where `P` is `params_per_element`
 ///
 /// # Numerics
 ///
-/// Every term of the integral is positive, so nothing cancels. From ten times the bound on the map is a
-/// straight line of a slope from 1/1000 to 1000, and coefficients are clamped to 1e4 of both signs:
-/// finite for every finite value and parameter, in f32 too.
+/// Every term of the integral is positive, so nothing cancels. Beyond ten times the bound the map is a
+/// straight line with a slope from 1/1000 to 1000. Coefficients are clamped to `[-1e4, 1e4]`. Results
+/// are finite for every finite value and parameter, also in f32.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -106,7 +111,7 @@ pub struct SumOfSquares {
 }
 
 impl SumOfSquares {
-    /// Whether a layer that was read from a file can be one.
+    /// Returns an error if the fields read from a file do not form a valid layer.
     fn sound(&self) -> Result<()> {
         self.config.validate()
     }
@@ -131,7 +136,7 @@ impl SumOfSquaresConfig {
     }
 
     construct! {
-        /// The map.
+        /// Builds the map.
         unseeded() -> SumOfSquares
     }
 
@@ -142,7 +147,7 @@ impl SumOfSquaresConfig {
 
 /// The polynomials of a batch.
 pub(super) struct Squares {
-    /// From the highest power to the constant, each `[batch, polynomials, n]`.
+    /// Coefficients from the highest power to the constant, each `[batch, polynomials, n]`.
     powers: Vec<Tensor<3>>,
     constant: Tensor<2>,
     config: SumOfSquaresConfig,

@@ -14,7 +14,8 @@ use crate::initial;
 use crate::kernel::stacked_rows_times;
 use crate::quadrature::gauss_legendre;
 
-/// Bound of the log-slope. Without it one bad batch drives the slope to infinity. Value from zuko.
+/// Bound of the log-slope. Without a bound, one bad batch drives the slope to infinity. Value from
+/// zuko.
 const LOG_SLOPE_BOUND: f64 = 7.0;
 
 seeded_config! {
@@ -32,22 +33,28 @@ seeded_config! {
 /// );
 /// ```
 pub struct UnconstrainedMonotonicConfig {
-    /// Signals of an element; it has one parameter more.
+    /// Number of signals of an element, by which the conditioner controls the network. An element has
+    /// `signal + 1` parameters.
     #[config(default = 16)]
     pub signal: usize,
-    /// Widths of the hidden layers.
+    /// Widths of the hidden layers of the integrated network. Wider layers fit more complex maps at a
+    /// higher cost.
     #[config(default = vec![64, 64])]
     pub hidden: Vec<usize>,
-    /// The activation between layers. The smoother, the better the quadrature; zuko has an ELU.
+    /// The activation between layers; it must work element by element. Smoother activations make the
+    /// quadrature more accurate; zuko has an ELU.
     #[config(default = ActivationConfig::Silu)]
     pub activation: ActivationConfig,
-    /// Nodes of the quadrature.
+    /// Number of nodes of the quadrature. More nodes are more accurate and cost more evaluations of the
+    /// network.
     #[config(default = 32)]
     pub nodes: usize,
-    /// Up to this distance from zero the network is integrated; from there on the map is straight.
+    /// Up to this distance from zero the network is integrated; beyond it the map is a straight line.
+    /// Choose it so that the data lie inside.
     #[config(default = 20.0)]
     pub bound: f64,
-    /// Elements with a network each, as many as the layer moves; 0 for one network that all share.
+    /// Number of elements with a network each; it must equal the number of elements the layer
+    /// transforms. 0 means one network that all elements share.
     #[config(default = 0)]
     pub elements: usize,
 }
@@ -62,30 +69,30 @@ crate::store::checked! {
 /// inverse   by search
 /// ```
 ///
-/// The weights of the network are the layer's own; the parameters of an element are the signal `s`, by
-/// which the features before it steer the network, and the constant `c`.
+/// The layer owns the weights of the network. The parameters of an element are the signal `s`, by which
+/// the features before the element control the network, and the constant `c`.
 ///
 /// Paper: Wehenkel, Louppe (2019), Unconstrained Monotonic Neural Networks, sections 2 and 3,
 /// arXiv:1908.05164, with Gauss-Legendre in the place of Clenshaw-Curtis quadrature.
 /// Same numbers as zuko 1.6 `UMNN` in its `UNAF`, with an ELU for activation.
 ///
-/// Parameters in this order: `signal` signals, then the constant. A fresh map is `x + c`: the last layer
-/// of its network starts at zero.
+/// Parameters in this order: `signal` signals, then the constant. A fresh map is `x + c`, because the
+/// last layer of its network starts at zero.
 ///
 /// # Shapes
 ///
-/// - values `[batch, elements]`; parameters `[batch, P, elements]`, `P` as `params_per_element` says
+/// - values `[batch, elements]`; parameters `[batch, P, elements]`, where `P` is `params_per_element`
 ///
 /// # Numerics
 ///
-/// The log-slope is that of the integral, and the gradient in `x` is, too; the quadrature is the
-/// integral up to its own error, which a smooth activation makes small (12 digits with the defaults on
-/// weights of ordinary size). The slope stays between 1/1000 and 1000. Signals are clamped to a million
-/// of both signs.
+/// The log-slope and the gradient in `x` are those of the integral. The value is the integral up
+/// to the error of the quadrature. A smooth activation makes this error small (12 digits with the
+/// defaults on weights of ordinary size). The slope stays between 1/1000 and 1000. Signals are clamped
+/// to `[-1e6, 1e6]`.
 ///
 /// # Panics
 ///
-/// If it has a network for each element, and there is another number of them.
+/// If the map has a network for each element, and the input has another number of elements.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -110,7 +117,7 @@ pub struct UnconstrainedMonotonic {
 }
 
 impl UnconstrainedMonotonic {
-    /// Whether a layer that was read from a file can be one.
+    /// Returns an error if the fields read from a file do not form a valid layer.
     fn sound(&self) -> Result<()> {
         super::stacked::check_chain("UnconstrainedMonotonic", &self.layers)?;
         let activation = self.activation.is_elementwise();
@@ -146,7 +153,7 @@ impl UnconstrainedMonotonicConfig {
     }
 
     construct! {
-        /// The map, with random weights.
+        /// Builds the map with random weights.
         seeded(device: &Device) -> UnconstrainedMonotonic
     }
 
@@ -159,7 +166,7 @@ impl UnconstrainedMonotonicConfig {
         self.with_layers(layers, device)
     }
 
-    /// The map of these layers, whose inputs are `u` and then the signal.
+    /// The map with these layers, whose inputs are `u` and then the signal.
     pub(crate) fn with_layers(
         &self,
         layers: Vec<Stacked>,
@@ -170,18 +177,19 @@ impl UnconstrainedMonotonicConfig {
     }
 }
 
-/// The integrand with the signals of a batch.
+/// The integrand with the signals of a batch applied.
 pub(super) struct Integrand {
     rows: Rows,
-    /// Of `u` into the first layer, `[S, 1, units]`, and what the signals add there.
+    /// The weight from `u` to the first layer, `[S, 1, units]`.
     entry: Tensor<3>,
+    /// The contribution of the signals to the first layer.
     steered: Tensor<3>,
     constant: Tensor<2>,
     map: UnconstrainedMonotonic,
 }
 
 impl Integrand {
-    /// `ln g` of values `[S, rows, nodes]`, in the same shape.
+    /// `ln g` at values `[S, rows, nodes]`, with the shape of the values.
     fn log_slope(&self, u: Tensor<3>) -> Tensor<3> {
         let [stack, rows, nodes] = u.dims();
         let units = self.entry.dims()[2];
@@ -215,7 +223,7 @@ impl Curve for Integrand {
         let g = self.log_slope(plain.clone() * rule(nodes)).exp();
         let area = (g * rule(weights)).sum_dim(2) * plain.clone();
         let log_slope = self.log_slope(x.clone());
-        // The gradient in `x` is the integrand, not that of the quadrature.
+        // The gradient in `x` is the integrand, not the gradient of the quadrature.
         let area = (x - plain) * log_slope.clone().without_autodiff().exp() + area;
         (self.rows.back(area) + self.constant.clone(), self.rows.back(log_slope))
     }

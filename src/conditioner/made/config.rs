@@ -1,4 +1,4 @@
-//! Which feature may depend on which, and the masks that see to it.
+//! Dependencies between features, and the masks that enforce them.
 
 use burn::tensor::{Bool, Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use crate::error::{Error, Result, chain, count, fits};
 use crate::initial;
 use crate::noise::Noise;
 
-/// Which features decide the parameters of which.
+/// Dependencies between features: which features the parameters of each feature depend on.
 ///
 /// ```
 /// use burn_flows::conditioner::{Dependencies, MadeConfig};
@@ -32,23 +32,23 @@ use crate::noise::Noise;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Dependencies {
-    /// Every feature on all before it.
+    /// Every feature depends on all features before it.
     Forward,
-    /// Every feature on all behind it.
+    /// Every feature depends on all features after it.
     Reversed,
-    /// Every feature on all before it in a random order, fixed by the seed.
+    /// Every feature depends on all features before it in a random order, which this seed determines.
     Random(u64),
-    /// Every feature on all before it in this order.
+    /// Every feature depends on all features before it in this order.
     Order(Vec<usize>),
-    /// Every feature on its own list of others: the graph of a structured model. No feature may
-    /// depend on itself, not even through others.
+    /// Every feature depends on the features in its list: the graph of a structured model. No feature
+    /// may depend on itself, directly or through other features.
     Parents(Vec<Vec<usize>>),
-    /// The same as a matrix: feature `i` on every `j` where `[i][j]` is true.
+    /// [`Dependencies::Parents`] as a matrix: feature `i` depends on every `j` where `[i][j]` is true.
     Adjacency(Vec<Vec<bool>>),
 }
 
 impl Dependencies {
-    /// The features that each of `features` may see.
+    /// The set of features that each of `features` may see.
     fn parents(&self, features: usize) -> Result<Vec<Set>> {
         let ordered = |order: &[usize]| {
             let (mut seen, mut sets) = (Set::empty(features), vec![Set::empty(features); features]);
@@ -116,14 +116,15 @@ fn wrong(reason: String) -> Error {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Degrees {
-    /// Spread evenly, ascending from the first unit to the last.
+    /// The numbers are spread evenly and ascend from the first unit to the last.
     Sequential,
-    /// Every possible number once, the rest at random, fixed by the seed.
+    /// One unit sees each possible number of features; the other units see random numbers, which this
+    /// seed determines.
     Random(u64),
 }
 
 seeded_config! {
-/// Configuration of a [`Made`]; features, parameters and context come from where it is used.
+/// Configuration of a [`Made`]. The layer that uses the network sets features, parameters and context.
 ///
 /// ```
 /// use burn::tensor::Device;
@@ -144,28 +145,32 @@ seeded_config! {
 /// );
 /// ```
 pub struct MadeConfig {
-    /// Widths of the hidden layers. With `residual`, the first is the width of the stream and
-    /// every further one a residual block of that width.
+    /// Widths of the hidden layers. With `residual`, the first is the width of the stream, and each
+    /// further one adds a residual block of that width. Wider and more layers give a more expressive
+    /// network at a higher cost.
     pub hidden: Vec<usize>,
     /// The activation between layers; it must work element by element.
     #[config(default = ActivationConfig::Relu)]
     pub activation: ActivationConfig,
-    /// Probability that a hidden unit is dropped while training.
+    /// Probability that a hidden unit is dropped in training. Raise it against overfitting.
     #[config(default = 0.0)]
     pub dropout: f64,
-    /// Residual blocks instead of plain hidden layers.
+    /// Uses residual blocks instead of plain hidden layers. Set it to `true` for deep networks; all widths must
+    /// be equal.
     #[config(default = false)]
     pub residual: bool,
-    /// Which features decide the parameters of which.
+    /// The features that the parameters of each feature depend on. Use [`Dependencies::Parents`] or
+    /// [`Dependencies::Adjacency`] for a known graph.
     #[config(default = Dependencies::Forward)]
     pub dependencies: Dependencies,
-    /// How many features each hidden unit sees.
+    /// How many features each hidden unit sees; [`Degrees::Random`] gives random masks.
     #[config(default = Degrees::Sequential)]
     pub degrees: Degrees,
-    /// Starts the last layer at zero, so that the layer it serves starts as the identity (Glow).
+    /// Starts the last layer at zero, so that a flow layer with this network starts as the identity
+    /// (Glow). Set it to `false` to start from random outputs.
     #[config(default = true)]
     pub zero_last: bool,
-    /// Features that are angles.
+    /// The features that are angles. The network then sees periodic features of them.
     pub periodic: Option<Periodic>,
 }
 }
@@ -201,7 +206,7 @@ impl MadeConfig {
         self.validate()?;
         count("MadeConfig", "features", 1, features)?;
         count("MadeConfig", "context", 0, context)?;
-        // A set of features for every feature, and masks between layers.
+        // These limits bound the set of features of every feature, and the masks between layers.
         fits("MadeConfig", "features", &[features, features])?;
         chain("MadeConfig", "hidden", &[&[features], &self.hidden[..], &[features]].concat())?;
         fits("MadeConfig", "hidden", &[context, *self.hidden.iter().max().expect("counted")])?;
@@ -220,19 +225,19 @@ impl MadeConfig {
     }
 
     construct! {
-        /// A network that gives `outputs` parameters for each of `features`, with a context of width
-        /// `context` (0: none).
+        /// Builds a network with `outputs` parameters for each of `features` features, and a context of
+        /// width `context` (0: none).
         seeded(features: usize, outputs: usize, context: usize, device: &Device) -> Made,
         if validate_between(features, outputs, context)
     }
 
-    /// [`validate_for`](Self::validate_for) with so many outputs per feature.
+    /// [`validate_for`](Self::validate_for) with this number of outputs per feature.
     fn validate_between(&self, features: usize, outputs: usize, context: usize) -> Result<()> {
         self.validate_for(features, context)?;
         self.validate_outputs(features, outputs)
     }
 
-    /// `Err` unless there can be so many outputs per feature.
+    /// Returns an error unless this number of outputs per feature is valid.
     pub(crate) fn validate_outputs(&self, features: usize, outputs: usize) -> Result<()> {
         count("MadeConfig", "outputs", 1, outputs)?;
         let last = self.hidden.last().copied().unwrap_or_default();
@@ -282,9 +287,9 @@ impl MadeConfig {
         made.with_dropout(self.dropout).with_periodic(periodic)
     }
 
-    /// The sets of features that hidden units see, by the step at which they are known. Without a
-    /// context a unit that sees nothing is a constant, so there is one only where nothing depends
-    /// on anything.
+    /// The sets of features that hidden units see, sorted by the step at which they are known. Without
+    /// a context, a unit that sees no feature is a constant. So the empty set is kept only with a
+    /// context, or if no feature depends on another.
     fn unit_sets(&self, parents: &[Set], context: usize) -> Result<Vec<Set>> {
         let depths = depths(parents)?;
         let mut sets: Vec<Set> = vec![];
@@ -301,7 +306,7 @@ impl MadeConfig {
     }
 }
 
-/// The set of every unit of a layer, in the order of the sets.
+/// The set of features of every unit of a layer, sorted like `sets`.
 fn units(sets: &[Set], width: usize, noise: Option<&mut Noise>) -> Vec<Set> {
     let kinds = sets.len();
     let mut kind: Vec<usize> = match noise {
@@ -315,7 +320,7 @@ fn units(sets: &[Set], width: usize, noise: Option<&mut Noise>) -> Vec<Set> {
     kind.into_iter().map(|kind| sets[kind].clone()).collect()
 }
 
-/// True where what `from` sees is within what `to` may see.
+/// A mask that is true where the set of a unit in `from` is a subset of the set of a unit in `to`.
 fn subsets(from: &[Set], to: &[Set], device: &Device) -> Tensor<2, Bool> {
     let open: Vec<bool> =
         from.iter().flat_map(|from| to.iter().map(move |to| from.is_within(to))).collect();

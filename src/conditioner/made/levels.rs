@@ -1,4 +1,4 @@
-//! In which order the units of a masked network can be computed.
+//! The order in which the units of a masked network can be computed.
 
 use crate::error::{Error, Result};
 
@@ -31,7 +31,7 @@ impl Set {
         self.0.iter().enumerate().flat_map(bits)
     }
 
-    /// Takes in the members of another set; whether any is new.
+    /// Adds the members of another set. Returns whether any of them is new.
     fn add(&mut self, other: &Self) -> bool {
         let mut grew = false;
         for (word, more) in self.0.iter_mut().zip(&other.0) {
@@ -42,12 +42,12 @@ impl Set {
     }
 }
 
-/// The step at which every feature can be solved for: one after the last feature it depends on, or
-/// the first.
+/// The step at which every feature can be solved for: one after the last feature it depends on.
+/// Features without dependencies have step 0.
 ///
 /// # Errors
 ///
-/// If features depend on each other; the text names them.
+/// If features depend on each other in a circle; the error names them.
 pub(super) fn depths(parents: &[Set]) -> Result<Vec<usize>> {
     let mut children = vec![vec![]; parents.len()];
     let mut missing = vec![0; parents.len()];
@@ -82,8 +82,8 @@ pub(super) fn after(set: &Set, depths: &[usize]) -> usize {
     set.members().map(|member| depths[member] + 1).max().unwrap_or_default()
 }
 
-/// A circle among the features that wait for each other: from any of them to a parent that waits,
-/// and on. Empty where none waits.
+/// A circle among the features that wait for each other, as a path from feature to parent. Empty if no
+/// feature waits.
 fn circle(parents: &[Set], waits: impl Fn(&usize) -> bool) -> Vec<usize> {
     let mut path: Vec<usize> = (0..parents.len()).filter(&waits).take(1).collect();
     while let Some(next) = path.last().and_then(|&at| parents[at].members().find(&waits)) {
@@ -103,7 +103,7 @@ pub(super) struct HostMask {
 }
 
 impl HostMask {
-    /// Adds to the set of every output the sets of the inputs it is connected to; whether any grew.
+    /// Adds to the set of every output the sets of its connected inputs. Returns whether any set grew.
     fn spread(&self, inputs: &[Set], outputs: &mut [Set]) -> bool {
         let mut grew = false;
         for (row, set) in self.open.chunks(self.outputs).zip(inputs) {
@@ -131,9 +131,10 @@ pub(super) struct Masks {
 }
 
 impl Masks {
-    /// The step of every feature; then, layer by layer, the step at which every hidden unit can be
-    /// computed: the first layer and those behind it, the insides of residual blocks, the streams that
-    /// blocks widen to. The units of a stream have one step for all its blocks.
+    /// Returns the step of every feature, then, layer by layer, the step at which every hidden unit can
+    /// be computed. The layers are the first layer and the plain layers after it, the inner layers of
+    /// residual blocks, and the streams that blocks widen to. The units of a stream have one step for
+    /// all its blocks.
     ///
     /// # Errors
     ///

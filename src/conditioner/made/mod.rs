@@ -1,4 +1,4 @@
-//! MADE: a network whose output for one feature sees only the features before it.
+//! MADE: a network whose output for a feature depends on earlier features only.
 
 mod config;
 mod levels;
@@ -31,8 +31,8 @@ crate::store::checked! {
 ///            a block of a loaded network may begin with h = Wp h, to another width (zuko)
 /// ```
 ///
-/// where every W is masked: a unit that sees the features S is connected to a unit that may see
-/// the features T only if S is within T. For a total order these are the degrees of the paper.
+/// Every W is masked: a unit that sees the features S is connected to a unit that may see the features
+/// T only if S is a subset of T. For a total order these masks are those of the paper's degrees.
 ///
 /// Papers: Germain, Gregor, Murray, Larochelle (2015), MADE: Masked Autoencoder for Distribution
 /// Estimation, section 4, arXiv:1502.03509; residual blocks: Durkan, Nash (2019), Autoregressive
@@ -41,7 +41,7 @@ crate::store::checked! {
 /// `masked_autoregressive_mlp`.
 ///
 /// The context is added after the first layer and inside every residual block. Units that see no
-/// feature carry it to the features that depend on none.
+/// feature pass the context to the features without dependencies.
 ///
 /// # Shapes
 ///
@@ -74,8 +74,8 @@ pub struct Made {
     hidden: Vec<MaskedLinear>,
     blocks: Vec<MaskedBlock>,
     output: MaskedLinear,
-    /// The step of every feature, then of the units of every hidden layer. Saved, as the masks
-    /// are, because the masks of a record may be others than those drawn here.
+    /// The step of every feature, then of the units of every hidden layer. The steps are saved like the
+    /// masks, because the masks of a record can differ from those drawn here.
     #[serde(with = "crate::store::fixed")]
     steps: Vec<Param<Tensor<1, Int>>>,
     activation: Activation,
@@ -88,7 +88,7 @@ pub struct Made {
 }
 
 impl Made {
-    /// Whether a layer that was read from a file can be one.
+    /// Returns an error if the fields read from a file do not form a valid layer.
     fn sound(&self) -> Result<()> {
         let elementwise = self.activation.is_elementwise();
         let reason = || "must work element by element: a mask cannot follow values that mix".into();
@@ -125,10 +125,11 @@ impl Made {
     }
 }
 
-/// Two pre-activated masked layers around a skip; a context is added between them, or gates them.
+/// Two pre-activated masked layers with a skip connection. A context is added between the layers, or
+/// gates their output.
 #[derive(Module, Debug, Serialize, Deserialize)]
 pub(crate) struct MaskedBlock {
-    /// Leads to a stream of another width, without an activation, in front of the block.
+    /// A layer before the block, without an activation, to a stream of another width.
     pub(crate) widen: Option<MaskedLinear>,
     pub(crate) first: MaskedLinear,
     pub(crate) second: MaskedLinear,
@@ -145,22 +146,22 @@ pub(crate) struct Layers {
     pub(crate) output: MaskedLinear,
 }
 
-/// Where other libraries' networks differ from this crate's.
+/// Differences between other libraries' networks and those of this crate.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub(crate) struct Style {
     /// The context passes the activation before it is added to the first layer (nflows).
     pub(crate) activated_context: bool,
     /// Residual blocks begin without an activation (zuko).
     pub(crate) bare_blocks: bool,
-    /// The context gates what a block adds, instead of being added inside it (normflows).
+    /// The context gates the output of a block, instead of being added inside the block (normflows).
     pub(crate) gated_context: bool,
-    /// No activation follows the first layer, also where no residual block follows it (normflows).
+    /// No activation follows the first layer, even if no residual block follows it (normflows).
     #[serde(default)]
     pub(crate) linear_input: bool,
 }
 
 impl Made {
-    /// The network of these layers.
+    /// Builds the network from these layers.
     ///
     /// # Errors
     ///
@@ -202,17 +203,17 @@ impl Made {
         }
     }
 
-    /// The same network of features some of which are angles.
+    /// The network with periodic features for features that are angles.
     pub(crate) fn with_periodic(self, periodic: Option<PeriodicFeatures>) -> Self {
         Self { periodic, ..self }
     }
 
-    /// The same network of a context that is standardised at the data-dependent start.
+    /// The network with a context that is standardised at the data-dependent initialisation.
     fn with_context_scale(self, device: &Device) -> Self {
         Self { context_scale: ContextScale::new(self.context_width(), device), ..self }
     }
 
-    /// The context as the layers see it.
+    /// The context as the layers see it, after standardisation.
     fn seen(&self, context: Option<&Tensor<2>>) -> Option<Tensor<2>> {
         check_context("Made", self.context_width(), context);
         ContextScale::seen(&self.context_scale, context)
@@ -222,18 +223,18 @@ impl Made {
         Self { dropout: Dropout::checked(probability), ..self }
     }
 
-    /// The features of an event.
+    /// Returns the number of features of an event.
     pub fn features(&self) -> usize {
         self.features
     }
 
-    /// The parameters for every feature.
+    /// Returns the number of parameters per feature.
     pub fn outputs(&self) -> usize {
         self.output.mask().dims()[1] / self.features
     }
 
-    /// The step at which every feature can be solved for, from 0: one more than the latest of those
-    /// it depends on. A total order has as many steps as features.
+    /// Returns the step at which every feature can be solved for, counted from 0: one more than the
+    /// largest step of its dependencies. A total order has as many steps as features.
     ///
     /// ```
     /// use burn::tensor::Device;
@@ -246,7 +247,7 @@ impl Made {
         host_indices(&self.steps[0])
     }
 
-    /// What the context adds to the first layer, `[batch, width]`.
+    /// The term that the context adds to the first layer, `[batch, width]`.
     fn context_term(&self, context: Option<&Tensor<2>>) -> Option<Tensor<2>> {
         let (layer, context) = (self.context.as_ref()?, context?);
         let term = forward_linear(layer, context.clone());
@@ -262,12 +263,13 @@ impl Made {
         self.blocks.is_empty() && !self.style.linear_input
     }
 
-    /// The activation, and dropout where the network is trained.
+    /// The activation, followed by dropout in training.
     fn activate(&self, h: Tensor<2>) -> Tensor<2> {
         self.dropout.forward(self.activation.forward(h))
     }
 
-    /// What the context adds inside a block, and what it multiplies the block by, `[batch, width]`.
+    /// The term that the context adds inside a block, and the factor by which it multiplies the block's
+    /// output, both `[batch, width]`.
     fn block_context(
         &self,
         block: &MaskedBlock,
@@ -278,7 +280,7 @@ impl Made {
         if self.style.gated_context { (None, term.map(sigmoid)) } else { (term, None) }
     }
 
-    /// What the first layer of a block takes.
+    /// The input of the first layer of a block.
     fn enter_block(&self, h: Tensor<2>) -> Tensor<2> {
         if self.style.bare_blocks { h } else { self.activation.forward(h) }
     }

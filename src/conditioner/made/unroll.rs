@@ -1,6 +1,6 @@
-//! The network feature by feature, for the inverse of an autoregressive layer: `x_1` gives the parameters of `x_2`, both
-//! give those of `x_3`, and so on. Run naively, that is one pass through the whole network for each feature. Here all
-//! steps together cost one pass.
+//! The network feature by feature, for the inverse of an autoregressive layer. `x_1` gives the
+//! parameters of `x_2`, `x_1` and `x_2` give those of `x_3`, and so on. A naive inverse makes one pass
+//! through the whole network for each feature. Here all steps together cost one pass.
 //!
 //! Every hidden unit has a step: the step at which the last feature that it depends on becomes known. Example with
 //! three features in their order: units that see `x_1` have step 1, units that see `x_1` and `x_2` step 2.
@@ -8,8 +8,8 @@
 //! 1. Units are sorted by step, and values lie as `[units, batch]`. The units of a range of steps are then one block of
 //!    rows, and the weights between two ranges of steps one block of a matrix.
 //! 2. Step `s` computes the units of step `s` alone, from units of steps up to `s`. No unit is computed twice.
-//! 3. A product for a few units is slow, so some steps (about 24 units) make a block. One large product adds what all
-//!    units before the block give to it. Inside the block, small products go step by step.
+//! 3. A product for a few units is slow, so some steps (about 24 units) make a block. One large product adds the sums
+//!    from all units before the block. Inside the block, small products go step by step.
 //! 4. All results are written into memory that was allocated once.
 
 use std::ops::Range;
@@ -19,18 +19,19 @@ use burn::tensor::Tensor;
 use super::{Made, host_indices, times};
 use crate::param::index_tensor;
 
-/// About how many units of the widest layer are taken together. Fewer make more and narrower
-/// products between blocks, more make larger ones inside, which are narrow in any case.
+/// About how many units of the widest layer form a block. A smaller number gives more and narrower
+/// products between blocks. A larger number gives larger products inside blocks, which are narrow in
+/// any case.
 const BLOCK: usize = 24;
 
-/// The units of one layer by step: those of step `s` are `starts[s]..starts[s + 1]`.
+/// The units of one layer sorted by step: the units of step `s` are `starts[s]..starts[s + 1]`.
 struct Units {
     order: Vec<usize>,
     starts: Vec<usize>,
 }
 
 impl Units {
-    /// Sorts units by step. Those of step `steps` or later decide no feature and are left out.
+    /// Sorts units by step. Units of step `steps` or later affect no feature and are left out.
     fn new(step_of: &[usize], steps: usize) -> Self {
         let mut order: Vec<usize> = (0..step_of.len()).filter(|&u| step_of[u] < steps).collect();
         order.sort_by_key(|&unit| step_of[unit]);
@@ -43,7 +44,8 @@ impl Units {
         self.starts[steps.start]..self.starts[steps.end]
     }
 
-    /// `outputs` rows for every unit, those of one step together and output by output within it.
+    /// `outputs` rows for every unit. The rows of one step are adjacent, ordered by output within a
+    /// step.
     fn repeated(&self, outputs: usize, units: usize) -> Self {
         let step = |s: usize| self.order[self.starts[s]..self.starts[s + 1]].iter();
         let rows = |s| (0..outputs).flat_map(move |p| step(s).map(move |unit| p * units + unit));
@@ -54,26 +56,26 @@ impl Units {
     }
 }
 
-/// One masked layer: what its units get from the units before it.
+/// One masked layer: the sums that its units receive from earlier units.
 struct Stage {
-    /// `[units, sources]`, both by step.
+    /// `[units, sources]`, both sorted by step.
     weight: Tensor<2>,
     /// Bias and context: `[units, 1]` or `[units, batch]`.
     offset: Tensor<2>,
-    /// What the context multiplies the sums by, `[units, batch]`.
+    /// Factors of the sums from the context, `[units, batch]`.
     gate: Option<Tensor<2>>,
     units: Units,
-    /// Where the sources of every step begin.
+    /// The index of the first source of every step.
     sources: Vec<usize>,
     /// Whether a unit of step s sees sources of step s, or only earlier ones.
     sees_own_step: bool,
 }
 
-/// What solves for features: gets their places in [`Unrolled::order`] and their parameters,
+/// Solves for features. Takes their positions in [`Unrolled::order`] and their parameters,
 /// `[outputs * features, batch]`, and returns their values, `[features, batch]`.
 type Solve<'a> = dyn FnMut(Range<usize>, Tensor<2>) -> Tensor<2> + 'a;
 
-/// The sources of one stage in some steps, as they become known.
+/// The known sources of one stage in some steps. Rows are added as sources become known.
 struct Growing {
     rows: Option<Tensor<2>>,
     filled: usize,
@@ -84,7 +86,8 @@ impl Growing {
         let Some(new) = new else { return };
         let rows = self.rows.take().expect("room for every source");
         let [count, batch] = new.dims();
-        // In place: nothing else holds the rows, unless a graph does.
+        // The assignment is in place, because nothing except an autodiff graph holds another reference
+        // to the rows.
         self.rows = Some(rows.slice_assign([self.filled..self.filled + count, 0..batch], new));
         self.filled += count;
     }
@@ -95,7 +98,7 @@ impl Growing {
     }
 }
 
-/// A network ready to be run feature by feature.
+/// A network prepared to run feature by feature.
 pub(crate) struct Unrolled<'a> {
     made: &'a Made,
     stages: Vec<Stage>,
@@ -104,7 +107,7 @@ pub(crate) struct Unrolled<'a> {
 }
 
 impl Made {
-    /// The network under a context, for `batch` rows.
+    /// Prepares the network with a context, for `batch` rows.
     ///
     /// # Panics
     ///
@@ -117,12 +120,12 @@ impl Made {
         let units: Vec<Units> = steps_of.iter().map(|of| Units::new(of, steps)).collect();
         let outputs = self.outputs();
 
-        // Which layer of units every masked layer leads from and to: along the stream and back.
+        // The layers of units that every masked layer connects: along the stream and back.
         let mut links = vec![(&self.input, (self.context_term(context), None), 0, 1)];
         let plain = (None, None);
         let hidden = self.hidden.iter().enumerate();
         links.extend(hidden.map(|(k, layer)| (layer, plain.clone(), k + 1, k + 2)));
-        // The stream that a block changes, and where the next wider one stands.
+        // `stream` is the stream that a block changes; `wider` counts the wider streams so far.
         let (mut stream, mut wider) = (self.hidden.len() + 1, 0);
         for (k, block) in self.blocks.iter().enumerate() {
             if let Some(widen) = &block.widen {
@@ -176,7 +179,7 @@ impl Stage {
         Self { weight, offset, gate, units: to, sources: from.starts.clone(), sees_own_step }
     }
 
-    /// What the units of `to` get from the given sources, which are those of `from`.
+    /// The sums that the units of steps `to` receive from the sources of steps `from`.
     fn product(&self, to: &Range<usize>, from: &Range<usize>, sources: Tensor<2>) -> Tensor<2> {
         let columns = self.sources[from.start]..self.sources[from.end];
         self.weight.clone().slice([self.units.at(to), columns]).matmul(sources)
@@ -184,7 +187,7 @@ impl Stage {
 }
 
 impl Unrolled<'_> {
-    /// The features in the order in which they are solved for.
+    /// The features in the order of solving.
     pub(crate) fn order(&self) -> &[usize] {
         &self.features.order
     }
@@ -210,14 +213,15 @@ impl Unrolled<'_> {
             let new = self.few(few, &sums, solve);
             known.iter_mut().zip(new).for_each(|(known, new)| known.push(new.rows));
         }
-        // What was solved for: the sources of the first stage, or what these are made of.
+        // The solved values: with periodic features the last entry, otherwise the sources of the first
+        // stage.
         let values =
             if self.made.periodic.is_some() { known.pop() } else { known.into_iter().next() };
         values.and_then(|values| values.rows).expect("a feature")
     }
 
-    /// Room for the sources of every stage in these steps, and for the features where the first stage
-    /// sees something else of them.
+    /// Allocates the sources of every stage in these steps. With periodic features it also allocates
+    /// the features, because the first stage then sees other values.
     fn growing(&self, steps: &Range<usize>) -> Vec<Growing> {
         let room = |stage: &Stage| {
             let count = stage.sources[steps.end] - stage.sources[steps.start];
@@ -229,8 +233,8 @@ impl Unrolled<'_> {
         self.stages.iter().chain(features).map(room).collect()
     }
 
-    /// Solves for the features of `steps`, given what every unit of these steps gets from earlier
-    /// ones. Returns the sources of every stage in these steps.
+    /// Solves for the features of `steps`, given the sums that all units of these steps receive from
+    /// earlier units. Returns the sources of every stage in these steps.
     fn few(
         &self,
         steps: Range<usize>,
@@ -267,8 +271,8 @@ impl Unrolled<'_> {
         known
     }
 
-    /// Passes the units of one step through the network. `sum` gives what a stage's units of this
-    /// step get from their sources, `known` collects these sources.
+    /// Passes the units of one step through the network. `sum` returns the sums that a stage's units of
+    /// this step receive from their sources. `known` collects these sources.
     fn step(
         &self,
         sum: impl Fn(usize, &[Growing]) -> Option<Tensor<2>>,

@@ -16,14 +16,14 @@ const SIDE: f64 = 2.0;
 const SQUARES: usize = 4;
 const HALF: f64 = 2.0;
 
-/// Draws stay this share of a side below the upper edge. Without it a draw that is rounded to the precision
-/// of its tensor can land on the edge, which belongs to the next square.
+/// Draws stay this share of a side below the upper edge. Without this margin, a draw that is rounded to
+/// the precision of its tensor can land on the edge, which belongs to the next square.
 fn edge(dtype: DType) -> f64 {
-    // f64 has the edge of f32, so that both hold the same draws.
+    // f64 uses the margin of f32, so that both precisions give the same draws.
     2.0 * dtype.finfo().expect("a float has these").epsilon.max(f64::from(f32::EPSILON))
 }
 
-/// Uniform on 8 squares of side 2 in `[-4, 4)^2`, one lower left corner at the origin.
+/// Uniform on 8 squares of side 2 in `[-4, 4)^2`. One square has its lower left corner at the origin.
 ///
 /// ```text
 /// p(x) = 1/32 where -4 <= x_i < 4 and floor(x_1 / 2) + floor(x_2 / 2) is even, 0 elsewhere
@@ -31,7 +31,7 @@ fn edge(dtype: DType) -> f64 {
 ///
 /// # Numerics
 ///
-/// Outside the squares `log_prob` is `-inf`. The gradient is zero everywhere. A NaN stays a NaN.
+/// Outside the squares `log_prob` is `-inf`. The gradient is zero everywhere. A NaN in `x` gives NaN.
 ///
 /// # Panics
 ///
@@ -55,7 +55,7 @@ impl Checkerboard {
     pub const ENTROPY: f64 = 5.0 * std::f64::consts::LN_2;
 }
 
-/// The point of square `k` of a line, `unit` of its side above its lower edge.
+/// The coordinate in square `k` of a line, at the share `unit` of its side above its lower edge.
 fn place(k: usize, unit: f64, edge: f64) -> f64 {
     SIDE * (k as f64 - HALF + unit * (1.0 - edge))
 }
@@ -68,7 +68,7 @@ impl Distribution<2> for Checkerboard {
         let off = square.clone().lower_elem(-HALF).bool_or(square.clone().greater_equal_elem(HALF));
         let (column, row) = columns(square);
         let half = (column + row) * 0.5;
-        // Even sums have whole halves.
+        // The half of an even sum is an integer.
         let light = (half.clone() - half.floor()).greater_elem(0.25).expand(x.dims());
         let log_density = x.full_like(-0.5 * Self::ENTROPY);
         sum_event(on_support(x, off.bool_or(light), log_density))

@@ -1,7 +1,7 @@
 //! Toy targets in the plane whose density and sampler are both exact.
 //!
-//! The mean of `-log_prob` over fresh samples tends to the entropy, and no model of the data gets
-//! below it, so each target states its entropy.
+//! The mean of `-log_prob` over fresh samples tends to the entropy. No model of the data has a lower
+//! expected value, so each target states its entropy.
 
 mod checkerboard;
 mod eight_gaussians;
@@ -20,7 +20,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use crate::math::{LN_2PI, log_sum_exp, wide};
 use crate::noise::Noise;
 
-/// Host numbers in the type and on the device of `x`, outside any graph.
+/// A tensor of host numbers with the dtype and the device of `x`, outside any autodiff graph.
 fn constants<const D: usize>(values: Vec<f64>, shape: [usize; D], x: &Tensor<2>) -> Tensor<D> {
     let data = TensorData::new(values, shape);
     Tensor::from_data(data, (&x.device().without_autodiff(), x.dtype()))
@@ -42,13 +42,13 @@ fn columns(x: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
     (x.clone().narrow(1, 0, 1), x.narrow(1, 1, 1))
 }
 
-/// The distance from the origin, `[batch, 1]`, with a gradient of zero at the origin (the root
-/// alone has an infinite one there). In units of the larger coordinate, so that the square of a
-/// far point does not overflow.
+/// The distance from the origin, `[batch, 1]`, with a gradient of zero at the origin, where the
+/// gradient of the square root alone is infinite. It is computed in units of the larger coordinate, so
+/// that the square of a distant point does not overflow.
 fn radius(x: Tensor<2>) -> Tensor<2> {
     let unit = x.clone().detach().abs().max_dim(1);
     let at_origin = unit.clone().equal_elem(0.0);
-    // Infinity is no unit.
+    // An infinite coordinate cannot be the unit.
     let unit = unit.clone().mask_fill(at_origin.clone().bool_or(unit.is_inf()), 1.0);
     let square = (x / unit.clone()).square().sum_dim(1);
     let root = square.mask_fill(at_origin.clone(), 1.0).sqrt();
@@ -61,7 +61,7 @@ struct Part {
     weight: f64,
 }
 
-/// `ln` of a mixture of round normals of one standard deviation.
+/// The log-density of a mixture of round normals with one standard deviation.
 fn round_normals(x: Tensor<2>, parts: &[Part], std: f64) -> Tensor<1> {
     let (batch, x) = (x.dims()[0], wide(x));
     let row = |value: &dyn Fn(&Part) -> f64| {

@@ -15,20 +15,20 @@ use crate::rows::check_rows;
 const ARMS: usize = 5;
 const RADIAL_STD: f64 = 0.3;
 const TANGENTIAL_STD: f64 = 0.1;
-/// Turn per unit of radius.
+/// Angle of the twist per unit of radius.
 const TWIST: f64 = 0.75;
 const SCALE: f64 = 2.0;
 
-/// Five arms, each a normal of standard deviations 0.3 along and 0.1 across at distance 1 of the
-/// origin, turned by 0.75 times the radius; all times 2.
+/// Five arms. Each arm is a normal with standard deviations 0.3 along and 0.1 across, at distance 1
+/// from the origin. Points are turned by 0.75 times their radius and then multiplied by 2.
 ///
 /// ```text
 /// p(x) = (1/5) sum_k N(y_1; 1, 0.3^2) N(y_2; 0, 0.1^2) / 4        x = 2 y turned by the angle
 /// a_k(r) = 2 pi k / 5 + 0.75 r,  r = |y|
 /// ```
 ///
-/// A turn by an angle that depends on the radius alone moves no point off its circle, so it keeps
-/// areas, and every circle goes onto itself, so it is undone by the opposite turn.
+/// The twist turns each circle around the origin onto itself, because its angle depends on the radius
+/// alone. So it preserves areas, and the opposite turn inverts it.
 ///
 /// After the pinwheel of Johnson, Duvenaud, Wiltschko, Datta, Adams (2016), Composing graphical
 /// models with neural networks, arXiv:1603.06277. There the angle depends on a coordinate, and the
@@ -60,7 +60,7 @@ fn arm(k: usize) -> f64 {
     2.0 * PI * k as f64 / ARMS as f64
 }
 
-/// The point of arm `k` that two standard normal numbers make, one along, one across.
+/// The point of arm `k` for two standard normal numbers, one along and one across.
 fn place(k: usize, u: f64, v: f64) -> [f64; 2] {
     let (along, across) = (1.0 + RADIAL_STD * u, TANGENTIAL_STD * v);
     let (sin, cos) = (arm(k) + TWIST * along.hypot(across)).sin_cos();
@@ -71,7 +71,7 @@ impl Distribution<2> for Pinwheel {
     fn log_prob(&self, x: Tensor<2>, context: Option<&Tensor<2>>) -> Tensor<1> {
         check_event("Pinwheel", &[2], &x, context);
         let batch = x.dims()[0];
-        // An angle that is infinite has no sine.
+        // The sine of an infinite angle is NaN.
         let infinite = x.clone().is_inf();
         let nowhere = infinite.clone().any_dim(1).reshape([batch]);
         let y = wide(x.mask_fill(infinite, 0.0)) / SCALE;
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn the_density_undoes_what_the_sampler_does() {
-        // Far out one arm alone counts, so the density is that of its two normal numbers.
+        // Only one arm contributes at these points, so the density is that of its two normal numbers.
         for k in 0..ARMS {
             for (u, v) in [(0.0, 0.0), (1.5, -2.0), (3.0, 3.0)] {
                 let data = TensorData::new(place(k, u, v).to_vec(), [1, 2]);

@@ -55,8 +55,8 @@ fn mass(ring: f64) -> f64 {
 
 /// A radius of a ring: rejection from a normal around `R + s^2 / R`.
 ///
-/// `r <= R exp(r / R - 1)`, with equality at `R`, bounds the density by that normal, so a proposal
-/// is kept with probability `r / R exp(1 - r / R)`: nearly always.
+/// `r <= R exp(r / R - 1)`, with equality at `R`, bounds the density by that normal. So a proposal is
+/// accepted with probability `r / R exp(1 - r / R)`, which is close to 1.
 fn draw_radius(ring: f64, noise: &mut Noise) -> f64 {
     loop {
         let ratio = (ring + STD * (STD / ring + noise.next_normal())) / ring;

@@ -1,4 +1,4 @@
-//! Two half circles that reach into each other, with normal noise.
+//! Two interleaved half circles with normal noise.
 
 use std::f64::consts::PI;
 use std::sync::LazyLock;
@@ -15,8 +15,8 @@ use crate::rows::check_rows;
 
 const STD: f64 = 0.1;
 
-/// Nodes of the quadrature over the angle of one moon. With 96 the density near the moons has all
-/// its digits; the others are for points far away, where the integrand is narrower.
+/// Number of quadrature nodes over the angle of one moon. 96 nodes give the density near the moons all
+/// its digits. The additional nodes serve distant points, where the integrand is narrower.
 const NODES: usize = 128;
 
 /// Two moons: half circles of radius 1 around (0, 0) and (1, 0.5), the second mirrored, with
@@ -28,15 +28,15 @@ const NODES: usize = 128;
 /// sample     a moon, t uniform on [0, pi], m(t) + 0.1 * noise
 /// ```
 ///
-/// The shape is that of scikit-learn's `make_moons`, whose angles are a grid where these are
+/// The shape is that of scikit-learn's `make_moons`. There the angles form a grid; here they are
 /// uniform.
 ///
 /// # Numerics
 ///
-/// The density is an integral over the angle, evaluated by 128 Gauss-Legendre nodes per moon.
-/// Within 3.5 of the middle, (0.5, 0.25), where `log_prob` goes down to -500, its relative error
-/// is below 1e-12. Farther away `log_prob` is right to 1e-9 of itself up to a distance of 8, to
-/// 1e-6 up to 40. One row takes memory for 256 numbers.
+/// The density is an integral over the angle, evaluated with 128 Gauss-Legendre nodes per moon. Within
+/// 3.5 of the middle, (0.5, 0.25), the relative error of the density is below 1e-12; `log_prob` goes
+/// down to -500 there. Farther away, the relative error of `log_prob` is at most 1e-9 up to a distance
+/// of 8 and 1e-6 up to a distance of 40. One row takes memory for 256 numbers.
 ///
 /// # Panics
 ///
@@ -65,7 +65,7 @@ fn moon(second: bool, t: f64) -> [f64; 2] {
     if second { [1.0 - cos, 0.5 - sin] } else { [cos, sin] }
 }
 
-/// The moons as many small normals, one for each node of the quadrature.
+/// The moons as a mixture of small normals, one for each node of the quadrature.
 fn nodes(count: usize) -> Vec<Part> {
     let (nodes, weights) = gauss_legendre(count);
     let part = |second: bool, (u, weight): (f64, f64)| Part {
@@ -110,7 +110,7 @@ mod tests {
         assert!((weights - 1.0).abs() < 1e-14);
     }
 
-    /// Points at every angle at these distances from (0.5, 0.25), with 128 and with 1024 nodes.
+    /// The log-densities of points around (0.5, 0.25) at these distances, with 128 and with 1024 nodes.
     fn both_rules(distances: [f64; 3]) -> (Vec<f64>, Vec<f64>) {
         let values: Vec<f64> = distances
             .iter()

@@ -1,18 +1,18 @@
-//! The bins of a spline on both axes, and sums over them with masks in place of indices.
+//! The bins of a spline on both axes, with sums by masks instead of indices.
 //!
-//! A gather and its scatter cost more than a masked sum over a handful of bins, and every number
-//! of an element but the sums stands in tensors without the axis of bins.
+//! A gather and its scatter cost more than a masked sum over a few bins. Only the sums use tensors with
+//! an axis of bins.
 
 use burn::tensor::{Bool, Tensor, TensorData};
 
 use crate::error::{Error, Result, least};
 
-/// Fails unless there are at least two bins: one could only be the identity.
+/// Returns an error unless there are at least two bins: one bin could only be the identity.
 pub(super) fn check_bins(config: &'static str, bins: usize) -> Result<()> {
     crate::error::count(config, "bins", 2, bins)
 }
 
-/// Fails unless every one of the bins can have the least size.
+/// Returns an error unless all bins together can have the least size.
 pub(super) fn check_floor(
     config: &'static str,
     field: &'static str,
@@ -26,7 +26,7 @@ pub(super) fn check_floor(
     Err(Error::config(config, field, reason))
 }
 
-/// Fails unless a share is between nothing and all.
+/// Returns an error unless a share is in (0, 1).
 pub(super) fn check_share(config: &'static str, field: &'static str, share: f64) -> Result<()> {
     if share > 0.0 && share < 1.0 {
         return least(config, field, share);
@@ -34,15 +34,15 @@ pub(super) fn check_share(config: &'static str, field: &'static str, share: f64)
     Err(Error::config(config, field, format!("must be in (0, 1), found {share}")))
 }
 
-/// The largest factor or shift of raw parameters; f32 holds the products of larger ones no more.
+/// The largest factor or shift of raw parameters. The products of larger ones overflow f32.
 pub(super) const LARGEST: f64 = 1e3;
 
-/// Fails unless what multiplies raw parameters leaves them numbers.
+/// Returns an error unless the factor of raw parameters is finite and at most [`LARGEST`].
 pub(super) fn check_scale(config: &'static str, scale: f64) -> Result<()> {
     check_factor(config, "logit_scale", scale)
 }
 
-/// The same of any field.
+/// Returns an error unless the value of this field is finite and at most [`LARGEST`].
 pub(super) fn check_factor(config: &'static str, field: &'static str, value: f64) -> Result<()> {
     let reason = if !value.is_finite() {
         format!("must be finite, found {value}")
@@ -54,22 +54,22 @@ pub(super) fn check_factor(config: &'static str, field: &'static str, value: f64
     Err(Error::config(config, field, reason))
 }
 
-/// Which axis a value belongs to.
+/// The axis that a value belongs to.
 #[derive(Clone, Copy)]
 pub(super) enum Axis {
     X = 0,
     Y = 1,
 }
 
-/// Sizes of bins, `[batch, axes, bins, n]`, widths and heights or one of them, before they are divided
-/// by their total `[batch, axes, 1, n]`.
+/// Unnormalized sizes of bins, `[batch, axes, bins, n]`: widths and heights, or one of them. Dividing
+/// by the total, `[batch, axes, 1, n]`, gives shares.
 pub(super) struct Bins {
     sizes: Tensor<4>,
     total: Tensor<4>,
 }
 
-/// Where values lie, outside any graph: ones for the bins before theirs, and for theirs, each
-/// `[batch, bins, n]`.
+/// The bins of values, outside any autodiff graph. `before` has ones for the bins before a value's bin,
+/// `own` for the value's bin. Both are `[batch, bins, n]`.
 pub(super) struct Found {
     pub before: Tensor<3>,
     pub own: Tensor<3>,
@@ -82,7 +82,7 @@ pub(super) struct Side {
 }
 
 impl Found {
-    /// Where values lie among bins of these sizes, both outside any graph.
+    /// Finds the bins of values among bins of these sizes, both outside any autodiff graph.
     pub(super) fn among(sizes: Tensor<3>, at: &Tensor<2>) -> Self {
         let [batch, bins, n] = sizes.dims();
         let row = [batch, 1, n];
@@ -96,19 +96,19 @@ impl Found {
         Self { before, own }
     }
 
-    /// The numbers of the bins found, `[batch, n]`.
+    /// The indices of the bins found, `[batch, n]`.
     pub(super) fn index(&self) -> Tensor<2> {
         let [batch, _, n] = self.before.dims();
         self.before.clone().sum_dim(1).reshape([batch, n])
     }
 
-    /// Where the bin of this number was found.
+    /// True where the bin with this index was found.
     pub(super) fn is(&self, bin: usize) -> Tensor<2, Bool> {
         let [batch, _, n] = self.own.dims();
         self.own.clone().narrow(1, bin, 1).reshape([batch, n]).greater_elem(0.5)
     }
 
-    /// Ones for the bin so many before the one found, around the circle.
+    /// A mask of the bin that is `by` bins before the one found, around the circle.
     pub(super) fn turned(&self, by: usize) -> Tensor<3> {
         let bins = self.own.dims()[1];
         let part = |from, count| self.own.clone().narrow(1, from, count);
@@ -117,7 +117,7 @@ impl Found {
 }
 
 impl Bins {
-    /// Softmax of `[batch, axes bins, n]`, widths then heights, with a least share per axis.
+    /// Softmax of `[batch, axes bins, n]`, widths then heights, with a least share for each axis.
     pub(super) fn new<const AXES: usize>(raw: Tensor<3>, floors: [f64; AXES]) -> Self {
         let [batch, all, n] = raw.dims();
         let bins = all / AXES;
@@ -135,7 +135,7 @@ impl Bins {
         Self { sizes: sizes + floor, total }
     }
 
-    /// The bins of values in the unit interval of an axis.
+    /// Finds the bins of values in the unit interval of an axis.
     pub(super) fn find(&self, unit: &Tensor<2>, axis: Axis) -> Found {
         let [batch, _, bins, n] = self.sizes.dims();
         let axis = axis as usize;
@@ -145,7 +145,7 @@ impl Bins {
         Found::among(sizes.reshape([batch, bins, n]), &at)
     }
 
-    /// Shares of the bins of one axis, `[batch, bins, n]`.
+    /// The shares of the bins of one axis, `[batch, bins, n]`.
     pub(super) fn shares(&self, axis: usize) -> Tensor<3> {
         let [batch, _, bins, n] = self.sizes.dims();
         let sizes = self.sizes.clone().narrow(1, axis, 1);
@@ -153,7 +153,7 @@ impl Bins {
         (sizes / total).reshape([batch, bins, n])
     }
 
-    /// The sides of the bins found.
+    /// Left end and size, on both axes, of the bins found.
     pub(super) fn sides(&self, found: &Found) -> [Side; 2] {
         let starts = self.sum(&found.before);
         let sizes = self.sum(&found.own);
@@ -161,7 +161,7 @@ impl Bins {
         [pairs.next().expect("two axes"), pairs.next().expect("two axes")]
     }
 
-    /// Shares of the bins that a mask `[batch, bins, n]` marks, on both axes.
+    /// The sum of the shares of the bins that a mask `[batch, bins, n]` marks, on both axes.
     pub(super) fn sum(&self, mask: &Tensor<3>) -> [Tensor<2>; 2] {
         let [batch, _, bins, n] = self.sizes.dims();
         let mask = mask.clone().reshape([batch, 1, bins, n]);
@@ -170,7 +170,7 @@ impl Bins {
     }
 }
 
-/// Sum over the axis of bins of what a mask marks, `[batch, bins, n] -> [batch, n]`.
+/// The sum of the values that a mask marks, over the axis of bins: `[batch, bins, n] -> [batch, n]`.
 pub(super) fn pick(values: &Tensor<3>, mask: Tensor<3>) -> Tensor<2> {
     let [batch, _, n] = values.dims();
     (values.clone() * mask).sum_dim(1).reshape([batch, n])

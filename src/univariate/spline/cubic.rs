@@ -12,12 +12,12 @@ use crate::error::{Error, Result};
 use crate::math::sigmoid;
 use crate::univariate::{Univariate, param};
 
-/// Least slope, as a share of that of the bin, that a logarithm is taken of or a step of the inverse
-/// divided by. It is met where `min_slope` is 0 and a raw end slope far below.
+/// Least slope, as a share of the slope of the bin, in a logarithm or as the divisor of a step of the
+/// inverse. It applies if `min_slope` is 0 and a raw end slope is far below 0.
 const LEAST_SLOPE: f64 = 1e-9;
 
-/// Steps of the inverse after its start. The start is at most 0.1 of a bin's height off; for slopes of
-/// at least [`LEAST_SLOPE`] at the ends the last step changes nothing in f64.
+/// Steps of the inverse after its start. The error of the start is at most 0.1 of a bin's height. For
+/// slopes of at least [`LEAST_SLOPE`] at the ends, the last step changes nothing in f64.
 const STEPS: usize = 8;
 
 config! {
@@ -33,27 +33,30 @@ config! {
 /// ```
 #[derive(Copy, PartialEq)]
 pub struct CubicSplineConfig {
-    /// Number of bins, at least 2.
+    /// Number of bins, at least 2. Raise it for densities with more detail; each bin adds 2 parameters.
     #[config(default = 8)]
     pub bins: usize,
-    /// Where the spline acts. Its ends are free with linear tails, too: the slope jumps there.
+    /// The interval on which the spline acts, and the map outside. With linear tails the slopes at the
+    /// ends are free too, so the slope jumps there.
     #[config(default = SplineDomain::default())]
     pub domain: SplineDomain,
-    /// Least width of a bin, as a share of the interval. Without it a bin of no width divides by 0.
+    /// Least width of a bin, as a share of the interval. Without a least width, a bin of width zero
+    /// divides by 0.
     #[config(default = 1e-3)]
     pub min_width: f64,
     /// Least height of a bin, as a share of the interval.
     #[config(default = 1e-3)]
     pub min_height: f64,
-    /// Least slope at a free end, as a share of the most that is monotone. nflows has 0.
+    /// Least slope at a free end, as a share of the largest slope that keeps the map monotone. nflows
+    /// has 0.
     #[config(default = 1e-3)]
     pub min_slope: f64,
-    /// Multiplies raw widths and heights; nflows divides by the root of the width of a coupling's
-    /// network.
+    /// Factor of the raw widths and heights. nflows divides by the square root of the width of a
+    /// coupling's network.
     #[config(default = 1.0)]
     pub logit_scale: f64,
-    /// Added to a raw end slope before the sigmoid. `None` makes the slope of a raw zero that of its
-    /// bin; nflows has 0.
+    /// Added to a raw end slope before the sigmoid. `None` gives a raw zero the slope of its bin;
+    /// nflows has 0.
     pub end_offset: Option<f64>,
 }
 }
@@ -71,27 +74,28 @@ crate::store::checked! {
 /// ```
 ///
 /// The slope at an inner knot, between bins of slopes `s_l` and `s_r`, is the least of `2 s_l`, `2 s_r`
-/// and `(w_r s_l + w_l s_r) / (w_l + w_r)`; at a free end it is a share of `3 s`, the most that stays
-/// monotone.
+/// and `(w_r s_l + w_l s_r) / (w_l + w_r)`. The slope at a free end is a share of `3 s`, the largest
+/// slope that keeps the map monotone.
 ///
 /// Papers: Durkan, Bekasov, Murray, Papamakarios (2019), Cubic-Spline Flows, section 3,
 /// arXiv:1906.02145; the inner slopes are those of Steffen (1990), A simple method for monotonic
 /// interpolation in one dimension. Same numbers as nflows 0.14 `cubic_spline`, with a `min_slope` of 0
 /// and an `end_offset` of 0.
 ///
-/// Parameters in this order: `bins` raw widths, `bins` raw heights, then, unless the domain is a circle,
-/// the raw slopes at the left and at the right end. On a circle the point where it closes is an inner
-/// knot.
+/// Parameters in this order: `bins` raw widths, `bins` raw heights, then, unless the domain is a
+/// circle, the raw slopes at the left and at the right end. On a circle the point where it closes is an
+/// inner knot.
 ///
 /// # Shapes
 ///
-/// - values `[batch, elements]`; parameters `[batch, P, elements]`, `P` as `params_per_element` says
+/// - values `[batch, elements]`; parameters `[batch, P, elements]`, where `P` is `params_per_element`
 ///
 /// # Numerics
 ///
-/// Finite for every finite value and parameter, in f32 too. The inverse starts from the root of the
-/// [rational-quadratic](super::RationalQuadratic) map of the same ends, which has a formula, and takes
-/// Newton steps inside a shrinking bracket; its gradient is that of the implicit function.
+/// Results are finite for every finite value and parameter, also in f32. The inverse starts from the
+/// root of the [rational-quadratic](super::RationalQuadratic) map with the same ends, which has a
+/// formula. It then takes Newton steps inside a shrinking bracket. Its gradient is the gradient of the
+/// implicit function.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -116,7 +120,7 @@ pub struct CubicSpline {
 }
 
 impl CubicSpline {
-    /// Whether a layer that was read from a file can be one.
+    /// Returns an error if the fields read from a file do not form a valid layer.
     fn sound(&self) -> Result<()> {
         self.config.validate()
     }
@@ -144,7 +148,7 @@ impl CubicSplineConfig {
     }
 
     construct! {
-        /// The map.
+        /// Builds the map.
         unseeded() -> CubicSpline
     }
 
@@ -152,7 +156,7 @@ impl CubicSplineConfig {
         CubicSpline { config: *self }
     }
 
-    /// The slope at a free end, as a multiple of that of its bin.
+    /// The slope at a free end, as a multiple of the slope of its bin.
     fn end(&self, raw: Tensor<2>) -> Tensor<2> {
         // 3 (min + (1 - min) sigmoid(offset)) = 1
         let neutral = || ((1.0 / 3.0 - self.min_slope) * 1.5).ln();
@@ -169,28 +173,28 @@ impl CubicSplineConfig {
 pub(super) struct Piece {
     x: Side,
     y: Side,
-    /// Slopes at its ends, as multiples of its own.
+    /// Slopes at the ends of the bin, as multiples of the slope of the bin.
     left: Tensor<2>,
     right: Tensor<2>,
 }
 
-/// The slope at the knot between a bin and a neighbour, as a multiple of that of the bin.
+/// The slope at the knot between a bin and a neighbour, as a multiple of the slope of the bin.
 fn inner_slope(own: &[Tensor<2>; 2], other: [Tensor<2>; 2]) -> Tensor<2> {
     let ([width, height], [other_width, other_height]) = (own.clone(), other);
-    // The slope of the neighbour in units of the own.
+    // The slope of the neighbour divided by the slope of the bin.
     let ratio = other_height * width.clone() / (other_width.clone() * height);
     let mean = (width.clone() * ratio.clone() + other_width.clone()) / (width + other_width);
     (ratio * 2.0).min_pair(mean).clamp_max(2.0)
 }
 
-/// `g` of the module.
+/// The function `g` of the formulas above.
 fn rise(left: &Tensor<2>, right: &Tensor<2>, p: &Tensor<2>) -> Tensor<2> {
     let q = p.clone().neg() + 1.0;
     let inner = left.clone() * q.clone() + (right.clone().neg() + 3.0) * p.clone();
     p.clone() * (q * inner + p.clone() * p.clone())
 }
 
-/// The derivative of `g`, not below the least slope.
+/// The derivative of `g`, clamped to the least slope.
 fn slope(left: &Tensor<2>, right: &Tensor<2>, p: &Tensor<2>) -> Tensor<2> {
     let q = p.clone().neg() + 1.0;
     let middle = (left.clone() + right.clone()).neg() + 3.0;
@@ -199,7 +203,7 @@ fn slope(left: &Tensor<2>, right: &Tensor<2>, p: &Tensor<2>) -> Tensor<2> {
 }
 
 impl CubicSpline {
-    /// The bins of values in the unit interval of an axis.
+    /// Finds the bins of values in the unit interval of an axis.
     fn piece(&self, unit: &Tensor<2>, axis: Axis, params: &Tensor<3>) -> Piece {
         let CubicSplineConfig { bins, min_width, min_height, logit_scale, .. } = self.config;
         let raw = params.clone().narrow(1, 0, 2 * bins);
@@ -219,9 +223,10 @@ impl CubicSpline {
         Piece { x, y, left, right }
     }
 
-    /// The `p` at which `g` is `t`, outside any graph.
+    /// The `p` with `g(p) = t`, outside any autodiff graph.
     fn root(left: &Tensor<2>, right: &Tensor<2>, t: &Tensor<2>) -> Tensor<2> {
-        // The map of the same ends with a formula: the rational-quadratic spline's a p^2 + b p = t.
+        // The start is the root of the rational-quadratic map with the same end slopes: a p^2 + b p =
+        // t.
         let bend = (left.clone() + right.clone() - 2.0) * t.clone();
         let a = left.clone().neg() + 1.0 + bend.clone();
         let b = left.clone() - bend;
@@ -262,7 +267,8 @@ impl UnitSpline for CubicSpline {
         let plain = |x: &Tensor<2>| x.clone().without_autodiff();
         let (left, right) = (plain(&piece.left), plain(&piece.right));
         let found = Self::root(&left, &right, &plain(&t));
-        // The gradient of the implicit function: what a change of `g - t` at the root moves the root by.
+        // The gradient of the implicit function: how much the root moves with a change of `g - t` at
+        // the root.
         let per_slope = slope(&left, &right, &found).recip();
         let miss = rise(&piece.left, &piece.right, &found) - t;
         let change = miss.clone() - plain(&miss);

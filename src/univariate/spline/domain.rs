@@ -1,4 +1,4 @@
-//! Where a spline acts, and what it does elsewhere.
+//! The interval on which a spline acts, and the map outside.
 
 use burn::tensor::{Bool, Tensor};
 use serde::{Deserialize, Serialize};
@@ -9,10 +9,11 @@ use crate::kernel::{Ends, SLACK};
 /// The largest end of an interval.
 const LARGEST_END: f64 = 1e6;
 
-/// The least width of an interval as a share of its ends: f32 tells a thousand places in it apart.
+/// The least width of an interval as a share of its ends. f32 resolves at least a thousand positions in
+/// such an interval.
 const LEAST_SHARE: f64 = 1e-4;
 
-/// The interval that a spline maps onto itself, and what happens outside.
+/// The interval that a spline maps onto itself, and the map outside.
 ///
 /// ```
 /// use burn_flows::univariate::{RationalQuadraticConfig, SplineDomain};
@@ -27,13 +28,14 @@ const LEAST_SHARE: f64 = 1e-4;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum SplineDomain {
-    /// `[-bound, bound]`, and the identity outside; smooth at the ends where the spline can be.
+    /// `[-bound, bound]`, and the identity outside. The slope is continuous at the ends if the spline
+    /// allows it.
     LinearTails {
         /// Half the length of the interval.
         bound: f64,
     },
-    /// `[low, high]` with slopes of their own at the ends, for data that live there. Outside it is the
-    /// identity too, so that rounding errors at an end do no harm; the slope jumps there.
+    /// `[low, high]` with free slopes at the ends, for data in that interval. The map is the identity
+    /// outside too, so that rounding errors at an end do no harm. The slope jumps at the ends.
     Interval {
         /// The lower end.
         low: f64,
@@ -53,23 +55,23 @@ impl Default for SplineDomain {
     }
 }
 
-/// Values in the unit interval, and what brings the others back.
+/// Values in the unit interval, and the data that map them back to the domain.
 pub(super) struct Placed {
-    /// In `[0, 1]`, whatever came in, so that a spline is safe before the branch.
+    /// Positions in `[0, 1]` for any input, so that the spline is safe before the branch.
     pub unit: Tensor<2>,
     rest: Rest,
 }
 
 #[allow(clippy::large_enum_variant, reason = "one per call, on the stack")]
 enum Rest {
-    /// What came in, and where it stays.
+    /// The input, and a mask of the values that stay unchanged.
     Tails(Tensor<2>, Tensor<2, Bool>),
-    /// Whole circles.
+    /// The shift by whole circles.
     Turns(Tensor<2>),
 }
 
-/// A position clamped to `[0, 1]`. Where only rounding has moved it out it keeps its gradient, which
-/// a clamp would end; what is far out has lost its digits, and its gradient with them.
+/// A position clamped to `[0, 1]`. If only rounding has moved the position out, it keeps its gradient;
+/// a plain clamp would set the gradient to zero. A position far outside loses its gradient.
 pub(super) fn held(position: Tensor<2>) -> Tensor<2> {
     let position = position.clamp(-SLACK, 1.0 + SLACK);
     let plain = position.clone().without_autodiff();
@@ -106,7 +108,7 @@ impl SplineDomain {
         }
     }
 
-    /// The lower and the upper end, and what is there.
+    /// The lower end, the upper end, and the kind of the ends.
     pub(crate) fn ends(&self) -> (f64, f64, Ends) {
         match *self {
             Self::LinearTails { bound } => (-bound, bound, Ends::Tails),
@@ -115,13 +117,13 @@ impl SplineDomain {
         }
     }
 
-    /// The place of every value in the interval, to which both ends belong.
+    /// Places every value in the interval, which includes both ends.
     pub(super) fn place(&self, x: Tensor<2>) -> Placed {
         self.placed(x, true)
     }
 
-    /// The same where the lower end belongs to the tail: the values are the same, the gradient of the
-    /// log-slope is that of the other side.
+    /// [`place`](Self::place) with the lower end in the tail. The values are equal. The gradient of the
+    /// log-slope at the lower end is that of the tail.
     pub(super) fn place_above_low(&self, x: Tensor<2>) -> Placed {
         self.placed(x, false)
     }
@@ -151,11 +153,11 @@ impl SplineDomain {
         }
     }
 
-    /// The values of the map, from those in the unit interval.
+    /// The values of the map, from values in the unit interval.
     pub(super) fn value(&self, placed: &Placed, unit: Tensor<2>) -> Tensor<2> {
         let (low, high, _) = self.ends();
-        // Held: an end goes to itself, not a rounding error beyond, where the next spline or a uniform
-        // base would see a value outside.
+        // `held` maps an end to itself. A rounding error beyond the end would be outside for the next
+        // spline or a uniform base.
         let inside = held(unit) * (high - low) + low;
         match &placed.rest {
             Rest::Tails(x, outside) => inside.mask_where(outside.clone(), x.clone()),
@@ -163,7 +165,7 @@ impl SplineDomain {
         }
     }
 
-    /// The log-slopes of the map, from those in the unit interval.
+    /// The log-slopes of the map, from log-slopes in the unit interval.
     pub(super) fn log_slope(&self, placed: &Placed, log_slope: Tensor<2>) -> Tensor<2> {
         match &placed.rest {
             Rest::Tails(_, outside) => log_slope.mask_fill(outside.clone(), 0.0),

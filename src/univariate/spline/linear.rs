@@ -11,8 +11,8 @@ use crate::config::{config, construct};
 use crate::error::{Error, Result};
 use crate::univariate::Univariate;
 
-/// Least height that a position or a logarithm is taken of. Where `min_height` is 0 a height underflows
-/// to 0; the square of this, in a gradient, is still a number in f32.
+/// Least height of a bin in a position and in a logarithm. If `min_height` is 0, a height can underflow
+/// to 0. The square of this number, in a gradient, is still a number in f32.
 const LEAST_HEIGHT: f64 = 1e-18;
 
 config! {
@@ -30,13 +30,15 @@ config! {
 /// ```
 #[derive(Copy, PartialEq)]
 pub struct LinearSplineConfig {
-    /// Number of bins, at least 2.
+    /// Number of bins, at least 2. Raise it for densities with more detail; each bin adds a parameter.
     #[config(default = 8)]
     pub bins: usize,
-    /// Where the spline acts.
+    /// The interval on which the spline acts, and the map outside. Choose it so that the data lie
+    /// inside.
     #[config(default = SplineDomain::default())]
     pub domain: SplineDomain,
-    /// Least height of a bin, as a share of the interval. nflows has 0: then nothing bounds the slope.
+    /// Least height of a bin, as a share of the interval; it bounds the slope from below. nflows has 0:
+    /// then nothing bounds the slope.
     #[config(default = 1e-3)]
     pub min_height: f64,
 }
@@ -45,8 +47,8 @@ pub struct LinearSplineConfig {
 crate::store::checked! {
 /// A linear spline, made by [`LinearSplineConfig::init`].
 ///
-/// With K bins of heights `h_k` that sum to the interval's, bin `k = floor(K x)`, `p = K x - k`, in the
-/// unit interval:
+/// With K bins, heights `h_k` that sum to the height of the interval, bin `k = floor(K x)` and
+/// `p = K x - k`, in the unit interval:
 ///
 /// ```text
 /// forward   z = sum of h_j before k + p h_k
@@ -57,16 +59,16 @@ crate::store::checked! {
 /// Paper: Mueller, McWilliams, Rousselle, Gross, Novak (2019), Neural Importance Sampling, section 4.1,
 /// arXiv:1808.03856. Same numbers as nflows 0.14 `linear_spline`, with a `min_height` of 0.
 ///
-/// Parameters: `bins` raw heights, whose softmax are the heights. The density jumps at every knot, and
-/// so does its gradient: cheap and coarse, for data in intervals with many bins.
+/// Parameters: `bins` raw heights; the heights are their softmax. The density and its gradient jump at
+/// every knot. The map is cheap and coarse, for data in intervals with many bins.
 ///
 /// # Shapes
 ///
-/// - values `[batch, elements]`; parameters `[batch, P, elements]`, `P` as `params_per_element` says
+/// - values `[batch, elements]`; parameters `[batch, P, elements]`, where `P` is `params_per_element`
 ///
 /// # Numerics
 ///
-/// Finite for every finite value and parameter, in f32 too.
+/// Results are finite for every finite value and parameter, also in f32.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -91,7 +93,7 @@ pub struct LinearSpline {
 }
 
 impl LinearSpline {
-    /// Whether a layer that was read from a file can be one.
+    /// Returns an error if the fields read from a file do not form a valid layer.
     fn sound(&self) -> Result<()> {
         self.config.validate()
     }
@@ -112,7 +114,7 @@ impl LinearSplineConfig {
     }
 
     construct! {
-        /// The map.
+        /// Builds the map.
         unseeded() -> LinearSpline
     }
 
@@ -123,9 +125,9 @@ impl LinearSplineConfig {
 
 /// The bin of every value, all `[batch, n]`.
 pub(super) struct Piece {
-    /// Its number, outside any graph.
+    /// Index of the bin, outside any autodiff graph.
     index: Tensor<2>,
-    /// Where it starts on the axis of `z`.
+    /// Start of the bin on the axis of `z`.
     start: Tensor<2>,
     height: Tensor<2>,
 }

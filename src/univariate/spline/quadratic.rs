@@ -12,26 +12,27 @@ use crate::error::Result;
 use crate::math::softplus;
 use crate::univariate::Univariate;
 
-/// Least slope before slopes are divided by their mean. Without it all of them underflow together and
-/// the mean is 0. Value from nflows.
+/// Least slope before slopes are divided by their mean. Without it, all slopes can underflow together,
+/// and the mean is 0. Value from nflows.
 const LEAST_RAW_SLOPE: f64 = 1e-3;
 
-/// The largest raw slope. Without it the mean of a spline's slopes overflows f32.
+/// The largest raw slope. Without a bound, the mean of a spline's slopes overflows f32.
 const LARGEST_RAW: f64 = 1e6;
 
-/// What slope the ends of a spline with linear tails get.
+/// The slope at the ends of a spline with linear tails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum TailSlope {
-    /// 1, as outside: the density does not jump at the ends.
+    /// Slope 1, as outside: the density does not jump at the ends.
     #[default]
     One,
-    /// Near 1: nflows 0.14 solves the equation for 1 with half of the widths of the outer bins.
+    /// Slope near 1: nflows 0.14 solves the equation for slope 1 with half the widths of the outer
+    /// bins.
     Nflows,
 }
 
 impl TailSlope {
-    /// How much of an outer bin's width counts to its inner end.
+    /// The share of an outer bin's width that counts to its inner end.
     fn share(self) -> f64 {
         match self {
             Self::One => 0.5,
@@ -53,22 +54,25 @@ config! {
 /// ```
 #[derive(Copy, PartialEq)]
 pub struct QuadraticSplineConfig {
-    /// Number of bins, at least 2.
+    /// Number of bins, at least 2. Raise it for densities with more detail; each bin adds 2 parameters.
     #[config(default = 8)]
     pub bins: usize,
-    /// Where the spline acts.
+    /// The interval on which the spline acts, and the map outside. Choose it so that the data lie
+    /// inside.
     #[config(default = SplineDomain::default())]
     pub domain: SplineDomain,
-    /// Least width of a bin, as a share of the interval. Without it a bin of no width divides by 0.
+    /// Least width of a bin, as a share of the interval. Without a least width, a bin of width zero
+    /// divides by 0.
     #[config(default = 1e-3)]
     pub min_width: f64,
-    /// Least slope. Without it the logarithm of the slope is minus infinity.
+    /// Least slope. Without a least slope, the logarithm of the slope can be minus infinity.
     #[config(default = 1e-3)]
     pub min_slope: f64,
-    /// Multiplies raw parameters; nflows divides by the root of the width of a coupling's network.
+    /// Factor of the raw parameters. nflows divides by the square root of the width of a coupling's
+    /// network.
     #[config(default = 1.0)]
     pub logit_scale: f64,
-    /// The slope at the ends, where tails are linear.
+    /// The slope at the ends, for linear tails. Change it only to reproduce nflows' numbers.
     #[config(default = TailSlope::One)]
     pub tail_slope: TailSlope,
 }
@@ -92,16 +96,17 @@ crate::store::checked! {
 ///
 /// Parameters in this order: `bins` raw widths, then the raw slopes at the knots from left to right:
 /// `bins - 1` with linear tails, whose ends follow from the others; `bins + 1` on an interval; `bins` on
-/// a circle, where the first serves both ends. Slopes are divided by their mean over the interval.
+/// a circle, where the first slope serves both ends. Slopes are divided by their mean over the
+/// interval.
 ///
 /// # Shapes
 ///
-/// - values `[batch, elements]`; parameters `[batch, P, elements]`, `P` as `params_per_element` says
+/// - values `[batch, elements]`; parameters `[batch, P, elements]`, where `P` is `params_per_element`
 ///
 /// # Numerics
 ///
-/// Finite for every finite value and parameter, in f32 too: bins and slopes have a least size, and the
-/// root of the inverse is taken without cancellation.
+/// Results are finite for every finite value and parameter, also in f32. Bins and slopes have a least
+/// size, and the root of the inverse is computed without cancellation.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -125,7 +130,7 @@ pub struct QuadraticSpline {
 }
 
 impl QuadraticSpline {
-    /// Whether a layer that was read from a file can be one.
+    /// Returns an error if the fields read from a file do not form a valid layer.
     fn sound(&self) -> Result<()> {
         self.config.validate()
     }
@@ -143,7 +148,7 @@ impl QuadraticSplineConfig {
     }
 
     construct! {
-        /// The map.
+        /// Builds the map.
         unseeded() -> QuadraticSpline
     }
 
@@ -154,7 +159,7 @@ impl QuadraticSplineConfig {
 
 /// The knots of every element.
 struct Knots {
-    /// `[batch, bins, n]`.
+    /// Widths of the bins, `[batch, bins, n]`.
     widths: Tensor<3>,
     /// Slopes at both ends of every bin, `[batch, bins, n]`.
     left: Tensor<3>,
@@ -193,7 +198,8 @@ impl QuadraticSpline {
                 Tensor::cat(vec![inner, first], 1)
             }
             SplineDomain::LinearTails { .. } => {
-                // The end slope c that is the mean of all: c = c (outer) + (what the inner knots give).
+                // The end slope c equals the mean of all slopes: c = c (outer) + (sum over the inner
+                // knots).
                 let (count, share) = (inner.dims()[1], self.config.tail_slope.share());
                 let at = |knot| inner.clone().narrow(1, knot, 1);
                 let outer = [0, count].map(|bin| widths.clone().narrow(1, bin, 1) * share);
@@ -225,7 +231,7 @@ impl QuadraticSpline {
 }
 
 impl Knots {
-    /// What every bin adds to `z`.
+    /// The height of every bin on the axis of `z`.
     fn areas(&self) -> Tensor<3> {
         (self.left.clone() + self.right.clone()) * 0.5 * self.widths.clone()
     }
@@ -256,7 +262,7 @@ impl UnitSpline for QuadraticSpline {
         let up = held(unit.clone() - piece.y.clone()) / piece.width.clone();
         let bend = (piece.right.clone() - piece.left.clone()) * 2.0;
         let square = piece.left.clone() * piece.left.clone() + bend * up.clone();
-        // The root is the slope at the result, which is not below the least one.
+        // The root is the slope at the result. It is at least the least slope.
         let root = square.clamp_min(self.config.min_slope.powi(2)).sqrt();
         let p = held(up * 2.0 / (piece.left.clone() + root));
         (p.clone() * piece.width.clone() + piece.x.clone(), (piece, p))

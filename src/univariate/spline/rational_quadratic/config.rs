@@ -1,4 +1,4 @@
-//! How many bins, where, and how raw parameters become knots.
+//! Configuration of the rational-quadratic spline: bins, domain, knots.
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -11,25 +11,27 @@ use crate::error::{Error, Result, least};
 use crate::kernel::{Knots, LARGEST_RAW, Map, Spline};
 use crate::math::softplus;
 
-/// How raw parameters become sizes of bins and slopes.
+/// How raw parameters become bin sizes and slopes.
 ///
-/// The default serves training. The others are the maps of other libraries, so that their weights
-/// give the same numbers here.
+/// The default suits training. The others are the maps of other libraries, so that weights of those
+/// libraries give the same numbers here.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum KnotMap {
     /// Sizes by the softmax of `logit_scale` times the raw values, with the least size of the
-    /// configuration; slope `softplus(raw + slope_offset) + min_slope`.
+    /// configuration. Slopes by `softplus(raw + slope_offset) + min_slope`.
     Softmax {
-        /// nflows divides by the root of the width of a coupling's network.
+        /// Factor of the raw sizes. nflows divides by the square root of the width of a coupling's
+        /// network.
         logit_scale: f64,
-        /// `None` makes the slope of a raw zero 1; nflows has 0.
+        /// Offset of the raw slopes. `None` gives a raw zero the slope 1; nflows has 0.
         slope_offset: Option<f64>,
     },
-    /// Sizes by the softmax of `a / (1 + 2 |a| / bound)`, slope `exp(a / (1 + |a| / bound))`: no size
-    /// and no slope can vanish, so there is no least one (zuko, with a bound of `-ln slope`).
+    /// Sizes by the softmax of `a / (1 + 2 |a| / bound)`, slopes by `exp(a / (1 + |a| / bound))`. No
+    /// size and no slope can vanish, so the least sizes and slopes of the configuration do not apply
+    /// (zuko, with a bound of `-ln slope`).
     SoftBound {
-        /// The bound of a log-slope, and twice that of a logit.
+        /// The bound of a log-slope, and twice the bound of a logit.
         bound: f64,
     },
 }
@@ -56,22 +58,24 @@ config! {
 /// ```
 #[derive(Copy, PartialEq)]
 pub struct RationalQuadraticConfig {
-    /// Number of bins, at least 2.
+    /// Number of bins, at least 2. Raise it for densities with more detail; each bin adds 3 parameters.
     #[config(default = 8)]
     pub bins: usize,
-    /// Where the spline acts.
+    /// The interval on which the spline acts, and the map outside. Choose it so that the data lie
+    /// inside.
     #[config(default = SplineDomain::default())]
     pub domain: SplineDomain,
-    /// Least width of a bin, as a share of the interval. Without it a bin of no width divides by 0.
+    /// Least width of a bin, as a share of the interval. Without a least width, a bin of width zero
+    /// divides by 0.
     #[config(default = 1e-3)]
     pub min_width: f64,
     /// Least height of a bin, as a share of the interval.
     #[config(default = 1e-3)]
     pub min_height: f64,
-    /// Least slope at a knot. Without it the logarithm of the slope is minus infinity.
+    /// Least slope at a knot. Without a least slope, the logarithm of the slope can be minus infinity.
     #[config(default = 1e-3)]
     pub min_slope: f64,
-    /// How raw parameters become knots.
+    /// How raw parameters become knots. Change it only to reproduce another library's numbers.
     #[config(default = KnotMap::default())]
     pub knot_map: KnotMap,
 }
@@ -104,7 +108,7 @@ impl RationalQuadraticConfig {
     }
 
     construct! {
-        /// The map.
+        /// Builds the map.
         unseeded() -> RationalQuadratic
     }
 
@@ -112,7 +116,7 @@ impl RationalQuadraticConfig {
         RationalQuadratic { config: *self }
     }
 
-    /// The place of every value in the domain. zuko leaves its lower end to the tail.
+    /// Places every value in the domain. zuko counts the lower end as part of the tail.
     pub(super) fn place(&self, x: Tensor<2>) -> Placed {
         match self.knot_map {
             KnotMap::SoftBound { .. } => self.domain.place_above_low(x),
@@ -131,7 +135,7 @@ impl RationalQuadraticConfig {
         }
     }
 
-    /// Slopes from raw ones.
+    /// Slopes from raw slopes.
     pub(super) fn slope(&self, raw: Tensor<2>) -> Tensor<2> {
         match self.knot_map {
             KnotMap::Softmax { slope_offset, .. } => {
@@ -142,12 +146,12 @@ impl RationalQuadraticConfig {
         }
     }
 
-    /// The offset of a slope, without one that for which `softplus(offset) = 1 - min_slope`.
+    /// The offset of a slope. `None` stands for the offset with `softplus(offset) = 1 - min_slope`.
     fn slope_offset(&self, offset: Option<f64>) -> f64 {
         offset.unwrap_or_else(|| (1.0 - self.min_slope).exp_m1().ln())
     }
 
-    /// What the kernel has to know.
+    /// The map as the kernel takes it.
     pub(super) fn kernel(&self) -> Map {
         let (low, high, ends) = self.domain.ends();
         let knots = match self.knot_map {

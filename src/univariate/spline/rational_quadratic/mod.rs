@@ -37,17 +37,17 @@ crate::store::checked! {
 ///
 /// Parameters in this order: `bins` raw widths, `bins` raw heights, then the raw slopes at the
 /// knots from left to right: `bins - 1` with linear tails, whose ends have slope 1; `bins + 1` on an
-/// interval; `bins` on a circle, where the first serves both ends.
+/// interval; `bins` on a circle, where the first slope serves both ends.
 ///
 /// # Shapes
 ///
-/// - values `[batch, elements]`; parameters `[batch, P, elements]`, `P` as `params_per_element` says
+/// - values `[batch, elements]`; parameters `[batch, P, elements]`, where `P` is `params_per_element`
 ///
 /// # Numerics
 ///
-/// Finite for every finite value and parameter, in f32 too: a position is clamped into the interval
-/// before the spline sees it, a bin and a slope have a least size, and no slope exceeds a million.
-/// The root of the inverse is taken without cancellation.
+/// Results are finite for every finite value and parameter, also in f32. A position is clamped into the
+/// interval before the spline is evaluated. Bins and slopes have a least size, and no slope exceeds a
+/// million. The root of the inverse is computed without cancellation.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -72,13 +72,13 @@ pub struct RationalQuadratic {
 }
 
 impl RationalQuadratic {
-    /// Whether a layer that was read from a file can be one.
+    /// Returns an error if the fields read from a file do not form a valid layer.
     fn sound(&self) -> crate::error::Result<()> {
         self.config.validate()
     }
 }
 
-/// The bin of every value, all `[batch, n]`: its sides, and the slopes at its ends.
+/// The sides of the bin of every value, and the slopes at its ends, all `[batch, n]`.
 pub(in crate::univariate::spline) struct Piece {
     x: Side,
     y: Side,
@@ -87,7 +87,7 @@ pub(in crate::univariate::spline) struct Piece {
 }
 
 impl RationalQuadratic {
-    /// The bins of values in the unit interval of an axis.
+    /// Finds the bins of values in the unit interval of an axis.
     fn piece(&self, unit: &Tensor<2>, axis: Axis, params: Tensor<3>) -> Piece {
         let bins = self.config.bins;
         let raw_slopes = params.dims()[1] - 2 * bins;
@@ -157,7 +157,7 @@ impl UnitSpline for RationalQuadratic {
         let minus_c = s * up;
         let discriminant = b.clone() * b.clone() + a.clone() * minus_c.clone() * 4.0;
         let root = discriminant.clamp_min(LEAST_DISCRIMINANT).sqrt();
-        // Two forms of one root; each is a difference of equal numbers where the other is a sum.
+        // Two forms of one root. Where one form subtracts nearly equal numbers, the other adds them.
         let negative = b.clone().without_autodiff().lower_elem(0.0);
         let above = (minus_c * 2.0).mask_where(negative.clone(), root.clone() - b.clone());
         let below = (root + b).mask_where(negative, a * 2.0);
@@ -176,8 +176,9 @@ impl UnitSpline for RationalQuadratic {
     }
 }
 
-/// A position in a bin, with its gradient: at the end of the unit interval that of the last bin, where a
-/// start and a size that are rounded apart would leave it short.
+/// A position in a bin, with its gradient. At the end of the unit interval the position is the end of
+/// the last bin. Rounding of the start and the size of the bin would otherwise leave the position short
+/// of the end.
 fn at_end(unit: &Tensor<2>, position: Tensor<2>) -> Tensor<2> {
     let plain = position.clone().without_autodiff();
     let short = plain.clone().neg() + 1.0;
@@ -185,7 +186,7 @@ fn at_end(unit: &Tensor<2>, position: Tensor<2>) -> Tensor<2> {
     position + plain.zeros_like().mask_where(ended, short)
 }
 
-/// `D` of the module, without a difference: `s (1 - 2 p (1 - p)) + (d0 + d1) p (1 - p)`.
+/// `D` of the formulas above, without a difference: `s (1 - 2 p (1 - p)) + (d0 + d1) p (1 - p)`.
 fn denominator(piece: &Piece, s: &Tensor<2>, both: Tensor<2>) -> Tensor<2> {
     let ends = piece.left.clone() + piece.right.clone();
     s.clone() * (both.clone() * -2.0 + 1.0) + ends * both

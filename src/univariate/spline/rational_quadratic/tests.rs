@@ -1,4 +1,4 @@
-//! The kernel against the map made of tensor operations.
+//! Tests of the kernel against the map made of tensor operations.
 
 use burn::tensor::{DType, Device, TensorData};
 
@@ -28,7 +28,7 @@ fn splines() -> Vec<RationalQuadraticConfig> {
     all
 }
 
-/// Values and parameters, half of them moderate, and some out of all bounds.
+/// Values and parameters: half of them moderate, some far outside all bounds.
 fn inputs(
     config: &RationalQuadraticConfig,
     [batch, n]: [usize; 2],
@@ -46,7 +46,7 @@ fn inputs(
     (x.cast(dtype), params.cast(dtype))
 }
 
-/// Values, log-det and the gradients of a functional with random weights.
+/// The values, the log-det, and the gradients of a functional with random weights.
 fn all(
     forward: Forward,
     map: &RationalQuadratic,
@@ -68,7 +68,7 @@ fn all(
     [z.into_data(), log_det.into_data(), by_x, by_params]
 }
 
-/// The largest difference, as a share of the largest number of the row that it is in.
+/// The largest difference, as a share of the largest number of its row.
 fn difference(found: &TensorData, wanted: &TensorData) -> f64 {
     assert_eq!((found.shape(), found.dtype()), (wanted.shape(), wanted.dtype()));
     let row = wanted.shape()[1..].iter().product::<usize>().max(1);
