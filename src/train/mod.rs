@@ -14,7 +14,6 @@
 //!
 //! [`fit_reverse_kl`] trains a flow without data, to a density that is known up to a constant. [`log_z`] estimates that
 //! constant.
-//! flow to it and [`log_z`] estimates the constant.
 
 mod adam;
 mod average;

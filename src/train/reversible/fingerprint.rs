@@ -15,7 +15,6 @@ const LEAST_NORM: f64 = 1e-30;
 ///
 /// In the mean over the signs, the squared difference of two such sums is the squared distance of the rows. Paper:
 /// Alon, Matias, Szegedy (1996), The space complexity of approximating the frequency moments, section 2.2.
-/// frequency moments, section 2.2.
 pub(super) struct Fingerprint(Tensor<1>);
 
 impl Fingerprint {
