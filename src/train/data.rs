@@ -93,8 +93,7 @@ impl<const D: usize> FitData<D> {
     ///
     /// If there are fewer than two rows, a value is not finite, a column is constant (its density is infinite),
     /// integers are outside their levels, or a context has a number of rows that differs from the number of rows of
-    /// data. Also if the validation rows differ from the training rows in shape, in precision or in the width of the
-    /// context.
+    /// data. Also if the validation rows differ from the training rows in shape, precision or context.
     pub fn check(&self) -> Result<()> {
         self.check_for(None)
     }

@@ -15,7 +15,7 @@
 //! | strategy | what happens | where it runs |
 //! | --- | --- | --- |
 //! | `single` | one device makes every step | every backend |
-//! | `multi` | every device computes the gradients of one batch; the first device adds the gradients, makes the step and sends the weights to the other devices | every backend, devices of one kind |
+//! | `multi` | each device takes one batch; the first device adds the gradients, steps, and sends the weights out | every backend, devices of one kind |
 //! | `ddp` | every device has a replica; all-reduce averages the gradients | CUDA with NCCL |
 //!
 //! # One device or two, the same curve
