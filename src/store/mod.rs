@@ -65,7 +65,7 @@
 //! | types, fields and the variants of enums: slopes, bounds, activations, numbers of bins and of layers | yes |
 //! | masks, orders and periods, which are tensors | yes, value by value |
 //! | weights and running statistics | no: the file's replace the model's |
-//! | what is trainable, whether a layer acts as in training, device and precision | no: those of the model stay |
+//! | what is trainable, whether a layer acts as in training, device and precision | no: the model keeps its own |
 //!
 //! [`open`] builds every struct of the description. It refuses a struct that no constructor would build, such as a mask
 //! that lets a feature see itself, an order that holds an index twice, or a slope below zero.

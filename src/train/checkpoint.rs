@@ -120,7 +120,7 @@ pub(super) fn file(folder: &Path) -> PathBuf {
 }
 
 impl<M: Module> Checkpoint<M> {
-    /// Writes the whole checkpoint, or leaves the previous one as it is.
+    /// Writes the whole checkpoint, or leaves the previous one unchanged.
     pub fn save(&self, folder: &Path) -> Result<()> {
         let path = file(folder);
         std::fs::create_dir_all(folder).map_err(|source| Error::io(folder, source))?;

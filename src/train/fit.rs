@@ -453,7 +453,7 @@ pub(super) fn seed_draws(seed: u64, stream: u64) {
 /// Bits of the step number in a stream number. The bits above them hold the block number within a step.
 const BLOCK_BITS: u32 = 40;
 
-/// Separates the streams of the model's own draws from those of epochs.
+/// Separates the streams of the model's own draws from the streams of the epochs.
 const DRAWS: u64 = 0x6d61_736b;
 
 /// The stream of data-dependent initialisation.

@@ -15,17 +15,17 @@
 //! | strategy | what happens | where it runs |
 //! | --- | --- | --- |
 //! | `single` | one device makes every step | every backend |
-//! | `multi` | each device takes one batch; the first device adds the gradients, steps, and sends the weights out | every backend, devices of one kind |
+//! | `multi` | every device takes a batch; the first device makes the step | every backend, devices of one kind |
 //! | `ddp` | every device has a replica; all-reduce averages the gradients | CUDA with NCCL |
 //!
 //! # One device or two, the same curve
 //!
 //! `multi` gives every device a part of the rows. Every device gets batches of the size that a single device would get.
-//! The strategy adds the gradients of the devices and does not average them. Two devices therefore make the steps of
-//! one device that accumulates two batches (`grads_accumulation(2)`). The crate's tests compare these two runs: the
-//! losses of all batches and the final weights are the same, bit for bit. The factor of two does not change the steps
-//! of Adam. Halve the learning rate of an optimizer whose steps it changes, such as SGD. An epoch has half as many
-//! steps.
+//! The first device adds the gradients of all devices and does not average them. It makes the step and sends the
+//! weights to the other devices. Two devices therefore make the steps of one device that accumulates two batches
+//! (`grads_accumulation(2)`). The crate's tests compare these two runs: the losses of all batches and the final weights
+//! are the same, bit for bit. The factor of two does not change the steps of Adam. Halve the learning rate of an
+//! optimizer whose steps it changes, such as SGD. An epoch has half as many steps.
 //!
 //! `ddp` averages the gradients (`ReduceOperation::Mean`), so the learning rate need not change.
 //!
@@ -115,4 +115,4 @@
 //! # What was run
 //!
 //! This crate's tests run `single` and `multi` on CPU devices. They do not run `ddp`, several GPUs or remote devices;
-//! this page describes those from burn's source code.
+//! this page describes these from burn's source code.
