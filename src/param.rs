@@ -12,8 +12,8 @@ use burn::tensor::{Bool, DType, Device, Int, Tensor, TensorData};
 ///
 /// In f16 and bf16 the networks, the products of linear layers and the values between layers are in half precision.
 /// Scalar maps (including splines), searches, matrices and their inverses, planar, radial, Sylvester, residual and
-/// continuous layers compute in f32 and round their results. Log-determinants and log-densities are f32 and are not
-/// rounded. In f32 and f64 nothing changes.
+/// continuous layers compute in f32 and round their results. Log-determinants and log-densities are f32 and stay
+/// f32. In f32 and f64 nothing changes.
 ///
 /// The tables list the errors of layers in one call on `flex`, against f64 with the same (rounded) weights and data.
 /// Each cell is the median to the largest error of the layers in the test suite. Errors are relative where a number
