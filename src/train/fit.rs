@@ -50,11 +50,11 @@ use crate::noise::Noise;
 /// or if no epoch had a finite validation NLL. The last of these errors names the first validation row whose NLL is not
 /// finite.
 ///
-/// Columns of a bad scale can make training fail. A column has a bad scale if its mean or its deviation is beyond 100, its
-/// deviation is below 0.01, or one of its values is beyond 30 deviations. The rows and the context are both examined.
-/// If such a column exists, the error of a failed training names the column and advises to standardise it. Otherwise
-/// the error names the first layer that was not finite. With such a column it is also an error if the final NLL is
-/// above 100 nats per element (1000 in f64).
+/// Columns of a bad scale can make training fail. A column has a bad scale if its mean or its deviation is beyond 100,
+/// its deviation is below 0.01, or one of its values is beyond 30 deviations. The rows and the context are both
+/// examined. If such a column exists, the error of a failed training names the column and advises to standardise it.
+/// Otherwise the error names the first layer that was not finite. With such a column it is also an error if the final
+/// NLL is above 100 nats per element (1000 in f64).
 ///
 /// ```
 /// use burn::tensor::Device;
