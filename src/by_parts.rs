@@ -1,8 +1,8 @@
-//! `Module` for a layer around parts of its own.
+//! `Module` for a layer that wraps a struct of parts.
 //!
-//! burn derives `Module` for a struct; a layer that keeps a law between its parameters, whatever sets
-//! them, has to add to the derived `map`. It keeps them in a struct `Parts` with the derived
-//! implementation, and says in `mapped` what `map` does; all else is that of the parts.
+//! burn derives `Module` for a struct. A layer that keeps an invariant between its parameters has to extend the derived
+//! `map`, because a mapper may set any parameter. Such a layer keeps its parameters in a struct `Parts` with the
+//! derived implementation, and defines `map` by its function `mapped`. All other functions call those of `Parts`.
 
 /// Implements `Module` and its display for a struct with a field `parts` and a function `mapped`.
 macro_rules! module_by_parts {

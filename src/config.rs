@@ -1,13 +1,13 @@
-//! What all configurations have: fields with defaults, a text form, and two constructors of their module.
+//! The macros of configurations: fields with defaults, a text form, and two constructors of the module.
 //!
-//! The rule, which `tests/construction.rs` holds for every configuration: `new` takes the fields that have no
-//! default, `with_x` changes one of the others, `validate` returns an error that names the first invalid field,
-//! `try_init` returns that error or the module, `init` panics with its text. A text may leave out every field that
-//! has a default, and may hold no field that the configuration does not have.
+//! `tests/construction.rs` checks these rules for every configuration. `new` takes the fields without a default,
+//! `with_x` changes one of the others, and `validate` returns an error that names the first invalid field. `try_init`
+//! returns that error or the module, and `init` panics with the error's text. A text form may omit every field that has
+//! a default. It must not hold a field that the configuration does not have.
 
 use serde::{Deserialize, Deserializer};
 
-/// A field that a text may leave out. In formats without names it is read as the field itself.
+/// A field that a text form may omit. Formats without names read it as the field itself.
 pub(crate) struct Given<T>(pub Option<T>);
 
 impl<T> Default for Given<T> {
@@ -22,7 +22,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Given<T> {
     }
 }
 
-/// Makes a struct a `burn::config::Config`, with `new`, `with_x` and the text form of all configurations.
+/// Makes a struct a `burn::config::Config`, with `new`, `with_x` and the common text form.
 ///
 /// A field is required unless it has `#[config(default = ..)]` or is an `Option`.
 macro_rules! config {
@@ -36,7 +36,7 @@ macro_rules! config {
             [$($text)* #[serde(default)] $field: $crate::config::Given<$type>,] $required
             [$($optional)* ([$(#[doc = $doc])*] $field: $type = $value)] $($rest)*);
     };
-    // An optional field: nothing by default.
+    // An optional field, `None` by default.
     (@fields $head:tt $all:tt $text:tt $required:tt $optional:tt
         $(#[doc = $doc:literal])* pub $field:ident: Option<$type:ty>,
         $($rest:tt)*
@@ -65,9 +65,10 @@ macro_rules! config {
         pub struct $name {
             $($all)*
             $(
-                /// Decides the random weights, and nothing else: one seed gives the same bits in every build,
-                /// thread, process and backend. Without one, the weights are the next of the enclosing
-                /// [`seeded`](crate::seeded) or configuration, else fresh ones by the device's generator.
+                /// Seed of the random weights; it changes nothing else. One seed gives the same bits in every build,
+                /// thread, process and backend. Without a seed, the weights follow the enclosing
+                /// [`seeded`](crate::seeded) or configuration. Without any enclosing seed, they are drawn by the
+                /// device's generator.
                 pub $seed: Option<u64>,
             )?
         }
@@ -99,7 +100,7 @@ macro_rules! config {
 
         pastey::paste! {
             impl $name {
-                /// The configuration with these fields, and defaults in all others.
+                /// The configuration with these fields, and with defaults for all others.
                 #[allow(clippy::new_without_default, reason = "burn's configurations have none")]
                 pub fn new($($required: $required_type),*) -> Self {
                     Self { $($required,)* $($field: $value,)* $($seed: None)? }
@@ -116,7 +117,7 @@ macro_rules! config {
                 )*
 
                 $(
-                    /// The configuration with this seed of its weights.
+                    /// The configuration with this seed of its random weights.
                     pub fn [<with_ $seed>](self, $seed: u64) -> Self {
                         Self { $seed: Some($seed), ..self }
                     }
@@ -132,7 +133,7 @@ macro_rules! config {
     };
 }
 
-/// [`config`] with one more field, the seed of random weights.
+/// [`config`] with one more field, the seed of the random weights.
 ///
 /// burn's derive takes an optional field as `with_seed(Some(7))`. Here it is `with_seed(7)`.
 macro_rules! seeded_config {
@@ -144,8 +145,9 @@ macro_rules! seeded_config {
     };
 }
 
-/// `init` and `try_init` of a configuration, from its own `build`, whose arguments are those of `init`, within the
-/// scope of the seed where it is `seeded`. `if` names the check of the arguments, `validate()` by default.
+/// Defines `init` and `try_init` of a configuration from its function `build`, which has the arguments of `init`. With
+/// `seeded`, `build` runs in the scope of the configuration's seed. `if` names the check of the arguments, `validate()`
+/// by default.
 macro_rules! construct {
     ($(#[doc = $doc:literal])* $kind:ident $(<const $rank:ident: usize>)?
         ($($arg:ident: $type:ty),*) -> $module:ty
@@ -166,11 +168,11 @@ macro_rules! construct {
             self.try_init($($arg),*).unwrap_or_else(|error| panic!("{error}"))
         }
 
-        /// [`init`](Self::init) that returns an error instead of a panic.
+        /// [`init`](Self::init) that returns an error instead of panicking.
         ///
         /// # Errors
         ///
-        /// If [`validate`](Self::validate) fails, or what is built does not fit the arguments.
+        /// If [`validate`](Self::validate) fails, or the module does not fit the arguments.
         pub fn try_init $(<const $rank: usize>)? (&self, $($arg: $type),*) -> $crate::Result<$module> {
             self.$check $(::<$checked_rank>)? ($($checked),*)?;
             Ok($crate::config::construct!(@build $kind self, self.build($($arg),*)))

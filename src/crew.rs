@@ -1,12 +1,12 @@
-//! Threads for the rows of a batch: kept rayon pools of one thread each.
+//! Threads for the rows of a batch: persistent rayon pools of one thread each.
 //!
-//! `flex` gives parts of its operations to the rayon pool of the thread that it runs on; in a pool of
-//! one thread it stays there.
+//! `flex` distributes parts of its operations over the rayon pool of the current thread. In a pool of one thread,
+//! `flex` stays on that thread.
 //!
-//! A thread of a rayon pool that waits takes other jobs of its pool meanwhile. In a pool of the
-//! caller these are the caller's: one of them may want a lock that this very thread holds, and jobs
-//! that begin inside of each other fill the stack. So no operation runs on such a thread
-//! ([`apart`]), and whoever waits for a crew waits at a channel, which takes no jobs.
+//! A waiting thread of a rayon pool runs other jobs of its pool in the meantime. In a pool of the caller these are jobs
+//! of the caller. Such a job may wait for a lock that the same thread holds, and nested jobs can overflow the stack. So
+//! no operation runs on such a thread ([`apart`]). A thread that waits for a crew waits on a channel, which runs no
+//! jobs.
 
 #[cfg(feature = "flex")]
 mod pools;
@@ -20,31 +20,30 @@ pub(crate) use pools::{Crew, apart, in_a_pool};
 #[cfg(not(feature = "flex"))]
 pub(crate) use alone::{Crew, apart};
 
-/// Threads asked for by the user; 0 for as many as there are cores.
+/// The number of threads that the user requested; 0 for the number of cores.
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 
-/// The most threads: the calling one needs stack for every worker.
+/// The largest number of threads: the calling thread needs stack for every worker.
 const MOST_THREADS: usize = 64;
 
-/// Sets how many threads share the rows of a batch on CPU devices of the backend `flex`: 1 shares
-/// no rows, 0, the default, takes as many threads as there are cores. No result depends on it.
+/// Sets how many threads share the rows of a batch on CPU devices of the backend `flex`. With 1, rows are not shared.
+/// With 0, the default, there are as many threads as cores. No result depends on the number of threads.
 ///
-/// Several threads can call a flow at once, of `std` or of tokio, also while they hold a lock. All calls
-/// together take at most this many threads: a call that finds them busy runs on the thread that made
-/// it. More than 64 threads count as 64.
+/// Several threads, of `std` or of tokio, can call a flow at once, also while they hold a lock. All calls together use
+/// at most this many threads. A call that finds all of them busy runs on its calling thread. Numbers above 64 count as
+/// 64.
 ///
-/// **A call from a rayon pool** shares no rows, because the pool already uses the cores. In
-/// `batches.par_iter().map(|x| flow.log_prob(x.clone()))` every call runs on one thread of this
-/// crate, and the calling thread sleeps until the call ends. The calling thread takes no other job
-/// of its pool in the meantime, so a call needs little stack and cannot wait for a lock that its own
-/// thread holds. To share the rows of a large batch, call the flow from a thread outside of the pool.
+/// **A call from a rayon pool** shares no rows, because the pool already uses the cores. In `batches.par_iter().map(|x|
+/// flow.log_prob(x.clone()))` every call runs on one thread of this crate, and the calling thread sleeps until the call
+/// ends. The calling thread takes no other job of its pool in the meantime. A call therefore needs little stack and
+/// cannot wait for a lock that its own thread holds. To share the rows of a large batch, call the flow from a thread
+/// outside the pool.
 ///
-/// A single layer, an operation of burn on tensors, and `backward` do not have this protection in a
-/// rayon pool: burn may run another job of the pool inside of them. Use
-/// `train::nll_gradients` instead of `backward`.
+/// A single layer, an operation of burn on tensors, and `backward` do not have this protection in a rayon pool: burn
+/// may run another job of the pool inside of them. Use `train::nll_gradients` instead of `backward`.
 ///
-/// **A lock that all threads of rayon's global pool wait for** must not be held by a thread outside of that pool
-/// while it calls a flow: burn shares out a wide product to the global pool, whose threads would never come to it.
+/// **A lock that all threads of rayon's global pool wait for** must not be held by a thread outside that pool while it
+/// calls a flow. burn distributes a wide matrix product over the global pool, whose blocked threads would never run it.
 ///
 /// ```
 /// use burn::tensor::Device;
@@ -61,9 +60,9 @@ pub fn set_threads(count: usize) {
     THREADS.store(count, Ordering::Relaxed);
 }
 
-/// Threads that share the work.
+/// The number of threads that share the work.
 pub(crate) fn threads() -> usize {
-    // Asking the system reads files, which takes as long as a small batch.
+    // Asking the system reads files, which takes as long as evaluating a small batch.
     static CORES: LazyLock<usize> =
         LazyLock::new(|| std::thread::available_parallelism().map_or(1, usize::from));
     let count = match THREADS.load(Ordering::Relaxed) {
@@ -73,7 +72,7 @@ pub(crate) fn threads() -> usize {
     count.min(MOST_THREADS)
 }
 
-/// Without `flex` there is one worker.
+/// Without `flex` there is a single worker.
 #[cfg(not(feature = "flex"))]
 mod alone {
     use burn::module::Module;

@@ -15,9 +15,9 @@ impl Elimination {
         Self::above(0.0, rows)
     }
 
-    /// Elimination with the largest pivot of every row, where a pivot that is nothing but rounding counts as zero.
+    /// Elimination with the largest pivot of every row. A pivot within rounding error counts as zero.
     pub(crate) fn above_rounding(rows: Vec<Vec<f64>>) -> Self {
-        // What elimination leaves of a pivot that is zero is rounding of this size.
+        // Elimination leaves rounding errors of this size in place of a zero pivot.
         Self::above(rows.len() as f64 * f64::EPSILON * norm(&rows), rows)
     }
 
@@ -49,12 +49,12 @@ impl Elimination {
         self.factors.iter().enumerate().map(|(k, row)| row[k])
     }
 
-    /// `ln |det W|`. Minus infinity if it is singular, NaN if an entry is.
+    /// `ln |det W|`. Minus infinity if W is singular, NaN if an entry of W is NaN.
     pub(crate) fn log_abs_det(&self) -> f64 {
         self.pivots().map(|pivot| pivot.abs().ln()).sum()
     }
 
-    /// `W^-1 b`; not finite if it is singular.
+    /// `W^-1 b`; not finite if W is singular.
     pub(crate) fn solve(&self, b: &[f64]) -> Vec<f64> {
         let mut y = b.to_vec();
         for (i, row) in self.factors.iter().enumerate() {
@@ -68,7 +68,7 @@ impl Elimination {
         x
     }
 
-    /// `(W^T)^-1 b`; not finite if it is singular.
+    /// `(W^T)^-1 b`; not finite if W is singular.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn solve_transposed(&self, b: &[f64]) -> Vec<f64> {
         let mut y: Vec<f64> = self.order.iter().map(|&place| b[place]).collect();
@@ -84,7 +84,7 @@ impl Elimination {
         y
     }
 
-    /// `W^-1` by rows; nothing if it is singular.
+    /// `W^-1` by rows; `None` if W is singular.
     pub(crate) fn inverse(&self) -> Option<Vec<Vec<f64>>> {
         if !self.pivots().all(|pivot| pivot != 0.0) {
             return None;

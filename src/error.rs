@@ -1,11 +1,11 @@
-//! The one error type: what was wrong, where, and what to do.
+//! The error type of the crate: the cause, its place and a remedy.
 
 use std::path::{Path, PathBuf};
 
-/// Everything that can go wrong outside a tensor call.
+/// All errors outside tensor calls.
 ///
-/// Wrong shapes in a tensor call are a bug of the caller and panic, as in burn. Configurations,
-/// files, data sets and training belong to the world and end here.
+/// A wrong shape in a tensor call is a bug of the caller and panics, as in burn. Invalid configurations, files, data
+/// sets and training runs return this error.
 ///
 /// ```
 /// use burn_flows::{Error, model::RealNvpConfig};
@@ -17,22 +17,22 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A configuration that no flow can have.
+    /// An invalid configuration.
     #[error("{config}.{field}: {reason}")]
     Config {
         /// The configuration's type.
         config: &'static str,
-        /// The field that is wrong.
+        /// The name of the invalid field.
         field: &'static str,
-        /// Why, with the value found.
+        /// The reason, with the value found.
         reason: String,
     },
     /// Data that no flow can learn from.
     #[error("{what}: {reason}")]
     Data {
-        /// Which data.
+        /// The data set that is invalid.
         what: String,
-        /// Why, with the row or column where it applies.
+        /// The reason, with the row or column if there is one.
         reason: String,
     },
     /// A file that could not be read or written.
@@ -40,15 +40,15 @@ pub enum Error {
     Io {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// A file that is not what it should be: truncated, changed, or of another kind.
+    /// A file of a wrong format: truncated, changed, or of another kind.
     #[error("{}: {reason}", path.display())]
     Format {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
     /// A tensor that is missing in a file.
@@ -56,9 +56,9 @@ pub enum Error {
     MissingTensor {
         /// The tensor's path in the model, or its name in the foreign library.
         name: String,
-        /// The shape the model needs; empty where the file alone decides it.
+        /// The shape that the model needs; empty if only the file determines the shape.
         expected: Vec<usize>,
-        /// What is there instead, shortened.
+        /// The tensors of the file that belong to no part of the model, abbreviated.
         found: String,
     },
     /// A tensor whose shape differs from the model's.
@@ -76,7 +76,7 @@ pub enum Error {
     Tensor {
         /// The tensor's path in the model, or its name in the foreign library.
         name: String,
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
     /// A tensor in a file that the model has no place for.
@@ -84,10 +84,10 @@ pub enum Error {
     UnusedTensor {
         /// The tensor's name in the file.
         name: String,
-        /// Its shape.
+        /// The shape of the tensor.
         found: Vec<usize>,
     },
-    /// A setting of a model that is another one in the file.
+    /// A setting of a model that differs in the file.
     #[error(
         "{}: setting `{setting}` is {expected} in the model and {found} in the file; build the \
          model with the file's setting, or read the file with `store::open`",
@@ -98,7 +98,7 @@ pub enum Error {
         layer: String,
         /// The type of the layer.
         module: String,
-        /// The path of the setting in the layer; `type` where the layer is of another type.
+        /// The path of the setting in the layer; `type` if the type of the layer differs.
         setting: String,
         /// The setting of the model.
         expected: String,
@@ -113,9 +113,9 @@ pub enum Error {
     NonFinite {
         /// The optimizer step.
         step: usize,
-        /// How many steps in a row were skipped; 0 where the weights are not finite after the last step.
+        /// The number of consecutive skipped steps; 0 if the weights are not finite after the last step.
         skipped: usize,
-        /// The layer or parameter where the first non-finite value stands.
+        /// The layer or parameter with the first non-finite value.
         layer: String,
     },
 }
@@ -123,7 +123,7 @@ pub enum Error {
 /// `Result` with the crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What stopped a training.
+/// The reason why training stopped.
 fn not_finite(skipped: usize) -> String {
     match skipped {
         0 => "the weights were not finite".to_string(),
@@ -131,7 +131,7 @@ fn not_finite(skipped: usize) -> String {
     }
 }
 
-/// A layer by its path and type.
+/// Names a layer by its path and type.
 fn at(layer: &str, module: &str) -> String {
     if layer.is_empty() { module.to_string() } else { format!("layer `{layer}` ({module})") }
 }
@@ -141,7 +141,7 @@ impl Error {
         Self::Config { config, field, reason }
     }
 
-    /// The same error of a configuration, under the name of the type that the caller wrote.
+    /// The same configuration error, under the name of the type that the caller used.
     pub(crate) fn of(self, config: &'static str) -> Self {
         match self {
             Self::Config { field, reason, .. } => Self::Config { config, field, reason },
@@ -157,13 +157,13 @@ impl Error {
         Self::Format { path: path.to_path_buf(), reason: reason.into() }
     }
 
-    /// An error about data, for loaders outside this crate that want to speak its language.
+    /// An error about data, for data loaders outside this crate.
     pub fn data(what: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::Data { what: what.into(), reason: reason.into() }
     }
 }
 
-/// `Err` naming the field unless `value >= least`.
+/// Returns an error that names the field, unless `value >= least`.
 pub(crate) fn at_least(
     config: &'static str,
     field: &'static str,
@@ -176,17 +176,17 @@ pub(crate) fn at_least(
     Err(Error::config(config, field, format!("must be at least {least}, found {value}")))
 }
 
-/// The most of anything that a configuration counts. More is a slip of a finger or a hostile file,
-/// and up to here two counts multiply without overflow.
+/// The largest count in a configuration. A larger count is a typing error or a hostile file. Two counts up to this
+/// limit multiply without overflow.
 const MOST: usize = 1 << 24;
 
-/// The most of what is built or done one after the other: layers, blocks, steps.
+/// The largest number of things that are built or run one after the other: layers, blocks, steps.
 const MOST_REPEATS: usize = 10_000;
 
 /// Elements of the largest tensor that a configuration may ask for: 8 GiB in f32.
 const MOST_ELEMENTS: usize = 1 << 31;
 
-/// `Err` naming the field unless `value >= least` and it is a size that things have.
+/// Returns an error that names the field, unless `value` is at least `least` and at most [`MOST`].
 pub(crate) fn count(
     config: &'static str,
     field: &'static str,
@@ -197,7 +197,7 @@ pub(crate) fn count(
     at_most(config, field, MOST, value)
 }
 
-/// [`count`] of what is repeated.
+/// [`count`] for repeated things, at most [`MOST_REPEATS`].
 pub(crate) fn repeats(
     config: &'static str,
     field: &'static str,
@@ -215,8 +215,8 @@ fn at_most(config: &'static str, field: &'static str, most: usize, value: usize)
     Err(Error::config(config, field, format!("must be at most {most}, found {value}")))
 }
 
-/// `Err` naming the field unless a tensor of these axes may be asked for. Without it, a process that
-/// has too little memory is aborted, not told.
+/// Returns an error that names the field, if a tensor of these axes has too many elements. Without this check, a
+/// process with too little memory is aborted without an error.
 pub(crate) fn fits(config: &'static str, field: &'static str, axes: &[usize]) -> Result<()> {
     let elements = axes.iter().try_fold(1, |all: usize, axis| all.checked_mul(*axis));
     if elements.is_some_and(|elements| elements <= MOST_ELEMENTS) {
@@ -232,7 +232,7 @@ pub(crate) fn chain(config: &'static str, field: &'static str, widths: &[usize])
     widths.windows(2).try_for_each(|ends| fits(config, field, ends))
 }
 
-/// `Err` unless a scale or a length is positive, and one whose powers f32 still holds.
+/// Returns an error unless a scale or a length is positive and in a range whose powers f32 can represent.
 pub(crate) fn length(config: &'static str, field: &'static str, value: f64) -> Result<()> {
     let range = if !(value > 0.0 && value.is_finite()) {
         "positive and finite"
@@ -244,7 +244,7 @@ pub(crate) fn length(config: &'static str, field: &'static str, value: f64) -> R
     Err(Error::config(config, field, format!("must be {range}, found {value}")))
 }
 
-/// `Err` naming the field unless a number is at least 0 and finite.
+/// Returns an error that names the field, unless a number is at least 0 and finite.
 pub(crate) fn not_negative(config: &'static str, field: &'static str, value: f64) -> Result<()> {
     if value >= 0.0 && value.is_finite() {
         return Ok(());
@@ -252,7 +252,7 @@ pub(crate) fn not_negative(config: &'static str, field: &'static str, value: f64
     Err(Error::config(config, field, format!("must be at least 0 and finite, found {value}")))
 }
 
-/// `Err` unless a least size or slope is one that f32 tells from nothing.
+/// Returns an error unless a minimal size or slope is large enough that f32 distinguishes it from 0.
 pub(crate) fn least(config: &'static str, field: &'static str, value: f64) -> Result<()> {
     if value >= 1e-6 {
         return Ok(());
@@ -261,7 +261,7 @@ pub(crate) fn least(config: &'static str, field: &'static str, value: f64) -> Re
     Err(Error::config(config, field, reason))
 }
 
-/// Unwraps a validated configuration; the panic carries the text of the error.
+/// Unwraps a validated configuration. The panic carries the text of the error.
 #[track_caller]
 pub(crate) fn expect_valid(result: Result<()>) {
     if let Err(error) = result {

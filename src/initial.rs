@@ -1,7 +1,7 @@
-//! The random numbers that weights start from.
+//! The random numbers that weights are initialised with.
 //!
-//! A device's own generator is shared by the process, so what it gives depends on the other threads and on what
-//! was built before. Here every random weight takes a seed from the scope in which it is built.
+//! The process shares a device's own generator, so its numbers depend on the other threads and on what was built
+//! before. In this crate every random weight takes a seed from the scope in which it is built.
 
 use std::cell::RefCell;
 
@@ -13,19 +13,18 @@ use crate::noise::Noise;
 use crate::param::replaced;
 
 thread_local! {
-    /// What seeds are taken from, inside a scope.
+    /// The source of seeds inside a scope.
     static SOURCE: RefCell<Option<Noise>> = const { RefCell::new(None) };
 }
 
-/// Builds modules whose random weights follow a seed: the same bits in every build, thread, process and
-/// backend.
+/// Builds modules whose random weights follow a seed: the same bits in every build, thread, process and backend.
 ///
-/// Every configuration of one module has this as `with_seed`. This function is for what has no configuration
-/// of its own: a stack composed by hand, an [`AnyBijectorConfig`](crate::bijector::AnyBijectorConfig), a
-/// flow and its base. The layers inside differ from each other; a layer with a seed of its own keeps it.
+/// The configuration of a single module has `with_seed` for this purpose. Use this function for modules without a
+/// configuration of their own: a stack composed by hand, an [`AnyBijectorConfig`](crate::bijector::AnyBijectorConfig),
+/// a flow and its base. The layers inside get different weights. A layer with its own seed keeps that seed.
 ///
-/// It covers the modules of this crate that the calling thread builds. burn's own, such as `burn::nn::Linear`, draw from the device's
-/// generator when they are first used.
+/// The seed applies to modules of this crate that the calling thread builds. burn's own modules, such as
+/// `burn::nn::Linear`, draw from the device's generator when they are first used.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -46,7 +45,7 @@ thread_local! {
 /// assert_ne!(first.forward(x.clone(), None).0.into_data(), second.forward(x, None).0.into_data());
 /// ```
 pub fn seeded<T>(seed: u64, build: impl FnOnce() -> T) -> T {
-    /// The scope around, which comes back when this one ends, by a panic too.
+    /// The enclosing scope, which is restored when this scope ends, also by a panic.
     struct Around(Option<Noise>);
     impl Drop for Around {
         fn drop(&mut self) {
@@ -57,7 +56,7 @@ pub fn seeded<T>(seed: u64, build: impl FnOnce() -> T) -> T {
     build()
 }
 
-/// [`seeded`], where there is a seed.
+/// [`seeded`] if there is a seed, else `build` in the current scope.
 pub(crate) fn scope<T>(seed: Option<u64>, build: impl FnOnce() -> T) -> T {
     match seed {
         Some(seed) => seeded(seed, build),
@@ -65,7 +64,7 @@ pub(crate) fn scope<T>(seed: Option<u64>, build: impl FnOnce() -> T) -> T {
     }
 }
 
-/// The next seed of the scope; outside of any, one by the device's generator.
+/// The next seed of the scope. Outside any scope, a seed drawn by the device's generator.
 fn next_seed(device: &Device) -> u64 {
     let next = SOURCE.with_borrow_mut(|source| source.as_mut().map(Noise::next_u64));
     next.unwrap_or_else(|| {
@@ -75,7 +74,7 @@ fn next_seed(device: &Device) -> u64 {
     })
 }
 
-/// The seed of a module's own, else the next one.
+/// The module's own seed, or the next seed if it has none.
 pub(crate) fn seed(own: Option<u64>, device: &Device) -> u64 {
     own.unwrap_or_else(|| next_seed(device))
 }
@@ -85,16 +84,16 @@ pub(crate) fn noise(device: &Device) -> Noise {
     Noise::seeded(next_seed(device))
 }
 
-/// The seed of layer `index`, where all layers of a stack have the same configuration.
+/// The seed of layer `index` in a stack whose layers all have the same configuration.
 pub(crate) fn of_layer(seed: Option<u64>, index: usize) -> Option<u64> {
     seed.map(|seed| Noise::stream(seed, index as u64).next_u64())
 }
 
-/// How burn starts linear layers and convolutions: uniform within `1 / sqrt(fan_in)`.
+/// burn's default initialisation of linear layers and convolutions: uniform within `1 / sqrt(fan_in)`.
 pub(crate) const USUAL: Initializer =
     Initializer::KaimingUniform { gain: 0.577_350_269_189_625_8, fan_out_only: false };
 
-/// A linear layer with weights of burn's distribution, drawn now.
+/// A linear layer whose weights follow burn's initializer and are drawn immediately.
 pub(crate) fn linear(
     [d_in, d_out]: [usize; 2],
     bias: bool,
@@ -105,7 +104,7 @@ pub(crate) fn linear(
     redrawn(config.with_initializer(Initializer::Zeros).init(device), initializer)
 }
 
-/// The linear layer of zeros with weights of burn's distribution.
+/// Replaces the zeros of a linear layer by weights that follow burn's initializer.
 pub(crate) fn redrawn(zeros: Linear, initializer: &Initializer) -> Linear {
     let fans = zeros.weight.dims();
     let bias = |bias| drawn(bias, initializer, fans);
@@ -113,8 +112,8 @@ pub(crate) fn redrawn(zeros: Linear, initializer: &Initializer) -> Linear {
     Linear { weight, bias: zeros.bias.map(bias) }
 }
 
-/// The parameter of zeros with values of burn's distribution. `fans` are the inputs and the outputs of a
-/// unit.
+/// Replaces the zeros of a parameter by values that follow burn's initializer. `fans` are the numbers of inputs and of
+/// outputs of a unit.
 pub(crate) fn drawn<const D: usize>(
     zeros: Param<Tensor<D>>,
     initializer: &Initializer,
@@ -165,18 +164,18 @@ fn normal(mean: f64, std: f64) -> Box<dyn FnMut(&mut Noise) -> f64> {
     Box::new(move |noise| mean + std * noise.next_normal())
 }
 
-/// Uniform with this standard deviation around zero.
+/// Uniform around zero with this standard deviation.
 fn within(std: f64) -> Box<dyn FnMut(&mut Noise) -> f64> {
     let reach = 3f64.sqrt() * std;
     uniform(-reach, reach)
 }
 
-/// Random rows of length 1, at right angles to each other, by Gram and Schmidt on normal rows.
+/// Random orthonormal rows, by Gram-Schmidt on normal rows.
 pub(crate) fn orthonormal(count: usize, width: usize, noise: &mut Noise) -> Vec<Vec<f64>> {
     let mut rows: Vec<Vec<f64>> = Vec::with_capacity(count);
     for _ in 0..count {
         let mut row: Vec<f64> = (0..width).map(|_| noise.next_normal()).collect();
-        // Twice, since one pass leaves rounding of the size of the first row's.
+        // Two passes, because one pass leaves a rounding error of the size of the first row's.
         for _ in 0..2 {
             for done in &rows {
                 let along: f64 = row.iter().zip(done).map(|(a, b)| a * b).sum();
@@ -189,7 +188,7 @@ pub(crate) fn orthonormal(count: usize, width: usize, noise: &mut Noise) -> Vec<
     rows
 }
 
-/// A random rotation (perhaps with a reflection), by rows.
+/// A random orthogonal matrix (perhaps with a reflection), by rows.
 pub(crate) fn rotation(size: usize, seed: u64) -> Vec<Vec<f64>> {
     orthonormal(size, size, &mut Noise::seeded(seed))
 }

@@ -15,8 +15,8 @@ pub(crate) const LN_2PI: f64 = 1.837_877_066_409_345_5;
 /// Beyond this, `softplus(x)` is `x` to the last bit of an f64 (`exp(-40) < 2^-53`).
 const SOFTPLUS_THRESHOLD: f64 = 40.0;
 
-/// The precision of log-determinants and log-densities of values in this one: f32 beside f16 and bf16,
-/// which have three digits or two for a sum of many terms.
+/// The precision of log-determinants and log-densities of values in `dtype`. For f16 and bf16 it is f32: their three or
+/// two digits are too few for a sum of many terms.
 pub(crate) fn wide_dtype(dtype: DType) -> DType {
     match dtype {
         DType::F16 | DType::BF16 => DType::F32,
@@ -24,21 +24,21 @@ pub(crate) fn wide_dtype(dtype: DType) -> DType {
     }
 }
 
-/// `x` in at least single precision, on a device that computes in its own.
+/// Casts `x` to at least f32. Panics if the device does not compute in the precision of `x`.
 pub(crate) fn wide<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     let dtype = wide_dtype(x.dtype());
     expect_computed(&x.device(), x.dtype());
     x.cast(dtype)
 }
 
-/// `x` in the precision in which sums and short formulas of it are computed: on `flex` double precision
-/// costs little, and what is rounded once is nearer than what is rounded at every step.
+/// Casts `x` to the precision in which sums and short formulas are computed: f64 on `flex`, where f64 costs little, and
+/// at least f32 elsewhere. Rounding the result once is more accurate than rounding at every step.
 pub(crate) fn fine<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     let x = wide(x);
     if is_flex(&x.device()) { x.cast(DType::F64) } else { x }
 }
 
-/// Sums every axis but the first, in at least single precision: `[batch, event..] -> [batch]`.
+/// Sums all axes but the first, in at least f32: `[batch, event..] -> [batch]`.
 pub(crate) fn sum_event<const D: usize>(x: Tensor<D>) -> Tensor<1> {
     let (batch, event, dtype) = (x.dims()[0], event_len(&x), wide_dtype(x.dtype()));
     fine(x).reshape([batch, event]).sum_dim(1).reshape([batch]).cast(dtype)
@@ -54,52 +54,51 @@ pub(crate) fn zeros_batch<const D: usize>(x: &Tensor<D>) -> Tensor<1> {
     Tensor::zeros([x.dims()[0]], (&x.device().without_autodiff(), wide_dtype(x.dtype())))
 }
 
-/// One value `[1]` repeated for every row of `x`, in at least single precision.
+/// One value `[1]` repeated for every row of `x`, in at least f32.
 pub(crate) fn repeat_batch<const D: usize>(value: Tensor<1>, x: &Tensor<D>) -> Tensor<1> {
     let (value, batch) = (wide(value), x.dims()[0]);
     match batch {
-        // burn 0.22 expands nothing to no rows.
+        // burn 0.22 cannot expand a tensor to zero rows.
         0 => Tensor::zeros([0], (&value.device(), value.dtype())),
         _ => value.expand([batch]),
     }
 }
 
-/// Added to the standard deviation of a first batch. Without it a constant channel divides by
-/// zero. Value from Glow and normflows.
+/// Added to the standard deviation of a first batch, to avoid a division by zero for a constant channel. The value is
+/// from Glow and normflows.
 const STD_FLOOR: f64 = 1e-6;
 
-/// Mean and standard deviation (plus 1e-6) of every channel (axis 1), `[channels]` each, outside any
-/// graph. The variance is unbiased, as in nflows and normflows; a single value has no spread, and
-/// the floor takes over.
+/// Mean and standard deviation (plus 1e-6) of every channel (axis 1), `[channels]` each, outside any graph. The
+/// variance is unbiased, as in nflows and normflows. A single value has a deviation of 0, so the result is 1e-6.
 pub(crate) fn channel_moments<const D: usize>(x: Tensor<D>) -> (Tensor<1>, Tensor<1>) {
     let moments = Moments::of_channels(&x);
     let std = moments.unbiased_deviation().into_iter().map(|std| std + STD_FLOOR).collect();
     (like(moments.mean, &x), like(std, &x))
 }
 
-/// Numbers in the precision and on the device of `x`, outside any graph.
+/// Converts numbers to a tensor in the precision and on the device of `x`, outside any graph.
 pub(crate) fn like<const D: usize>(values: Vec<f64>, x: &Tensor<D>) -> Tensor<1> {
     let count = values.len();
     let options = (&x.device().without_autodiff(), x.dtype());
     Tensor::from_data(TensorData::new(values, [count]), options)
 }
 
-/// `ln(1 + exp(x))`, exact in f64 also where burn's default switches to `x` at 20.
+/// `ln(1 + exp(x))`, exact in f64. burn's default switches to `x` at 20.
 pub(crate) fn softplus<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     burn::tensor::activation::softplus_with_threshold(x, 1.0, SOFTPLUS_THRESHOLD)
 }
 
 /// The inverse of [`softplus`] for positive `y`, `y + ln(1 - exp(-y))`.
 ///
-/// Written with `1 - exp(-y) = tanh(y / 2) (1 + exp(-y))`: the difference loses every digit of a
-/// small `y`, the product none.
+/// Uses `1 - exp(-y) = tanh(y / 2) (1 + exp(-y))`: the difference loses all digits of a small `y`, the product loses
+/// none.
 pub(crate) fn softplus_inverse<const D: usize>(y: Tensor<D>) -> Tensor<D> {
     let tail = (y.clone() * 0.5).tanh().log() + y.clone().neg().exp().log1p();
     y + tail
 }
 
-/// `1 / (1 + exp(-x))`, in f64 also where burn 0.22 has no kernel of the backend's own and computes
-/// its sigmoid in f32.
+/// `1 / (1 + exp(-x))`, computed in f64 for f64. Where the backend has no kernel of its own, burn 0.22 computes its
+/// sigmoid in f32.
 pub(crate) fn sigmoid<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     match x.dtype() {
         DType::F64 => log_sigmoid(x).exp(),
@@ -115,8 +114,8 @@ pub(crate) fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     }
 }
 
-/// `x` times the standard normal distribution function. burn 0.22 gives its own the gradient of another
-/// curve, 1e-3 off, where a backend has no kernel for it.
+/// `x` times the standard normal distribution function. Where a backend has no kernel for it, the gradient of burn
+/// 0.22's own function belongs to another curve and is off by 1e-3.
 pub(crate) fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     let below = (x.clone() * FRAC_1_SQRT_2).erf() + 1.0;
     x * below * 0.5
@@ -127,8 +126,8 @@ pub(crate) fn log_sigmoid_pair<const D: usize>(x: Tensor<D>) -> (Tensor<D>, Tens
     (log_sigmoid(x.clone()), log_sigmoid(x.neg()))
 }
 
-/// `ln sum exp` over one axis, which is kept with length 1. Minus infinity, with a gradient of
-/// zero, where every term is.
+/// `ln sum exp` over one axis, which is kept with length 1. If all terms are minus infinity, the result is minus
+/// infinity with a gradient of zero.
 pub(crate) fn log_sum_exp<const D: usize>(x: Tensor<D>, dim: usize) -> Tensor<D> {
     let max = x.clone().detach().max_dim(dim);
     let empty = max.clone().equal_elem(f64::NEG_INFINITY);
@@ -139,8 +138,8 @@ pub(crate) fn log_sum_exp<const D: usize>(x: Tensor<D>, dim: usize) -> Tensor<D>
     sum.mask_fill(empty, f64::NEG_INFINITY)
 }
 
-/// Log-densities of rows whose contexts are finite; NaN where one is not. A network may swallow
-/// what is no number, as a rectifier does, and make a density of it that looks like any other.
+/// Replaces the log-densities of rows whose context is not finite by NaN. A network may turn NaN into a finite number,
+/// as a rectifier does, and the density would look valid.
 pub(crate) fn known_context(log_prob: Tensor<1>, context: Option<&Tensor<2>>) -> Tensor<1> {
     match context {
         Some(context) if context.dims()[1] > 0 => {
@@ -151,7 +150,7 @@ pub(crate) fn known_context(log_prob: Tensor<1>, context: Option<&Tensor<2>>) ->
     }
 }
 
-/// A float tensor from host numbers, in the default precision of the device.
+/// A float tensor from numbers of the host, in the default precision of the device.
 pub(crate) fn from_f64<const D: usize>(
     values: Vec<f64>,
     shape: [usize; D],
@@ -174,7 +173,7 @@ mod tests {
         x.into_data().try_to_vec_as().unwrap()
     }
 
-    /// `map` at every left number against the right one, computed with 60 digits.
+    /// Compares `map` at the first number of every pair with the second number, which was computed with 60 digits.
     fn assert_values(map: impl Fn(Tensor<1>) -> Tensor<1>, table: &[(f64, f64)]) {
         for &(x, expected) in table {
             let found = host(map(tensor(&[x], [1])))[0];
@@ -269,7 +268,7 @@ mod tests {
 
     #[test]
     fn half_precision_is_summed_in_single() {
-        // f16 holds no odd number beyond 2048, bf16 none beyond 256.
+        // f16 cannot represent odd numbers above 2048, bf16 none above 256.
         for dtype in [DType::F16, DType::BF16] {
             let x = tensor(&[1.0; 3001], [1, 3001]).cast(dtype);
             let sum = sum_event(x.clone());

@@ -1,9 +1,8 @@
-//! Sums over the rows of data.
+//! Mean and deviation over the rows of data.
 //!
-//! burn-flex adds f32 in a running sum: a mean of a million rows of 2010 is off by their whole spread.
-//! So statistics that no gradient passes are read back and computed in f64, after a first value of the
-//! column is subtracted; those inside a graph are computed in f64 on `flex`, and centred first on every
-//! device.
+//! burn-flex adds f32 in a running sum: the mean of a million rows near 2010 is off by the whole spread of the rows.
+//! Statistics that no gradient passes are therefore computed on the host in f64, after subtracting a first value of the
+//! column. Statistics inside a graph are computed in f64 on `flex`, and the rows are centred first on every device.
 
 use burn::tensor::Tensor;
 
@@ -11,35 +10,35 @@ use crate::math::fine;
 
 /// Mean and spread of every column, in f64.
 pub(crate) struct Moments {
-    /// Values of a column.
+    /// The number of values in a column.
     count: usize,
     /// The mean of every column.
     pub mean: Vec<f64>,
-    /// The sum of the squared distances from it.
+    /// The sum of the squared distances from the mean of every column.
     squares: Vec<f64>,
-    /// The largest value of every column less the smallest.
+    /// The difference between the largest and the smallest value of every column.
     pub span: Vec<f64>,
 }
 
 impl Moments {
-    /// Those of every element of an event, over the rows.
+    /// The moments of every element of an event, over the rows.
     pub fn of_elements<const D: usize>(x: &Tensor<D>) -> Self {
         let event = x.dims()[1..].iter().product();
         Self::of(x, event, 1)
     }
 
-    /// Those of every channel (axis 1), over the rows and the pixels.
+    /// The moments of every channel (axis 1), over the rows and the pixels.
     pub fn of_channels<const D: usize>(x: &Tensor<D>) -> Self {
         let dims = x.dims();
         Self::of(x, dims[1], dims[2..].iter().product())
     }
 
-    /// Value `i` belongs to column `i / stride % columns`.
+    /// The moments of columns, where value `i` belongs to column `i / stride % columns`.
     fn of<const D: usize>(x: &Tensor<D>, columns: usize, stride: usize) -> Self {
         let values: Vec<f64> = x.to_data().iter::<f64>().collect();
         let count = values.len() / columns.max(1);
         let each = || values.iter().enumerate().map(|(at, value)| (at / stride % columns, *value));
-        // Near a value of its own a column has small numbers to add, and a constant one exact zeros.
+        // The distances from a value of the column are small, and exactly zero in a constant column.
         let near: Vec<f64> = (0..columns)
             .map(|column| values.get(column * stride).copied().unwrap_or(f64::NAN))
             .collect();
@@ -58,12 +57,12 @@ impl Moments {
         Self { count, mean, squares, span }
     }
 
-    /// The standard deviations, of variances divided by the number of values.
+    /// The standard deviations, from variances divided by the number of values.
     pub fn deviation(&self) -> Vec<f64> {
         self.roots(self.count)
     }
 
-    /// The standard deviations, of unbiased variances; zero where there is a single value.
+    /// The standard deviations, from unbiased variances; zero for a single value.
     pub fn unbiased_deviation(&self) -> Vec<f64> {
         self.roots(self.count.max(2) - 1)
     }
@@ -79,7 +78,7 @@ pub(crate) fn total(x: &Tensor<1>) -> f64 {
     x.to_data().iter::<f64>().sum()
 }
 
-/// The mean over the rows, `[1, event..]`, in the graph and the precision of [`fine`].
+/// The mean over the rows, `[1, event..]`, in the graph of `x` and in the precision of [`fine`].
 pub(crate) fn mean_over_rows<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     let x = fine(x);
     let centre = x.clone().detach().mean_dim(0);
@@ -100,7 +99,7 @@ mod tests {
     fn a_large_mean_over_many_rows() {
         let x = column((0..100_000).map(|row| 2005.0 + (row % 11) as f32).collect());
         let moments = Moments::of_elements(&x);
-        // 100,000 is 10 more than a multiple of 11: the last year stands once less than the others.
+        // 100,000 is 10 more than a multiple of 11: the last year occurs once less than the others.
         assert!((moments.mean[0] - (2010.0 - 5.0 / 100_000.0)).abs() < 1e-9);
         assert!((moments.deviation()[0] - 10f64.sqrt()).abs() < 1e-4);
         assert_eq!(moments.span, [10.0]);

@@ -1,4 +1,4 @@
-//! Seeded noise that is the same on every backend.
+//! Seeded noise with the same numbers on every backend.
 
 use burn::tensor::{DType, Device, Tensor, TensorCreationOptions, TensorData};
 use rand::{Rng, SeedableRng};
@@ -7,9 +7,9 @@ use rand_distr::{Distribution, Gamma, StandardNormal};
 
 /// A seeded source of noise, drawn on the host by a counter-based generator (ChaCha8).
 ///
-/// The numbers depend on the seed and on nothing else: not on the backend, not on the number of
-/// threads, not on what another part of the process draws. A device's own generator gives none of
-/// the three (BURN: one process-wide generator on CPU, another stream on every GPU backend).
+/// The numbers depend on the seed and on nothing else: not on the backend, not on the number of threads, not on the
+/// draws of other parts of the process. A device's own generator has none of these three properties (BURN: one
+/// process-wide generator on CPU, another stream on every GPU backend).
 ///
 /// ```
 /// use burn::tensor::Device;
@@ -24,17 +24,17 @@ use rand_distr::{Distribution, Gamma, StandardNormal};
 pub struct Noise(ChaCha8Rng);
 
 impl Noise {
-    /// The stream of this seed.
+    /// The stream of numbers of this seed.
     pub fn seeded(seed: u64) -> Self {
         Self(ChaCha8Rng::seed_from_u64(seed))
     }
 
-    /// A stream nobody has seen before, from the operating system's entropy.
+    /// A new stream, seeded from the entropy of the operating system.
     pub fn from_entropy() -> Self {
         Self(ChaCha8Rng::from_rng(&mut rand::rng()))
     }
 
-    /// An independent stream of the same seed: what epoch 3 draws does not depend on epoch 2.
+    /// An independent stream of a seed. The draws of epoch 3, for example, do not depend on the draws of epoch 2.
     pub fn stream(seed: u64, stream: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         rng.set_stream(stream);
@@ -56,12 +56,12 @@ impl Noise {
         StandardNormal.sample(&mut self.0)
     }
 
-    /// One number from the gamma distribution of this shape and scale 1, at least the smallest
-    /// normal number (a shape far below 1 would round to 0).
+    /// One number from the gamma distribution of this shape and scale 1. The result is at least the smallest normal
+    /// number, because a draw of a shape far below 1 would round to 0.
     ///
     /// # Panics
     ///
-    /// If the shape is not positive and finite.
+    /// If `shape` is not positive and finite.
     pub fn next_gamma(&mut self, shape: f64) -> f64 {
         let gamma = Gamma::new(shape, 1.0).ok().filter(|_| shape.is_finite());
         let gamma = gamma.unwrap_or_else(|| {
@@ -70,7 +70,7 @@ impl Noise {
         gamma.sample(&mut self.0).max(f64::MIN_POSITIVE)
     }
 
-    /// An integer below `bound`.
+    /// An integer in `0..bound`.
     pub fn next_below(&mut self, bound: usize) -> usize {
         ((u128::from(self.0.next_u64()) * bound as u128) >> 64) as usize
     }
@@ -89,25 +89,25 @@ impl Noise {
         self.fill(shape, device, Self::next_normal)
     }
 
-    /// A tensor of numbers uniform on `[0, 1)`, below 1 in the device's precision too.
+    /// A tensor of numbers uniform on `[0, 1)`, below 1 also after rounding to the device's precision.
     pub fn uniform<const D: usize>(&mut self, shape: [usize; D], device: &Device) -> Tensor<D> {
         self.unit(shape, device)
     }
 
-    /// [`uniform`](Self::uniform) by `(device, dtype)`, or in the device's own precision.
+    /// [`uniform`](Self::uniform) for `(device, dtype)`, or in the device's default precision.
     pub(crate) fn unit<const D: usize>(
         &mut self,
         shape: [usize; D],
         options: impl Into<TensorCreationOptions>,
     ) -> Tensor<D> {
         let unit = self.fill(shape, options, Self::next_uniform);
-        // What f64 holds below 1 rounds to 1 in f32 once in thirty million draws, in f16 once in four thousand.
+        // An f64 below 1 rounds to 1 in f32 once in thirty million draws, in f16 once in four thousand.
         let last = below_one(unit.dtype());
         unit.clamp_max(last)
     }
 
-    /// A tensor of numbers that `next` draws, one after the other, in row-major order: by `(device,
-    /// dtype)`, or in the device's own precision.
+    /// A tensor of numbers that `next` draws one after the other, in row-major order. `options` are `(device, dtype)`,
+    /// or a device, which sets its default precision.
     pub(crate) fn fill<const D: usize>(
         &mut self,
         shape: [usize; D],
@@ -121,7 +121,7 @@ impl Noise {
     }
 }
 
-/// The largest number below 1 of a precision.
+/// The largest number below 1 in a precision.
 pub(crate) fn below_one(dtype: DType) -> f64 {
     1.0 - dtype.finfo().expect("a float has these").epsilon / 2.0
 }

@@ -1,12 +1,12 @@
-//! Rows in parallel on the CPU backend `flex`: every core works through blocks of a batch.
+//! Rows in parallel on the CPU backend `flex`: every core evaluates blocks of a batch.
 //!
-//! `flex` gives single operations to several threads; at the sizes of a flow the hand-over costs
-//! more than it gives. The rows of a batch are independent, so a block of them goes to a pool of
-//! one thread, where `flex` stays on that thread.
+//! `flex` distributes single operations over several threads. At the sizes of a flow, this costs more than it saves.
+//! The rows of a batch are independent, so a block of rows runs in a pool of one thread, where `flex` stays on that
+//! thread.
 //!
-//! An evaluation has the same bits for every number of blocks. A gradient is a sum over rows, so
-//! its blocks follow from the batch alone, and their gradients are added in their order: the result
-//! does not depend on the number of threads.
+//! An evaluation has the same bits for every number of blocks. A gradient is a sum over rows. Its blocks depend on the
+//! model and the batch only, and the gradients of the blocks are added in order, so the result does not depend on the
+//! number of threads.
 
 use std::ops::Range;
 
@@ -16,35 +16,35 @@ use burn::tensor::{Device, Tensor};
 use crate::crew::{Crew, apart, threads};
 use crate::rows::{callers_rows, in_block};
 
-/// Rows of a block at the most; more leave the cache of a core.
+/// The largest number of rows in a block; more rows exceed the cache of a core.
 const MOST_ROWS: usize = 512;
 
-/// Rows below which another block costs more than it gives, whatever the model; a model of many
-/// parameters pays earlier, from [`WORK`] on.
+/// With fewer rows than this, an additional block costs more than it saves in a small model. In a model of many
+/// parameters a block pays off with fewer rows, from [`WORK`] on.
 const LEAST_ROWS: usize = 128;
 
-/// Rows of any block: fewer fill no vectors.
+/// The least number of rows in a block; fewer rows do not fill vector registers.
 const FEWEST_ROWS: usize = 16;
 
-/// Rows of a block of a gradient, which pays for a copy of the graph as well.
+/// The largest number of rows in a block of a gradient, which also needs a copy of the graph.
 #[cfg(feature = "train")]
 const GRADIENT_ROWS: usize = 256;
 
-/// Rows of a block of a gradient at the least: its copy and its sum cost as much as so many.
+/// The least number of rows in a block of a gradient: its copy and its sum cost as much as this many rows.
 #[cfg(feature = "train")]
 const FEWEST_GRADIENT_ROWS: usize = 96;
 
-/// Rows times parameters from which a block pays for its hand-over.
+/// The product of rows and parameters from which a block pays for its thread.
 const WORK: usize = 4 << 20;
 
-/// The same for a block of a gradient.
+/// The product of rows and parameters from which a block of a gradient pays for its thread.
 #[cfg(feature = "train")]
 const GRADIENT_WORK: usize = 24 << 20;
 
-/// An image counts as a row for every so many pixels: a network looks at every pixel.
+/// An image counts as one row per this many pixels, because a network evaluates every pixel.
 const PIXELS_OF_ROW: usize = 16;
 
-/// Whether the tensors of `device` are those of `flex`.
+/// Whether `device` belongs to the backend `flex`.
 #[cfg(feature = "flex")]
 pub(crate) fn is_flex(device: &Device) -> bool {
     use burn::backend::DispatchDevice;
@@ -59,24 +59,24 @@ pub(crate) fn is_flex(device: &Device) -> bool {
     }
 }
 
-/// Without `flex` no device is its.
+/// Without `flex` no device belongs to it.
 #[cfg(not(feature = "flex"))]
 pub(crate) fn is_flex(_device: &Device) -> bool {
     false
 }
 
-/// Whether the tensors of `device` are those of `flex` and hold no graph.
+/// Whether `device` belongs to `flex` and its tensors have no graph.
 pub(crate) fn is_plain(device: &Device) -> bool {
     is_flex(device) && !device.is_autodiff()
 }
 
-/// Something with a row for every event on axis 0.
+/// A value with a row for every event on axis 0.
 pub(crate) trait Rows: Send + Sync + Sized {
-    /// Whether it is on `flex` and holds no graph.
+    /// Whether the value is on `flex` and has no graph.
     fn is_plain(&self) -> bool;
     fn part(&self, rows: Range<usize>) -> Self;
     fn joined(parts: Vec<Self>) -> Self;
-    /// One row of zeros in the place of all.
+    /// The value with a single row of zeros.
     fn blank(&self) -> Self;
 }
 
@@ -140,8 +140,8 @@ impl<A: Rows> Rows for Vec<A> {
     }
 }
 
-/// `evaluate` for all rows of `input`, `count` of them, with `pixels` pixels each (1 for a vector),
-/// by a `model` that does not mix them. What holds a graph stays in one block.
+/// Calls `evaluate` for all rows of `input`. `size` holds the number of rows and the number of pixels per row (1 for a
+/// vector). `model` must not mix rows. An input with a graph stays in one block.
 pub(crate) fn over_rows<I: Rows, O: Rows>(
     model: &(impl Module + Sync),
     input: I,
@@ -152,7 +152,7 @@ pub(crate) fn over_rows<I: Rows, O: Rows>(
     apart(model, || shared_out(model, input, context, size, &evaluate))
 }
 
-/// [`over_rows`], where the threads of the caller's pools are out of the way.
+/// [`over_rows`], outside the threads of the caller's pools.
 fn shared_out<I: Rows, O: Rows>(
     model: &impl Module,
     input: I,
@@ -161,7 +161,7 @@ fn shared_out<I: Rows, O: Rows>(
     evaluate: impl Fn(I, Option<&Tensor<2>>) -> O + Sync,
 ) -> O {
     if count == 0 {
-        // burn 0.22 expands nothing to no rows, so layers see one, which nobody sees.
+        // burn 0.22 cannot expand a tensor to zero rows, so layers get one row, which is dropped from the result.
         let context = context.map(Rows::blank);
         return in_block(1, 0, || evaluate(input.blank(), context.as_ref())).part(0..0);
     }
@@ -187,7 +187,7 @@ fn shared_out<I: Rows, O: Rows>(
     }))
 }
 
-/// The blocks whose gradients make up that of a batch: two of a small batch, if they pay.
+/// The blocks whose gradients are added to the gradient of a batch. A small batch has two blocks if they pay off.
 #[cfg(feature = "train")]
 pub(crate) fn gradient_blocks(
     model: &impl Module,
@@ -199,17 +199,17 @@ pub(crate) fn gradient_blocks(
     blocks(count, size.clamp(1, most))
 }
 
-/// The rows with which a model has so much work.
+/// The number of rows with which a model has this much work.
 fn least_rows(model: &impl Module, work: usize) -> usize {
     work.div_ceil(model.num_params().max(1)).max(FEWEST_ROWS)
 }
 
-/// How many images of so many pixels weigh as much as these rows.
+/// The number of images with this many pixels that cost as much as these rows.
 fn images(rows: usize, pixels: usize) -> usize {
     (rows * PIXELS_OF_ROW / pixels.max(PIXELS_OF_ROW)).max(1)
 }
 
-/// As few blocks of about the same length as have at most `size` rows each.
+/// Divides the rows into as few blocks of about equal length as possible, with at most `size` rows each.
 fn blocks(count: usize, size: usize) -> Vec<Range<usize>> {
     let number = count.div_ceil(size).max(1);
     (0..number).map(|k| k * count / number..(k + 1) * count / number).collect()

@@ -1,25 +1,25 @@
-//! Parameters that data or a precision sets: a saved flag, a new value under an old identity.
+//! Parameters that are set by data or by a precision: saved flags, and new values under an old identity.
 
 use std::collections::VecDeque;
 
 use burn::module::{Flag, Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Bool, DType, Device, Int, Tensor, TensorData};
 
-/// The module with its float parameters in another precision; identities and what is trainable
-/// stay, and so does every clone of the module. burn's own modules have no cast.
+/// Casts the float parameters of a module to another precision; identities and what is trainable stay. Clones of the
+/// module do not change. burn's own modules have no cast.
 ///
 /// # Half precision
 ///
-/// In f16 and bf16 the networks, the products of linear layers and the values between layers are in half
-/// precision. Scalar maps (splines among them), searches, matrices and their inverses, planar, radial,
-/// Sylvester, residual and continuous layers compute in f32 and round their results; log-determinants and
-/// log-densities are f32, and stay so. In f32 and f64 nothing is different for it.
+/// In f16 and bf16 the networks, the products of linear layers and the values between layers are in half precision.
+/// Scalar maps (including splines), searches, matrices and their inverses, planar, radial, Sylvester, residual and
+/// continuous layers compute in f32 and round their results. Log-determinants and log-densities are f32 and stay
+/// f32. In f32 and f64 nothing changes.
 ///
-/// What layers lose in one call on `flex`, against f64 with the same (rounded) weights and data, median
-/// to largest among those of the test suite; relative where a number exceeds 1, to the largest entry for
-/// a gradient. What is below 1e-5 counts as that. A value itself is rounded by up to 5e-4 in f16 and 4e-3
-/// in bf16. `x` is that of the inverse. Where a gradient loses a digit or more, a rectifier of a network
-/// is on its other side.
+/// The tables list the errors of layers in one call on `flex`, against f64 with the same (rounded) weights and data.
+/// Each cell is the median to the largest error of the layers in the test suite. Errors are relative where a number
+/// exceeds 1; errors of gradients are relative to the largest entry. Errors below 1e-5 count as 1e-5. Rounding alone
+/// changes a value by up to 5e-4 in f16 and 4e-3 in bf16. `x` is the result of the inverse. Where a gradient loses a
+/// digit or more, a rectifier of a network is on the other side of its kink.
 ///
 /// | F16 | z | log-det | x | gradients |
 /// | --- | --- | --- | --- | --- |
@@ -47,9 +47,9 @@ use burn::tensor::{Bool, DType, Device, Int, Tensor, TensorData};
 /// | stacks | 5e-3 to 3e-2 | 1e-5 to 1e-2 | 7e-3 to 2e-2 | 6e-3 to 8e-2 |
 /// | models | 6e-3 to 3e-2 | 2e-3 to 5e-2 | 7e-3 to 5e-2 | 1e-2 to 3e-2 |
 ///
-/// f16 ends at 65504: an [`Exp`](crate::bijector::Exp) of 12 and the inverse of a layer that shrinks by as
-/// much give infinity, where bf16 has the range of f32. bf16 trains; `fit` refuses f16, in which the second moments of Adam are
-/// zero: train in f32, and cast then.
+/// The largest number of f16 is 65504. An [`Exp`](crate::bijector::Exp) of 12, or the inverse of a layer that shrinks
+/// by as much, gives infinity; bf16 has the range of f32. bf16 trains. `fit` refuses f16, in which the second moments
+/// of Adam are zero: train in f32, and cast then.
 ///
 /// # Example
 ///
@@ -73,11 +73,11 @@ pub fn cast<M: Module>(module: M, dtype: DType) -> M {
     unshared(module).map(&mut Cast(dtype))
 }
 
-/// The module on a device of any backend; identities and what is trainable stay. A clone of it stays where it
-/// is, with its running statistics.
+/// Moves a module to a device of any backend; identities and what is trainable stay. A clone of the module stays on its
+/// device, with its running statistics.
 ///
-/// `Module::to_device` of burn 0.22 does the same between devices of one backend. Between two it panics
-/// where they store truths or integers otherwise, as `flex` and `wgpu` do: in masked layers.
+/// `Module::to_device` of burn 0.22 does the same between devices of one backend. Between two backends it panics in
+/// masked layers, if the backends store bools or integers differently, as `flex` and `wgpu` do.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -91,7 +91,7 @@ pub fn cast<M: Module>(module: M, dtype: DType) -> M {
 pub fn to_device<M: Module>(module: M, device: &Device) -> M {
     struct Mover(Device);
     impl ModuleMapper for Mover {
-        // Here too, because a masked layer masks its weights anew.
+        // Floats are moved before `fork`, because a masked layer masks its weights anew.
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
             param.map(|old| as_before(&old, old.clone().without_autodiff().to_device(&self.0)))
         }
@@ -110,23 +110,24 @@ pub fn to_device<M: Module>(module: M, device: &Device) -> M {
             param.map(|old| Tensor::from_data(old.into_data(), &self.0))
         }
     }
-    // Not `to_device`: burn 0.22 freezes the parameters of a module that trains by it.
+    // Not `to_device`: in burn 0.22 it freezes the parameters of a module that trains.
     unshared(module).map(&mut Mover(device.clone().without_autodiff())).fork(device)
 }
 
-/// The module with running statistics of its own, and all else as it was.
+/// The module with its own copy of its running statistics, and otherwise unchanged.
 ///
-/// burn shares a [`RunningState`](burn::module::RunningState) between clones: whatever maps, moves or
-/// loads a clone would change the original. What consumes a module goes through this first.
+/// burn shares a [`RunningState`](burn::module::RunningState) between clones: mapping, moving or loading a clone would
+/// change the original. Functions that consume a module call this function first.
 pub(crate) fn unshared<M: Module>(module: M) -> M {
-    /// In the order of the module: whether a tensor is on an autodiff device, or a flag enabled.
+    /// For every tensor, whether it is on an autodiff device; for every flag, whether it is enabled; in the order of
+    /// the module.
     #[derive(Default)]
     struct Before {
         states: VecDeque<bool>,
         in_graph: bool,
     }
     impl Before {
-        // Not by `Module::devices`, which takes a device with autodiff for the same as without.
+        // Not by `Module::devices`, which does not distinguish a device with autodiff from one without.
         fn note(&mut self, device: Device) {
             self.states.push_back(device.is_autodiff());
             self.in_graph |= device.is_autodiff();
@@ -136,7 +137,7 @@ pub(crate) fn unshared<M: Module>(module: M) -> M {
             self.states.pop_front().expect("a module is mapped as it is visited")
         }
 
-        /// Whether a tensor that was plain is to become so again.
+        /// Whether a tensor was outside the graph and has to leave it again.
         fn was_plain(&mut self) -> bool {
             !self.next() && self.in_graph
         }
@@ -184,19 +185,19 @@ pub(crate) fn unshared<M: Module>(module: M) -> M {
     }
     let mut before = Before::default();
     module.visit(&mut before);
-    // Both make running states anew; a clone of the module has the old ones.
+    // `valid` and `train` create new running states; a clone of the module keeps the old ones.
     let own = module.valid();
     let own = if before.in_graph { own.train() } else { own };
     own.map(&mut before)
 }
 
-/// A truth that is saved with the weights and never trained.
+/// A bool that is saved with the weights and never trained.
 pub(crate) fn flag(value: bool, device: &Device) -> Param<Tensor<1, Bool>> {
     let data = TensorData::from([value]);
     Param::initialized(ParamId::new(), Tensor::from_data(data, &device.clone().without_autodiff()))
 }
 
-/// Indices as a parameter: saved and moved with the model, never trained.
+/// Indices as a parameter, which is saved and moved with the model and never trained.
 pub(crate) fn index_param(indices: &[usize], device: &Device) -> Param<Tensor<1, Int>> {
     Param::initialized(ParamId::new(), index_tensor(indices, device))
 }
@@ -208,7 +209,7 @@ pub(crate) fn index_tensor(indices: &[usize], device: &Device) -> Tensor<1, Int>
     Tensor::from_data(TensorData::new(values, [count]), &device.clone().without_autodiff())
 }
 
-/// A new value for a parameter, with its identity and its place in or outside a graph kept.
+/// Sets a new value of a parameter. The parameter keeps its identity and its place inside or outside a graph.
 pub(crate) fn replaced<const D: usize>(
     param: Param<Tensor<D>>,
     value: Tensor<D>,
@@ -216,7 +217,7 @@ pub(crate) fn replaced<const D: usize>(
     param.map(|old| as_before(&old, value.without_autodiff().cast(old.dtype())))
 }
 
-/// `value`, as much in a graph as `old`.
+/// `value`, moved into a graph if `old` is in one, and requiring a gradient if `old` does.
 pub(crate) fn as_before<const D: usize>(old: &Tensor<D>, value: Tensor<D>) -> Tensor<D> {
     let value = if old.is_autodiff() { value.autodiff() } else { value };
     if old.is_require_grad() { value.require_grad() } else { value }

@@ -6,11 +6,11 @@ use burn::tensor::{DType, Device, Tensor};
 
 use crate::parallel::is_flex;
 
-/// Devices asked before, with what they said.
+/// Devices and precisions that were tested before, with the results.
 static KNOWN: Mutex<Vec<(Device, DType, bool)>> = Mutex::new(Vec::new());
 
-/// Panics where a backend's numbers of this precision are wrong and it does not say so: shaders store
-/// and add f64, but know no exponential and no logarithm of it, and bf16 is often for storage alone.
+/// Panics if a backend silently computes wrong numbers in this precision. Shaders store and add f64, but have no
+/// exponential and no logarithm of it; bf16 often supports storage only.
 pub(crate) fn expect_computed(device: &Device, dtype: DType) {
     if dtype == DType::F32 || is_flex(device) {
         return;
@@ -27,7 +27,7 @@ pub(crate) fn expect_computed(device: &Device, dtype: DType) {
     assert!(computes, "{device:?}: expected a precision it computes in, found {dtype:?}; use F32");
 }
 
-/// Whether exponential and logarithm are what they are elsewhere.
+/// Whether the device computes correct exponentials and logarithms.
 fn exponential_is_right(device: &Device, dtype: DType) -> bool {
     let allowed = match dtype {
         DType::F64 => 1e-12,

@@ -1,6 +1,6 @@
 //! Gauss-Legendre quadrature on the unit interval.
 
-/// Newton steps from a start that is right to a few percent: quadratic, so 6 are exact.
+/// Newton steps. The start is right to a few percent and convergence is quadratic, so 6 steps are exact.
 const STEPS: usize = 10;
 
 /// Nodes and weights of the rule with `count` nodes on `(0, 1)`, exact for polynomials of degree

@@ -1,18 +1,18 @@
-//! Rows of events beside rows of contexts, and what messages say of them.
+//! Rows of events with rows of contexts, and the shapes that error messages report.
 //!
-//! A batch is evaluated in blocks of rows, on several threads or one after another. A message about a
-//! shape speaks of the batch that the caller has, not of a block.
+//! A batch is evaluated in blocks of rows, on several threads or one after another. An error message about a shape
+//! names the shape of the caller's batch, not of a block.
 
 use std::cell::Cell;
 
 use burn::tensor::Tensor;
 
 thread_local! {
-    /// Rows of the block that this thread works on, and of the caller's batch.
+    /// The rows of the block that this thread evaluates, and the rows of the caller's batch.
     static BLOCK: Cell<Option<(usize, usize)>> = const { Cell::new(None) };
 }
 
-/// Work on a block of so many rows of a batch of `whole`.
+/// Runs `work` on a block of `rows` rows from a batch of `whole` rows.
 pub(crate) fn in_block<T>(rows: usize, whole: usize, work: impl FnOnce() -> T) -> T {
     struct Before(Option<(usize, usize)>);
     impl Drop for Before {
@@ -24,7 +24,7 @@ pub(crate) fn in_block<T>(rows: usize, whole: usize, work: impl FnOnce() -> T) -
     work()
 }
 
-/// The rows of the caller's batch where `rows` are at hand.
+/// The number of rows of the caller's batch, for a block of `rows` rows.
 pub(crate) fn callers_rows(rows: usize) -> usize {
     match BLOCK.get() {
         Some((block, whole)) if block == rows => whole,
@@ -32,18 +32,18 @@ pub(crate) fn callers_rows(rows: usize) -> usize {
     }
 }
 
-/// The shape of the caller's batch where `x` is at hand.
+/// The shape of the caller's batch, for a block `x`.
 pub(crate) fn callers_dims<const D: usize>(x: &Tensor<D>) -> [usize; D] {
     let mut dims = x.dims();
     dims[0] = callers_rows(dims[0]);
     dims
 }
 
-/// Checks that a context has a row for each of `rows` events, or one for all.
+/// Checks that a context has a row for each of `rows` events, or a single row for all events.
 ///
 /// # Panics
 ///
-/// If it has another number; the text names the type.
+/// If the context has another number of rows. The message names the type.
 #[track_caller]
 pub(crate) fn check_rows(name: &str, rows: usize, context: Option<&Tensor<2>>) {
     let found = context.map_or(1, |context| context.dims()[0]);
@@ -53,11 +53,11 @@ pub(crate) fn check_rows(name: &str, rows: usize, context: Option<&Tensor<2>>) {
     }
 }
 
-/// A context with a row for each of `rows` events.
+/// Returns a context with a row for each of `rows` events.
 ///
 /// # Panics
 ///
-/// As [`check_rows`].
+/// The panics of [`check_rows`].
 #[track_caller]
 pub(crate) fn spread(name: &str, rows: usize, context: Option<&Tensor<2>>) -> Option<Tensor<2>> {
     check_rows(name, rows, context);
@@ -65,14 +65,14 @@ pub(crate) fn spread(name: &str, rows: usize, context: Option<&Tensor<2>>) -> Op
         let [found, width] = context.dims();
         match found {
             _ if found == rows => context.clone(),
-            // burn 0.22 expands nothing to no rows.
+            // burn 0.22 cannot expand a tensor to zero rows.
             _ if rows == 0 => Tensor::zeros([0, width], (&context.device(), context.dtype())),
             _ => context.clone().expand([rows, width]),
         }
     })
 }
 
-/// The rows of a context that belong to a block of events: these, or the one for all.
+/// The rows of a context for a block of events: the rows of the block, or the single row for all events.
 pub(crate) fn rows_of(context: &Tensor<2>, rows: std::ops::Range<usize>) -> Tensor<2> {
     if context.dims()[0] == 1 { context.clone() } else { context.clone().slice([rows]) }
 }

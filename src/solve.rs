@@ -5,46 +5,46 @@
 //! gradient   x = x* + (z - f(x*; a)) / f'(x*), with x* and f' constants, so that
 //!            dx/dz = 1 / f' and dx/da = -(df/da) / f': the implicit function theorem
 //!
-//! The search runs outside any graph and costs no memory; its gradient is exact, however many steps
-//! it took. An element that has converged stays as it is, so no row depends on the others.
+//! The search runs outside any graph and stores no activations. Its gradient is exact, however many steps it took. An
+//! element that has converged does not change any more, so no row depends on the other rows.
 //!
 //! Press, Teukolsky, Vetterling, Flannery (2007), Numerical Recipes, section 9.4.
 
 use burn::tensor::{Bool, DType, Tensor};
 
-/// Steps of the search. Bisection alone halves the widest bracket down to the last digit in 64 + 53
-/// of them; a well behaved function takes 4 to 10.
+/// The largest number of steps of the search. Bisection alone needs 64 + 53 steps to halve the widest bracket down to
+/// the last digit; a well-behaved function takes 4 to 10 steps.
 const STEPS: usize = 120;
 
-/// How often a bracket is doubled before the search gives up on it.
+/// The largest number of times that a bracket is doubled.
 const DOUBLINGS: usize = 60;
 
-/// Steps between two looks at whether all are done: each look waits for the device.
+/// Steps between two checks for convergence. Each check waits for the device.
 const LOOK_EVERY: usize = 3;
 
-/// What the last step may move, in units in the last place of `max(1, |x|)`.
+/// The length of a step that counts as converged, in ulps of `max(1, |x|)`.
 const LAST_UNITS: f64 = 4.0;
 
-/// The least slope that is divided by. Below it a step leaves every bracket, and its reciprocal
-/// overflows f32.
+/// The least slope that the search divides by. A step with a smaller slope leaves every bracket, and the reciprocal of
+/// the slope overflows f32.
 const LEAST_SLOPE: f64 = 1e-30;
 
-/// In units in the last place of 1, the slope below which a function is flat: a step of a million does
-/// not change its value. Its root could be anywhere there, and has a gradient of zero; one over such a
-/// slope overflows f32 in what it is multiplied by.
+/// The slope, in ulps of 1, below which a function is flat: a step of a million does not change its value. The root of
+/// a flat function is not determined, and its gradient is set to zero. The reciprocal of such a slope would overflow
+/// f32 in later products.
 const FLAT_UNITS: f64 = 1e-6;
 
-/// Where a root is looked for.
+/// The interval in which a root is searched.
 pub(crate) enum Bracket {
-    /// `f(low) <= z <= f(high)` by construction. If that is not so, the root is the end nearer to it.
+    /// `f(low) <= z <= f(high)` by construction. If this does not hold, the root is the nearer end.
     Known {
         /// The lower end.
         low: Tensor<2>,
         /// The upper end.
         high: Tensor<2>,
     },
-    /// Within `radius` of `center`, or 2, 4, 8 .. times as far. A `z` that `f` does not reach there
-    /// gives the outermost end, with a gradient of zero.
+    /// Within `radius` of `center`, or within 2, 4, 8 .. times the radius. If `f` does not reach `z` there, the root is
+    /// the outermost end, with a gradient of zero.
     Around {
         /// The first guess.
         center: Tensor<2>,
@@ -54,7 +54,7 @@ pub(crate) enum Bracket {
 }
 
 impl Bracket {
-    /// For a map that is not far from the identity: around `z` itself, as wide as `max(1, |z|)`.
+    /// The bracket for a map near the identity: around `z`, with a radius of `max(1, |z|)`.
     pub fn near(z: &Tensor<2>) -> Self {
         let center = z.clone().without_autodiff();
         let radius = center.clone().abs().clamp_min(1.0);
@@ -62,17 +62,17 @@ impl Bracket {
     }
 }
 
-/// What [`solve`] found, outside any graph.
+/// The result of [`solve`], outside any graph.
 pub(crate) struct Root {
     x: Tensor<2>,
     slope: Tensor<2>,
     outside: Option<Tensor<2, Bool>>,
 }
 
-/// Solves `f(x) = z` for every element, where `f` increases and gives its value and slope.
+/// Solves `f(x) = z` for every element. `f` increases, and returns its value and slope.
 ///
-/// `f` must not be in a graph. The result lies in the bracket; where the search ran out of steps it
-/// is NaN, and for a `z` that is not finite it is `z`.
+/// `f` must not be in a graph. The result lies in the bracket. It is NaN if the search ran out of steps, and `z` if `z`
+/// is not finite.
 pub(crate) fn solve(
     z: &Tensor<2>,
     bracket: Bracket,
@@ -120,19 +120,19 @@ pub(crate) fn solve(
             break;
         }
     }
-    // What is no number has no root, and must not get one that looks like any other; nor must a
-    // search that did not end.
+    // A `z` that is not finite has no root, and must not get a finite one. A search that did not converge must not
+    // return a finite root either.
     let strange = z.clone().is_finite().bool_not();
     let x = x.mask_fill(done.bool_not(), f64::NAN);
     Root { x: x.mask_where(strange, z), slope, outside }
 }
 
-/// The unit in the last place of 1; of what is narrower than f32, that of f32.
+/// The ulp of 1. Precisions narrower than f32 use the ulp of f32.
 fn unit(z: &Tensor<2>) -> f64 {
     if z.dtype() == DType::F64 { f64::EPSILON } else { f64::from(f32::EPSILON) }
 }
 
-/// Doubles every bracket until it holds its root. Where it never does, both ends are the outermost.
+/// Doubles every bracket until it holds its root. If it never does, both results are the outermost end.
 fn expand(
     z: &Tensor<2>,
     center: &Tensor<2>,
@@ -151,7 +151,7 @@ fn expand(
             return (outer_low, outer_high, short);
         }
         radius = radius.clone().mask_where(short, radius * 2.0);
-        // What was too low is a lower end now, and the other way round.
+        // A low end at which `f` is above `z` becomes a high end, and the reverse.
         let below = low.clone().mask_where(right.clone(), high.clone());
         let above = high.clone().mask_where(left.clone(), low.clone());
         low = below.mask_where(left, center.clone() - radius.clone());
@@ -166,9 +166,8 @@ impl Root {
         self.x
     }
 
-    /// The root as a function of `z`, and of what `f` holds of a graph. `f` is the function that was
-    /// solved, this time in the graph; its slope is not asked for. The gradient is zero where `z` is out
-    /// of reach or `f` is flat.
+    /// The root as a function of `z` and of the tensors of `f` that are in a graph. `f` is the solved function,
+    /// evaluated in the graph; its slope is not needed. The gradient is zero if `z` is out of reach or `f` is flat.
     pub fn in_graph(self, z: Tensor<2>, f: impl FnOnce(Tensor<2>) -> Tensor<2>) -> Tensor<2> {
         let rest = z - f(self.x.clone());
         let flat = self.slope.clone().lower_elem(FLAT_UNITS * unit(&self.x));
@@ -177,7 +176,7 @@ impl Root {
             Some(outside) => share.mask_fill(outside, 0.0),
             None => share,
         };
-        // The value is the root itself; what the search left over has a gradient only.
+        // The value is the root itself. The remaining error of the search contributes only to the gradient.
         let change = rest.clone() - rest.without_autodiff();
         change * share + self.x
     }

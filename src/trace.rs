@@ -1,5 +1,4 @@
-//! A walk from data to latent that reports what every single layer did, for those who look for the one that
-//! fails.
+//! A walk from data to latent that reports the result of every layer, to find the layer that fails.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -7,10 +6,10 @@ use burn::tensor::Tensor;
 use crate::bijector::{Bijector, Carried, Place, Walk, layer_name};
 use crate::distribution::Distribution;
 
-/// What one layer did to a batch; events are flattened to rows.
+/// The result of one layer on a batch, with events flattened to rows.
 #[cfg_attr(not(feature = "testing"), allow(dead_code, reason = "certificates run layers again"))]
 pub(crate) struct Trace<'a> {
-    /// Where the layer stands, as in the names of its parameters: `bijector.1.0`.
+    /// The path of the layer, as in the names of its parameters: `bijector.1.0`.
     pub(crate) path: &'a str,
     /// The layer's type, without its parameters.
     pub(crate) name: &'static str,
@@ -18,18 +17,18 @@ pub(crate) struct Trace<'a> {
     pub(crate) output: Tensor<2>,
     /// `ln |det|` of this layer, `[batch]`.
     pub(crate) log_det: Tensor<1>,
-    /// The layer on other rows with the same context, and its log-determinant.
+    /// Runs the layer on other rows with the same context, and returns its log-determinant as well.
     pub(crate) forward: &'a dyn Fn(Tensor<2>) -> (Tensor<2>, Tensor<1>),
-    /// The way back for other rows.
+    /// Runs the inverse of the layer on other rows.
     pub(crate) inverse: &'a dyn Fn(Tensor<2>) -> Tensor<2>,
 }
 
-/// Who is told.
+/// The receiver of the reports.
 pub(crate) trait Tracer {
-    /// Of a layer, in the order in which data pass through them.
+    /// Reports a layer. Layers are reported in the order in which data pass through them.
     fn layer(&mut self, layer: &Trace<'_>);
 
-    /// Of a density without layers at this path, of the largest latent and of `ln p`.
+    /// Reports a density without layers at this path. `_tell` returns the largest latent and `ln p`.
     fn density(&mut self, _path: &str, _name: &str, _tell: &dyn Fn() -> (f64, Tensor<1>)) {}
 }
 
@@ -43,7 +42,7 @@ pub(crate) fn trace<const D: usize, P: Distribution<D>>(
     density.walk(&mut Tracing(tracer), &Place::start(context), x);
 }
 
-/// The walk.
+/// The walk that reports to a [`Tracer`].
 pub(crate) struct Tracing<'a>(pub(crate) &'a mut dyn Tracer);
 
 fn rows<const D: usize>(x: Tensor<D>) -> Tensor<2> {
@@ -67,7 +66,7 @@ impl Walk for Tracing<'_> {
             true => layer.forward(z, context).0,
         };
         let (z, log_det) = ahead(x.clone());
-        // The shape of an event may change on its way.
+        // The shape of an event may differ between input and output.
         let [data, latent] = [x.dims(), z.dims()];
         let shaped = |x: Tensor<2>, dims: [usize; D]| {
             let mut dims = dims;
@@ -108,7 +107,7 @@ impl Walk for Tracing<'_> {
     }
 }
 
-/// Looks for the first part whose numbers are not finite.
+/// Finds the first part with a result that is not finite.
 pub(crate) struct Search(pub(crate) Option<String>);
 
 impl Tracer for Search {

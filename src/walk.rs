@@ -1,5 +1,5 @@
-//! Walks through the single layers of a density, to the latent and back, for those who do without the
-//! graph of the whole.
+//! Walks through the single layers of a density, to the latent and back, for computations without the graph of the
+//! whole density.
 
 use std::fmt::Display;
 
@@ -9,8 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bijector::{Bijector, layer_name};
 
-/// How a layer gets back to its input when its output is all there is: what
-/// [`Bijector::recovery`] says.
+/// How the input of a layer is recovered from its output, as [`Bijector::recovery`] returns it.
 ///
 /// ```
 /// use burn::tensor::Device;
@@ -26,15 +25,15 @@ use crate::bijector::{Bijector, layer_name};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Recovery {
-    /// By its inverse, which is a formula and costs about a forward pass.
+    /// By the inverse of the layer, which is a formula and costs about a forward pass.
     Inverse,
-    /// The input is kept, and forward run on it once more.
+    /// The input is stored, and the forward pass runs on it once more.
     Input,
-    /// Forward cannot be run twice: the whole graph of the layer is kept.
+    /// The forward pass cannot run twice, so the whole graph of the layer is stored.
     Graph,
 }
 
-/// Where a [`Walk`] is, under which context, and which way it goes.
+/// The position of a [`Walk`]: the path, the context and the direction.
 #[derive(Debug, Clone)]
 pub struct Place<'a> {
     path: String,
@@ -45,23 +44,23 @@ pub struct Place<'a> {
 }
 
 impl<'a> Place<'a> {
-    /// The start of a walk, the whole density.
+    /// The start of a walk: the whole density.
     pub fn start(context: Option<&'a Tensor<2>>) -> Self {
         Self { path: String::new(), context, inverted: false, back: false, name: None }
     }
 
-    /// The place of a part, under its name as in the paths of the parameters.
+    /// The place of a part. `name` is the name of the part in the paths of the parameters.
     pub fn part(&self, name: impl Display) -> Self {
         let dot = if self.path.is_empty() { "" } else { "." };
         Self { path: format!("{}{dot}{name}", self.path), ..self.clone() }
     }
 
-    /// The same place under another context, or under none.
+    /// The same place with another context, or without one.
     pub fn with_context<'b>(&self, context: Option<&'b Tensor<2>>) -> Place<'b> {
         Place { context, path: self.path.clone(), ..*self }
     }
 
-    /// The same place, for a layer that runs the other way round.
+    /// The same place, for a layer that runs inverted.
     pub fn inverted(&self) -> Self {
         Self { inverted: !self.inverted, ..self.clone() }
     }
@@ -71,27 +70,27 @@ impl<'a> Place<'a> {
         Self { back: true, ..self.clone() }
     }
 
-    /// The same place, for a layer with another name than that of its type.
+    /// The same place, for a layer whose name differs from its type.
     pub(crate) fn named(&self, name: &'static str) -> Self {
         Self { name: Some(name), ..self.clone() }
     }
 
-    /// The name of a layer of this type that stands here.
+    /// The name of a layer of this type at this place.
     pub(crate) fn name_of<B>(&self) -> &'static str {
         self.name.unwrap_or_else(layer_name::<B>)
     }
 
-    /// The path, as those of the parameters.
+    /// The path, as in the names of the parameters.
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// The context of what stands here.
+    /// The context of the layer at this place.
     pub fn context(&self) -> Option<&'a Tensor<2>> {
         self.context
     }
 
-    /// Whether what stands here runs the other way round, from its latent to its data.
+    /// Whether the layer at this place runs inverted, from its latent to its data.
     pub fn is_inverted(&self) -> bool {
         self.inverted
     }
@@ -101,13 +100,13 @@ impl<'a> Place<'a> {
         self.back
     }
 
-    /// Whether the walk comes to the last layer of a stack first.
+    /// Whether the walk visits the last layer of a stack first.
     pub fn is_last_first(&self) -> bool {
         self.inverted != self.back
     }
 }
 
-/// What a [`Walk`] carries: a batch, and on the way back the gradient of a loss by it.
+/// The value that a [`Walk`] carries: a batch, and on the way back the gradient of a loss with respect to the batch.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -120,24 +119,24 @@ impl<'a> Place<'a> {
 /// ```
 #[derive(Debug, Clone)]
 pub struct Carried<const D: usize> {
-    /// The batch, before a layer on the way to the latent, behind it on the way back.
+    /// The batch: the input of the next layer on the way to the latent, its output on the way back.
     pub value: Tensor<D>,
-    /// The gradient by it; `None` on the way to the latent.
+    /// The gradient of the loss with respect to the batch; `None` on the way to the latent.
     pub gradient: Option<Tensor<D>>,
 }
 
 impl<const D: usize> Carried<D> {
-    /// What a walk to the latent starts with.
+    /// Carries a batch on the way to the latent, without a gradient.
     pub fn new(value: Tensor<D>) -> Self {
         Self { value, gradient: None }
     }
 
-    /// Both mapped by something that only picks, moves or reshapes elements.
+    /// Maps batch and gradient by a function that only selects, moves or reshapes elements.
     pub fn map<const E: usize>(self, map: impl Fn(Tensor<D>) -> Tensor<E>) -> Carried<E> {
         Carried { value: map(self.value), gradient: self.gradient.map(map) }
     }
 
-    /// Two parts put together.
+    /// Joins two parts.
     pub fn join<const E: usize, const F: usize>(
         self,
         other: Carried<E>,
@@ -148,11 +147,11 @@ impl<const D: usize> Carried<D> {
     }
 }
 
-/// Something that goes through the single layers of a density, first to its latent, then back in the
-/// opposite order, with a state of its own. `train::Reversible` is one.
+/// A computation that visits the single layers of a density, first on the way to the latent, then back in the opposite
+/// order, with its own state. `train::Reversible` uses a walk.
 ///
-/// A layer that is made of layers passes a walk on to them by [`Bijector::walk`]; what does not is
-/// one single layer.
+/// A layer that is made of layers passes a walk on to them by [`Bijector::walk`]. Any other layer is visited as one
+/// layer.
 ///
 /// ```
 /// use burn::{module::Module, tensor::{Device, Tensor}};
@@ -193,7 +192,7 @@ impl<const D: usize> Carried<D> {
 /// assert_eq!(paths.0, ["0", "1.inner.1", "1.inner.0"]);
 /// ```
 pub trait Walk {
-    /// Takes what is carried through a single layer, in the direction that the place says.
+    /// Carries the value through a single layer, in the direction of the place.
     fn layer<const D: usize, B: Bijector<D>>(
         &mut self,
         layer: &B,
@@ -201,7 +200,7 @@ pub trait Walk {
         carried: Carried<D>,
     ) -> Carried<D>;
 
-    /// A part of the log-density, where the walk turns round: gives the gradient of the loss by
+    /// Visits a part of the log-density, where the walk turns round. Returns the gradient of the loss with respect to
     /// every input. `module` holds the parameters of `log_prob`.
     fn density<const D: usize, const N: usize, M: Module>(
         &mut self,
@@ -211,9 +210,9 @@ pub trait Walk {
         log_prob: impl Fn([Tensor<D>; N]) -> Tensor<1>,
     ) -> [Tensor<D>; N];
 
-    /// Whether the walk goes back from the densities to the data, with the gradients that
-    /// [`density`](Self::density) gives. One that does not ends there, and what it returns means nothing; a mixture
-    /// lets it into every component, where one that comes back takes the mixture as one density. Default: yes.
+    /// Whether the walk goes back from the densities to the data, with the gradients that [`density`](Self::density)
+    /// returns. Otherwise it ends at the densities, and its returned value has no meaning. A mixture passes a walk that
+    /// ends there to every component; it is a single density to a walk that goes back. Default: yes.
     fn comes_back(&self) -> bool {
         true
     }

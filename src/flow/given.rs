@@ -1,4 +1,4 @@
-//! A flow under a context, with the methods of a flow.
+//! A flow with a context.
 
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;
@@ -9,12 +9,12 @@ use crate::crew::apart;
 use crate::distribution::{Distribution, LevelBase};
 use crate::noise::Noise;
 
-/// A flow under a context, made by [`Flow::given`](super::Flow::given) and
+/// A flow with a context, made by [`Flow::given`](super::Flow::given) and
 /// [`MultiScale::given`](super::MultiScale::given). It has the methods of the flow and borrows its weights.
 ///
 /// # Shapes
 ///
-/// The context is `[batch, width]`, with a row for each event, or one row for all.
+/// The context is `[batch, width]`, with one row for each event, or a single row for all events.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -45,7 +45,7 @@ impl<F> Clone for Given<'_, F> {
 
 impl<F> Copy for Given<'_, F> {}
 
-/// What the flow gives without a graph.
+/// Runs `work` on the flow without a graph.
 fn evaluated<F: Module + ModuleDisplay + Sync, T: Send>(
     given: Given<'_, F>,
     work: impl FnOnce(Given<'_, F>) -> T + Send,
@@ -56,7 +56,7 @@ fn evaluated<F: Module + ModuleDisplay + Sync, T: Send>(
     })
 }
 
-/// `n` draws for each row of a context.
+/// Calls `draw` with `n` copies of each row of the context.
 fn each<F, T>(given: Given<'_, F>, n: usize, draw: impl FnOnce(Given<'_, F>, usize) -> T) -> T {
     let repeated = given.context.map(|context| {
         let [rows, width] = context.dims();
@@ -77,7 +77,7 @@ impl<B, P> Given<'_, Flow<B, P>> {
         Distribution::log_prob(self.flow, x, self.context)
     }
 
-    /// As [`Flow::log_prob_batched`].
+    /// `ln p(x | context)` without a graph, `batch` rows per pass, as [`Flow::log_prob_batched`].
     ///
     /// # Panics
     ///
@@ -99,7 +99,7 @@ impl<B, P> Given<'_, Flow<B, P>> {
         self.flow.forward(x, self.context).0
     }
 
-    /// The data of the latents `z`.
+    /// The data that belong to the latents `z`.
     pub fn decode<const D: usize>(&self, z: Tensor<D>) -> Tensor<D>
     where
         B: Bijector<D>,
@@ -108,8 +108,8 @@ impl<B, P> Given<'_, Flow<B, P>> {
         self.flow.inverse(z, self.context)
     }
 
-    /// `n` new events, from the operating system's entropy; `n` is the number of rows of the context, if
-    /// it has more than one.
+    /// Draws `n` new events. The noise is seeded from the entropy of the operating system. If the context has more than
+    /// one row, `n` must be its number of rows.
     pub fn sample<const D: usize>(&self, n: usize) -> Tensor<D>
     where
         B: Bijector<D>,
@@ -118,7 +118,7 @@ impl<B, P> Given<'_, Flow<B, P>> {
         evaluated(*self, |given| given.draw(n, &mut Noise::from_entropy()))
     }
 
-    /// `n` new events that follow a seed: the same numbers on every backend, up to its rounding.
+    /// Draws `n` new events from a seed: the same numbers on every backend, up to its rounding.
     pub fn sample_seeded<const D: usize>(&self, n: usize, seed: u64) -> Tensor<D>
     where
         B: Bijector<D>,
@@ -127,7 +127,7 @@ impl<B, P> Given<'_, Flow<B, P>> {
         evaluated(*self, |given| given.draw(n, &mut Noise::seeded(seed)))
     }
 
-    /// `n` new events and their `ln p`, in one pass.
+    /// Draws `n` new events and computes their `ln p`, in one pass.
     pub fn sample_with_log_prob<const D: usize>(&self, n: usize) -> (Tensor<D>, Tensor<1>)
     where
         B: Bijector<D>,
@@ -136,7 +136,7 @@ impl<B, P> Given<'_, Flow<B, P>> {
         evaluated(*self, |given| given.draw_with_log_prob(n, &mut Noise::from_entropy()))
     }
 
-    /// [`sample_with_log_prob`](Self::sample_with_log_prob) that follows a seed.
+    /// [`sample_with_log_prob`](Self::sample_with_log_prob) from a seed.
     pub fn sample_with_log_prob_seeded<const D: usize>(
         &self,
         n: usize,
@@ -149,7 +149,7 @@ impl<B, P> Given<'_, Flow<B, P>> {
         evaluated(*self, |given| given.draw_with_log_prob(n, &mut Noise::seeded(seed)))
     }
 
-    /// `n` new events for each row of the context, those of the first row first.
+    /// Draws `n` new events for each row of the context, starting with the events of the first row.
     pub fn sample_each<const D: usize>(&self, n: usize) -> Tensor<D>
     where
         B: Bijector<D>,
@@ -158,7 +158,7 @@ impl<B, P> Given<'_, Flow<B, P>> {
         each(*self, n, |given, n| given.sample(n))
     }
 
-    /// [`sample_each`](Self::sample_each) that follows a seed.
+    /// [`sample_each`](Self::sample_each) from a seed.
     pub fn sample_each_seeded<const D: usize>(&self, n: usize, seed: u64) -> Tensor<D>
     where
         B: Bijector<D>,
@@ -167,7 +167,7 @@ impl<B, P> Given<'_, Flow<B, P>> {
         each(*self, n, |given, n| given.sample_seeded(n, seed))
     }
 
-    /// `n` new events from given noise, with the graph where the flow has one (the
+    /// Draws `n` new events from given noise. The events are in the graph of the flow, if the flow has one (the
     /// reparameterisation of variational inference).
     pub fn draw<const D: usize>(&self, n: usize, noise: &mut Noise) -> Tensor<D>
     where
@@ -177,7 +177,7 @@ impl<B, P> Given<'_, Flow<B, P>> {
         self.flow.drawn(n, self.context, noise)
     }
 
-    /// [`draw`](Self::draw) together with `ln p` of the events, in one pass.
+    /// [`draw`](Self::draw) and the `ln p` of the events, in one pass.
     pub fn draw_with_log_prob<const D: usize>(
         &self,
         n: usize,
@@ -197,7 +197,7 @@ impl<B: Bijector<4>, P: LevelBase> Given<'_, MultiScale<B, P>> {
         Distribution::log_prob(self.flow, x, self.context)
     }
 
-    /// As [`Flow::log_prob_batched`].
+    /// `ln p(x | context)` without a graph, `batch` rows per pass, as [`Flow::log_prob_batched`].
     ///
     /// # Panics
     ///
@@ -206,7 +206,7 @@ impl<B: Bijector<4>, P: LevelBase> Given<'_, MultiScale<B, P>> {
         Distribution::log_prob_batched(self.flow, x, self.context, batch)
     }
 
-    /// The latent parts of `x`, the first level first.
+    /// The latent parts of `x`, starting with the first level.
     pub fn encode(&self, x: Tensor<4>) -> Vec<Tensor<4>> {
         self.encode_with_log_det(x).0
     }
@@ -216,37 +216,37 @@ impl<B: Bijector<4>, P: LevelBase> Given<'_, MultiScale<B, P>> {
         self.flow.encoded(x, self.context)
     }
 
-    /// The data of latent parts.
+    /// The data that belong to the latent parts.
     ///
     /// # Panics
     ///
-    /// As [`MultiScale::decode`].
+    /// The panics of [`MultiScale::decode`].
     pub fn decode(&self, parts: Vec<Tensor<4>>) -> Tensor<4> {
         self.flow.decoded(parts, self.context)
     }
 
-    /// `n` new events, from the operating system's entropy; `n` is the number of rows of the context, if
-    /// it has more than one.
+    /// Draws `n` new events. The noise is seeded from the entropy of the operating system. If the context has more than
+    /// one row, `n` must be its number of rows.
     pub fn sample(&self, n: usize) -> Tensor<4> {
         evaluated(*self, |given| given.draw(n, &mut Noise::from_entropy()))
     }
 
-    /// `n` new events that follow a seed: the same numbers on every backend, up to its rounding.
+    /// Draws `n` new events from a seed: the same numbers on every backend, up to its rounding.
     pub fn sample_seeded(&self, n: usize, seed: u64) -> Tensor<4> {
         evaluated(*self, |given| given.draw(n, &mut Noise::seeded(seed)))
     }
 
-    /// `n` new events for each row of the context, those of the first row first.
+    /// Draws `n` new events for each row of the context, starting with the events of the first row.
     pub fn sample_each(&self, n: usize) -> Tensor<4> {
         each(*self, n, |given, n| given.sample(n))
     }
 
-    /// [`sample_each`](Self::sample_each) that follows a seed.
+    /// [`sample_each`](Self::sample_each) from a seed.
     pub fn sample_each_seeded(&self, n: usize, seed: u64) -> Tensor<4> {
         each(*self, n, |given, n| given.sample_seeded(n, seed))
     }
 
-    /// `n` new events from given noise, with the graph where the flow has one.
+    /// Draws `n` new events from given noise. The events are in the graph of the flow, if the flow has one.
     pub fn draw(&self, n: usize, noise: &mut Noise) -> Tensor<4> {
         self.flow.drawn(n, self.context, noise)
     }

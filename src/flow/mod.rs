@@ -1,4 +1,4 @@
-//! The change of variables: the one place that knows both a bijector and a density.
+//! The change of variables, which combines a bijector and a base density.
 
 mod given;
 mod multi_scale;
@@ -18,30 +18,29 @@ use crate::noise::Noise;
 use crate::parallel::over_rows;
 use crate::rows::spread;
 
-/// A bijector and a base: an exact density and an exact sampler.
+/// A density made of a bijector and a base, with exact log-density and exact sampling.
 ///
 /// ```text
 /// log p(x) = log p(z) + ln |det dz/dx|        z = f(x)
 /// ```
 ///
-/// `log_prob` and `encode` go from data to latent, `sample` and `decode` back. Paper:
-/// Papamakarios et al. (2021), equation 3, arXiv:1912.02762.
+/// `log_prob` and `encode` map data to latents; `sample` and `decode` map latents to data. Paper: Papamakarios et al.
+/// (2021), equation 3, arXiv:1912.02762.
 ///
-/// [`log_prob`](Self::log_prob), [`encode`](Self::encode), [`decode`](Self::decode) and
-/// [`draw`](Self::draw) keep the graph of a flow that is on an autodiff device; the sampling
-/// shorthands and [`log_prob_batched`](Self::log_prob_batched) evaluate [`Module::valid`], so they
-/// hold no graph. For other evaluations call `flow.valid()` yourself.
+/// [`log_prob`](Self::log_prob), [`encode`](Self::encode), [`decode`](Self::decode) and [`draw`](Self::draw) keep the
+/// graph of a flow on an autodiff device. The sampling shorthands and [`log_prob_batched`](Self::log_prob_batched)
+/// evaluate [`Module::valid`] and keep no graph. Call `flow.valid()` for other evaluations without a graph.
 ///
-/// A `log_prob` of a flow that trains, which no `backward` follows, keeps its memory until the process
-/// ends or a `backward` runs through the same parameters: burn 0.22 records it and frees what is
-/// recorded in `backward` alone. So evaluate `flow.valid()` between the steps of a training.
+/// Call `flow.valid()` for evaluations between the steps of a training. A `log_prob` of a flow that trains records a
+/// graph, and burn 0.22 frees a graph only in `backward`. Without a `backward`, its memory is held until the process
+/// ends or a `backward` runs through the same parameters.
 ///
-/// Under a context, [`given`](Self::given) has the same methods.
+/// [`given`](Self::given) has the same methods for a flow with a context.
 ///
 /// # Panics
 ///
-/// If the events or the context have another shape than the layers were built for or another
-/// precision than the parameters, or if the context has neither one row nor one for each event.
+/// If the events or the context have a shape other than the layers were built for, or a precision other than the
+/// parameters have. Also if the context has neither one row nor one row for each event.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -60,27 +59,27 @@ pub struct Flow<B, P> {
 }
 
 impl<B, P> Flow<B, P> {
-    /// The density that `bijector` pulls back from `base`.
+    /// The density of `x` for which `bijector` maps `x` to a latent with density `base`.
     pub fn new(bijector: B, base: P) -> Self {
         Self { bijector, base }
     }
 
-    /// The map between data and latent.
+    /// The bijector, which maps data to latents.
     pub fn bijector(&self) -> &B {
         &self.bijector
     }
 
-    /// The density of the latent.
+    /// The base, the density of the latents.
     pub fn base(&self) -> &P {
         &self.base
     }
 
-    /// The bijector and the base.
+    /// Returns the bijector and the base.
     pub fn into_parts(self) -> (B, P) {
         (self.bijector, self.base)
     }
 
-    /// This flow under a context, or under none, with the methods of a flow:
+    /// This flow with a context, or without one. The result has the methods of a flow:
     /// `flow.given(&context).log_prob(x)`.
     pub fn given<'a>(&'a self, context: impl Into<Option<&'a Tensor<2>>>) -> Given<'a, Self> {
         Given { flow: self, context: context.into() }
@@ -95,8 +94,8 @@ impl<B, P> Flow<B, P> {
         self.given(None).log_prob(x)
     }
 
-    /// [`log_prob`](Self::log_prob) without a graph, `batch` rows at a time: its memory depends on
-    /// `batch`, not on the number of rows. The numbers are the same bit for bit.
+    /// [`log_prob`](Self::log_prob) without a graph, `batch` rows per pass. The memory depends on `batch`, not on the
+    /// number of rows. The numbers are the same bit for bit.
     ///
     /// # Panics
     ///
@@ -118,7 +117,7 @@ impl<B, P> Flow<B, P> {
         self.given(None).encode(x)
     }
 
-    /// The data of the latents `z`.
+    /// The data that belong to the latents `z`.
     pub fn decode<const D: usize>(&self, z: Tensor<D>) -> Tensor<D>
     where
         B: Bijector<D>,
@@ -127,7 +126,7 @@ impl<B, P> Flow<B, P> {
         self.given(None).decode(z)
     }
 
-    /// `n` new events, from the operating system's entropy.
+    /// Draws `n` new events. The noise is seeded from the entropy of the operating system.
     pub fn sample<const D: usize>(&self, n: usize) -> Tensor<D>
     where
         B: Bijector<D>,
@@ -136,7 +135,7 @@ impl<B, P> Flow<B, P> {
         self.given(None).sample(n)
     }
 
-    /// `n` new events that follow a seed: the same numbers on every backend, up to its rounding.
+    /// Draws `n` new events from a seed: the same numbers on every backend, up to its rounding.
     pub fn sample_seeded<const D: usize>(&self, n: usize, seed: u64) -> Tensor<D>
     where
         B: Bijector<D>,
@@ -145,7 +144,7 @@ impl<B, P> Flow<B, P> {
         self.given(None).sample_seeded(n, seed)
     }
 
-    /// `n` new events and their `ln p`, in one pass.
+    /// Draws `n` new events and computes their `ln p`, in one pass.
     pub fn sample_with_log_prob<const D: usize>(&self, n: usize) -> (Tensor<D>, Tensor<1>)
     where
         B: Bijector<D>,
@@ -154,7 +153,7 @@ impl<B, P> Flow<B, P> {
         self.given(None).sample_with_log_prob(n)
     }
 
-    /// [`sample_with_log_prob`](Self::sample_with_log_prob) that follows a seed.
+    /// [`sample_with_log_prob`](Self::sample_with_log_prob) from a seed.
     pub fn sample_with_log_prob_seeded<const D: usize>(
         &self,
         n: usize,
@@ -167,7 +166,7 @@ impl<B, P> Flow<B, P> {
         self.given(None).sample_with_log_prob_seeded(n, seed)
     }
 
-    /// `n` new events from given noise, with the graph where the flow has one (the
+    /// Draws `n` new events from given noise. The events are in the graph of the flow, if the flow has one (the
     /// reparameterisation of variational inference).
     pub fn draw<const D: usize>(&self, n: usize, noise: &mut Noise) -> Tensor<D>
     where
@@ -177,7 +176,7 @@ impl<B, P> Flow<B, P> {
         self.given(None).draw(n, noise)
     }
 
-    /// [`draw`](Self::draw) together with `ln p` of the events, in one pass.
+    /// [`draw`](Self::draw) and the `ln p` of the events, in one pass.
     pub fn draw_with_log_prob<const D: usize>(
         &self,
         n: usize,
@@ -229,7 +228,7 @@ impl<B, P> Flow<B, P> {
         })
     }
 
-    /// The bijector's forward pass, rows in parallel.
+    /// The bijector's forward pass, with rows in parallel.
     fn forward<const D: usize>(
         &self,
         x: Tensor<D>,
@@ -244,7 +243,7 @@ impl<B, P> Flow<B, P> {
         over_rows(self, x, context.as_ref(), size, |x, context| self.bijector.forward(x, context))
     }
 
-    /// The bijector's inverse, rows in parallel.
+    /// The bijector's inverse, with rows in parallel.
     fn inverse<const D: usize>(&self, z: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<D>
     where
         B: Bijector<D>,
@@ -322,7 +321,7 @@ impl<const D: usize, B: Bijector<D>, P: Distribution<D>> Distribution<D> for Flo
     }
 }
 
-/// Panics unless draws are asked for on the device of the weights, where they are made.
+/// Panics if the requested device is not the device of the weights, where draws are made.
 #[track_caller]
 fn check_device<M: Module>(flow: &M, asked: &Device) {
     let own = flow.devices().into_iter().next().map(Device::without_autodiff);
@@ -333,19 +332,18 @@ fn check_device<M: Module>(flow: &M, asked: &Device) {
     );
 }
 
-/// Rows of a batch, and pixels of each.
+/// The number of rows of a batch, and the number of pixels per row.
 fn size<const D: usize>(x: &Tensor<D>) -> [usize; 2] {
     let dims = x.dims();
     [dims[0], dims[2..].iter().product()]
 }
 
-/// A context with a row for each of `rows` events, after events and context were found to be of the
-/// precision of the flow.
+/// Checks the precision of events and context, and returns a context with a row for each of `rows` events.
 ///
 /// # Panics
 ///
-/// If they are of another, or the context has another number of rows, and more than one; the text
-/// names the type.
+/// If events or context have a precision other than the flow. Also if the context has more than one row, but not `rows`
+/// rows. The message names the type of the flow.
 #[track_caller]
 fn fitted<M: Module + ModuleDisplay>(
     flow: &M,

@@ -1,11 +1,12 @@
-//! Layers that check what a file says of them.
+//! Layers that validate the fields read from a file.
 
 use crate::error::{Error, Result};
 
-/// The struct, and `Deserialize` for it: the fields as derived, and then the struct's `sound` has to be `Ok`.
+/// Defines the struct and its `Deserialize`: the fields are read as by serde's derive, and then `sound` of the struct
+/// must return `Ok`.
 ///
-/// A bound of a parameter is one of `Deserialize` alone, not of the struct. Attributes of a field stand in the
-/// order `doc`, `module`, `serde`.
+/// A bound of a type parameter applies only to `Deserialize`, not to the struct. The attributes of a field must be in
+/// the order `doc`, `module`, `serde`.
 macro_rules! checked {
     ($(#[$head:meta])* $vis:vis struct $name:ident { $($fields:tt)* }) => {
         $crate::store::checked!(@struct [$(#[$head])* $vis] $name [] [] [] { $($fields)* });
@@ -44,7 +45,7 @@ macro_rules! checked {
 }
 pub(crate) use checked;
 
-/// `Err` naming the field unless a tensor of a file has this shape.
+/// Returns an error that names the field, unless a tensor of a file has this shape.
 pub(crate) fn shaped(
     layer: &'static str,
     field: &'static str,
@@ -57,7 +58,7 @@ pub(crate) fn shaped(
     })
 }
 
-/// `Err` naming the field, with this reason, unless it holds.
+/// Returns an error that names the field, with this reason, unless `holds` is true.
 pub(crate) fn require(
     layer: &'static str,
     field: &'static str,

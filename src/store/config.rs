@@ -20,12 +20,12 @@ struct Document<C> {
     config: C,
 }
 
-/// The file of a configuration, sealed.
+/// Encodes a configuration as a sealed file.
 ///
 /// # Errors
 ///
-/// If the configuration does not come back from its JSON: JSON has no infinity, for one. Better
-/// said now than when the weights are needed.
+/// If the configuration changes when its JSON is read back; JSON has no infinity, for example. The check runs before
+/// the weights are written.
 pub(super) fn encode<C: Serialize + DeserializeOwned>(config: &C, path: &Path) -> Result<Vec<u8>> {
     let invalid = |error: serde_json::Error| Error::format(path, error.to_string());
     let value = serde_json::to_value(config).map_err(invalid)?;
@@ -45,7 +45,7 @@ pub(super) fn encode<C: Serialize + DeserializeOwned>(config: &C, path: &Path) -
     Ok(file)
 }
 
-/// The configuration in a sealed file.
+/// Reads the configuration of a sealed file.
 pub(super) fn decode<C: DeserializeOwned>(file: &[u8], path: &Path) -> Result<C> {
     let invalid = |error: serde_json::Error| Error::format(path, error.to_string());
     verify(file, path)?;

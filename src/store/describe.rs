@@ -1,4 +1,4 @@
-//! A value as JSON that says which type every part of it has.
+//! Serializes a value as JSON that names the type of every struct.
 
 use serde::Serialize;
 use serde::ser::{self, Serializer};
@@ -11,12 +11,12 @@ pub(super) const TYPE: &str = "type";
 ///
 /// # Errors
 ///
-/// For numbers that JSON does not have (infinity, NaN), and for a field of the name [`TYPE`].
+/// For numbers that JSON cannot represent (infinity, NaN), and for a field named [`TYPE`].
 pub(super) fn describe<T: Serialize + ?Sized>(value: &T) -> Result<Value, Unfit> {
     value.serialize(Describe)
 }
 
-/// Why a value has no description: the path of the setting, and the reason.
+/// The reason why a value has no description, with the path of the setting.
 #[derive(Debug)]
 pub(super) struct Unfit {
     path: Vec<String>,
@@ -50,7 +50,7 @@ impl ser::Error for Unfit {
 
 struct Describe;
 
-/// A compound value that grows, and the variant of an enum that it stands in.
+/// A compound value under construction, and the enum variant that it belongs to.
 struct Growing<T> {
     variant: Option<&'static str>,
     parts: T,
@@ -271,7 +271,7 @@ grows!(
 );
 grows!(SerializeStruct, SerializeStructVariant);
 
-/// A map that grows, and the key of its next value.
+/// A map under construction, and the key of its next value.
 struct Keyed {
     fields: Growing<Map<String, Value>>,
     key: String,

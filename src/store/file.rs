@@ -1,4 +1,4 @@
-//! Whole files: read within their size, written all or not at all.
+//! Whole files: read within their size, and written whole or not at all.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Error, Result};
 
-/// Reads a regular file. Asks for as much memory as the file is long, whatever its content says.
+/// Reads a regular file. Allocates as much memory as the file is long, whatever its content claims.
 pub(crate) fn read_whole(path: &Path) -> Result<Vec<u8>> {
     let read = || {
         let metadata = fs::metadata(path)?;
@@ -23,16 +23,16 @@ pub(crate) fn read_whole(path: &Path) -> Result<Vec<u8>> {
     read().map_err(|source| Error::io(path, source))
 }
 
-/// Writes a file so that its name only ever stands for all of the old or all of the new content:
-/// into a temporary file in the same folder, which is synced and then takes the name. Temporary
-/// files that killed processes have left in the folder are removed.
+/// Writes a file so that its name refers to the whole old content or to the whole new content. The content goes into a
+/// temporary file in the same folder, which is synced and then renamed. Temporary files that killed processes have left
+/// in the folder are removed.
 ///
-/// A file that is marked read-only stays as it is. The permissions of a file that is replaced are
-/// kept. A symbolic link is replaced, not followed.
+/// A file that is marked read-only is not replaced. A replaced file keeps its permissions. A symbolic link is replaced,
+/// not followed.
 ///
 /// # Errors
 ///
-/// [`Error::Io`] with the path; the temporary file is gone then.
+/// [`Error::Io`] with the path. The temporary file is removed.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     replace(path, bytes).map_err(|source| Error::io(path, source))
 }
@@ -40,12 +40,12 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let old = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file);
     if old.as_ref().is_some_and(|old| old.permissions().readonly()) {
-        // A rename would not ask.
+        // A rename does not check this permission.
         return Err(io::Error::new(ErrorKind::PermissionDenied, "the file is read-only"));
     }
     sweep(folder(path));
     let (mut file, temporary) = create_beside(path)?;
-    // The file stays open, and so locked, until it has its name.
+    // The file stays open, and therefore locked, until it is renamed.
     let renamed = file
         .write_all(bytes)
         .and_then(|()| file.sync_all())
@@ -60,14 +60,14 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// What the names of temporary files start and end with.
+/// The start and the end of the name of a temporary file.
 const TEMPORARY: (&str, &str) = (".burn-flows-", ".tmp");
 
-/// A new file in the folder of `path`; its name does not grow with that of `path`, which may be
-/// as long as the file system allows.
+/// Creates a file in the folder of `path`. The length of its name does not depend on `path`, whose name may be as long
+/// as the file system allows.
 ///
-/// It is locked, so that [`sweep`] knows it from those that nobody writes any more; where the file
-/// system has no locks, nothing is swept.
+/// The file is locked, so that [`sweep`] can tell it from abandoned files. On a file system without locks nothing is
+/// swept.
 fn create_beside(path: &Path) -> io::Result<(File, PathBuf)> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     loop {
@@ -75,25 +75,25 @@ fn create_beside(path: &Path) -> io::Result<(File, PathBuf)> {
         let (start, end) = TEMPORARY;
         let temporary = path.with_file_name(format!("{start}{}-{count}{end}", std::process::id()));
         match OpenOptions::new().write(true).create_new(true).open(&temporary) {
-            // Another process may have swept it before it was locked.
+            // Another process may have removed the file before it was locked.
             Ok(file) if file.lock().is_err() || temporary.exists() => return Ok((file, temporary)),
             Ok(_) => {}
-            // Left by a process of the same id that was killed.
+            // Left by a killed process of the same id.
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
         }
     }
 }
 
-/// Removes the temporary files of processes that are gone, whose locks went with them: a training
-/// run that is killed again and again must not fill the disk. What cannot be removed stays.
+/// Removes the temporary files of ended processes, whose locks are released: a training run that is killed repeatedly
+/// must not fill the disk. Files that cannot be removed are left.
 fn sweep(folder: &Path) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name();
         let name = name.to_string_lossy();
         let ours = name.starts_with(TEMPORARY.0) && name.ends_with(TEMPORARY.1);
-        // Opening a pipe would wait for its reader.
+        // Opening a pipe would block until it has a reader.
         if ours
             && entry.file_type().is_ok_and(|kind| kind.is_file())
             && let Ok(file) = OpenOptions::new().write(true).open(entry.path())
@@ -109,8 +109,8 @@ fn folder(path: &Path) -> &Path {
     folder.unwrap_or(Path::new("."))
 }
 
-/// Makes the rename survive a power failure where the system can. Some file systems sync no
-/// folders; the file is whole all the same, at worst still under its old content.
+/// Makes the rename survive a power failure where the system supports it. Some file systems cannot sync folders. The
+/// file is whole in either case, at worst with its old content.
 fn sync_folder(path: &Path) {
     if cfg!(unix) {
         let _ = File::open(folder(path)).and_then(|folder| folder.sync_all());

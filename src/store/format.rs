@@ -13,7 +13,7 @@ use super::seal::Label;
 use super::tensors::{Entry, tensor_error};
 use crate::error::{Error, Result};
 
-/// A file format, known by the extension.
+/// A file format, determined by the extension.
 #[derive(Clone, Copy)]
 pub(super) enum Format {
     Safetensors,
@@ -33,7 +33,7 @@ impl Format {
         }
     }
 
-    /// A file of these tensors and the description of their model, still to be sealed.
+    /// Encodes these tensors and the description of their model as a file. The file is not sealed yet.
     pub(super) fn encode(self, entries: Vec<Entry>, model: Value, path: &Path) -> Result<Vec<u8>> {
         match self {
             Self::Safetensors => encode_safetensors(&entries, model, path),
@@ -41,7 +41,7 @@ impl Format {
         }
     }
 
-    /// The tensors of a file, and the description of their model.
+    /// Decodes the tensors of a file, and the description of their model.
     pub(super) fn decode(self, file: Vec<u8>, path: &Path) -> Result<(Vec<Entry>, Value)> {
         match self {
             Self::Safetensors => decode_safetensors(&file, path),
@@ -52,7 +52,7 @@ impl Format {
 
 fn encode_safetensors(entries: &[Entry], model: Value, path: &Path) -> Result<Vec<u8>> {
     let ids = entries.iter().map(|entry| (entry.name.clone(), entry.id.val())).collect();
-    // One key only: the order of several would change from one save to the next.
+    // One key only: the order of several keys would change from one save to the next.
     let metadata =
         HashMap::from([(Label::KEY.to_string(), text(&Label::new(ids).describing(model), path)?)]);
     let views = entries.iter().map(|entry| {
@@ -104,8 +104,8 @@ fn decode_burnpack(file: Vec<u8>, path: &Path) -> Result<(Vec<Entry>, Value)> {
     Ok((entries.collect::<Result<_>>()?, label.model))
 }
 
-/// Copies the bytes, so that no tensor keeps the whole file in memory or stands in it unaligned. A
-/// tensor without an identity gets a new one.
+/// Copies the bytes, so that a tensor is aligned and does not keep the whole file in memory. A tensor without an
+/// identity gets a new one.
 fn entry(
     name: String,
     id: Option<u64>,

@@ -1,4 +1,4 @@
-//! burn's layers as parts of a model.
+//! burn's layers as described parts of a model.
 
 use burn::module::Param;
 use burn::nn::conv::Conv2d;
@@ -17,12 +17,12 @@ struct LinearPart {
     weight: Param<Tensor<2>>,
     #[serde(with = "part")]
     bias: Option<Param<Tensor<1>>>,
-    /// Whether files hold the weight transposed, as burn's layout `Col` does.
+    /// Whether files hold the weight transposed, as in burn's layout `Col`.
     #[serde(getter = "is_transposed")]
     transposed: bool,
 }
 
-/// burn does not tell the layout of a layer; how it saves another weight does.
+/// burn does not expose the layout of a layer, so the layout is read from how the layer saves another weight.
 fn is_transposed(linear: &Linear) -> bool {
     let probe = linear.weight.clone().map(|weight| Tensor::zeros([1, 2], &weight.device()));
     probe.transform_for_save().val().dims() == [2, 1]
@@ -38,7 +38,7 @@ impl From<LinearPart> for Linear {
         let config = LinearConfig::new(inputs, outputs).with_initializer(Initializer::Zeros);
         let empty = config.with_layout(LinearLayout::Col).init(&weight.device());
         let trainable = is_trainable(&weight);
-        // A value that is loaded is the start of a graph, not a part of one.
+        // A loaded value must be a leaf of the graph, so it has to be outside any graph.
         let plain = weight.clone().set_require_grad(false);
         let loaded = empty.weight.transform_for_load(plain.val(), weight.id);
         Linear { weight: loaded.set_require_grad(trainable), bias }

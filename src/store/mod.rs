@@ -1,11 +1,10 @@
 //! Models and configurations in files.
 //!
-//! [`save`] writes a model: its weights, and a description of everything else that decides its numbers.
-//! [`open`] builds the model from the file alone. [`load`] puts the weights into a model that is there,
-//! and returns an [`Error`] if that model differs from the one that was saved. A loaded model gives the
-//! same numbers bit for bit, and a file that is not exactly what was written is an [`Error`]: every file
-//! carries a checksum of all its bytes. [`save_with_config`] and [`load_config`] are for a configuration
-//! of your own beside the weights.
+//! [`save`] writes a model: its weights, and a description of everything else that decides its numbers. [`open`] builds
+//! the model from the file alone. [`load`] puts the weights into an existing model, and returns an [`Error`] if that
+//! model differs from the saved one. A loaded model gives the same numbers bit for bit. Every file carries a checksum
+//! of all its bytes, and a file that differs from what was written is an [`Error`]. [`save_with_config`] and
+//! [`load_config`] store a configuration of your own beside the weights.
 //!
 //! ```
 //! use burn::tensor::{Device, Tensor};
@@ -32,50 +31,49 @@
 //!
 //! # What a file holds
 //!
-//! The extension chooses the format; both hold the same.
+//! The extension chooses the format. Both formats hold the same content.
 //!
 //! | extension | format | also read by |
 //! | --- | --- | --- |
 //! | `.safetensors` | [safetensors](https://github.com/huggingface/safetensors) | every safetensors library |
 //! | `.bpk` | burnpack, burn's own | `burn::store::ModuleRecord::load` |
 //!
-//! One tensor for every parameter, mask, permutation and running statistic of the module, in row
-//! major order and little-endian, under its path: the names of the fields, the indices of lists and
-//! tuples and the variants of enums, joined by dots, as in `bijector.0.conditioner.input.weight`.
-//! Floats keep their precision in the file, and become that of the model they are loaded into;
-//! integers do the same, as long as every value fits. Bools are one byte.
+//! A file holds one tensor for every parameter, mask, permutation and running statistic of the module, in row-major
+//! order and little-endian. The name of a tensor is its path: the names of the fields, the indices of lists and tuples
+//! and the variants of enums, joined by dots, as in `bijector.0.conditioner.input.weight`. Floats keep their precision
+//! in the file, and are cast to the precision of the model they are loaded into. Integers are cast as well, as long as
+//! every value fits. Bools are one byte.
 //!
-//! The metadata of either format has one entry, `burn-flows`, a JSON text with the members
-//! `checksum`, `version` (of this layout: 1), `crate` (the version of burn-flows that wrote it),
-//! `model` (the description) and, in safetensors, `param_ids`: the identity of every tensor, which in
-//! burnpack stands beside the tensor. A configuration is a JSON object: the same entry, the name of the configuration's
-//! `type`, and its `config`.
+//! The metadata of either format has one entry, `burn-flows`, a JSON text. Its members are `checksum`, `version` (of
+//! this layout: 1), `crate` (the version of burn-flows that wrote the file) and `model` (the description). In
+//! safetensors there is also `param_ids`, the identity of every tensor, which burnpack stores with the tensor. A
+//! configuration is a JSON object with the entry `burn-flows`, the name of the configuration's `type`, and its
+//! `config`.
 //!
-//! `checksum` reads `burn-flows-sha256:` and 64 digits. They are the SHA-256 of the whole file, in
-//! lower-case hexadecimal, computed while 64 characters `0` stand in their place. The first
-//! `burn-flows-sha256:` of a file is the one that counts. The checksum finds accidents; it is no
-//! signature, since everybody can compute it.
+//! `checksum` reads `burn-flows-sha256:` and 64 digits. The digits are the SHA-256 of the whole file, in lower-case
+//! hexadecimal, computed with 64 characters `0` in place of the digits. Only the first `burn-flows-sha256:` of a file
+//! counts. The checksum detects accidental changes. It is not a signature, since everybody can compute it.
 //!
 //! # The description
 //!
-//! The description of a model is what serde makes of it: a JSON object with a member for every field,
-//! and the name of every struct under `type`. A tensor is described by its place; its shape and numbers
-//! are those of the tensor of this path.
+//! The description of a model is its serialization by serde: a JSON object with a member for every field, and the name
+//! of every struct under `type`. A tensor is described by its place; its shape and numbers are in the tensor of this
+//! path.
 //!
 //! | part of a model | compared by [`load`] |
 //! | --- | --- |
 //! | types, fields and the variants of enums: slopes, bounds, activations, numbers of bins and of layers | yes |
 //! | masks, orders and periods, which are tensors | yes, value by value |
 //! | weights and running statistics | no: the file's replace the model's |
-//! | what is trainable, whether a layer acts as in training, device and precision | no: those of the model stay |
+//! | what is trainable, whether a layer acts as in training, device and precision | no: the model keeps its own |
 //!
-//! [`open`] builds every struct of the description, and refuses one that no constructor would give:
-//! a mask that lets a feature see itself, an order that holds an index twice, a slope below zero.
+//! [`open`] builds every struct of the description. It refuses a struct that no constructor would build, such as a mask
+//! that lets a feature see itself, an order that holds an index twice, or a slope below zero.
 //!
 //! # Layers of your own
 //!
-//! A layer is saved if it derives serde's `Serialize`, and opened if it derives `Deserialize`, too. Fields
-//! of burn's types say how, by [`part`](mod@part), or by [`fixed`] where their values are structure.
+//! A layer can be saved if it derives serde's `Serialize`, and opened if it also derives `Deserialize`. Fields of
+//! burn's types are serialized by [`part`](mod@part), or by [`fixed`] if their values are structure.
 //!
 //! ```
 //! use burn::module::{Module, Param};
@@ -106,12 +104,11 @@
 //!
 //! # Identities
 //!
-//! Loading restores the identities of parameters (`ParamId`), so that the state of an optimizer
-//! finds them again. Two models loaded from one file therefore share their identities, as clones
-//! do: do not put both into one module.
+//! Loading restores the identities of parameters (`ParamId`), so that the state of an optimizer matches them again. Two
+//! models loaded from one file therefore share their identities, as clones do. Do not put both models into one module.
 //!
-//! Loading into a clone leaves the original as it is, its running statistics
-//! ([`BatchNorm`](crate::bijector::BatchNorm)) too, which clones share in burn.
+//! Loading into a clone does not change the original. This includes its running statistics
+//! ([`BatchNorm`](crate::bijector::BatchNorm)), which clones share in burn.
 
 mod checked;
 mod config;
@@ -147,13 +144,13 @@ use tensors::Entry;
 
 /// Writes a model, as safetensors (`.safetensors`) or burnpack (`.bpk`).
 ///
-/// The file appears as a whole or not at all: it is written under another name in the same folder
-/// and renamed. An old file of that name is replaced, unless it is marked read-only.
+/// The file appears whole or not at all: it is written under another name in the same folder and renamed. An existing
+/// file of that name is replaced, unless it is marked read-only.
 ///
 /// # Errors
 ///
-/// [`Error::Format`] for another extension and for a setting that is not finite, [`Error::Tensor`] for a
-/// quantized tensor and for one that no field describes, and [`Error::Io`] if the file cannot be written.
+/// [`Error::Format`] for another extension and for a setting that is not finite. [`Error::Tensor`] for a quantized
+/// tensor and for a tensor that no field describes. [`Error::Io`] if the file cannot be written.
 ///
 /// ```
 /// use burn::tensor::Device;
@@ -173,24 +170,23 @@ pub fn save<M: Module + Serialize>(model: &M, path: impl AsRef<Path>) -> Result<
     write_whole(path, &weights(model, path)?)
 }
 
-/// The model with the weights of a file that [`save`] wrote.
+/// Loads the weights of a file that [`save`] wrote into a model.
 ///
-/// Build the model first, as the saved one was built; every weight it starts with is replaced. It
-/// stays on its device, in its precision, and what was trainable in it stays trainable. [`open`] needs
-/// no model.
+/// Build the model with the settings of the saved model; every weight it starts with is replaced. The model stays on
+/// its device and in its precision, and its trainable parameters stay trainable. [`open`] needs no model.
 ///
 /// # Errors
 ///
-/// The module is gone then, and unchanged where a clone of it remains.
+/// On an error the module is dropped; a remaining clone of the module is unchanged.
 ///
 /// - [`Error::Io`]: the file cannot be read
-/// - [`Error::Format`]: another extension, or a file that was changed, truncated, or written by
-///   something else
+/// - [`Error::Format`]: the file has another extension, was changed or truncated, or was written by another program
 /// - [`Error::MissingTensor`], [`Error::UnusedTensor`]: the file is of another model
-/// - [`Error::ShapeMismatch`]: a tensor has another shape, and no setting says why
-/// - [`Error::Tensor`]: floats for integers or the like, an integer that does not fit, an order that
-///   is none, or a singular matrix where a [`DenseMatrix`](crate::bijector::DenseMatrix) needs an inverse
-/// - [`Error::Setting`]: a setting, a mask or an order is another one in the file; the error names the
+/// - [`Error::ShapeMismatch`]: a tensor has another shape, and no setting explains the difference
+/// - [`Error::Tensor`]: a tensor has values of another kind (such as floats for integers), an integer does not fit, an
+///   order is not a permutation, or a matrix is singular where a [`DenseMatrix`](crate::bijector::DenseMatrix) needs an
+///   inverse
+/// - [`Error::Setting`]: a setting, a mask or an order differs between the model and the file; the error names the
 ///   layer, the setting and both values
 ///
 /// ```
@@ -230,26 +226,25 @@ pub fn load<M: Module + Serialize>(model: M, path: impl AsRef<Path>) -> Result<M
         }
     });
     filled.map_err(|error| match error {
-        // A shape follows from settings, where the description has them.
+        // A shape follows from settings, so a differing setting is the better error if the description has one.
         Error::ShapeMismatch { .. } => settings.agree(&description).err().unwrap_or(error),
         other => other,
     })
 }
 
-/// The model of a file that [`save`] wrote, built from the file alone.
+/// Builds the model of a file that [`save`] wrote, from the file alone.
 ///
-/// The type says which layers the model has; the file says their settings and weights. A stack that is
-/// known at run time only is an [`AnyBijector`](crate::bijector::AnyBijector), or a `Vec` of them. The
-/// weights have the precision of the file and their identities; what was trainable is trainable, and a
-/// layer that did not act as in training when the model trained does not.
+/// The type determines which layers the model has; the file determines their settings and weights. For a stack that is
+/// known only at run time, use an [`AnyBijector`](crate::bijector::AnyBijector) or a `Vec` of them. The weights keep
+/// the precision and the identities of the file, and trainable parameters stay trainable. A layer that did not act as
+/// in training while the saved model trained does not act as in training in the opened model.
 ///
 /// # Errors
 ///
-/// - [`Error::Io`] and [`Error::Format`] as in [`load`], and [`Error::Format`] for a file that describes
-///   no model of this type
-/// - [`Error::Setting`]: the file describes another layer, or says more than this type reads
-/// - [`Error::MissingTensor`], [`Error::UnusedTensor`], [`Error::Tensor`]: tensors that are not those
-///   of the description
+/// - [`Error::Io`] and [`Error::Format`] as in [`load`]; [`Error::Format`] also for a file that describes no model of
+///   this type
+/// - [`Error::Setting`]: the file describes another layer, or settings that this type does not read
+/// - [`Error::MissingTensor`], [`Error::UnusedTensor`], [`Error::Tensor`]: the tensors do not match the description
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -295,7 +290,7 @@ pub fn open<M: Module + Serialize + DeserializeOwned>(
         let reason = format!("describes no {}: {error}", crate::bijector::layer_name::<M>());
         Error::format(path, reason)
     })?;
-    // What this type did not read of the description is another setting.
+    // A part of the description that this type did not read is a differing setting.
     Settings::new(&model, described(&model, path)?).agree(&description)?;
     if let Some(Entry { name, data, .. }) = unused.into_values().next() {
         return Err(Error::UnusedTensor { name, found: data.shape().to_vec() });
@@ -304,7 +299,7 @@ pub fn open<M: Module + Serialize + DeserializeOwned>(
     Ok(model)
 }
 
-/// The tensors of a file, and the description of the model it was saved from.
+/// Reads the tensors of a file, and the description of the saved model.
 fn read(path: &Path) -> Result<(Vec<Entry>, Value)> {
     let format = Format::of(path)?;
     let file = read_whole(path)?;
@@ -318,11 +313,11 @@ fn read(path: &Path) -> Result<(Vec<Entry>, Value)> {
     Ok((entries, description))
 }
 
-/// The most levels of a description: lists in layers in lists. Every level takes space on the stack
-/// while a model is built, and a file must not exhaust it.
+/// The largest depth of a description, counted in nested lists and layers. Every level takes stack space while a model
+/// is built, and a file must not exhaust the stack.
 const MOST_LEVELS: usize = 64;
 
-/// `Err` for a description of too many levels.
+/// Returns an error for a description that is nested too deeply.
 fn nested(description: &Value, path: &Path) -> Result<()> {
     fn levels(value: &Value) -> usize {
         match value {
@@ -346,14 +341,14 @@ fn described<M: Serialize>(model: &M, path: &Path) -> Result<Value> {
 
 /// Writes a model, and a configuration beside it: `flow.safetensors` and `flow.json`.
 ///
-/// [`open`] and [`load`] need no configuration; this is for one that a program wants back.
+/// [`open`] and [`load`] need no configuration. Use this function for a configuration that a program reads back.
 ///
-/// Each file appears as a whole or not at all, the weights first.
+/// Each file appears whole or not at all. The weights are written first.
 ///
 /// # Errors
 ///
-/// As [`save`], and [`Error::Format`] if the configuration does not come back from its JSON as it
-/// was (an infinite number); nothing is written then.
+/// The errors of [`save`]. [`Error::Format`] if the configuration changes when its JSON is read back (an infinite
+/// number); nothing is written then.
 ///
 /// ```
 /// use burn::tensor::Device;
@@ -385,9 +380,9 @@ pub fn save_with_config<M: Module + Serialize, C: Serialize + DeserializeOwned>(
 ///
 /// # Errors
 ///
-/// [`Error::Io`] if the file cannot be read; [`Error::Format`] if its extension is not `.json`, if
-/// it was changed, truncated or written by something else (a configuration written by hand is read
-/// with `serde_json`), or if it holds another type of configuration or one of another version.
+/// [`Error::Io`] if the file cannot be read. [`Error::Format`] if its extension is not `.json`, if the file was
+/// changed, truncated or written by another program, or if it holds another type of configuration or another format
+/// version. Read a configuration written by hand with `serde_json`.
 ///
 /// ```
 /// use burn::tensor::Device;
@@ -411,11 +406,11 @@ pub fn load_config<C: DeserializeOwned>(path: impl AsRef<Path>) -> Result<C> {
     config::decode(&read_whole(path)?, path)
 }
 
-/// The file of a module, sealed.
+/// Encodes a module as a sealed file.
 ///
 /// # Errors
 ///
-/// As [`save`].
+/// The errors of [`save`].
 fn weights<M: Module + Serialize>(model: &M, path: &Path) -> Result<Vec<u8>> {
     let format = Format::of(path)?;
     let (entries, description) = (tensors::read(model)?, described(model, path)?);
@@ -431,33 +426,33 @@ fn weights<M: Module + Serialize>(model: &M, path: &Path) -> Result<Vec<u8>> {
     Ok(file)
 }
 
-/// The metadata entry that [`write_sealed`] needs in a file, for files other than weights.
+/// The metadata entry that [`write_sealed`] requires in a file, for files other than weights.
 #[cfg(feature = "train")]
 pub(crate) fn label() -> Result<(String, String), serde_json::Error> {
     let label = seal::Label::new(std::collections::BTreeMap::new());
     Ok((seal::Label::KEY.to_string(), serde_json::to_string(&label)?))
 }
 
-/// The weights of a module, for a part of a sealed file at `path`.
+/// Encodes the weights of a module as a part of a sealed file at `path`.
 #[cfg(feature = "train")]
 pub(crate) fn encode<M: Module>(model: &M, path: &Path) -> Result<Vec<u8>> {
     Format::Burnpack.encode(tensors::read(model)?, Value::Null, path)
 }
 
-/// The module with the weights of such a part.
+/// Loads the weights of such a part into the module.
 #[cfg(feature = "train")]
 pub(crate) fn decode<M: Module>(model: M, part: Vec<u8>, path: &Path) -> Result<M> {
     tensors::fill(model, Format::Burnpack.decode(part, path)?.0)
 }
 
-/// Seals a file that holds a [`label`], and writes it whole.
+/// Seals a file that holds a [`label`], and writes it as a whole.
 #[cfg(feature = "train")]
 pub(crate) fn write_sealed(path: &Path, mut file: Vec<u8>) -> Result<()> {
     seal(&mut file);
     write_whole(path, &file)
 }
 
-/// Reads a sealed file, and refuses one that was changed.
+/// Reads a sealed file. Returns an error if the file was changed.
 #[cfg(feature = "train")]
 pub(crate) fn read_sealed(path: &Path) -> Result<Vec<u8>> {
     let file = read_whole(path)?;

@@ -1,4 +1,4 @@
-//! What burn's own types contribute to a description, and how they come back from it.
+//! How burn's own types are described, and how they are built from a description.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -12,44 +12,44 @@ use serde_json::Value;
 use super::describe::describe;
 use super::tensors::{Entry, cast};
 
-/// A value of burn's that is a field of a layer, for `#[serde(with = "burn_flows::store::part")]`.
+/// A type of burn that can be a field of a layer, for `#[serde(with = "burn_flows::store::part")]`.
 ///
-/// A tensor contributes its place only: its numbers are in the tensors of the file.
+/// A tensor is described by its place only. Its numbers are in the tensors of the file.
 pub trait Part: Sized {
-    /// Serializes what is not a number of a tensor.
+    /// Serializes everything except the numbers of tensors.
     fn describe<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error>;
 
-    /// The value of a description, with the tensors of the file that [`open`](super::open) reads.
+    /// Builds the value from a description, with the tensors of the file that [`open`](super::open) reads.
     ///
     /// # Errors
     ///
-    /// Outside [`open`](super::open), and if the file has no such tensor.
+    /// If called outside [`open`](super::open), or if the file has no such tensor.
     fn build<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error>;
 }
 
-/// For `#[serde(with = "burn_flows::store::part")]` on a field of one of burn's types: `Param`,
-/// `RunningState`, `Tensor`, `Linear`, `Conv2d`, and options, lists and pairs of them. For another struct
-/// of burn's, derive serde's `remote` with its fields, and name that on the field.
+/// For `#[serde(with = "burn_flows::store::part")]` on a field of one of burn's types: `Param`, `RunningState`,
+/// `Tensor`, `Linear`, `Conv2d`, and options, lists and pairs of these types. For another struct of burn, derive
+/// serde's `remote` with the fields of the struct, and name the derived type on the field.
 pub mod part {
     use super::*;
 
-    /// [`Part::describe`].
+    /// Calls [`Part::describe`].
     pub fn serialize<P: Part, S: Serializer>(part: &P, serializer: S) -> Result<S::Ok, S::Error> {
         part.describe(serializer)
     }
 
-    /// [`Part::build`].
+    /// Calls [`Part::build`].
     pub fn deserialize<'de, P: Part, D: Deserializer<'de>>(deserializer: D) -> Result<P, D::Error> {
         P::build(deserializer)
     }
 }
 
-/// For `#[serde(with = "burn_flows::store::fixed")]` on a field whose tensors are structure, as masks
-/// and orders are: [`load`](super::load) refuses a file in which they have other values.
+/// For `#[serde(with = "burn_flows::store::fixed")]` on a field whose tensors are structure, such as masks and orders.
+/// [`load`](super::load) refuses a file in which these tensors have other values.
 pub mod fixed {
     use super::*;
 
-    /// [`Part::describe`], with a mark on every tensor.
+    /// Calls [`Part::describe`] and marks every tensor as structure.
     pub fn serialize<P: Part, S: Serializer>(part: &P, serializer: S) -> Result<S::Ok, S::Error> {
         let mut description = describe(&Described(part)).map_err(S::Error::custom)?;
         each_place(&mut description, "", &mut |place, _| {
@@ -61,12 +61,12 @@ pub mod fixed {
     pub use super::part::deserialize;
 }
 
-/// For a field whose tensors belong to the weights, although those of its type are structure elsewhere: the
-/// order of the pivots of a matrix is such a field.
+/// For a field whose tensors belong to the weights, although tensors of its type are structure elsewhere. The order of
+/// the pivots of a matrix is such a field.
 pub(crate) mod weights {
     use super::*;
 
-    /// The description, without a mark on any tensor.
+    /// The description, without the mark of structure on any tensor.
     pub(crate) fn serialize<T: Serialize, S: Serializer>(
         value: &T,
         serializer: S,
@@ -76,7 +76,7 @@ pub(crate) mod weights {
         description.serialize(serializer)
     }
 
-    /// As the type itself.
+    /// Deserializes the type itself.
     pub(crate) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<T, D::Error> {
@@ -84,9 +84,9 @@ pub(crate) mod weights {
     }
 }
 
-/// The name of [`Place`] in a description, and of its fields.
+/// The name of [`Place`] in a description.
 const PLACE: &str = "Tensor";
-/// The mark of a tensor that is structure.
+/// The field that marks a tensor as structure.
 pub(super) const FIXED: &str = "fixed";
 const NAME: &str = "name";
 
@@ -105,7 +105,7 @@ pub(super) fn is_place(value: &Value) -> bool {
     value.get(super::describe::TYPE).is_some_and(|name| name == PLACE)
 }
 
-/// Hands every place of a tensor to `each`, with its path.
+/// Calls `each` with every place of a tensor and its path.
 fn each_place(
     value: &mut Value,
     path: &str,
@@ -126,7 +126,7 @@ fn each_place(
     }
 }
 
-/// The paths of all tensors of a description, and whether they are structure.
+/// The paths of all tensors of a description, each with whether the tensor is structure.
 pub(super) fn places(mut description: Value) -> HashMap<String, bool> {
     let mut places = HashMap::new();
     each_place(&mut description, "", &mut |place, path| {
@@ -135,7 +135,7 @@ pub(super) fn places(mut description: Value) -> HashMap<String, bool> {
     places
 }
 
-/// What the parts of a model are built from while one is opened.
+/// The source of the parts of a model while the model is opened.
 struct Opening {
     device: Device,
     entries: HashMap<String, Entry>,
@@ -145,13 +145,13 @@ thread_local! {
     static OPENING: RefCell<Option<Opening>> = const { RefCell::new(None) };
 }
 
-/// A model of a description and tensors, and the tensors that it does not use.
+/// Builds a model from a description and tensors. Returns the model and the unused tensors.
 pub(super) fn build<M: serde::de::DeserializeOwned>(
     mut description: Value,
     entries: HashMap<String, Entry>,
     device: &Device,
 ) -> (serde_json::Result<M>, HashMap<String, Entry>) {
-    /// Ends the opening, also where a layer of a user's panics.
+    /// Ends the opening, also if a user's layer panics.
     struct End;
     impl Drop for End {
         fn drop(&mut self) {
@@ -170,7 +170,7 @@ pub(super) fn build<M: serde::de::DeserializeOwned>(
     (model, rest)
 }
 
-/// A description without the names of structs, which a configuration would refuse as fields that it does not have.
+/// Removes the names of structs from a description: a configuration would refuse them as unknown fields.
 fn without_types(value: &mut Value) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(without_types),
@@ -195,7 +195,7 @@ pub(crate) fn device() -> Result<Device, String> {
 }
 
 impl Place {
-    /// The tensor of the file, if it has this rank and is a float.
+    /// The tensor of the file, if it has this rank and is a float (or, with `float` false, is not a float).
     fn tensor<const D: usize>(self, float: bool) -> Result<(Entry, Device, bool), String> {
         let name = self.name.ok_or("the description of a tensor has no type")?;
         opening(|opening| {
@@ -216,7 +216,7 @@ impl Place {
     }
 }
 
-/// A float of the file on the device, in the precision of the file.
+/// A float tensor of the file on the device, in the precision of the file.
 fn float<const D: usize>(entry: &Entry, device: &Device) -> Result<Tensor<D>, String> {
     let dtype = entry.data.dtype();
     if !device.supports_dtype(dtype) {
@@ -240,10 +240,10 @@ impl<const D: usize> Part for Param<Tensor<D>> {
     }
 }
 
-/// Whether a parameter is trained, or will be once it is in a graph.
+/// Whether a parameter is trained, or will be trained once it is in a graph.
 pub(super) fn is_trainable<const D: usize>(param: &Param<Tensor<D>>) -> bool {
     let value = param.val();
-    // burn tells what a plain parameter will be by making it one of a graph, which some builds cannot.
+    // burn reveals this for a plain parameter only by moving it into a graph, which some builds cannot do.
     let plain = !value.is_autodiff();
     match plain && cfg!(any(feature = "flex", feature = "testing")) {
         true => burn::module::Module::train(param.clone()).val().is_require_grad(),
@@ -293,7 +293,7 @@ impl<const D: usize> Part for RunningState<Tensor<D>> {
     }
 }
 
-/// Whether a layer acts as in training when it is in a graph. That of the model counts where there is one.
+/// Whether a layer acts as in training when it is in a graph. [`load`](super::load) keeps the flag of the model.
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(rename = "Flag")]
 struct Enabled {
@@ -303,14 +303,14 @@ struct Enabled {
 /// The name of [`Enabled`] in a description.
 const FLAG: &str = "Flag";
 
-/// Whether a described value is a state that [`load`](super::load) leaves as it is in the model.
+/// Whether a described value is a flag that [`load`](super::load) leaves unchanged in the model.
 pub(super) fn is_flag(value: &Value) -> bool {
     value.get(super::describe::TYPE).is_some_and(|name| name == FLAG)
 }
 
 impl Part for Param<Flag> {
     fn describe<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // Outside of a graph every flag is off, and remembers what it will be in one.
+        // Outside a graph every flag is off, but remembers its value inside a graph.
         let enabled = burn::module::Module::train(self.clone()).val().is_enabled();
         Enabled { enabled }.serialize(serializer)
     }
@@ -320,7 +320,7 @@ impl Part for Param<Flag> {
     }
 }
 
-/// A tensor that is no parameter is in no file, so its numbers are settings.
+/// A tensor that is not a parameter. No file holds it as a tensor, so its numbers are settings.
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Constant {
     shape: Vec<usize>,
@@ -350,7 +350,7 @@ impl<const D: usize> Part for Tensor<D> {
     }
 }
 
-/// A part as a value that serde knows.
+/// A part as a serializable value.
 struct Described<'a, P>(&'a P);
 
 impl<P: Part> Serialize for Described<'_, P> {

@@ -12,20 +12,20 @@ use crate::error::{Error, Result};
 /// The one format version that this crate writes and reads.
 const VERSION: u32 = 1;
 
-/// What stands before the digits of a checksum.
+/// The text before the digits of a checksum.
 const MARK: &str = "burn-flows-sha256:";
 
-/// The 64 digits while the checksum is computed.
+/// The placeholder for the 64 digits while the checksum is computed.
 const BLANK: [u8; 64] = [b'0'; 64];
 
-/// What every file says about itself, under the name [`Label::KEY`].
+/// The metadata of a file, under the name [`Label::KEY`].
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Label {
     checksum: String,
     version: u32,
     #[serde(rename = "crate")]
     writer: String,
-    /// Identities of the parameters, for a format with no place of its own for them.
+    /// Identities of the parameters, for a format that cannot store them with the tensors.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) param_ids: BTreeMap<String, u64>,
     /// The description of the model, in files of weights.
@@ -36,7 +36,7 @@ pub(super) struct Label {
 impl Label {
     pub(super) const KEY: &str = "burn-flows";
 
-    /// A label that is still to be sealed.
+    /// A label that is not sealed yet.
     pub(super) fn new(param_ids: BTreeMap<String, u64>) -> Self {
         Self {
             checksum: MARK.to_string() + &"0".repeat(BLANK.len()),
@@ -47,12 +47,12 @@ impl Label {
         }
     }
 
-    /// The label of a file that holds this model.
+    /// The label with the description of a model.
     pub(super) fn describing(self, model: Value) -> Self {
         Self { model, ..self }
     }
 
-    /// Refuses a file of another format version.
+    /// Returns an error for a file of another format version.
     pub(super) fn check(&self, path: &Path) -> Result<()> {
         if self.version == VERSION {
             return Ok(());
@@ -65,7 +65,7 @@ impl Label {
     }
 }
 
-/// Computes the checksum of a file and writes it over its blank one.
+/// Computes the checksum of a file and writes it over its placeholder.
 ///
 /// # Panics
 ///
@@ -76,28 +76,28 @@ pub(crate) fn seal(file: &mut [u8]) {
     file[at..at + BLANK.len()].copy_from_slice(checksum.as_bytes());
 }
 
-/// Refuses a file that is not, byte for byte, what [`seal`] left.
+/// Returns an error if a file differs in any byte from the sealed one.
 pub(crate) fn verify(file: &[u8], path: &Path) -> Result<()> {
     let Some(at) = digits(file) else {
         let reason = "no checksum: not written by `burn_flows::store`, or changed since; weights \
                       of other libraries are read by `burn_flows::interop`";
         return Err(Error::format(path, reason));
     };
-    // Compared as bytes: digits in capitals are a changed file too.
+    // Compared as bytes: a file with upper-case digits was changed.
     if checksum(file, at).as_bytes() != &file[at..at + BLANK.len()] {
         return Err(Error::format(path, "checksum mismatch: the file was changed or truncated"));
     }
     Ok(())
 }
 
-/// Where the 64 digits of a file start: after the first mark that 64 bytes follow.
+/// The position of the 64 digits in a file: after the first mark, if 64 bytes follow it.
 fn digits(file: &[u8]) -> Option<usize> {
     let mark = file.windows(MARK.len()).position(|window| window == MARK.as_bytes())?;
     let at = mark + MARK.len();
     (file.len() - at >= BLANK.len()).then_some(at)
 }
 
-/// SHA-256 of the file with zeros for its 64 digits, as 64 hexadecimal digits.
+/// SHA-256 of the file with zeros in place of its 64 digits, as 64 hexadecimal digits.
 fn checksum(file: &[u8], at: usize) -> String {
     let mut hasher = Sha256::new();
     hasher.update(&file[..at]);

@@ -1,4 +1,4 @@
-//! What a model is beside its tensors: compared with what a file says, and named where it differs.
+//! The settings of a model: compared with the settings in a file, and named where they differ.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -9,7 +9,7 @@ use super::describe::TYPE;
 use super::parts::{FIXED, is_flag, is_place};
 use crate::error::{Error, Result};
 
-/// How many entries of a list an error shows.
+/// The longest list that an error shows in full.
 const SHOWN: usize = 8;
 
 /// The settings of a model.
@@ -26,7 +26,7 @@ impl Settings {
         Self { description, modules: paths.modules }
     }
 
-    /// `Err` naming the first setting that is another one in the file.
+    /// Returns an error that names the first setting that differs in the file.
     pub(super) fn agree(&self, file: &Value) -> Result<()> {
         let mut path = Vec::new();
         match difference(&self.description, file, &mut path) {
@@ -35,7 +35,7 @@ impl Settings {
         }
     }
 
-    /// The error of a setting, which belongs to the innermost module around it.
+    /// The error of a setting. It names the innermost module that contains the setting.
     pub(super) fn error(&self, path: &[String], expected: &str, found: &str) -> Error {
         let owner = |at: &usize| {
             let module = *at == 0 || self.modules.contains(&path[..*at].join("."));
@@ -64,7 +64,7 @@ impl Settings {
     }
 }
 
-/// The first difference, in the order of fields, and the path to it.
+/// The first difference in the order of the fields. `path` receives the path to it.
 fn difference<'a>(
     model: &'a Value,
     file: &'a Value,
@@ -80,7 +80,7 @@ fn difference<'a>(
         found
     };
     match (model, file) {
-        // Their numbers are compared elsewhere, and what is trainable stays so.
+        // The numbers of tensors are compared elsewhere, and trainable parameters of the model stay trainable.
         _ if is_place(model) && is_place(file) => {
             (model.get(FIXED) != file.get(FIXED)).then_some((model, file))
         }
@@ -99,7 +99,7 @@ fn difference<'a>(
     }
 }
 
-/// The precision of a tensor that is no parameter; that of the model counts.
+/// The precision of a tensor that is not a parameter. The precision of the model is kept, so it is not compared.
 const DTYPE: &str = "dtype";
 
 fn is_constant(fields: &Map<String, Value>) -> bool {
@@ -115,7 +115,7 @@ fn nested(values: &[Value]) -> bool {
     values.iter().any(|value| value.is_object() || value.is_array())
 }
 
-/// A setting as an error shows it.
+/// Formats a setting for an error.
 fn show(value: &Value) -> String {
     match value {
         Value::Object(fields) => match (fields.get(TYPE).and_then(Value::as_str), fields.len()) {

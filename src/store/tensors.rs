@@ -1,4 +1,4 @@
-//! The tensors of a module by their paths, out of it and back into it.
+//! Reads the tensors of a module by their paths, and writes tensors into a module.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -9,7 +9,7 @@ use crate::bijector::{DenseMatrix, Permutation};
 use crate::error::{Error, Result};
 use crate::param::unshared;
 
-/// How many tensors an error lists by name.
+/// The largest number of tensors that an error lists by name.
 const LISTED: usize = 3;
 
 /// One tensor of a file.
@@ -19,10 +19,10 @@ pub(super) struct Entry {
     pub(super) data: TensorData,
 }
 
-/// One tensor of a model, in the form in which it is saved.
+/// A tensor of a model, as it is saved.
 struct Place {
     name: String,
-    /// The type of the module that holds it, and its own name there.
+    /// The type of the module that holds the tensor, and the name of the field.
     holder: (String, String),
     id: ParamId,
     shape: Vec<usize>,
@@ -31,17 +31,17 @@ struct Place {
 
 /// A tensor that is structure and has other values in the file.
 pub(super) struct Other {
-    /// The path of the tensor, and the place of the first value that differs.
+    /// The path of the tensor, with the index of the first value that differs.
     pub(super) path: Vec<String>,
     pub(super) expected: String,
     pub(super) found: String,
 }
 
-/// All tensors of a module, in its order.
+/// All tensors of a module, in the order of the module.
 ///
 /// # Errors
 ///
-/// If a tensor is quantized, or two have the same path.
+/// If a tensor is quantized, or two tensors have one path.
 pub(super) fn read<M: Module>(model: &M) -> Result<Vec<Entry>> {
     let mut entries: Vec<Result<Entry>> = Vec::new();
     let mut names = HashSet::new();
@@ -60,22 +60,22 @@ pub(super) fn read<M: Module>(model: &M) -> Result<Vec<Entry>> {
     entries.into_iter().collect()
 }
 
-/// The module with these tensors in the places of its own.
+/// The module with these tensors in place of its own.
 ///
 /// # Errors
 ///
-/// If a tensor is missing, left over, or of another shape or kind. The module is not touched then.
+/// If a tensor is missing, is left over, or has another shape or kind. The module is unchanged then.
 #[cfg(feature = "train")]
 pub(super) fn fill<M: Module>(model: M, entries: Vec<Entry>) -> Result<M> {
     fill_where(model, entries, |_| false, |_| Ok(()))
 }
 
-/// [`fill`], if the module may have the file's tensors.
+/// [`fill`], if `agree` accepts the tensors of the file.
 ///
 /// # Errors
 ///
-/// As [`fill`], and that of `agree`, which is called with the first of the tensors `is_fixed` whose
-/// values differ.
+/// The errors of [`fill`], and the error of `agree`. `agree` is called with the first tensor that `is_fixed` and has
+/// other values in the file.
 pub(super) fn fill_where<M: Module>(
     model: M,
     entries: Vec<Entry>,
@@ -100,7 +100,7 @@ pub(super) fn fill_where<M: Module>(
     Ok(unshared(model).map(&mut Filler { path: Vec::new(), entries }))
 }
 
-/// Where the values of a file are not those of the model, in the precision of either.
+/// The first value of the file that differs from the model, compared in the precision of either.
 fn other(name: &str, own: TensorData, file: &TensorData) -> Option<Other> {
     let values = |data: &TensorData| data.iter::<f64>().collect::<Vec<_>>();
     let as_in = |data: &TensorData, dtype| cast(name, data.clone(), dtype).ok();
@@ -119,11 +119,11 @@ fn other(name: &str, own: TensorData, file: &TensorData) -> Option<Other> {
     Some(Other { path, expected: own[at].to_string(), found: file[at].to_string() })
 }
 
-/// Every tensor of a module that was built from a file as [`fill`] accepts it.
+/// Checks the tensors of a module that was built from a file, as [`fill`] does.
 ///
 /// # Errors
 ///
-/// If a matrix is singular, or an order is none.
+/// If a matrix is singular, or an order is not a permutation.
 pub(super) fn verify<M: Module>(model: &M) -> Result<()> {
     let mut places = Vec::new();
     walk(model, |place, data| {
@@ -138,7 +138,7 @@ pub(super) fn verify<M: Module>(model: &M) -> Result<()> {
     places.iter().try_for_each(|(place, order)| place.check_order(order, data))
 }
 
-/// Every tensor of the file in its place, with the model's dtype.
+/// Assigns every tensor of the file to its place, in the dtype of the model.
 fn fit(places: Vec<Place>, entries: Vec<Entry>) -> Result<HashMap<String, Entry>> {
     let mut file: BTreeMap<_, _> = entries.into_iter().map(|e| (e.name.clone(), e)).collect();
     let mut fitted = HashMap::with_capacity(places.len());
@@ -174,7 +174,7 @@ fn fit(places: Vec<Place>, entries: Vec<Entry>) -> Result<HashMap<String, Entry>
     }
 }
 
-/// The tensors of the file that found no place, which is where a renamed one hides.
+/// Lists the tensors of the file that have no place in the model. A renamed tensor is among them.
 fn list(spare: &BTreeMap<String, Entry>) -> String {
     if spare.is_empty() {
         return "no tensor without a place in the model".to_string();
@@ -189,7 +189,7 @@ fn list(spare: &BTreeMap<String, Entry>) -> String {
 }
 
 impl Place {
-    /// The data in the dtype of this place, if it belongs here.
+    /// Returns the data in the dtype of this place, or an error if the data do not fit.
     fn accept(&self, data: TensorData) -> Result<TensorData> {
         let (expected, found) = (kind(self.dtype), kind(data.dtype()));
         if expected != found {
@@ -212,9 +212,9 @@ impl Place {
         (self.holder.0.as_str(), self.holder.1.as_str()) == (module, field)
     }
 
-    /// Whether the layer that this is for can use the data.
+    /// Checks that the layer of this place can use the data.
     fn check(&self, data: &TensorData) -> Result<()> {
-        // A user's own type of this name has another tensor in it.
+        // A user's type of this name may hold another tensor here.
         let square = matches!(*self.shape, [rows, columns] if rows == columns);
         if square && self.holds(DenseMatrix::PLACE) {
             return DenseMatrix::check(data).map_err(|e| tensor_error(&self.name, &e.to_string()));
@@ -226,7 +226,7 @@ impl Place {
         Permutation::PLACES.iter().any(|place| self.holds(*place)) && self.shape.len() == 1
     }
 
-    /// Whether this is an order and the tensor beside it the way back, or the other way round.
+    /// Checks that this order and the tensor beside it are inverse to each other.
     fn check_order<'a>(
         &self,
         order: &TensorData,
@@ -236,7 +236,7 @@ impl Place {
         let field = self.holder.1.as_str();
         let beside = if field == there { back } else { there };
         let name = self.name.strip_suffix(field).map(|module| format!("{module}{beside}"));
-        // A user's own type of this name has nothing beside it.
+        // A user's type of this name may have no tensor beside it.
         match name.and_then(|name| data(&name)) {
             Some(beside) => Permutation::check_pair(order, beside)
                 .map_err(|error| tensor_error(&self.name, &error.to_string())),
@@ -245,7 +245,7 @@ impl Place {
     }
 }
 
-/// Another dtype of the same kind. burn panics where a value does not fit; this does not.
+/// Casts to another dtype of the same kind. burn panics if a value does not fit; this function returns an error.
 pub(super) fn cast(name: &str, data: TensorData, dtype: DType) -> Result<TensorData> {
     let from = data.dtype();
     if from == DType::Bool(BoolStore::Native) && data.as_slice::<bool>().is_err() {
@@ -270,7 +270,7 @@ fn in_range(data: &TensorData, dtype: DType) -> bool {
     }
 }
 
-/// The dtype in a file: independent of the backend that held the tensor.
+/// The dtype in a file, independent of the backend that held the tensor.
 fn stored(dtype: DType) -> Option<DType> {
     match dtype {
         DType::QFloat(_) => None,
@@ -293,10 +293,10 @@ pub(super) fn tensor_error(name: &str, reason: &str) -> Error {
     Error::Tensor { name: name.to_string(), reason: reason.to_string() }
 }
 
-/// Hands every tensor of a model to `each`: its place, and its data when asked.
+/// Calls `each` with every tensor of a model: its place, and a function that reads its data.
 ///
-/// Goes through `valid()`, which folds pending updates into running statistics. Without it, the
-/// last training batch is missing in what is saved, and comes back over what is loaded.
+/// Visits `valid()`, which applies pending updates to running statistics. Without it, the last training batch would be
+/// missing in a saved model, and would overwrite loaded statistics.
 fn walk<M: Module>(model: &M, each: impl FnMut(Place, &dyn Fn() -> TensorData)) {
     model.valid().visit(&mut Walker { path: Vec::new(), module: String::new(), each });
 }

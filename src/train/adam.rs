@@ -12,12 +12,12 @@ use crate::error::{Error, Result};
 use crate::flow::float_dtype;
 use crate::kernel::AdamStep;
 
-/// Adam with decoupled weight decay, as burn's `AdamW`, and with its records; on the CPU backend
-/// `flex` a step is one pass over memory instead of a dozen. What [`fit`](super::fit) uses.
+/// Adam with decoupled weight decay: the update rule and the records of burn's `AdamW`. On the CPU backend `flex` a
+/// step is one pass over memory instead of a dozen. [`fit`](super::fit) uses this optimizer.
 ///
-/// `epsilon`, which is added to the root of the second moment, is 1e-8, the value of Kingma and Ba (2015),
-/// arXiv:1412.6980, and of PyTorch; burn's default of 1e-5 slows small gradients. The moments decay
-/// by 0.9 and 0.999. Decoupled decay: Loshchilov and Hutter (2019), arXiv:1711.05101.
+/// `epsilon` is added to the root of the second moment. It is 1e-8, as in Kingma and Ba (2015), arXiv:1412.6980, and in
+/// PyTorch; burn's default of 1e-5 slows small gradients. The moments decay by 0.9 and 0.999. Decoupled decay:
+/// Loshchilov and Hutter (2019), arXiv:1711.05101.
 ///
 /// ```
 /// use burn::{module::Module, tensor::Device};
@@ -38,7 +38,7 @@ pub fn adamw(weight_decay: f64) -> ModuleOptimizer {
 
 const EPSILON: f32 = 1e-8;
 
-/// An error for weights that Adam cannot train.
+/// Returns an error for weights of f16, which Adam cannot train.
 pub(super) fn check_precision<M: Module + ModuleDisplay>(model: &M) -> Result<()> {
     if float_dtype(model) != Some(DType::F16) {
         return Ok(());
@@ -48,7 +48,7 @@ pub(super) fn check_precision<M: Module + ModuleDisplay>(model: &M) -> Result<()
     Err(Error::config("fit", "flow", reason.to_string()))
 }
 
-/// An error for a model that no training changes, or changes as nobody means it.
+/// Returns an error for a model without a trained parameter, or with one trained parameter in two places.
 pub(super) fn check_trains<M: Module>(model: &M) -> Result<()> {
     if let Some(reason) = trained_twice(model) {
         return Err(Error::config("fit", "flow", reason));
@@ -61,18 +61,18 @@ pub(super) fn check_trains<M: Module>(model: &M) -> Result<()> {
     Err(Error::config("fit", "flow", reason.to_string()))
 }
 
-/// burn's defaults, in its precision.
+/// burn's default decays of the moments, in burn's precision.
 const BETAS: [f32; 2] = [0.9, 0.999];
 
-/// burn's `AdamW`, or its kernel.
+/// burn's `AdamW`, or its fused kernel where one exists.
 #[derive(Clone)]
 struct OnePass {
     burn: AdamW,
     weight_decay: f64,
 }
 
-/// The state of burn's `AdamW`, under its names. burn 0.22 reads states in the default precision of the
-/// device, which loses half the bits of an f64 model's, and panics in the next step.
+/// The state of burn's `AdamW`, under the names that burn gives it. burn 0.22 reads states in the default precision of
+/// the device. That loses half the bits of the state of an f64 model, and the next step panics.
 #[derive(Clone)]
 struct State<const D: usize>(AdamWState<D>);
 
@@ -153,7 +153,7 @@ mod tests {
                 found = one_pass.step(0.1, found.0, gradient.clone(), found.1);
                 wanted = one_pass.burn.step(0.1, wanted.0, gradient, wanted.1);
                 let error = (found.0.clone() - wanted.0.clone()).abs().max().into_scalar::<f64>();
-                // burn takes 1 - 0.999^t in f32, which has lost four digits at the start.
+                // burn computes 1 - 0.999^t in f32, which loses four digits in the first steps.
                 assert!(error < 1e-5, "{dtype:?} {step}: {error:e}");
             }
             let moved = (wanted.0 - draw(0)).abs().max().into_scalar::<f64>();

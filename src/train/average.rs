@@ -2,11 +2,11 @@
 //!
 //! a <- d a + (1 - d) w        d = min(decay, (1 + t) / (10 + t)) at step t
 //!
-//! The growing decay keeps the first, untrained weights out of the average; Polyak, Juditsky
-//! (1992), Acceleration of stochastic approximation by averaging, is the idea.
+//! The decay grows so that the first, untrained weights leave the average. The idea is by Polyak, Juditsky (1992),
+//! Acceleration of stochastic approximation by averaging.
 //!
-//! The average is f64 on `flex` and at least f32 elsewhere: in f32 a decay of 0.9999 loses every
-//! weight that is nearer than 3e-4 of its size, in bf16 one of 0.99 nearly all.
+//! The average is f64 on `flex` and at least f32 elsewhere. In f32 a decay of 0.9999 loses a change below 3e-4 of the
+//! weight's size; in bf16 a decay of 0.99 loses nearly every change.
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
@@ -14,7 +14,7 @@ use burn::tensor::Tensor;
 
 use crate::math::fine;
 
-/// An average that starts at these weights.
+/// Starts an average at these weights.
 pub(super) fn start<M: Module>(weights: &M) -> M {
     struct Widen;
     impl ModuleMapper for Widen {
@@ -25,7 +25,7 @@ pub(super) fn start<M: Module>(weights: &M) -> M {
     weights.valid().map(&mut Widen)
 }
 
-/// The average in the precision of the weights.
+/// The average, cast to the precision of the weights.
 pub(super) fn rounded<M: Module>(average: &M, weights: &M) -> M {
     struct Round(GradientsParams);
     impl ModuleMapper for Round {
@@ -41,7 +41,7 @@ pub(super) fn rounded<M: Module>(average: &M, weights: &M) -> M {
     average.valid().map(&mut Round(current.0))
 }
 
-/// Moves `average` toward `weights`; both are the same model, so their parameters share ids.
+/// Moves `average` toward `weights`. Both are the same model, so their parameters have the same ids.
 pub(super) fn update<M: Module>(average: M, weights: &M, decay: f64, step: usize) -> M {
     let warm = (1.0 + step as f64) / (10.0 + step as f64);
     let mut current = Collect(GradientsParams::new());
@@ -49,7 +49,7 @@ pub(super) fn update<M: Module>(average: M, weights: &M, decay: f64, step: usize
     average.map(&mut Mix { weights: current.0, decay: decay.min(warm) })
 }
 
-/// Parameters by id; burn's container of gradients serves for any tensors.
+/// Parameters by id. burn's container of gradients holds any tensors.
 struct Collect(GradientsParams);
 
 impl ModuleVisitor for Collect {
@@ -85,7 +85,7 @@ mod tests {
         let value = |value: f64| Tensor::<1>::full([1], value, &Device::flex());
         let first = Param::from_tensor(value(1.0));
         let weights = first.clone().map(|_| value(1.0001));
-        // Far behind the warm-up: 1e-4 of a difference of 1e-4 is a tenth of an ulp of f32.
+        // Far beyond the warm-up: 1e-4 of a difference of 1e-4 is a tenth of an ulp of f32.
         let late = 1_000_000;
         let mut average = start(&first);
         for _ in 0..10_000 {

@@ -1,8 +1,8 @@
 //! Whole checkpoints: weights, optimizer, schedule, random state and data order in one file.
 //!
-//! Schedule, random state and data order are functions of the seed and the step, so the step is
-//! all that is kept of them. The file is written beside its place and renamed, so an interruption
-//! leaves the previous one whole; a checksum tells a damaged one.
+//! Schedule, random state and data order are functions of the seed and the step, so only the step is stored. The file
+//! is written under a temporary name and renamed, so an interruption leaves the previous file whole. A checksum detects
+//! damage.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ use super::{FitConfig, Report, average};
 use crate::error::{Error, Result};
 use crate::store;
 
-/// Everything a resumed run needs to go on as if it had never stopped.
+/// The state from which a resumed run continues as if it had not been interrupted.
 pub(super) struct Checkpoint<M> {
     pub state: State,
     pub weights: M,
@@ -29,27 +29,27 @@ pub(super) struct Checkpoint<M> {
     pub optimizer: ModuleOptimizer,
 }
 
-/// The numbers of a checkpoint.
+/// The scalar state of a checkpoint.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct State {
-    /// The configuration, the data and the model it belongs to; others must not resume from it.
+    /// The configuration, the data and the model of the checkpoint; a run with others must not resume from it.
     pub fingerprint: Fingerprint,
-    /// What the optimizer does, by which another one is told.
+    /// The trial steps of the optimizer, which identify it.
     pub optimizer: Trial,
-    /// What was reported so far.
+    /// The report so far.
     pub report: Report,
-    /// Rows of a pass of the best validation.
+    /// Rows per pass in the validation of the best epoch.
     pub evaluation_batch: usize,
-    /// Skipped steps in a row.
+    /// Consecutive skipped steps.
     pub streak: usize,
     /// Steps that moved the weights by a gradient.
     pub trained: usize,
-    /// Where the first skipped step went wrong, of a run that has trained nothing so far.
+    /// The cause of the first skipped step, for a run that has trained nothing so far.
     pub culprit: Option<String>,
 }
 
 impl State {
-    /// Before the first step.
+    /// The state before the first step.
     pub fn new(fingerprint: Fingerprint, optimizer: Trial, evaluation_batch: usize) -> Self {
         let report = Report::default();
         Self {
@@ -63,9 +63,9 @@ impl State {
         }
     }
 
-    /// `Err` where the model displays another setting than that of the run of `own`. Whole numbers may differ,
-    /// since a layer of a user's may display what it counts, if the model has the reported NLL to the last
-    /// bit, which `again` computes.
+    /// Returns an error if a setting that the model displays differs from the run of `own`. Differing whole numbers are
+    /// allowed if the model reproduces the reported NLL to the last bit, which `again` computes: a user's layer may
+    /// display a counter.
     pub fn check_settings(
         &self,
         own: &Self,
@@ -83,7 +83,7 @@ impl State {
         Err(Error::format(&file(folder), foreign(&owner)))
     }
 
-    /// Why the run of `config`, which starts from `own`, cannot go on from here.
+    /// The reason why the run of `config`, which starts from `own`, cannot resume from this checkpoint.
     pub fn refuse(&self, own: &Self, config: &FitConfig, steps_per_epoch: usize) -> Option<String> {
         let differing = self.fingerprint.differing(&own.fingerprint);
         if !differing.is_empty() {
@@ -120,7 +120,7 @@ pub(super) fn file(folder: &Path) -> PathBuf {
 }
 
 impl<M: Module> Checkpoint<M> {
-    /// Writes the whole checkpoint, or leaves the previous one as it is.
+    /// Writes the whole checkpoint, or leaves the previous one unchanged.
     pub fn save(&self, folder: &Path) -> Result<()> {
         let path = file(folder);
         std::fs::create_dir_all(folder).map_err(|source| Error::io(folder, source))?;
@@ -145,8 +145,8 @@ impl<M: Module> Checkpoint<M> {
         store::write_sealed(&path, bytes)
     }
 
-    /// Reads the checkpoint of a folder into models of the same structure; `None` where there is
-    /// none. `refuse` says why a run cannot go on from such a state.
+    /// Reads the checkpoint of a folder into models of the same structure. Returns `None` if there is no checkpoint.
+    /// `refuse` returns the reason if a run cannot resume from a state.
     pub fn load(
         folder: &Path,
         model: &M,
@@ -155,8 +155,8 @@ impl<M: Module> Checkpoint<M> {
         refuse: impl FnOnce(&State) -> Option<String>,
     ) -> Result<Option<Self>> {
         let path = file(folder);
-        // Not `exists`, which takes a folder that cannot be read for an empty one: the run would
-        // start anew and write over its checkpoint.
+        // Not `exists`, which returns false for a folder that cannot be read: the run would start anew and overwrite
+        // its checkpoint.
         if !path.try_exists().map_err(|source| Error::io(&path, source))? {
             return Ok(None);
         }
@@ -179,7 +179,7 @@ impl<M: Module> Checkpoint<M> {
             let view = parts.tensor(name).map_err(|e| failed(e.to_string()))?;
             Ok::<_, Error>(view.data().to_vec())
         };
-        // A snapshot of its own: running statistics of clones share their values.
+        // `valid` makes an independent copy; clones share the values of their running statistics.
         let into = |model: M, name: &str| store::decode(model, part(name)?, &path);
         let module = |name: &str| into(model.valid(), name);
         Ok(Some(Self {
@@ -192,18 +192,18 @@ impl<M: Module> Checkpoint<M> {
     }
 }
 
-/// Whose a checkpoint may be.
+/// Describes the owner of a checkpoint of another optimizer.
 const OTHER_OPTIMIZER: &str = "another optimizer, other settings of it or other frozen parameters";
 
-/// What is wrong with a checkpoint of another run.
+/// The error text for a checkpoint of another run.
 fn foreign(owner: &str) -> String {
     format!("belongs to {owner}; choose another folder or delete it")
 }
 
 /// The optimizer with a saved state.
 ///
-/// burn leaves out a state that is not of this optimizer, and panics at one whose tensors are not
-/// whole; training would go on from less than the checkpoint. So both are looked for here.
+/// burn ignores a state of another optimizer, and panics on a state with truncated tensors. Training would continue
+/// from less than the checkpoint holds. So this function checks for both.
 fn restored(optimizer: ModuleOptimizer, saved: Vec<u8>) -> Result<ModuleOptimizer, String> {
     let saved = Bytes::from_bytes_vec(saved);
     let reader = Reader::from_bytes(saved.clone()).map_err(|e| e.to_string())?;
@@ -233,7 +233,7 @@ mod tests {
     use crate::distribution::StandardNormal;
     use crate::train::{Epoch, Stop};
 
-    /// After two epochs of three steps.
+    /// The state after two epochs of three steps.
     fn state() -> State {
         let mut state = State::new(
             serde_json::from_str(r#"{"fields":{},"settings":""}"#).unwrap(),

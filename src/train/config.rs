@@ -1,4 +1,4 @@
-//! What decides a training run.
+//! The configuration of a training run.
 
 use std::path::PathBuf;
 
@@ -18,64 +18,68 @@ config! {
 /// assert_eq!(error.to_string(), "FitConfig.epochs: must be at least 1, found 0");
 /// ```
 pub struct FitConfig {
-    /// Passes over the training rows. A checkpoint goes on with more of them, never with fewer than
-    /// were run. At most 16777216.
+    /// Passes over the training rows, at most 16777216. Raise it if the validation NLL still falls at the end. A
+    /// resumed run may have more epochs than its checkpoint was configured for, but not fewer than were already run.
     #[config(default = 100)]
     pub epochs: usize,
-    /// Rows of a step. A last batch of a single row is left out.
+    /// Rows per optimizer step. A last batch of a single row is left out. A larger batch gives gradients with less
+    /// noise and fewer steps per epoch.
     #[config(default = 128)]
     pub batch_size: usize,
-    /// The full learning rate.
+    /// The peak learning rate, in (0, 1]. Lower it if the loss jumps or steps are skipped.
     #[config(default = 1e-3)]
     pub learning_rate: f64,
-    /// How the learning rate changes. A schedule over all steps, as the cosine, follows the new number of
-    /// `epochs` where a checkpoint goes on with more of them, from the step that was reached: the rate of
-    /// a finished run rises again.
+    /// How the learning rate changes from step to step. The cosine runs over all steps. If a resumed run has more
+    /// `epochs`, the cosine is stretched over the new number of steps, so the learning rate of a finished run rises
+    /// again.
     #[config(default = Schedule::Cosine)]
     pub schedule: Schedule,
-    /// Steps over which the learning rate rises to what the schedule says.
+    /// Steps over which the learning rate rises linearly to the value of the schedule. Set it if the first steps are
+    /// unstable.
     #[config(default = 0)]
     pub warmup_steps: usize,
-    /// Decoupled weight decay (AdamW).
+    /// Decoupled weight decay (AdamW), in [0, 1). Set it if the validation NLL rises while the training NLL falls.
     #[config(default = 0.0)]
     pub weight_decay: f64,
-    /// Limit of the global norm of the gradients; without one, 1e18, whose square f32 still holds.
+    /// Limit of the global norm of the gradients. With `None` the limit is 1e18, whose square f32 still holds.
     #[config(default = Some(10.0))]
     pub gradient_clip: Option<f64>,
-    /// Decay of an exponential moving average of the weights, which is then what is validated and
-    /// returned.
+    /// Decay of an exponential moving average of the weights, in [0, 1). With an average, the averaged weights are
+    /// validated and returned.
     #[config(default = None)]
     pub average: Option<f64>,
-    /// Epochs without a better validation NLL before training stops. It needs validation rows.
+    /// Epochs without a lower validation NLL after which training stops. Requires validation rows.
     #[config(default = None)]
     pub patience: Option<usize>,
-    /// Share of the rows held out for validation, where the data bring none.
+    /// Share of the training rows that is split off for validation, in [0, 1). Without effect if the data have
+    /// validation rows of their own.
     #[config(default = 0.1)]
     pub validation_fraction: f64,
-    /// Decides the split, the order of the rows, dequantization and dropout.
+    /// Seed of the validation split, the order of the rows, the dequantization and dropout.
     #[config(default = 0)]
     pub seed: u64,
-    /// Steps in a row that may be skipped for not being finite.
+    /// Consecutive steps that may be skipped because their loss or gradient is not finite. One more is an error.
     #[config(default = 20)]
     pub max_skipped: usize,
-    /// Rows per pass of an evaluation.
+    /// Rows per pass of a validation. Lower it if validation runs out of memory.
     #[config(default = 1024)]
     pub evaluation_batch: usize,
-    /// Training in the memory of one layer, as [`Reversible`](super::Reversible), which takes longer.
+    /// Trains in the memory of one layer, as [`Reversible`](super::Reversible) does. Each step takes longer. Set it if
+    /// a deep flow does not fit into memory.
     #[config(default = false)]
     pub reversible: bool,
-    /// Shows a progress bar where standard error is a terminal.
+    /// Shows a progress bar if standard error is a terminal.
     #[config(default = true)]
     pub progress: bool,
-    /// A folder for checkpoints; where it holds one, training goes on from there. Data, model, optimizer
-    /// and configuration must be those of the checkpoint, but for `epochs`, `patience`,
-    /// `evaluation_batch`, `max_skipped`, `progress`, `checkpoint_every` and `strict`.
+    /// A folder for checkpoints. If the folder holds a checkpoint, training resumes from it. Data, model, optimizer and
+    /// configuration must then be the ones of the checkpoint. Only `epochs`, `patience`, `evaluation_batch`,
+    /// `max_skipped`, `progress`, `checkpoint_every` and `strict` may differ.
     #[config(default = None)]
     pub checkpoint: Option<PathBuf>,
-    /// Epochs between checkpoints.
+    /// Epochs between two checkpoints.
     #[config(default = 1)]
     pub checkpoint_every: usize,
-    /// Makes an error of the first [warning](super::FitData::warnings) about the data.
+    /// Turns the first [warning](super::FitData::warnings) about the data into an error.
     #[config(default = false)]
     pub strict: bool,
 }
@@ -107,7 +111,7 @@ impl FitConfig {
     }
 }
 
-/// `Err` naming the field and its range unless it fits.
+/// Returns an error that names the field and its range, unless `fits` is true.
 pub(super) fn within(
     config: &'static str,
     field: &'static str,

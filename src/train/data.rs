@@ -1,4 +1,4 @@
-//! What a flow learns from: rows, perhaps with a context, a validation set and integer levels.
+//! Training data: rows, optionally with a context, validation rows and integer levels.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,16 +13,16 @@ use super::{Dequantize, Warning, ties};
 use crate::error::{Error, Result};
 use crate::noise::Noise;
 
-/// Rows of data, each perhaps with a row of context.
+/// Rows of data, optionally with one row of context for each row of data.
 #[derive(Debug, Clone)]
 pub struct Batch<const D: usize> {
-    /// `[rows, event..]`.
+    /// The rows, `[rows, event..]`.
     pub x: Tensor<D>,
-    /// `[rows, width]`.
+    /// The context, `[rows, width]`.
     pub context: Option<Tensor<2>>,
 }
 
-/// Training data for [`fit`](super::fit): a tensor of rows becomes one by `into()`.
+/// Training data for [`fit`](super::fit). A tensor of rows converts by `into()`.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -42,7 +42,7 @@ pub struct FitData<const D: usize> {
     pub(crate) train: Batch<D>,
     pub(crate) validation: Option<Batch<D>>,
     pub(crate) dequantize: Option<Dequantize>,
-    /// The caller's row behind every validation row that was split off.
+    /// For every validation row that was split off, its row number in the caller's data.
     pub(crate) held_out: Vec<usize>,
 }
 
@@ -53,34 +53,35 @@ impl<const D: usize> From<Tensor<D>> for FitData<D> {
 }
 
 impl<const D: usize> FitData<D> {
-    /// These rows, `[n, event..]`.
+    /// Training data from the rows `x`, `[n, event..]`.
     pub fn new(x: Tensor<D>) -> Self {
         let train = Batch { x: x.without_autodiff(), context: None };
         Self { train, validation: None, dequantize: None, held_out: vec![] }
     }
 
-    /// A row of context for every row of data.
+    /// Adds a row of context for every row of data.
     ///
-    /// Its unit does not matter to networks that start as zero: from the first batch on, these bring every
-    /// column near mean 0 and deviation 1. [`Residual`](crate::bijector::Residual),
-    /// [`BlockNeuralAutoregressive`](crate::bijector::BlockNeuralAutoregressive),
-    /// [`Cnf`](crate::bijector::Cnf), networks whose last layer does not start at zero and those inside an
-    /// [`Inverse`](crate::bijector::Inverse), as in [`Iaf`](crate::model::Iaf), see the context as it is:
-    /// standardise it for them.
+    /// Networks whose last layer starts at zero accept a context of any scale: from the first batch on, they bring
+    /// every column of the context near mean 0 and deviation 1. Other layers use the context unchanged, so standardise
+    /// it for them: [`Residual`](crate::bijector::Residual),
+    /// [`BlockNeuralAutoregressive`](crate::bijector::BlockNeuralAutoregressive), [`Cnf`](crate::bijector::Cnf),
+    /// networks whose last layer does not start at zero, and networks inside an [`Inverse`](crate::bijector::Inverse),
+    /// as in [`Iaf`](crate::model::Iaf).
     pub fn with_context(mut self, context: Tensor<2>) -> Self {
         self.train.context = Some(context.without_autodiff());
         self
     }
 
-    /// Validation rows of your own, used as they are: dequantized already where the training rows
-    /// are integers that [`fit`](super::fit) dequantizes. Without them [`fit`](super::fit) splits some off.
+    /// Sets validation rows, which are used unchanged. If [`fit`](super::fit) dequantizes the training rows, the
+    /// validation rows must already be dequantized. Without this call [`fit`](super::fit) splits validation rows off
+    /// the training rows.
     pub fn with_validation(mut self, x: Tensor<D>, context: Option<Tensor<2>>) -> Self {
         let context = context.map(Tensor::without_autodiff);
         self.validation = Some(Batch { x: x.without_autodiff(), context });
         self
     }
 
-    /// The training rows are integers, dequantized anew in every epoch.
+    /// Declares that the training rows are integers, which are dequantized anew in every epoch.
     pub fn with_dequantization(mut self, dequantize: Dequantize) -> Self {
         self.dequantize = Some(dequantize);
         self
@@ -90,20 +91,19 @@ impl<const D: usize> FitData<D> {
     ///
     /// # Errors
     ///
-    /// If there are fewer than two rows, a value is not finite, a column is constant (its density
-    /// is infinite), integers are outside their levels, a context has another number of rows, or
-    /// validation rows have another shape, precision or context than the training rows.
+    /// If there are fewer than two rows, a value is not finite, a column is constant (its density is infinite),
+    /// integers are outside their levels, or a context has a number of rows that differs from the number of rows of
+    /// data. Also if the validation rows differ from the training rows in shape, precision or context.
     pub fn check(&self) -> Result<()> {
         self.check_for(None)
     }
 
-    /// What makes a density of these rows mean less than its likelihood says: columns with ties, of
-    /// integers that are not dequantized, or of few different values, in the training rows and in
-    /// validation rows of your own. [`fit`](super::fit) reports them ([`Report::warnings`](super::Report::warnings)),
-    /// shows them with its progress, and makes an error of them where
-    /// [`FitConfig::strict`](super::FitConfig::strict) asks for it.
+    /// Properties of the data that make a likelihood misleading: columns with ties, columns of integers that are not
+    /// dequantized, and columns of few different values. The training rows are examined, and validation rows of your
+    /// own. [`fit`](super::fit) reports the warnings ([`Report::warnings`](super::Report::warnings)) and shows them
+    /// with its progress. With [`FitConfig::strict`](super::FitConfig::strict) the first warning is an error.
     ///
-    /// Of many rows, about 10,000 are looked at.
+    /// In a larger data set, about 10,000 rows are examined.
     ///
     /// ```
     /// use burn::tensor::{Device, Tensor};
@@ -124,7 +124,8 @@ impl<const D: usize> FitData<D> {
             .collect()
     }
 
-    /// [`check`](Self::check) for a model whose events are integers of so many levels, or real.
+    /// [`check`](Self::check) for a model. `integer_levels` is `None` for a model of real values, and the number of
+    /// levels for a model of integers.
     pub(crate) fn check_for(&self, integer_levels: Option<usize>) -> Result<()> {
         check_rows("training data", &self.train, 2)?;
         if let Some(rows) = &self.validation {
@@ -148,11 +149,11 @@ impl<const D: usize> FitData<D> {
         }
     }
 
-    /// Checks that all is of the precision that a model computes in, where it has one.
+    /// Checks that all data have the precision of the model, if the model has one.
     ///
     /// # Errors
     ///
-    /// Naming the rows or the context that are of another.
+    /// The error names the rows or the context of another precision.
     pub(crate) fn check_precision(&self, expected: Option<DType>) -> Result<()> {
         let Some(expected) = expected else { return Ok(()) };
         let sets =
@@ -176,8 +177,8 @@ impl<const D: usize> FitData<D> {
         Ok(())
     }
 
-    /// Splits validation rows off where there are none: the last of a seeded order. Integers are
-    /// dequantized once, so that every epoch is judged on the same numbers.
+    /// Splits validation rows off, if there are none: the last rows of a seeded order. Integers are dequantized once,
+    /// so that every epoch is validated on the same numbers.
     pub(crate) fn split(mut self, fraction: f64, seed: u64) -> Self {
         let rows = self.train.x.dims()[0];
         let held = (rows as f64 * fraction).round() as usize;
@@ -195,8 +196,8 @@ impl<const D: usize> FitData<D> {
         self
     }
 
-    /// Shuffled training batches of one epoch on burn's data loader, dequantized where the rows are
-    /// integers. The seed decides order and dequantization.
+    /// Shuffled training batches of one epoch on burn's data loader. Integer rows are dequantized. The seed decides the
+    /// order and the dequantization.
     ///
     /// ```
     /// use burn::tensor::{Device, Tensor};
@@ -228,21 +229,21 @@ impl<const D: usize> FitData<D> {
     }
 }
 
-/// The stream of a seed that decides the split; training batches use those from 0.
+/// The stream of a seed that decides the split. Training batches use the streams from 0 on.
 const SPLIT: u64 = u64::MAX - 1;
 
 impl<const D: usize> Batch<D> {
-    /// How many rows there are.
+    /// The number of rows.
     pub fn len(&self) -> usize {
         self.x.dims()[0]
     }
 
-    /// Whether there are none.
+    /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// These rows, in this order.
+    /// The rows with these numbers, in this order.
     pub(crate) fn select(&self, rows: &[usize]) -> Self {
         let indices: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
         let data = TensorData::new(indices, [rows.len()]);
@@ -254,7 +255,7 @@ impl<const D: usize> Batch<D> {
     }
 }
 
-/// The data set of row numbers.
+/// A data set of row numbers.
 struct RowNumbers(usize);
 
 impl Dataset<usize> for RowNumbers {
@@ -268,7 +269,7 @@ impl Dataset<usize> for RowNumbers {
     }
 }
 
-/// Takes the rows of a batch out of memory, and dequantizes them.
+/// Selects the rows of a batch from memory and dequantizes them.
 struct TakeRows<const D: usize> {
     rows: Batch<D>,
     dequantize: Option<Dequantize>,
@@ -301,7 +302,7 @@ fn check_rows<const D: usize>(what: &str, rows: &Batch<D>, least: usize) -> Resu
     check_finite(&format!("context of the {what}"), context)
 }
 
-/// `Err` where validation rows are not of the kind of the training rows.
+/// Returns an error if validation rows differ from the training rows in shape, precision or context.
 fn check_like<const D: usize>(train: &Batch<D>, validation: &Batch<D>) -> Result<()> {
     let text = |rows: &Batch<D>| {
         let (event, precision) = (&rows.x.dims()[1..], rows.x.dtype());

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::noise::{Noise, below_one};
 
 crate::store::checked! {
-/// Spreads integers `0..levels` over `[0, 1)`.
+/// Spreads integers `0..levels` over `[0, 1)` by uniform noise.
 ///
 /// ```text
 /// v = (x + u) / levels,  u uniform on [0, 1)
@@ -34,18 +34,18 @@ pub struct Dequantize {
 }
 
 impl Dequantize {
-    /// Whether a layer that was read from a file can be one.
+    /// Returns an error if the levels that were read from a file are invalid.
     fn sound(&self) -> Result<()> {
         Self::new(self.levels).map(drop)
     }
 }
 
 impl Dequantize {
-    /// For integers below `levels`.
+    /// Dequantization of integers below `levels`.
     ///
     /// # Errors
     ///
-    /// If there are fewer than 2 levels, or more than an f32 counts exactly (2^24).
+    /// If `levels` is below 2, or above 2^24, the largest count that f32 represents exactly.
     pub fn new(levels: usize) -> Result<Self> {
         if (2..=1 << 24).contains(&levels) {
             return Ok(Self { levels });
@@ -54,7 +54,7 @@ impl Dequantize {
         Err(Error::config("Dequantize", "levels", reason))
     }
 
-    /// How many different integers there are.
+    /// The number of different integers.
     pub fn levels(&self) -> usize {
         self.levels
     }
@@ -63,7 +63,7 @@ impl Dequantize {
     ///
     /// # Errors
     ///
-    /// Naming the row and the value of the first that is not.
+    /// The error names the row and the value of the first element that is not such an integer.
     pub fn check<const D: usize>(&self, x: &Tensor<D>) -> Result<()> {
         let event: usize = x.dims()[1..].iter().product();
         let data = x.to_data();
@@ -81,14 +81,14 @@ impl Dequantize {
         }
     }
 
-    /// `(x + u) / levels` with fresh `u`.
+    /// Returns `(x + u) / levels` with fresh uniform noise `u`.
     pub fn apply<const D: usize>(&self, x: Tensor<D>, noise: &mut Noise) -> Tensor<D> {
         let u = noise.unit(x.dims(), (&x.device(), x.dtype()));
         self.spread(x, u)
     }
 
-    /// `(x + u) / levels`, inside (0, 1) also where the sum or a saturated `u` would round to an
-    /// end, and within the level of `x` also where the sum would round to the next.
+    /// Returns `(x + u) / levels`, strictly inside (0, 1) and within the level of `x`. Without the clamps, rounding
+    /// could move the sum to 0, to 1 or to the next level.
     pub(super) fn spread<const D: usize>(&self, x: Tensor<D>, u: Tensor<D>) -> Tensor<D> {
         let (first, last) = open_unit(x.dtype());
         // Not `/ levels`: burn 0.22 rounds the gradient of a division by a number to f32.
@@ -99,18 +99,18 @@ impl Dequantize {
     }
 }
 
-/// The smallest normal number of a precision, and the largest below 1. Without them, 16 + u in f32
-/// becomes 17 once in ten million draws, and the logit of an end is infinite.
+/// The smallest normal number of a precision, and its largest number below 1. Without this clamp, 16 + u in f32 rounds
+/// to 17 once in ten million draws, and the logit of 0 or 1 is infinite.
 fn open_unit(dtype: DType) -> (f64, f64) {
     let info = dtype.finfo().expect("a float has these");
     (info.min_positive, below_one(dtype))
 }
 
-/// Bits per dimension of integers with `levels` values, from the mean negative log-likelihood
-/// `nll` (nats) of their dequantized values on `[0, 1)^dims`: `(nll + dims ln levels) / (dims ln 2)`.
+/// Bits per dimension of integers with `levels` values, from the mean negative log-likelihood `nll` (nats) of their
+/// dequantized values on `[0, 1)^dims`: `(nll + dims ln levels) / (dims ln 2)`.
 ///
-/// Where `nll` is of the integers themselves, as from
-/// [`VariationalDequantize`](super::VariationalDequantize), `levels` is 1.
+/// If `nll` is the negative log-likelihood of the integers themselves, as from
+/// [`VariationalDequantize`](super::VariationalDequantize), pass 1 for `levels`.
 ///
 /// ```
 /// // The uniform density needs the bits of the integers themselves.

@@ -1,4 +1,4 @@
-//! Why a run trained nothing: the step, the row, the layer or the column to blame.
+//! Errors of a run that trained nothing: the step, the row, the layer or the column that is the cause.
 
 use burn::tensor::DType;
 
@@ -8,7 +8,8 @@ use crate::distribution::Distribution;
 use crate::error::{Error, Result};
 use crate::math::event_len;
 
-/// Steps in a row, or the weights where no step was skipped, were not finite: the column whose scale is the cause, else the layer.
+/// The error after `skipped` consecutive steps that were not finite, or after final weights that are not finite
+/// (`skipped` 0). It names the column whose scale is the cause; without such a column it names the layer.
 pub(super) fn of_steps<const D: usize>(
     data: &FitData<D>,
     integers: bool,
@@ -22,12 +23,12 @@ pub(super) fn of_steps<const D: usize>(
     }
 }
 
-/// Nats per element that no data have: a standard deviation of 3e38, the most of f32, has 90, one of
-/// 1e308, of f64, has 710.
+/// An NLL in nats per element above that of any data. Data with a standard deviation of 3e38, the largest of f32, have
+/// 90 nats per element; data with 1e308, the largest of f64, have 710.
 const MOST_NATS: f64 = 100.0;
 const MOST_NATS_F64: f64 = 1000.0;
 
-/// `Err` where training ended far from the data, because of the scale of a column.
+/// Returns an error if training ended far from the data because of the scale of a column.
 pub(super) fn check_reached<const D: usize>(
     data: &FitData<D>,
     integers: bool,
@@ -43,13 +44,13 @@ pub(super) fn check_reached<const D: usize>(
     Err(Error::data(what, format!("{reason}; {ended}")))
 }
 
-/// No step of a run with this configuration had a learning rate.
+/// The error of a run in which every step had a learning rate of 0.
 pub(super) fn no_rate(config: &'static str) -> Error {
     let reason = "gave a learning rate of 0 in every step; choose another one";
     Error::config(config, "schedule", reason.to_string())
 }
 
-/// No step had a gradient.
+/// The error of a run in which every gradient was 0.
 pub(super) fn of_gradients<const D: usize>(data: &FitData<D>, integers: bool) -> Error {
     let zero = "every gradient was 0, as where all rows lie outside the bounds of splines";
     match scale::furthest(data, integers) {
@@ -61,8 +62,8 @@ pub(super) fn of_gradients<const D: usize>(data: &FitData<D>, integers: bool) ->
     }
 }
 
-/// No epoch had weights with a finite validation NLL, or with finite numbers where nothing is validated.
-/// `weights` are those of the last epoch.
+/// The error of a run in which no epoch had a finite validation NLL, or, without validation rows, finite weights.
+/// `weights` are the weights of the last epoch.
 pub(super) fn of_validation<F: Distribution<D>, const D: usize>(
     weights: &F,
     data: &FitData<D>,

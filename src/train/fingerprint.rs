@@ -1,4 +1,4 @@
-//! What decides the numbers of a run, by name, so that a checkpoint goes on only with the same.
+//! Everything that decides the numbers of a run, by name, so that a checkpoint resumes only a matching run.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Batch, FitConfig, FitData};
 
-/// Fields of [`FitConfig`] that decide how long a run is and what is seen of it, not its numbers.
+/// Fields of [`FitConfig`] that may differ in a resumed run: they do not change the numbers of a step.
 const FREE: [&str; 8] = [
     "epochs",
     "patience",
@@ -21,16 +21,16 @@ const FREE: [&str; 8] = [
     "strict",
 ];
 
-/// A text for everything that decides the numbers of a run.
+/// A text for each thing that decides the numbers of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Fingerprint {
     fields: BTreeMap<String, String>,
-    /// What the model displays of itself, every setting in a line.
+    /// The display of the model, one setting per line.
     settings: String,
 }
 
 impl Fingerprint {
-    /// Of the data as they were given, before validation rows are split off.
+    /// The fingerprint of the data before validation rows are split off.
     pub fn of<M, const D: usize>(config: &FitConfig, data: &FitData<D>, model: &M) -> Self
     where
         M: Module + ModuleDisplay,
@@ -39,7 +39,7 @@ impl Fingerprint {
         let settings = serde_json::to_value(config).unwrap_or_default();
         let settings = settings.as_object().into_iter().flatten();
         for (name, value) in settings.filter(|(name, _)| !FREE.contains(&name.as_str())) {
-            // Rows of the caller's own are not split off by a share.
+            // With validation rows of the caller, the fraction has no effect.
             if name != "validation_fraction" || data.validation.is_none() {
                 fields.insert(format!("FitConfig.{name}"), value.to_string());
             }
@@ -56,12 +56,12 @@ impl Fingerprint {
         let mut tensors = Tensors { path: vec![], text: String::new() };
         model.visit(&mut tensors);
         fields.insert("tensors of the model".to_string(), digest(tensors.text.as_bytes()));
-        // Not of a model that trains, which displays that it does.
+        // `valid`, because a model that trains displays that it trains.
         Self { fields, settings: model.valid().format(Default::default()) }
     }
 
-    /// The first setting of the model that is not the same in another run, with both values, and whether all
-    /// that differs are whole numbers, which a layer of a user's may count.
+    /// The first setting of the model that differs in another run, with both values. The second result is true if all
+    /// differing settings are whole numbers, which may be counters of a user's layer.
     pub fn other_setting(&self, other: &Self) -> Option<(String, bool)> {
         let pairs = || self.settings.lines().zip(other.settings.lines());
         let at = pairs().position(|(own, found)| own != found)?;
@@ -87,7 +87,7 @@ impl Fingerprint {
         Some((format!("`{}` is `{}` here, in {place}", own.trim(), found.trim()), counts))
     }
 
-    /// The names of what is not the same in another run.
+    /// The names of all fields that differ in another run.
     pub fn differing<'a>(&'a self, other: &'a Self) -> Vec<&'a str> {
         let (own, others) = (&self.fields, &other.fields);
         let names = own.keys().chain(others.keys().filter(|name| !own.contains_key(*name)));
@@ -96,7 +96,7 @@ impl Fingerprint {
     }
 }
 
-/// Precision, shape and numbers of a tensor.
+/// Precision, shape and digest of a tensor.
 fn hash<const D: usize>(x: Option<&Tensor<D>>) -> String {
     let Some(x) = x else { return "none".to_string() };
     format!("{:?} {:?} {}", x.dtype(), x.dims(), digest(x.to_data().as_bytes()))

@@ -26,30 +26,35 @@ use crate::noise::Noise;
 
 /// Fits a flow, or any other density with parameters, to data by maximum likelihood.
 ///
-/// Starts data-dependent layers from a first batch, then minimises the mean negative
-/// log-likelihood with AdamW. Returns the weights of the best validation epoch (of the last where
-/// nothing is validated), on the plain device, and a report. The same seed and the
-/// same initial weights, which a seed of the model's configuration decides, give the same weights on the
-/// same backend, also when training was interrupted and resumed from its checkpoint.
+/// `fit` initialises data-dependent layers from a first batch, then minimises the mean negative log-likelihood with
+/// AdamW. It returns a report and the weights of the epoch with the lowest validation NLL, on the plain device. Without
+/// validation rows it returns the weights of the last epoch. Equal seeds and equal initial weights give equal final
+/// weights on the same backend, also after an interruption and a resume from the checkpoint. A seed in the model's
+/// configuration decides the initial weights.
 ///
-/// A step whose loss or gradient is not finite is skipped and counted: weights and running statistics
-/// stay as they were before it. A clone of the flow stays as it
-/// is, its running statistics too.
+/// A step whose loss or gradient is not finite is skipped and counted. A skipped step changes neither the weights nor
+/// the running statistics. Training a flow does not change its clones, nor their running statistics.
 ///
 /// # Errors
 ///
-/// If the configuration is impossible, the flow has weights of f16 or trains one parameter in two places, as clones
-/// of a flow in a mixture do, the data cannot have a density
-/// ([`FitData::check`]), a checkpoint cannot be written, or belongs to another configuration, other data or another
-/// optimizer; if more than `max_skipped` steps in a row were not finite: then the checkpoint holds
-/// the last good weights.
+/// Returns an error if
 ///
-/// Weights that were not trained are never returned. It is an error if every step was skipped, every
-/// gradient was 0, or no epoch had a finite validation NLL (the error names the first validation row whose
-/// NLL is not finite), or if training ended more than 100 nats per element (1000 in f64) from data of such a scale
-/// as follows. Where a column of the rows or of the context has a mean or a deviation beyond 100, a
-/// deviation below 0.01 or a value beyond 30 deviations, the error of a failed training names that
-/// column and advises to standardise it, else the first layer that was not finite.
+/// - the configuration is invalid
+/// - the flow has f16 weights
+/// - the flow trains one parameter in two places, as clones of a flow in a mixture do
+/// - the data cannot have a density ([`FitData::check`])
+/// - a checkpoint cannot be written, or belongs to another configuration, other data or another optimizer
+/// - more than `max_skipped` consecutive steps were not finite; the checkpoint then holds the last good weights.
+///
+/// Weights that were not trained are never returned. It is an error if every step was skipped, if every gradient was 0,
+/// or if no epoch had a finite validation NLL. The last of these errors names the first validation row whose NLL is not
+/// finite.
+///
+/// Columns of a bad scale can make training fail. A column has a bad scale if its mean or its deviation is beyond 100,
+/// its deviation is below 0.01, or one of its values is beyond 30 deviations. The rows and the context are both
+/// examined. If such a column exists, the error of a failed training names the column and advises to standardise it.
+/// Otherwise the error names the first layer that was not finite. With such a column it is also an error if the final
+/// NLL is above 100 nats per element (1000 in f64).
 ///
 /// ```
 /// use burn::tensor::Device;
@@ -73,12 +78,13 @@ pub fn fit<F: Distribution<D>, const D: usize>(
     fit_with(flow, data, config, adamw(config.weight_decay))
 }
 
-/// [`fit`] with an optimizer of your own; `weight_decay` of the configuration is then without effect.
+/// [`fit`] with an optimizer of your own. The field `weight_decay` of the configuration then has no effect.
 ///
 /// # Errors
 ///
-/// As [`fit`]. The optimizer of a checkpoint is told by what it does to given weights and
-/// gradients, to five digits: kind, settings, groups of parameters, and which are frozen.
+/// The errors of [`fit`]. A checkpoint identifies its optimizer by the steps that the optimizer makes on given weights
+/// and gradients, to five digits. These steps depend on the kind of the optimizer, its settings, its parameter groups
+/// and the frozen parameters.
 ///
 /// ```
 /// use burn::{optim::RmsPropConfig, tensor::Device};
@@ -102,7 +108,7 @@ pub fn fit_with<F: Distribution<D>, const D: usize>(
     apart(&data.train.x.clone(), || run(flow, data, config, optimizer))
 }
 
-/// All epochs of [`fit_with`].
+/// Runs all epochs of [`fit_with`].
 fn run<F: Distribution<D>, const D: usize>(
     flow: F,
     data: FitData<D>,
@@ -272,8 +278,7 @@ impl<'a, F> Run<'a, F> {
         Ok(())
     }
 
-    /// Keeps the weights of the best epoch. Weights that were never trained, or are not finite, are the
-    /// best of nothing.
+    /// Keeps the weights if this epoch is the best one. Weights that were never trained or are not finite are not kept.
     fn judge<const D: usize>(&mut self, epoch: &Epoch, weights: F)
     where
         F: Distribution<D>,
@@ -288,7 +293,7 @@ impl<'a, F> Run<'a, F> {
             _ => true,
         };
         if sound && lower && self.state.trained > 0 {
-            // A copy of its own: running statistics of clones share their values.
+            // `valid` makes an independent copy; clones share the values of their running statistics.
             self.best = weights.valid();
             report.best_epoch = epoch.epoch;
             report.best_validation_nll = epoch.validation_nll;
@@ -296,7 +301,7 @@ impl<'a, F> Run<'a, F> {
         }
     }
 
-    /// One step of the optimizer: its loss in nats, `None` where it was skipped, and its rate.
+    /// Makes one optimizer step. Returns its loss in nats (`None` if the step was skipped) and its learning rate.
     fn step<const D: usize>(
         &mut self,
         data: &FitData<D>,
@@ -370,7 +375,7 @@ impl<'a, F> Run<'a, F> {
         }
     }
 
-    /// The best weights and the report, or why there are no weights that were trained.
+    /// Returns the best weights and the report, or an error that says why no weights were trained.
     fn finish<const D: usize>(self, data: &FitData<D>) -> Result<(F, Report)>
     where
         F: Distribution<D>,
@@ -418,7 +423,7 @@ impl<'a, F> Run<'a, F> {
     }
 }
 
-/// The validation NLL, where something is validated: every time with the same draws.
+/// The validation NLL, `None` without validation rows. Every call uses the same draws.
 fn validated<F: Distribution<D>, const D: usize>(
     weights: &F,
     data: &FitData<D>,
@@ -430,7 +435,7 @@ fn validated<F: Distribution<D>, const D: usize>(
     Some(nll(weights, rows.x.clone(), rows.context.as_ref(), batch))
 }
 
-/// Whether the best epoch is too long ago.
+/// Whether the best epoch is at least `patience` epochs ago.
 fn stop(report: &Report, config: &FitConfig) -> Stop {
     let since = report.epochs.len() - report.best_epoch;
     match config.patience.is_some_and(|patience| since > 0 && since >= patience) {
@@ -439,16 +444,16 @@ fn stop(report: &Report, config: &FitConfig) -> Stop {
     }
 }
 
-/// Seeds what the model draws by itself, such as dropout masks: one stream for every step, and
-/// those of the constants below.
+/// Seeds the draws of the model itself, such as dropout masks. Every step has its own stream; the constants below are
+/// further streams.
 pub(super) fn seed_draws(seed: u64, stream: u64) {
     draws::seed(Noise::stream(seed ^ DRAWS, stream));
 }
 
-/// Steps that have streams of their own; those of the later blocks of a step stand behind them.
+/// Bits of the step number in a stream number. The bits above them hold the block number within a step.
 const BLOCK_BITS: u32 = 40;
 
-/// Separates the streams of the model's own draws from those of epochs.
+/// Separates the streams of the model's own draws from the streams of the epochs.
 const DRAWS: u64 = 0x6d61_736b;
 
 /// The stream of data-dependent initialisation.
@@ -457,15 +462,15 @@ const START: u64 = u64::MAX;
 /// The stream of every validation, so that all epochs are judged on the same draws.
 const VALIDATION: u64 = u64::MAX - 1;
 
-/// Rows of the first batch, from which data-dependent layers start, at the least; a small batch gives
-/// them poor statistics.
+/// The least number of rows in the first batch, from which data-dependent layers are initialised. A smaller batch gives
+/// them inaccurate statistics.
 const LEAST_START: usize = 256;
 
-/// And at the most: enough that a flag of one row in a thousand is no constant there, by which a layer
-/// would divide.
+/// The greatest number of rows in the first batch. In 4096 rows a flag that is set in one row of a thousand is not
+/// constant; a layer would divide by the deviation of a constant.
 const MOST_START: usize = 4096;
 
-/// Elements of that batch in between; large images have fewer rows.
+/// The number of elements of the first batch between these limits; a batch of large images has fewer rows.
 const START_ELEMENTS: usize = 1 << 20;
 
 fn unreadable(error: burn::data::dataset::DatasetError) -> Error {

@@ -1,4 +1,4 @@
-//! Gradients as a whole: their global norm, clipping by it, and who is not finite.
+//! Gradients of the loss, their global norm, clipping by that norm, and the search for values that are not finite.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,19 +17,19 @@ use crate::noise::Noise;
 use crate::parallel::{Rows, gradient_blocks, is_flex};
 use crate::rows::{check_rows, in_block, rows_of};
 
-/// The mean negative log-likelihood of a batch in nats, and its gradients: the step of a training
-/// loop of your own. On CPU devices of `flex` the rows are shared among the cores, which
-/// `backward` alone cannot do; the result does not depend on their number
-/// ([`set_threads`](crate::set_threads)).
+/// The mean negative log-likelihood of a batch in nats, and its gradients: one step of a training loop of your own.
 ///
-/// The model is one that [trains](burn::module::Module::train). A parameter that stands in two places, as
-/// those of a clone do, gets the sum of their gradients. The optimizers of burn change the first place
-/// alone, so [`fit`](super::fit) refuses such a model. Where `x` or the context has a graph of its own, the
-/// batch stays whole.
+/// On CPU devices of `flex` the cores share the rows, which `backward` alone cannot do. The result does not depend on
+/// the number of cores ([`set_threads`](crate::set_threads)).
+///
+/// The model must be one that [trains](burn::module::Module::train). A parameter in two places of the model, as in a
+/// model with clones of one layer, gets the sum of the gradients of both places. The optimizers of burn change only the
+/// first place, so [`fit`](super::fit) refuses such a model. If `x` or the context has a graph of its own, the batch is
+/// not divided among the cores.
 ///
 /// # Panics
 ///
-/// As [`Distribution::log_prob`], and if the model has no trained parameter.
+/// The panics of [`Distribution::log_prob`]; also if the model has no trained parameter.
 ///
 /// ```
 /// use burn::{module::Module, optim::AdamConfig, tensor::Device};
@@ -54,8 +54,8 @@ pub fn nll_gradients<F: Distribution<D>, const D: usize>(
     apart(model, || seeded(|seed| of_mean_nll(model, x, context, seed)))
 }
 
-/// Runs a step of somebody's own loop: every block has a stream of the draws, and what is drawn after
-/// the step does not depend on which thread a block ran on.
+/// Runs a step of a user's training loop. Every block draws from its own stream, so the draws after the step do not
+/// depend on the thread that ran a block.
 pub(super) fn seeded<T>(step: impl FnOnce(&(dyn Fn(u64) + Sync)) -> T) -> T {
     let [now, later] = draws::with(|noise| [noise.next_u64(), noise.next_u64()]);
     let result = step(&|block| draws::seed(Noise::stream(now, block)));
@@ -79,8 +79,8 @@ pub(super) fn of_mean_nll<F: Distribution<D>, const D: usize>(
     (value, gradients)
 }
 
-/// Value and gradients of a loss that is a weighted sum of log-probabilities over the rows, from
-/// `part`, which has them for a block; and what else it gives, in the order of the blocks.
+/// Value and gradients of a loss that is a weighted sum of log-probabilities over the rows. `part` computes both for
+/// one block. The third result is the third result of `part` for every block, in the order of the blocks.
 pub(super) fn by_blocks<F: Distribution<D>, T: Send, const D: usize>(
     model: &F,
     x: &Tensor<D>,
@@ -103,9 +103,9 @@ pub(super) fn by_blocks<F: Distribution<D>, T: Send, const D: usize>(
         let (value, gradients, rest) = part(model, x.clone(), context, weight);
         return (value, gradients, vec![rest]);
     }
-    // Every worker has a copy with a graph of its own: graphs that share parameters wait for each
-    // other for ever. By way of plain weights, because `fork` leaves a node behind every parameter
-    // that no backward pass ever frees.
+    // Every worker has a copy of the model with its own graph: graphs that share parameters block each other. The
+    // copies are made from plain weights, because `fork` leaves a node behind every parameter that no backward pass
+    // frees.
     let crew = Crew::of(blocks.len());
     let copies: Vec<F> = (0..crew.len()).map(|_| model.valid().train()).collect();
     let sum = Sum::new();
@@ -135,8 +135,8 @@ pub(super) fn trains<M: Module>(model: &M) -> bool {
     trains.0
 }
 
-/// What is wrong with a model that has a trained parameter in two places: an optimizer of burn, which
-/// takes gradients by the identity of the parameter, changes the first and leaves the other.
+/// Returns the error text for a model that has a trained parameter in two places. An optimizer of burn takes gradients
+/// by the identity of the parameter; it changes the first place and leaves the second.
 pub(super) fn trained_twice<M: Module>(model: &M) -> Option<String> {
     #[derive(Default)]
     struct Twice {
@@ -171,12 +171,12 @@ pub(super) fn trained_twice<M: Module>(model: &M) -> Option<String> {
 /// A value and gradients.
 type Part = (f64, GradientsParams);
 
-/// Values and gradients of blocks, added in the order of the blocks: what comes too early waits, all
-/// else is not held. One thread adds while the others go on.
+/// Values and gradients of blocks, added in the order of the blocks. A part that arrives early waits; all other parts
+/// are added and dropped. One thread adds while the other threads compute.
 struct Sum(Mutex<Parts>);
 
 struct Parts {
-    /// What was added so far; none while a thread adds to it.
+    /// The sum so far; `None` while a thread adds to it.
     total: Option<Part>,
     next: usize,
     waiting: BTreeMap<usize, Part>,
@@ -200,7 +200,7 @@ impl Sum {
         }
     }
 
-    /// The total and what is to be added next, where it is there and nobody adds.
+    /// Takes the total and the next part, if the next part has arrived and no other thread is adding.
     fn work(&self) -> Option<(Part, Part)> {
         let mut parts = self.locked();
         let total = parts.total.take()?;
@@ -219,8 +219,8 @@ impl Sum {
     }
 }
 
-/// The gradients of a module's parameters. burn's `from_grads` keeps one of those that places of the same
-/// parameter have once they are leaves of their own, as after `train()`; these are added.
+/// The gradients of a module's parameters. After `train()`, the places of one parameter are separate leaves, and burn's
+/// `from_grads` keeps the gradient of only one of them. This function adds the gradients of all places.
 fn collected<M: Module>(gradients: Gradients, module: &M) -> GradientsParams {
     struct Collect(Gradients, GradientsParams);
     impl ModuleVisitor for Collect {
@@ -242,8 +242,7 @@ fn collected<M: Module>(gradients: Gradients, module: &M) -> GradientsParams {
     collect.1
 }
 
-/// Adds gradients of the parameters of a module to those that are there already; a parameter may be
-/// part of several modules.
+/// Adds the gradients `part` of a module's parameters to `total`. A parameter may be part of several modules.
 pub(super) fn add<M: Module>(module: &M, total: &mut GradientsParams, part: GradientsParams) {
     struct Add<'a> {
         total: &'a mut GradientsParams,
@@ -262,14 +261,14 @@ pub(super) fn add<M: Module>(module: &M, total: &mut GradientsParams, part: Grad
     module.visit(&mut Add { total, part });
 }
 
-/// The largest norm of gradients that reaches an optimizer, whatever the limit: Adam squares them, and
-/// beyond 1.8e19 the squares are infinite in f32 and stay so.
+/// The largest norm of gradients that reaches an optimizer, whatever the configured limit. Adam squares the gradients;
+/// beyond 1.8e19 the squares are infinite in f32, and Adam's second moment stays infinite.
 const LARGEST_NORM: f64 = 1e18;
 
-/// Factors below this are applied in two steps: in f32 a factor of 1e-40 has lost most of its digits.
+/// Clipping factors below this are applied in two steps: a factor of 1e-40 has lost most of its digits in f32.
 const SMALL_FACTOR: f64 = 1e-4;
 
-/// The Euclidean norm of all gradients together, not finite only where one of them is not.
+/// The Euclidean norm of all gradients together. It is not finite only if a gradient is not finite.
 pub(super) fn global_norm<M: Module>(module: &M, grads: &GradientsParams) -> f64 {
     struct Norm<'a> {
         grads: &'a GradientsParams,
@@ -287,7 +286,7 @@ pub(super) fn global_norm<M: Module>(module: &M, grads: &GradientsParams) -> f64
     norm.norm
 }
 
-/// The Euclidean norm of a tensor, in f64 on `flex`, whose running sums lose digits of f32.
+/// The Euclidean norm of a tensor. On `flex` it is computed in f64, because running sums in f32 lose digits.
 fn norm<const D: usize>(x: Tensor<D>) -> f64 {
     let x = if is_flex(&x.device()) { x.cast(DType::F64) } else { wide(x) };
     let root = |x: Tensor<D>| x.square().sum().into_scalar::<f64>().sqrt();
@@ -295,15 +294,15 @@ fn norm<const D: usize>(x: Tensor<D>) -> f64 {
     if plain.is_finite() && plain > 0.0 {
         return plain;
     }
-    // The squares may be out of range where the elements are not.
+    // The squares may overflow or underflow although the elements are in range.
     match x.clone().abs().max().into_scalar::<f64>() {
         largest if largest > 0.0 && largest.is_finite() => root(x / largest) * largest,
         _ => plain,
     }
 }
 
-/// Scales all gradients so that their global norm is at most `limit`, and at most [`LARGEST_NORM`];
-/// burn's own clipping works per parameter and so changes the direction of the step.
+/// Scales all gradients so that their global norm is at most `limit`, and at most [`LARGEST_NORM`]. burn's own clipping
+/// works per parameter and therefore changes the direction of the step.
 pub(super) fn clip<M: Module>(
     module: &M,
     grads: &mut GradientsParams,
@@ -331,8 +330,8 @@ pub(super) fn clip<M: Module>(
     }
 }
 
-/// Where a step that was not finite went wrong: a parameter, else what `inside` finds in the plain
-/// model, else a gradient.
+/// Names the cause of a step that was not finite: first a parameter, then the result of `inside` for the plain model,
+/// then a gradient.
 pub(super) fn culprit<M: Module>(
     weights: &M,
     grads: &GradientsParams,
@@ -345,7 +344,7 @@ pub(super) fn culprit<M: Module>(
         .unwrap_or_else(|| "the loss".to_string())
 }
 
-/// The path of the first parameter that is not finite, or whose gradient is not.
+/// The path of the first parameter that is not finite or has a gradient that is not finite.
 pub(super) fn first_non_finite<M: Module>(
     module: &M,
     grads: Option<&GradientsParams>,
@@ -395,8 +394,8 @@ mod tests {
         second: Param<Tensor<2>>,
     }
 
-    /// The norm of gradients of these values, four of one parameter and two of the other, and the
-    /// largest element after clipping.
+    /// The norm of two gradients filled with these values, one of four elements and one of two, and the largest element
+    /// after clipping.
     fn clipped(values: [f64; 2], dtype: DType, limit: Option<f64>) -> (f64, f64) {
         let options = (&Device::flex(), dtype);
         let (first, second) = (

@@ -1,4 +1,4 @@
-//! The same flow in burn-train's learner: its interface, checkpointers and device strategies.
+//! A flow in burn-train's learner, with its interface, checkpointers and device strategies.
 
 use std::sync::Arc;
 
@@ -16,11 +16,11 @@ use super::{Batch, bits_per_dim};
 use crate::distribution::Distribution;
 use crate::param::unshared;
 
-/// A density as a model of burn-train: train and inference steps on [`Batch`]es.
+/// A density as a model of burn-train: training and inference steps on [`Batch`]es.
 ///
-/// `Learner::new(Trainee::new(flow), optimizer, schedule)` takes it; the loaders are
-/// [`FitData::batches`](super::FitData::batches) or your own. The learned flow is
-/// `result.model.into_inner()`.
+/// Pass it to `Learner::new(Trainee::new(flow), optimizer, schedule)`. Loaders are
+/// [`FitData::batches`](super::FitData::batches) or your own. After training, `result.model.into_inner()` is the
+/// trained flow.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -38,7 +38,7 @@ pub struct Trainee<F, const D: usize> {
 }
 
 impl<F, const D: usize> Trainee<F, D> {
-    /// The model that trains this density; a clone of the density keeps its running statistics.
+    /// The model that trains `density`. Training does not change the running statistics of clones of `density`.
     pub fn new(density: F) -> Self
     where
         F: Module,
@@ -46,7 +46,7 @@ impl<F, const D: usize> Trainee<F, D> {
         Self { density: unshared(density) }
     }
 
-    /// The density.
+    /// Returns the density.
     pub fn into_inner(self) -> F {
         self.density
     }
@@ -78,7 +78,7 @@ impl<F: Distribution<D>, const D: usize> InferenceStep for Trainee<F, D> {
     }
 }
 
-/// What a step hands to metrics.
+/// The output of a step, from which metrics are computed.
 #[derive(Debug, Clone)]
 pub struct NllOutput {
     nll: Tensor<1>,
@@ -129,12 +129,12 @@ pub struct NllMetric {
 }
 
 impl NllMetric {
-    /// In nats.
+    /// The metric in nats.
     pub fn nats() -> Self {
         Self::new("NLL", "nats", None)
     }
 
-    /// In bits per dimension, for dequantized integers of this many levels.
+    /// The metric in bits per dimension, for dequantized integers of this many levels.
     pub fn bits_per_dim(levels: usize) -> Self {
         Self::new("Bits per dim", "bits", Some(levels))
     }

@@ -1,4 +1,4 @@
-//! The constant of an unnormalised density, by importance sampling from a flow.
+//! The normalising constant of a density, by importance sampling from a flow.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -18,22 +18,22 @@ use crate::noise::Noise;
 /// effective draws (sum w)^2 / sum w^2;  standard error of ln Z: sqrt((n / effective - 1) / (n - 1))
 /// ```
 ///
-/// The error is that of the mean of w, carried through the logarithm to first order. Paper of the
-/// effective number: Kong (1992), A note on importance sampling using standardized weights.
+/// The standard error is the standard error of the mean of w, propagated through the logarithm to first order. Paper of
+/// the effective number: Kong (1992), A note on importance sampling using standardized weights.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct LogZ {
     /// `ln mean(p~ / q)`, in nats.
     pub estimate: f64,
-    /// Its standard error. Too small where the flow misses a part of the target.
+    /// The standard error of `estimate`, in nats. It is too small if the flow misses a part of the target.
     pub standard_error: f64,
-    /// How many draws from the target itself the weighted draws are worth.
+    /// The number of independent draws from the target that are worth as much as the weighted draws.
     pub effective_draws: f64,
-    /// How many draws there were.
+    /// The number of draws.
     pub draws: usize,
 }
 
-/// Estimates `ln Z` of a target `ln p~` from `n` draws of a flow, without a graph, `batch` draws at
-/// a time. A draw where the target is zero (`ln p~` of minus infinity) has the weight 0.
+/// Estimates `ln Z` of a target `ln p~` from `n` draws of a flow, `batch` draws per pass, without a graph. A draw at
+/// which the target is zero (`ln p~` of minus infinity) has the weight 0.
 ///
 /// # Errors
 ///
@@ -41,8 +41,8 @@ pub struct LogZ {
 ///
 /// # Panics
 ///
-/// If there are fewer than 2 draws, the batch is 0, or the target returns another number of values
-/// than it was given rows.
+/// If `n` is below 2, `batch` is 0, or the target returns a number of values that differs from the number of rows it
+/// was given.
 ///
 /// ```
 /// use burn::tensor::Device;
@@ -94,17 +94,17 @@ where
     }
     let draws = n as f64;
     let effective_draws = sum * sum / squares;
-    // Rounding can put n equal weights a bit above n effective draws.
+    // Rounding can make the effective draws of n equal weights slightly larger than n.
     let variance = (draws / effective_draws - 1.0).max(0.0) / (draws - 1.0);
     let estimate = max + (sum / draws).ln();
     Ok(LogZ { estimate, standard_error: variance.sqrt(), effective_draws, draws: n })
 }
 
-/// What a target returned for this many rows.
+/// Returns the values of a target, after a check that there is one for each row.
 ///
 /// # Panics
 ///
-/// If it is another number of values.
+/// If the number of values is not `rows`.
 pub(super) fn checked(log_p: Tensor<1>, rows: usize) -> Tensor<1> {
     let [found] = log_p.dims();
     assert!(found == rows, "target: expected {rows} values, one for each draw, found {found}");

@@ -1,19 +1,19 @@
 //! Training by exact maximum likelihood, and to densities without data.
 //!
-//! [`fit`] is the whole loop, small and readable, on burn's optimizers, schedules and data loaders:
-//! validation split, shuffled batches, data-dependent initialisation, clipping by the global norm,
-//! an average of the weights, early stopping at the best weights, whole checkpoints. The
-//! `learner` feature plugs the same flow into burn-train instead, which knows several devices.
+//! [`fit`] is the whole training loop, on burn's optimizers, schedules and data loaders. It splits off validation rows,
+//! shuffles batches, initialises data-dependent layers, clips gradients by their global norm, averages the weights,
+//! stops early at the best weights and writes whole checkpoints. The `learner` feature trains a flow in burn-train's
+//! learner instead, which supports several devices.
 //!
-//! A deep flow trains in the memory of one layer by [`FitConfig::reversible`], or by [`Reversible`] in a
-//! loop of your own.
+//! [`FitConfig::reversible`] trains a deep flow in the memory of one layer. [`Reversible`] does so in a training loop
+//! of your own.
 //!
-//! Integers, such as pixels, need a density that is spread over them: [`Dequantize`] by uniform
-//! noise, [`VariationalDequantize`] by noise that is learned. [`ReduceBits`] keeps the highest bits
-//! of images, [`bits_per_dim`] scores them.
+//! Integer data, such as pixels, need a density that is spread over each integer. [`Dequantize`] spreads it by uniform
+//! noise, [`VariationalDequantize`] by learned noise. [`ReduceBits`] keeps the highest bits of images, [`bits_per_dim`]
+//! scores images.
 //!
-//! Where there are no data but a density that is known up to a constant, [`fit_reverse_kl`] trains a
-//! flow to it and [`log_z`] estimates the constant.
+//! [`fit_reverse_kl`] trains a flow without data, to a density that is known up to a constant. [`log_z`] estimates that
+//! constant.
 
 mod adam;
 mod average;
@@ -67,7 +67,7 @@ use burn::tensor::Tensor;
 use crate::distribution::Distribution;
 use crate::moments::total;
 
-/// The mean negative log-likelihood of these rows, in nats, without a graph.
+/// The mean negative log-likelihood of the rows `x`, in nats, computed without a graph, `batch` rows per pass.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

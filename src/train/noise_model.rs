@@ -1,4 +1,4 @@
-//! The noise under integers: a density of what dequantization adds, given the integers.
+//! The noise of dequantization: a density of the added noise, given the integers.
 //!
 //! u drawn from q(u | x) on (0, 1)^n
 //!
@@ -17,10 +17,9 @@ use crate::rows::spread;
 
 /// A density `q(u | x)` of the noise that dequantizes integers.
 ///
-/// A [`Flow`] from `(0, 1)^n` is one: its bijector begins with a [`Logit`](crate::bijector::Logit)
-/// of `alpha` 0, and it takes `x`, flattened to a row, as its context. For vectors that is a Real
-/// NVP with a context; for images, couplings whose network turns the context back into an image. A
-/// structure of another kind implements the trait.
+/// A [`Flow`] from `(0, 1)^n` is a noise model. Its bijector begins with a [`Logit`](crate::bijector::Logit) of `alpha`
+/// 0, and its context is `x`, flattened to a row. For vectors use a Real NVP with a context. For images use couplings
+/// whose network turns the context back into an image. Other models implement this trait.
 ///
 /// ```
 /// use burn::{module::Module, tensor::{Device, Tensor}};
@@ -53,8 +52,8 @@ use crate::rows::spread;
 /// # Ok::<(), burn_flows::Error>(())
 /// ```
 pub trait NoiseModel<const D: usize>: Module + ModuleDisplay + Sync {
-    /// Noise `u` in `(0, 1)`, of the shape of `x`, and `ln q(u | x)` in nats, shape `[batch]`; `x`
-    /// are the integers divided by their levels. Gradients pass through both.
+    /// Draws noise `u` in `(0, 1)`, of the shape of `x`, and computes `ln q(u | x)` in nats, shape `[batch]`. `x` holds
+    /// the integers divided by the number of levels. Gradients pass through both results.
     fn draw_for(
         &self,
         x: &Tensor<D>,
@@ -62,13 +61,13 @@ pub trait NoiseModel<const D: usize>: Module + ModuleDisplay + Sync {
         noise: &mut Noise,
     ) -> (Tensor<D>, Tensor<1>);
 
-    /// Whether a row's noise depends on the other rows while training, as behind a
+    /// Whether the noise of a row depends on the other rows while training, as with a
     /// [`BatchNorm`](crate::bijector::BatchNorm). Default: no.
     fn mixes_rows(&self) -> bool {
         false
     }
 
-    /// Data-dependent initialisation from a first batch. Default: nothing to initialise.
+    /// Initialises data-dependent layers from a first batch. Default: nothing to initialise.
     fn init_from_data(
         self,
         _x: &Tensor<D>,
@@ -79,7 +78,7 @@ pub trait NoiseModel<const D: usize>: Module + ModuleDisplay + Sync {
     }
 }
 
-/// The noise of [`Dequantize`](super::Dequantize), uniform whatever the integers are.
+/// Uniform noise, independent of the integers, as in [`Dequantize`](super::Dequantize).
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -103,8 +102,8 @@ impl<const D: usize> NoiseModel<D> for UniformNoise {
     }
 }
 
-/// `x` flattened to a row, then the context, is the context of the flow. Data-dependent layers
-/// start from uniform noise, which `q` then starts near.
+/// The context of the flow is `x`, flattened to a row, followed by the given context. Data-dependent layers are
+/// initialised from uniform noise, so `q` starts near uniform noise.
 impl<const D: usize, B: Bijector<D>, P: Distribution<D>> NoiseModel<D> for Flow<B, P> {
     fn draw_for(
         &self,
@@ -125,7 +124,7 @@ impl<const D: usize, B: Bijector<D>, P: Distribution<D>> NoiseModel<D> for Flow<
     }
 }
 
-/// The elements of `x` and the context side by side, `[batch, n + width]`.
+/// The elements of `x` followed by the context, `[batch, n + width]`.
 fn row_context<const D: usize>(x: &Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<2> {
     let batch = x.dims()[0];
     let flat = x.clone().reshape([batch, event_len(x)]);

@@ -1,4 +1,4 @@
-//! Whether a model takes the data that it is given, before it is trained on them.
+//! Checks that a model accepts its training data, before training starts.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -12,10 +12,10 @@ use crate::error::{Error, Result};
 use crate::flow::Flow;
 use crate::noise::Noise;
 
-/// `Err` where the first row, or its context, does not fit the model.
+/// Returns an error if the first row, or its context, does not fit the model.
 ///
-/// Layers know their own widths and panic at others, as burn does; there is no list of them. So one row
-/// is tried, and the panic of a layer becomes the reason of an error.
+/// Layers check their own widths and panic, as burn does; there is no list of the widths. So the model is evaluated on
+/// one row, and the panic of a layer becomes the reason of the error.
 pub(super) fn check_rows<F: Distribution<D>, const D: usize>(
     flow: &F,
     data: &FitData<D>,
@@ -40,10 +40,10 @@ pub(super) fn check_rows<F: Distribution<D>, const D: usize>(
     Err(Error::data("training data", reason))
 }
 
-/// The stream of what a model draws for the row that is tried.
+/// The stream of the model's own draws for that row.
 const TRIED: u64 = u64::MAX - 2;
 
-/// `Err` where a draw of the flow fails, as of one that needs a context.
+/// Returns an error if a draw of the flow fails, for example because the flow needs a context.
 pub(super) fn check_draws<B: Bijector<D>, P: Distribution<D>, const D: usize>(
     what: &str,
     flow: &Flow<B, P>,
@@ -57,7 +57,7 @@ pub(super) fn check_draws<B: Bijector<D>, P: Distribution<D>, const D: usize>(
     )
 }
 
-/// `Err` where batches are too small for a model whose rows depend on each other in training.
+/// Returns an error if the batch size is too small for a model whose rows depend on each other in training.
 pub(super) fn check_batch(config: &'static str, mixes_rows: bool, batch: usize) -> Result<()> {
     if !mixes_rows || batch > 1 {
         return Ok(());
@@ -66,7 +66,7 @@ pub(super) fn check_batch(config: &'static str, mixes_rows: bool, batch: usize) 
     Err(Error::config(config, "batch_size", reason.to_string()))
 }
 
-/// `Err` where there is patience with validation that does not happen.
+/// Returns an error if the configuration has a patience but there are no validation rows.
 pub(super) fn check_patience<const D: usize>(config: &FitConfig, data: &FitData<D>) -> Result<()> {
     if config.patience.is_none() || data.validation.is_some() {
         return Ok(());
@@ -80,7 +80,7 @@ pub(super) fn check_patience<const D: usize>(config: &FitConfig, data: &FitData<
     Err(Error::config("FitConfig", "patience", reason))
 }
 
-/// What a call returns, or the text of its panic.
+/// The result of a call, or the message of its panic.
 fn tried<T>(call: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(call)).map_err(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);

@@ -1,14 +1,14 @@
-//! The progress bar: NLL and time left, silent where output is not a terminal.
+//! The progress bar: NLL and remaining time, hidden if standard error is not a terminal.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Epoch;
 
-/// A bar over the steps of all epochs.
+/// A progress bar over the steps of all epochs.
 pub(super) struct Progress(ProgressBar);
 
 impl Progress {
-    /// Shows `steps` steps, of which `done` are done, on standard error.
+    /// Shows a bar of `steps` steps on standard error, of which `done` are done.
     pub fn new(steps: usize, done: usize, shown: bool) -> Self {
         let target =
             if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
@@ -22,17 +22,17 @@ impl Progress {
         Self(bar)
     }
 
-    /// A line above the bar.
+    /// Prints a line above the bar.
     pub fn say(&self, text: &str) {
         self.0.println(text);
     }
 
-    /// One step is done.
+    /// Advances the bar by one step.
     pub fn step(&self) {
         self.0.inc(1);
     }
 
-    /// One epoch is done.
+    /// Shows the NLL of a finished epoch.
     pub fn epoch(&self, epoch: &Epoch, best: Option<f64>) {
         let mut text = format!("epoch {}", epoch.epoch);
         if let Some(train) = epoch.train_nll {
@@ -44,7 +44,7 @@ impl Progress {
         self.0.set_message(text);
     }
 
-    /// Training is over.
+    /// Ends the bar.
     pub fn finish(&self) {
         self.0.finish();
     }

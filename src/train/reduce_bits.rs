@@ -5,17 +5,17 @@ use burn::tensor::Tensor;
 use super::Dequantize;
 use crate::error::{Error, Result};
 
-/// Bits of the integers that are reduced.
+/// Bits of the integers before the reduction.
 const SOURCE_BITS: usize = 8;
 
-/// Keeps the highest bits of integers `0..256`.
+/// Keeps the highest bits of 8-bit integers `0..256`.
 ///
 /// ```text
 /// y = floor(x / 2^(8 - bits))        256 levels become 2^bits
 /// ```
 ///
-/// Bits per dimension after it count the reduced integers: `bits` for a uniform density, and no
-/// longer comparable to those of 8-bit images.
+/// After the reduction, bits per dimension count the reduced integers. A uniform density has `bits` bits per dimension.
+/// The numbers are not comparable to bits per dimension of 8-bit images.
 ///
 /// Paper: Kingma, Dhariwal (2018), Glow, section 6 (5 bits for CelebA-HQ), arXiv:1807.03039.
 ///
@@ -37,11 +37,11 @@ pub struct ReduceBits {
 }
 
 impl ReduceBits {
-    /// To this many bits.
+    /// A reduction to `bits` bits.
     ///
     /// # Errors
     ///
-    /// If there are none, or more than 8.
+    /// If `bits` is 0 or above 8.
     pub fn new(bits: usize) -> Result<Self> {
         if (1..=SOURCE_BITS).contains(&bits) {
             return Ok(Self { bits });
@@ -50,16 +50,16 @@ impl ReduceBits {
         Err(Error::config("ReduceBits", "bits", reason))
     }
 
-    /// How many different integers are left.
+    /// The number of different integers after the reduction.
     pub fn levels(&self) -> usize {
         1 << self.bits
     }
 
-    /// The reduced integers.
+    /// Returns the reduced integers.
     ///
     /// # Errors
     ///
-    /// Naming the row and the value of the first that is no integer below 256.
+    /// The error names the row and the value of the first element that is not an integer in `0..256`.
     pub fn apply<const D: usize>(&self, x: Tensor<D>) -> Result<Tensor<D>> {
         Dequantize::new(1 << SOURCE_BITS)?.check(&x)?;
         Ok((x / (1 << (SOURCE_BITS - self.bits)) as f64).floor())

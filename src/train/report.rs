@@ -1,4 +1,4 @@
-//! What training reports.
+//! The report of a training run.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,22 +14,21 @@ pub enum Stop {
     EarlyStopping,
 }
 
-/// One epoch.
+/// The report of one epoch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Epoch {
-    /// Counted from 1.
+    /// The number of the epoch, counted from 1.
     pub epoch: usize,
-    /// Mean negative log-likelihood over the training batches, in nats; `None` where every step was
-    /// skipped.
+    /// Mean negative log-likelihood over the training batches, in nats; `None` if every step of the epoch was skipped.
     pub train_nll: Option<f64>,
-    /// Mean negative log-likelihood of the validation rows, in nats; of the averaged weights where
-    /// there is an average.
+    /// Mean negative log-likelihood of the validation rows, in nats. It is computed with the averaged weights if the
+    /// configuration asks for an average.
     pub validation_nll: Option<f64>,
     /// The learning rate of the last step.
     pub learning_rate: f64,
 }
 
-/// What [`fit`](super::fit) did.
+/// The report of [`fit`](super::fit).
 ///
 /// ```
 /// use burn_flows::train::{Report, Stop};
@@ -41,24 +40,24 @@ pub struct Epoch {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Report {
-    /// Every epoch, those before an interruption included.
+    /// All epochs, including those before an interruption.
     pub epochs: Vec<Epoch>,
     /// The epoch whose weights were returned.
     pub best_epoch: usize,
-    /// Its validation NLL, in nats.
+    /// The validation NLL of the best epoch, in nats.
     pub best_validation_nll: Option<f64>,
-    /// Optimizer steps, skipped ones included.
+    /// Optimizer steps, including skipped ones.
     pub steps: usize,
     /// Steps that were skipped because their loss or gradient was not finite.
     pub skipped_steps: usize,
-    /// What every layer did, where training was without the activations in memory.
+    /// Recovery and drift of every layer, for training without stored activations ([`Reversible`](super::Reversible)).
     pub layers: Vec<LayerDrift>,
-    /// What [`FitData::warnings`](super::FitData::warnings) says about the data.
+    /// The warnings about the data, from [`FitData::warnings`](super::FitData::warnings).
     #[serde(default)]
     pub warnings: Vec<Warning>,
-    /// Seconds of this call.
+    /// The duration of this call in seconds.
     pub seconds: f64,
-    /// The epoch after which a checkpoint was taken up.
+    /// The epoch after which this run resumed from a checkpoint; `None` for a run that did not resume.
     pub resumed_from: Option<usize>,
     /// Why training ended.
     pub stop: Stop,

@@ -34,24 +34,23 @@ use crate::noise::Noise;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Estimator {
-    /// Through the draws and through the density: one inverse pass.
+    /// Differentiates through the draws and through the density. Costs one inverse pass.
     Full,
-    /// Through the draws alone: an inverse and a forward pass. Where the flow is the target, every
-    /// draw has a gradient of zero, so there is no noise left to keep training from it.
+    /// Differentiates through the draws alone. Costs an inverse and a forward pass. If the flow equals the target,
+    /// every draw has a gradient of zero, so the gradients have no noise near the optimum.
     PathDerivative,
 }
 
-/// The estimate `mean(ln q(x) - ln p~(x))` of `KL(q || p) - ln Z` in nats, shape `[1]`, over `n`
-/// draws of the flow, with a graph where the flow has one.
+/// The estimate `mean(ln q(x) - ln p~(x))` of `KL(q || p) - ln Z` in nats, shape `[1]`, over `n` draws of the flow. The
+/// estimate has a graph if the flow has one.
 ///
-/// `target` is `ln p~`, one number for each row, computed by tensor operations so that its gradient
-/// is known; for a [`Distribution`] write `|x| p.log_prob(x, None)`. The path derivative takes the
-/// density from [`Module::valid`], so layers that behave differently in training (dropout, batch
-/// normalization) are evaluated there.
+/// `target` returns `ln p~`, one number for each row. It must use tensor operations, so that its gradient is known. For
+/// a [`Distribution`] write `|x| p.log_prob(x, None)`. The path derivative takes the density from [`Module::valid`], so
+/// layers that behave differently in training (dropout, batch normalization) compute the density as in evaluation.
 ///
 /// # Panics
 ///
-/// If there are no draws, or the target returns another number of values.
+/// If `n` is 0, or the target returns a number of values other than `n`.
 ///
 /// ```
 /// use burn::{module::Module, tensor::Device};
@@ -100,7 +99,7 @@ fn draws<B: Bijector<D>, P: Distribution<D>, const D: usize>(
         Estimator::Full => flow.draw_with_log_prob(n, noise),
         Estimator::PathDerivative => {
             let x = flow.draw(n, noise);
-            // Plain parameters are constants beside the tracked draws.
+            // Plain parameters are constants, while the draws are in the graph.
             let log_q = flow.valid().log_prob(x.clone());
             (x, log_q)
         }
@@ -121,37 +120,38 @@ config! {
 /// assert_eq!(error.to_string(), "ReverseKlConfig.batch_size: must be at least 1, found 0");
 /// ```
 pub struct ReverseKlConfig {
-    /// Optimizer steps.
+    /// Optimizer steps. Raise it if the losses in the report still fall at the end.
     #[config(default = 1000)]
     pub steps: usize,
-    /// Draws of a step.
+    /// Draws per step. More draws give gradients with less noise.
     #[config(default = 256)]
     pub batch_size: usize,
-    /// The full learning rate.
+    /// The peak learning rate, in (0, 1]. Lower it if the loss jumps or steps are skipped.
     #[config(default = 1e-3)]
     pub learning_rate: f64,
-    /// How the learning rate changes.
+    /// How the learning rate changes from step to step.
     #[config(default = Schedule::Cosine)]
     pub schedule: Schedule,
-    /// Limit of the global norm of the gradients.
+    /// Limit of the global norm of the gradients. With `None` the limit is 1e18.
     #[config(default = Some(10.0))]
     pub gradient_clip: Option<f64>,
-    /// Decay of an exponential moving average of the weights, which is then what is returned.
+    /// Decay of an exponential moving average of the weights, in [0, 1). With an average, the averaged weights are
+    /// returned.
     #[config(default = None)]
     pub average: Option<f64>,
-    /// How the gradient is estimated.
+    /// How the gradient of the reverse divergence is estimated.
     #[config(default = Estimator::PathDerivative)]
     pub estimator: Estimator,
-    /// Decides the draws and dropout.
+    /// Seed of the draws and of dropout.
     #[config(default = 0)]
     pub seed: u64,
-    /// Steps in a row that may be skipped for not being finite.
+    /// Consecutive steps that may be skipped because their loss or gradient is not finite. One more is an error.
     #[config(default = 20)]
     pub max_skipped: usize,
-    /// Draws of the final estimate of `ln Z`, at most 16777216.
+    /// Draws of the final estimate of `ln Z`, between 2 and 16777216. More draws give a smaller standard error.
     #[config(default = 10_000)]
     pub evaluation_draws: usize,
-    /// Draws per pass of that estimate.
+    /// Draws per pass of the final estimate. Lower it if the estimate runs out of memory.
     #[config(default = 1024)]
     pub evaluation_batch: usize,
 }
@@ -175,38 +175,42 @@ impl ReverseKlConfig {
     }
 }
 
-/// What [`fit_reverse_kl`] did.
+/// The report of [`fit_reverse_kl`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ReverseKlReport {
-    /// The estimate of `KL(q || p) - ln Z` of every step, in nats; `None` where it was skipped.
+    /// The estimate of `KL(q || p) - ln Z` of every step, in nats; `None` for a skipped step.
     pub losses: Vec<Option<f64>>,
     /// Steps that were skipped because their loss or gradient was not finite.
     pub skipped_steps: usize,
-    /// `ln Z` by importance sampling from the weights that are returned.
+    /// `ln Z` by importance sampling from the returned weights.
     pub log_z: LogZ,
-    /// Seconds of this call.
+    /// The duration of the call in seconds.
     pub seconds: f64,
 }
 
-/// Fits a flow to a target that is known up to a constant, by the reverse divergence
-/// ([`reverse_kl`]) with Adam, and estimates that constant ([`log_z`]).
+/// Fits a flow to a target that is known up to a constant. Minimises the reverse divergence ([`reverse_kl`]) with Adam,
+/// then estimates the constant ([`log_z`]).
 ///
-/// Returns the last weights, or their average, on the plain device. The same seed and the same
-/// first weights give the same result on the same backend. The reverse divergence seeks modes: a
-/// flow that starts at one of several distant modes may never see the others, and `ln Z` then
-/// misses their share.
+/// Returns the last weights, or their average, on the plain device. Equal seeds and equal initial weights give equal
+/// results on the same backend. The reverse divergence seeks modes: a flow that starts at one of several distant modes
+/// may never reach the other modes, and `ln Z` then lacks their share.
 ///
 /// # Errors
 ///
-/// If the configuration is impossible; if the flow needs a context; if it has no parameter to train; if the target of finite
-/// draws is not finite; if more than `max_skipped` steps in a row, or all, were not finite for another
-/// reason, or the last weights are not: the error names the layer. If no step moved the weights, because
-/// every gradient or every learning rate was 0; if the flow trains one parameter in two places.
+/// Returns an error if
+///
+/// - the configuration is invalid
+/// - the flow needs a context
+/// - the flow has no parameter to train, or trains one parameter in two places
+/// - the target is not finite at finite draws
+/// - more than `max_skipped` consecutive steps, or all steps, were not finite for another reason, or the last weights
+///   are not finite; the error names the layer
+/// - no step changed the weights, because every gradient or every learning rate was 0.
 ///
 /// # Panics
 ///
-/// If the target returns another number of values than it was given rows.
+/// If the target returns a number of values that differs from the number of rows it was given.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -307,7 +311,8 @@ where
     Ok((flow, ReverseKlReport { losses, skipped_steps, log_z, seconds }))
 }
 
-/// Why no step moved the weights: skipped steps, the rates, or gradients of 0.
+/// The error of a run in which no step changed the weights: all steps were skipped, had a rate of 0, or had gradients
+/// of 0.
 fn untrained(culprit: Option<String>, any_rate: bool, [step, skipped]: [usize; 2]) -> Error {
     if let Some(layer) = culprit {
         return Error::NonFinite { step, skipped, layer };
@@ -321,7 +326,7 @@ fn untrained(culprit: Option<String>, any_rate: bool, [step, skipped]: [usize; 2
     Error::data("reverse KL target", reason)
 }
 
-/// `Err` where a target has no finite log-density at a finite draw: no gradient leads out of it.
+/// Returns an error if a target has no finite log-density at a finite draw: no gradient leads away from such a draw.
 fn finite_target(log_p: &Tensor<1>, step: usize) -> Result<()> {
     let plain = log_p.clone().without_autodiff();
     if plain.clone().is_finite().all().into_scalar::<bool>() {

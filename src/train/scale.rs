@@ -1,21 +1,20 @@
-//! Columns whose numbers are so far from those of a standard normal that training fails on them.
+//! Finds columns whose scale is so far from a standard normal that training fails.
 
 use burn::tensor::Tensor;
 
 use super::FitData;
 
-/// The mean and the deviation of a column up to which its scale is not the cause of a failure, and one
-/// over the least deviation. Layers are started for numbers about 1; a stack of them raises a factor to
-/// a high power.
+/// A mean or a deviation up to this limit, and a deviation down to its reciprocal, do not cause a failure. Layers are
+/// initialised for numbers of about 1, and a stack of layers raises a factor to a high power.
 const FAR: f64 = 100.0;
 
-/// Deviations from the mean beyond which a value is rare: one row in a thousand that differs from all
-/// others is 32 away. Such a column has a deviation that says nothing about most of its rows.
+/// A value further from the mean than this many deviations is rare. A flag that is set in one row of a thousand is 32
+/// deviations away. The deviation of such a column does not describe most of its rows.
 const RARE: f64 = 30.0;
 
-/// The training column furthest from mean 0 and deviation 1, of the rows or of their context, and what
-/// to do about it: which data, and why. `None` where every column is near enough. Events that are
-/// integers by themselves have no scale.
+/// The training column furthest from mean 0 and deviation 1, among the rows and their context. Returns which data hold
+/// it, and the reason with a remedy. `None` if every column is within the limits. Rows of a model of integers have no
+/// scale and are not examined.
 pub(super) fn furthest<const D: usize>(
     data: &FitData<D>,
     integers: bool,
@@ -37,12 +36,12 @@ pub(super) fn furthest<const D: usize>(
     })
 }
 
-/// A column that is far from standard.
+/// A column and its distance from a standard scale.
 struct Column {
-    /// By how many times it is beyond the limits.
+    /// The factor by which the column exceeds the limits.
     distance: f64,
     text: String,
-    /// What to do, where standardising is no help.
+    /// The remedy for a column that standardising does not help.
     remedy: Option<&'static str>,
 }
 
@@ -76,7 +75,7 @@ impl Column {
     }
 }
 
-/// Where a column stands in an event: its number, or its place in an image, from 0.
+/// The position of a column in an event: its number, or its indices in an image, counted from 0.
 pub(super) fn place(column: usize, event: &[usize]) -> String {
     if event.len() < 2 {
         return format!("column {column}");

@@ -1,8 +1,8 @@
 //! Training on more than one device: a page, no code.
 //!
-//! [`fit`](super::fit) trains on one device, of which it uses every core. For several, a flow trains in
-//! burn-train's learner (feature `learner`, [`Trainee`](super::Trainee)) by the strategies that burn 0.22.1
-//! has; nothing here is of this crate's own making.
+//! [`fit`](super::fit) trains on one device and uses every core of it. To use several devices, train the flow in
+//! burn-train's learner (feature `learner`, [`Trainee`](super::Trainee)) with the strategies of burn 0.22.1. This crate
+//! adds no strategy of its own.
 //!
 //! ```sh
 //! cargo run --release -p examples --features learner --example learner                                     # one device
@@ -14,19 +14,20 @@
 //!
 //! | strategy | what happens | where it runs |
 //! | --- | --- | --- |
-//! | `single` | one device does everything | every backend |
-//! | `multi` | a batch for every device; the first adds the gradients up, steps, and hands out the weights | every backend, devices of one kind |
-//! | `ddp` | a replica on every device, gradients averaged by all-reduce | CUDA with NCCL |
+//! | `single` | one device makes every step | every backend |
+//! | `multi` | every device takes a batch; the first device makes the step | every backend, devices of one kind |
+//! | `ddp` | every device has a replica; all-reduce averages the gradients | CUDA with NCCL |
 //!
 //! # One device or two, the same curve
 //!
-//! `multi` gives every device a part of the rows and a batch of the size that one device would get. It adds
-//! the gradients up; it does not average them. So two devices take the steps of one device that
-//! accumulates two batches (`grads_accumulation(2)`), and the crate's tests compare just that: the losses of
-//! all batches and the final weights are the same, bit for bit. Adam does not see the factor of two;
-//! halve the rate of an optimizer that does, as SGD. An epoch has half as many steps.
+//! `multi` gives every device a part of the rows. Every device gets batches of the size that a single device would get.
+//! The first device adds the gradients of all devices and does not average them. It makes the step and sends the
+//! weights to the other devices. Two devices therefore make the steps of one device that accumulates two batches
+//! (`grads_accumulation(2)`). The crate's tests compare these two runs: the losses of all batches and the final weights
+//! are the same, bit for bit. The factor of two does not change the steps of Adam. Halve the learning rate of an
+//! optimizer whose steps it changes, such as SGD. An epoch has half as many steps.
 //!
-//! `ddp` averages (`ReduceOperation::Mean`), so its rate stays what it is.
+//! `ddp` averages the gradients (`ReduceOperation::Mean`), so the learning rate need not change.
 //!
 //! ```
 //! use burn_flows::burn::module::Module;
@@ -60,21 +61,21 @@
 //!
 //! # All-reduce
 //!
-//! `ddp` needs the library of NCCL (`libnccl.so.2`; Debian and Ubuntu: `libnccl2` of NVIDIA's repository) where
-//! the loader finds it:
+//! `ddp` requires the NCCL library (`libnccl.so.2`; Debian and Ubuntu: `libnccl2` from NVIDIA's repository) on the
+//! search path of the dynamic loader:
 //!
 //! ```text
 //! ExecutionStrategy::ddp(devices, DistributedConfig { all_reduce_op: ReduceOperation::Mean })
 //! ```
 //!
-//! On any other backend burn 0.22 panics in the first step, in a worker's thread; the example says so
-//! before it starts. A layer that mixes rows in training ([`BatchNorm`](crate::bijector::BatchNorm)) sees
-//! the rows of its own device only, with either strategy.
+//! On any other backend burn 0.22 panics in the first step, in a worker thread. The example reports this before
+//! training starts. With either strategy, a layer that mixes rows in training
+//! ([`BatchNorm`](crate::bijector::BatchNorm)) uses only the rows of its own device.
 //!
 //! # Devices of another machine
 //!
-//! Burn reaches devices over the network. On the machine that has them, a program with
-//! `burn = { version = "0.22.1", features = ["cuda", "remote-server"] }`:
+//! Burn reaches devices over the network. The machine with the devices runs a program with `burn = { version =
+//! "0.22.1", features = ["cuda", "remote-server"] }`:
 //!
 //! ```text
 //! use burn::server::{IrohIdentity, IrohTransport, RemoteServer, TokenAuthorizer};
@@ -87,7 +88,7 @@
 //!     .serve(transport)?;
 //! ```
 //!
-//! and on the machine that trains, beside this crate, `burn = { version = "0.22.1", features = ["remote"] }`:
+//! The machine that trains depends on `burn = { version = "0.22.1", features = ["remote"] }` beside this crate:
 //!
 //! ```text
 //! use burn::remote::RemoteHost;
@@ -97,9 +98,9 @@
 //! let multi = ExecutionStrategy::multi(devices, MultiDeviceOptim::OptimMainDevice);
 //! ```
 //!
-//! The feature `remote-websocket` on both sides is simpler on a trusted network: `WebSocketTransport::new(3000)`
-//! serves, `RemoteHost::websocket("ws://gpu:3000")` connects, nothing is encrypted. A flow needs no change: its
-//! tensors live where its device is.
+//! The feature `remote-websocket` on both machines is simpler in a trusted network: `WebSocketTransport::new(3000)`
+//! serves, and `RemoteHost::websocket("ws://gpu:3000")` connects. A websocket connection is not encrypted. The code of
+//! a flow does not change: its tensors are on the device that it was built on.
 //!
 //! # What burn 0.22 cannot do
 //!
@@ -113,5 +114,5 @@
 //!
 //! # What was run
 //!
-//! `single` and `multi` on CPU devices, by this crate's tests. `ddp`, several GPUs and remote devices are
-//! compiled by burn and described here from its sources; this crate's tests do not run them.
+//! This crate's tests run `single` and `multi` on CPU devices. They do not run `ddp`, several GPUs or remote devices;
+//! this page describes these from burn's source code.

@@ -1,4 +1,4 @@
-//! How the learning rate changes from step to step, by burn's schedulers.
+//! Learning rate schedules, by burn's schedulers.
 
 use burn::lr_scheduler::{
     LrSchedulerConfig,
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// The learning rate over training.
+/// How the learning rate changes over training.
 ///
 /// ```
 /// use burn_flows::train::{FitConfig, Schedule};
@@ -22,21 +22,21 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Schedule {
-    /// The same rate in every step.
+    /// A constant learning rate.
     Constant,
-    /// Along a cosine from the full rate to 0 over all steps.
+    /// A cosine from the full rate to 0 over all steps.
     Cosine,
-    /// Multiplied by `gamma` after every step.
+    /// The rate is multiplied by `gamma` after every step.
     Exponential {
-        /// In (0, 1].
+        /// The factor per step, in (0, 1].
         gamma: f64,
     },
-    /// One of burn's schedulers, with rates of its own.
+    /// One of burn's schedulers. It sets the learning rates itself, so the configured `learning_rate` has no effect.
     Burn(LrSchedulerConfig),
 }
 
 impl Schedule {
-    /// burn's scheduler for this many steps; an error names `config`.
+    /// Builds burn's scheduler for this many steps. An error names `config`.
     pub(super) fn init(
         &self,
         config: &'static str,

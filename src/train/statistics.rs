@@ -1,4 +1,4 @@
-//! Running statistics as they were: what a step that does not count has moved is taken back.
+//! A snapshot of running statistics, from which a skipped step is undone.
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
@@ -6,11 +6,11 @@ use burn::tensor::Tensor;
 
 use crate::param::replaced;
 
-/// The running statistics of a module at one time. Clones share theirs, so this is no clone.
+/// The running statistics of a module at one time. A clone of the module would share them, so they are copied here.
 pub(super) struct Statistics(GradientsParams);
 
 impl Statistics {
-    /// Those of a module, with every update that waits.
+    /// Copies the running statistics of a module, after every pending update.
     pub(super) fn of<M: Module>(module: &M) -> Self {
         struct Save(GradientsParams);
         impl ModuleVisitor for Save {
@@ -22,13 +22,13 @@ impl Statistics {
             }
         }
         let mut save = Save(GradientsParams::new());
-        // Running states take in what waits as they become plain, in the module itself.
+        // `valid` applies the pending updates of running states to the module itself.
         drop(module.valid());
         module.visit(&mut save);
         Self(save.0)
     }
 
-    /// Gives them to the module again; what it trains stays.
+    /// Writes the running statistics back into the module; its trained parameters stay unchanged.
     pub(super) fn restore<M: Module>(&self, module: &M) {
         struct Restore<'a>(&'a GradientsParams);
         impl ModuleMapper for Restore<'_> {

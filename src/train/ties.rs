@@ -1,7 +1,7 @@
-//! Columns of atoms: values that come back so often that a density on them means nothing.
+//! Columns of atoms: values that repeat so often that a density on them has no meaning.
 //!
-//! A density can rise without bound over a value that has a probability of its own. Its likelihood then
-//! rewards how narrow the peak is, not how good the model is, on held-out rows too.
+//! A density can rise without bound over a value of positive probability. Its likelihood then rewards a narrow peak
+//! instead of a good model, also on held-out rows.
 
 use std::fmt;
 
@@ -10,29 +10,29 @@ use serde::{Deserialize, Serialize};
 
 use super::scale::place;
 
-/// The share of rows with one and the same value from which a column has an atom. Continuous data that are
-/// rounded to a tenth of their deviation have 4 % at most.
+/// A column has an atom from this share of rows with one value on. Continuous data that are rounded to a tenth of their
+/// deviation reach 4 % at most.
 const TIED_SHARE: f64 = 0.05;
 
-/// Rows with the same value below which chance or a small data set may be the cause.
+/// Fewer rows with one value than this may be due to chance or to a small data set.
 const TIED_ROWS: usize = 10;
 
-/// Different values up to which a column is a list of levels: those of a byte.
+/// A column of at most this many different values is a list of levels: the levels of a byte.
 const FEW_VALUES: usize = 256;
 
-/// Rows for each value of such a list.
+/// The least average number of rows per value of such a list.
 const ROWS_PER_VALUE: usize = 10;
 
-/// Different values per row below which integers repeat; fewer repetitions are large integers, which are
-/// as good as continuous.
+/// Integers repeat if their different values per row are below this. Integers with fewer repetitions are large and as
+/// good as continuous.
 const INTEGERS_REPEAT: f64 = 0.9;
 
-/// Rows that are looked at, and elements; more take a while and say the same.
+/// Limits of the rows and of the elements that are examined. More take longer and give the same warnings.
 const MOST_ROWS: usize = 10_000;
 const MOST_ELEMENTS: usize = 1 << 24;
 
-/// Something about the data that makes their likelihood mean less than it seems to:
-/// [`FitData::warnings`](super::FitData::warnings) and [`Report::warnings`](super::Report::warnings).
+/// A property of the data that makes their likelihood misleading, from [`FitData::warnings`](super::FitData::warnings)
+/// and [`Report::warnings`](super::Report::warnings).
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -46,25 +46,25 @@ const MOST_ELEMENTS: usize = 1 << 24;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Warning {
-    /// What it is about.
+    /// The property of the columns.
     pub kind: WarningKind,
-    /// Which rows: `training data` or `validation data`.
+    /// The rows that have it: `training data` or `validation data`.
     pub what: String,
-    /// The columns, counted through all elements of an event from 0.
+    /// The columns with this property, numbered through all elements of an event from 0.
     pub columns: Vec<usize>,
-    /// Why, of the first of the columns, and what to do.
+    /// The reason, for the first of the columns, and a remedy.
     pub reason: String,
 }
 
-/// What a [`Warning`] is about; a column has the first kind that holds of it.
+/// The kind of a [`Warning`]. If several kinds apply to a column, the first one is reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum WarningKind {
-    /// One value is that of at least 5 % of the rows, and of at least 10 rows.
+    /// One value occurs in at least 5 % of the rows, and in at least 10 rows.
     Ties,
-    /// All values are integers, and at least one in ten repeats.
+    /// All values are integers, and at least one in ten repeats an earlier value.
     Integers,
-    /// There are at most 256 different values, each for at least 10 rows on average.
+    /// There are at most 256 different values, with at least 10 rows per value on average.
     FewValues,
 }
 
@@ -74,7 +74,7 @@ impl fmt::Display for Warning {
     }
 }
 
-/// The warnings about these rows, one of a kind.
+/// The warnings about these rows, at most one of each kind.
 pub(super) fn warnings<const D: usize>(what: &str, x: &Tensor<D>) -> Vec<Warning> {
     let (rows, event) = (x.dims()[0], x.dims()[1..].to_vec());
     let columns = event.iter().product::<usize>();
@@ -82,7 +82,7 @@ pub(super) fn warnings<const D: usize>(what: &str, x: &Tensor<D>) -> Vec<Warning
     if values.is_empty() {
         return vec![];
     }
-    // Evenly spread: rows may be sorted.
+    // Rows spread evenly over the data, because the rows may be sorted.
     let looked_at = MOST_ROWS.min(MOST_ELEMENTS / columns.max(1)).max(1);
     let stride = rows.div_ceil(looked_at).max(1);
     let mut found: Vec<Warning> = vec![];
@@ -126,7 +126,7 @@ fn remedy(kind: WarningKind) -> &'static str {
     }
 }
 
-/// What is wrong with a column.
+/// The first kind of warning that applies to a column, with its reason.
 fn atoms(mut values: Vec<f64>, place: &str) -> Option<(WarningKind, String)> {
     let rows = values.len();
     values.sort_unstable_by(f64::total_cmp);
@@ -188,7 +188,7 @@ mod tests {
         }
         let scaled = |noise: &mut Noise, _| (noise.next_uniform() * 256.0).floor() / 255.0;
         assert_eq!(kinds(5000, scaled), [WarningKind::FewValues]);
-        // Sorted rows are looked at evenly.
+        // The examined rows are spread evenly over sorted rows.
         assert_eq!(
             kinds(50_000, |_, row| (row as f64 / 10.0).max(1500.0) + 0.5),
             [WarningKind::Ties]

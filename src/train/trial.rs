@@ -1,4 +1,4 @@
-//! The fingerprint of an optimizer, by which a checkpoint refuses to go on with another one.
+//! The fingerprint of an optimizer, by which a checkpoint refuses to resume with another optimizer.
 //!
 //! burn's `ModuleOptimizer` is opaque: it has no name, no readable settings, and the saved states of several kinds
 //! have the same shapes. Adam with a weight decay would load the state of Adam without one and train on. So the
@@ -19,30 +19,30 @@ use serde::{Deserialize, Serialize};
 
 use crate::param::replaced;
 
-/// What every weight starts from: far enough from 0 that weight decay shows.
+/// The start value of every weight, far enough from 0 to make weight decay visible.
 const WEIGHT: f64 = 8.0;
 
-/// The gradients of the steps: a small one, by which the epsilon of Adam shows, then others, for
-/// momenta, and for limits of the gradient.
+/// The gradients of the steps. The small one makes the epsilon of Adam visible. The others make momenta and limits of
+/// the gradient visible.
 const GRADIENTS: [f64; 3] = [1e-4, 0.5, -3.0];
 
-/// The learning rate.
+/// The learning rate of the steps.
 const RATE: f64 = 1.0;
 
-/// What two devices may differ by, relative to [`WEIGHT`]; a hundred roundings of f32. A weight
-/// decay of 1e-4 moves the weights by thirty times as much.
+/// The allowed difference between two devices, relative to [`WEIGHT`]: a hundred roundings of f32. A weight decay of
+/// 1e-4 moves the weights by thirty times as much.
 const TOLERANCE: f64 = 1e-5;
 
-/// Where the first element of every float parameter ends; `None` where it is not trained, or not
-/// finite.
+/// The final value of the first element of every float parameter; `None` if the parameter is not trained or the value
+/// is not finite.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Trial(Vec<Option<f64>>);
 
 impl Trial {
-    /// Tries the optimizer on the model; both stay as they are.
+    /// Tries the optimizer on copies of the optimizer and the model.
     pub fn of<M: Module>(optimizer: &ModuleOptimizer, model: &M) -> Self {
         let mut optimizer = optimizer.clone();
-        // A snapshot of its own: running statistics of clones share their values.
+        // `valid` makes an independent copy; clones share the values of their running statistics.
         let mut model = model.valid().train().map(&mut Level);
         for gradient in GRADIENTS {
             let mut push = Push { gradient, grads: GradientsParams::new() };
@@ -54,7 +54,7 @@ impl Trial {
         Self(ends.0)
     }
 
-    /// Whether both are of the same optimizer.
+    /// Whether both are trials of the same optimizer.
     pub fn agrees(&self, other: &Self) -> bool {
         let same = |pair: (&Option<f64>, &Option<f64>)| match pair {
             (Some(a), Some(b)) => (a - b).abs() <= TOLERANCE * WEIGHT,

@@ -1,4 +1,4 @@
-//! Variational dequantization: learned noise under integers, and the bound it gives.
+//! Variational dequantization: learned noise under integers, and a bound of their log-probability.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -14,8 +14,8 @@ use crate::math::{event_len, fine, log_sum_exp, sum_event};
 use crate::noise::Noise;
 use crate::rows::check_rows;
 
-/// A distribution over integers `0..levels`: a density `p` on `[0, 1)^n` and noise `q` that
-/// spreads the integers over it. Both train together, by [`fit`](super::fit) as any distribution.
+/// A distribution over integers `0..levels`, made of a density `p` on `[0, 1)^n` and noise `q` that spreads the
+/// integers over `[0, 1)^n`. [`fit`](super::fit) trains both together, as any distribution.
 ///
 /// ```text
 /// v = (x + u) / levels,  u drawn from q(u | x) on (0, 1)^n
@@ -27,17 +27,16 @@ use crate::rows::check_rows;
 /// Burda, Grosse, Salakhutdinov (2016), Importance weighted autoencoders, equation 8,
 /// arXiv:1509.00519.
 ///
-/// The data go in as integers, without
-/// [`with_dequantization`](super::FitData::with_dequantization). `log_prob` is a lower bound of the
-/// log-probability of the *integers*, in nats, from one draw of the noise;
-/// [`bound`](Self::bound) takes more. Bits per dimension are therefore `bits_per_dim(nll, n, 1)`:
-/// the levels are in it already. The NLL of the dequantized values, which uniform dequantization
-/// reports, is `n ln levels` lower.
+/// Pass the data as integers, without [`with_dequantization`](super::FitData::with_dequantization). `log_prob` is a
+/// lower bound of the log-probability of the *integers*, in nats, from one draw of the noise; [`bound`](Self::bound)
+/// takes more draws. The levels are already part of this bound, so bits per dimension are `bits_per_dim(nll, n, 1)`.
+/// Uniform dequantization reports the NLL of the dequantized values instead, which is `n ln levels` lower.
 ///
-/// `log_prob` draws its noise from this thread's source, which [`fit`](super::fit) seeds; elsewhere
-/// two calls differ, as do other sizes of batch. [`bound`](Self::bound) follows a noise of yours.
+/// `log_prob` draws its noise from the source of the current thread, which [`fit`](super::fit) seeds. Outside of `fit`,
+/// two calls of `log_prob` differ, and so do two batch sizes. [`bound`](Self::bound) draws from a [`Noise`] that you
+/// pass.
 ///
-/// `sample` rounds draws of `p` down to integers; those outside go to the nearest level.
+/// `sample` rounds draws of `p` down to integers. Draws outside `[0, 1)` become the nearest level.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -70,11 +69,11 @@ pub struct VariationalDequantize<F, Q> {
 }
 
 impl<F, Q> VariationalDequantize<F, Q> {
-    /// The distribution of integers below `levels`.
+    /// A distribution of integers below `levels`, from a density and a noise model.
     ///
     /// # Errors
     ///
-    /// As [`Dequantize::new`].
+    /// The errors of [`Dequantize::new`].
     pub fn new(density: F, noise: Q, levels: usize) -> Result<Self> {
         Ok(Self { density, noise, dequantize: Dequantize::new(levels)? })
     }
@@ -84,18 +83,18 @@ impl<F, Q> VariationalDequantize<F, Q> {
         &self.density
     }
 
-    /// The noise.
+    /// The noise model.
     pub fn noise(&self) -> &Q {
         &self.noise
     }
 
-    /// How many different integers there are.
+    /// The number of different integers.
     pub fn levels(&self) -> usize {
         self.dequantize.levels()
     }
 
-    /// The dequantized values `v` in (0, 1) and `ln q(u | x)` of their noise: what
-    /// [`density`](Self::density) encodes.
+    /// Draws the noise `u` of the integers `x`. Returns the dequantized values `v` in (0, 1), which
+    /// [`density`](Self::density) encodes, and `ln q(u | x)`.
     ///
     /// ```
     /// use burn::tensor::{Device, Tensor};
@@ -124,13 +123,13 @@ impl<F, Q> VariationalDequantize<F, Q> {
         (self.dequantize.spread(x, u), log_q)
     }
 
-    /// A lower bound of `ln P(x | context)` in nats, shape `[batch]`, from this many draws of the
-    /// noise; in the mean, more draws give a tighter one. The draws run one after the other, so
-    /// that evaluation on [`Module::valid`] needs the memory of one.
+    /// A lower bound of `ln P(x | context)` in nats, shape `[batch]`, from `draws` draws of the noise. In the mean,
+    /// more draws give a tighter bound. The draws run one after the other, so an evaluation on [`Module::valid`] needs
+    /// the memory of one draw.
     ///
     /// # Panics
     ///
-    /// If there are no draws.
+    /// If `draws` is 0.
     pub fn bound<const D: usize>(
         &self,
         x: Tensor<D>,
@@ -160,14 +159,14 @@ impl<F, Q> VariationalDequantize<F, Q> {
         })
     }
 
-    /// Integers divided by their levels.
+    /// The integers divided by the number of levels.
     fn unit<const D: usize>(&self, x: &Tensor<D>) -> Tensor<D> {
         x.clone() / self.levels() as f64
     }
 }
 
-/// Noise that follows this thread's source. A generator of its own: the modules that run with it
-/// draw from the source too.
+/// A generator seeded from the source of the current thread. A separate generator is needed because the modules that
+/// run with it also draw from the source.
 fn own_noise() -> Noise {
     Noise::seeded(draws::with(Noise::next_u64))
 }
@@ -215,7 +214,7 @@ impl<const D: usize, F: Distribution<D>, Q: NoiseModel<D>> Distribution<D>
             return gradient;
         }
         let (v, log_q) = self.dequantize(x, at.context(), &mut own_noise());
-        // Zero, and no number where the noise is none.
+        // 0, or NaN where the noise is not finite.
         let spoiled = |v: Tensor<D>| sum_event(v * 0.0);
         let noise = at.part("noise");
         walk.density(&self.noise, &noise, [v.clone()], |[v]| log_q.clone() + spoiled(v));

@@ -1,4 +1,4 @@
-//! The multi-scale flow as a distribution: its density, and its layers one by one.
+//! The multi-scale flow as a distribution: its density and the walk through its layers.
 
 use burn::tensor::{Device, Tensor};
 

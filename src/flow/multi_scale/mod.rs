@@ -1,4 +1,4 @@
-//! Multi-scale flows: after every level a part of the channels is finished, the rest goes on.
+//! Multi-scale flows: after every level but the last, a part of the channels becomes latent, and the rest continues.
 
 mod density;
 
@@ -16,18 +16,18 @@ use crate::noise::Noise;
 use crate::parallel::over_rows;
 use crate::rows::callers_dims;
 
-/// Which part of the channels a split finishes.
+/// Which channels become latent at a split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Finish {
-    /// The first half, rounded up, as nflows.
+    /// The first half, rounded up, as in nflows.
     First,
-    /// The second half, rounded up, as Glow.
+    /// The second half, rounded up, as in Glow.
     Last,
 }
 
 crate::store::checked! {
-/// A bijector per level, a split after all but the last, and a base per part.
+/// A multi-scale flow: a bijector per level, a split after every level but the last, and a base per latent part.
 ///
 /// ```text
 /// h_0 = x,  (h_l, z_l) = split(f_l(h_{l-1})),  the last level gives z_L alone
@@ -37,10 +37,10 @@ crate::store::checked! {
 /// Papers: Dinh, Sohl-Dickstein, Bengio (2017), Real NVP, section 3.6, arXiv:1605.08803; Kingma,
 /// Dhariwal (2018), Glow, figure 2b, arXiv:1807.03039.
 ///
-/// The latent is a list of tensors, the part of the first level first;
-/// [`encode_flat`](Self::encode_flat) makes one vector of it. As a [`Distribution`](crate::distribution::Distribution) it is trained by
-/// `fit` and serves as the base of a [`Flow`](crate::Flow), so a preprocessing goes in front:
-/// `Flow::new((logit, standardize), multi_scale)`.
+/// The latent is a list of tensors, starting with the part of the first level. [`encode_flat`](Self::encode_flat) joins
+/// the parts into one vector. A multi-scale flow is a [`Distribution`](crate::distribution::Distribution), so `fit`
+/// trains it. It is also a base of a [`Flow`](crate::Flow). Use that for preprocessing: `Flow::new((logit,
+/// standardize), multi_scale)`.
 ///
 /// # Shapes
 ///
@@ -48,7 +48,7 @@ crate::store::checked! {
 ///
 /// # Panics
 ///
-/// If the images or the context have another shape than the levels were built for.
+/// If the images or the context have a shape other than the levels were built for.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -70,18 +70,18 @@ pub struct MultiScale<B, P> {
     bases: Vec<P>,
     #[module(skip)]
     finish: Finish,
-    /// Shapes of the parts, batch axis left out.
+    /// Shapes of the latent parts, without the batch axis.
     #[module(skip)]
     parts: Vec<[usize; 3]>,
     temperature: f64,
-    /// The model's name and the shape of its images, where they are known.
+    /// The model's name and the shape of its images, if they are known.
     #[module(skip)]
     images: Option<(String, [usize; 3])>,
 }
 }
 
 impl<B, P> MultiScale<B, P> {
-    /// Whether a layer that was read from a file can be one.
+    /// Returns an error if the fields that were read from a file are invalid.
     fn sound(&self) -> Result<()> {
         let (levels, bases, parts) = (self.levels.len(), self.bases.len(), self.parts.len());
         let reason =
@@ -101,12 +101,12 @@ impl<B, P> MultiScale<B, P> {
 }
 
 impl<B: Bijector<4>, P: LevelBase> MultiScale<B, P> {
-    /// The flow of these levels, from the image inward; `parts` are the shapes of what they finish,
-    /// batch axis left out.
+    /// The flow of these levels, from the image inward. `parts` are the shapes of the latent parts, without the batch
+    /// axis.
     ///
     /// # Errors
     ///
-    /// If there are no levels, or not as many bases and parts.
+    /// If there are no levels, or the number of bases or of parts differs from the number of levels.
     pub fn new(
         levels: Vec<B>,
         bases: Vec<P>,
@@ -125,12 +125,12 @@ impl<B: Bijector<4>, P: LevelBase> MultiScale<B, P> {
         Ok(Self { levels, bases, finish, parts, temperature: 1.0, images: None })
     }
 
-    /// The same flow, which tells images of another shape before a layer does.
+    /// The same flow, which checks the shape of its images before a layer does. The message names `model`.
     pub(crate) fn of_images(self, model: &'static str, shape: [usize; 3]) -> Self {
         Self { images: Some((model.to_string(), shape)), ..self }
     }
 
-    /// A context with a row for each image, after both were found to fit.
+    /// Checks that images and context fit, and returns a context with a row for each image.
     #[track_caller]
     fn fitted(&self, x: &Tensor<4>, context: Option<&Tensor<2>>) -> Option<Tensor<2>> {
         let found = callers_dims(x);
@@ -148,8 +148,8 @@ impl<B: Bijector<4>, P: LevelBase> MultiScale<B, P> {
         fitted(self, x.dims()[0], Some(x.dtype()), context)
     }
 
-    /// The same flow with draws of the bases shrunk by `temperature`: below 1, samples are closer
-    /// to the mode and less varied. Densities are those of temperature 1.
+    /// The same flow with the standard normal noise of its bases multiplied by `temperature`. Below 1, samples are
+    /// closer to the mode and less varied. Densities are those of temperature 1.
     ///
     /// # Errors
     ///
@@ -164,17 +164,17 @@ impl<B: Bijector<4>, P: LevelBase> MultiScale<B, P> {
         &self.levels
     }
 
-    /// The densities of the parts.
+    /// The bases, the densities of the latent parts.
     pub fn bases(&self) -> &[P] {
         &self.bases
     }
 
-    /// The shapes of the latent parts, batch axis left out, the first level first.
+    /// The shapes of the latent parts, without the batch axis, starting with the first level.
     pub fn parts(&self) -> &[[usize; 3]] {
         &self.parts
     }
 
-    /// This flow under a context, or under none, with the methods of a flow:
+    /// This flow with a context, or without one. The result has the methods of a flow:
     /// `flow.given(&context).log_prob(x)`.
     pub fn given<'a>(&'a self, context: impl Into<Option<&'a Tensor<2>>>) -> Given<'a, Self> {
         Given { flow: self, context: context.into() }
@@ -185,7 +185,7 @@ impl<B: Bijector<4>, P: LevelBase> MultiScale<B, P> {
         self.given(None).log_prob(x)
     }
 
-    /// As [`Flow::log_prob_batched`](super::Flow::log_prob_batched).
+    /// `ln p(x)` without a graph, `batch` rows per pass, as [`Flow::log_prob_batched`](super::Flow::log_prob_batched).
     ///
     /// # Panics
     ///
@@ -194,17 +194,17 @@ impl<B: Bijector<4>, P: LevelBase> MultiScale<B, P> {
         self.given(None).log_prob_batched(x, batch)
     }
 
-    /// `n` new events, from the operating system's entropy.
+    /// Draws `n` new events. The noise is seeded from the entropy of the operating system.
     pub fn sample(&self, n: usize) -> Tensor<4> {
         self.given(None).sample(n)
     }
 
-    /// `n` new events that follow a seed: the same numbers on every backend, up to its rounding.
+    /// Draws `n` new events from a seed: the same numbers on every backend, up to its rounding.
     pub fn sample_seeded(&self, n: usize, seed: u64) -> Tensor<4> {
         self.given(None).sample_seeded(n, seed)
     }
 
-    /// `n` new events from given noise, with the graph where the flow has one.
+    /// Draws `n` new events from given noise. The events are in the graph of the flow, if the flow has one.
     pub fn draw(&self, n: usize, noise: &mut Noise) -> Tensor<4> {
         self.given(None).draw(n, noise)
     }
@@ -230,7 +230,7 @@ impl<B: Bijector<4>, P: LevelBase> MultiScale<B, P> {
         })
     }
 
-    /// The latent parts of `x`, the first level first.
+    /// The latent parts of `x`, starting with the first level.
     pub fn encode(&self, x: Tensor<4>) -> Vec<Tensor<4>> {
         self.given(None).encode(x)
     }
@@ -253,12 +253,12 @@ impl<B: Bijector<4>, P: LevelBase> MultiScale<B, P> {
         })
     }
 
-    /// The data of latent parts.
+    /// The data that belong to the latent parts.
     ///
     /// # Panics
     ///
-    /// If there are not as many parts as levels, or one has another shape than [`parts`](Self::parts)
-    /// says, or another number of rows than the first.
+    /// If the number of parts is not the number of levels, a part has a shape other than [`parts`](Self::parts), or a
+    /// part has a number of rows other than the first part.
     pub fn decode(&self, parts: Vec<Tensor<4>>) -> Tensor<4> {
         self.given(None).decode(parts)
     }
@@ -279,18 +279,18 @@ impl<B: Bijector<4>, P: LevelBase> MultiScale<B, P> {
         self.inward_out(parts, context.as_ref(), |_, z, _, _| z)
     }
 
-    /// The latent as one vector, `[batch, elements]`, the parts one after another.
+    /// The latent as one vector, `[batch, elements]`: the parts one after another.
     pub fn encode_flat(&self, x: Tensor<4>) -> Tensor<2> {
         apart(self, || {
             Tensor::cat(self.encode(x).into_iter().map(|z| z.flatten(1, 3)).collect(), 1)
         })
     }
 
-    /// The data of flat latents.
+    /// The data that belong to flat latents.
     ///
     /// # Panics
     ///
-    /// If the vectors are not as long as the parts together.
+    /// If the length of the vectors is not the number of elements of all parts.
     pub fn decode_flat(&self, z: Tensor<2>) -> Tensor<4> {
         apart(self, || self.decode(self.unflatten(z)))
     }
@@ -305,14 +305,14 @@ impl<B: Bijector<4>, P: LevelBase> MultiScale<B, P> {
         pieces.map(|(z, &[c, h, w])| z.reshape([batch, c, h, w])).collect()
     }
 
-    /// From the last level outward: `value` turns what is given for a part into its latent.
+    /// Decodes from the last level outward. `value` converts the given tensor of a part into the latent of the part.
     fn inward_out(
         &self,
         given: Vec<Tensor<4>>,
         context: Option<&Tensor<2>>,
         value: impl Fn(&P, Tensor<4>, Option<&Tensor<4>>, Option<&Tensor<2>>) -> Tensor<4> + Sync,
     ) -> Tensor<4> {
-        // A level begins with a squeeze as a rule. This decides how rows are shared out, no more.
+        // A level usually begins with a squeeze. This factor only affects how rows are shared among threads.
         let [rows, pixels] = size(&given[0]);
         over_rows(self, given, context, [rows, 4 * pixels], |given, context| {
             self.assembled(given, context, &value)
@@ -338,7 +338,7 @@ impl<B: Bijector<4>, P: LevelBase> MultiScale<B, P> {
         x.expect("there is at least one level")
     }
 
-    /// Every part with what stayed beside it, and the log-determinant of all levels.
+    /// Every latent part with the channels that continued beside it, and the log-determinant of all levels.
     fn parts_and_log_det(&self, x: Tensor<4>, context: Option<&Tensor<2>>) -> (Parts, Tensor<1>) {
         let last = self.levels.len() - 1;
         let mut parts = Vec::with_capacity(self.levels.len());
@@ -358,7 +358,7 @@ impl<B: Bijector<4>, P: LevelBase> MultiScale<B, P> {
         (parts, total)
     }
 
-    /// What goes on, and what is finished.
+    /// Splits into the channels that continue and the channels that become latent.
     fn split(&self, h: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
         let channels = h.dims()[1];
         let done = channels.div_ceil(2);
@@ -378,5 +378,5 @@ impl<B: Bijector<4>, P: LevelBase> MultiScale<B, P> {
     }
 }
 
-/// Latent parts, each with the part that stayed at its level.
+/// Latent parts, each with the channels that continued at its level.
 type Parts = Vec<(Tensor<4>, Option<Tensor<4>>)>;

@@ -1,21 +1,20 @@
-//! How far a recovered batch is from the true one, of which a number per row is kept.
+//! Measures how far a recovered batch is from the true one, from one stored number per row.
 
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::math::event_len;
 use crate::noise::Noise;
 
-/// Decides the signs.
+/// The seed of the signs.
 const SEED: u64 = 0x7369_676e;
 
-/// Keeps a batch of zeros from a division by zero.
+/// Avoids a division by zero for a batch of zeros.
 const LEAST_NORM: f64 = 1e-30;
 
-/// The sum of every row's elements with random signs, `[rows]`.
+/// The sum of the elements of every row, each multiplied by a random sign, `[rows]`.
 ///
-/// The square of the difference of two such sums is, in the mean over the signs, the squared distance
-/// of the rows. Paper: Alon, Matias, Szegedy (1996), The space complexity of approximating the
-/// frequency moments, section 2.2.
+/// In the mean over the signs, the squared difference of two such sums is the squared distance of the rows. Paper:
+/// Alon, Matias, Szegedy (1996), The space complexity of approximating the frequency moments, section 2.2.
 pub(super) struct Fingerprint(Tensor<1>);
 
 impl Fingerprint {
@@ -25,13 +24,13 @@ impl Fingerprint {
         Self(x.clone().reshape([rows, n]).matmul(signs).reshape([rows]))
     }
 
-    /// The furthest that a row of `x` is from the true one, relative to its norm or to the mean norm,
-    /// `[1]`; infinite where it is not a number.
+    /// The largest distance between a row of `x` and its true row, relative to the larger of its norm and the mean
+    /// norm, `[1]`. Infinite if the distance is NaN.
     pub(super) fn drift<const D: usize>(&self, x: &Tensor<D>) -> Tensor<1> {
         let (rows, n) = (x.dims()[0], event_len(x));
         let apart = (Self::of(x).0 - self.0.clone()).abs();
         let x = x.clone().reshape([rows, n]);
-        // Squares of 1e20 are infinite in f32, and every drift would be 0.
+        // Squares of 1e20 are infinite in f32, and every drift would then be 0.
         let largest = x.clone().abs().max_dim(1).clamp_min(LEAST_NORM);
         let norms = (x / largest.clone()).square().sum_dim(1).sqrt() * largest;
         let norms = norms.reshape([rows]);
@@ -42,7 +41,7 @@ impl Fingerprint {
     }
 }
 
-/// A sign for every element, `[n, 1]`.
+/// Random signs, one for every element, `[n, 1]`.
 fn signs(n: usize, device: &Device) -> Tensor<2> {
     let mut noise = Noise::seeded(SEED);
     let sign = |_| if noise.next_u64() & 1 == 0 { 1.0 } else { -1.0 };
@@ -70,7 +69,7 @@ mod tests {
         assert!(found > 1e-4 && found < 1e-3, "{found}");
     }
 
-    /// Relative to the norm of the row where that is larger than the mean norm, else to that.
+    /// The drift is relative to the norm of the row if it exceeds the mean norm, else to the mean norm.
     #[test]
     fn the_drift_of_a_row_is_relative_to_the_larger_norm() {
         let rows = |rows: [[f32; 2]; 2]| Tensor::<2>::from_data(rows, &Device::flex());
@@ -84,12 +83,12 @@ mod tests {
         }
     }
 
-    /// Errors that cancel in a plain sum show by their signs.
+    /// Errors that cancel in a plain sum do not cancel with random signs.
     #[test]
     fn signs_are_of_either_kind_in_equal_numbers() {
         let signs: Vec<f64> = signs(1000, &Device::flex()).into_data().iter::<f64>().collect();
         assert!(signs.iter().all(|sign| sign.abs() == 1.0));
-        // Four standard deviations, and of neighbours too.
+        // Within four standard deviations, for single signs and for products of neighbours.
         let sum = |values: &mut dyn Iterator<Item = f64>| values.sum::<f64>().abs();
         assert!(sum(&mut signs.iter().copied()) < 4.0 * 1000f64.sqrt());
         assert!(sum(&mut signs.windows(2).map(|pair| pair[0] * pair[1])) < 4.0 * 1000f64.sqrt());

@@ -1,4 +1,4 @@
-//! Training without the activations in memory.
+//! Training without stored activations.
 
 mod fingerprint;
 mod step;
@@ -17,15 +17,15 @@ use crate::distribution::Distribution;
 use crate::error::{Result, not_negative};
 use step::Step;
 
-/// The most that a recovered input may be off, where no limit is given. Gradients may be off by several
-/// times as much: where a drift of 1e-5 is let pass, those of one Glow of random weights in twenty are
-/// off by more than that, and of some by 1e-3. With 2e-6 they are as close to those of ordinary training
-/// as rounding lets the latter be to the true ones, and a layer of splines still passes.
+/// The largest allowed drift of a recovered input by default. Gradients may be off by several times the drift. With a
+/// limit of 1e-5, one in twenty Glows of random weights had gradients off by more than 1e-5, some by 1e-3. With 2e-6,
+/// gradients differ from those of ordinary training by no more than the rounding error of ordinary training, and a
+/// layer of splines still stays within the limit.
 const LIMIT_F32: f64 = 2e-6;
 const LIMIT_F64: f64 = 1e-12;
 
-/// The same step as [`nll_gradients`](super::nll_gradients) in the memory of one layer: inputs of layers
-/// are not kept but recovered by their inverses.
+/// Training steps as by [`nll_gradients`](super::nll_gradients), in the memory of one layer: the inputs of layers are
+/// not stored, but recovered by the inverses of the layers.
 ///
 /// ```text
 /// z = f_n(.. f_1(x))         without a graph: nothing is kept
@@ -33,34 +33,33 @@ const LIMIT_F64: f64 = 1e-12;
 /// dL/dx_k, dL/dw_k           from the graph of that layer alone
 /// ```
 ///
-/// The memory of a step is that of one layer's graph, whatever the number of layers; for it a layer's
-/// forward runs twice, and its inverse once. Papers: Dinh, Krueger, Bengio (2015), NICE,
-/// arXiv:1410.8516; Gomez, Ren, Urtasun, Grosse (2017), The Reversible Residual Network, section 3.2,
-/// arXiv:1707.04585.
+/// A step takes the memory of one layer's graph, whatever the number of layers. In exchange, every layer runs its
+/// forward pass twice and its inverse once. Papers: Dinh, Krueger, Bengio (2015), NICE, arXiv:1410.8516; Gomez, Ren,
+/// Urtasun, Grosse (2017), The Reversible Residual Network, section 3.2, arXiv:1707.04585.
 ///
-/// A layer keeps its input where its inverse is not a formula ([`Recovery`]), and from the step on in
-/// which what was recovered drifted further from the truth than a limit; that step is done again. So
-/// a `Reversible` is kept over the steps of a training. [`layers`](Self::layers) reports what every
-/// layer does, and how far it drifted.
+/// A layer stores its input if its inverse is not a formula ([`Recovery`]). A layer also stores its input after its
+/// recovered input has drifted beyond a limit; that step is repeated. This state belongs to the `Reversible`, so use
+/// one `Reversible` for all steps of a training. [`layers`](Self::layers) reports the recovery and the drift of every
+/// layer.
 ///
-/// Of a flow ([`Flow`](crate::Flow), [`MultiScale`](crate::MultiScale), one as the base of another) every
-/// layer of its stack goes by itself. Any other distribution is differentiated as a whole: the
-/// gradients are right, the memory is the ordinary one.
+/// In a flow ([`Flow`](crate::Flow), [`MultiScale`](crate::MultiScale), a flow as the base of another flow) every layer
+/// of the stack is differentiated separately. Any other distribution is differentiated as a whole: its gradients are
+/// right, but it takes the memory of ordinary training.
 ///
 /// # Numerics
 ///
-/// The drift of a row is the distance between the input and what was recovered, relative to the norm
-/// of the row or of the mean row, whichever is larger; that of a layer is its largest. It is measured
-/// on every row, by a sum with random signs that is kept of each; the square of the difference of
-/// two sums is, in the mean, the square of the distance.
+/// The drift of a row is the distance between the true and the recovered input, relative to the norm of the row or to
+/// the norm of the mean row, whichever is larger. The drift of a layer is the largest drift of its rows. The drift is
+/// measured on every row, from a stored sum of its elements with random signs. In the mean over the signs, the squared
+/// difference of two sums is the squared distance.
 ///
-/// Gradients follow continuously from inputs where the networks do: a relu unit that is within the drift
-/// of its kink may be on in one way of training and off in the other, which shows as one row's share of
-/// one weight's gradient. Networks of silu have no such rows.
+/// Gradients depend continuously on the inputs only if the networks do. A relu unit whose input is within the drift of
+/// its kink may be active in one way of training and inactive in the other. The difference is the share of one row in
+/// the gradient of one weight. Networks of silu have no such rows.
 ///
 /// # Panics
 ///
-/// As [`Distribution::log_prob`], and if the model has no trained parameter.
+/// The panics of [`Distribution::log_prob`]; also if the model has no trained parameter.
 ///
 /// ```
 /// use burn::{module::Module, optim::AdamConfig, tensor::Device};
@@ -86,7 +85,7 @@ pub struct Reversible {
     layers: Vec<LayerDrift>,
 }
 
-/// What a layer does in training without activations, as [`Reversible::layers`] reports it.
+/// The recovery and the drift of one layer in training without activations, from [`Reversible::layers`].
 ///
 /// ```
 /// use burn::{module::Module, tensor::Device};
@@ -101,23 +100,23 @@ pub struct Reversible {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct LayerDrift {
-    /// Where the layer stands, as in the names of its parameters: `bijector.1.0`.
+    /// The path of the layer, as in the names of its parameters: `bijector.1.0`.
     pub path: String,
     /// The layer's type, without its parameters.
     pub name: String,
-    /// How its input comes back.
+    /// How the input of the layer is recovered.
     pub recovery: Recovery,
-    /// The furthest that a recovered input was off so far; `None` where none was ever recovered.
+    /// The largest drift of a recovered input so far; `None` if no input was recovered.
     pub drift: Option<f64>,
 }
 
 impl Reversible {
-    /// With the limit of the precision: 2e-6 in f32, 1e-12 in f64.
+    /// Uses the default limit of the drift for the precision: 2e-6 in f32, 1e-12 in f64.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// With another limit of the drift; 0 for none that is allowed.
+    /// Sets another limit of the drift; 0 allows no drift.
     ///
     /// # Errors
     ///
@@ -127,25 +126,25 @@ impl Reversible {
         Ok(Self { limit: Some(limit), ..self })
     }
 
-    /// What every layer did, for [`resumed`](Self::resumed).
+    /// The records of all layers, from which [`resumed`](Self::resumed) continues.
     pub(super) fn into_layers(self) -> Vec<LayerDrift> {
         self.layers
     }
 
-    /// One that goes on where another stopped.
+    /// Continues from the records of another run.
     pub(super) fn resumed(layers: Vec<LayerDrift>) -> Self {
         Self { limit: None, layers }
     }
 
-    /// What every layer did so far, from the latent back.
+    /// The records of all layers so far, from the latent back.
     pub fn layers(&self) -> &[LayerDrift] {
         &self.layers
     }
 
     /// The mean negative log-likelihood of a batch in nats, and its gradients, as
-    /// [`nll_gradients`](super::nll_gradients), which also says how rows are shared among the cores.
+    /// [`nll_gradients`](super::nll_gradients). That page also describes how the cores share the rows.
     ///
-    /// No gradient goes beyond the model: a graph that `x` or the context has is left alone.
+    /// No gradient passes beyond the model: a graph of `x` or of the context is ignored.
     pub fn nll_gradients<F: Distribution<D>, const D: usize>(
         &mut self,
         model: &F,
@@ -181,7 +180,7 @@ impl Reversible {
                 seed,
                 |model, x, context, weight| Step::new(&kept, weight).run(model, x, context),
             );
-            // Where the loss is not finite, nothing that was measured means anything.
+            // If the loss is not finite, the measured drifts have no meaning.
             let whole = value.is_finite();
             let lost = |lost, block| self.note(block, limit) || lost;
             if !(whole && blocks.into_iter().fold(false, lost)) {
@@ -191,7 +190,8 @@ impl Reversible {
         }
     }
 
-    /// Takes in what a block measured, up to the first layer that lost its input; whether there is one.
+    /// Records the measurements of a block, up to the first layer beyond the limit. Returns whether there is such a
+    /// layer.
     fn note(&mut self, block: Vec<LayerDrift>, limit: f64) -> bool {
         for mut layer in block {
             let lost = layer.drift.is_some_and(|drift| drift > limit);
@@ -211,7 +211,7 @@ impl Reversible {
 }
 
 impl LayerDrift {
-    /// Takes in what another block or step measured at the same layer.
+    /// Merges a measurement of the same layer from another block or step.
     fn add(&mut self, other: Self) {
         if other.recovery != Recovery::Inverse {
             self.recovery = other.recovery;

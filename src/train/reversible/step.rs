@@ -1,4 +1,4 @@
-//! One step on one block of rows: to the latent without a graph, and back.
+//! One step on one block of rows: to the latent without a graph, then back.
 
 use std::any::Any;
 use std::collections::BTreeSet;
@@ -16,25 +16,25 @@ use crate::moments::total;
 use crate::noise::Noise;
 use crate::train::gradients::add;
 
-/// A step under way.
+/// The state of a step.
 pub(super) struct Step<'a> {
-    /// Paths of the layers that keep their input.
+    /// Paths of the layers that store their input.
     kept: &'a BTreeSet<&'a str>,
-    /// What the log-probability of a row counts in the loss.
+    /// The weight of the log-probability of a row in the loss.
     weight: f64,
     log_prob: Option<Tensor<1>>,
     gradients: GradientsParams,
-    /// What the layers left on the way to the latent for the way back: a [`Trail`] of its rank each.
+    /// One [`Trail`] per layer, stored on the way to the latent for the way back.
     trails: Vec<Box<dyn Any>>,
     layers: Vec<LayerDrift>,
     /// The drifts of the layers that recovered their input, in the same order.
     drifts: Vec<Tensor<1>>,
 }
 
-/// What a layer leaves for the way back.
+/// The data that a layer stores for the way back.
 struct Trail<const D: usize> {
     kept: Kept<D>,
-    /// The source of its draws, as it was.
+    /// The source of the layer's draws before its forward pass.
     noise: Noise,
 }
 
@@ -58,7 +58,7 @@ impl<'a> Step<'a> {
         }
     }
 
-    /// Loss, gradients, and the layers from the latent back.
+    /// Returns the loss, the gradients, and the layers from the latent back.
     pub(super) fn run<F: Distribution<D>, const D: usize>(
         mut self,
         model: &F,
@@ -88,7 +88,7 @@ impl<'a> Step<'a> {
         match layer.recovery() {
             Recovery::Graph => Recovery::Graph,
             _ if self.kept.contains(at.path()) => Recovery::Input,
-            // The inverse of what runs the other way round is its forward pass.
+            // The inverse of an inverted layer is the forward pass of the layer.
             _ if at.is_inverted() => Recovery::Inverse,
             recovery => recovery,
         }
@@ -152,7 +152,7 @@ impl<'a> Step<'a> {
         self.layers.push(LayerDrift { path, name, recovery, drift: None });
     }
 
-    /// The gradient of the loss by a layer's input, from that by its output.
+    /// The gradient of the loss with respect to a layer's input, from the gradient with respect to its output.
     fn differentiate<const D: usize, B: Bijector<D>>(
         &mut self,
         layer: &B,
@@ -201,7 +201,7 @@ impl Walk for Step<'_> {
     }
 }
 
-/// A layer's own graph.
+/// The graph of one layer.
 struct Graph<const D: usize> {
     input: Tensor<D>,
     output: Tensor<D>,
@@ -216,7 +216,7 @@ impl<const D: usize> Graph<D> {
     }
 }
 
-/// A layer that gives the numbers of training and leaves no graph.
+/// A copy of a layer that computes as in training and leaves no graph.
 struct Twin<B> {
     layer: B,
     in_training: bool,
@@ -224,7 +224,7 @@ struct Twin<B> {
 
 impl<B: Module> Twin<B> {
     fn of(layer: &B) -> Self {
-        // What acts differently in training asks whether it is on an autodiff device.
+        // Modules that behave differently in training test whether they are on an autodiff device.
         let in_training = acts_differently_in_training(layer);
         let layer = if in_training { layer.clone().no_grad() } else { layer.valid() };
         Self { layer, in_training }
@@ -235,7 +235,7 @@ impl<B: Module> Twin<B> {
     }
 }
 
-/// Whether it holds a flag of training that is on, as dropout does.
+/// Whether the module has an enabled training flag, as dropout has.
 fn acts_differently_in_training(module: &impl Module) -> bool {
     struct Flags(bool);
     impl ModuleVisitor for Flags {
@@ -248,7 +248,7 @@ fn acts_differently_in_training(module: &impl Module) -> bool {
     flags.0
 }
 
-/// On the way to the latent.
+/// Runs a layer on the way to the latent.
 fn run<const D: usize, B: Bijector<D>>(
     layer: &B,
     at: &Place<'_>,
@@ -260,7 +260,7 @@ fn run<const D: usize, B: Bijector<D>>(
     }
 }
 
-/// On the way back.
+/// Runs a layer on the way back.
 fn run_back<const D: usize, B: Bijector<D>>(layer: &B, at: &Place<'_>, z: Tensor<D>) -> Tensor<D> {
     match at.is_inverted() {
         false => layer.inverse(z, at.context()),
@@ -268,7 +268,7 @@ fn run_back<const D: usize, B: Bijector<D>>(layer: &B, at: &Place<'_>, z: Tensor
     }
 }
 
-/// The gradient by `x`, zero where nothing depends on it.
+/// The gradient with respect to `x`, zero if nothing depends on `x`.
 fn taken<const D: usize>(x: &Tensor<D>, gradients: &mut Gradients) -> Tensor<D> {
     x.grad_remove(gradients).unwrap_or_else(|| x.zeros_like().without_autodiff())
 }
