@@ -408,6 +408,10 @@ fn many_layers_are_read_as_fast_as_few() {
         }
         start.elapsed()
     };
-    let (one, few) = (time(&permutations(20_000), 1), time(&permutations(1000), 20));
-    assert!(one < few * 3, "{one:?} against {few:?}");
+    let (many, few) = (permutations(20_000), permutations(1000));
+    // The fastest of some runs: a machine that does other work makes any one slow.
+    let runs = (0..4).map(|_| (time(&many, 1), time(&few, 20)));
+    let (one, all): (Vec<_>, Vec<_>) = runs.unzip();
+    let (one, all) = (one.into_iter().min().unwrap(), all.into_iter().min().unwrap());
+    assert!(one < all * 3, "{one:?} against {all:?}");
 }

@@ -399,11 +399,8 @@ fn another_version_of_the_layout() {
         reseal(&mut file);
         std::fs::write(&path, file).unwrap();
         let error = store::load(model([2, 3], None), &path).unwrap_err().to_string();
-        let version = env!("CARGO_PKG_VERSION");
-        let text = format!(
-            ": format version 2, written by burn-flows {version}; this burn-flows reads version 1"
-        );
-        assert!(error.ends_with(&text), "{error}");
+        assert!(error.contains(": format version 2, written by burn-flows 0."), "{error}");
+        assert!(error.ends_with("; this burn-flows reads version 1"), "{error}");
     }
 }
 
