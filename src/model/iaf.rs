@@ -50,7 +50,7 @@ pub struct IafConfig, 5 layers {
 /// # When to take it
 ///
 /// - Take it to train without data: a sample and its density take one pass.
-/// - Prefer [`Maf`](super::Maf) to fit data: the density of given rows takes one step for each feature here.
+/// - Prefer [`Maf`](super::Maf) to fit data: the density of given rows takes one step for each feature in an `Iaf`.
 /// - Measured: the estimate of a normalizing constant lies within 5 standard errors
 ///   (`cargo test --release --test learn iaf`).
 ///

@@ -26,9 +26,9 @@ pub enum Check {
     LogDetAgrees,
     /// The log-determinants of the two directions add up to zero.
     LogDetsCancel,
-    /// The log-determinant of `forward` equals that of the Jacobian from automatic differentiation.
+    /// The log-determinant of `forward` equals `ln |det|` of the Jacobian from automatic differentiation.
     Jacobian,
-    /// The log-determinant of `inverse_with_log_det` equals that of the Jacobian from automatic differentiation.
+    /// The log-determinant of `inverse_with_log_det` equals `ln |det|` of the Jacobian from automatic differentiation.
     /// Variational inference needs this gradient.
     InverseJacobian,
     /// The gradients of a random loss of `z` and the log-determinant agree with finite differences, for `x` and all

@@ -53,13 +53,19 @@
 //! no permutation. With one feature, no permutation follows a layer. The names then lack `bijections[0].`, except in
 //! triangular spline flows.
 //!
-//! Not supported, with an error that names a tensor: `use_bias=False` and `use_final_bias=False` of planar flows,
-//! `coupling_flow` of one feature without a condition, and a `negative_slope` above 1.
+//! Not supported, with an error that names a tensor:
+//!
+//! - `use_bias=False` and `use_final_bias=False` of planar flows
+//! - `coupling_flow` of one feature without a condition
+//! - a `negative_slope` above 1
 //!
 //! Not supported and not detected, because FlowJAX saves no tensor for them, so that the results would be wrong:
-//! transformers other than `Affine` and `RationalQuadraticSpline`, `loc` of an `Affine` other than 0, `activation` of
-//! block neural autoregressive flows other than the default of FlowJAX, `final_activation` of planar flows, and bases
-//! other than `Normal` and `StandardNormal`.
+//!
+//! - transformers other than `Affine` and `RationalQuadraticSpline`
+//! - `loc` of an `Affine` other than 0
+//! - `activation` of block neural autoregressive flows other than the default of FlowJAX
+//! - `final_activation` of planar flows
+//! - bases other than `Normal` and `StandardNormal`
 
 mod residual;
 mod triangular;

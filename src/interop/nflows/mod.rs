@@ -21,13 +21,20 @@
 //!
 //! An `InverseTransform` inside a stack is supported.
 //!
-//! Not supported, with an error that names a tensor: `use_batch_norm=True` of networks, transforms that save no tensor
-//! (squeezes and nonlinearities), `apply_unconditional_transform` for images, distributions other than `StandardNormal`
-//! and `DiagonalNormal`, and masks that keep no feature. A `MADE` with `num_blocks=0` is read as if
-//! `use_residual_blocks=False`, which saves the same tensors. If `use_residual_blocks` was `True`, the network has no
-//! activation, so set [`Options::activation`] to `Identity` of burn. Splines with one bin (`num_bins=1`) are not
-//! supported. Some of them have as many parameters as an affine or additive layer and are read as that layer; the
-//! others are an error that names a tensor.
+//! Not supported, with an error that names a tensor:
+//!
+//! - `use_batch_norm=True` of networks
+//! - transforms that save no tensor (squeezes and nonlinearities)
+//! - `apply_unconditional_transform` for images
+//! - distributions other than `StandardNormal` and `DiagonalNormal`
+//! - masks that keep no feature
+//!
+//! A `MADE` with `num_blocks=0` is read as if `use_residual_blocks=False`, which saves the same tensors as
+//! `use_residual_blocks=True`. If `use_residual_blocks` was `True`, the network has no activation, so set
+//! [`Options::activation`] to `Identity` of burn.
+//!
+//! Splines with one bin (`num_bins=1`) are not supported. Some of them have as many parameters as an affine or additive
+//! layer and are read as that layer. The other splines with one bin are an error that names a tensor.
 //!
 //! Write prefixes without their last dot. An empty prefix means the whole dictionary.
 //!

@@ -21,13 +21,20 @@
 //! | [`glow_block`] | `flows.0.flows.1.param_map`, `flows.1`, `flows.2` (`GlowBlock`) |
 //! | [`multiscale`] | `flows.0.0`, .. of Glow blocks, and `q0.0`, .. (`MultiscaleFlow` with `GlowBase`) |
 //!
-//! Not supported, with an error that names a tensor: `use_batch_norm=True`, `num_bins=1` of splines, a mask `b` of
-//! `MaskedAffineFlow` that keeps all features or none, `output_scale` and `score_scale` of `nets.MLP`, networks other
-//! than `nets.MLP` in `MaskedAffineFlow` and `AffineCouplingBlock`, and all layers and distributions that are not in
-//! the table.
+//! Not supported, with an error that names a tensor:
+//!
+//! - `use_batch_norm=True`
+//! - `num_bins=1` of splines
+//! - a mask `b` of `MaskedAffineFlow` that keeps all features or none
+//! - `output_scale` and `score_scale` of `nets.MLP`
+//! - networks other than `nets.MLP` in `MaskedAffineFlow` and `AffineCouplingBlock`
+//! - all layers and distributions that are not in the table
 //!
 //! Not supported and not detected, because normflows saves no tensor for them, so that the results would be wrong:
-//! `output_fn` of `nets.MLP`, and in a `MultiscaleFlow` a `transform` and merges of modes other than `channel`.
+//!
+//! - `output_fn` of `nets.MLP`
+//! - `transform` of a `MultiscaleFlow`
+//! - merges of a `MultiscaleFlow` of modes other than `channel`
 //!
 //! Write prefixes without their last dot. An empty prefix means the whole dictionary.
 //!

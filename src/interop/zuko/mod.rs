@@ -15,11 +15,17 @@
 //!
 //! In zuko, a layer of one feature is an `ElementWiseTransform`; the flows read it, too.
 //!
-//! Not supported, with an error that names a tensor: `normalize=True` and `bias=False` of networks, activations with
-//! weights (`PReLU`), an `adjacency` that cuts connections to the context, a `network` of `NAF` or `UNAF` without
-//! hidden layers, `degree=0` of `SOSPF`, `bins=1` of `NSF` and `NCSF`. `exact=False` of `CNF` saves the same tensors
-//! and is read with the exact trace. Not supported, without a function in this module: `GMM`, Bayesian networks,
-//! mixtures and other flows made of parts.
+//! Not supported, with an error that names a tensor:
+//!
+//! - `normalize=True` and `bias=False` of networks
+//! - activations with weights (`PReLU`)
+//! - an `adjacency` that cuts connections to the context
+//! - a `network` of `NAF` or `UNAF` without hidden layers
+//! - `degree=0` of `SOSPF`
+//! - `bins=1` of `NSF` and `NCSF`
+//!
+//! `exact=False` of `CNF` saves the same tensors as `exact=True` and is read with the exact trace. This module has no
+//! function for `GMM`, Bayesian networks, mixtures and other flows made of parts.
 //!
 //! Write prefixes without their last dot. An empty prefix means the whole dictionary.
 
