@@ -7,11 +7,11 @@
 //! | [`elementwise`] | the arguments of a [`Univariate`], or `phi.0`, .. (`ElementWiseTransform`) |
 //! | [`real_nvp`] | `transform.transforms.0`, .. of affine couplings, and `base` |
 //! | [`maf`] | `transform.transforms.0`, .. of affine autoregressive layers, and `base` |
-//! | [`nsf`] | `transform.transforms.0`, .. of autoregressive splines, also with `passes=2`, which makes couplings, and `base` |
+//! | [`nsf`] | `transform.transforms.0`, .. of autoregressive splines, or couplings by `passes=2`, and `base` |
 //! | [`ncsf`] | `transform.transforms.0`, .. of autoregressive circular splines, and a uniform `base` |
 //! | [`bpf`], [`sospf`], [`naf`], [`unaf`] | `transform.transforms.0`, .. of autoregressive Bernstein or sum-of-squares polynomials or monotone networks, and `base` |
 //! | [`cnf`] | `transform.ode.0`, `transform.ode.2`, .., `transform.freqs`, `transform.times`, and `base` |
-//! | [`gf`] | `transform.transforms.0`, .. of elementwise Gaussianizations and of rotations `A` between them, and `base` |
+//! | [`gf`] | `transform.transforms.0`, .. of elementwise Gaussianizations and rotations `A`, and `base` |
 //!
 //! In zuko, a layer of one feature is an `ElementWiseTransform`; the flows read it, too.
 //!

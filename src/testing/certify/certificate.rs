@@ -77,8 +77,8 @@ impl Certificate {
         lost.max_by(|a, b| a.round_trip.total_cmp(&b.round_trip))
     }
 
-    /// The layer whose log-determinant differs most from `ln |det|` of its Jacobian, if the difference exceeds the tolerance.
-    /// The tolerance is the error of finite differences plus six standard errors of an estimate.
+    /// The layer whose log-determinant differs most from `ln |det|` of its Jacobian, if the difference exceeds the
+    /// tolerance. The tolerance is the error of finite differences plus six standard errors of an estimate.
     pub fn wrong(&self) -> Option<&LayerCertificate> {
         let wrong = self.layers.iter().filter(|layer| layer.excess() > 0.0);
         wrong.max_by(|a, b| a.excess().total_cmp(&b.excess()))
