@@ -13,7 +13,8 @@ use crate::univariate::{
     SumOfSquaresConfig, UnconstrainedMonotonicConfig,
 };
 
-/// The `eps` of `MonotonicTransform`: the tails of a `BoundedBernsteinTransform` start this far inside the interval.
+/// The `eps` of `MonotonicTransform`: the tails of a `BoundedBernsteinTransform` start inside the interval, by this share
+/// of its length.
 const BERNSTEIN_GAP: f64 = 1e-6;
 
 /// The distance that a `GaussianizationTransform` keeps from the ends of the unit interval, applied twice.
