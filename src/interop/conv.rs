@@ -1,4 +1,4 @@
-//! Convolutions of other libraries: filters `[out, in, size, size]` that are picked, never changed.
+//! Convolutions of other libraries: filters `[out, in, size, size]` are selected and never changed.
 
 use burn::tensor::{Device, Tensor};
 
@@ -7,9 +7,9 @@ use crate::conditioner::NormConv;
 use crate::error::{Error, Result};
 use crate::math::from_f64;
 
-/// One convolution on the host, which keeps height and width.
+/// One convolution on the host, which preserves height and width.
 pub(super) struct Conv {
-    /// The weight's name in the file, for messages.
+    /// The name of the weight in the file, for error messages.
     name: String,
     weight: Vec<f64>,
     bias: Option<Vec<f64>>,
@@ -19,7 +19,7 @@ pub(super) struct Conv {
 }
 
 impl Conv {
-    /// `part.weight [out, in, size, size]` and, where the layer is `biased`, `part.bias [out]`.
+    /// Reads `part.weight [out, in, size, size]`, and `part.bias [out]` if the layer is `biased`.
     pub(super) fn read(scope: &Scope<'_>, part: &str, biased: bool) -> Result<Self> {
         let weight_name = format!("{part}.weight");
         let (weight, [outputs, inputs, size, width]) = scope.floats_of_rank(&weight_name)?;
@@ -42,7 +42,7 @@ impl Conv {
         self.outputs
     }
 
-    /// Fails unless the layer has these widths.
+    /// Returns an error unless the layer has these numbers of channels.
     pub(super) fn expect(&self, outputs: usize, inputs: usize) -> Result<()> {
         if (self.outputs, self.inputs) == (outputs, inputs) {
             return Ok(());
@@ -54,7 +54,7 @@ impl Conv {
         })
     }
 
-    /// The layer whose input `i` is input `from[i]` of this one; the rest is left out.
+    /// A layer whose input `i` is input `from[i]` of this layer; other inputs are dropped.
     pub(super) fn pick_inputs(self, from: &[usize]) -> Self {
         let kernel = self.size * self.size;
         let filters = self.weight.chunks(self.inputs * kernel);
@@ -66,7 +66,7 @@ impl Conv {
         Self { weight, inputs: from.len(), ..self }
     }
 
-    /// The layer whose output `i` is output `from[i]` of this one; the rest is left out.
+    /// A layer whose output `i` is output `from[i]` of this layer; other outputs are dropped.
     pub(super) fn pick_outputs(self, from: &[usize]) -> Self {
         let filter = self.inputs * self.size * self.size;
         let row = |&i: &usize| &self.weight[i * filter..(i + 1) * filter];
@@ -75,7 +75,7 @@ impl Conv {
         Self { weight, bias, outputs: from.len(), ..self }
     }
 
-    /// The module; `scale_shift` are the log-scale and shift of an ActNorm behind it.
+    /// Builds the module; `scale_shift` holds the log-scale and shift of an ActNorm after it.
     pub(super) fn layer(
         self,
         scale_shift: Option<(Tensor<1>, Tensor<1>)>,

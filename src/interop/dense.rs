@@ -1,5 +1,4 @@
-//! Dense layers of other libraries: `[out, in]` matrices whose rows and columns are picked, never
-//! changed.
+//! Dense layers of other libraries: rows and columns of `[out, in]` matrices are selected and never changed.
 
 use burn::module::{Module, Param};
 use burn::nn::Linear;
@@ -14,21 +13,21 @@ use crate::math::from_f64;
 /// One dense layer on the host, `y = W x + b`.
 #[derive(Clone)]
 pub(super) struct Dense {
-    /// The weight's name in the file, for messages.
+    /// The name of the weight in the file, for error messages.
     name: String,
     weight: Vec<f64>,
     bias: Vec<f64>,
     inputs: usize,
-    /// Whether training moves it.
+    /// Whether the layer is trainable.
     trained: bool,
 }
 
-/// What stands between the layers of a network that has only one or two, without an activation.
+/// The activation of a network of one or two dense layers that has no activation.
 pub(super) const NO_ACTIVATION: ActivationConfig = ActivationConfig::Burn(BurnActivation::Identity);
 
 impl Dense {
-    /// This layer, the only one of a network, as two: before or behind it stands the identity, which
-    /// training leaves as it is. The identity has no more numbers than the layer.
+    /// Splits the only layer of a network into two layers: this layer and a fixed identity in front of it or after it.
+    /// The identity has at most as many weights as the layer.
     pub(super) fn split(self) -> (Self, Self) {
         if self.inputs() < self.outputs() {
             (self.identity(self.inputs()), self)
@@ -49,7 +48,7 @@ impl Dense {
         }
     }
 
-    /// `part.weight [out, in]` and `part.bias [out]`.
+    /// Reads `part.weight [out, in]` and `part.bias [out]`.
     pub(super) fn read(scope: &Scope<'_>, part: &str) -> Result<Self> {
         let weight_name = format!("{part}.weight");
         let (weight, [outputs, inputs]) = scope.floats_of_rank(&weight_name)?;
@@ -63,7 +62,7 @@ impl Dense {
         })
     }
 
-    /// Layer `index` of `layers` that are stacked along a leading axis, with this `weight`.
+    /// Reads layer `index` of `layers` layers that are stacked along a leading axis; `weight` holds their weights.
     pub(super) fn read_stacked(
         scope: &Scope<'_>,
         part: &str,
@@ -73,7 +72,7 @@ impl Dense {
     ) -> Result<Self> {
         let weight_name = format!("{part}.{weight}");
         let (weight, [_, outputs, inputs]) = scope.floats_of_rank(&weight_name)?;
-        // The leading axis is checked by shape, so that the error names both.
+        // The shape check covers the leading axis, so that the error names both shapes.
         scope.floats(&weight_name, &[layers, outputs, inputs])?;
         let bias = scope.floats(&format!("{part}.bias"), &[layers, outputs])?;
         let size = outputs * inputs;
@@ -94,7 +93,7 @@ impl Dense {
         self.bias.len()
     }
 
-    /// Fails unless the layer has these widths.
+    /// Returns an error unless the layer has these widths.
     pub(super) fn expect(&self, outputs: usize, inputs: usize) -> Result<()> {
         if (self.outputs(), self.inputs) == (outputs, inputs) {
             return Ok(());
@@ -106,7 +105,7 @@ impl Dense {
         })
     }
 
-    /// How many inputs are left for a context behind `kept` features.
+    /// The number of context inputs after the `kept` feature inputs.
     pub(super) fn context_behind(&self, kept: usize) -> Result<usize> {
         self.inputs.checked_sub(kept).ok_or_else(|| Error::Tensor {
             name: self.name.clone(),
@@ -114,7 +113,7 @@ impl Dense {
         })
     }
 
-    /// The layer whose input `i` is input `from[i]` of this one; the rest is left out.
+    /// A layer whose input `i` is input `from[i]` of this layer; other inputs are dropped.
     pub(super) fn pick_inputs(mut self, from: &[usize]) -> Self {
         self.weight =
             self.weight.chunks(self.inputs).flat_map(|row| from.iter().map(|&i| row[i])).collect();
@@ -122,7 +121,7 @@ impl Dense {
         self
     }
 
-    /// The layer whose output `i` is output `from[i]` of this one; the rest is left out.
+    /// A layer whose output `i` is output `from[i]` of this layer; other outputs are dropped.
     pub(super) fn pick_outputs(mut self, from: &[usize]) -> Self {
         let row = |&i: &usize| &self.weight[i * self.inputs..(i + 1) * self.inputs];
         self.weight = from.iter().flat_map(row).copied().collect();
@@ -130,7 +129,7 @@ impl Dense {
         self
     }
 
-    /// burn's layer, whose weight is `[in, out]`.
+    /// Builds the `Linear` of burn, whose weight is `[in, out]`.
     pub(super) fn linear(self, device: &Device) -> Linear {
         let (outputs, inputs) = (self.outputs(), self.inputs);
         let column = |i| self.weight[i..].iter().step_by(inputs);
@@ -143,32 +142,31 @@ impl Dense {
     }
 }
 
-/// A plain network on the host: dense layers with an activation between.
+/// A plain network on the host: dense layers with activations between them.
 pub(super) struct Plain {
     pub(super) input: Dense,
     hidden: Vec<Dense>,
     pub(super) output: Dense,
-    /// Whether there is a place for an activation.
+    /// Whether the network has at least one activation.
     bent: bool,
 }
 
 impl Plain {
-    /// The dense layers `part.k` in the order of their numbers; what stands between them has no
-    /// weights.
+    /// Reads the dense layers `part.k` in ascending order of `k`. The modules between the dense layers have no weights.
     pub(super) fn read(scope: &Scope<'_>, part: &str) -> Result<Self> {
         let numbers = scope.numbered(part);
         let layer = |k| Dense::read(scope, &format!("{part}.{k}"));
-        // Where nothing has a number, reading the first names what is missing.
+        // If no layer is found, reading the first one returns an error that names the missing tensor.
         let first = numbers.first().copied().unwrap_or(0);
         let rest = numbers.into_iter().skip(1).map(layer).collect::<Result<_>>()?;
         Self::new(layer(first)?, rest)
     }
 
-    /// The network of these layers; one alone is a linear network.
+    /// Builds a network of these layers. A single layer makes a linear network.
     ///
     /// # Errors
     ///
-    /// If neighbours do not fit.
+    /// Fails if the widths of neighbouring layers do not match.
     pub(super) fn new(input: Dense, mut rest: Vec<Dense>) -> Result<Self> {
         let mut width = input.outputs();
         for layer in &rest {
@@ -183,7 +181,7 @@ impl Plain {
         Ok(Self { input, hidden: rest, output, bent })
     }
 
-    /// A network that gives zeros, which training leaves as it is.
+    /// A fixed network whose outputs are zero.
     pub(super) fn zero(inputs: usize, outputs: usize) -> Self {
         let layer = |inputs: usize, outputs: usize| Dense {
             name: String::new(),
@@ -195,17 +193,17 @@ impl Plain {
         Self { input: layer(inputs, 1), hidden: vec![], output: layer(1, outputs), bent: false }
     }
 
-    /// As [`Dense::pick_inputs`].
+    /// Selects inputs as [`Dense::pick_inputs`] does.
     pub(super) fn pick_inputs(self, from: &[usize]) -> Self {
         Self { input: self.input.pick_inputs(from), ..self }
     }
 
-    /// As [`Dense::pick_outputs`].
+    /// Selects outputs as [`Dense::pick_outputs`] does.
     pub(super) fn pick_outputs(self, from: &[usize]) -> Self {
         Self { output: self.output.pick_outputs(from), ..self }
     }
 
-    /// The module; its last `context` inputs are the context.
+    /// Builds the module, whose last `context` inputs are the context.
     pub(super) fn mlp(self, activation: &ActivationConfig, context: usize, device: &Device) -> Mlp {
         let hidden = self.hidden.into_iter().map(|layer| layer.linear(device)).collect();
         let (input, output) = (self.input.linear(device), self.output.linear(device));
@@ -214,19 +212,19 @@ impl Plain {
     }
 }
 
-/// Where to find parameter `p` of element `i` in the output of a network that gives the parameters
-/// of one element side by side. In this crate one parameter of all elements stands side by side.
+/// The output indices of parameter `p` of element `i`, for a network that stores all parameters of one element next to
+/// each other. This crate stores one parameter of all elements next to each other.
 pub(super) fn interleaved(per_element: usize, elements: usize) -> Vec<usize> {
     (0..per_element).flat_map(|p| (0..elements).map(move |i| i * per_element + p)).collect()
 }
 
-/// The same for `elements` in this order, where the network gives parameter by parameter for
-/// `count` of them.
+/// The output indices of parameter `p` of `elements` in this order, for a network that stores one parameter of all
+/// `count` elements next to each other.
 pub(super) fn blockwise(per_element: usize, count: usize, elements: &[usize]) -> Vec<usize> {
     (0..per_element).flat_map(|p| elements.iter().map(move |i| p * count + i)).collect()
 }
 
-/// The positions of `values` in ascending order of the values.
+/// The indices that sort `values` in ascending order.
 pub(super) fn ascending(values: &[usize]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by_key(|&i| values[i]);

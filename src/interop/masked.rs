@@ -1,4 +1,4 @@
-//! Masked dense layers of other libraries, and the networks made of them.
+//! Masked dense layers of other libraries, and networks built from them.
 
 use burn::nn::Linear;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -13,18 +13,18 @@ use crate::univariate::{AnyUnivariate, Univariate};
 /// One masked dense layer on the host.
 pub(super) struct Masked {
     dense: Dense,
-    /// `[out, in]`, true where a connection stays.
+    /// `[out, in]`, true where the mask keeps a connection.
     open: Vec<bool>,
-    /// The mask's name in the file, for messages.
+    /// The name of the mask in the file, for error messages.
     name: String,
 }
 
 impl Masked {
-    /// A layer with the mask of this name.
+    /// Builds a layer with the mask called `name`.
     ///
     /// # Errors
     ///
-    /// If the mask has another shape than the weight.
+    /// Fails if mask and weight have different shapes.
     pub(super) fn new(
         scope: &Scope<'_>,
         name: &str,
@@ -43,7 +43,7 @@ impl Masked {
         Err(scope.wrong(name, reason))
     }
 
-    /// `part.weight`, `part.bias`, and the booleans `part.mask`.
+    /// Reads `part.weight`, `part.bias` and the boolean mask `part.mask`.
     pub(super) fn read(scope: &Scope<'_>, part: &str) -> Result<Self> {
         let (dense, name) = (Dense::read(scope, part)?, format!("{part}.mask"));
         let mask = scope.tensor(&name, Some(&[dense.outputs(), dense.inputs()]))?;
@@ -52,9 +52,9 @@ impl Masked {
         Self::new(scope, &name, dense, open)
     }
 
-    /// `part.weight` and `part.bias`, and a mask of floats that the saved degrees explain: an
-    /// output is connected to the inputs of lower degree, or, unless `strictly`, of its own.
-    /// Returns the degrees of the outputs, too.
+    /// Reads `part.weight`, `part.bias` and a mask of floats, and checks the mask against the saved degrees. An output
+    /// is connected to the inputs of lower degree, and to the inputs of equal degree unless `strictly` is set. Also
+    /// returns the degrees of the outputs.
     pub(super) fn read_by_degrees(
         scope: &Scope<'_>,
         part: &str,
@@ -76,15 +76,15 @@ impl Masked {
         Err(scope.wrong(&degrees_name, "does not lead to the saved mask".into()))
     }
 
-    /// As [`Dense::split`]; the inputs behind `features` are a context.
+    /// Splits the layer as [`Dense::split`] does; the inputs after the first `features` inputs are a context.
     ///
     /// # Errors
     ///
-    /// If a connection to the context is cut.
+    /// Fails if the mask cuts a connection to the context.
     pub(super) fn split(self, features: usize) -> Result<(Self, Self)> {
         self.check_context(features)?;
         let (first, second) = self.dense.split();
-        // Everything is connected to the context, by weights of zero where it does not belong.
+        // The masks connect all outputs to the context; unused connections have weights of zero.
         let identity = |layer: &Dense, features: usize| {
             let width = layer.inputs();
             let open = |at: usize| at.is_multiple_of(width + 1) || at % width >= features;
@@ -100,7 +100,7 @@ impl Masked {
         Ok((layer(first, before), layer(second, behind)))
     }
 
-    /// Fails if a connection to the inputs behind `features` is cut.
+    /// Returns an error if the mask cuts a connection to the inputs after the first `features` inputs.
     fn check_context(&self, features: usize) -> Result<()> {
         self.dense.context_behind(features)?;
         if self.open.chunks(self.inputs()).all(|row| row[features..].iter().all(|open| *open)) {
@@ -118,8 +118,8 @@ impl Masked {
         self.dense.outputs()
     }
 
-    /// The layer without the inputs behind `features`, and these as a layer of their own, without
-    /// a bias: the context, to which everything must be connected.
+    /// Splits off the inputs after the first `features` inputs as a context layer without a bias. The mask must connect
+    /// all outputs to the context.
     fn split_context(self, features: usize, device: &Device) -> Result<(Self, Option<Linear>)> {
         let inputs = self.inputs();
         if self.dense.context_behind(features)? == 0 {
@@ -134,7 +134,7 @@ impl Masked {
         Ok((Self { dense, open, ..self }, Some(Linear { bias: None, ..context })))
     }
 
-    /// As [`Dense::pick_outputs`].
+    /// Selects outputs as [`Dense::pick_outputs`] does.
     fn pick_outputs(self, from: &[usize]) -> Self {
         let inputs = self.inputs();
         let row = |&i: &usize| &self.open[i * inputs..(i + 1) * inputs];
@@ -159,7 +159,7 @@ pub(super) struct Block {
     pub(super) context: Option<Dense>,
 }
 
-/// A masked network on the host. A context is a layer of its own, or the last inputs of the first.
+/// A masked network on the host. The context has a separate layer, or it is the last inputs of the first layer.
 pub(super) struct MaskedNet {
     pub(super) input: Masked,
     pub(super) context: Option<Dense>,
@@ -170,14 +170,14 @@ pub(super) struct MaskedNet {
 }
 
 impl MaskedNet {
-    /// The layer of this network and a scalar map. The last layer gives the parameters of one feature
-    /// side by side; `places` says, for every parameter of the map in its own order, where among them
-    /// it stands.
+    /// Builds the masked autoregressive layer from this network and a scalar map. The last layer stores the parameters
+    /// of one feature next to each other. `places` gives the position among them of each parameter of the map, in the
+    /// order of the map.
     ///
     /// # Errors
     ///
-    /// If neighbouring layers do not fit, the last has another number of outputs than the map needs, or
-    /// features depend on each other.
+    /// Fails if neighbouring layers do not match, if the number of outputs does not match the map, or if features
+    /// depend on each other.
     pub(super) fn layer(
         self,
         features: usize,
@@ -194,11 +194,11 @@ impl MaskedNet {
         Ok(MaskedAutoregressive::new(univariate, made))
     }
 
-    /// The network that gives parameter `p` of feature `i` by its row `rows[p * features + i]`.
+    /// Builds the network whose output row `rows[p * features + i]` is parameter `p` of feature `i`.
     ///
     /// # Errors
     ///
-    /// If neighbouring layers do not fit, or features depend on each other.
+    /// Fails if neighbouring layers do not match, or if features depend on each other.
     pub(super) fn made(
         self,
         features: usize,
@@ -242,8 +242,8 @@ impl MaskedNet {
     }
 }
 
-/// nflows' and normflows' `MADE`: the initial layer, the context's where there is one, whatever
-/// `blocks` holds, and the final layer, whose degrees are those of the features.
+/// The parts of the `MADE` of nflows and normflows: the initial layer, the context layer if there is one, the contents
+/// of `blocks`, and the final layer. The degrees of the final layer are the degrees of the features.
 pub(super) struct MadeParts {
     pub(super) input: Masked,
     pub(super) context: Option<Dense>,
@@ -253,7 +253,7 @@ pub(super) struct MadeParts {
 }
 
 impl MadeParts {
-    /// Reads them below `scope`.
+    /// Reads the parts below `scope`.
     pub(super) fn read(scope: &Scope<'_>) -> Result<Self> {
         let (_, [_, features]) = scope.floats_of_rank::<2>("initial_layer.weight")?;
         let order = Self::order(scope, features)?;
@@ -291,8 +291,8 @@ impl MadeParts {
         Ok(Self { input, context, hidden, blocks, output })
     }
 
-    /// The degree of every feature, from 1: those of the final layer, whose parameters of one feature
-    /// stand side by side.
+    /// The degree of each feature, counted from 1. It is read from the final layer, which stores the parameters of one
+    /// feature next to each other.
     fn order(scope: &Scope<'_>, features: usize) -> Result<Vec<usize>> {
         let name = "final_layer.degrees";
         let degrees = scope.indices(name)?;
@@ -315,7 +315,7 @@ mod tests {
     use crate::bijector::Bijector;
     use crate::interop::{HostTensor, StateDict, zuko};
 
-    /// A layer of two features with one hidden unit: what it sees, and which outputs see it.
+    /// A layer of two features with one hidden unit; `input` and `output` are its masks.
     fn layer(input: [bool; 2], output: [bool; 4]) -> Result<MaskedAutoregressive<AnyUnivariate>> {
         let mut dict = StateDict::new();
         dict.insert("order", HostTensor::ints([0, 1], [2]));

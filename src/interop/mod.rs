@@ -1,7 +1,7 @@
-//! Weights of other libraries: the same numbers from the same tensors.
+//! Loads weights of other libraries; a loaded flow gives the same numbers as the original.
 //!
-//! A model trained in Python becomes a flow here: read its `state_dict`, saved by `torch.save` or as
-//! safetensors, into a [`StateDict`], and hand that to the module of the library it comes from.
+//! To load a model trained in Python, save its `state_dict` by `torch.save` or as safetensors, and read the file into a
+//! [`StateDict`]. Then pass the [`StateDict`] to the module of the library.
 //!
 //! | module | library | whole stacks | single layers |
 //! | --- | --- | --- | --- |
@@ -10,28 +10,27 @@
 //! | [`normflows`] | normflows 1.7 | [`normflows::flow`], [`normflows::multiscale`] | masked affine, coupling block, MAF, Glow block, permute, LU, ActNorm, spline couplings and autoregressive, planar, radial, residual |
 //! | [`flowjax`] | FlowJAX 19 | [`flowjax::coupling_flow`], [`flowjax::masked_autoregressive_flow`], [`flowjax::triangular_spline_flow`], [`flowjax::planar_flow`], [`flowjax::block_neural_autoregressive_flow`] | |
 //!
-//! The docs of every module end its table with the options that it does not support.
+//! The page of each module lists, after its table, the options that the module does not support.
 //!
-//! Every size comes from the tensors: features, hidden widths, number of layers, context, masks.
-//! What a library does not save (an activation, a scale map, a layer without tensors) is an
-//! argument, whose default is the library's own.
+//! All sizes come from the tensors: features, hidden widths, number of layers, context, masks. Settings that a library
+//! does not save are arguments, with the default of the library. Examples are an activation, a scale map and a layer
+//! without tensors.
 //!
-//! Weights are moved, never recomputed: rows and columns are picked and transposed, so training can
-//! go on from them, with the gradients the other library would have. The exceptions are the scale
-//! of a FlowJAX base, and means and scales of a normflows `GlowBase`.
+//! Weights are copied, and not recomputed: rows and columns are selected and transposed. Training can therefore
+//! continue with the gradients of the other library. The exceptions are the scale of a FlowJAX base, and means and
+//! scales of a normflows `GlowBase`.
 //!
-//! All directions are this crate's: forward is data to latent, whatever the other library calls it.
+//! Directions follow this crate: forward is data to latent, even if the other library defines it otherwise.
 //!
-//! In f64, latents, log-determinants and log-densities agree to 1e-9, inverses and gradients to 1e-7, relative
-//! to their magnitude. Where the other library searches for an inverse, the inverse agrees to 10 times the
-//! round-trip error of that library. zuko's `CNF` is integrated in adaptive steps there and here: its values
-//! agree to 10 times its round-trip error, 1e-4 at `atol=1e-9` and `rtol=1e-8`, and its gradient of `x` to 5e-3.
+//! In f64, latents, log-determinants and log-densities agree to 1e-9, and inverses and gradients to 1e-7, relative to
+//! their magnitude. If the other library inverts numerically, the inverse agrees to 10 times the round-trip error of
+//! that library. The `CNF` of zuko is integrated in adaptive steps by both libraries. Its values agree to 10 times its
+//! round-trip error, 1e-4 at `atol=1e-9` and `rtol=1e-8`, and its gradient of `x` to 5e-3.
 //!
 //! # Errors
 //!
-//! A missing, misshapen or non-finite tensor is an error that names it, and so is a tensor below
-//! the prefix that no layer has a place for: it would mean another model than the one that was
-//! trained.
+//! A missing, misshapen or non-finite tensor is an error that names the tensor. A tensor below the prefix that no layer
+//! uses is an error that names the tensor, because the loaded model would differ from the trained model.
 //!
 //! ```
 //! use burn::tensor::{Device, Tensor};
@@ -71,13 +70,13 @@ use crate::distribution::DiagNormal;
 use crate::error::{Error, Result};
 use crate::math::from_f64;
 
-/// A fixed standard normal, for the files that hold no base.
+/// A fixed standard normal, for files without a base.
 fn standard_base(features: usize, device: &Device) -> Result<DiagNormal<2>> {
     let row = |value: f64| from_f64(vec![value; features], [1, features], device);
     DiagNormal::fixed(row(0.0), row(1.0))
 }
 
-/// Fails unless a layer of `found` features fits behind one of `expected`.
+/// Returns an error unless a layer of `found` features fits after a layer of `expected` features.
 fn same_width(layer: &str, expected: Option<usize>, found: usize) -> Result<()> {
     match expected {
         Some(expected) if expected != found => Err(Error::ShapeMismatch {

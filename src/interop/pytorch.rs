@@ -1,4 +1,4 @@
-//! Files of `torch.save`: the tensors, and no code.
+//! Reads the tensors of `torch.save` files without running their code.
 
 use std::collections::BTreeMap;
 use std::io::Cursor;
@@ -11,28 +11,28 @@ use zip::{CompressionMethod, ZipArchive};
 use super::HostTensor;
 use crate::error::{Error, Result};
 
-/// What the tensors of a file may hold together, in lengths of the file: views can share storage, and
-/// one number can stand for any count of them. The limit of their names together, too: tensors of one
-/// dictionary share its path.
+/// The limit of the total size of all tensors of a file, as a multiple of the file length. Views can share storage, and
+/// one number can be expanded to any count. The limit also applies to the total length of the names, because tensors of
+/// one dictionary share its path.
 const EXPANSION: usize = 16;
 
-/// How an archive begins.
+/// The first bytes of an archive.
 const ZIP: &[u8] = b"PK\x03\x04";
 
-/// Whether these bytes begin as `torch.save` begins a file, of any of its versions.
+/// Whether these bytes begin like a `torch.save` file of any version.
 pub(super) fn begins(bytes: &[u8]) -> bool {
     let tar = bytes.get(257..262) == Some(b"ustar");
     let pickle = bytes.first() == Some(&0x80);
-    // The header of safetensors may have a length that begins alike.
+    // The length in a safetensors header may begin with the same bytes.
     (bytes.starts_with(ZIP) || tar || pickle) && bytes.get(8) != Some(&b'{')
 }
 
-/// The tensors of the file, whose bytes are these.
+/// Reads the tensors of a file with these bytes.
 ///
 /// # Errors
 ///
-/// [`Error::Format`] if the file is damaged, holds something else than tensors, or asks for more
-/// memory than its length explains; [`Error::Tensor`] for numbers of an unknown kind.
+/// Returns [`Error::Format`] if the file is damaged, holds something other than tensors, or requires more memory than
+/// its length explains. Returns [`Error::Tensor`] for numbers of an unknown kind.
 pub(super) fn read(bytes: &[u8], path: &Path) -> Result<BTreeMap<String, HostTensor>> {
     let wrong = |reason: String| Error::format(path, format!("not a PyTorch file: {reason}"));
     if bytes.starts_with(ZIP) {
@@ -41,7 +41,7 @@ pub(super) fn read(bytes: &[u8], path: &Path) -> Result<BTreeMap<String, HostTen
     let unread = |error: PytorchError| {
         wrong(format!("{error}; save `model.state_dict()` with `torch.save`, or as safetensors"))
     };
-    // The reader makes every name at once, so their length is known before.
+    // The reader creates all names at once, so their total length is checked first.
     let content = PytorchReader::read_pickle_data(path, None).map_err(unread)?;
     if names_length(&content, 0) / EXPANSION > bytes.len() {
         let reason = "the names of its tensors are far longer than the file; save \
@@ -67,8 +67,8 @@ pub(super) fn read(bytes: &[u8], path: &Path) -> Result<BTreeMap<String, HostTen
     tensors.into_iter().map(decode).collect()
 }
 
-/// The length of the names of all tensors in `value`, whose own name is `name` long: the keys on the
-/// way to a tensor, joined by dots.
+/// The total length of the names of all tensors in `value`, whose name has length `name`. A name joins the keys on the
+/// path to a tensor by dots.
 fn names_length(value: &PickleValue, name: usize) -> usize {
     let below = |(key, value): (usize, &PickleValue)| names_length(value, name + key + 1);
     let lengths: &mut dyn Iterator<Item = usize> = match value {
@@ -77,14 +77,14 @@ fn names_length(value: &PickleValue, name: usize) -> usize {
             let digits = items.len().to_string().len();
             &mut items.iter().map(move |item| below((digits, item)))
         }
-        // A tensor is one of the values that have no other form.
+        // A tensor is one of the values that have no other representation.
         PickleValue::Unsupported(_) => return name,
         _ => return 0,
     };
     lengths.fold(0, usize::saturating_add)
 }
 
-/// `torch.save` compresses nothing, so no entry of its archives is longer than the archive.
+/// Checks that no entry of the archive is longer than the archive; `torch.save` does not compress entries.
 fn check_archive(bytes: &[u8]) -> std::result::Result<(), String> {
     let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(|error| error.to_string())?;
     for index in 0..archive.len() {

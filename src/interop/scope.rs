@@ -1,4 +1,4 @@
-//! Reading one part of a [`StateDict`], and noticing what was left.
+//! Reads one part of a [`StateDict`], and detects unread tensors.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -7,8 +7,8 @@ use std::rc::Rc;
 use super::{HostTensor, StateDict};
 use crate::error::{Error, Result};
 
-/// The tensors below one prefix. Remembers which were read, so that a tensor that no layer has a
-/// place for is an error rather than a silently different model.
+/// The tensors below one prefix. The scope records which tensors were read. A tensor that no layer reads is an error
+/// instead of a silently different model.
 pub(super) struct Scope<'a> {
     dict: &'a StateDict,
     prefix: String,
@@ -16,17 +16,17 @@ pub(super) struct Scope<'a> {
 }
 
 impl<'a> Scope<'a> {
-    /// Everything below `prefix`; an empty one means the whole dictionary.
+    /// All tensors below `prefix`; an empty prefix means the whole dictionary.
     pub(super) fn new(dict: &'a StateDict, prefix: &str) -> Self {
         Self { dict, prefix: prefix.into(), read: Rc::default() }
     }
 
-    /// A part of this part.
+    /// The scope of a part of this scope.
     pub(super) fn within(&self, part: &str) -> Self {
         Self { dict: self.dict, prefix: self.full(part), read: Rc::clone(&self.read) }
     }
 
-    /// The name in the file.
+    /// The full name in the file.
     pub(super) fn full(&self, name: &str) -> String {
         match (self.prefix.is_empty(), name.is_empty()) {
             (true, _) => name.into(),
@@ -39,13 +39,13 @@ impl<'a> Scope<'a> {
         self.dict.contains(&self.full(name))
     }
 
-    /// Whether any tensor lies below `part`.
+    /// Whether there is a tensor below `part`.
     pub(super) fn has_part(&self, part: &str) -> bool {
         let start = format!("{}.", self.full(part));
         self.dict.names_from(&start).next().is_some()
     }
 
-    /// The numbers `k` for which tensors lie below `part.k`, ascending.
+    /// The numbers `k` with tensors below `part.k`, in ascending order.
     pub(super) fn numbered(&self, part: &str) -> Vec<usize> {
         let start = format!("{}.", self.full(part));
         let number = |name: &str| name.strip_prefix(&start)?.split('.').next()?.parse().ok();
@@ -57,7 +57,7 @@ impl<'a> Scope<'a> {
             .collect()
     }
 
-    /// The tensor, of this shape where it is known.
+    /// The tensor called `name`, with the given shape if there is one.
     pub(super) fn tensor(&self, name: &str, shape: Option<&[usize]>) -> Result<&'a HostTensor> {
         let full = self.full(name);
         let tensor = match shape {
@@ -68,12 +68,12 @@ impl<'a> Scope<'a> {
         Ok(tensor)
     }
 
-    /// Finite floats of a given shape.
+    /// Finite floats with the given shape.
     pub(super) fn floats(&self, name: &str, shape: &[usize]) -> Result<&'a [f64]> {
         self.finite(name, self.tensor(name, Some(shape))?)
     }
 
-    /// Finite floats of any shape of `D` axes.
+    /// Finite floats of any shape with `D` axes.
     pub(super) fn floats_of_rank<const D: usize>(
         &self,
         name: &str,
@@ -91,20 +91,20 @@ impl<'a> Scope<'a> {
     fn finite(&self, name: &str, tensor: &'a HostTensor) -> Result<&'a [f64]> {
         let values =
             tensor.as_floats().ok_or_else(|| self.wrong(name, "does not hold floats".into()))?;
-        // A larger one would be infinite in f32, and no layer has a use for it in f64.
+        // A larger value would be infinite in f32, and no layer needs it in f64.
         match values.iter().position(|v| v.abs() > f64::from(f32::MAX) || v.is_nan()) {
             Some(at) => Err(self.wrong(name, format!("element {at} is {}", values[at]))),
             None => Ok(values),
         }
     }
 
-    /// A list of indices.
+    /// The tensor as a list of indices.
     pub(super) fn indices(&self, name: &str) -> Result<Vec<usize>> {
         let tensor = self.tensor(name, None)?;
         self.as_indices(name, tensor.as_ints())
     }
 
-    /// Fails unless `back` undoes the valid permutation `order`, for libraries that save both.
+    /// Returns an error unless `back` inverts the valid permutation `order`, for libraries that save both.
     pub(super) fn expect_inverse(&self, name: &str, order: &[usize], back: &[usize]) -> Result<()> {
         let undone = |(to, &from): (usize, &usize)| back.get(from) == Some(&to);
         if back.len() == order.len() && order.iter().enumerate().all(undone) {
@@ -113,7 +113,7 @@ impl<'a> Scope<'a> {
         Err(self.wrong(name, format!("{back:?} is not the inverse of {order:?}")))
     }
 
-    /// Integers of the file as indices; how large they may be is for their user to say.
+    /// Converts integers of the file to indices. The caller checks their upper bound.
     pub(super) fn as_indices(&self, name: &str, values: Option<&[i64]>) -> Result<Vec<usize>> {
         let values = values.ok_or_else(|| self.wrong(name, "does not hold integers".into()))?;
         let index = |&v: &i64| {
@@ -122,7 +122,7 @@ impl<'a> Scope<'a> {
         values.iter().map(index).collect()
     }
 
-    /// Whether a flag is set; libraries save flags as booleans or as floats.
+    /// Whether a flag is set. Libraries save flags as booleans or as floats.
     pub(super) fn flag(&self, name: &str) -> Result<bool> {
         let tensor = self.tensor(name, Some(&[]))?;
         match (tensor.as_bools(), tensor.as_floats()) {
@@ -132,7 +132,7 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// An error about a tensor that is not there, and what is.
+    /// An error for a missing tensor, which lists existing names.
     pub(super) fn missing(&self, name: &str) -> Error {
         self.dict.missing(&self.full(name), &[])
     }
@@ -142,12 +142,12 @@ impl<'a> Scope<'a> {
         Error::Tensor { name: self.full(name), reason }
     }
 
-    /// Names the tensor in an error about the numbers it holds.
+    /// Adds the name of the tensor to an error about its values.
     pub(super) fn named<T>(&self, name: &str, result: Result<T>) -> Result<T> {
         result.map_err(|error| self.wrong(name, error.to_string()))
     }
 
-    /// Fails if a tensor below the prefix was not read.
+    /// Returns an error if a tensor below the prefix was not read.
     pub(super) fn finish(&self) -> Result<()> {
         let start = if self.prefix.is_empty() { String::new() } else { self.full("") + "." };
         let read = self.read.borrow();
@@ -161,7 +161,7 @@ impl<'a> Scope<'a> {
     }
 }
 
-/// Reads the part below `prefix`, all of it.
+/// Reads the part below `prefix`, and returns an error if a tensor of the part was not read.
 pub(super) fn whole<T>(
     dict: &StateDict,
     prefix: &str,

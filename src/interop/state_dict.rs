@@ -1,4 +1,4 @@
-//! Named tensors on the host, as another library saved them.
+//! Named tensors on the host, as saved by another library.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -11,12 +11,12 @@ use super::pytorch;
 use crate::error::{Error, Result};
 use crate::store::read_whole;
 
-/// How many names a message about a missing tensor lists.
+/// The number of names listed in a message about a missing tensor.
 const NAMES_IN_MESSAGE: usize = 8;
 
-/// A tensor on the host: a shape and numbers of one kind, row-major.
+/// A tensor on the host: a shape, and values of one kind in row-major order.
 ///
-/// Every float precision is held as `f64`, every integer as `i64`.
+/// Floats of all precisions are stored as `f64`, and integers of all sizes as `i64`.
 ///
 /// ```
 /// use burn_flows::interop::HostTensor;
@@ -40,38 +40,38 @@ enum Values {
 }
 
 impl HostTensor {
-    /// A tensor of floats.
+    /// Creates a tensor of floats.
     ///
     /// # Panics
     ///
-    /// If the shape holds another number of values, here and in [`ints`](Self::ints) and
-    /// [`bools`](Self::bools).
+    /// Panics if the number of values does not match the shape. [`ints`](Self::ints) and [`bools`](Self::bools) panic
+    /// in that case, too.
     #[track_caller]
     pub fn floats(values: impl Into<Vec<f64>>, shape: impl Into<Vec<usize>>) -> Self {
         let values = values.into();
         Self { shape: checked(shape.into(), values.len()), values: Values::Floats(values) }
     }
 
-    /// A tensor of integers.
+    /// Creates a tensor of integers.
     #[track_caller]
     pub fn ints(values: impl Into<Vec<i64>>, shape: impl Into<Vec<usize>>) -> Self {
         let values = values.into();
         Self { shape: checked(shape.into(), values.len()), values: Values::Ints(values) }
     }
 
-    /// A tensor of booleans.
+    /// Creates a tensor of booleans.
     #[track_caller]
     pub fn bools(values: impl Into<Vec<bool>>, shape: impl Into<Vec<usize>>) -> Self {
         let values = values.into();
         Self { shape: checked(shape.into(), values.len()), values: Values::Bools(values) }
     }
 
-    /// The length of every axis; empty for a single number.
+    /// The length of each axis; empty for a scalar.
     pub fn shape(&self) -> &[usize] {
         &self.shape
     }
 
-    /// The values, where they are floats.
+    /// The values if they are floats, otherwise `None`.
     pub fn as_floats(&self) -> Option<&[f64]> {
         match &self.values {
             Values::Floats(values) => Some(values),
@@ -79,7 +79,7 @@ impl HostTensor {
         }
     }
 
-    /// The values, where they are integers.
+    /// The values if they are integers, otherwise `None`.
     pub fn as_ints(&self) -> Option<&[i64]> {
         match &self.values {
             Values::Ints(values) => Some(values),
@@ -87,7 +87,7 @@ impl HostTensor {
         }
     }
 
-    /// The values, where they are booleans.
+    /// The values if they are booleans, otherwise `None`.
     pub fn as_bools(&self) -> Option<&[bool]> {
         match &self.values {
             Values::Bools(values) => Some(values),
@@ -95,7 +95,7 @@ impl HostTensor {
         }
     }
 
-    /// A tensor from the bytes of its numbers, which are little-endian and as many as the shape says.
+    /// Decodes a tensor from little-endian bytes, whose number must match the shape.
     pub(super) fn decode(name: &str, kind: Dtype, shape: &[usize], bytes: &[u8]) -> Result<Self> {
         Ok(match kind {
             Dtype::F64 => Self::floats(numbers(bytes, f64::from_le_bytes), shape),
@@ -129,8 +129,7 @@ fn numbers<T, const N: usize>(bytes: &[u8], read: impl Fn([u8; N]) -> T) -> Vec<
     bytes.as_chunks::<N>().0.iter().map(|chunk| read(*chunk)).collect()
 }
 
-/// The tensors of a foreign model by their names there, read from a safetensors or PyTorch file or
-/// put together by hand.
+/// The tensors of a model of another library by name, read from a safetensors or PyTorch file or inserted by hand.
 ///
 /// ```
 /// use burn_flows::{Error, interop::{HostTensor, StateDict}};
@@ -149,25 +148,26 @@ pub struct StateDict {
 }
 
 impl StateDict {
-    /// No tensors yet.
+    /// Creates an empty dictionary.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The tensors of a safetensors file, or of a file of `torch.save` (`.pt`, `.pth`): the content
-    /// decides, not the name.
+    /// Reads the tensors of a safetensors file or of a `torch.save` file (`.pt`, `.pth`). The content of the file
+    /// determines the format, not its name.
     ///
-    /// A PyTorch file may hold a state dictionary, a module (read as its state dictionary), or a
-    /// dictionary with either inside: then a name is a path, and [`below`](Self::below) has a part. No
-    /// code of the file is run, and what is no tensor is left out. Floats of 16 to 64 bits, integers
-    /// and booleans are read, strided views too. Files of every version of PyTorch are read, if they
+    /// A PyTorch file may hold a state dictionary, a module (read as its state dictionary), or a dictionary that
+    /// contains either. In a nested dictionary a name is a path, and [`below`](Self::below) selects a part. No code of
+    /// the file is run, and values that are not tensors are ignored. Supported are floats of 16 to 64 bits, integers,
+    /// booleans and strided views. Files of every version of PyTorch are read if they were saved on a little-endian
+    /// machine. The memory use is proportional to the file length.
     /// were saved on a little-endian machine. Memory stays in proportion to the length of the file.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if the file cannot be read, [`Error::Format`] if it is neither whole and valid
-    /// safetensors nor a whole and valid PyTorch file, [`Error::Tensor`] if it holds numbers of an
-    /// unknown kind.
+    /// Returns [`Error::Io`] if the file cannot be read. Returns [`Error::Format`] if it is neither a complete and
+    /// valid safetensors file nor a complete and valid PyTorch file. Returns [`Error::Tensor`] if it holds numbers of
+    /// an unknown kind.
     ///
     /// ```
     /// use burn_flows::{Error, interop::StateDict};
@@ -184,11 +184,11 @@ impl StateDict {
         Self::read(&bytes, path)
     }
 
-    /// The tensors of a safetensors file that is already in memory.
+    /// Reads the tensors of a safetensors file in memory.
     ///
     /// # Errors
     ///
-    /// As [`load`](Self::load).
+    /// Fails as [`load`](Self::load) does.
     ///
     /// ```
     /// use burn_flows::{Error, interop::StateDict};
@@ -219,8 +219,8 @@ impl StateDict {
         Ok(Self { tensors: file.iter().map(decode).collect::<Result<_>>()? })
     }
 
-    /// The tensors whose names begin with `prefix` and a dot, without these: one part of a checkpoint,
-    /// or a model that a trainer saved under a name of its own.
+    /// The tensors whose names begin with `prefix` and a dot, with this beginning removed. Use it to select one part of
+    /// a checkpoint, or a model that a trainer saved under a prefix.
     ///
     /// ```
     /// use burn_flows::interop::{HostTensor, StateDict};
@@ -239,7 +239,7 @@ impl StateDict {
         Self { tensors: self.tensors.iter().filter_map(part).collect() }
     }
 
-    /// Adds a tensor, in place of one of the same name.
+    /// Inserts a tensor; replaces a tensor with an equal name.
     pub fn insert(&mut self, name: impl Into<String>, tensor: HostTensor) {
         self.tensors.insert(name.into(), tensor);
     }
@@ -249,31 +249,32 @@ impl StateDict {
         self.tensors.keys().map(String::as_str)
     }
 
-    /// The names that begin with `start`, without a look at the others.
+    /// The names that begin with `start`, found without a scan of the other names.
     pub(super) fn names_from<'a>(&'a self, start: &'a str) -> impl Iterator<Item = &'a str> {
         let names = self.tensors.range::<str, _>((Bound::Included(start), Bound::Unbounded));
         names.map(|(name, _)| name.as_str()).take_while(move |name| name.starts_with(start))
     }
 
-    /// Whether there is a tensor of this name.
+    /// Whether there is a tensor with this name.
     pub fn contains(&self, name: &str) -> bool {
         self.tensors.contains_key(name)
     }
 
-    /// The tensor of this name.
+    /// The tensor with this name.
     ///
     /// # Errors
     ///
-    /// [`Error::MissingTensor`] if there is none.
+    /// Returns [`Error::MissingTensor`] if there is no tensor with this name.
     pub fn get(&self, name: &str) -> Result<&HostTensor> {
         self.tensors.get(name).ok_or_else(|| self.missing(name, &[]))
     }
 
-    /// The tensor of this name and shape.
+    /// The tensor with this name and shape.
     ///
     /// # Errors
     ///
-    /// [`Error::MissingTensor`] if there is none, [`Error::ShapeMismatch`] if it has another shape.
+    /// Returns [`Error::MissingTensor`] if there is no tensor with this name, and [`Error::ShapeMismatch`] if it has
+    /// another shape.
     pub fn get_shaped(&self, name: &str, expected: &[usize]) -> Result<&HostTensor> {
         let tensor = self.tensors.get(name).ok_or_else(|| self.missing(name, expected))?;
         if tensor.shape == expected {
@@ -304,7 +305,8 @@ impl StateDict {
         Error::MissingTensor { name: name.into(), expected: expected.into(), found }
     }
 
-    /// Whose names these are, and below which part; of a trainer's, the first part that is a model.
+    /// The library that the names suggest, and the prefix of its model; in a trainer checkpoint, the first part that is
+    /// a model.
     fn looks_like(&self) -> Option<(String, &'static str)> {
         self.names().find_map(|name| {
             let starts = [0].into_iter().chain(name.match_indices('.').map(|(dot, _)| dot + 1));
@@ -317,7 +319,7 @@ impl StateDict {
     }
 }
 
-/// The library whose flows have tensors of names that begin like this one.
+/// The library whose flows have tensor names that begin like this name.
 fn library_of(name: &str) -> Option<&'static str> {
     let begins = [
         ("transform.transforms.", "zuko"),
@@ -363,7 +365,7 @@ mod tests {
             let truncated = StateDict::from_bytes(&whole[..length]);
             assert!(matches!(truncated, Err(Error::Format { .. })), "{length} bytes were accepted");
         }
-        // A changed byte may still be a valid file of other numbers; it must not panic.
+        // A changed byte may give a valid file with other numbers; reading it must not panic.
         let header = 8 + u64::from_le_bytes(whole[..8].try_into().unwrap()) as usize;
         for at in 0..header {
             for flip in [0x01, 0x10, 0x80] {

@@ -12,20 +12,20 @@ use burn::tensor::Tensor;
 #[cfg(feature = "flex")]
 use super::elementary::{Elementary, vectorized};
 
-/// The numbers of a step.
+/// The numbers of a step of Adam.
 #[derive(Debug, Clone, Copy)]
 #[cfg_attr(not(feature = "flex"), expect(dead_code, reason = "no kernel reads them"))]
 pub(crate) struct AdamStep {
     pub(crate) rate: f64,
     pub(crate) decay: f64,
     pub(crate) betas: [f64; 2],
-    /// `1 - b^t` of both.
+    /// `1 - b^t` for both betas.
     pub(crate) corrections: [f64; 2],
     pub(crate) epsilon: f64,
 }
 
 impl AdamStep {
-    /// New weights and moments; the tensors as they were where there is no kernel for them.
+    /// Returns the new weights and moments, or the unchanged tensors if the kernel does not support them.
     #[expect(clippy::result_large_err, reason = "both variants hold the same tensors")]
     pub(crate) fn take<const D: usize>(
         self,
@@ -49,7 +49,7 @@ impl AdamStep {
     }
 }
 
-/// Whether the kernel is written for these.
+/// Whether the kernel supports these tensors.
 #[cfg(feature = "flex")]
 fn knows<const D: usize>(tensors: [&Tensor<D>; 4]) -> bool {
     let [weight, ..] = tensors;
@@ -63,7 +63,7 @@ fn knows<const D: usize>(tensors: [&Tensor<D>; 4]) -> bool {
 
 #[cfg(feature = "flex")]
 impl AdamStep {
-    /// Weight and moments after the step, in their own memory where nobody else holds it.
+    /// Weight and moments after the step, written in place if no other tensor shares their memory.
     fn run<T: Elementary>(self, tensors: [FlexTensor; 3], gradient: FlexTensor) -> [FlexTensor; 3] {
         let of = |number: f64| T::from(number).expect("a float holds it");
         let [b1, b2] = self.betas.map(of);

@@ -20,14 +20,14 @@ pub(crate) fn scale_and_shift<const D: usize>(
     reference(x, log_scale, shift)
 }
 
-/// The same by the backend's own operations.
+/// `x exp(s) + t` computed by the operations of the backend.
 fn reference<const D: usize>(x: Tensor<D>, log_scale: Tensor<1>, shift: Tensor<1>) -> Tensor<D> {
     let mut dims = [1; D];
     dims[1] = log_scale.dims()[0];
     x * log_scale.exp().reshape(dims) + shift.reshape(dims)
 }
 
-/// `(z - t) exp(-s)` for `[batch, channels, ..]`. There is no kernel for a graph.
+/// `(z - t) exp(-s)` for `[batch, channels, ..]`. The kernel does not support autodiff tensors.
 pub(crate) fn shift_and_scale_back<const D: usize>(
     z: Tensor<D>,
     log_scale: Tensor<1>,
@@ -58,7 +58,7 @@ mod flex {
     use crate::kernel::matrix::{contiguous, tensor};
     use crate::kernel::recorded::recorded;
 
-    /// Whether the kernel is written for these.
+    /// Whether the kernel supports these tensors.
     pub(super) fn knows<const D: usize>(x: &Tensor<D>, params: [&Tensor<1>; 2]) -> bool {
         let fits = |of: &&Tensor<1>| of.dtype() == x.dtype() && of.dims() == [x.dims()[1]];
         crate::parallel::is_flex(&x.device())
@@ -85,7 +85,7 @@ mod flex {
         ) -> FloatTensor<Self>;
     }
 
-    /// The gradients of [`Channels`] by its inputs, from that of its output.
+    /// The gradients of [`Channels`] with respect to its inputs, from the gradient of its output.
     trait ChannelsBackward: Backend {
         fn channels_backward(
             x: FloatTensor<Self>,
@@ -131,12 +131,12 @@ mod flex {
         })
     }
 
-    /// `exp(s)`, or of `-s` for the way back.
+    /// `exp(s)`, or `exp(-s)` for the inverse.
     fn scales<T: Elementary>(log_scale: &FlexTensor, back: bool) -> Vec<T> {
         T::slice(log_scale).iter().map(|&s| if back { (-s).exp() } else { s.exp() }).collect()
     }
 
-    /// Channels, and numbers of a channel in a row.
+    /// The number of channels, and the number of contiguous elements of a channel.
     fn extent(x: &FlexTensor) -> [usize; 2] {
         let shape = x.layout().shape();
         [shape[1], shape[2..].iter().product()]
@@ -254,7 +254,7 @@ mod tests {
                         let values = draw([1, 1, 1, shape[1]]).reshape([shape[1]]);
                         (values * 2.0).autodiff().require_grad()
                     });
-                    // A view that is not contiguous must not matter.
+                    // The kernel must accept a view that is not contiguous.
                     let turned = x.clone().swap_dims(2, 3).swap_dims(2, 3);
                     let z = layer(turned, params[0].clone(), params[1].clone());
                     let gradients = (z.clone() * functional).sum().backward();

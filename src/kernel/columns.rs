@@ -1,15 +1,15 @@
-//! Elements of axis 1 by their indices, and back.
+//! Selects and assembles elements of axis 1 by their indices.
 //!
 //! pick:   y[b, j] = x[b, index[j]]
 //! weave:  y[b, first[j]] = a[b, j],  y[b, second[j]] = c[b, j]
 //!
-//! Each is the backward pass of the other, up to sums where an index occurs twice.
+//! Each operation is the backward pass of the other. If an index occurs more than once, its gradients are summed.
 
 use std::ops::Range;
 
 use burn::tensor::{Int, Tensor};
 
-/// The elements of these indices.
+/// Selects the elements with these indices.
 pub(crate) fn pick<const D: usize>(x: Tensor<D>, indices: Tensor<1, Int>) -> Tensor<D> {
     #[cfg(feature = "flex")]
     if flex::knows([&x, &x]) {
@@ -18,7 +18,7 @@ pub(crate) fn pick<const D: usize>(x: Tensor<D>, indices: Tensor<1, Int>) -> Ten
     x.select(1, indices)
 }
 
-/// Neighbouring elements.
+/// Selects a range of neighbouring elements.
 pub(crate) fn span<const D: usize>(x: Tensor<D>, range: Range<usize>) -> Tensor<D> {
     #[cfg(feature = "flex")]
     if flex::knows([&x, &x]) && x.is_autodiff() {
@@ -27,8 +27,8 @@ pub(crate) fn span<const D: usize>(x: Tensor<D>, range: Range<usize>) -> Tensor<
     x.narrow(1, range.start, range.len())
 }
 
-/// Two parts that make up a whole, each element in its place; `back` is, for every element of the
-/// whole, its place in the first part followed by the second.
+/// Assembles a whole from two parts and the places of their elements in the whole. For each element of the whole,
+/// `back` is its index in the first part followed by the second part.
 pub(crate) fn weave<const D: usize>(
     parts: [Tensor<D>; 2],
     places: [Tensor<1, Int>; 2],
@@ -42,7 +42,7 @@ pub(crate) fn weave<const D: usize>(
     Tensor::cat(parts.into(), 1).select(1, back)
 }
 
-/// One part after the other.
+/// Concatenates two parts.
 pub(crate) fn join<const D: usize>(parts: [Tensor<D>; 2]) -> Tensor<D> {
     #[cfg(feature = "flex")]
     if flex::knows([&parts[0], &parts[1]]) {
@@ -67,7 +67,7 @@ mod flex {
     use crate::kernel::matrix::{Real, contiguous, tensor};
     use crate::kernel::recorded::recorded;
 
-    /// Whether the kernels are written for these.
+    /// Whether the kernels support these tensors.
     pub(super) fn knows<const D: usize>(parts: [&Tensor<D>; 2]) -> bool {
         let [dtype, other] = parts.map(Tensor::dtype);
         parts
@@ -77,7 +77,7 @@ mod flex {
             && dtype == other
     }
 
-    /// Elements of axis 1.
+    /// The elements of axis 1 that an operation selects.
     #[derive(Debug, Clone)]
     pub(super) enum Which {
         These(FlexTensor),
@@ -125,7 +125,7 @@ mod flex {
 
     /// The backward pass of [`Columns::pick`].
     trait Place: Backend {
-        /// Adds elements to zeros, as many as `width`, in their places.
+        /// Adds the elements of `x` to a tensor of zeros of the given `width`, at their places.
         fn place(x: FloatTensor<Self>, which: Which, width: usize) -> FloatTensor<Self>;
     }
 
@@ -154,7 +154,7 @@ mod flex {
         }
     }
 
-    /// The tensor's shape with another length of axis 1, and the elements of an index in a row.
+    /// The shape of the tensor with another length of axis 1, and the number of contiguous elements of one index.
     fn with_width(shape: &Shape, width: usize) -> (Shape, usize) {
         let mut shape = shape.clone();
         shape[1] = width;
@@ -182,7 +182,7 @@ mod flex {
         tensor(out, &shape)
     }
 
-    /// All parts in their places, in a whole of their widths together or of `width`.
+    /// Puts all parts at their places in a whole, whose width is `width` or the sum of the widths of the parts.
     fn placed<T: Real, const N: usize>(
         parts: [FlexTensor; N],
         places: [Which; N],
@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn picked_elements_and_their_gradient_are_those_of_burn() {
-        // Index 2 twice: its gradient is a sum.
+        // Index 2 occurs twice, so its gradient is a sum.
         let indices = || index_tensor(&[2, 0, 4, 2], &Device::flex());
         for dtype in [DType::F32, DType::F64] {
             let functional = leaf([3, 4, 2, 3], 2, dtype).without_autodiff();
@@ -273,7 +273,7 @@ mod tests {
             let functional = leaf([3, 5, 2], 2, dtype).without_autodiff();
             let [found, wanted] = [true, false].map(|kernel| {
                 let x = leaf([3, 5, 2], 1, dtype);
-                // The parts change places.
+                // The two parts are swapped.
                 let parts = match kernel {
                     true => join([span(x.clone(), 3..5), span(x.clone(), 0..3)]),
                     false => {

@@ -1,10 +1,10 @@
-//! A convolution of odd square kernel, stride 1, that keeps height and width.
+//! A convolution with an odd square kernel and stride 1, which preserves height and width.
 //!
 //! y[o, p] = b[o] + sum over c, q of W[o, c, q] x[c, p + q]          zero outside the image
 //!
-//! The side with fewer channels is spread over the `k * k` shifts, so that one product of matrices
-//! remains: `wide = M gather(small)`, or its adjoint `small = scatter(M^T wide)`. Each is the
-//! backward pass of the other; the gradient of `M` is `wide gather(small)^T`.
+//! The side with fewer channels is expanded over the `k * k` shifts, so that the convolution becomes one matrix
+//! product: `wide = M gather(small)`, or its adjoint `small = scatter(M^T wide)`. Each product is the backward pass of
+//! the other; the gradient of `M` is `wide gather(small)^T`.
 
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Tensor, module::conv2d};
@@ -22,7 +22,7 @@ pub(crate) fn conv_same(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Ten
     reference(x, weight, bias)
 }
 
-/// The same by the backend's own convolution.
+/// The convolution computed by the backend.
 fn reference(x: Tensor<4>, weight: Tensor<4>, bias: Tensor<1>) -> Tensor<4> {
     let half = weight.dims()[2] / 2;
     conv2d(x, weight, Some(bias), ConvOptions::new([1, 1], [half, half], [1, 1], 1))
@@ -56,11 +56,11 @@ mod fast {
         ) -> FloatTensor<Self>;
     }
 
-    /// The gradients of [`ConvSame`] from that of its output.
+    /// The gradients of [`ConvSame`] from the gradient of its output.
     pub(crate) trait ConvSameBackward: Backend {
         fn for_x(weight: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self>;
 
-        /// `size` is that of the kernel.
+        /// `size` is the size of the kernel.
         fn for_weight(
             x: FloatTensor<Self>,
             gradient: FloatTensor<Self>,
@@ -155,10 +155,10 @@ mod fast {
         tensor.layout().shape().dims()
     }
 
-    /// How a convolution becomes a product: which side is spread over the shifts.
+    /// How a convolution becomes a matrix product: the side that is expanded over the shifts.
     struct Plan {
         shifts: Shifts,
-        /// Whether that is the input, so that the output is the wide side.
+        /// Whether the input is expanded, so that the output is the wide side.
         expands: bool,
     }
 
@@ -169,21 +169,20 @@ mod fast {
             Self { shifts: Shifts { wide, small, size, height, width }, expands }
         }
 
-        /// The matrix `[wide, small * size * size]` of a weight. Where the output is spread, a
-        /// shift of the input is the opposite shift of the output.
+        /// The matrix `[wide, small * size * size]` of a weight. If the output is expanded, the shifts are reversed.
         fn matrix<T: Real>(&self, weight: &[T]) -> Vec<T> {
             let Shifts { wide, small, .. } = self.shifts;
             if self.expands { weight.to_vec() } else { mirrored(weight, [small, wide]) }
         }
 
-        /// The weight of a matrix.
+        /// The weight that belongs to a matrix.
         fn weight<T: Real>(&self, matrix: Vec<T>) -> Vec<T> {
             let Shifts { wide, small, .. } = self.shifts;
             if self.expands { matrix } else { mirrored(&matrix, [wide, small]) }
         }
     }
 
-    /// `[rows, columns, shifts]` with rows and columns exchanged and the shifts reversed.
+    /// `[rows, columns, shifts]` with rows and columns swapped and the shifts reversed.
     fn mirrored<T: Real>(values: &[T], [rows, columns]: [usize; 2]) -> Vec<T> {
         let shifts = values.len() / (rows * columns);
         let mut out = Vec::with_capacity(values.len());
@@ -228,7 +227,7 @@ mod tests {
     use super::*;
     use crate::noise::Noise;
 
-    /// Values and the gradients of a random functional, by the kernel and by the reference.
+    /// The values and the gradients of a random functional of `convolution`, which is the kernel or the reference.
     fn both(
         convolution: fn(Tensor<4>, Tensor<4>, Tensor<1>) -> Tensor<4>,
         [batch, c_in, c_out]: [usize; 3],
@@ -244,7 +243,7 @@ mod tests {
         let weight = draw([c_out, c_in, size, size]);
         let bias = draw([1, 1, 1, c_out]);
         let functional = draw([batch, c_out, height, width]).without_autodiff().autodiff();
-        // A view that is not contiguous must not matter.
+        // The kernel must accept a view that is not contiguous.
         let turned = x.clone().swap_dims(2, 3).swap_dims(2, 3);
         let y = convolution(turned, weight.clone(), bias.clone().reshape([c_out]));
         let gradients = (y.clone() * functional).sum().backward();

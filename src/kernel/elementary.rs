@@ -1,16 +1,16 @@
-//! `exp` and `ln` without branches, so that a loop over lanes becomes vector instructions.
+//! `exp` and `ln` without branches, so that the compiler vectorises a loop over lanes.
 //!
 //! exp(x) = 2^n exp(r),   n = round(x / ln 2),  |r| <= ln 2 / 2,  exp(r) by its Taylor series
 //! ln(x)  = e ln 2 + 2 atanh(t),   x = 2^e m,  m in [sqrt(1/2), sqrt(2)),  t = (m - 1) / (m + 1)
 //!
-//! Both series end where the next term is below half a unit in the last place.
+//! Both series end where the next term is below half an ulp.
 
 use pulp::{Arch, Simd, WithSimd};
 
 use super::matrix::Real;
 
-/// Runs `work` compiled for the widest instructions that this machine has. What it calls has to be
-/// inlined, or it stays compiled for any machine.
+/// Runs `work` compiled for the widest vector instructions of this machine. Functions that `work` calls must be
+/// inlined; otherwise they remain compiled for the baseline instructions.
 pub(super) fn vectorized(work: impl FnOnce()) {
     struct Work<F>(F);
 
@@ -26,15 +26,15 @@ pub(super) fn vectorized(work: impl FnOnce()) {
     Arch::new().dispatch(Work(work));
 }
 
-/// Numbers with these functions.
+/// Numbers with fast `exp` and `ln`.
 pub(super) trait Elementary: Real {
-    /// `exp(x)` with `x` clamped to where the result is a normal number. NaN stays NaN.
+    /// `exp(x)`, where `x` is clamped to the range whose result is a normal number. NaN stays NaN.
     fn fast_exp(self) -> Self;
     /// `ln(x)` of a positive normal number; NaN where `x` is not finite.
     fn fast_ln(self) -> Self;
-    /// The number nearest to this one.
+    /// The number of this type that is nearest to `value`.
     fn nearest(value: f64) -> Self;
-    /// The same number.
+    /// The number as f64.
     fn widened(self) -> f64;
 }
 
@@ -86,14 +86,14 @@ macro_rules! elementary {
     };
 }
 
-/// The layout of a floating-point number.
+/// The bit layout of a floating-point number.
 trait Layout {
     type Bits;
-    /// Bits of the fraction.
+    /// Number of bits of the fraction.
     const FRACTION: u32;
-    /// What is added to an exponent.
+    /// The bias of the exponent.
     const BIAS: Self::Bits;
-    /// Added to a smaller number, it leaves no place for a fraction, and an integer in the last bits.
+    /// Adding this number to a smaller number rounds it to an integer, which is then in the last bits.
     const ROUNDS: Self;
 }
 
@@ -111,7 +111,7 @@ impl Layout for f64 {
     const ROUNDS: f64 = 6_755_399_441_055_744.0;
 }
 
-// ln 2 in two parts: the first has zeros enough that its product with an exponent is exact.
+// ln 2 in two parts: the first part has enough trailing zeros that its product with an exponent is exact.
 elementary!(f32, u32, exp: 7.0 6.0 5.0 4.0 3.0 2.0 1.0 in -87.0..88.0,
     ln: 11.0 9.0 7.0 5.0 3.0, ln_2: 0.693_359_4 + -2.121_944_4e-4);
 elementary!(f64, u64,
@@ -119,8 +119,8 @@ elementary!(f64, u64,
     ln: 21.0 19.0 17.0 15.0 13.0 11.0 9.0 7.0 5.0 3.0,
     ln_2: 6.931_471_803_691_238e-1 + 1.908_214_929_270_587_7e-10);
 
-/// `ln(1 + x)` for `x` in `[0, 1]`, to the last digits of a small `x` too: `1 + x` is rounded, and
-/// `x / ((1 + x) - 1)` makes up for it.
+/// `ln(1 + x)` for `x` in `[0, 1]`, accurate to the last digits for small `x`, too. The factor `x / ((1 + x) - 1)`
+/// corrects the rounding of `1 + x`.
 #[inline(always)]
 pub(super) fn fast_ln_1p<T: Elementary>(x: T) -> T {
     let sum = x + T::one();
@@ -136,7 +136,7 @@ mod tests {
 
     use super::*;
 
-    /// The largest error in units of the last place over a range of arguments.
+    /// The largest error in ulps over a range of arguments.
     fn worst<T: Elementary + Into<f64>>(
         from: f64,
         to: f64,

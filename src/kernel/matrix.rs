@@ -1,4 +1,4 @@
-//! Numbers in slices: products of matrices, and memory that a thread uses again and again.
+//! Matrix products on slices, and reusable buffers of a thread.
 
 #![allow(unsafe_code, reason = "the product takes raw pointers; the extents are checked first")]
 
@@ -12,14 +12,14 @@ use num_traits::Float;
 
 use crate::crew::in_a_pool;
 
-/// The numbers that kernels work on.
+/// The number types that the kernels support.
 pub(super) trait Real: Element + Float + Send + Sync {
-    /// The numbers of a contiguous tensor.
+    /// The elements of a contiguous tensor.
     fn slice(tensor: &FlexTensor) -> &[Self];
-    /// The same to be changed, in a copy if anybody else holds them.
+    /// The elements of a contiguous tensor for writing; the tensor is copied first if its memory is shared.
     #[cfg(feature = "train")]
     fn slice_mut(tensor: &mut FlexTensor) -> &mut [Self];
-    /// Hands over the buffers that this thread has at hand.
+    /// Passes the free buffers of this thread to `work`.
     fn kept<R>(work: impl FnOnce(&mut Vec<Vec<Self>>) -> R) -> R;
 }
 
@@ -47,22 +47,22 @@ macro_rules! real {
 
 real!(f32, f64);
 
-/// The same tensors, each in one piece.
+/// Makes each tensor contiguous.
 pub(super) fn contiguous<const N: usize>(tensors: [FlexTensor; N]) -> [FlexTensor; N] {
     tensors.map(|tensor| tensor.to_contiguous())
 }
 
-/// A tensor of these numbers.
+/// Creates a tensor with these values.
 pub(super) fn tensor<T: Real>(values: Vec<T>, shape: &[usize]) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(values, shape))
 }
 
-/// Bytes that a thread keeps for its next blocks, of each type of numbers. Blocks of a batch are shorter;
-/// what one huge layer takes goes back.
+/// Bytes that a thread keeps for later blocks, per number type. The buffers of a block of a batch are smaller; the
+/// memory of one huge layer is freed.
 const KEPT_BYTES: usize = 16 << 20;
 
-/// A buffer for the time of one block: its numbers are what was left there. Fresh memory for every
-/// block would cost as much as the products, most of it in page faults.
+/// A buffer for the duration of one block, with arbitrary initial numbers. Allocating memory for each block would cost
+/// as much as the products, mostly in page faults.
 pub(super) struct Scratch<T: Real> {
     buffer: Vec<T>,
     length: usize,
@@ -89,7 +89,7 @@ impl<T: Real> Drop for Scratch<T> {
     }
 }
 
-/// How much memory these buffers have.
+/// The total capacity of these buffers in bytes.
 fn bytes<'a, T: 'a>(buffers: impl IntoIterator<Item = &'a Vec<T>>) -> usize {
     buffers.into_iter().map(|buffer| buffer.capacity() * size_of::<T>()).sum()
 }
@@ -108,7 +108,7 @@ impl<T: Real> DerefMut for Scratch<T> {
     }
 }
 
-/// A matrix in a slice, by rows or, transposed, by columns, or a part of one.
+/// A matrix in a slice: in row-major order, transposed, or a part of a matrix.
 #[derive(Clone, Copy)]
 pub(super) struct Matrix<'a, T> {
     values: &'a [T],
@@ -119,13 +119,13 @@ pub(super) struct Matrix<'a, T> {
 }
 
 impl<'a, T> Matrix<'a, T> {
-    /// The matrix whose rows lie one after another.
+    /// The matrix with the given values in row-major order.
     pub(super) fn new(values: &'a [T], [rows, columns]: [usize; 2]) -> Self {
         assert!(values.len() == rows * columns, "a matrix fills its slice");
         Self { values, rows, columns, row_stride: columns, column_stride: 1 }
     }
 
-    /// Some neighbouring rows and columns.
+    /// The part with these rows and columns.
     pub(super) fn part(self, rows: Range<usize>, columns: Range<usize>) -> Self {
         let inside = rows.end <= self.rows && columns.end <= self.columns;
         assert!(inside && !rows.is_empty() && !columns.is_empty(), "a part is inside its matrix");
@@ -134,13 +134,13 @@ impl<'a, T> Matrix<'a, T> {
         Self { values, rows: rows.len(), columns: columns.len(), ..self }
     }
 
-    /// Some neighbouring columns.
+    /// The part with these columns.
     pub(super) fn columns(self, columns: Range<usize>) -> Self {
         let rows = 0..self.rows;
         self.part(rows, columns)
     }
 
-    /// The same numbers, rows and columns exchanged.
+    /// The transposed matrix, on the same values.
     pub(super) fn transposed(self) -> Self {
         Self {
             rows: self.columns,
@@ -152,18 +152,18 @@ impl<'a, T> Matrix<'a, T> {
     }
 }
 
-/// `left * right` into `out`, a matrix by rows.
+/// Writes `left * right` to `out` in row-major order.
 pub(super) fn product<T: Real>(out: &mut [T], left: Matrix<'_, T>, right: Matrix<'_, T>) {
     multiply_into(out, left, right, false);
 }
 
-/// Adds `left * right` to `out`, a matrix by rows.
+/// Adds `left * right` to `out` in row-major order.
 pub(super) fn add_product<T: Real>(out: &mut [T], left: Matrix<'_, T>, right: Matrix<'_, T>) {
     multiply_into(out, left, right, true);
 }
 
-/// Products beside each other, of as many rows each, `[m, n]`; large ones are shared among the threads
-/// of rayon, unless this is one of them.
+/// Products with equal numbers of rows, concatenated along their columns to `[m, n]`. Large products are shared among
+/// the threads of rayon, unless the caller is such a thread.
 pub(super) fn side_by_side<'a, T: Real>(
     [m, n]: [usize; 2],
     products: impl IntoIterator<Item = [Matrix<'a, T>; 2]>,
@@ -173,8 +173,8 @@ pub(super) fn side_by_side<'a, T: Real>(
     for [left, right] in products {
         let fits = left.rows == m && left.columns == right.rows && right.columns <= n - filled;
         assert!(fits && left.columns > 0, "the shapes of a product fit");
-        // SAFETY: the vector holds `m` rows of `n` numbers, of which these are the next columns; a
-        // product of at least one term writes all of its numbers without reading any.
+        // SAFETY: the vector has capacity for `m` rows of `n` numbers, and the product writes the next columns of them.
+        // A product of at least one term writes all of its numbers without reading any.
         unsafe {
             let out: *mut T = out.as_mut_ptr();
             multiply(out.add(filled), n, left, right, false, shared(left, right));
@@ -187,8 +187,8 @@ pub(super) fn side_by_side<'a, T: Real>(
     out
 }
 
-/// Products in their places, rows and columns from which on they stand, among zeros, `[m, n]`; large
-/// ones are shared among the threads of rayon, unless this is one of them.
+/// Products at their places in a matrix `[m, n]` of zeros; a place is the first row and the first column. Large
+/// products are shared among the threads of rayon, unless the caller is such a thread.
 pub(super) fn among_zeros<'a, T: Real>(
     [m, n]: [usize; 2],
     products: impl IntoIterator<Item = ([usize; 2], [Matrix<'a, T>; 2])>,
@@ -197,7 +197,7 @@ pub(super) fn among_zeros<'a, T: Real>(
     for ([row, column], [left, right]) in products {
         let inside = row + left.rows <= m && column + right.columns <= n;
         assert!(inside && left.columns == right.rows, "the shapes of a product fit");
-        // SAFETY: the place of every number of the product is in the vector, which is initialised.
+        // SAFETY: all numbers of the product have a place in the vector, which is initialised.
         unsafe {
             let out = out.as_mut_ptr().add(row * n + column);
             multiply(out, n, left, right, false, shared(left, right));
@@ -211,25 +211,25 @@ fn shared<T>(left: Matrix<'_, T>, right: Matrix<'_, T>) -> Parallelism {
     if pays && !in_a_pool() { Parallelism::Rayon(0) } else { Parallelism::None }
 }
 
-/// Multiplications from which threads pay for their hand-over, as in `flex` itself.
+/// The number of multiplications from which on threads are worth their overhead, as in `flex` itself.
 const SHARED_WORK: usize = 192 * 192 * 192;
 
-/// Terms that `gemm` takes at once, whatever the number of rows; of more it would choose how many by that
-/// number, and the bits of a row would depend on the rows beside it.
+/// The number of terms that `gemm` sums at once, for any number of rows. With more terms, `gemm` would choose the split
+/// by the number of rows, and the bits of a row would depend on the other rows.
 const DEPTH: usize = 512;
 
 fn multiply_into<T: Real>(out: &mut [T], left: Matrix<'_, T>, right: Matrix<'_, T>, add: bool) {
     let fits = left.columns == right.rows && out.len() == left.rows * right.columns;
     assert!(fits, "the shapes of a product fit");
-    // SAFETY: `out` has a place for every number, is borrowed for writing and overlaps with neither
+    // SAFETY: `out` has a place for each number of the product, is borrowed for writing, and overlaps with neither
     // factor.
     unsafe { multiply(out.as_mut_ptr(), right.columns, left, right, add, Parallelism::None) }
 }
 
 /// # Safety
 ///
-/// `out` has to be valid for the rows of the product, so many numbers apart, and nobody else's there;
-/// initialised where it adds.
+/// `out` must be valid for the rows of the product, which are `row_stride` numbers apart, and nobody else may access
+/// them. If `add` is set, they must be initialised.
 unsafe fn multiply<T: Real>(
     out: *mut T,
     row_stride: usize,
@@ -240,16 +240,16 @@ unsafe fn multiply<T: Real>(
 ) {
     let (m, n, k) = (left.rows, right.columns, left.columns);
     if n == 1 && left.column_stride == 1 {
-        // SAFETY: the caller's.
+        // SAFETY: the caller upholds the contract.
         return unsafe { multiply_column(out, row_stride, left, right, add) };
     }
     for start in (0..k.max(1)).step_by(DEPTH) {
         let add = add || start > 0;
-        // To one row `gemm` would add term by term, to several a sum.
+        // For one row, `gemm` would add term by term to the output; for several rows, it adds a sum.
         let mut apart = (m == 1 && add).then(|| Scratch::<T>::new(n));
         let to = apart.as_mut().map_or(out, |sum| sum.as_mut_ptr());
-        // SAFETY: every matrix is inside its slice ([`Matrix::new`], [`Matrix::part`]), so the strides
-        // stay there; the buffer holds a row; the rest is the caller's.
+        // SAFETY: each matrix is inside its slice ([`Matrix::new`], [`Matrix::part`]), so the strides stay inside; the
+        // buffer holds a row; the caller upholds the rest of the contract.
         unsafe {
             gemm::gemm(
                 m,
@@ -274,17 +274,18 @@ unsafe fn multiply<T: Real>(
             );
         }
         for (column, &sum) in apart.iter().flat_map(|sum| sum.iter()).enumerate() {
-            // SAFETY: the caller's; where it adds, the row is initialised.
+            // SAFETY: the caller upholds the contract; if `add` is set, the row is initialised.
             unsafe { *out.add(column) = *out.add(column) + sum };
         }
     }
 }
 
-/// [`multiply`] by one column, for which `gemm` chooses the order of its sums by the number of rows.
+/// [`multiply`] for a right matrix of one column, for which `gemm` would choose the order of its sums by the number of
+/// rows.
 ///
 /// # Safety
 ///
-/// As for [`multiply`].
+/// The contract of [`multiply`] applies.
 unsafe fn multiply_column<T: Real>(
     out: *mut T,
     row_stride: usize,
@@ -302,7 +303,7 @@ unsafe fn multiply_column<T: Real>(
             }
         }
         let sum = lanes.into_iter().fold(T::zero(), |sum, lane| sum + lane);
-        // SAFETY: the caller's; it is initialised where it is read.
+        // SAFETY: the caller upholds the contract; the number is initialised where it is read.
         unsafe {
             let out = out.add(row * row_stride);
             out.write(if add { *out + sum } else { sum });
@@ -318,7 +319,7 @@ mod tests {
     fn a_thread_keeps_small_buffers_and_gives_huge_ones_back() {
         let kept = || f64::kept(|kept| (kept.len(), bytes(kept.iter())));
         std::thread::scope(|scope| {
-            // A thread of its own has no buffers yet.
+            // A new thread has no buffers yet.
             scope.spawn(|| {
                 drop([Scratch::<f64>::new(1000), Scratch::new(500)]);
                 assert_eq!(kept(), (2, 12_000));

@@ -1,8 +1,7 @@
-//! Kernels: the hot operations, written for the CPU backend `flex`, with their backward passes.
+//! Kernels: the most expensive operations, written for the CPU backend `flex`, with their backward passes.
 //!
-//! Every kernel has a reference made of tensor operations, which the other backends run and the
-//! tests compare with. A kernel is called through one function of tensors; the rest of the crate
-//! does not know which of the two ran.
+//! Each kernel has a reference built from tensor operations, which the other backends run and the tests compare with. A
+//! kernel is called through one function on tensors, which chooses between kernel and reference.
 
 #[cfg(feature = "train")]
 mod adam;
@@ -32,7 +31,7 @@ pub(crate) use map::{Ends, Knots, LARGEST_RAW, LEAST_DISCRIMINANT, Map, SLACK, S
 pub(crate) use normal::normal_log_prob;
 pub(crate) use triangular::{invert_lower, invert_upper};
 
-/// Whether the kernels are written for these numbers.
+/// Whether the kernels support this number type.
 #[cfg(feature = "flex")]
 fn knows(dtype: burn::tensor::DType) -> bool {
     use burn::tensor::DType;

@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 
 use crate::math::{LN_2PI, event_len, sum_event};
 
-/// `log p` of every event, `[batch]`.
+/// `log p` of each event, `[batch]`.
 pub(crate) fn normal_log_prob<const D: usize>(x: Tensor<D>) -> Tensor<1> {
     #[cfg(feature = "flex")]
     if crate::parallel::is_flex(&x.device())
@@ -18,7 +18,7 @@ pub(crate) fn normal_log_prob<const D: usize>(x: Tensor<D>) -> Tensor<1> {
     reference(x)
 }
 
-/// The same by the backend's own operations.
+/// `log p` computed by the operations of the backend.
 fn reference<const D: usize>(x: Tensor<D>) -> Tensor<1> {
     let constant = event_len(&x) as f64 * LN_2PI;
     (sum_event(x.clone() * x) + constant) * -0.5
@@ -48,7 +48,7 @@ mod flex {
         fn normal_log_prob(x: FloatTensor<Self>) -> FloatTensor<Self>;
     }
 
-    /// The gradient of [`Normal`] by `x`, from that of its output.
+    /// The gradient of [`Normal`] with respect to `x`, from the gradient of its output.
     trait NormalBackward: Backend {
         fn normal_backward(x: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self>;
     }
@@ -71,7 +71,7 @@ mod flex {
         }
     }
 
-    /// Sums of a row that grow side by side.
+    /// The number of partial sums of a row that are accumulated side by side.
     const LANES: usize = 16;
 
     fn forward<T: Elementary>(x: FlexTensor) -> FlexTensor {
@@ -143,7 +143,7 @@ mod tests {
                     let x = noise.normal::<3>(shape, &Device::flex()).cast(dtype) * 3.0;
                     let x = x.autodiff().require_grad();
                     let functional = noise.normal::<1>([shape[0]], &Device::flex()).cast(dtype);
-                    // A view that is not contiguous must not matter.
+                    // The kernel must accept a view that is not contiguous.
                     let log_prob = log_prob(x.clone().swap_dims(1, 2));
                     let gradients = (log_prob.clone() * functional).sum().backward();
                     (log_prob.into_data(), x.grad(&gradients).expect("tracked").into_data())

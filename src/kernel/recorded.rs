@@ -1,4 +1,4 @@
-//! The registration of an operation with a backward pass of its own.
+//! Registers an operation with a custom backward pass.
 
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
@@ -6,8 +6,8 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend};
 
-/// The gradients by the inputs, from what the forward pass kept and the gradient by the output. The flags say which
-/// gradients are asked for.
+/// Computes the gradients with respect to the inputs, from the state that the forward pass kept and the gradient of the
+/// output. The flags select the requested gradients.
 type Pass<B, S, const N: usize> = fn(S, FloatTensor<B>, [bool; N]) -> [Option<FloatTensor<B>>; N];
 
 struct Step<B: Backend, S, const N: usize>(Pass<B, S, N>);
@@ -36,10 +36,10 @@ where
     }
 }
 
-/// The output of `forward`, with `backward` on the graph.
+/// Returns the output of `forward`, and registers `backward` on the graph.
 ///
-/// `forward` learns whether a gradient may be asked for, and only then keeps what `backward` needs: a clone of an input
-/// costs the reuse of its memory.
+/// The flag of `forward` says whether a gradient may be requested. `forward` keeps the state of `backward` only then,
+/// because a clone of an input prevents the reuse of its memory.
 pub(super) fn recorded<B: Backend, C: CheckpointStrategy, S, const N: usize>(
     inputs: [FloatTensor<Autodiff<B, C>>; N],
     forward: impl FnOnce([FloatTensor<B>; N], bool) -> (FloatTensor<B>, Option<S>),

@@ -1,20 +1,20 @@
-//! A convolution as one product of matrices: the side with fewer channels spread over the shifts.
+//! A convolution as one matrix product: the side with fewer channels is expanded over the shifts.
 //!
 //! wide = M gather(small),  small = scatter(M^T wide)        gather and scatter are adjoint
 //!
-//! `M` is `[wide, small * size * size]`. Images are worked on in blocks of fixed size, so results
-//! do not depend on the number of threads.
+//! `M` is `[wide, small * size * size]`. Images are processed in blocks of fixed size, so that results do not depend on
+//! the number of threads.
 
 use rayon::prelude::*;
 
 use super::matrix::{Matrix, Real, Scratch, add_product, product};
 use crate::crew::in_a_pool;
 
-/// Pixels of a block. Fewer make the product inefficient, more leave the cache of a core: with 64
-/// channels, 128 to 512 measure alike.
+/// The number of pixels of a block. Smaller blocks make the product inefficient, and larger blocks do not fit into the
+/// cache of a core. With 64 channels, 128 to 512 pixels are about equally fast.
 const BLOCK: usize = 256;
 
-/// Multiplications below which handing blocks to other threads costs more than it gives.
+/// The number of multiplications below which the overhead of threads exceeds their gain.
 const PARALLEL: usize = 1 << 18;
 
 /// The sizes of a convolution.
@@ -22,7 +22,7 @@ const PARALLEL: usize = 1 << 18;
 pub(super) struct Shifts {
     pub(super) wide: usize,
     pub(super) small: usize,
-    /// Rows and columns of the kernel, odd.
+    /// The number of rows and of columns of the kernel, which is odd.
     pub(super) size: usize,
     pub(super) height: usize,
     pub(super) width: usize,
@@ -33,7 +33,7 @@ impl Shifts {
         self.height * self.width
     }
 
-    /// Rows of the spread side.
+    /// The number of rows of the expanded side.
     fn spread(&self) -> usize {
         self.small * self.size * self.size
     }
@@ -42,7 +42,7 @@ impl Shifts {
         (BLOCK / self.pixels()).max(1)
     }
 
-    /// `M gather(small)` plus a bias per channel, for images one after another.
+    /// `M gather(small)` plus a bias per channel, for consecutive images.
     pub(super) fn expand<T: Real>(&self, m: &[T], small: &[T], bias: &[T]) -> Vec<T> {
         let m = Matrix::new(m, [self.wide, self.spread()]);
         self.blocks(small, [self.small, self.wide], |small, out, images| {
@@ -56,7 +56,7 @@ impl Shifts {
         })
     }
 
-    /// `scatter(M^T wide)` plus a bias per channel, for images one after another.
+    /// `scatter(M^T wide)` plus a bias per channel, for consecutive images.
     pub(super) fn reduce<T: Real>(&self, m: &[T], wide: &[T], bias: &[T]) -> Vec<T> {
         let m = Matrix::new(m, [self.wide, self.spread()]).transposed();
         self.blocks(wide, [self.wide, self.small], |wide, out, images| {
@@ -93,7 +93,7 @@ impl Shifts {
         total
     }
 
-    /// Every block of images from a side of `from` channels to a side of `to` channels.
+    /// Processes all blocks of images, from a side with `from` channels to a side with `to` channels.
     fn blocks<T: Real>(
         &self,
         images: &[T],
@@ -113,7 +113,7 @@ impl Shifts {
         out
     }
 
-    /// The small side of a block at every shift: `[small * size * size, images * pixels]`.
+    /// The small side of a block at each shift: `[small * size * size, images * pixels]`.
     fn gather<T: Real>(&self, small: &[T], images: usize) -> Scratch<T> {
         if self.size == 1 {
             return self.planes(small, self.small, images);
@@ -143,7 +143,7 @@ impl Shifts {
         columns
     }
 
-    /// The adjoint of [`gather`](Self::gather), plus a bias, into the small side of a block.
+    /// The adjoint of [`gather`](Self::gather), plus a bias, written to the small side of a block.
     fn scatter<T: Real>(&self, columns: &[T], bias: &[T], images: usize, out: &mut [T]) {
         let (pixels, size) = (self.pixels(), [self.height, self.width]);
         let copy = |to: &mut T, from| *to = from;
@@ -168,13 +168,13 @@ impl Shifts {
         }
     }
 
-    /// An image with a margin for the shifts.
+    /// The layout of an image with a margin for the shifts.
     fn frame(&self) -> Frame {
         let (margin, width) = (self.size / 2, self.width + self.size - 1);
         Frame { width, height: self.height + self.size - 1, start: margin * width + margin }
     }
 
-    /// The images of a block, channel by channel: `[channels, images * pixels]`.
+    /// The images of a block in channel-major order: `[channels, images * pixels]`.
     fn planes<T: Real>(&self, block: &[T], channels: usize, images: usize) -> Scratch<T> {
         let pixels = self.pixels();
         let mut out = Scratch::new(block.len());
@@ -196,7 +196,7 @@ impl Shifts {
     }
 }
 
-/// An image with its margin: sizes, and where its first pixel lies.
+/// An image with its margin: its sizes, and the index of its first pixel.
 struct Frame {
     width: usize,
     height: usize,
@@ -209,20 +209,20 @@ impl Frame {
     }
 }
 
-/// A rectangle in an image: its numbers from its first pixel on, and the width of the image.
+/// A rectangle in an image: the elements from its first pixel on, and the width of the image.
 type Rows<'a, T> = (&'a [T], usize);
 
-/// The same, to be written.
+/// A rectangle in an image for writing: the elements from its first pixel on, and the width of the image.
 type RowsMut<'a, T> = (&'a mut [T], usize);
 
-/// Applies `apply` to every pair of numbers of two rectangles of `rows` times `width`.
+/// Calls `apply` for each pair of elements of two rectangles of size `rows` times `width`.
 fn each<T: Real>(
     from: Rows<'_, T>,
     to: RowsMut<'_, T>,
     [rows, width]: [usize; 2],
     apply: impl Fn(&mut T, T),
 ) {
-    // A row of a length known in advance is one move instead of a loop.
+    // For a row length known at compile time, the compiler emits one move instead of a loop.
     match width {
         2 => each_of_width::<T, 2>(from, to, rows, apply),
         4 => each_of_width::<T, 4>(from, to, rows, apply),

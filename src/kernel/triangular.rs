@@ -6,8 +6,8 @@ use burn::tensor::{Tensor, TensorData};
 
 use crate::parallel::is_flex;
 
-/// Rows up to which a matrix on `flex` is inverted on the host in one go, in f64: the dozens of
-/// operations on tiny tensors that halving takes cost many times as much.
+/// The largest number of rows for which a matrix on `flex` is inverted on the host at once, in f64. The recursion takes
+/// dozens of operations on tiny tensors, which cost many times as much.
 const HOST_ROWS: usize = 64;
 
 /// The inverse of a lower triangular matrix.
@@ -24,7 +24,7 @@ pub(crate) fn invert_upper(matrix: Tensor<2>) -> Tensor<2> {
     invert_lower(matrix.transpose()).transpose()
 }
 
-/// The inverse from those of the halves.
+/// The inverse, computed from the inverses of the two diagonal blocks.
 fn by_halves(matrix: Tensor<2>, invert: fn(Tensor<2>) -> Tensor<2>) -> Tensor<2> {
     let [n, _] = matrix.dims();
     if n == 1 {
@@ -40,7 +40,7 @@ fn by_halves(matrix: Tensor<2>, invert: fn(Tensor<2>) -> Tensor<2>) -> Tensor<2>
     Tensor::cat(vec![Tensor::cat(vec![a, zeros], 1), Tensor::cat(vec![corner, c], 1)], 0)
 }
 
-/// Forward substitution, a row at a time.
+/// Forward substitution, one row at a time.
 fn on_host(matrix: Tensor<2>) -> Tensor<2> {
     let [n, _] = matrix.dims();
     let entries: Vec<f64> = matrix.to_data().iter::<f64>().collect();
@@ -59,7 +59,7 @@ fn on_host(matrix: Tensor<2>) -> Tensor<2> {
     if !matrix.is_autodiff() {
         return inverse;
     }
-    // Zero, with the gradient of the matrix.
+    // The change is zero, but it carries the gradient of the matrix.
     let change = (matrix.clone() - matrix.detach()).tril(0);
     inverse.clone() - inverse.clone().matmul(change).matmul(inverse)
 }
@@ -95,7 +95,7 @@ mod tests {
                 let error = largest(product - eye.clone());
                 assert!(error < 1e-12, "size {n}: {error:e}");
             }
-            // An inverse of a lower triangle has nothing above the diagonal.
+            // The inverse of a lower triangular matrix has only zeros above the diagonal.
             assert_eq!(largest(invert_lower(lower).triu(1)), 0.0);
         }
     }

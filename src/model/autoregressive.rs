@@ -1,4 +1,4 @@
-//! What every stack of masked autoregressive layers shares.
+//! The parts that all stacks of masked autoregressive layers share.
 
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use crate::error::{Error, Result, repeats};
 use crate::flow::Flow;
 use crate::univariate::Univariate;
 
-/// How the order of the features changes from layer to layer of an autoregressive stack.
+/// The order of the features in each layer of an autoregressive stack.
 ///
 /// ```
 /// use burn_flows::model::{MafConfig, Orders};
@@ -24,14 +24,15 @@ use crate::univariate::Univariate;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Orders {
-    /// As given and reversed, in turn.
+    /// The given order and the reversed order, in turn.
     Alternating,
-    /// A random order for every layer, fixed by the seed.
+    /// A random order for each layer, drawn from this seed. Take it when neither the given order nor its reverse suits
+    /// the data.
     Random(u64),
 }
 
 impl Orders {
-    /// The order of layer `index`.
+    /// The dependencies of layer `index`.
     fn dependencies(self, index: usize) -> Dependencies {
         match self {
             Self::Alternating if index.is_multiple_of(2) => Dependencies::Forward,
@@ -42,9 +43,9 @@ impl Orders {
 }
 
 crate::layers! {
-    /// A step of a stack of masked layers.
+    /// One step of a stack of masked layers.
     pub struct AutoregressiveStep<U> {
-        /// A linear map in front; none in the first step.
+        /// The linear map in front of the masked layer; `None` in the first step.
         pub linear: Option<LuLinear>,
         /// The masked layer.
         pub autoregressive: MaskedAutoregressive<U>,
@@ -63,28 +64,30 @@ pub(super) struct Stack<'a> {
     pub inverse: InverseMethod,
 }
 
-/// A configuration with the fields of a [`Stack`] and fields of its own.
+/// Declares a configuration with the fields of a [`Stack`] and the fields of one model.
 macro_rules! stack_config {
     ($(#[doc = $doc:literal])* pub struct $name:ident, $layers:literal layers { $($own:tt)* }) => {
         $crate::config::seeded_config! {
             $(#[doc = $doc])*
             pub struct $name {
-                /// Features of an event.
+                /// Number of features of an event.
                 pub features: usize,
-                /// Number of masked layers.
+                /// Number of masked layers. More layers fit more complex densities and cost proportionally more time.
                 #[config(default = $layers)]
                 pub layers: usize,
                 /// How the order of the features changes from layer to layer.
                 #[config(default = Orders::Alternating)]
                 pub orders: Orders,
-                /// The network of every layer. Its `dependencies` stay at `Forward`, because `orders` decides them.
+                /// The masked network of each layer. Its `dependencies` must stay at `Forward`, because `orders` sets
+                /// them.
                 #[config(default = MadeConfig::new(vec![128, 128]))]
                 pub made: MadeConfig,
-                /// Width of the context; 0 for none.
+                /// Number of context features; 0 for an unconditional model.
                 #[config(default = 0)]
                 pub context: usize,
                 $($own)*
-                /// A learned linear map between layers, started as the identity.
+                /// Whether a learned linear map, initialised as the identity, stands between the layers. Set it where
+                /// columns are nearly linear combinations of other columns.
                 #[config(default = false)]
                 pub linear: bool,
                 /// How the masked layers are inverted.
@@ -111,8 +114,8 @@ macro_rules! stack_config {
 }
 pub(super) use stack_config;
 
-/// The construction of a flow whose scalar maps own `network`s: one for all features where they are `shared`, else one
-/// for each.
+/// Implements the constructors of a flow whose scalar maps own a `network`. All features use one network if `shared` is
+/// set; otherwise each feature has a network.
 macro_rules! networks {
     ($(#[doc = $doc:literal])* $name:ident => $flow:ty) => {
         impl $name {
@@ -143,7 +146,7 @@ macro_rules! networks {
 }
 pub(super) use networks;
 
-/// A stack of masked layers on a standard normal.
+/// A stack of masked layers on a standard normal base.
 pub(super) type MaskedFlow<U> = Flow<Vec<AutoregressiveStep<U>>, StandardNormal<2>>;
 
 impl Stack<'_> {
@@ -159,7 +162,7 @@ impl Stack<'_> {
             .with_inverse(self.inverse)
     }
 
-    /// For a scalar map of so many parameters.
+    /// Validates the stack for a scalar map with `per_feature` parameters.
     pub fn validate(&self, per_feature: usize) -> Result<()> {
         repeats(self.config, "layers", 1, self.layers)?;
         if self.made.dependencies != Dependencies::Forward {
@@ -170,7 +173,7 @@ impl Stack<'_> {
         self.made.validate_outputs(self.features, per_feature)
     }
 
-    /// The layers, each with a scalar map made for it.
+    /// Builds the layers, each with a scalar map from `univariate`.
     pub fn init<U: Univariate>(
         &self,
         univariate: impl Fn(usize) -> U,
@@ -187,7 +190,7 @@ impl Stack<'_> {
         (0..self.layers).map(step).collect()
     }
 
-    /// The flow of [`init`](Self::init).
+    /// Builds the flow on top of the layers of [`init`](Self::init).
     pub fn flow<U: Univariate>(
         &self,
         univariate: impl Fn(usize) -> U,

@@ -37,30 +37,30 @@ seeded_config! {
 /// );
 /// ```
 pub struct CircularNsfConfig {
-    /// Angles of an event.
+    /// Number of angles of an event.
     pub features: usize,
-    /// Number of masked layers.
+    /// Number of masked layers. More layers fit more complex densities and cost proportionally more time.
     #[config(default = 3)]
     pub layers: usize,
     /// How the order of the angles changes from layer to layer.
     #[config(default = Orders::Alternating)]
     pub orders: Orders,
-    /// The network of every layer; its dependencies stay at `Forward`, as `orders` decides them.
+    /// The masked network of each layer. Its `dependencies` must stay at `Forward`, because `orders` sets them.
     #[config(default = MadeConfig::new(vec![128, 128]))]
     pub made: MadeConfig,
-    /// Width of the context; 0 for none.
+    /// Number of context features; 0 for an unconditional model.
     #[config(default = 0)]
     pub context: usize,
-    /// The spline of every layer, on a circle.
+    /// The spline of every layer. Its domain must be `Circular`; the bound of the domain sets the unit of the angles.
     #[config(default = RationalQuadraticConfig::new().with_domain(SplineDomain::Circular { bound: PI }))]
     pub spline: RationalQuadraticConfig,
-    /// How the layers are inverted to sample.
+    /// How the masked layers are inverted to sample.
     #[config(default = InverseMethod::Incremental)]
     pub inverse: InverseMethod,
 }
 }
 
-/// Masked circular splines on a uniform base: a density of angles, smooth where each circle closes.
+/// Masked circular splines on a uniform base: a density of angles that is smooth at the ends of each interval.
 ///
 /// ```text
 /// layer     z_i = spline(x_i; h_i) on a circle,   h_i a masked network of the angles before i, and c
@@ -70,22 +70,22 @@ pub struct CircularNsfConfig {
 ///
 /// Paper: Rezende, Papamakarios, Racaniere, Albergo, Kanwar, Shanahan, Cranmer (2020), Normalizing
 /// Flows on Tori and Spheres, section 2.1.2 (circular splines) and 2.2 (tori), arXiv:2002.02428.
-/// The model that zuko 1.6 calls `NCSF`; there the slope where a circle closes is 1 and every layer
-/// turns by half a circle, here that slope is learned and the point stays.
+/// The model that zuko 1.6 calls `NCSF`, with two differences. zuko fixes the slope at the ends of the circle to 1, and
+/// this model learns the slope. zuko rotates each layer by half a circle, and this model does not.
 ///
-/// Angles lie in `[-bound, bound]`; outside, the density is 0. The networks see an angle as a number,
-/// so how one angle depends on another may jump where the circle of the other closes: cut it where
-/// data are rare.
+/// Angles lie in `[-bound, bound]`; the density is 0 outside. The networks receive each angle as a plain number. The
+/// conditional density of one angle may therefore jump at the ends of the interval of another angle. Choose the
+/// interval so that data are rare at its ends.
 ///
 /// # When to take it
 ///
-/// - Take it for angles: the density is the same at both ends of the circle.
-/// - Prefer [`AutoregressiveNsf`](super::AutoregressiveNsf) for features on the line.
+/// - Take it for angles: the density has equal values at both ends of the interval.
+/// - Prefer [`AutoregressiveNsf`](super::AutoregressiveNsf) for features on the real line.
 /// - Measured: within 0.05 nats of the entropy of wrapped normals (`cargo test --release --test learn circular`).
 ///
 /// # Shapes
 ///
-/// - data and latent `[batch, features]`; context `[batch, context]`, or one row for all
+/// - data and latent `[batch, features]`; context `[batch, context]`, or one row that applies to the whole batch
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -113,7 +113,7 @@ impl CircularNsfConfig {
         }
     }
 
-    /// Half the length of a circle.
+    /// Returns half the length of the circle, or an error if the domain is not circular.
     fn bound(&self) -> Result<f64> {
         match self.spline.domain {
             SplineDomain::Circular { bound } => Ok(bound),
@@ -132,7 +132,7 @@ impl CircularNsfConfig {
     }
 
     construct! {
-        /// The flow, uniform until it is trained.
+        /// Builds the flow, whose density is uniform until it is trained.
         seeded(device: &Device) -> CircularNsf
     }
 

@@ -29,11 +29,11 @@ use crate::univariate::{AnyUnivariate, AnyUnivariateConfig, ScaleMap, Univariate
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum ChannelMixing {
-    /// The last channel first.
+    /// Reverses the order of the channels.
     Reverse,
-    /// A random order per step, fixed by the seed.
+    /// Permutes the channels by a random order for each step, drawn from the seed of the model.
     Shuffle,
-    /// An invertible 1x1 convolution, started as a random rotation.
+    /// Applies an invertible 1x1 convolution, initialised as a random rotation.
     Convolution(Conv1x1Matrix),
 }
 
@@ -53,54 +53,54 @@ seeded_config! {
 pub struct GlowConfig {
     /// Channels, height and width of an image.
     pub image: [usize; 3],
-    /// Levels; each halves height and width, so both must be divisible by 2 to this power.
+    /// Number of levels. Each level halves height and width, so both must be divisible by 2 to the power of `levels`.
     pub levels: usize,
-    /// Steps per level.
+    /// Number of steps of each level. More steps fit more complex densities and cost proportionally more time.
     #[config(default = 8)]
     pub steps: usize,
-    /// The conditioner of every coupling.
+    /// The conditioner of every coupling. More channels fit more complex densities.
     #[config(default = ConvNetConfig::new(64))]
     pub network: ConvNetConfig,
     /// The scalar map of every coupling.
     #[config(default = AnyUnivariateConfig::Affine(ScaleMap::default()))]
     pub univariate: AnyUnivariateConfig,
-    /// How every step mixes the channels.
+    /// How each step mixes the channels.
     #[config(default = ChannelMixing::Convolution(Conv1x1Matrix::Lu))]
     pub mixing: ChannelMixing,
-    /// Width of the context that reaches every network and prior, classes one-hot for example; 0
-    /// for none.
+    /// Number of context features, for example the number of one-hot classes; 0 for an unconditional model. All
+    /// networks and priors receive the context.
     #[config(default = 0)]
     pub context: usize,
-    /// Whether the prior of a finished part follows the part that stays.
+    /// Whether the prior of a finished part is conditioned on the part that goes to the next level.
     #[config(default = true)]
     pub prior_on_kept: bool,
 }
 }
 
 crate::layers! {
-    /// One step: normalize, mix the channels, couple.
+    /// One step: ActNorm, channel mixing, coupling.
     pub struct GlowStep {
         /// Scale and shift of every channel.
         pub actnorm: ActNorm,
-        /// The mixing of the channels.
+        /// The channel mixing.
         pub mix: Mix,
-        /// The coupling of the halves of the channels.
+        /// The coupling between the two halves of the channels.
         pub coupling: Coupling<AnyUnivariate, ConvNet>,
     }
 }
 
 crate::layers! {
-    /// A level of a [`Glow`].
+    /// One level of a [`Glow`].
     pub struct GlowLevel {
-        /// Blocks of pixels become channels.
+        /// The squeeze, which turns blocks of pixels into channels.
         pub squeeze: Squeeze,
-        /// The steps.
+        /// The steps of the level.
         pub steps: Vec<GlowStep>,
     }
 }
 
-/// A multi-scale flow of images. Images in `[0, 1]` go through a
-/// [`Logit`](crate::bijector::Logit) first: `Flow::new(logit, glow)`.
+/// A multi-scale flow of images. For images in `[0, 1]`, put a [`Logit`](crate::bijector::Logit) in front:
+/// `Flow::new(logit, glow)`.
 ///
 /// ```text
 /// level     squeeze, steps, then a split: half of the channels is finished
@@ -112,14 +112,14 @@ crate::layers! {
 ///
 /// # When to take it
 ///
-/// - Take it for images, with the context for classes.
-/// - Prefer [`RealNvpImage`](super::RealNvpImage) where pixels next to each other matter more than channels, and
-///   [`Nsf`](super::Nsf) on the pixels for images of few pixels.
+/// - Take it for images; pass classes as the context.
+/// - Prefer [`RealNvpImage`](super::RealNvpImage) where neighbouring pixels matter more than channels. Prefer
+///   [`Nsf`](super::Nsf) on the flattened pixels for small images.
 /// - Measured: 6.2 ms for the densities of 32 images of 3x16x16, 28.6 ms for a training step (`benches/README.md`).
 ///
 /// # Shapes
 ///
-/// - images `[batch, channels, height, width]`; latent parts as `parts` says
+/// - images `[batch, channels, height, width]`; latent parts with the shapes that `parts` returns
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -136,14 +136,14 @@ crate::layers! {
 /// ```
 pub type Glow = MultiScale<GlowLevel, ChannelPrior>;
 
-/// A mixing of channels chosen at run time.
+/// A channel mixing chosen at run time.
 #[derive(Module, Debug, Serialize, Deserialize)]
 #[allow(clippy::large_enum_variant, reason = "burn has no Module for Box")]
 #[non_exhaustive]
 pub enum Mix {
-    /// A fixed order.
+    /// A fixed permutation of the channels.
     Permutation(Permutation),
-    /// A learned matrix.
+    /// A learned matrix that multiplies the channels.
     Convolution(InvertibleConv1x1),
 }
 
@@ -179,8 +179,8 @@ impl GlowConfig {
         Levels { config: "GlowConfig", image: self.image, levels: self.levels }
     }
 
-    /// Returns an error that names the first invalid field; where the image does not allow that many levels,
-    /// the error names the level and its size.
+    /// Returns an error that names the first invalid field. If the image is too small for `levels`, the error names the
+    /// level that does not fit and the image size there.
     pub fn validate(&self) -> Result<()> {
         self.shape().validate()?;
         repeats("GlowConfig", "steps", 1, self.steps)?;
@@ -191,7 +191,7 @@ impl GlowConfig {
     }
 
     construct! {
-        /// The flow; its ActNorms wait for a first batch.
+        /// Builds the flow, whose ActNorm layers are initialised by a first batch.
         seeded(device: &Device) -> Glow
     }
 

@@ -1,4 +1,4 @@
-//! IAF: masked autoregressive layers the other way round, so that sampling is the one pass.
+//! IAF: inverse autoregressive layers, which sample in one pass.
 
 use burn::tensor::Device;
 
@@ -28,36 +28,35 @@ stack_config! {
 /// assert!(IafConfig::new(6).with_layers(0).validate().is_err());
 /// ```
 pub struct IafConfig, 5 layers {
-    /// The scalar map of every layer, from latent to data.
+    /// The scalar map of every layer, in the direction from latent to data.
     #[config(default = AnyUnivariateConfig::Affine(ScaleMap::default()))]
     pub univariate: AnyUnivariateConfig,
 }
 }
 
-/// A stack of inverse autoregressive layers on a standard normal. A sample and its density are one
-/// pass through every network, without steps from feature to feature: a model for reverse
-/// divergences and variational posteriors. The density of given data takes those steps.
+/// A stack of inverse autoregressive layers on a standard normal. A sample and its density take one pass through each
+/// network. The model therefore suits reverse divergences and variational posteriors. The density of given data takes
+/// one step for each feature.
 ///
 /// ```text
 /// layer     x_i = z_i s(h_i) + t(h_i),   h_i a masked network of the latents before i, and c
 /// log-det   of x with respect to z: sum of ln s(h_i)
 /// ```
 ///
-/// Paper: Kingma, Salimans, Jozefowicz, Chen, Sutskever, Welling (2016), Improving Variational
-/// Inference with Inverse Autoregressive Flow, algorithm 1, arXiv:1606.04934. Its
-/// gated form `s z + (1 - s) m` is the same map by other numbers; a scale of the paper's kind is
-/// [`ScaleMap::Sigmoid`].
+/// Paper: Kingma, Salimans, Jozefowicz, Chen, Sutskever, Welling (2016), Improving Variational Inference with Inverse
+/// Autoregressive Flow, algorithm 1, arXiv:1606.04934. The gated form of the paper, `s z + (1 - s) m`, is a
+/// reparametrisation of this map; [`ScaleMap::Sigmoid`] gives the scale of the paper.
 ///
 /// # When to take it
 ///
-/// - Take it for training without data: draws and their density are one pass.
-/// - Prefer [`Maf`](super::Maf) for data: the density of given rows takes a step for each feature here.
+/// - Take it to train without data: a sample and its density take one pass.
+/// - Prefer [`Maf`](super::Maf) to fit data: the density of given rows takes one step for each feature in an `Iaf`.
 /// - Measured: the estimate of a normalizing constant lies within 5 standard errors
 ///   (`cargo test --release --test learn iaf`).
 ///
 /// # Shapes
 ///
-/// - data and latent `[batch, features]`; context `[batch, context]`, or one row for all
+/// - data and latent `[batch, features]`; context `[batch, context]`, or one row that applies to the whole batch
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -78,7 +77,7 @@ impl IafConfig {
     }
 
     construct! {
-        /// The flow, an identity until it is trained.
+        /// Builds the flow, which is the identity until it is trained.
         seeded(device: &Device) -> Iaf
     }
 

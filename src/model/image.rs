@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result, count, fits, repeats};
 
-/// An image that every level squeezes and all but the last split.
+/// The shape of an image model: each level squeezes the image, and each level but the last splits it.
 pub(super) struct Levels {
     pub config: &'static str,
     pub image: [usize; 3],
@@ -10,7 +10,7 @@ pub(super) struct Levels {
 }
 
 impl Levels {
-    /// Names the level at which the image ends, and its size there.
+    /// Returns an error that names the level at which the image becomes too small, and the image size there.
     pub fn validate(&self) -> Result<()> {
         repeats(self.config, "levels", 1, self.levels)?;
         self.image.iter().try_for_each(|&n| count(self.config, "image", 1, n))?;
@@ -36,12 +36,12 @@ impl Levels {
         fits(self.config, "levels", &[channels, channels])
     }
 
-    /// The event of the last level, which has the most channels.
+    /// The event shape of the last level, which has the most channels.
     pub fn last(&self) -> [usize; 3] {
         *self.squeezed().last().expect("at least one level")
     }
 
-    /// The event of every level after its squeeze. Half the channels of a level go on.
+    /// The event shape of each level after its squeeze. Half of the channels of a level go to the next level.
     pub fn squeezed(&self) -> Vec<[usize; 3]> {
         let mut event = self.image;
         (0..self.levels)
@@ -55,7 +55,7 @@ impl Levels {
     }
 }
 
-/// The part that every level finishes: half its channels, the last level all.
+/// The part that each level finishes: half of its channels, or all channels in the last level.
 pub(super) fn finished(squeezed: &[[usize; 3]]) -> Vec<[usize; 3]> {
     let last = squeezed.len() - 1;
     let part = |(index, &[channels, height, width]): (usize, &[usize; 3])| {

@@ -1,35 +1,35 @@
-//! Flows from papers: a type alias, a configuration and a page of docs each.
+//! Flows from papers, each with a type alias, a configuration and a page of documentation.
 //!
 //! | model | paper | structure |
 //! | --- | --- | --- |
 //! | [`Nice`] | Dinh et al. 2015, arXiv:1410.8516 | additive couplings, one diagonal scaling |
 //! | [`RealNvp`] | Dinh et al. 2017, arXiv:1605.08803 | affine couplings |
 //! | [`Nsf`] | Durkan et al. 2019, arXiv:1906.04032 | rational-quadratic spline couplings |
-//! | [`AutoregressiveNsf`] | the same paper | rational-quadratic splines in masked layers |
-//! | [`CircularNsf`] | Rezende et al. 2020, arXiv:2002.02428 | the same for angles, on a uniform base |
+//! | [`AutoregressiveNsf`] | Durkan et al. 2019, arXiv:1906.04032 | rational-quadratic splines in masked layers |
+//! | [`CircularNsf`] | Rezende et al. 2020, arXiv:2002.02428 | circular splines in masked layers, on a uniform base |
 //! | [`NeuralAutoregressiveFlow`] | Huang et al. 2018, arXiv:1804.00779 | monotone networks in masked layers |
 //! | [`UnconstrainedAutoregressiveFlow`] | Wehenkel, Louppe 2019, arXiv:1908.05164 | integrated positive networks in masked layers |
 //! | [`BernsteinFlow`] | Sick et al. 2020, arXiv:2004.00464 | Bernstein polynomials in masked layers |
 //! | [`SumOfSquaresFlow`] | Jaini et al. 2019, arXiv:1905.02325 | sum-of-squares polynomials in masked layers |
 //! | [`GaussianizationFlow`] | Meng et al. 2020, arXiv:2003.01941 | elementwise Gaussianizations, and rotations |
 //! | [`Maf`], [`MafMog`] | Papamakarios et al. 2017, arXiv:1705.07057 | masked autoregressive layers, one-pass density |
-//! | [`Iaf`] | Kingma et al. 2016, arXiv:1606.04934 | the same the other way round, one-pass sampling |
-//! | [`PlanarFlow`] | Rezende, Mohamed 2015, arXiv:1505.05770 | steps along single directions |
-//! | [`ResidualFlow`] | Chen et al. 2019, arXiv:1906.02735 | contracting networks added to their input |
+//! | [`Iaf`] | Kingma et al. 2016, arXiv:1606.04934 | inverse autoregressive layers, one-pass sampling |
+//! | [`PlanarFlow`] | Rezende, Mohamed 2015, arXiv:1505.05770 | planar layers, each along one direction |
+//! | [`ResidualFlow`] | Chen et al. 2019, arXiv:1906.02735 | residual blocks with contractive networks |
 //! | [`RealNvpImage`] | Dinh et al. 2017, arXiv:1605.08803 | checkerboard and channel couplings, multi-scale |
 //! | [`Glow`] | Kingma, Dhariwal 2018, arXiv:1807.03039 | ActNorm, 1x1 convolution, coupling, multi-scale |
 //!
 //! # Which to take
 //!
-//! * Start with [`RealNvp`]. On few rows, give its `mlp` dropout and its `masks` [`Random`](Masks::Random), and `fit` an
-//!   `average` of the weights: together they are worth more than depth.
-//! * Put a [`Standardize`](crate::bijector::Standardize) in front. Where data live in an interval, put a
-//!   [`Logit`](crate::bijector::Logit) before it.
-//! * For the density of a table, also try [`Nsf`], [`AutoregressiveNsf`] and [`Maf`], with `linear` where columns nearly
-//!   follow from others.
+//! * Start with [`RealNvp`]. On few rows, give its `mlp` dropout, set its `masks` to [`Random`](Masks::Random), and set
+//!   the `average` of the weights in `fit`. Together, the three settings help more than more layers.
+//! * Put a [`Standardize`](crate::bijector::Standardize) in front of the model. If the data lie in an interval, put a
+//!   [`Logit`](crate::bijector::Logit) before the `Standardize`.
+//! * For the density of a table, also try [`Nsf`], [`AutoregressiveNsf`] and [`Maf`]. Set `linear` where columns are
+//!   nearly linear combinations of other columns.
 //! * For training without data, take [`Iaf`], whose draws and their density are one pass.
-//! * Where volume must be preserved, take the couplings of [`Nice`]. For angles, take [`CircularNsf`].
-//! * A stack of another kind is a tuple or a `Vec` of layers, or a struct by [`layers!`](crate::layers).
+//! * If the map must preserve volume, take the couplings of [`Nice`]. For angles, take [`CircularNsf`].
+//! * To build another stack, use a tuple or a `Vec` of layers, or a struct declared by [`layers!`](crate::layers).
 
 mod autoregressive;
 mod autoregressive_nsf;
@@ -90,11 +90,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Masks {
-    /// Every second feature, even and odd in turn.
+    /// Features with even index and features with odd index, in turn.
     Alternating,
-    /// The first half and the second half in turn.
+    /// The first half and the second half of the features, in turn.
     Halves,
-    /// A random half, then the other half, then another random half; fixed by the seed.
+    /// A random half of the features, the other half, then a new random half; drawn from this seed.
     Random(u64),
 }
 
@@ -110,7 +110,7 @@ impl Masks {
     }
 }
 
-/// What every stack of dense couplings shares.
+/// The parts that all stacks of dense couplings share.
 struct Couplings<'a> {
     config: &'static str,
     features: usize,
@@ -120,8 +120,8 @@ struct Couplings<'a> {
     context: usize,
 }
 
-/// A network that every layer of a stack has, for layer `index`: a seed of its own gives every layer
-/// other weights, too.
+/// The configuration of the network of layer `index`. If the configuration has a seed, each layer gets a different seed
+/// and therefore different weights.
 macro_rules! of_layer {
     ($network:expr, $index:expr) => {{
         let mut network = $network.clone();
@@ -132,7 +132,7 @@ macro_rules! of_layer {
 use of_layer;
 
 impl Couplings<'_> {
-    /// For a scalar map of so many parameters.
+    /// Validates the stack for a scalar map with `per_element` parameters.
     fn validate(&self, per_element: usize) -> Result<()> {
         repeats(self.config, "layers", 1, self.layers)?;
         if self.features < 2 {

@@ -15,7 +15,7 @@ use crate::univariate::{Neural, NeuralConfig};
 stack_config! {
 /// Configuration of a [`NeuralAutoregressiveFlow`].
 ///
-/// Standardise the data first: a fresh network is like the identity only near 0.
+/// Standardise the data first: a new network is close to the identity only near 0.
 ///
 /// ```
 /// use burn_flows::{model::NeuralAutoregressiveFlowConfig, univariate::NeuralConfig};
@@ -25,37 +25,39 @@ stack_config! {
 /// assert!(config.with_layers(0).validate().is_err());
 /// ```
 pub struct NeuralAutoregressiveFlowConfig, 3 layers {
-    /// The monotone networks of every layer; `elements` stays at 0, as `shared` decides it.
+    /// The monotone network of every layer. Its `elements` must stay at 0, because `shared` sets them.
     #[config(default = NeuralConfig::new())]
     pub network: NeuralConfig,
-    /// One monotone network that all features share, instead of one for each.
+    /// Whether all features share one monotone network. By default, each feature has a network.
     #[config(default = false)]
     pub shared: bool,
 }
 }
 
-/// Masked layers of monotone networks on a standard normal. A sample is a search for every feature.
+/// Masked layers of monotone networks on a standard normal. Sampling solves a scalar equation for each feature by a
+/// numerical search.
 ///
 /// ```text
 /// layer     z_i = net_i(x_i; s_i),   net_i of positive weights, the signal s_i from a masked network
 /// stack     layer, (linear map), layer with another order ..
 /// ```
 ///
-/// Paper: Huang, Krueger, Lacoste, Courville (2018), Neural Autoregressive Flows, arXiv:1804.00779. Its
-/// sigmoids, with every weight from the masked network, are [`Maf`](super::Maf) with the scalar map
+/// Paper: Huang, Krueger, Lacoste, Courville (2018), Neural Autoregressive Flows, arXiv:1804.00779. In the sigmoidal
+/// flows of the paper, the masked network outputs all weights; build them as [`Maf`](super::Maf) with the scalar map
 /// [`DeepSigmoidal`](crate::univariate::DeepSigmoidal).
-/// The model that zuko 1.6 calls `NAF`, without the softclip between its layers, which its search for
-/// inverses needs.
+/// The model that zuko 1.6 calls `NAF`. zuko puts a softclip between the layers for its inverse search; this model has
+/// no softclip.
 ///
 /// # When to take it
 ///
 /// - Take it where a monotone network of each feature fits better than a spline with a fixed number of bins.
-/// - Prefer [`AutoregressiveNsf`](super::AutoregressiveNsf) otherwise: its inverse is a formula, and here it is a search.
+/// - Prefer [`AutoregressiveNsf`](super::AutoregressiveNsf) otherwise: a spline has an inverse in closed form, and a
+///   monotone network is inverted by a search.
 /// - Measured: within 0.08 nats of the entropy of two moons (`cargo test --release --test learn naf`).
 ///
 /// # Shapes
 ///
-/// - data and latent `[batch, features]`; context `[batch, context]`, or one row for all
+/// - data and latent `[batch, features]`; context `[batch, context]`, or one row that applies to the whole batch
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -71,6 +73,6 @@ pub struct NeuralAutoregressiveFlowConfig, 3 layers {
 pub type NeuralAutoregressiveFlow = Flow<Vec<AutoregressiveStep<Neural>>, StandardNormal<2>>;
 
 networks! {
-    /// The flow, bent a little by its random networks until it is trained.
+    /// Builds the flow, which its random networks make slightly nonlinear until it is trained.
     NeuralAutoregressiveFlowConfig => NeuralAutoregressiveFlow
 }

@@ -14,7 +14,7 @@ use crate::univariate::{RationalQuadratic, RationalQuadraticConfig, Univariate};
 seeded_config! {
 /// Configuration of an [`Nsf`].
 ///
-/// Standardise the data first: outside the spline's domain, 5 to either side of 0, nothing changes.
+/// Standardise the data first: the default spline is the identity outside `[-5, 5]`.
 ///
 /// ```
 /// use burn_flows::{model::{Masks, NsfConfig}, univariate::RationalQuadraticConfig};
@@ -26,35 +26,36 @@ seeded_config! {
 /// assert!(NsfConfig::new(1).validate().is_err()); // nothing to split
 /// ```
 pub struct NsfConfig {
-    /// Features of an event, at least 2.
+    /// Number of features of an event, at least 2.
     pub features: usize,
-    /// Number of couplings.
+    /// Number of couplings. More couplings fit more complex densities and cost proportionally more time.
     #[config(default = 6)]
     pub layers: usize,
     /// How the masks change from layer to layer.
     #[config(default = Masks::Random(0))]
     pub masks: Masks,
-    /// The conditioner of every coupling.
+    /// The conditioner of every coupling. Wider hidden layers fit more complex densities; dropout helps on few rows.
     #[config(default = MlpConfig::new(vec![128, 128]))]
     pub mlp: MlpConfig,
-    /// Width of the context; 0 for none.
+    /// Number of context features; 0 for an unconditional model.
     #[config(default = 0)]
     pub context: usize,
-    /// The spline of every coupling.
+    /// The spline of every coupling. More bins resolve sharper densities; a larger bound covers a larger interval.
     #[config(default = RationalQuadraticConfig::new())]
     pub spline: RationalQuadraticConfig,
-    /// A spline of every feature with free parameters, in front.
+    /// The spline with free parameters that is applied to each feature before the first coupling; `None` for no such
+    /// spline.
     pub elementwise: Option<RationalQuadraticConfig>,
-    /// A linear layer before every coupling.
+    /// Whether a learned linear layer stands before every coupling.
     #[config(default = false)]
     pub linear: bool,
 }
 }
 
 crate::layers! {
-    /// A step of an [`Nsf`].
+    /// One step of an [`Nsf`].
     pub struct NsfStep {
-        /// A linear map in front.
+        /// The linear map in front of the coupling.
         pub linear: Option<LuLinear>,
         /// The coupling.
         pub coupling: Coupling<RationalQuadratic, Mlp>,
@@ -62,9 +63,9 @@ crate::layers! {
 }
 
 crate::layers! {
-    /// The layers of a neural spline flow: a spline of every feature with free parameters, then the steps.
+    /// The layers of a neural spline flow: a spline with free parameters for each feature, then the steps.
     pub struct NsfLayers<S> {
-        /// The free splines.
+        /// The splines with free parameters.
         pub elementwise: Option<Elementwise<RationalQuadratic>>,
         /// The steps.
         pub steps: Vec<S>,
@@ -72,7 +73,7 @@ crate::layers! {
 }
 
 impl<S> NsfLayers<S> {
-    /// The free splines of `features` features in front of the steps.
+    /// Puts splines with free parameters for `features` features in front of the steps.
     pub(super) fn new(
         spline: Option<&RationalQuadraticConfig>,
         features: usize,
@@ -86,7 +87,7 @@ impl<S> NsfLayers<S> {
     }
 }
 
-/// `Err` unless there can be free splines of so many features.
+/// Returns an error if splines with free parameters cannot be built for `features` features.
 pub(super) fn check_free(
     config: &'static str,
     spline: Option<&RationalQuadraticConfig>,
@@ -97,27 +98,28 @@ pub(super) fn check_free(
     fits(config, "elementwise", &[spline.init().params_per_element(), features])
 }
 
-/// Spline couplings on a standard normal, behind a free spline per feature if wanted. The sibling of
-/// masked layers is [`AutoregressiveNsf`](super::AutoregressiveNsf).
+/// Spline couplings on a standard normal, optionally preceded by a free spline for each feature.
+/// [`AutoregressiveNsf`](super::AutoregressiveNsf) is the variant with masked layers.
 ///
 /// ```text
 /// forward   z = spline_1 .. couplings(linear?(spline_0?(x)))     spline_0 free, one per feature
 /// ```
 ///
-/// Paper: Durkan, Bekasov, Murray, Papamakarios (2019), Neural Spline Flows, sections 3 and 4 (RQ-NSF
-/// with coupling layers), arXiv:1906.04032. The linear layers between couplings are its section 3.1;
-/// random masks do without, and serve better where every feature has an edge of its own, as pixels do.
+/// Paper: Durkan, Bekasov, Murray, Papamakarios (2019), Neural Spline Flows, sections 3 and 4 (RQ-NSF with coupling
+/// layers), arXiv:1906.04032. Section 3.1 of the paper describes the linear layers between couplings. Random masks work
+/// without linear layers. They work better than linear layers where each feature has its own sharp edge, for example on
+/// pixels.
 ///
 /// # When to take it
 ///
-/// - Take it for the best density of a table whose samples have to be fast, and for densities with edges.
-/// - Prefer [`RealNvp`](super::RealNvp) where time matters more: a spline takes about three times as long.
+/// - Take it for the best density of a table if sampling must be fast, and for densities with sharp edges.
+/// - Prefer [`RealNvp`](super::RealNvp) where time matters more: a spline coupling takes about three times as long.
 /// - Measured: within 0.05 nats of the entropy of two moons (`cargo test --release --test learn moons`); 9.3 ms for the
 ///   densities of 1024 rows of 64 features (`benches/README.md`).
 ///
 /// # Shapes
 ///
-/// - data and latent `[batch, features]`; context `[batch, context]`, or one row for all
+/// - data and latent `[batch, features]`; context `[batch, context]`, or one row that applies to the whole batch
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -151,7 +153,7 @@ impl NsfConfig {
     }
 
     construct! {
-        /// The flow, an identity until it is trained.
+        /// Builds the flow, which is the identity until it is trained.
         seeded(device: &Device) -> Nsf
     }
 

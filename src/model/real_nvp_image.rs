@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::flow::{Finish, MultiScale};
 use crate::univariate::Affine;
 
-/// Couplings on either side of a squeeze, of alternating masks. Value from the paper.
+/// Number of couplings before the squeeze, and after it, with alternating masks. Value from the paper.
 const COUPLINGS: usize = 3;
 
 seeded_config! {
@@ -30,19 +30,19 @@ seeded_config! {
 pub struct RealNvpImageConfig {
     /// Channels, height and width of an image.
     pub image: [usize; 3],
-    /// Levels; each halves height and width, so both must be divisible by 2 to this power.
+    /// Number of levels. Each level halves height and width, so both must be divisible by 2 to the power of `levels`.
     pub levels: usize,
-    /// The conditioner of every coupling.
+    /// The conditioner of every coupling. More channels and blocks fit more complex densities.
     #[config(default = ResidualConvNetConfig::new(32))]
     pub network: ResidualConvNetConfig,
-    /// Width of the context that reaches every network and prior; 0 for none.
+    /// Number of context features; 0 for an unconditional model. All networks and priors receive the context.
     #[config(default = 0)]
     pub context: usize,
 }
 }
 
 crate::layers! {
-    /// One step: couple, normalize.
+    /// One step: a coupling, then ActNorm.
     pub struct RealNvpImageStep {
         /// The coupling.
         pub coupling: Coupling<Affine, ResidualConvNet>,
@@ -52,28 +52,28 @@ crate::layers! {
 }
 
 crate::layers! {
-    /// A level of a [`RealNvpImage`]: couplings of pixels, then couplings of channels.
+    /// One level of a [`RealNvpImage`]: couplings with checkerboard masks, then couplings between channels.
     pub struct RealNvpImageLevel {
-        /// Couplings of pixels.
+        /// The couplings with checkerboard masks.
         pub checkerboard: Vec<RealNvpImageStep>,
-        /// Blocks of pixels become channels.
+        /// The squeeze, which turns blocks of pixels into channels.
         pub squeeze: Squeeze,
-        /// Couplings of channels.
+        /// The couplings between halves of the channels.
         pub halves: Vec<RealNvpImageStep>,
     }
 }
 
-/// A multi-scale flow of images. Images in `[0, 1]` go through a
-/// [`Logit`](crate::bijector::Logit) first: `Flow::new(logit, flow)`.
+/// A multi-scale flow of images. For images in `[0, 1]`, put a [`Logit`](crate::bijector::Logit) in front:
+/// `Flow::new(logit, flow)`.
 ///
 /// ```text
 /// level     3 checkerboard steps, squeeze, 3 channel steps, then a split: half of the channels is finished
 /// step      actnorm(coupling(h))
 /// ```
 ///
-/// Paper: Dinh, Sohl-Dickstein, Bengio (2017), Density estimation using Real NVP, sections 3.4 to
-/// 3.7, arXiv:1605.08803. ActNorm stands where the paper has batch normalization, so that a row's
-/// density does not depend on its batch.
+/// Paper: Dinh, Sohl-Dickstein, Bengio (2017), Density estimation using Real NVP, sections 3.4 to 3.7,
+/// arXiv:1605.08803. ActNorm replaces the batch normalization of the paper, so that the density of a row does not
+/// depend on its batch.
 ///
 /// # When to take it
 ///
@@ -83,7 +83,7 @@ crate::layers! {
 ///
 /// # Shapes
 ///
-/// - images `[batch, channels, height, width]`; latent parts as `parts` says
+/// - images `[batch, channels, height, width]`; latent parts with the shapes that `parts` returns
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -102,17 +102,17 @@ impl RealNvpImageConfig {
         Levels { config: "RealNvpImageConfig", image: self.image, levels: self.levels }
     }
 
-    /// Returns an error that names the first invalid field; where the image does not allow that many levels,
-    /// the error names the level and its size.
+    /// Returns an error that names the first invalid field. If the image is too small for `levels`, the error names the
+    /// level that does not fit and the image size there.
     pub fn validate(&self) -> Result<()> {
         self.shape().validate()?;
-        // A checkerboard shows all channels, and a factor and a shift of each come back.
+        // The network of a checkerboard coupling reads all channels and outputs a factor and a shift for each channel.
         let [channels, ..] = self.shape().last();
         self.network.validate_between(channels, 2 * channels, self.context)
     }
 
     construct! {
-        /// The flow; its ActNorms wait for a first batch.
+        /// Builds the flow, whose ActNorm layers are initialised by a first batch.
         seeded(device: &Device) -> RealNvpImage
     }
 
@@ -137,7 +137,7 @@ impl RealNvpImageConfig {
         flow.of_images("RealNvpImage", self.image)
     }
 
-    /// Couplings, the first of which is this one of the whole model.
+    /// Builds couplings; `first` is the index of their first coupling in the whole model.
     fn steps(
         &self,
         mask: Mask,

@@ -1,4 +1,4 @@
-//! Residual flow: networks that contract, each added to its input.
+//! Residual flow: contractive networks, each added to its input.
 
 use burn::tensor::Device;
 
@@ -11,8 +11,8 @@ use crate::flow::Flow;
 seeded_config! {
 /// Configuration of a [`ResidualFlow`].
 ///
-/// The log-determinant is exact, which takes as many passes as there are features: with many of
-/// them, train by a series.
+/// By default, the log-determinant is exact and takes as many passes as there are features. For many features, train
+/// with [`LogDet::Series`].
 ///
 /// ```
 /// use burn_flows::{bijector::LogDet, model::ResidualFlowConfig};
@@ -24,31 +24,32 @@ seeded_config! {
 /// assert!(ResidualFlowConfig::new(2).with_lipschitz(2.0).validate().is_err());
 /// ```
 pub struct ResidualFlowConfig {
-    /// Features of an event.
+    /// Number of features of an event.
     pub features: usize,
-    /// Number of residual blocks.
+    /// Number of residual blocks. More blocks fit more complex densities and cost proportionally more time.
     #[config(default = 8)]
     pub layers: usize,
     /// Widths of the hidden layers of every block.
     #[config(default = vec![128, 128])]
     pub hidden: Vec<usize>,
-    /// How much every block may stretch what it adds, in (0, 1).
+    /// The bound on the Lipschitz constant of every residual branch, in (0, 1). A larger value fits more complex
+    /// densities, and the inverse takes more iterations.
     #[config(default = 0.95)]
     pub lipschitz: f64,
-    /// Width of the context; 0 for none.
+    /// Number of context features; 0 for an unconditional model.
     #[config(default = 0)]
     pub context: usize,
-    /// The log-determinant in training.
+    /// How the log-determinant is computed in training. Choose a series for many features.
     #[config(default = LogDet::Exact)]
     pub training: LogDet,
-    /// The log-determinant in evaluation.
+    /// How the log-determinant is computed in evaluation.
     #[config(default = LogDet::Exact)]
     pub evaluation: LogDet,
 }
 }
 
 crate::layers! {
-    /// A step of a [`ResidualFlow`].
+    /// One step of a [`ResidualFlow`].
     pub struct ResidualFlowStep {
         /// The residual block.
         pub residual: Residual,
@@ -57,7 +58,7 @@ crate::layers! {
     }
 }
 
-/// Residual blocks with an ActNorm behind each, on a standard normal.
+/// Residual blocks, each followed by an ActNorm, on a standard normal.
 ///
 /// ```text
 /// forward   z = f_K(.. f_1(x)),   f_k(x) = actnorm(x + g_k(x, c))
@@ -69,14 +70,14 @@ crate::layers! {
 ///
 /// # When to take it
 ///
-/// - Take it where no feature may be singled out by a mask or an order.
-/// - Prefer [`RealNvp`](super::RealNvp) otherwise: the log-determinant is a determinant or a series here, and the inverse
-///   an iteration.
+/// - Take it where no mask or order may single out a feature.
+/// - Prefer [`RealNvp`](super::RealNvp) otherwise: the log-determinant of a residual block is a determinant or a
+///   series, and its inverse is an iteration.
 /// - Measured: within 0.12 nats of the entropy of two moons (`cargo test --release --test learn residual_flow`).
 ///
 /// # Shapes
 ///
-/// - data and latent `[batch, features]`; context `[batch, context]`, or one row for all
+/// - data and latent `[batch, features]`; context `[batch, context]`, or one row that applies to the whole batch
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -107,7 +108,7 @@ impl ResidualFlowConfig {
     }
 
     construct! {
-        /// The flow, an identity until it is trained or started from data.
+        /// Builds the flow, which is the identity until it is trained or initialised from data.
         seeded(device: &Device) -> ResidualFlow
     }
 

@@ -16,8 +16,8 @@ use crate::univariate::{SumOfSquares, SumOfSquaresConfig, Univariate};
 stack_config! {
 /// Configuration of a [`SumOfSquaresFlow`].
 ///
-/// Standardise the data first. Polynomials of polynomials grow fast: let the unit they measure in, 10 by
-/// default, be some times larger than the data, or one outlier of a later layer outweighs a batch.
+/// Standardise the data first. Polynomials of polynomials grow fast. Set the unit of the polynomials, 10 by default, to
+/// several times the scale of the data. Otherwise one outlier of a later layer can dominate the loss of a batch.
 ///
 /// ```
 /// use burn_flows::{model::SumOfSquaresFlowConfig, univariate::SumOfSquaresConfig};
@@ -28,14 +28,14 @@ stack_config! {
 /// assert!(config.with_layers(0).validate().is_err());
 /// ```
 pub struct SumOfSquaresFlowConfig, 3 layers {
-    /// The polynomials of every layer.
+    /// The polynomials of every layer. A higher degree or more polynomials fit more complex densities.
     #[config(default = SumOfSquaresConfig::new())]
     pub polynomial: SumOfSquaresConfig,
 }
 }
 
-/// Masked layers of sum-of-squares polynomials on a standard normal. A sample is a search for every
-/// feature.
+/// Masked layers of sum-of-squares polynomials on a standard normal. Sampling solves a scalar equation for each feature
+/// by a numerical search.
 ///
 /// ```text
 /// layer     z_i = c_i + integral of g(u; h_i) from 0 to x_i,   g a sum of squares, h_i a masked network
@@ -43,18 +43,18 @@ pub struct SumOfSquaresFlowConfig, 3 layers {
 /// ```
 ///
 /// Paper: Jaini, Selby, Yu (2019), Sum-of-Squares Polynomial Flow, arXiv:1905.02325.
-/// The model that zuko 1.6 calls `SOSPF`, without the softclip between its layers, which its search for
-/// inverses needs.
+/// The model that zuko 1.6 calls `SOSPF`. zuko puts a softclip between the layers for its inverse search; this model
+/// has no softclip.
 ///
 /// # When to take it
 ///
-/// - Take it to compare with the paper; polynomials extrapolate steeply outside of the data.
+/// - Take it to compare with the paper; polynomials extrapolate steeply outside the range of the data.
 /// - Prefer [`AutoregressiveNsf`](super::AutoregressiveNsf) otherwise.
 /// - Measured: within 0.06 nats of the entropy of two moons (`cargo test --release --test learn sospf`).
 ///
 /// # Shapes
 ///
-/// - data and latent `[batch, features]`; context `[batch, context]`, or one row for all
+/// - data and latent `[batch, features]`; context `[batch, context]`, or one row that applies to the whole batch
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -77,7 +77,7 @@ impl SumOfSquaresFlowConfig {
     }
 
     construct! {
-        /// The flow, close to an identity until it is trained.
+        /// Builds the flow, which is close to the identity until it is trained.
         seeded(device: &Device) -> SumOfSquaresFlow
     }
 

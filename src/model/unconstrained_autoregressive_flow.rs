@@ -15,7 +15,7 @@ use crate::univariate::{UnconstrainedMonotonic, UnconstrainedMonotonicConfig};
 stack_config! {
 /// Configuration of an [`UnconstrainedAutoregressiveFlow`].
 ///
-/// Standardise the data first: the networks are integrated up to 20 to either side of 0.
+/// Standardise the data first: the networks are integrated over `[-20, 20]`.
 ///
 /// ```
 /// use burn_flows::{model::UnconstrainedAutoregressiveFlowConfig, univariate::UnconstrainedMonotonicConfig};
@@ -26,16 +26,17 @@ stack_config! {
 /// assert!(config.with_layers(0).validate().is_err());
 /// ```
 pub struct UnconstrainedAutoregressiveFlowConfig, 3 layers {
-    /// The integrated networks of every layer; `elements` stays at 0, as `shared` decides it.
+    /// The integrated network of every layer. Its `elements` must stay at 0, because `shared` sets them.
     #[config(default = UnconstrainedMonotonicConfig::new())]
     pub network: UnconstrainedMonotonicConfig,
-    /// One integrated network that all features share, instead of one for each.
+    /// Whether all features share one integrated network. By default, each feature has a network.
     #[config(default = false)]
     pub shared: bool,
 }
 }
 
-/// Masked layers of integrated networks on a standard normal. A sample is a search for every feature.
+/// Masked layers of integrated networks on a standard normal. Sampling solves a scalar equation for each feature by a
+/// numerical search.
 ///
 /// ```text
 /// layer     z_i = c_i + integral of g_i(u; s_i) from 0 to x_i,   g_i positive, c_i and s_i from a masked network
@@ -44,18 +45,19 @@ pub struct UnconstrainedAutoregressiveFlowConfig, 3 layers {
 ///
 /// Paper: Wehenkel, Louppe (2019), Unconstrained Monotonic Neural Networks, section 4 (UMNN-MAF),
 /// arXiv:1908.05164.
-/// The model that zuko 1.6 calls `UNAF`, without the softclip between its layers, which its search for
-/// inverses needs.
+/// The model that zuko 1.6 calls `UNAF`. zuko puts a softclip between the layers for its inverse search; this model has
+/// no softclip.
 ///
 /// # When to take it
 ///
 /// - Take it where a scalar map has to be smooth and unbounded.
-/// - Prefer [`AutoregressiveNsf`](super::AutoregressiveNsf) otherwise: a density is an integral and a sample a search here.
+/// - Prefer [`AutoregressiveNsf`](super::AutoregressiveNsf) otherwise: a density takes a numerical integral and a
+///   sample takes a search here.
 /// - Measured: within 0.1 nats of the entropy of two moons (`cargo test --release --test learn unaf`).
 ///
 /// # Shapes
 ///
-/// - data and latent `[batch, features]`; context `[batch, context]`, or one row for all
+/// - data and latent `[batch, features]`; context `[batch, context]`, or one row that applies to the whole batch
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -72,6 +74,6 @@ pub type UnconstrainedAutoregressiveFlow =
     Flow<Vec<AutoregressiveStep<UnconstrainedMonotonic>>, StandardNormal<2>>;
 
 networks! {
-    /// The flow, an identity until it is trained.
+    /// Builds the flow, which is the identity until it is trained.
     UnconstrainedAutoregressiveFlowConfig => UnconstrainedAutoregressiveFlow
 }

@@ -1,4 +1,4 @@
-//! The numbers of a layer on another device, or in another precision, against those in f64.
+//! The numbers of a layer on another device or in another precision, compared with f64.
 
 use std::any::type_name;
 use std::fmt;
@@ -14,9 +14,10 @@ use crate::draws;
 use crate::math::wide_dtype;
 use crate::noise::Noise;
 
-/// How far the numbers of a layer are from those computed in f64, as [`Suite::compare`] found; prints as
-/// a line for each kind of number. Errors are relative to the expected number where that exceeds 1, those
-/// of a gradient to its largest number; infinite where something panicked or gave NaN.
+/// The differences between the numbers of a layer and the numbers computed in f64, measured by [`Suite::compare`]. It
+/// prints one line for each kind of number. An error is relative to the expected number where the expected number
+/// exceeds 1. The error of a gradient is relative to the largest element of the gradient. An error is infinite if
+/// something panicked or gave NaN.
 ///
 /// ```
 /// use burn::tensor::{DType, Device};
@@ -30,14 +31,14 @@ use crate::noise::Noise;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Comparison {
-    /// The error of `z`.
+    /// The error of the latents `z`.
     pub z: f64,
-    /// The error of the log-determinants of both directions.
+    /// The error of the log-determinants in both directions.
     pub log_det: f64,
-    /// The error of `x` of the inverse.
+    /// The error of `x` from the inverse.
     pub x: f64,
-    /// The error of the gradients of a random loss of `z` and the log-determinant, by `x` and by every
-    /// parameter.
+    /// The error of the gradients of a random loss of `z` and the log-determinant, with respect to `x` and all
+    /// parameters.
     pub gradient: f64,
     title: String,
     notes: [String; 4],
@@ -72,11 +73,11 @@ impl fmt::Display for Comparison {
 }
 
 impl<const D: usize> Suite<D> {
-    /// What a layer loses on a device and in a precision, against f64 on the device where it is.
+    /// Measures the error of a layer on a device and in a precision, relative to f64 on the device of the layer.
     ///
-    /// Its parameters are moved by noise as in [`check`](Self::check), and rounded to the precision as
-    /// the data are: what is measured is the arithmetic. The layer goes to the device as a record that is
-    /// loaded there over other numbers, and has to come back as it went.
+    /// The parameters are moved by noise as in [`check`](Self::check). Parameters and data are rounded to the
+    /// precision, so that the comparison measures only the arithmetic. The layer is sent to the device as a record,
+    /// loaded there over other numbers, and must come back unchanged.
     ///
     /// ```
     /// use burn::tensor::{DType, Device};
@@ -122,7 +123,7 @@ impl<const D: usize> Suite<D> {
     }
 }
 
-/// What a layer is compared on, as numbers that every precision in question can hold.
+/// The inputs of a comparison, as numbers that all compared precisions can represent.
 struct Draws<const D: usize> {
     home: Device,
     x: TensorData,
@@ -133,7 +134,7 @@ struct Draws<const D: usize> {
     of_log_det: TensorData,
 }
 
-/// What a layer gives: `z`, log-determinants, `x` and gradients, each with its name.
+/// The outputs of a layer: `z`, log-determinants, `x` and gradients, each with its name.
 #[derive(PartialEq)]
 struct Numbers([Vec<(String, Vec<f64>)>; 4]);
 
@@ -154,7 +155,7 @@ impl<const D: usize> Draws<D> {
         }
     }
 
-    /// What a layer on this device and of this precision gives.
+    /// The outputs of a layer on this device and in this precision.
     fn numbers(&self, layer: &dyn Subject<D>, device: &Device, dtype: DType) -> Numbers {
         let tensor = |data: &TensorData| Tensor::<D>::from_data(data.clone(), (device, dtype));
         let context = self.context.as_ref();
@@ -167,7 +168,7 @@ impl<const D: usize> Draws<D> {
         let expected = [dtype, dtype, wide, wide];
         assert!(types == expected, "z, x and log-dets are {types:?}, expected {expected:?}");
 
-        // Layers that draw in training draw the same.
+        // The seed makes layers that draw in training draw equal noise.
         draws::seed(Noise::seeded(1));
         let training = layer.training();
         let leaf = tensor(&self.x).autodiff().require_grad();
@@ -192,7 +193,7 @@ impl<const D: usize> Draws<D> {
     }
 }
 
-/// The place of the gradients among [`Numbers`].
+/// The index of the gradients in [`Numbers`].
 const GRADIENT: usize = 3;
 
 impl Numbers {

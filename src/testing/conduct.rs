@@ -1,4 +1,4 @@
-//! Checks of what surrounds the map: records, states, initialisation, contexts, texts, walks.
+//! Checks of records, states, initialisation, contexts, panic messages and walks.
 
 use burn::tensor::{DType, Tensor};
 
@@ -8,11 +8,11 @@ use super::subject::{Layer, Subject};
 use super::{Suite, host};
 use crate::trace::{Trace, Tracer};
 
-/// The least change by another context that counts as one.
+/// The smallest change by another context that counts as a change.
 const LEAST_CHANGE: f64 = 1e-6;
 
 impl<const D: usize> Run<'_, D> {
-    /// Compares what another layer gives with what this one does.
+    /// Compares the outputs of another layer with the outputs of this layer.
     fn against(&self, other: &dyn Subject<D>, as_dtype: DType) -> Worst {
         let cast = |t: &Tensor<D>| t.clone().cast(as_dtype);
         let c = self.context.clone().map(|c| c.cast(as_dtype));
@@ -117,7 +117,8 @@ impl<const D: usize> Run<'_, D> {
                 (width, shape)
             })
         };
-        // The result of another width has its shape, or where shapes change, as many elements.
+        // The result for another width has the shape of its input, or, if the layer changes shapes, equally many
+        // elements.
         let fits = |found: [usize; D], expected: [usize; D]| {
             let count = |shape: [usize; D]| (shape[0], shape.iter().product::<usize>());
             found == expected || (shape != latent_shape && count(found) == count(expected))
@@ -144,7 +145,7 @@ impl<const D: usize> Run<'_, D> {
                 });
                 results.push((format!("inverse of {shape:?}"), width, inverse));
             }
-            // A layer for every width is one that takes all of these.
+            // A layer that accepts all of these widths is a layer for every width.
             if results.iter().all(|(_, _, result)| *result == Ok(None)) {
                 continue;
             }
@@ -172,7 +173,7 @@ impl<const D: usize> Run<'_, D> {
         let covers = |path: &String, param: &str| {
             param.strip_prefix(path.as_str()).is_some_and(|rest| rest.starts_with('.'))
         };
-        // Indices and masks may be those of a composition, not of a layer.
+        // Indices and masks may belong to a composition instead of a layer.
         for param in self.plain.walk(None).iter().filter(|param| param.dtype.is_some()) {
             let name = format!("layer.{}", param.path);
             if !paths.iter().any(|path| covers(path, &name)) {
@@ -183,7 +184,7 @@ impl<const D: usize> Run<'_, D> {
     }
 }
 
-/// Where a walk has been, and the sum of the log-determinants there.
+/// The paths that a walk visited, and the sum of their log-determinants.
 struct Parts {
     paths: Vec<String>,
     log_det: Vec<f64>,
@@ -197,7 +198,7 @@ impl Tracer for Parts {
     }
 }
 
-/// A violation unless `result` is a panic with a text of the documented form.
+/// Records a violation unless `result` is a panic whose message has the documented form.
 fn judge(worst: &mut Worst, what: &str, found: &str, result: Result<(), String>) {
     match result {
         Ok(()) => worst.violation(format!("{what} does not panic")),

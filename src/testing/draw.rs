@@ -1,20 +1,20 @@
-//! Seeded inputs from where a layer is defined.
+//! Seeded inputs from the domain of a layer.
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use crate::noise::Noise;
 
-/// Sizes of the rows of an ordinary batch, in turn: within and beyond the body of a standard
-/// normal, so that a layer with tails shows both.
+/// Scales of the rows of an ordinary batch, in turn. They cover the body of a standard normal and values beyond it, so
+/// that a layer with tails is tested inside and outside.
 const SIZES: [f64; 2] = [1.0, 3.0];
 
-/// The least and the largest distance of a draw from the end of a half line.
+/// The smallest and the largest distance of a draw from the end of a half line.
 const HALF_LINE: (f64, f64) = (0.05, 4.0);
 
-/// Share of a bounded interval that is left free at either end.
+/// The share of a bounded interval that draws avoid at either end.
 const MARGIN: f64 = 0.02;
 
-/// An open interval that values come from.
+/// An open interval from which values are drawn.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Interval {
     pub low: f64,
@@ -32,7 +32,7 @@ impl Interval {
         self.low.is_finite() && self.high.is_finite()
     }
 
-    /// One value; `size` stretches it where there is no bound.
+    /// Draws one value; `size` scales it in an unbounded direction.
     fn draw(self, noise: &mut Noise, size: f64) -> f64 {
         let half_line = |end: f64, noise: &mut Noise| {
             let (least, most) = HALF_LINE;
@@ -51,7 +51,7 @@ impl Interval {
     }
 }
 
-/// Makes the tensors of a run: one device, one precision, one stream of numbers.
+/// Creates the tensors of a run: one device, one precision, one stream of random numbers.
 #[derive(Debug, Clone)]
 pub(super) struct Source {
     pub device: Device,
@@ -60,17 +60,17 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// A tensor of these numbers.
+    /// Creates a tensor with these values.
     pub fn tensor<const D: usize>(&self, values: Vec<f64>, shape: [usize; D]) -> Tensor<D> {
         Tensor::from_data(TensorData::new(values, shape), (&self.device, self.dtype))
     }
 
-    /// A batch from an interval, rows of ordinary size.
+    /// Draws a batch from an interval, with rows of ordinary scale.
     pub fn batch<const D: usize>(&mut self, shape: [usize; D], from: Interval) -> Tensor<D> {
         self.sized(shape, from, &SIZES)
     }
 
-    /// A batch from an interval, rows of these sizes in turn.
+    /// Draws a batch from an interval, with rows of these scales in turn.
     pub fn sized<const D: usize>(
         &mut self,
         shape: [usize; D],
@@ -84,12 +84,12 @@ impl Source {
         self.tensor(values, shape)
     }
 
-    /// Standard normal numbers: contexts, and weights of losses.
+    /// Draws standard normal numbers, for contexts and weights of losses.
     pub fn normal<const D: usize>(&mut self, shape: [usize; D]) -> Tensor<D> {
         self.sized(shape, Interval::LINE, &[1.0])
     }
 
-    /// For every value one row full of it, and one ordinary row with it at one place.
+    /// For each value: one row filled with the value, and one ordinary row with the value at one position.
     pub fn edges<const D: usize>(
         &mut self,
         values: &[f64],

@@ -1,4 +1,4 @@
-//! Checks of inputs that are no data: not finite, or too large for a number.
+//! Checks of extreme inputs: numbers that are not finite, or whose square overflows.
 
 use burn::tensor::Tensor;
 
@@ -6,10 +6,10 @@ use super::probe::Worst;
 use super::run::Run;
 use super::{Suite, host};
 
-/// What no density is defined at.
+/// The values that have no density.
 const NO_NUMBERS: [f64; 3] = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY];
 
-/// So far out that its square leaves f32.
+/// Values so large that their square overflows f32.
 const FAR_OUT: [f64; 2] = [1e30, -1e30];
 
 impl<const D: usize> Run<'_, D> {
@@ -47,7 +47,7 @@ impl<const D: usize> Run<'_, D> {
                 let x = with(&self.x, at, *value);
                 let (z, log_det) = self.forward(&x, self.context.as_ref());
                 let z = &z[..self.elements()];
-                // What a standard normal makes of it.
+                // The log-density under a standard normal base.
                 let log_prob = z.iter().map(|z| -z * z / 2.0).sum::<f64>() + log_det[0];
                 if log_prob.is_nan() || log_prob == f64::INFINITY {
                     let note = format!("{value} as element {at}: z {z:?}, log-det {}", log_det[0]);
@@ -58,7 +58,7 @@ impl<const D: usize> Run<'_, D> {
         (!values.is_empty()).then_some(worst)
     }
 
-    /// The first, a middle and the last element of an event.
+    /// The indices of the first, a middle and the last element of an event.
     fn elements_tried(&self) -> Vec<usize> {
         let mut all = vec![0, self.elements() / 2, self.elements() - 1];
         all.dedup();
@@ -71,7 +71,7 @@ impl<const D: usize> Run<'_, D> {
     }
 }
 
-/// A batch with one element of its first row changed.
+/// A batch with one element of its first row replaced.
 fn with<const D: usize>(batch: &Tensor<D>, at: usize, value: f64) -> Tensor<D> {
     let dims = batch.dims();
     let flat = [dims[0], dims[1..].iter().product()];

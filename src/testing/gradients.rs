@@ -10,42 +10,42 @@ use super::run::Run;
 use super::subject::Subject;
 use crate::elimination::Elimination;
 
-/// Values at which maps tend to break: the origin, far out, and where squares underflow.
+/// Values at which maps often fail: the origin, large values, and values whose squares underflow.
 const EDGES: [f64; 5] = [0.0, 1e4, -1e4, 1e-30, -1e-30];
 
-/// Step of a central difference, of numbers of size 1 in f64: truncation and rounding both stay
-/// below 1e-9 of a smooth function.
+/// Step of a central difference in f64, for values of magnitude 1. Truncation error and rounding error both stay below
+/// 1e-9 for a smooth function.
 const STEP: f64 = 1e-5;
 
-/// Random ways along which a difference is taken; the best one counts. A way may step over the kink
-/// of a rectifier, but three do not, and a wrong gradient is wrong along all of them.
+/// Number of random directions of a finite difference; the best direction counts. One direction may cross the kink of a
+/// rectifier, but three do not. A wrong gradient is wrong along all of them.
 const WAYS: usize = 3;
 
 /// A map with its log-determinant, in one of the two directions.
 type Direction<'a, const D: usize> = &'a dyn Fn(Tensor<D>) -> (Tensor<D>, Tensor<1>);
 
-/// What a direction is tried on at its edges.
+/// The inputs of the edge check in one direction.
 struct Edges<'a, const D: usize> {
     what: &'static str,
     shape: [usize; D],
     from: Interval,
     declared: &'a [f64],
-    /// Whether gradients are looked at, too.
+    /// Whether gradients are checked, too.
     smooth: bool,
 }
 
 impl<const D: usize> Run<'_, D> {
-    /// The Jacobian of every row: one backward pass per element of the result, summed over the
-    /// rows, which do not depend on each other.
+    /// The Jacobian of each row. It takes one backward pass for each element of the result, summed over the rows, which
+    /// do not depend on each other.
     fn jacobians(&self, map: Direction<'_, D>, x: &Tensor<D>) -> Vec<Vec<Vec<f64>>> {
         let (rows, n) = (x.dims()[0], self.elements());
         let mut jacobians = vec![vec![vec![0.0; n]; n]; rows];
         for output in 0..n {
-            // The leaf is made anew: a backward pass consumes the graph.
+            // The leaf is created again, because a backward pass consumes the graph.
             let leaf = x.clone().autodiff().require_grad();
             let (z, _) = map(leaf.clone());
             let gradients = z.reshape([rows, n]).narrow(1, output, 1).sum().backward();
-            // No gradient at all means that this element does not depend on `x`.
+            // A missing gradient means that this element does not depend on `x`.
             let Some(gradient) = leaf.grad(&gradients) else { continue };
             let gradient = host(gradient);
             for (row, jacobian) in jacobians.iter_mut().enumerate() {
@@ -164,7 +164,7 @@ impl<const D: usize> Run<'_, D> {
     pub fn check_edges(&self) -> Worst {
         let mut worst = Worst::default();
         let suite = self.suite;
-        // A training layer that mixes rows gives no row of its own to judge.
+        // A training layer that mixes rows has no result of a single row, so the evaluated layer is checked instead.
         let layer =
             if self.plain.mixes_rows() { self.plain.evaluated() } else { self.plain.training() };
         let forward = Edges {
@@ -204,7 +204,7 @@ impl<const D: usize> Run<'_, D> {
         let context = self.context_of(x.dims()[0]);
         let leaf = x.autodiff().require_grad();
         let (z, log_det) = map(leaf.clone(), context.as_ref());
-        // Two rows stand for every value.
+        // Two rows belong to each value.
         let n = self.elements();
         for (at, value) in host(z.clone()).chunks(2 * n).zip(&values) {
             if at.iter().any(|v| !v.is_finite()) {

@@ -1,4 +1,4 @@
-//! Checks of the numbers a layer gives: invertibility, agreement, independence of rows.
+//! Checks of the numbers of a layer: invertibility, agreement between methods, independence of rows.
 
 use burn::tensor::{DType, Tensor};
 
@@ -97,7 +97,7 @@ impl<const D: usize> Run<'_, D> {
         worst
     }
 
-    /// Compares one row of the draws with row `at` of what was found.
+    /// Compares one row of the expected outputs with row `at` of the outputs found.
     fn compare_row(&self, worst: &mut Worst, row: usize, found: &[Vec<f64>; 3], at: usize) {
         let expected = self.expected();
         for (name, (found, expected)) in OUTPUTS.iter().zip(found.iter().zip(&expected)) {
@@ -137,7 +137,7 @@ impl<const D: usize> Run<'_, D> {
     }
 }
 
-/// `others` with one row of `of`.
+/// Replaces one row of `others` by the row of `of`.
 fn with_row<const D: usize>(others: &Tensor<D>, of: &Tensor<D>, row: usize) -> Tensor<D> {
     others.clone().slice_assign(row..row + 1, of.clone().slice(row..row + 1))
 }

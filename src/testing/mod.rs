@@ -1,5 +1,5 @@
-//! The conformance suite: mathematics checks a layer, this crate's or your own. And [`certify`]: what the
-//! layers of a trained density lose on real data.
+//! The conformance suite checks the mathematics of a layer of this crate or of your own. [`certify`] measures the
+//! errors of the layers of a trained density on real data.
 //!
 //! ```
 //! use burn::{module::{Module, Param}, tensor::{Device, Tensor}};
@@ -30,26 +30,27 @@
 //!
 //! # What happens
 //!
-//! Every trainable parameter is first moved by seeded noise ([`moved`]), since a layer that starts
-//! as the identity hides its mistakes. Then every [`Check`] is made on seeded data, and, where
-//! [`Bijector::init_from_data`] changes the layer, once more on the initialised one. Sizes of 3 to
-//! 8 elements per event find what larger ones find, and the Jacobian costs one backward pass per
-//! element.
+//! The suite first moves all trainable parameters by seeded noise ([`moved`]), because a layer that starts as the
+//! identity hides its mistakes. It then makes each [`Check`] on seeded data. If [`Bijector::init_from_data`] changes
+//! the layer, the suite repeats the checks on the initialised layer. Events of 3 to 8 elements are enough: larger
+//! events find no further mistakes, and the Jacobian costs one backward pass per element.
 //!
-//! [`Suite::compare`] is for another backend or precision: it measures how far the same layer is from f64 there.
+//! [`Suite::compare`] tests another backend or precision: it measures the difference between the layer there and the
+//! layer in f64.
 //!
 //! # Precision
 //!
-//! The layer's own, or the device's default. Prefer f64, one line before the first tensor of the
-//! test process: `Device::flex().configure(FloatDType::F64)`. Errors are relative to the expected
-//! number where that exceeds 1. What passes:
+//! The suite runs in the precision of the layer, or in the default precision of the device for a layer without
+//! parameters. Prefer f64, set by one line before the first tensor of the test process:
+//! `Device::flex().configure(FloatDType::F64)`. Errors are relative to the expected number where the expected number
+//! exceeds 1. The tolerances are:
 //!
 //! | | f64 | f32 |
 //! | --- | --- | --- |
 //! | round trips, cancelling log-dets | 1e-9 | 1e-3 |
 //! | round trip far out | 1e-6 | 1e-2 |
 //! | log-det against the Jacobian | 1e-10 | 1e-3 |
-//! | the same number by two ways | 1e-12 | 1e-5 |
+//! | one number computed in two ways | 1e-12 | 1e-5 |
 //! | gradient against a finite difference | 1e-6 | not tried |
 //! | record, triangle | 0 | 0 |
 
@@ -80,11 +81,11 @@ use draw::Interval;
 use run::Run;
 use subject::{Subject, forget};
 
-/// Checks a layer on batches of a shape, or on a [`Suite`] that knows more about it.
+/// Checks a layer on batches of a shape, or on a [`Suite`] with further settings.
 ///
 /// # Panics
 ///
-/// If a check fails; the text lists all that failed, with the error measured and allowed.
+/// Panics if a check fails. The message lists all failed checks with the measured and the allowed error.
 ///
 /// ```
 /// use burn::tensor::Device;
@@ -98,7 +99,7 @@ pub fn check<const D: usize, B: Bijector<D> + 'static>(layer: B, suite: impl Int
     suite.into().check(layer).assert_ok();
 }
 
-/// What a layer is checked on: the shape of its batches, where it is defined, what it declares.
+/// The setting of a check: the shape of the batches, the domain of the layer, and the declared properties.
 ///
 /// ```
 /// use burn::tensor::Device;
@@ -129,11 +130,12 @@ pub struct Suite<const D: usize> {
 }
 
 impl<const D: usize> Suite<D> {
-    /// A suite of batches of this shape, for a layer on the whole line, without a context.
+    /// Creates a suite with batches of this shape, for a layer that is defined on all real numbers and takes no
+    /// context.
     ///
     /// # Panics
     ///
-    /// If the batch has fewer than two rows, or an event no element.
+    /// Panics if the batch has fewer than two rows, or if an event has no element.
     pub fn new(shape: [usize; D]) -> Self {
         assert!(shape[0] > 1, "Suite: expected a batch of at least 2 rows, found shape {shape:?}");
         assert!(!shape.contains(&0), "Suite: expected events with elements, found shape {shape:?}");
@@ -153,11 +155,11 @@ impl<const D: usize> Suite<D> {
         }
     }
 
-    /// Declares that latents have another shape than data, as behind a squeeze.
+    /// Declares that latents have another shape than data, as after a squeeze.
     ///
     /// # Panics
     ///
-    /// If it has another number of rows, or of elements.
+    /// Panics if the latent shape has another number of rows or of elements than the data shape.
     pub fn with_latent_shape(mut self, shape: [usize; D]) -> Self {
         let count = |shape: [usize; D]| (shape[0], shape.iter().product::<usize>());
         assert!(
@@ -169,39 +171,39 @@ impl<const D: usize> Suite<D> {
         self
     }
 
-    /// Gives the layer a context of this width, which it must use.
+    /// Gives the layer a context of this width, which the layer must use.
     pub fn with_context(mut self, width: usize) -> Self {
         self.context = width;
         self
     }
 
-    /// Draws data from the open interval `(low, high)` instead of the line.
+    /// Draws data from the open interval `(low, high)` instead of the real line.
     pub fn with_domain(mut self, low: f64, high: f64) -> Self {
         self.domain = interval(low, high);
         self
     }
 
-    /// Draws latents from the open interval `(low, high)` instead of the line.
+    /// Draws latents from the open interval `(low, high)` instead of the real line.
     pub fn with_range(mut self, low: f64, high: f64) -> Self {
         self.range = interval(low, high);
         self
     }
 
-    /// Data values, inside the domain or not, that must not give NaN: ends, knots, tails. Zero,
-    /// 1e4 and 1e-30 of both signs are always among them where the domain holds them.
+    /// Sets data values that must not give NaN, such as ends, knots and tails. The values may lie outside the domain.
+    /// Zero, 1e4 and 1e-30 of both signs are always among them where the domain holds them.
     pub fn with_edges(mut self, values: &[f64]) -> Self {
         self.edges = values.to_vec();
         self
     }
 
-    /// The same for latents.
+    /// Sets latent values that must not give NaN.
     pub fn with_range_edges(mut self, values: &[f64]) -> Self {
         self.range_edges = values.to_vec();
         self
     }
 
-    /// What round trips may miss, for a layer whose inverse is found numerically. The checks
-    /// against the Jacobian stay as they are.
+    /// Sets the tolerance of round trips, for a layer with a numerical inverse. The tolerance of the Jacobian checks
+    /// does not change.
     pub fn with_tolerance(mut self, round_trip: f64) -> Self {
         self.tolerance = Some(round_trip);
         self
@@ -212,7 +214,7 @@ impl<const D: usize> Suite<D> {
     ///
     /// # Panics
     ///
-    /// If `order` does not hold every element of an event once.
+    /// Panics if `order` does not contain each element of an event once.
     pub fn autoregressive(mut self, order: &[usize]) -> Self {
         let mut sorted = order.to_vec();
         sorted.sort_unstable();
@@ -225,25 +227,26 @@ impl<const D: usize> Suite<D> {
         self
     }
 
-    /// Leaves a check out, for a layer that cannot have the property.
+    /// Leaves a check out, for a layer that cannot have the checked property.
     pub fn without(mut self, check: Check) -> Self {
         self.without.push(check);
         self
     }
 
-    /// The device of a layer without parameters; others are checked where they are.
+    /// Sets the device of a layer without parameters. A layer with parameters is checked on the device of its
+    /// parameters.
     pub fn on(mut self, device: &Device) -> Self {
         self.device = Some(device.clone());
         self
     }
 
-    /// Another seed for the noise on the parameters, the data and the context.
+    /// Sets the seed of the noise on the parameters, of the data and of the context.
     pub fn with_seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// Makes every check. Parameters that are not trained stay as they are.
+    /// Makes all checks. Parameters that are not trained keep their values.
     pub fn check<B: Bijector<D> + 'static>(&self, layer: B) -> SuiteReport {
         let name = short_name(type_name::<B>());
         self.check_any(&name, &*forget(moved(layer, self.seed)))
@@ -265,7 +268,7 @@ impl<const D: usize> Suite<D> {
 }
 
 impl<const D: usize> From<[usize; D]> for Suite<D> {
-    /// [`Suite::new`].
+    /// Calls [`Suite::new`].
     fn from(shape: [usize; D]) -> Self {
         Self::new(shape)
     }
@@ -276,12 +279,12 @@ fn interval(low: f64, high: f64) -> Interval {
     Interval { low, high }
 }
 
-/// The numbers of a tensor.
+/// The values of a tensor as f64.
 fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
     tensor.into_data().iter::<f64>().collect()
 }
 
-/// A type's name without its modules: `Vec<Coupling<Affine, Mlp>>`.
+/// The name of a type without its modules: `Vec<Coupling<Affine, Mlp>>`.
 fn short_name(full: &str) -> String {
     let words = full.split_inclusive(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':'));
     words.map(|word| word.rsplit("::").next().unwrap_or(word)).collect()

@@ -1,4 +1,4 @@
-//! Walks over a module's parameters: moving, scrambling and casting them, and their gradients.
+//! Walks over the parameters of a module: move, scramble, cast, and read gradients.
 
 use burn::module::{Flag, Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Bool, DType, Device, Gradients, Int, Tensor, TensorData};
@@ -9,15 +9,15 @@ use crate::param::unshared;
 /// Standard deviation of the noise on scalars and vectors of parameters.
 const VECTOR_STEP: f64 = 0.3;
 
-/// The same on matrices and kernels, times the root of their largest axis, so that what a wide
-/// network gives moves no further than what a narrow one gives.
+/// Standard deviation of the noise on matrices and kernels, times the square root of their largest axis. The factor
+/// makes the outputs of wide and narrow networks move equally far.
 const MATRIX_STEP: f64 = 0.5;
 
-/// The module in training state, every trainable parameter moved by seeded normal noise: 0.3 wide
-/// on vectors, `0.5 / sqrt(largest axis)` on matrices and kernels.
+/// Returns the module in training state, with all trainable parameters moved by seeded normal noise. The standard
+/// deviation is 0.3 on vectors and `0.5 / sqrt(largest axis)` on matrices and kernels.
 ///
-/// Most layers start as the identity, and the identity hides every mistake. What is not trained
-/// stays as it is: permutations, running statistics, a fixed mean and scale.
+/// Most layers start as the identity, which hides mistakes. Values that are not trained stay unchanged: permutations,
+/// running statistics, a fixed mean and scale.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -50,7 +50,7 @@ impl ModuleMapper for Move {
     }
 }
 
-/// A copy in evaluation state with every parameter and flag spoilt, for a record to put right.
+/// A copy in evaluation state whose parameters and flags are all overwritten; loading a record must restore them.
 pub(super) fn scrambled<M: Module>(module: &M) -> M {
     struct Scramble;
     impl ModuleMapper for Scramble {
@@ -74,7 +74,7 @@ pub(super) fn scrambled<M: Module>(module: &M) -> M {
             flag.with_value(!value)
         }
     }
-    // `valid` first: clones share their running states.
+    // `valid` comes first, because clones share their running states.
     module.valid().map(&mut Scramble)
 }
 
@@ -97,25 +97,25 @@ pub(super) fn stepped<M: Module>(module: &M, id: ParamId, step: Vec<f64>) -> M {
     unshared(module.clone()).map(&mut Step(id, step))
 }
 
-/// One parameter as [`walk`] saw it.
+/// One parameter as seen by [`walk`].
 pub(super) struct Seen {
-    /// Its path in the module.
+    /// The path of the parameter in the module.
     pub path: String,
-    /// What it is known by.
+    /// The identifier of the parameter.
     pub id: ParamId,
-    /// Its device.
+    /// The device of the parameter.
     pub device: Device,
-    /// How many numbers it holds.
+    /// The number of elements of the parameter.
     pub elements: usize,
-    /// The precision, of a float parameter.
+    /// The precision of a float parameter; `None` for other parameters.
     pub dtype: Option<DType>,
-    /// Whether it is float and takes a gradient.
+    /// Whether the parameter is float and takes a gradient.
     pub trainable: bool,
-    /// Its gradient, where there is one.
+    /// The gradient of the parameter, if there is one.
     pub gradient: Option<Vec<f64>>,
 }
 
-/// Every parameter with its path, and its gradient where some are given.
+/// All parameters with their paths, and with their gradients if `gradients` are given.
 pub(super) fn walk<M: Module>(module: &M, gradients: Option<&Gradients>) -> Vec<Seen> {
     struct Walk<'a> {
         path: Vec<String>,

@@ -1,4 +1,4 @@
-//! Measuring errors, and catching the panics of what is measured.
+//! Measures errors and catches panics.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
@@ -8,11 +8,11 @@ thread_local! {
     static QUIET: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs `f`; `Err` holds the text of its panic, which is not printed.
+/// Runs `f`. If `f` panics, `Err` holds the message, which is not printed.
 pub(super) fn caught<T>(f: impl FnOnce() -> T) -> Result<T, String> {
     static HOOK: Once = Once::new();
-    // One wrapper for the whole process that asks the panicking thread; swapping the hook around
-    // every call would hide the panics of other threads.
+    // One hook for the whole process asks the panicking thread whether to print. A hook that is swapped around each
+    // call would hide the panics of other threads.
     HOOK.call_once(|| {
         let usual = take_hook();
         set_hook(Box::new(move |info| {
@@ -30,7 +30,7 @@ pub(super) fn caught<T>(f: impl FnOnce() -> T) -> Result<T, String> {
     })
 }
 
-/// Whether a panic's text says `Layer: expected .., found ..` with this word in what was found.
+/// Whether a panic message has the form `Layer: expected .., found ..`, with this word after `found`.
 pub(super) fn names_layer_and_shapes(text: &str, found: &str) -> bool {
     let Some((before, after)) = text.split_once(": expected ") else { return false };
     let name = before.rsplit(char::is_whitespace).next().unwrap_or_default();
@@ -40,7 +40,7 @@ pub(super) fn names_layer_and_shapes(text: &str, found: &str) -> bool {
     named && words.any(|word| word == found)
 }
 
-/// The largest error met so far, or the number of violations.
+/// The largest error so far, or the number of violations.
 #[derive(Debug, Default)]
 pub(super) struct Worst {
     pub value: f64,
@@ -48,13 +48,13 @@ pub(super) struct Worst {
 }
 
 impl Worst {
-    /// Nothing could be measured.
+    /// The result if nothing could be measured.
     pub fn failed(note: String) -> Self {
         Self { value: f64::INFINITY, note }
     }
 
-    /// Compares numbers, relative to the expected one where that exceeds 1. Equal infinities
-    /// agree; NaN agrees with nothing.
+    /// Compares numbers, relative to the expected number where it exceeds 1. Equal infinities agree; NaN agrees with
+    /// nothing.
     pub fn compare(&mut self, what: &str, found: &[f64], expected: &[f64]) {
         if found.len() != expected.len() {
             let note = format!("{what}: {} values, expected {}", found.len(), expected.len());

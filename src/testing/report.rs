@@ -1,15 +1,15 @@
-//! What the suite found.
+//! The results of the suite.
 
 use std::fmt;
 
-/// One property that every bijector has.
+/// A property that a bijector must have.
 ///
-/// [`Suite::without`](super::Suite::without) leaves one out, for a layer that cannot have it.
+/// [`Suite::without`](super::Suite::without) leaves a check out, for a layer that cannot have the property.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Check {
-    /// `z` has the shape and precision of `x`, a log-determinant is `[batch]`. Where it fails,
-    /// nothing else is tried.
+    /// `z` has the shape and precision of `x`, and a log-determinant has the shape `[batch]`. If this check fails, no
+    /// further check runs.
     Shapes,
     /// Ordinary data give finite numbers in both directions.
     Finite,
@@ -17,66 +17,66 @@ pub enum Check {
     RoundTrip,
     /// `forward(inverse(z)) = z`.
     RoundTripLatent,
-    /// `inverse(forward(x)) = x` at 10 to 1000 times the usual size (10 to 30 times in f32). Not
-    /// tried where the domain is bounded on both sides.
+    /// `inverse(forward(x)) = x` at 10 to 1000 times the usual scale (10 to 30 times in f32). Skipped if the domain is
+    /// bounded on both sides.
     RoundTripFar,
-    /// `inverse_with_log_det` gives the `x` of `inverse`.
+    /// `inverse_with_log_det` and `inverse` give equal `x`.
     InverseAgrees,
-    /// `log_det_jacobian` gives the log-determinant of `forward`.
+    /// `log_det_jacobian` and `forward` give equal log-determinants.
     LogDetAgrees,
     /// The log-determinants of the two directions add up to zero.
     LogDetsCancel,
-    /// The log-determinant is that of the Jacobian which automatic differentiation finds.
+    /// The log-determinant of `forward` equals `ln |det|` of the Jacobian from automatic differentiation.
     Jacobian,
-    /// The same for `inverse_with_log_det`: variational inference needs this gradient.
+    /// The log-determinant of `inverse_with_log_det` equals `ln |det|` of the Jacobian from automatic differentiation.
+    /// Variational inference needs this gradient.
     InverseJacobian,
-    /// The gradients of a random loss of `z` and the log-determinant, in `x` and in every
-    /// parameter, agree with finite differences. A `detach` too many passes every other check.
+    /// The gradients of a random loss of `z` and the log-determinant agree with finite differences, for `x` and all
+    /// parameters. An extra `detach` fails this check and passes every other check.
     Derivative,
-    /// A row's result stays when all other rows, and their contexts, change: of the evaluated
-    /// layer, and of the training one unless it says [`mixes_rows`](crate::bijector::Bijector::mixes_rows).
+    /// The result of a row does not change when all other rows and their contexts change. The check covers the
+    /// evaluated layer. It also covers the training layer unless [`mixes_rows`](crate::bijector::Bijector::mixes_rows)
+    /// returns true.
     RowsIndependent,
-    /// A batch of one row gives what the row gives among others.
+    /// A batch of one row gives the result that the row has in a larger batch.
     BatchOfOne,
-    /// Every trainable parameter gets a finite, nonzero gradient of a random loss of `z` and the
-    /// log-determinant. In a network of few rectifiers all may be dead by chance: widen it, or take
-    /// another seed.
+    /// Each trainable parameter gets a finite, nonzero gradient of a random loss of `z` and the log-determinant. In a
+    /// network of few rectifiers all may be inactive by chance: widen the network, or choose another seed.
     Gradients,
-    /// A record saved, and loaded over other numbers, gives the same output bit for bit. What is
-    /// neither a parameter nor a running state is not in a record: a `Flag`, for one.
+    /// A record that is saved, and loaded over other numbers, gives bit-identical output. A record contains only
+    /// parameters and running states; it does not contain a `Flag`, for example.
     Record,
-    /// `valid()` gives the numbers of the training layer, unless it says
-    /// [`mixes_rows`](crate::bijector::Bijector::mixes_rows). Build a layer with dropout without it.
+    /// `valid()` gives the numbers of the training layer, unless [`mixes_rows`](crate::bijector::Bijector::mixes_rows)
+    /// returns true. Build a layer with dropout without its dropout for this check.
     Valid,
-    /// With its parameters cast to the other of f32 and f64, the layer computes in that precision.
-    /// A tensor that is not in a parameter, or is made in the default precision, fails here.
+    /// A layer whose parameters are cast from f64 to f32, or from f32 to f64, computes in the new precision. A tensor
+    /// outside a parameter, or a tensor created in the default precision, fails this check.
     Precision,
-    /// [`init_from_data`](crate::bijector::Bijector::init_from_data) returns the latents that the
-    /// layer it returns computes, and a second call changes nothing.
+    /// [`init_from_data`](crate::bijector::Bijector::init_from_data) returns a layer and the latents that this layer
+    /// computes. A second call changes nothing.
     InitFromData,
-    /// Another context gives another result.
+    /// A different context gives a different result.
     ContextUsed,
-    /// A context too wide, or none, panics with a text that names the layer and what was expected
-    /// and found.
+    /// A context that is too wide or missing causes a panic. The message names the layer, the expected width and the
+    /// found width.
     ContextWidth,
-    /// An event of another shape panics with a text that names the layer, the expected and the
-    /// found shape; a layer for every width takes every width.
+    /// An event of another shape causes a panic. The message names the layer, the expected shape and the found shape. A
+    /// layer for every width accepts every width.
     EventWidth,
-    /// Elements depend on earlier ones only, in the order that
-    /// [`Suite::autoregressive`](super::Suite::autoregressive) declares.
+    /// Elements of `z` depend only on earlier elements of `x`, in the order declared by
+    /// [`Suite::autoregressive`](super::Suite::autoregressive).
     Triangular,
-    /// Zero, huge, tiny and declared values never give NaN, in results or gradients; `z` is
-    /// finite, a log-determinant finite or minus infinity.
+    /// Zero, huge, tiny and declared values never give NaN in results or gradients. `z` is finite, and a
+    /// log-determinant is finite or minus infinity.
     Edges,
-    /// An element that is NaN or infinite leaves its row without a density: something that is not
-    /// finite in `z`, or a log-determinant of NaN or minus infinity. The other rows keep their
-    /// numbers, in both directions.
+    /// A row with an element that is NaN or infinite has no density: `z` has an element that is not finite, or the
+    /// log-determinant is NaN or minus infinity. The other rows keep their numbers, in both directions.
     NonFinite,
-    /// An element of 1e30, whose square leaves f32, gives no NaN: minus infinity at the most
-    /// extreme, of a density that is almost zero. Not tried where it is outside the domain.
+    /// An element of 1e30, whose square overflows f32, gives no NaN. Its log-density may be minus infinity, because the
+    /// density is almost zero. Skipped if 1e30 is outside the domain.
     Overflow,
-    /// [`walk`](crate::bijector::Bijector::walk) reproduces `forward`, its log-determinants add
-    /// up, and its paths are those of the float parameters.
+    /// [`walk`](crate::bijector::Bijector::walk) reproduces `forward`. Its log-determinants add up, and its paths are
+    /// the paths of the float parameters.
     Walk,
 }
 
@@ -123,22 +123,21 @@ impl fmt::Display for Check {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Finding {
-    /// What was checked.
+    /// The property that was checked.
     pub check: Check,
-    /// Whether it was checked after [`init_from_data`](crate::bijector::Bijector::init_from_data)
-    /// had changed the layer.
+    /// Whether the check ran after [`init_from_data`](crate::bijector::Bijector::init_from_data) had changed the layer.
     pub initialized: bool,
-    /// The largest error: relative to the expected number where that exceeds 1, or a count of
-    /// violations. Infinite where something panicked or gave NaN.
+    /// The largest error, relative to the expected number where the expected number exceeds 1, or a count of
+    /// violations. Infinite if something panicked or gave NaN.
     pub measured: f64,
     /// The largest error that passes.
     pub allowed: f64,
-    /// Where the largest error is, or what was said.
+    /// The position of the largest error, or a message.
     pub note: String,
 }
 
 impl Finding {
-    /// Whether the error is within what is allowed.
+    /// Whether the measured error is at most the allowed error.
     pub fn is_ok(&self) -> bool {
         self.measured <= self.allowed
     }
@@ -156,8 +155,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// What [`Suite::check`](super::Suite::check) found; prints as a table of the errors measured, of
-/// those allowed.
+/// The result of [`Suite::check`](super::Suite::check); prints as a table of measured and allowed errors.
 #[derive(Debug, Clone)]
 #[must_use = "a report by itself fails no test: `assert_ok` does"]
 pub struct SuiteReport {
@@ -174,12 +172,12 @@ impl SuiteReport {
         self.findings.push(finding);
     }
 
-    /// Every check that was made, in order; those after `init_from_data` last.
+    /// All checks that were made, in order; the checks after `init_from_data` come last.
     pub fn findings(&self) -> &[Finding] {
         &self.findings
     }
 
-    /// The checks that failed, each once.
+    /// The checks that failed, each listed once.
     pub fn failed(&self) -> Vec<Check> {
         let mut failed = Vec::new();
         for finding in self.findings.iter().filter(|f| !f.is_ok()) {
@@ -190,11 +188,11 @@ impl SuiteReport {
         failed
     }
 
-    /// Panics with the failed checks, if any.
+    /// Panics with a list of the failed checks, if any failed.
     ///
     /// # Panics
     ///
-    /// If a check failed.
+    /// Panics if a check failed.
     #[track_caller]
     pub fn assert_ok(&self) {
         let failed: Vec<String> =

@@ -1,4 +1,4 @@
-//! One run of the suite: a layer, its draws, and the table of checks.
+//! One run of the suite: a layer, its inputs, and the table of checks.
 
 use burn::tensor::{DType, Tensor};
 
@@ -9,15 +9,15 @@ use super::subject::{Layer, Subject};
 use super::{Suite, host};
 use crate::noise::Noise;
 
-/// Sizes of the rows far out. In f32 a scale of a thousand leaves no digit beyond the second.
+/// Scales of the rows far from the origin. In f32, a scale of a thousand leaves no digit beyond the second.
 const FAR: [f64; 3] = [10.0, 100.0, 1000.0];
 const FAR_F32: [f64; 2] = [10.0, 30.0];
 
-/// What a gradient may differ from a finite difference, f64 only: in f32 the difference would
-/// have two digits.
+/// The tolerated difference between a gradient and a finite difference, in f64 only: in f32 a finite difference has two
+/// correct digits.
 const DERIVATIVE: f64 = 1e-6;
 
-/// What passes, by precision.
+/// The tolerances of a precision.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Tolerance {
     pub round_trip: f64,
@@ -39,7 +39,7 @@ impl Tolerance {
     }
 }
 
-/// A layer, moved away from its start, and what it is checked on.
+/// A layer, moved away from its initial weights, and the inputs on which it is checked.
 pub(super) struct Run<'a, const D: usize> {
     pub suite: &'a Suite<D>,
     /// The layer in evaluation state.
@@ -85,12 +85,12 @@ impl<'a, const D: usize> Run<'a, D> {
         }
     }
 
-    /// The first check, on which the others rest.
+    /// Runs the first check, which the other checks rely on.
     pub fn shapes(&self, report: &mut SuiteReport) -> bool {
         self.one(report, Check::Shapes, 0.0, || Some(self.check_shapes()))
     }
 
-    /// Initialises from data; the layer that came of it, where it differs.
+    /// Checks the initialisation from data, and returns the initialised layer if it differs.
     pub fn initialization(&self, report: &mut SuiteReport) -> Option<Layer<D>> {
         let mut changed = None;
         let check = || {
@@ -102,7 +102,7 @@ impl<'a, const D: usize> Run<'a, D> {
         changed
     }
 
-    /// Every other check.
+    /// Runs all other checks.
     pub fn laws(&self, report: &mut SuiteReport) {
         let Tolerance { round_trip, far, log_det, same } = self.tolerance;
         type Law<'a, const D: usize> = fn(&Run<'a, D>) -> Option<Worst>;
@@ -137,7 +137,7 @@ impl<'a, const D: usize> Run<'a, D> {
         }
     }
 
-    /// Makes one check and files it; a panic counts as failed. `true` unless it failed.
+    /// Runs one check and records its result. A panic counts as a failure. Returns `true` unless the check failed.
     fn one(
         &self,
         report: &mut SuiteReport,
@@ -165,7 +165,7 @@ impl<'a, const D: usize> Run<'a, D> {
         outputs(&*self.plain, self.x.clone(), self.z.clone(), self.context.as_ref())
     }
 
-    /// A batch far out, where the domain has no end.
+    /// A batch far from the origin, or `None` if the domain is bounded on both sides.
     pub fn far(&self) -> Option<Tensor<D>> {
         let sizes: &[f64] = if self.source.dtype == DType::F64 { &FAR } else { &FAR_F32 };
         let Suite { shape, domain, .. } = *self.suite;
@@ -178,7 +178,7 @@ impl<'a, const D: usize> Run<'a, D> {
         (width > 0).then(|| self.source.clone().normal([rows, width]))
     }
 
-    /// Latents and log-determinants of the evaluated layer as numbers.
+    /// Latents and log-determinants of the evaluated layer, as f64 values.
     pub fn forward(&self, x: &Tensor<D>, context: Option<&Tensor<2>>) -> (Vec<f64>, Vec<f64>) {
         let (z, log_det) = self.plain.forward(x.clone(), context);
         (host(z), host(log_det))
@@ -193,7 +193,7 @@ impl<'a, const D: usize> Run<'a, D> {
 /// The names of [`outputs`].
 pub(super) const OUTPUTS: [&str; 3] = ["z", "log-det", "x of inverse"];
 
-/// What a layer gives, as numbers: latents and log-determinants of `x`, data of `z`.
+/// The outputs of a layer as f64 values: latents and log-determinants of `x`, and data of `z`.
 pub(super) fn outputs<const D: usize>(
     layer: &dyn Subject<D>,
     x: Tensor<D>,

@@ -1,5 +1,4 @@
-//! A layer of any type behind one trait object, so that the checks are compiled once per rank
-//! rather than once per layer.
+//! A layer of any type behind a trait object, so that the checks are compiled once per rank instead of once per layer.
 
 use burn::module::ParamId;
 use burn::store::{ModuleRecord, RecordError};
@@ -10,7 +9,7 @@ use crate::bijector::{Bijector, Carried, Place};
 use crate::param::{cast, to_device};
 use crate::trace::{Tracer, Tracing};
 
-/// What the checks ask of a layer: [`Bijector`], and copies in other states.
+/// The methods that the checks need: the methods of [`Bijector`], and copies in other states.
 pub(super) trait Subject<const D: usize> {
     fn forward(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> (Tensor<D>, Tensor<1>);
     fn inverse(&self, z: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<D>;
@@ -21,7 +20,7 @@ pub(super) trait Subject<const D: usize> {
     ) -> (Tensor<D>, Tensor<1>);
     fn log_det_jacobian(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<1>;
     fn mixes_rows(&self) -> bool;
-    /// What comes out at the end of a walk, which tells `tracer` of every layer.
+    /// The result of a walk, which reports each layer to `tracer`.
     fn traced(
         &self,
         x: Tensor<D>,
@@ -29,33 +28,33 @@ pub(super) trait Subject<const D: usize> {
         path: &str,
         tracer: &mut dyn Tracer,
     ) -> Tensor<D>;
-    /// The initialised layer and the latents it returned.
+    /// The layer initialised from data, and the latents that the initialisation returned.
     fn initialized(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> (Layer<D>, Tensor<D>);
-    /// In evaluation state, with running states of its own: clones share them.
+    /// The layer in evaluation state, with its own running states, because clones share running states.
     fn evaluated(&self) -> Layer<D>;
-    /// In training state, with running states of its own.
+    /// The layer in training state, with its own running states.
     fn training(&self) -> Layer<D>;
-    /// Every parameter, and its gradient where some are given.
+    /// All parameters, with their gradients if `gradients` are given.
     fn walk(&self, gradients: Option<&Gradients>) -> Vec<Seen>;
-    /// With `step` added to one parameter.
+    /// The layer with `step` added to one parameter.
     fn stepped(&self, id: ParamId, step: Vec<f64>) -> Layer<D>;
-    /// In evaluation state, in another precision.
+    /// The layer in evaluation state and in another precision.
     fn cast(&self, dtype: DType) -> Layer<D>;
-    /// In evaluation state, its record saved and loaded over other numbers.
+    /// The layer in evaluation state, after its record was saved and loaded over other numbers.
     fn reloaded(&self) -> Result<Layer<D>, RecordError>;
-    /// In evaluation state, its record saved here and loaded on a device over other numbers.
+    /// The layer in evaluation state, after its record was saved and loaded on `device` over other numbers.
     fn sent(&self, device: &Device) -> Result<Layer<D>, RecordError>;
 }
 
-/// A layer whose type is forgotten.
+/// A layer behind a trait object.
 pub(super) type Layer<const D: usize> = Box<dyn Subject<D>>;
 
-/// Forgets a layer's type.
+/// Puts a layer behind a trait object.
 pub(super) fn forget<const D: usize, B: Bijector<D> + 'static>(layer: B) -> Layer<D> {
     Box::new(Known(layer))
 }
 
-/// `other` with the record of `layer`.
+/// Loads the record of `layer` into `other`.
 fn reloaded<const D: usize, B: Bijector<D> + 'static>(
     layer: &B,
     other: B,

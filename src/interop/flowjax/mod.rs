@@ -1,8 +1,8 @@
-//! FlowJAX 19, whose `transform` is latent to data: what is loaded here runs the other way, so that
-//! forward is data to latent as everywhere in this crate.
+//! FlowJAX 19, whose `transform` is latent to data. The loaded flows are inverted, so that forward is data to latent as
+//! in the rest of this crate.
 //!
-//! FlowJAX has no state dictionary, and Equinox files (`.eqx`) hold arrays without names. Save the
-//! leaves of the flow's tree under their paths, as `jax.tree_util.keystr` writes them:
+//! FlowJAX has no state dictionary, and Equinox files (`.eqx`) hold arrays without names. Save the leaves of the flow
+//! under their tree paths, as `jax.tree_util.keystr` formats them:
 //!
 //! ```python
 //! leaves = jax.tree_util.tree_leaves_with_path(eqx.filter(flow, eqx.is_array))
@@ -19,14 +19,14 @@
 //! | `{chain}.bijections[1].permutation[0]`, `.inverse_permutation[0]` | `[layers, features]` |
 //! | `base_dist.bijection.loc`, `base_dist.bijection.scale.args[0]` | `[features]` |
 //!
-//! and for masked autoregressive flows, with a mask beside every weight,
+//! For masked autoregressive flows, each weight has a mask:
 //!
 //! | tensor | shape |
 //! | --- | --- |
 //! | `{chain}.bijections[0].masked_autoregressive_mlp.layers[k].weight.args[0]`, `.args[1]` | `[layers, out, in]` |
 //! | `{chain}.bijections[0].masked_autoregressive_mlp.layers[k].bias` | `[layers, out]` |
 //!
-//! for triangular spline flows
+//! For triangular spline flows:
 //!
 //! | tensor | shape |
 //! | --- | --- |
@@ -37,8 +37,8 @@
 //! | `{chain}.bijections[1].triangular.scale.args[0]` | `[layers, features, 1]` |
 //! | `{chain}.bijections[2].module.weight`, with a condition | `[layers, features, condition]` |
 //!
-//! for planar flows `{chain}.bijections[0].params` `[layers, 2 features + 1]`, or the
-//! `.conditioner.layers[k]` as above, and for block neural autoregressive flows
+//! For planar flows: `{chain}.bijections[0].params` `[layers, 2 features + 1]`, or with a condition
+//! `{chain}.bijections[0].conditioner.layers[k]`. For block neural autoregressive flows:
 //!
 //! | tensor | shape |
 //! | --- | --- |
@@ -47,20 +47,25 @@
 //! | `{chain}.bijections[0].bijection.layers[k][0].bias` | `[layers, out]` |
 //! | `{chain}.bijections[0].bijection.cond_linear.weight` | `[layers, out, context]` |
 //!
-//! The permutations of a triangular spline flow stand at `bijections[2]`, with a condition at
-//! `bijections[3]`. `{chain}` is
-//! `bijection.bijection.bijection` for a flow made with `invert=True`, the default, and
-//! `bijection.bijection` for `invert=False`. With two features FlowJAX flips them after every layer and
-//! saves no permutation. With one feature there is nothing behind a layer, and but for triangular spline
-//! flows `bijections[0].` is missing from the names.
+//! The permutations of a triangular spline flow are at `bijections[2]`, and with a condition at `bijections[3]`.
+//! `{chain}` is `bijection.bijection.bijection` for a flow made with `invert=True`, the default, and
+//! `bijection.bijection` for `invert=False`. With two features, FlowJAX flips the features after each layer and saves
+//! no permutation. With one feature, no permutation follows a layer. The names then lack `bijections[0].`, except in
+//! triangular spline flows.
 //!
-//! Not supported, and an error that names a tensor: `use_bias=False` and `use_final_bias=False` of planar
-//! flows, `coupling_flow` of one feature without a condition, and a `negative_slope` above 1.
+//! Not supported, with an error that names a tensor:
 //!
-//! Not supported, and no error, because FlowJAX saves nothing of it, so that the numbers would be wrong:
-//! transformers other than `Affine` and `RationalQuadraticSpline`, `loc` of an `Affine` other than 0,
-//! `activation` of block neural autoregressive flows other than FlowJAX's own, `final_activation` of planar
-//! flows, and other bases than `Normal` and `StandardNormal`.
+//! - `use_bias=False` and `use_final_bias=False` of planar flows
+//! - `coupling_flow` of one feature without a condition
+//! - a `negative_slope` above 1
+//!
+//! Not supported and not detected, because FlowJAX saves no tensor for them, so that the results would be wrong:
+//!
+//! - transformers other than `Affine` and `RationalQuadraticSpline`
+//! - `loc` of an `Affine` other than 0
+//! - `activation` of block neural autoregressive flows other than the default of FlowJAX
+//! - `final_activation` of planar flows
+//! - bases other than `Normal` and `StandardNormal`
 
 mod residual;
 mod triangular;
@@ -86,14 +91,15 @@ use crate::univariate::{
     SplineDomain,
 };
 
-/// `ln(exp(0.99) - 1)`: with it and the smallest scale of 0.01, a raw zero means scale 1.
+/// `ln(exp(0.99) - 1)`: with this offset and the smallest scale of 0.01, a raw parameter of zero means scale 1.
 const DEFAULT_OFFSET: f64 = 0.525_458_719_292_502_1;
 
-/// The default transformer of FlowJAX's flows, `Affine` with a scale of at least 0.01.
+/// The default transformer of the FlowJAX flows, `Affine` with a scale of at least 0.01.
 pub const DEFAULT_SCALE: ScaleMap = ScaleMap::Softplus { offset: DEFAULT_OFFSET, floor: 1e-2 };
 
 config! {
-/// What FlowJAX does not save, with its own defaults.
+/// The settings that FlowJAX does not save, with the defaults of FlowJAX. Set each field to the value used for
+/// training.
 ///
 /// ```
 /// use burn_flows::interop::flowjax;
@@ -101,11 +107,11 @@ config! {
 /// assert_eq!(flowjax::Options::new().scale_map, flowjax::DEFAULT_SCALE);
 /// ```
 pub struct Options {
-    /// The scale of an affine transformer. `Affine(scale=s)` as transformer is
-    /// `Softplus { offset: ln(exp(s) - 1), floor: 0 }`.
+    /// The scale of an affine transformer. For the transformer `Affine(scale=s)`, set `Softplus { offset: ln(exp(s) -
+    /// 1), floor: 0 }`.
     #[config(default = DEFAULT_SCALE)]
     pub scale_map: ScaleMap,
-    /// `interval` of a `RationalQuadraticSpline` as transformer, which FlowJAX has no default for.
+    /// `interval` of a `RationalQuadraticSpline` transformer. FlowJAX has no default for it, so splines require it.
     pub interval: Option<[f64; 2]>,
     /// `min_width` of splines, in units of the data.
     #[config(default = 1e-3)]
@@ -113,26 +119,27 @@ pub struct Options {
     /// `min_derivative` of splines.
     #[config(default = 1e-3)]
     pub min_slope: f64,
-    /// `nn_activation`, and `activation` of planar flows. `jax.nn.gelu` is burn's `GeluApproximate`.
+    /// `nn_activation`, and `activation` of planar flows. `jax.nn.gelu` is `GeluApproximate` in burn.
     #[config(default = ActivationConfig::Relu)]
     pub activation: ActivationConfig,
-    /// `negative_slope` of planar layers; `None` is tanh.
+    /// `negative_slope` of planar layers; `None` for tanh.
     pub negative_slope: Option<f64>,
 }
 }
 
 impl Options {
-    /// The transformer of so many parameters. They come in the order of this crate.
+    /// The transformer with `params` parameters, which are in the order of this crate.
     ///
     /// # Errors
     ///
-    /// If there is none; the text names the tensor `name` below `scope`.
+    /// Fails if no transformer has that many parameters; the message names the tensor `name` below `scope`.
     fn transformer(&self, params: usize, scope: &Scope<'_>, name: &str) -> Result<AnyUnivariate> {
         if params == 2 {
             self.scale_map.validate()?;
             return Ok(AnyUnivariate::Affine(Affine::new(self.scale_map)?));
         }
-        // Bins and slopes at both ends, too: the spline is cut off there, not led out smoothly.
+        // The spline also has bins and slopes at both ends, because FlowJAX cuts it off there instead of extending it
+        // smoothly.
         let bins = params / 3;
         let wrong = |why| scope.wrong(name, format!("gives {params} parameters a feature, {why}"));
         if params != 3 * bins + 1 {
@@ -140,12 +147,12 @@ impl Options {
         }
         let interval =
             self.interval.ok_or_else(|| wrong("those of a spline without an interval"))?;
-        // FlowJAX adds raw parameters to those of the identity.
+        // FlowJAX adds the raw parameters to the parameters of the identity.
         let spline = self.spline(bins, interval, None)?;
         Ok(AnyUnivariate::RationalQuadratic(spline))
     }
 
-    /// The spline of so many bins.
+    /// The spline with `bins` bins.
     fn spline(
         &self,
         bins: usize,
@@ -165,15 +172,15 @@ impl Options {
     }
 }
 
-/// `coupling_flow` with an affine or a rational-quadratic spline transformer, whose number of
-/// parameters says which, and a `Normal` or `StandardNormal` base.
+/// Loads a `coupling_flow` with a `Normal` or `StandardNormal` base. The transformer is affine or a rational-quadratic
+/// spline; the number of parameters determines which.
 ///
-/// A `Normal` base stays learnable. FlowJAX learns its scale through a softplus, this crate through
-/// the exponential, so the scale is the one weight that is recomputed.
+/// A `Normal` base stays trainable. FlowJAX parameterises its scale by a softplus and this crate by the exponential, so
+/// the scale is the only weight that is recomputed.
 ///
 /// # Errors
 ///
-/// As the [module](super#errors) says.
+/// Fails as the [module](super#errors) describes.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -212,7 +219,7 @@ pub fn coupling_flow(
         network.output.expect(per_feature * moved, network.output.inputs())?;
         let rows = interleaved(per_feature, moved);
         if kept == 0 {
-            // The one feature follows the condition alone.
+            // The only feature depends on the condition alone.
             let mlp = network.pick_outputs(&rows).mlp(&options.activation, 0, device);
             let free = from_f64(vec![0.0; per_feature], [per_feature, 1], device);
             let layer = Elementwise::from_weights(univariate, free).with_network(mlp, context);
@@ -225,13 +232,13 @@ pub fn coupling_flow(
     })
 }
 
-/// `masked_autoregressive_flow` with an affine or a rational-quadratic spline transformer.
+/// Loads a `masked_autoregressive_flow` with an affine or a rational-quadratic spline transformer.
 ///
-/// Transformer and base are as in [`coupling_flow`].
+/// Transformer and base are chosen as in [`coupling_flow`].
 ///
 /// # Errors
 ///
-/// As the [module](super#errors) says, or if features depend on each other.
+/// Fails as the [module](super#errors) describes, or if features depend on each other.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -274,7 +281,7 @@ pub fn masked_autoregressive_flow(
         };
         let input = layer(0)?;
         let mut hidden = (1..AUTOREGRESSIVE.depth(chain)).map(layer).collect::<Result<Vec<_>>>()?;
-        // `nn_depth=0` leaves one layer, and no place for an activation.
+        // With `nn_depth=0`, the network has one layer and no activation.
         let linear = hidden.is_empty();
         let (input, output) = match hidden.pop() {
             Some(output) => (input, output),
@@ -291,7 +298,7 @@ pub fn masked_autoregressive_flow(
     })
 }
 
-/// Where the networks of equal layers stand below a layer, and what their weights are called.
+/// The path of the networks below a layer, and the names of their weights.
 #[derive(Clone, Copy)]
 struct Networks {
     part: &'static str,
@@ -318,26 +325,26 @@ impl Networks {
 
 /// Equal layers, stacked along a leading axis.
 struct Chain {
-    /// Where a layer stands: the first bijection of a chain that ends in a permutation, or, of one
-    /// feature, alone. Empty for a layer that is a chain itself.
+    /// The path of a layer: the first bijection of a chain that ends in a permutation. With one feature, the layer
+    /// stands alone. The path is empty for a layer that is itself a chain.
     layer: &'static str,
-    /// A tensor that every layer has.
+    /// The name of a tensor that all layers have.
     probe: String,
-    /// Which of the bijections of a layer is the permutation.
+    /// The index of the permutation among the bijections of a layer.
     permutation: usize,
-    /// How many features there are, by the shape of that tensor, where it says so.
+    /// The number of features, if the shape of the probe tensor determines it.
     features: fn(&[usize]) -> Option<usize>,
 }
 
 impl Chain {
-    /// Layers that are no chains themselves.
+    /// Describes layers that are not chains themselves.
     fn of(probe: String) -> Self {
         Self { layer: "bijections[0]", probe, permutation: 1, features: |_| None }
     }
 }
 
-/// A flow of equal layers, each with a permutation behind it, in the direction in which FlowJAX runs
-/// them. `read` makes layer `index` of so many, of so many features.
+/// A flow of equal layers, each followed by a permutation, in the direction in which FlowJAX runs them. `read` builds a
+/// layer from its index, the number of layers and the number of features.
 fn flow(
     dict: &StateDict,
     Chain { layer, probe, permutation, features }: &Chain,
@@ -361,7 +368,7 @@ fn flow(
         };
         let permutation = flow.within(&format!("bijections[{permutation}]"));
         let permutations = permutations(&permutation, layers)?;
-        // One feature has no order, and two are flipped.
+        // One feature has no order, and two features are flipped.
         let features = match &permutations {
             Some(orders) => orders[0].len(),
             None if single => 1,
@@ -389,12 +396,12 @@ fn flow(
     })
 }
 
-/// The stacked permutations behind the layers.
+/// The stacked permutations after the layers.
 const ORDER: &str = "permutation[0]";
-/// What undoes them.
+/// The inverses of the stacked permutations.
 const INVERSE_ORDER: &str = "inverse_permutation[0]";
 
-/// The order of every layer, where there are more than two features.
+/// The permutation after each layer, or `None` for fewer than three features.
 fn permutations(scope: &Scope<'_>, layers: usize) -> Result<Option<Vec<Vec<usize>>>> {
     if !scope.has(ORDER) {
         return Ok(None);

@@ -16,22 +16,22 @@ use crate::interop::dense::{Dense, Plain};
 use crate::interop::scope::Scope;
 use crate::math::from_f64;
 
-/// What FlowJAX adds to tanh in a `BlockAutoregressiveNetwork`.
+/// The slope that FlowJAX adds to tanh in a `BlockAutoregressiveNetwork`.
 const LEAK: f64 = 0.01;
 
 /// The parameters of the planar layers, `[layers, 2 features + 1]`.
 const PLANAR: &str = "params";
-/// The networks that give them from a context.
+/// The networks that compute the parameters of the planar layers from a context.
 const CONDITIONER: &str = "conditioner.layers";
-/// The networks of block autoregressive layers, behind a numerical inverse.
+/// The networks of block autoregressive layers, inside a numerical inverse.
 const BLOCKS: &str = "bijection";
 
-/// `planar_flow` with a `Normal` or `StandardNormal` base, with or without a condition.
+/// Loads a `planar_flow` with a `Normal` or `StandardNormal` base, with or without a condition.
 ///
 /// # Errors
 ///
-/// As the [module](crate::interop#errors) says, or if the `negative_slope` is not in (0, 1]: a larger one
-/// makes maps without an inverse.
+/// Fails as the [module](crate::interop#errors) describes, or if the `negative_slope` is not in (0, 1]: with a larger
+/// value, a layer may have no inverse.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -88,12 +88,12 @@ pub fn planar_flow(
     })
 }
 
-/// `block_neural_autoregressive_flow` with its default activation and a `Normal` or
-/// `StandardNormal` base, with or without a condition.
+/// Loads a `block_neural_autoregressive_flow` with its default activation and a `Normal` or `StandardNormal` base, with
+/// or without a condition.
 ///
 /// # Errors
 ///
-/// As the [module](crate::interop#errors) says.
+/// Fails as the [module](crate::interop#errors) describes.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -142,15 +142,15 @@ pub fn block_neural_autoregressive_flow(
             let reason = format!("does not lead back to {features} features");
             return Err(chain.wrong(&bias(depth - 1), reason));
         }
-        // Without a hidden layer FlowJAX leaves the condition out.
+        // Without a hidden layer, FlowJAX ignores the condition.
         let context = context_layer(chain, index, layers, depth > 1, device)?;
         let layer = BlockNeuralAutoregressive::from_layers(stack, context, features, LEAK);
         Ok(AnyBijector::BlockNeuralAutoregressive(layer))
     })
 }
 
-/// What adds the condition to the first layer, where there is one; zeros, which training leaves as they
-/// are, where it is not `used`.
+/// The layer that adds the condition to the first layer, or `None` without a condition. If the condition is not `used`,
+/// the weights are fixed zeros.
 fn context_layer(
     chain: &Scope<'_>,
     index: usize,

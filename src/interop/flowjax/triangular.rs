@@ -12,21 +12,21 @@ use crate::interop::scope::Scope;
 use crate::math::from_f64;
 use crate::univariate::AnyUnivariate;
 
-/// Where a layer has its splines and its triangular map.
+/// The paths of the splines and of the triangular map of a layer.
 const SPLINES: &str = "bijections[0].inner.bijection";
 const LINEAR: &str = "bijections[1]";
-/// And the weights of its condition, if it has one.
+/// The path of the weights of the condition, if the layer has a condition.
 const CONDITION: &str = "bijections[2].module.weight";
 
-/// `triangular_spline_flow`, with the base of a [`coupling_flow`](super::coupling_flow); `tanh_max_val`
-/// is not saved and 3 by default.
+/// Loads a `triangular_spline_flow` with the base of a [`coupling_flow`](super::coupling_flow). FlowJAX does not save
+/// `tanh_max_val`; its default is 3.
 ///
-/// Every layer is a spline of every feature between a [`LeakyTanh`] and its inverse, and a triangular
-/// linear map.
+/// A layer consists of a spline of each feature between a [`LeakyTanh`] and its inverse, and of a triangular linear
+/// map.
 ///
 /// # Errors
 ///
-/// As the [module](crate::interop#errors) says.
+/// Fails as the [module](crate::interop#errors) describes.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -89,7 +89,7 @@ fn splines(
 ) -> Result<Elementwise<AnyUnivariate>> {
     let part = chain.within(SPLINES);
     let (_, [_, _, bins]) = part.floats_of_rank("x_pos.arr")?;
-    // The interval of a tanh.
+    // The interval is the range of tanh.
     let map = options.spline(bins, [-1.0, 1.0], Some(0.0));
     let map = AnyUnivariate::RationalQuadratic(part.named("x_pos.arr", map)?);
     let mut params = vec![];

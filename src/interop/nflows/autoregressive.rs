@@ -1,4 +1,4 @@
-//! Masked autoregressive layers, affine or of splines.
+//! Masked autoregressive layers, affine or with splines.
 
 use burn::tensor::Device;
 
@@ -12,20 +12,19 @@ use crate::interop::masked::{MadeParts, MaskedNet};
 use crate::interop::scope::{Scope, whole};
 use crate::univariate::{Affine, AnyUnivariate, ScaleMap, Univariate};
 
-/// The scale of `MaskedAffineAutoregressiveTransform`, which it has no option for:
-/// `softplus(u) + 1e-3`.
+/// The scale of `MaskedAffineAutoregressiveTransform`, which is not an option of nflows: `softplus(u) + 1e-3`.
 const SCALE: ScaleMap = ScaleMap::Softplus { offset: 0.0, floor: 1e-3 };
 
-/// `MaskedAffineAutoregressiveTransform` or `MaskedPiecewise..AutoregressiveTransform`, with residual or
-/// feed-forward blocks and any masks; the width of the network's last layer says which, and
-/// [`Options::spline`](super::Options::spline) which spline.
+/// Loads a `MaskedAffineAutoregressiveTransform` or `MaskedPiecewise..AutoregressiveTransform`, with residual or
+/// feed-forward blocks and any masks. The width of the last layer of the network determines the transform, and
+/// [`Options::spline`](super::Options::spline) the spline.
 ///
-/// Its inverse here costs about as much as its forward; in nflows, as many times that as there are
-/// features.
+/// In this crate, the inverse costs about as much as the forward pass. In nflows, the inverse costs one forward pass
+/// for each feature.
 ///
 /// # Errors
 ///
-/// As the [module](crate::interop#errors) says, or if degrees and masks contradict each other.
+/// Fails as the [module](crate::interop#errors) describes, or if degrees and masks contradict each other.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -73,7 +72,7 @@ pub(super) fn autoregressive_in(
     let features = input.inputs();
     let style = Style { activated_context: true, ..Style::default() };
     let network = MaskedNet { input, context, hidden, blocks, output, style };
-    // nflows leaves the logits of this network as they are.
+    // nflows does not rescale the logits of this network.
     let spline = spline_of(network.output.outputs() / features, 1.0, options);
     let layer = match spline {
         Some(map) => {
@@ -98,7 +97,7 @@ mod tests {
     use crate::interop::nflows::Spline;
     use crate::noise::Noise;
 
-    /// What stands in the biases of the last layer is what the map gets, feature by feature.
+    /// The biases of the last layer are the parameters of the map, feature by feature.
     #[test]
     fn every_spline_gets_the_parameters_of_its_feature() -> Result<()> {
         let device = Device::flex();

@@ -12,16 +12,16 @@ use crate::interop::dense::{Dense, NO_ACTIVATION, ascending, blockwise};
 use crate::interop::scope::{Scope, whole};
 use crate::univariate::{Additive, Affine, AnyUnivariate, Univariate};
 
-/// `AffineCouplingTransform`, `AdditiveCouplingTransform` or `Piecewise..CouplingTransform` with a
-/// `ResidualNet`; the width of the network's last layer says which, and
-/// [`Options::spline`](super::Options::spline) which spline.
+/// Loads an `AffineCouplingTransform`, `AdditiveCouplingTransform` or `Piecewise..CouplingTransform` with a
+/// `ResidualNet`. The width of the last layer of the network determines the transform, and
+/// [`Options::spline`](super::Options::spline) the spline.
 ///
-/// One with `apply_unconditional_transform=True` is two layers: [`transform`](super::transform)
-/// reads it.
+/// A coupling with `apply_unconditional_transform=True` consists of two layers; load it by
+/// [`transform`](super::transform).
 ///
 /// # Errors
 ///
-/// As the [module](crate::interop#errors) says.
+/// Fails as the [module](crate::interop#errors) describes.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -65,11 +65,11 @@ pub(super) fn coupling_in(
     let logit_scale = (width as f64).sqrt().recip();
     let (univariate, rows) = univariate_of(output.outputs(), &moved, logit_scale, options)?;
     output.expect(rows.len(), width)?;
-    // The parts are ascending here; nflows keeps the order of its buffers.
+    // In this crate, the indices of the parts are ascending; nflows keeps the order of its buffers.
     let columns: Vec<usize> =
         ascending(&kept).into_iter().chain(kept.len()..input.inputs()).collect();
     let blocks = residual_blocks(&net, width, context, device)?;
-    // A `ResidualNet` has its activations inside its blocks.
+    // A `ResidualNet` has activations only inside its blocks.
     let activation = if blocks.is_empty() { &NO_ACTIVATION } else { &options.activation };
     let mlp = Mlp::from_layers(
         input.pick_inputs(&columns).linear(device),
@@ -83,8 +83,8 @@ pub(super) fn coupling_in(
     Ok((scope.named("identity_features", layer)?, features))
 }
 
-/// The coupling, and behind it the spline of the kept features if there is one: its network saw them
-/// as they came.
+/// The coupling, followed by the spline of the kept features if there is one. The network of the coupling reads the
+/// kept features before the spline.
 pub(super) fn any_coupling_in(
     scope: &Scope<'_>,
     options: &Options,
@@ -104,10 +104,10 @@ pub(super) fn any_coupling_in(
     Ok((AnyBijector::Stack(vec![coupling, AnyBijector::Partial(spline)]), features))
 }
 
-/// Where the spline of the kept features stands.
+/// The path of the spline of the kept features.
 const UNCONDITIONAL: &str = "unconditional_transform";
 
-/// The kept and the moved features, in nflows' order, which together are all.
+/// The kept and the moved features, in the order of nflows. Together they must be all features.
 pub(in crate::interop) fn split_in(
     scope: &Scope<'_>,
     device: &Device,
@@ -119,7 +119,7 @@ pub(in crate::interop) fn split_in(
     Ok((kept, moved))
 }
 
-/// The scalar map that a network of this many outputs serves, and where in them its parameters are.
+/// The scalar map for a network with `outputs` outputs, and the output indices of its parameters.
 pub(super) fn univariate_of(
     outputs: usize,
     moved: &[usize],
@@ -132,10 +132,11 @@ pub(super) fn univariate_of(
         let map = AnyUnivariate::Additive(Additive::default());
         return Ok((map, blockwise(1, count, &order)));
     }
-    // Two parameters are affine, unless splines are said to be linear.
+    // Two parameters mean an affine map, unless the option `spline` selects linear splines.
     if let Some(map) = spline_of(per_element, logit_scale, options) {
         let needed = map.params_per_element();
-        // A spline's parameters stand element by element, other maps' parameter by parameter.
+        // The parameters of a spline are stored element by element, and the parameters of other maps parameter by
+        // parameter.
         let rows = (0..needed).flat_map(|p| order.iter().map(move |i| i * needed + p)).collect();
         return Ok((map, rows));
     }

@@ -14,21 +14,20 @@ use crate::interop::scope::{Scope, whole};
 use crate::interop::{StateDict, same_width};
 use crate::univariate::AnyUnivariate;
 
-/// `ActNorm`, `OneByOneConvolution`, and a coupling with a `ConvResidualNet`.
+/// The type of a Glow step: `ActNorm`, `OneByOneConvolution`, and a coupling with a `ConvResidualNet`.
 pub type GlowStep = (ActNorm, InvertibleConv1x1, Coupling<AnyUnivariate, ResidualConvNet>);
 
-/// `SqueezeTransform`, and Glow steps.
+/// The type of a level: `SqueezeTransform`, then Glow steps.
 pub type GlowLevel = (Squeeze, Vec<GlowStep>);
 
-/// `MultiscaleCompositeTransform` of images of height and width `size` along their channels, alone
-/// or in a `Flow` with a `StandardNormal`. Every level is a `CompositeTransform` of a
-/// `SqueezeTransform` and then, any number of times, `ActNorm`, `OneByOneConvolution` and
-/// [`image_coupling`](super::image_coupling).
+/// Loads a `MultiscaleCompositeTransform` along the channels of images of height and width `size`, alone or in a `Flow`
+/// with a `StandardNormal`. A level is a `CompositeTransform` of a `SqueezeTransform` and any number of steps. A step
+/// consists of `ActNorm`, `OneByOneConvolution` and [`image_coupling`](super::image_coupling).
 ///
 /// # Errors
 ///
-/// As the [module](crate::interop#errors) says, if levels do not fit each other, or if a height or
-/// width cannot be halved as often as there are levels.
+/// Fails as the [module](crate::interop#errors) describes, if the levels do not fit together, or if the height or width
+/// cannot be halved once per level.
 pub fn glow(
     dict: &StateDict,
     size: [usize; 2],
@@ -61,7 +60,7 @@ pub fn glow(
     })
 }
 
-/// The steps behind the squeeze of a level, and their channels.
+/// The steps after the squeeze of a level, and their number of channels.
 fn steps_in(
     scope: &Scope<'_>,
     mut channels: Option<usize>,
@@ -70,7 +69,7 @@ fn steps_in(
 ) -> Result<(Vec<GlowStep>, usize)> {
     let count = scope.numbered("_transforms").len();
     let mut steps = vec![];
-    // The squeeze, number 0, saves nothing.
+    // The squeeze has number 0 and saves no tensor.
     for at in (1..=count).step_by(3) {
         let part = |offset| scope.within(&format!("_transforms.{}", at + offset));
         let (norm, conv, coupling) = (part(0), part(1), part(2));

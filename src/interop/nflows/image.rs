@@ -13,12 +13,12 @@ use crate::interop::dense::ascending;
 use crate::interop::scope::{Scope, whole};
 use crate::univariate::AnyUnivariate;
 
-/// `AffineCouplingTransform` or `AdditiveCouplingTransform` of images with a `ConvResidualNet`
-/// without context or batch normalization; the width of the network's last layer says which.
+/// Loads an `AffineCouplingTransform` or `AdditiveCouplingTransform` of images with a `ConvResidualNet` without context
+/// or batch normalization. The width of the last layer of the network determines the transform.
 ///
 /// # Errors
 ///
-/// As the [module](crate::interop#errors) says.
+/// Fails as the [module](crate::interop#errors) describes.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -61,7 +61,7 @@ pub(super) fn image_coupling_in(
     let width = input.outputs();
     let logit_scale = match options.spline {
         Spline::RationalQuadratic => (width as f64).sqrt().recip(),
-        // nflows looks at the width of a convolutional network nowhere else.
+        // For other splines, nflows ignores the width of a convolutional network.
         _ => 1.0,
     };
     let (univariate, rows) = univariate_of(output.outputs(), &moved, logit_scale, options)?;
@@ -76,7 +76,7 @@ pub(super) fn image_coupling_in(
         Ok(ResidualConvBlock::from_layers(layer("0")?, layer("1")?))
     };
     let blocks = (0..net.numbered("blocks").len().max(1)).map(block).collect::<Result<_>>()?;
-    // The parts are ascending here; nflows keeps the order of its buffers.
+    // In this crate, the indices of the parts are ascending; nflows keeps the order of its buffers.
     let network = ResidualConvNet::from_layers(
         input.pick_inputs(&ascending(&kept)).layer(None, device),
         blocks,

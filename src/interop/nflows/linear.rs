@@ -13,20 +13,20 @@ use crate::interop::scope::{Scope, whole};
 use crate::interop::{StateDict, same_width};
 use crate::math::from_f64;
 
-/// `LULinear` with its default `eps`.
+/// Loads an `LULinear` with its default `eps`.
 ///
 /// # Errors
 ///
-/// As the [module](super#errors) says.
+/// Fails as the [module](super#errors) describes.
 pub fn lu_linear(dict: &StateDict, prefix: &str, device: &Device) -> Result<LuLinear> {
     whole(dict, prefix, |scope| Ok(lu_linear_in(scope, device)?.0))
 }
 
-/// `OneByOneConvolution`.
+/// Loads a `OneByOneConvolution`.
 ///
 /// # Errors
 ///
-/// As the [module](super#errors) says.
+/// Fails as the [module](super#errors) describes.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -52,11 +52,11 @@ pub fn one_by_one_convolution(
     whole(dict, prefix, |scope| Ok(one_by_one_in(scope, device)?.0))
 }
 
-/// `NaiveLinear`.
+/// Loads a `NaiveLinear`.
 ///
 /// # Errors
 ///
-/// As the [module](super#errors) says, or if the matrix is singular.
+/// Fails as the [module](super#errors) describes, or if the matrix is singular.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -75,11 +75,11 @@ pub fn naive_linear(dict: &StateDict, prefix: &str, device: &Device) -> Result<D
     whole(dict, prefix, |scope| naive_linear_in(scope, device))
 }
 
-/// `HouseholderSequence`.
+/// Loads a `HouseholderSequence`.
 ///
 /// # Errors
 ///
-/// As the [module](super#errors) says.
+/// Fails as the [module](super#errors) describes.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -97,11 +97,11 @@ pub fn householder(dict: &StateDict, prefix: &str, device: &Device) -> Result<Ho
     whole(dict, prefix, |scope| Ok(LinearMap::new(reflections_in(scope, device)?)))
 }
 
-/// `QRLinear`.
+/// Loads a `QRLinear`.
 ///
 /// # Errors
 ///
-/// As the [module](super#errors) says.
+/// Fails as the [module](super#errors) describes.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -122,11 +122,11 @@ pub fn qr_linear(dict: &StateDict, prefix: &str, device: &Device) -> Result<QrLi
     whole(dict, prefix, |scope| qr_linear_in(scope, device))
 }
 
-/// `SVDLinear` with its default `eps`.
+/// Loads an `SVDLinear` with its default `eps`.
 ///
 /// # Errors
 ///
-/// As the [module](super#errors) says.
+/// Fails as the [module](super#errors) describes.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -147,7 +147,7 @@ pub fn svd_linear(dict: &StateDict, prefix: &str, device: &Device) -> Result<Svd
     whole(dict, prefix, |scope| svd_linear_in(scope, device))
 }
 
-/// The linear layer whose tensors these are, and its features; nothing if they are of none.
+/// The linear layer in this scope and its number of features, or `None` if the scope holds no linear layer.
 pub(super) fn linear_in(
     scope: &Scope<'_>,
     device: &Device,
@@ -211,8 +211,8 @@ fn svd_linear_in(scope: &Scope<'_>, device: &Device) -> Result<SvdLinear> {
     Ok(LinearMap::new(SvdFactors::from_weights(left, diagonal, right)).with_bias(bias))
 }
 
-/// A square matrix, row by row, of what is below and above its diagonal, row by row as in numpy's
-/// `tril_indices` and `triu_indices`.
+/// A square matrix in row-major order, from its entries below and above the diagonal. The entries are ordered row by
+/// row, like `tril_indices` and `triu_indices` of numpy.
 fn square(size: usize, lower: &[f64], upper: &[f64]) -> Vec<f64> {
     let (mut lower, mut upper) = (lower.iter(), upper.iter());
     let mut values = vec![0.0; size * size];

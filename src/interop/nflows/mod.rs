@@ -1,6 +1,6 @@
-//! nflows 0.14: `forward` is data to latent there too.
+//! nflows 0.14, whose `forward` is data to latent as in this crate.
 //!
-//! | here | tensors |
+//! | function | tensors |
 //! | --- | --- |
 //! | [`coupling`] | `identity_features`, `transform_features`, `transform_net` (ResidualNet) |
 //! | [`autoregressive`] | `autoregressive_net` (MaskedAffineAutoregressiveTransform and MaskedPiecewise..) |
@@ -13,23 +13,30 @@
 //! | [`qr_linear`] | `orthogonal.q_vectors`, `upper_entries`, `log_upper_diag`, `bias` |
 //! | [`svd_linear`] | `orthogonal_1.q_vectors`, `orthogonal_2.q_vectors`, `unconstrained_diagonal`, `bias` |
 //! | [`permutation`] | `_permutation` |
-//! | [`one_by_one_convolution`] | those of [`lu_linear`], and `permutation` (OneByOneConvolution) |
-//! | [`image_coupling`] | as [`coupling`], with a ConvResidualNet |
+//! | [`one_by_one_convolution`] | the tensors of [`lu_linear`], and `permutation` (OneByOneConvolution) |
+//! | [`image_coupling`] | the tensors of [`coupling`], with a ConvResidualNet |
 //! | [`glow`] | `_transforms.0`, .. (MultiscaleCompositeTransform) of Glow steps |
-//! | [`transform`] | any of them, or `_transforms.0`, `_transforms.1`, .. of them |
-//! | [`flow`] | the same, or `_transform` and `_distribution` of a whole `Flow` |
+//! | [`transform`] | the tensors of any layer above, or `_transforms.0`, `_transforms.1`, .. of several layers |
+//! | [`flow`] | the tensors of a [`transform`], or `_transform` and `_distribution` of a whole `Flow` |
 //!
-//! An `InverseTransform` inside a stack is read, too.
+//! An `InverseTransform` inside a stack is supported.
 //!
-//! Not supported, and an error that names a tensor: `use_batch_norm=True` of networks, transforms that
-//! save nothing (squeezes and nonlinearities), `apply_unconditional_transform` for images, and all
-//! other distributions than `StandardNormal` and `DiagonalNormal`, and masks that keep no feature. A
-//! `MADE` of `num_blocks=0` is read as if `use_residual_blocks=False`, which saves the same tensors; if
-//! it was `True`, there is no activation, so set [`Options::activation`] to burn's `Identity`. Splines of one
-//! bin (`num_bins=1`) are not supported: some have as many parameters as an affine or additive layer and are
-//! read as one, the others are an error that names a tensor.
+//! Not supported, with an error that names a tensor:
 //!
-//! Prefixes are written without their last dot; an empty one means the whole dictionary.
+//! - `use_batch_norm=True` of networks
+//! - transforms that save no tensor (squeezes and nonlinearities)
+//! - `apply_unconditional_transform` for images
+//! - distributions other than `StandardNormal` and `DiagonalNormal`
+//! - masks that keep no feature
+//!
+//! A `MADE` with `num_blocks=0` is read as if `use_residual_blocks=False`, which saves the same tensors as
+//! `use_residual_blocks=True`. If `use_residual_blocks` was `True`, the network has no activation, so set
+//! [`Options::activation`] to `Identity` of burn.
+//!
+//! Splines with one bin (`num_bins=1`) are not supported. Some of them have as many parameters as an affine or additive
+//! layer and are read as that layer. The other splines with one bin are an error that names a tensor.
+//!
+//! Write prefixes without their last dot. An empty prefix means the whole dictionary.
 //!
 //! ```
 //! use burn::tensor::{Device, Tensor};
@@ -105,7 +112,7 @@ use crate::univariate::{ScaleMap, SplineDomain};
 pub const DEFAULT_SCALE: ScaleMap = ScaleMap::Sigmoid { offset: 2.0, floor: 1e-3 };
 
 config! {
-/// What nflows does not save, with its own defaults.
+/// The settings that nflows does not save, with the defaults of nflows. Set each field to the value used for training.
 ///
 /// ```
 /// use burn_flows::{interop::nflows, univariate::ScaleMap};
@@ -119,10 +126,10 @@ pub struct Options {
     /// `scale_activation` of affine couplings.
     #[config(default = DEFAULT_SCALE)]
     pub scale_map: ScaleMap,
-    /// The family of splines.
+    /// The family of splines of the piecewise transforms.
     #[config(default = Spline::default())]
     pub spline: Spline,
-    /// `tails` and `tail_bound` of splines: an interval for `tails=None`.
+    /// `tails` and `tail_bound` of splines. Set an interval for `tails=None`.
     #[config(default = SplineDomain::Interval { low: 0.0, high: 1.0 })]
     pub spline_domain: SplineDomain,
     /// `min_bin_width` of splines.
@@ -140,21 +147,21 @@ pub struct Options {
     /// `eps` of batch normalization.
     #[config(default = 1e-5)]
     pub epsilon: f64,
-    /// `momentum` of batch normalization.
+    /// `momentum` of batch normalization. It changes only further training.
     #[config(default = 0.1)]
     pub momentum: f64,
 }
 }
 
-/// The file of a transform, or of a whole `Flow`.
+/// Loads the file of a transform or of a whole `Flow`.
 ///
-/// A `Flow` with a `DiagonalNormal` gets its mean and scale, learnable as there; every other file
-/// gets a fixed standard normal.
+/// For a `Flow` with a `DiagonalNormal`, mean and scale are loaded and stay trainable. Other files get a fixed standard
+/// normal base.
 ///
 /// # Errors
 ///
-/// If a transform is of no kind in this module, saved nothing, or does not fit its neighbours; and
-/// as the [module](super#errors) says.
+/// Fails if a transform is not supported by this module, saved no tensor, or does not fit its neighbours, and as the
+/// [module](super#errors) describes.
 pub fn flow(
     dict: &StateDict,
     options: &Options,
@@ -180,11 +187,11 @@ pub fn flow(
     Ok(Flow::new(layer, base))
 }
 
-/// Any transform of this module, or a `CompositeTransform` of them.
+/// Loads any transform of this module, or a `CompositeTransform` of them.
 ///
 /// # Errors
 ///
-/// As [`flow`].
+/// Fails as [`flow`] does.
 pub fn transform(
     dict: &StateDict,
     prefix: &str,
@@ -194,20 +201,20 @@ pub fn transform(
     whole(dict, prefix, |scope| Ok(any(scope, options, device)?.0))
 }
 
-/// `ActNorm`, for vectors and images.
+/// Loads an `ActNorm`, for vectors and images.
 ///
 /// # Errors
 ///
-/// As the [module](super#errors) says.
+/// Fails as the [module](super#errors) describes.
 pub fn act_norm(dict: &StateDict, prefix: &str, device: &Device) -> Result<ActNorm> {
     whole(dict, prefix, |scope| Ok(act_norm_in(scope, device)?.0))
 }
 
-/// `BatchNorm`.
+/// Loads a `BatchNorm`.
 ///
 /// # Errors
 ///
-/// As the [module](super#errors) says, or if the options are impossible.
+/// Fails as the [module](super#errors) describes, or if the options are invalid.
 pub fn batch_norm(
     dict: &StateDict,
     prefix: &str,
@@ -217,16 +224,16 @@ pub fn batch_norm(
     whole(dict, prefix, |scope| Ok(batch_norm_in(scope, options, device)?.0))
 }
 
-/// `Permutation`, and so `RandomPermutation` and `ReversePermutation`.
+/// Loads a `Permutation`, `RandomPermutation` or `ReversePermutation`.
 ///
 /// # Errors
 ///
-/// As the [module](super#errors) says, or if an index is missing.
+/// Fails as the [module](super#errors) describes, or if an index is missing.
 pub fn permutation(dict: &StateDict, prefix: &str, device: &Device) -> Result<Permutation> {
     whole(dict, prefix, |scope| Ok(permutation_in(scope, device)?.0))
 }
 
-/// The layer whose tensors these are, and its features.
+/// The layer in this scope, and its number of features.
 fn any(scope: &Scope<'_>, options: &Options, device: &Device) -> Result<(AnyBijector, usize)> {
     if scope.has("identity_features") {
         any_coupling_in(scope, options, device)
@@ -246,7 +253,7 @@ fn any(scope: &Scope<'_>, options: &Options, device: &Device) -> Result<(AnyBije
         let (layer, features) = batch_norm_in(scope, options, device)?;
         Ok((AnyBijector::BatchNorm(layer), features))
     } else if scope.has_part("_transform") {
-        // An `InverseTransform`.
+        // This scope holds an `InverseTransform`.
         let (layer, features) = any(&scope.within("_transform"), options, device)?;
         Ok((AnyBijector::Inverse(Inverse::new(vec![layer])), features))
     } else {
@@ -291,7 +298,7 @@ pub(super) fn permutation_in(scope: &Scope<'_>, device: &Device) -> Result<(Perm
 fn act_norm_in(scope: &Scope<'_>, device: &Device) -> Result<(ActNorm, usize)> {
     let (log_scale, [features]) = scope.floats_of_rank("log_scale")?;
     let shift = scope.floats("shift", &[features])?;
-    // Before its first batch nflows saves zeros; the layer then still waits for data.
+    // Before the first batch, nflows saves zeros; the loaded layer is then still uninitialised.
     let untouched = log_scale.iter().chain(shift).all(|v| *v == 0.0);
     if !scope.flag("initialized")? && untouched {
         return Ok((ActNormConfig::new(features).init(device), features));

@@ -1,4 +1,4 @@
-//! The scalar maps of nflows' piecewise transforms, and the `Piecewise..CDF`, whose parameters are free.
+//! The scalar maps of the piecewise transforms of nflows, and the `Piecewise..CDF` with free parameters.
 
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
@@ -14,8 +14,8 @@ use crate::univariate::{
     QuadraticSplineConfig, RationalQuadraticConfig, SplineDomain, TailSlope, Univariate,
 };
 
-/// Which of nflows' piecewise transforms a file holds. Their networks do not tell: many widths fit
-/// several.
+/// The piecewise transform of nflows that a file holds. The widths of the networks do not determine it, because many
+/// widths fit several transforms.
 ///
 /// ```
 /// use burn_flows::interop::nflows;
@@ -28,13 +28,13 @@ use crate::univariate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Spline {
-    /// `PiecewiseLinear..`
+    /// The `PiecewiseLinear..` transforms.
     Linear,
-    /// `PiecewiseQuadratic..`
+    /// The `PiecewiseQuadratic..` transforms.
     Quadratic,
-    /// `PiecewiseCubic..`
+    /// The `PiecewiseCubic..` transforms.
     Cubic,
-    /// `PiecewiseRationalQuadratic..`
+    /// The `PiecewiseRationalQuadratic..` transforms.
     #[default]
     RationalQuadratic,
 }
@@ -57,15 +57,16 @@ const PDF: &str = "unnormalized_pdf";
 const WIDTHS: &str = "unnormalized_widths";
 const HEIGHTS: &str = "unnormalized_heights";
 
-/// The spline that takes so many parameters per element, if one does. nflows divides widths and
-/// heights by the root of the width of some networks; `logit_scale` is its reciprocal.
+/// The spline with `per_element` parameters per element, or `None` if there is no such spline. For some networks,
+/// nflows divides widths and heights by the square root of the network width; `logit_scale` is the reciprocal of that
+/// root.
 pub(super) fn spline_of(
     per_element: usize,
     logit_scale: f64,
     options: &Options,
 ) -> Option<AnyUnivariate> {
     let Options { spline, spline_domain: domain, min_width, min_height, min_slope, .. } = *options;
-    // A bin takes so many parameters, the ends so many more on an interval and with linear tails.
+    // The arguments are the number of parameters of a bin, and of the ends on an interval and with linear tails.
     let bins = |of_bin: usize, interval: isize, tails: isize| {
         let ends = match domain {
             SplineDomain::LinearTails { .. } => tails,
@@ -113,11 +114,12 @@ pub(super) fn spline_of(
     config.validate().is_ok().then(|| config.init())
 }
 
-/// `PiecewiseRationalQuadraticCDF`, or that of another [`Spline`]: free parameters for every feature.
+/// Loads a `PiecewiseRationalQuadraticCDF`, or the `..CDF` of another [`Spline`], with free parameters for each
+/// feature.
 ///
 /// # Errors
 ///
-/// As the [module](crate::interop#errors) says.
+/// Fails as the [module](crate::interop#errors) describes.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -143,13 +145,13 @@ pub fn elementwise_spline(
     whole(dict, prefix, |scope| Ok(elementwise_spline_in(scope, None, options, device)?.0))
 }
 
-/// Whether a `..CDF` lies here.
+/// Whether this scope holds a `..CDF`.
 pub(super) fn is_elementwise_spline(scope: &Scope<'_>) -> bool {
     scope.has(PDF) || scope.has(WIDTHS)
 }
 
-/// The layer, whose element `i` is element `order[i]` in the file where an order is given, and its
-/// features.
+/// The elementwise layer, and its number of features. If an `order` is given, element `i` of the layer is element
+/// `order[i]` in the file.
 pub(super) fn elementwise_spline_in(
     scope: &Scope<'_>,
     order: Option<&[usize]>,
@@ -214,8 +216,8 @@ mod tests {
         }
     }
 
-    /// The raw parameters of three features and two bins on the unit interval, as nflows saves them:
-    /// the dictionary, and the same as the map takes them.
+    /// The raw parameters of three features and two bins on the unit interval: the dictionary that nflows saves, and
+    /// the tensor that the map takes.
     fn free(spline: Spline) -> (StateDict, Tensor<3>) {
         let counts: &[usize] = match spline {
             Spline::Linear => &[2],

@@ -10,17 +10,17 @@ use crate::interop::masked::{MadeParts, MaskedNet};
 use crate::interop::scope::{Scope, whole};
 use crate::univariate::{Affine, AnyUnivariate, ScaleMap};
 
-/// The scale of `MaskedAffineAutoregressive`, latent to data: `sigmoid(u + 2) + 1e-3`.
+/// The scale of `MaskedAffineAutoregressive`, in the direction latent to data: `sigmoid(u + 2) + 1e-3`.
 const SCALE: ScaleMap = ScaleMap::Sigmoid { offset: 2.0, floor: 1e-3 };
 
-/// `MaskedAffineAutoregressive`, with residual blocks or feed-forward (`use_residual_blocks=False`).
+/// Loads a `MaskedAffineAutoregressive`, with residual or feed-forward blocks (`use_residual_blocks=False`).
 ///
-/// Its one parallel pass goes from latent to data, so it is the inverse of the layer here: it samples
-/// in one pass, as an inverse autoregressive flow.
+/// Its parallel pass runs from latent to data, so it is the inverse of the loaded layer. The layer samples in one pass,
+/// like an inverse autoregressive flow.
 ///
 /// # Errors
 ///
-/// As the [module](crate::interop#errors) says, or if degrees and masks contradict each other.
+/// Fails as the [module](crate::interop#errors) describes, or if degrees and masks contradict each other.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -60,7 +60,7 @@ pub fn autoregressive(
     whole(dict, prefix, |scope| Ok(Inverse::new(autoregressive_in(scope, activation, device)?.0)))
 }
 
-/// The layer latent to data, and its features.
+/// The layer in the direction latent to data, and its number of features.
 pub(super) fn autoregressive_in(
     scope: &Scope<'_>,
     activation: &ActivationConfig,
@@ -72,8 +72,8 @@ pub(super) fn autoregressive_in(
     Ok((network.layer(features, univariate, [1, 0], activation, device)?, features))
 }
 
-/// A `MADE`. Its context is added after the first layer and gates every residual block. Activations
-/// stand inside its blocks only, so without blocks it is linear.
+/// Reads a `MADE`. Its context is added after the first layer and gates each residual block. It has activations only
+/// inside its blocks, so it is linear without blocks.
 pub(super) fn network_in(scope: &Scope<'_>) -> Result<MaskedNet> {
     let MadeParts { input, context, hidden, blocks, output } = MadeParts::read(scope)?;
     let style = Style { gated_context: true, linear_input: true, ..Style::default() };

@@ -11,14 +11,15 @@ use crate::interop::dense::{Plain, interleaved};
 use crate::interop::scope::{Scope, whole};
 use crate::univariate::{Additive, Affine, AnyUnivariate, ScaleMap};
 
-/// `MaskedAffineFlow`; without a network `s` it shifts only, without a network `t` it scales only.
+/// Loads a `MaskedAffineFlow`. Without a network `s` it only shifts, and without a network `t` it only scales.
 ///
-/// Its networks see the whole event with zeros in place of what is moved and give a number for every
-/// feature; here they see and give what is used, so weights that meet only zeros are left out.
+/// The networks of normflows read the whole event, with zeros for the moved features, and have an output for each
+/// feature. The loaded networks have only the inputs and outputs that are used; weights that multiply only zeros are
+/// dropped.
 ///
 /// # Errors
 ///
-/// As the [module](crate::interop#errors) says, or if `b` keeps every feature or none.
+/// Fails as the [module](crate::interop#errors) describes, or if `b` keeps every feature or none.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -46,12 +47,11 @@ pub fn masked_affine(
     whole(dict, prefix, |scope| Ok(Inverse::new(masked_affine_in(scope, activation, device)?.0)))
 }
 
-/// `AffineCouplingBlock` of vectors; [`Layer`](super::Layer::AffineCouplingBlock) explains the
-/// arguments.
+/// Loads an `AffineCouplingBlock` of vectors; [`Layer`](super::Layer::AffineCouplingBlock) explains the arguments.
 ///
 /// # Errors
 ///
-/// As the [module](crate::interop#errors) says.
+/// Fails as the [module](crate::interop#errors) describes.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -85,7 +85,7 @@ pub fn affine_coupling_block(
     })
 }
 
-/// A `nets.MLP`. The scale of an `output_fn` is all that is saved of one.
+/// Reads a `nets.MLP`. The only tensor that an `output_fn` saves is its scale.
 fn plain(scope: &Scope<'_>, part: &str) -> Result<Plain> {
     let scale = |k: &usize| scope.has(&format!("{part}.{k}.scale"));
     if let Some(k) = scope.numbered(part).into_iter().find(scale) {
@@ -95,7 +95,7 @@ fn plain(scope: &Scope<'_>, part: &str) -> Result<Plain> {
     Plain::read(scope, part)
 }
 
-/// Latent to data.
+/// Reads the layer in the direction latent to data.
 pub(super) fn masked_affine_in(
     scope: &Scope<'_>,
     activation: &ActivationConfig,
@@ -129,7 +129,7 @@ pub(super) fn masked_affine_in(
     Ok((scope.named("b", layer)?, features))
 }
 
-/// Latent to data.
+/// Reads the layer in the direction latent to data.
 pub(super) fn block_in(
     scope: &Scope<'_>,
     scale_map: Option<ScaleMap>,
@@ -146,7 +146,7 @@ pub(super) fn block_in(
     let moved = network.output.outputs() / per_element;
     let features = kept + moved;
     let (fits, decide): (_, Vec<usize>) = match split_mode {
-        // torch.chunk gives the longer half of an odd number to the first part.
+        // `torch.chunk` gives the longer half of an odd number to the first part.
         SplitMode::Channel => (kept == features.div_ceil(2), (0..kept).collect()),
         SplitMode::ChannelInv => (moved == features.div_ceil(2), (moved..features).collect()),
         SplitMode::Checkerboard => (kept == moved, (1..features).step_by(2).collect()),

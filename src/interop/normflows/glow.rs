@@ -1,4 +1,4 @@
-//! `GlowBlock`, and `MultiscaleFlow` of them.
+//! `GlowBlock`, and `MultiscaleFlow` of Glow blocks.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -22,31 +22,33 @@ use crate::interop::{StateDict, same_width};
 use crate::math::from_f64;
 use crate::univariate::{Additive, Affine, AnyUnivariate, ScaleMap};
 
-/// A `GlowBlock`, data to latent.
+/// The type of a `GlowBlock`, in the direction data to latent.
 pub type GlowBlock =
     (Inverse<ActNorm>, InvertibleConv1x1, Inverse<Coupling<AnyUnivariate, ConvNet>>);
 
-/// A level of a Glow, data to latent. Only the base of normflows' Glow sees the classes.
+/// The type of a level of a Glow, in the direction data to latent. Only the base of a normflows Glow is conditioned on
+/// the classes.
 pub type GlowLevel = Unconditional<(Squeeze, Vec<GlowBlock>)>;
 
-/// `split_mode` of a `GlowBlock` or an `AffineCouplingBlock`. Features of a vector are its channels.
+/// `split_mode` of a `GlowBlock` or an `AffineCouplingBlock`. The features of a vector are its channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum SplitMode {
-    /// `channel`: the first half of the channels, rounded up, decides the rest.
+    /// `channel`: the first half of the channels, rounded up, conditions the other half.
     Channel,
-    /// `channel_inv`: the second half, rounded down, decides the rest.
+    /// `channel_inv`: the second half of the channels, rounded down, conditions the other half.
     ChannelInv,
-    /// `checkerboard`: elements whose channel, row and column add up to an odd number decide; of a
-    /// vector, every second feature from the second one.
+    /// `checkerboard`: elements whose indices of channel, row and column have an odd sum condition the others. In a
+    /// vector, these are every second feature from the second feature on.
     Checkerboard,
-    /// `checkerboard_inv`: elements of an even sum decide; of a vector, every second feature from the
-    /// first one.
+    /// `checkerboard_inv`: elements whose indices of channel, row and column have an even sum condition the others. In
+    /// a vector, these are every second feature from the first feature on.
     CheckerboardInv,
 }
 
 config! {
-/// What the file of a Glow does not say, with the defaults of normflows.
+/// The settings of a Glow that normflows does not save, with the defaults of normflows. Set each field to the value
+/// used for training.
 ///
 /// ```
 /// use burn_flows::interop::normflows::{GlowOptions, SIGMOID, SplitMode};
@@ -55,15 +57,15 @@ config! {
 /// assert_eq!((options.scale_map, options.split_mode), (Some(SIGMOID), SplitMode::Channel));
 /// ```
 pub struct GlowOptions {
-    /// Height and width of the images that come in.
+    /// Height and width of the input images.
     pub size: [usize; 2],
     /// `scale_map`; `None` for `scale=False`.
     #[config(default = Some(SIGMOID))]
     pub scale_map: Option<ScaleMap>,
-    /// `split_mode`.
+    /// `split_mode` of the blocks.
     #[config(default = SplitMode::Channel)]
     pub split_mode: SplitMode,
-    /// The activation of the networks; normflows' leaky ReLU has the slope `leaky`, 0 by default.
+    /// The activation of the networks. The leaky ReLU of normflows has the slope `leaky`, 0 by default.
     #[config(default = ActivationConfig::Relu)]
     pub activation: ActivationConfig,
     /// `logscale_factor` of the `GlowBase`s of a [`multiscale`] flow.
@@ -72,13 +74,13 @@ pub struct GlowOptions {
 }
 }
 
-/// `GlowBlock`, with or without `net_actnorm` and `use_lu`. A block of one channel has no convolution;
-/// here a fixed identity stands in its place.
+/// Loads a `GlowBlock`, with or without `net_actnorm` and `use_lu`. A block of one channel has no convolution; the
+/// loaded block has a fixed identity instead.
 ///
 /// # Errors
 ///
-/// As the [module](crate::interop#errors) says, if an ActNorm inside a network has not seen its
-/// first batch, or if the images cannot be split.
+/// Fails as the [module](crate::interop#errors) describes, if an ActNorm inside a network is not initialised by a first
+/// batch, or if the images cannot be split.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -113,17 +115,17 @@ pub fn glow_block(
     whole(dict, prefix, |scope| Ok(block_in(scope, options.size, options, device)?.0))
 }
 
-/// `MultiscaleFlow` whose levels are `GlowBlock`s and a `Squeeze`, listed latent to data as there,
-/// with a `GlowBase` per level, a `Merge` of channels between levels and no transform in front.
+/// Loads a `MultiscaleFlow` whose levels are `GlowBlock`s and a `Squeeze`, listed latent to data as in normflows. The
+/// flow has a `GlowBase` per level, a `Merge` of channels between levels and no `transform` in front.
 ///
-/// Classes are the context, one-hot. The means of the bases and their log-scales are products
-/// there, `loc * exp(logscale_factor * loc_logs)`; here each is one number, so training goes on from the same
-/// density with other steps.
+/// Classes are passed as a one-hot context. In normflows, the means and log-scales of the bases are products, `loc *
+/// exp(logscale_factor * loc_logs)`. In this crate each product is one parameter, so training continues from an equal
+/// density with different steps.
 ///
 /// # Errors
 ///
-/// As the [module](crate::interop#errors) says, as [`glow_block`], if levels do not fit each other,
-/// or if a height or width cannot be halved as often as there are levels.
+/// Fails as the [module](crate::interop#errors) describes, as [`glow_block`], if the levels do not fit together, or if
+/// the height or width cannot be halved once per level.
 pub fn multiscale(
     dict: &StateDict,
     options: &GlowOptions,
@@ -159,7 +161,7 @@ pub fn multiscale(
     })
 }
 
-/// How many of the parts `0`, `1`, .. have tensors; fails where one between has none.
+/// The number of parts `0`, `1`, .. that have tensors. Returns an error if a part in between has no tensors.
 fn every(scope: &Scope<'_>) -> Result<usize> {
     let numbers = scope.numbered("");
     match (0..).zip(&numbers).find(|(at, number)| at != *number) {
@@ -178,7 +180,7 @@ fn halved([height, width]: [usize; 2], level: usize) -> Result<[usize; 2]> {
     Err(Error::config("GlowOptions", "size", reason))
 }
 
-/// The level and the channels after its squeeze.
+/// The level, and the number of channels after its squeeze.
 fn level_in(
     scope: &Scope<'_>,
     mut channels: Option<usize>,
@@ -194,7 +196,7 @@ fn level_in(
         channels = Some(width);
         steps.push(step);
     }
-    // Listed latent to data.
+    // The steps are listed latent to data.
     steps.reverse();
     match channels.filter(|width| width.is_multiple_of(4)) {
         Some(width) => Ok((Unconditional::new((Squeeze::default(), steps)), width)),
@@ -202,7 +204,7 @@ fn level_in(
     }
 }
 
-/// The block data to latent, and its channels.
+/// The block in the direction data to latent, and its number of channels.
 fn block_in(
     scope: &Scope<'_>,
     [height, width]: [usize; 2],
@@ -210,7 +212,7 @@ fn block_in(
     device: &Device,
 ) -> Result<(GlowBlock, usize)> {
     let part = scope.within("flows.1");
-    // One channel has no convolution.
+    // A block of one channel has no convolution.
     let single = part.has("s");
     let last = if single { scope.within("flows.1") } else { scope.within("flows.2") };
     let (act_norm, channels) = act_norm_in(&last, device)?;
@@ -224,13 +226,13 @@ fn block_in(
     Ok(((Inverse::new(act_norm), conv, Inverse::new(coupling)), channels))
 }
 
-/// The convolution of one channel that changes nothing and is not trained.
+/// A convolution of one channel that is a fixed identity.
 fn identity(device: &Device) -> Result<InvertibleConv1x1> {
     let matrix = DenseMatrix::from_weights(from_f64(vec![1.0], [1, 1], device))?;
     Ok(LinearMap::new(ChannelMatrix::Plain(matrix.no_grad())))
 }
 
-/// Latent to data.
+/// Reads the coupling in the direction latent to data.
 fn coupling_in(
     scope: &Scope<'_>,
     event: [usize; 3],
@@ -253,7 +255,7 @@ fn coupling_in(
         None => (AnyUnivariate::Additive(Additive::default()), 1),
     };
 
-    // Layers without weights stand between: an activation, and before it perhaps an ActNorm.
+    // Between the convolutions are modules without weights: an activation, optionally preceded by an ActNorm.
     let normed = scope.has_part("net.1.actNorm");
     let numbers = if normed { [0, 3, 6] } else { [0, 2, 4] };
     let read = |k: usize| Conv::read(scope, &format!("net.{}", numbers[k]), k == 2 || !normed);
@@ -287,7 +289,7 @@ fn network_norm_in(
     found.ok_or_else(|| scope.wrong("s", "has not seen a first batch".into()))
 }
 
-/// `GlowBase` with this `logscale_factor`, and how many classes it tells apart; 0 for none.
+/// The `GlowBase` with this `logscale_factor`, and its number of classes; 0 without classes.
 fn base_in(
     scope: &Scope<'_>,
     channels: usize,

@@ -12,31 +12,31 @@ use crate::interop::scope::{Scope, whole};
 use crate::interop::{StateDict, same_width};
 use crate::math::from_f64;
 
-/// `Permute(features, "swap")`: latent to data, the second half comes first.
+/// The layer of `Permute(features, "swap")`: from latent to data, the second half comes first.
 ///
 /// # Errors
 ///
-/// If there are no features.
+/// Fails if `features` is 0.
 pub fn permute_swap(features: usize, device: &Device) -> Result<Permutation> {
     let half = features - features / 2;
     let order: Vec<usize> = (half..features).chain(0..half).collect();
     Permutation::given(&order, device)
 }
 
-/// `Permute` with mode `shuffle`.
+/// Loads a `Permute` with mode `shuffle`.
 ///
 /// # Errors
 ///
-/// As the [module](crate::interop#errors) says, or if an index is missing.
+/// Fails as the [module](crate::interop#errors) describes, or if an index is missing.
 pub fn permute_shuffle(dict: &StateDict, prefix: &str, device: &Device) -> Result<Permutation> {
     whole(dict, prefix, |scope| Ok(shuffle_in(scope, device)?.0))
 }
 
-/// `LULinearPermute`: data to latent, the permutation comes first.
+/// Loads an `LULinearPermute`: from data to latent, the permutation comes first.
 ///
 /// # Errors
 ///
-/// As the [module](crate::interop#errors) says.
+/// Fails as the [module](crate::interop#errors) describes.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -62,22 +62,22 @@ pub fn lu_linear_permute(
     whole(dict, prefix, |scope| Ok(lu_linear_permute_in(scope, device)?.0))
 }
 
-/// `InvertibleAffine`: rows times `P L U`, or times a plain matrix (`use_lu=False`).
+/// Loads an `InvertibleAffine`: rows times `P L U`, or times a plain matrix (`use_lu=False`).
 ///
 /// # Errors
 ///
-/// As the [module](crate::interop#errors) says, if the matrix is singular, if `P` is no permutation
-/// or a sign is not 1 or -1.
+/// Fails as the [module](crate::interop#errors) describes, if the matrix is singular, if `P` is not a permutation, or
+/// if a sign is not 1 or -1.
 pub fn invertible_affine(dict: &StateDict, prefix: &str, device: &Device) -> Result<AnyBijector> {
     whole(dict, prefix, |scope| Ok(invertible_affine_in(scope, device)?.0))
 }
 
-/// `Invertible1x1Conv`, by LU factors or by a plain matrix (`use_lu=False`).
+/// Loads an `Invertible1x1Conv`, with LU factors or a plain matrix (`use_lu=False`).
 ///
 /// # Errors
 ///
-/// As the [module](crate::interop#errors) says, if the matrix is singular, if `P` is no permutation
-/// or a sign is not 1 or -1.
+/// Fails as the [module](crate::interop#errors) describes, if the matrix is singular, if `P` is not a permutation, or
+/// if a sign is not 1 or -1.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -101,11 +101,11 @@ pub fn invertible_conv(
     whole(dict, prefix, |scope| Ok(invertible_conv_in(scope, device)?.0))
 }
 
-/// `ActNorm`, for vectors and images.
+/// Loads an `ActNorm`, for vectors and images.
 ///
 /// # Errors
 ///
-/// As the [module](crate::interop#errors) says.
+/// Fails as the [module](crate::interop#errors) describes.
 pub fn act_norm(dict: &StateDict, prefix: &str, device: &Device) -> Result<Inverse<ActNorm>> {
     whole(dict, prefix, |scope| Ok(Inverse::new(act_norm_in(scope, device)?.0)))
 }
@@ -131,7 +131,7 @@ pub(super) fn invertible_affine_in(
     scope: &Scope<'_>,
     device: &Device,
 ) -> Result<(AnyBijector, usize)> {
-    // Rows times a matrix are columns times its transpose.
+    // A row times a matrix is the transposed matrix times a column.
     if scope.has("W") {
         let (matrix, [features, _]) = scope.floats_of_rank("W")?;
         scope.floats("W", &[features, features])?;
@@ -168,7 +168,7 @@ pub(super) fn invertible_conv_in(
     Ok((LinearMap::new(matrix), rows.len()))
 }
 
-/// The row of the 1 in every column of `P`, and `L U`.
+/// The row index of the 1 in each column of `P`, and the factors `L U`.
 fn plu_in(scope: &Scope<'_>, device: &Device) -> Result<(Vec<usize>, LuFactors)> {
     let (diagonal, [features]) = scope.floats_of_rank("log_S")?;
     let square = |name| scope.floats(name, &[features, features]);
@@ -181,14 +181,14 @@ fn plu_in(scope: &Scope<'_>, device: &Device) -> Result<(Vec<usize>, LuFactors)>
     if let Some(at) = sign.iter().position(|v| v.abs() != 1.0) {
         return Err(scope.wrong("sign_S", format!("element {at} is {}, not 1 or -1", sign[at])));
     }
-    // Rows times P: what comes to place j is the feature in whose row column j has its 1.
+    // Rows times `P`: position `j` receives the feature whose row holds the 1 of column `j`.
     let source = |column: usize| (0..features).find(|row| rows[row * features + column] == 1.0);
     let order: Option<Vec<usize>> = (0..features).map(source).collect();
     let ones = rows.iter().filter(|v| **v != 0.0).count();
     let Some(order) = order.filter(|_| ones == features) else {
         return Err(scope.wrong("P", "is no permutation matrix".into()));
     };
-    // Checked before it is used as a list of indices.
+    // The permutation is checked before it is used as a list of indices.
     scope.named("P", Permutation::given(&order, device))?;
 
     let entry = |at: usize| if at % features < at / features { lower[at] } else { upper[at] };
@@ -198,7 +198,7 @@ fn plu_in(scope: &Scope<'_>, device: &Device) -> Result<(Vec<usize>, LuFactors)>
     Ok((order, LuFactors::from_weights(factors, vector(diagonal), Some(vector(sign)))))
 }
 
-/// Latent to data.
+/// Reads the layer in the direction latent to data.
 pub(super) fn act_norm_in(scope: &Scope<'_>, device: &Device) -> Result<(ActNorm, usize)> {
     let (found, features) = scale_and_shift_in(scope, device)?;
     let layer = match found {
@@ -208,8 +208,8 @@ pub(super) fn act_norm_in(scope: &Scope<'_>, device: &Device) -> Result<(ActNorm
     Ok((layer, features))
 }
 
-/// Log-scale and shift of an ActNorm latent to data, where it has seen its first batch, and its
-/// features.
+/// The log-scale and shift of an ActNorm in the direction latent to data, or `None` before its first batch, and its
+/// number of features.
 pub(super) fn scale_and_shift_in(
     scope: &Scope<'_>,
     device: &Device,
@@ -221,7 +221,7 @@ pub(super) fn scale_and_shift_in(
         let reason = format!("needs shape [1, features, 1..], found {shape:?}");
         return Err(scope.wrong("s", reason));
     }
-    // Before its first batch normflows saves zeros; the layer then still waits for data.
+    // Before the first batch, normflows saves zeros; the loaded layer is then still uninitialised.
     let untouched = log_scale.iter().chain(shift).all(|v| *v == 0.0);
     if !scope.flag("data_dep_init_done")? && untouched {
         return Ok((None, features));

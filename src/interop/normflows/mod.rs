@@ -1,7 +1,7 @@
-//! normflows 1.7, whose `forward` is latent to data: what is loaded here runs the other way, so
-//! that forward is data to latent as everywhere in this crate.
+//! normflows 1.7, whose `forward` is latent to data. The loaded layers are inverted, so that forward is data to latent
+//! as in the rest of this crate.
 //!
-//! | here | tensors |
+//! | function | tensors |
 //! | --- | --- |
 //! | [`masked_affine`] | `b`, `t.net.0`, .., `s.net.0`, .. (`MaskedAffineFlow`) |
 //! | [`affine_coupling_block`] | `flows.1.param_map.net.0`, .. (`AffineCouplingBlock`) |
@@ -17,19 +17,26 @@
 //! | [`invertible_affine`] | `P`, `L`, `U`, `log_S`, `sign_S`, or `W` (`InvertibleAffine`) |
 //! | [`invertible_conv`] | `P`, `L`, `U`, `log_S`, `sign_S`, or `W` (`Invertible1x1Conv`) |
 //! | [`act_norm`] | `s`, `t`, `data_dep_init_done` (`ActNorm`) |
-//! | [`flow`] | `flows.0`, .. of them, and `q0` (`NormalizingFlow` with `DiagGaussian`) |
+//! | [`flow`] | `flows.0`, .. of the layers above, and `q0` (`NormalizingFlow` with `DiagGaussian`) |
 //! | [`glow_block`] | `flows.0.flows.1.param_map`, `flows.1`, `flows.2` (`GlowBlock`) |
-//! | [`multiscale`] | `flows.0.0`, .. of them, and `q0.0`, .. (`MultiscaleFlow` with `GlowBase`) |
+//! | [`multiscale`] | `flows.0.0`, .. of Glow blocks, and `q0.0`, .. (`MultiscaleFlow` with `GlowBase`) |
 //!
-//! Not supported, and an error that names a tensor: `use_batch_norm=True`, `num_bins=1` of splines, a mask
-//! `b` of `MaskedAffineFlow` that keeps every feature or none, `output_scale` and `score_scale` of
-//! `nets.MLP`, other networks than `nets.MLP` in `MaskedAffineFlow` and `AffineCouplingBlock`, and all layers
-//! and distributions that are not in the table.
+//! Not supported, with an error that names a tensor:
 //!
-//! Not supported, and no error, because normflows saves nothing of it, so that the numbers would be wrong:
-//! `output_fn` of `nets.MLP`, and a `transform` and merges of other modes than `channel` in a `MultiscaleFlow`.
+//! - `use_batch_norm=True`
+//! - `num_bins=1` of splines
+//! - a mask `b` of `MaskedAffineFlow` that keeps all features or none
+//! - `output_scale` and `score_scale` of `nets.MLP`
+//! - networks other than `nets.MLP` in `MaskedAffineFlow` and `AffineCouplingBlock`
+//! - all layers and distributions that are not in the table
 //!
-//! Prefixes are written without their last dot; an empty one means the whole dictionary.
+//! Not supported and not detected, because normflows saves no tensor for them, so that the results would be wrong:
+//!
+//! - `output_fn` of `nets.MLP`
+//! - `transform` of a `MultiscaleFlow`
+//! - merges of a `MultiscaleFlow` of modes other than `channel`
+//!
+//! Write prefixes without their last dot. An empty prefix means the whole dictionary.
 //!
 //! ```
 //! use burn::tensor::{Device, Tensor};
@@ -94,13 +101,13 @@ use crate::flow::Flow;
 use crate::math::from_f64;
 use crate::univariate::{ScaleMap, SplineDomain};
 
-/// `scale_map="sigmoid"`, the default of Glow blocks: latent to data, `z / sigmoid(a + 2)`.
+/// `scale_map="sigmoid"`, the default of Glow blocks: from latent to data, `z / sigmoid(a + 2)`.
 pub const SIGMOID: ScaleMap = ScaleMap::InverseSigmoid { offset: 2.0 };
 
-/// `scale_map="sigmoid_inv"`: latent to data, `z * sigmoid(a + 2)`.
+/// `scale_map="sigmoid_inv"`: from latent to data, `z * sigmoid(a + 2)`.
 pub const SIGMOID_INV: ScaleMap = ScaleMap::Sigmoid { offset: 2.0, floor: 0.0 };
 
-/// One entry of `flows`, with what the file does not say about it.
+/// One entry of `flows`, with the settings that the file does not hold.
 ///
 /// ```
 /// use burn_flows::{interop::normflows::{Layer, SIGMOID, SplitMode}, univariate::ScaleMap};
@@ -122,46 +129,46 @@ pub enum Layer {
     AffineCouplingBlock {
         /// `scale_map`; `None` for `scale=False`.
         scale_map: Option<ScaleMap>,
-        /// `split_mode`.
+        /// `split_mode` of the block.
         split_mode: SplitMode,
     },
     /// `MaskedAffineAutoregressive`, with residual blocks or feed-forward.
     MaskedAutoregressive,
-    /// `CoupledRationalQuadraticSpline`, which also puts a spline on the features it keeps.
+    /// `CoupledRationalQuadraticSpline`, which also applies a spline to the features it keeps.
     CoupledSpline {
-        /// `tails` and `tail_bound`, there `LinearTails { bound: 3.0 }`; `tails=None` is
+        /// `tails` and `tail_bound`. The default of normflows is `LinearTails { bound: 3.0 }`; `tails=None` is
         /// `Interval { low: 0.0, high: 1.0 }`.
         ///
-        /// Angles are those of `[-bound, bound]` there; here one turns on outside.
+        /// In normflows, angles lie in `[-bound, bound]`; in this crate, angles outside that interval wrap around.
         domain: SplineDomain,
     },
     /// `CircularCoupledRationalQuadraticSpline`, and `CoupledRationalQuadraticSpline` with a list of
     /// `tails`.
     ///
-    /// A feature that is no angle keeps its value outside `[-bound, bound]`; normflows sets it to 0.
+    /// A feature that is not an angle keeps its value outside `[-bound, bound]`; normflows sets it to 0.
     CircularCoupledSpline {
         /// `ind_circ`: the features that are angles.
         circular: Vec<usize>,
-        /// `tail_bound`, where it is a number; a tensor is in the file.
+        /// `tail_bound` if it is a number; a `tail_bound` tensor is read from the file.
         bound: f64,
     },
     /// `AutoregressiveRationalQuadraticSpline`, also with a permuted mask.
     AutoregressiveSpline {
-        /// `tail_bound`, there 3.
+        /// `tail_bound`; the default of normflows is 3.
         bound: f64,
     },
     /// `CircularAutoregressiveRationalQuadraticSpline`.
     ///
-    /// A feature that is no angle keeps its value outside `[-bound, bound]`; normflows sets it to 0.
+    /// A feature that is not an angle keeps its value outside `[-bound, bound]`; normflows sets it to 0.
     CircularAutoregressiveSpline {
         /// `ind_circ`: the features that are angles.
         circular: Vec<usize>,
-        /// `tail_bound`, where it is a number; a tensor is in the file.
+        /// `tail_bound` if it is a number; a `tail_bound` tensor is read from the file.
         bound: f64,
     },
     /// `Permute` with mode `swap`.
     PermuteSwap {
-        /// `num_channels`.
+        /// `num_channels` of the layer.
         features: usize,
     },
     /// `Permute` with mode `shuffle`.
@@ -174,7 +181,7 @@ pub enum Layer {
     ActNorm,
     /// `Planar`.
     Planar {
-        /// `act`; the slope of `leaky_relu` is 0.2 there.
+        /// `act`. In normflows, the slope of `leaky_relu` is 0.2.
         activation: RidgeActivation,
     },
     /// `Radial`.
@@ -183,19 +190,19 @@ pub enum Layer {
     Residual {
         /// `lipschitz_const` of the network.
         lipschitz: f64,
-        /// `reverse`, `true` by default there.
+        /// `reverse`; the default of normflows is `true`.
         reverse: bool,
     },
 }
 
-/// `NormalizingFlow` with these `flows`, listed latent to data as there.
+/// Loads a `NormalizingFlow` with these `flows`, listed latent to data as in normflows.
 ///
-/// A `DiagGaussian` base gets its mean and scale, learnable as there by default; a file without one
-/// gets a fixed standard normal.
+/// For a `DiagGaussian` base, mean and scale are loaded and stay trainable, as by default in normflows. A file without
+/// a base gets a fixed standard normal.
 ///
 /// # Errors
 ///
-/// If a layer does not fit its neighbours, and as the [module](super#errors) says.
+/// Fails if a layer does not fit its neighbours, and as the [module](super#errors) describes.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -226,18 +233,18 @@ pub fn flow(
             features = Some(width);
             stack.push(bijector);
         }
-        // Listed latent to data.
+        // The layers are listed latent to data.
         stack.reverse();
         let base = base(scope, features.unwrap_or_default(), device)?;
         Ok(Flow::new(AnyBijector::Stack(stack), base))
     })
 }
 
-/// One layer of any kind.
+/// Loads one layer of any kind.
 ///
 /// # Errors
 ///
-/// As the [module](super#errors) says.
+/// Fails as the [module](super#errors) describes.
 ///
 /// ```
 /// use burn_flows::conditioner::ActivationConfig;
@@ -257,7 +264,7 @@ pub fn layer(
     whole(dict, prefix, |scope| Ok(any(scope, layer, activation, device)?.0))
 }
 
-/// The layer data to latent, and its features.
+/// The layer in the direction data to latent, and its number of features.
 fn any(
     scope: &Scope<'_>,
     layer: &Layer,

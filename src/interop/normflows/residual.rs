@@ -9,11 +9,11 @@ use crate::interop::dense::Dense;
 use crate::interop::scope::{Scope, whole};
 use crate::math::from_f64;
 
-/// `Planar` of vectors: with `act="leaky_relu"` the slope is 0.2 there.
+/// Loads a `Planar` of vectors. With `act="leaky_relu"`, the slope is 0.2 in normflows.
 ///
 /// # Errors
 ///
-/// As the [module](crate::interop#errors) says.
+/// Fails as the [module](crate::interop#errors) describes.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -40,11 +40,11 @@ pub fn planar(
     whole(dict, prefix, |scope| Ok(Inverse::new(planar_in(scope, activation, device)?.0)))
 }
 
-/// `Radial` of vectors.
+/// Loads a `Radial` of vectors.
 ///
 /// # Errors
 ///
-/// As the [module](crate::interop#errors) says.
+/// Fails as the [module](crate::interop#errors) describes.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -67,15 +67,15 @@ pub fn radial(dict: &StateDict, prefix: &str, device: &Device) -> Result<Inverse
     whole(dict, prefix, |scope| Ok(Inverse::new(radial_in(scope, device)?.0)))
 }
 
-/// `Residual` of a `LipschitzMLP` with this `lipschitz_const`, data to latent for `reverse=True`, its
-/// default: [`Inverse`] of it is the other.
+/// Loads a `Residual` of a `LipschitzMLP` with this `lipschitz_const`. The direction is data to latent for
+/// `reverse=True`, the default of normflows. For `reverse=False`, take the [`Inverse`] of the layer.
 ///
-/// The log-determinant here is exact; there it is an estimate but for two features. The singular
-/// vectors are those of the file; they follow the weights as soon as these are trained.
+/// In this crate the log-determinant is exact; in normflows it is an estimate, except for two features. The singular
+/// vectors are loaded from the file, and they follow the weights during training.
 ///
 /// # Errors
 ///
-/// As the [module](crate::interop#errors) says, or if the constant is not in (0, 1).
+/// Fails as the [module](crate::interop#errors) describes, or if the constant is not in (0, 1).
 ///
 /// ```
 /// use burn_flows::{Error, interop::{StateDict, normflows}};
@@ -93,7 +93,7 @@ pub fn residual(
     whole(dict, prefix, |scope| Ok(residual_in(scope, lipschitz, device)?.0))
 }
 
-/// Latent to data.
+/// Reads the layer in the direction latent to data.
 pub(super) fn planar_in(
     scope: &Scope<'_>,
     activation: RidgeActivation,
@@ -109,7 +109,7 @@ pub(super) fn planar_in(
     Ok((Planar::from_weights(weight, direction, bias, activation, constraint)?, features))
 }
 
-/// Latent to data.
+/// Reads the layer in the direction latent to data.
 pub(super) fn radial_in(scope: &Scope<'_>, device: &Device) -> Result<(Radial, usize)> {
     let (centre, [_, features]) = scope.floats_of_rank("z_0")?;
     scope.floats("z_0", &[1, features])?;
@@ -122,7 +122,7 @@ pub(super) fn radial_in(scope: &Scope<'_>, device: &Device) -> Result<(Radial, u
     Ok((Radial::from_weights(vector(centre), vector(alpha), vector(beta)), features))
 }
 
-/// Data to latent for `reverse=True`.
+/// Reads the layer, in the direction data to latent for `reverse=True`.
 pub(super) fn residual_in(
     scope: &Scope<'_>,
     lipschitz: f64,
@@ -133,7 +133,7 @@ pub(super) fn residual_in(
         return Err(Error::config("normflows::residual", "lipschitz", reason));
     }
     let block = scope.within("iresblock");
-    // What the estimator of the log-determinant learned and saw.
+    // These tensors belong to the estimator of the log-determinant.
     for name in ["geom_p", "lamb"] {
         block.floats(name, &[])?;
     }
@@ -157,7 +157,7 @@ pub(super) fn residual_in(
             let values = net.floats(&format!("{number}.{name}"), &[count])?;
             Ok::<_, Error>(from_f64(values.to_vec(), [count], device))
         };
-        // The scale is the singular value that follows from the rest.
+        // The scale is the singular value, which follows from the other tensors.
         net.floats(&format!("{number}.scale"), &[])?;
         layers.push((dense.linear(device), vector("v", inputs)?, vector("u", outputs)?));
     }

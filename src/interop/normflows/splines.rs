@@ -1,4 +1,4 @@
-//! Spline layers: coupled and autoregressive, on the line, on circles, or on both.
+//! Spline layers, coupled and autoregressive, for real features, angles or both.
 
 use burn::tensor::Device;
 
@@ -14,19 +14,19 @@ use crate::univariate::{
     AnyUnivariate, KnotMap, PerElement, RationalQuadraticConfig, SplineDomain, Univariate,
 };
 
-/// Why splines of one bin are refused.
+/// The error message for splines with one bin.
 const ONE_BIN: &str = "gives splines of one bin (`num_bins=1`), which are not supported";
 
-/// What a layer does at the ends of its splines.
+/// The behaviour at the ends of the splines of a layer.
 pub(super) enum Tails<'a> {
-    /// The same for all features.
+    /// All features have this domain.
     All(SplineDomain),
-    /// These features are angles, the others have linear tails.
+    /// These features are angles, and the others have linear tails.
     Circular(&'a [usize], f64),
 }
 
 impl Tails<'_> {
-    /// The domains of these features, with the bounds that the file holds, if it does.
+    /// The domains of these features, with the bounds of the file if the file holds bounds.
     fn domains(&self, scope: &Scope<'_>, features: &[usize]) -> Result<Vec<SplineDomain>> {
         let saved = scope.has("tail_bound");
         let saved = saved.then(|| scope.floats("tail_bound", &[features.len()])).transpose()?;
@@ -51,19 +51,19 @@ impl Tails<'_> {
     }
 }
 
-/// The splines of some features, and where normflows keeps their parameters.
+/// The splines of some features, and the positions of their parameters in normflows.
 struct Splines {
     map: AnyUnivariate,
     bins: usize,
-    /// The parameters of one feature there.
+    /// The number of parameters of one feature in normflows.
     per_feature: usize,
     domains: Vec<SplineDomain>,
-    /// Whether every feature has slopes at both ends, of which it may use fewer.
+    /// Whether the file holds slopes at both ends for each feature, of which the feature may use fewer.
     listed: bool,
 }
 
 impl Splines {
-    /// Those with so many parameters a feature; `name` is what gives them.
+    /// The splines with `per_feature` parameters per feature; `name` is the tensor that holds them.
     fn new(
         scope: &Scope<'_>,
         name: &str,
@@ -112,11 +112,11 @@ impl Splines {
         Ok(Self { map, bins, per_feature, domains, listed })
     }
 
-    /// Where parameter `p` of the feature at this place stands among all there.
+    /// The position of parameter `p` of the feature at `place` among all parameters in normflows.
     fn row(&self, p: usize, place: usize) -> usize {
         let slope = p.checked_sub(2 * self.bins);
         let within = match (slope, self.domains[place]) {
-            // Behind the slopes between bins comes one that no map uses: any unused one there will do.
+            // After the slopes between bins comes a slope that no map uses; any unused slope of the file can fill it.
             (Some(slope), SplineDomain::LinearTails { .. }) if self.listed => {
                 2 * self.bins + if slope + 1 < self.bins { slope + 1 } else { 0 }
             }
@@ -125,7 +125,7 @@ impl Splines {
         place * self.per_feature + within
     }
 
-    /// The rows of all parameters, `p * features + place`, of features in this order of places.
+    /// The rows of all parameters, `p * features + place`, for features in this order of places.
     fn rows(&self, order: &[usize]) -> Vec<usize> {
         let params = 0..self.map.params_per_element();
         params.flat_map(|p| order.iter().map(move |place| self.row(p, *place))).collect()
@@ -137,7 +137,7 @@ impl Splines {
     }
 }
 
-/// `AutoregressiveRationalQuadraticSpline` and the circular one, and its features.
+/// An `AutoregressiveRationalQuadraticSpline` or its circular variant, and its number of features.
 pub(super) fn autoregressive_spline_in(
     scope: &Scope<'_>,
     tails: &Tails<'_>,
@@ -152,14 +152,14 @@ pub(super) fn autoregressive_spline_in(
     let domains = tails.domains(&part, &natural)?;
     let periodic = periodic_in(&net, &domains, device)?;
     let (outputs, last) = (network.output.outputs(), "final_layer.weight");
-    // normflows leaves the logits of this network as they are.
+    // normflows does not rescale the logits of this network.
     let splines = Splines::new(&net, last, tails, domains, outputs / features, 1.0)?;
     let made = network.made(features, &splines.rows(&natural), activation, device)?;
     Ok((MaskedAutoregressive::new(splines.map, made.with_periodic(periodic)), features))
 }
 
-/// `CoupledRationalQuadraticSpline` and the circular one, and its features: a coupling, and behind it
-/// the splines of the kept features, which its network saw as they came.
+/// A `CoupledRationalQuadraticSpline` or its circular variant, and its number of features. It is a coupling followed by
+/// the splines of the kept features. The network of the coupling reads the kept features before their splines.
 pub(super) fn coupled_spline_in(
     scope: &Scope<'_>,
     tails: &Tails<'_>,
@@ -189,10 +189,10 @@ pub(super) fn coupled_spline_in(
     let splines = Splines::new(&net, last, tails, domains, per_feature, logit_scale)?;
     output.expect(per_feature * moved.len(), width)?;
     let served = ascending(&moved);
-    // The parts are ascending here; normflows keeps the order of its buffers.
+    // In this crate, the indices of the parts are ascending; normflows keeps the order of its buffers.
     let columns: Vec<usize> = order.iter().copied().chain(kept.len()..input.inputs()).collect();
     let blocks = residual_blocks(&net, width, context, device)?;
-    // A `ResidualNet` has its activations inside its blocks.
+    // A `ResidualNet` has activations only inside its blocks.
     let activation = if blocks.is_empty() { &NO_ACTIVATION } else { activation };
     let mlp = Mlp::from_layers(
         input.pick_inputs(&columns).linear(device),
@@ -212,7 +212,7 @@ pub(super) fn coupled_spline_in(
     Ok((AnyBijector::Stack(layers), features))
 }
 
-/// `PiecewiseRationalQuadraticCDF`, of features in this order of places.
+/// A `PiecewiseRationalQuadraticCDF` of features in this order of places.
 fn elementwise_in(
     scope: &Scope<'_>,
     tails: &Tails<'_>,
@@ -246,7 +246,7 @@ fn elementwise_in(
     Ok(Elementwise::from_weights(map, params))
 }
 
-/// The curves of the angles among a network's inputs, which have these domains.
+/// The periodic encodings of the angles among the inputs of a network; `domains` are the domains of the inputs.
 fn periodic_in(
     net: &Scope<'_>,
     domains: &[SplineDomain],

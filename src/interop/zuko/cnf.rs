@@ -15,7 +15,8 @@ use crate::interop::scope::whole;
 use crate::math::from_f64;
 
 config! {
-/// What zuko does not save about a `CNF`, with its own defaults.
+/// The settings of a `CNF` that zuko does not save, with the defaults of zuko. Set each field to the value used for
+/// training.
 ///
 /// ```
 /// use burn_flows::{bijector::Solver, interop::zuko};
@@ -29,21 +30,20 @@ pub struct CnfOptions {
     /// `activation` of the network.
     #[config(default = SmoothActivation::Elu)]
     pub activation: SmoothActivation,
-    /// `atol` and `rtol`.
+    /// The solver with `atol` and `rtol`. Smaller tolerances give smaller errors and take more steps.
     #[config(default = Solver::default())]
     pub solver: Solver,
 }
 }
 
-/// `CNF`, with its exact trace, with or without a context.
+/// Loads a `CNF` with its exact trace, with or without a context.
 ///
-/// Both sides solve the same equation with their own steps, so the numbers agree to the error of the solver:
-/// 1e-4 at `atol=1e-9` and `rtol=1e-8`, not 1e-9 as those of the other flows.
-/// The base is fixed, as there.
+/// Both libraries solve the same equation with their own steps, so the numbers agree to the error of the solver. That
+/// error is 1e-4 at `atol=1e-9` and `rtol=1e-8`, compared with 1e-9 for the other flows. The base is fixed, as in zuko.
 ///
 /// # Errors
 ///
-/// As the [module](crate::interop#errors) says, or if the time does not run from 0 to 1.
+/// Fails as the [module](crate::interop#errors) describes, or if the time does not run from 0 to 1.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

@@ -14,12 +14,12 @@ use crate::interop::scope::{Scope, whole};
 use crate::math::from_f64;
 use crate::univariate::{AnyUnivariate, Univariate as _};
 
-/// A `MaskedAutoregressiveTransform` of this scalar map, with whatever dependencies its masks have:
-/// those of an order, of `passes`, or of an `adjacency`.
+/// Loads a `MaskedAutoregressiveTransform` with this scalar map. The masks determine the dependencies, which may come
+/// from an order, from `passes`, or from an `adjacency`.
 ///
 /// # Errors
 ///
-/// As the [module](crate::interop#errors) says, or if features depend on each other.
+/// Fails as the [module](crate::interop#errors) describes, or if features depend on each other.
 ///
 /// ```
 /// use burn_flows::{Error, interop::{HostTensor, StateDict, zuko}};
@@ -40,11 +40,11 @@ pub fn autoregressive(
     whole(dict, prefix, |scope| Ok(autoregressive_in(scope, univariate, None, options, device)?.0))
 }
 
-/// A `GeneralCouplingTransform` of this scalar map.
+/// Loads a `GeneralCouplingTransform` with this scalar map.
 ///
 /// # Errors
 ///
-/// As the [module](crate::interop#errors) says.
+/// Fails as the [module](crate::interop#errors) describes.
 ///
 /// ```
 /// use burn_flows::{Error, interop::{HostTensor, StateDict, zuko}};
@@ -65,13 +65,13 @@ pub fn coupling(
     whole(dict, prefix, |scope| Ok(coupling_in(scope, univariate, options, device)?.0))
 }
 
-/// A scalar map with free parameters for every element: tensors named after the arguments of the
-/// map's constructor, or `phi.0`, `phi.1`, .. as in an `ElementWiseTransform`. Their first axes are
-/// those of the event.
+/// Loads a scalar map with free parameters for each element. The tensors are named after the arguments of the
+/// constructor of the map, or `phi.0`, `phi.1`, .. as in an `ElementWiseTransform`. The first axes of the tensors are
+/// the axes of the event.
 ///
 /// # Errors
 ///
-/// As the [module](crate::interop#errors) says.
+/// Fails as the [module](crate::interop#errors) describes.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -96,17 +96,18 @@ pub fn elementwise(
     whole(dict, prefix, |scope| Ok(elementwise_in(scope, univariate, options, device)?.0))
 }
 
-/// An `MLP`, whose layers have every second number.
+/// Reads an `MLP`, whose dense layers have every second number.
 fn plain(scope: &Scope<'_>, part: &str) -> Result<Plain> {
     expect_no_normalization(scope, part)?;
     Plain::read(scope, part)
 }
 
-/// `normalize=True` saves nothing, but takes every third number.
+/// Checks that the network has no normalization: `normalize=True` saves no tensor, but its layers have every third
+/// number.
 ///
 /// # Errors
 ///
-/// If the numbers are not every second one.
+/// Fails if the numbers are not every second one.
 pub(super) fn expect_no_normalization(scope: &Scope<'_>, part: &str) -> Result<()> {
     let numbers = scope.numbered(part);
     match numbers.windows(2).find(|pair| pair[1] != pair[0] + 2) {
@@ -150,8 +151,8 @@ pub(super) fn coupling_in(
     Ok((scope.named("mask", layer)?, features))
 }
 
-/// A layer of an `adjacency` does not say where its features end and a context begins; `features`
-/// does, and without it there is no context.
+/// A layer with an `adjacency` does not save the number of features before the context, so `features` gives it. Without
+/// `features`, the layer has no context.
 pub(super) fn autoregressive_in(
     scope: &Scope<'_>,
     univariate: &Univariate,
@@ -161,7 +162,7 @@ pub(super) fn autoregressive_in(
 ) -> Result<(MaskedAutoregressive<AnyUnivariate>, usize)> {
     let net = scope.within("hyper");
     let mut numbers = scope.numbered("hyper").into_iter();
-    // The masks say what depends on what; an order is there to be checked.
+    // The masks determine the dependencies; an order is only checked.
     let ordered = (!options.adjacency).then(|| order_in(scope)).transpose()?;
     let input = Masked::read(&net, &numbers.next().unwrap_or_default().to_string())?;
     let features = ordered.or(features).unwrap_or(input.inputs());
@@ -171,12 +172,12 @@ pub(super) fn autoregressive_in(
             plain.push(Masked::read(&net, &number.to_string())?);
         } else {
             let layer = |at| Masked::read(&net, &format!("{number}.{at}"));
-            // A plain layer between blocks leads to another width.
+            // A plain layer between blocks changes the width.
             let widen = plain.pop();
             blocks.push(Block { widen, first: layer(0)?, second: layer(2)?, context: None });
         }
     }
-    // `hidden_features=()` leaves one layer, and no place for an activation.
+    // With `hidden_features=()`, the network has one layer and no activation.
     let linear = plain.is_empty() && blocks.is_empty();
     let (input, output) = if linear {
         let (input, output) = input.split(features)?;
@@ -197,7 +198,7 @@ pub(super) fn autoregressive_in(
     Ok((layer, features))
 }
 
-/// The number of features of an order of steps.
+/// The number of features of a saved order of steps.
 fn order_in(scope: &Scope<'_>) -> Result<usize> {
     let order = scope.indices("order")?;
     let features = order.len();
@@ -253,14 +254,14 @@ pub(super) fn elementwise_in(
     let param = |place: &usize| packed[*place..].iter().step_by(total).copied();
     let mut params: Vec<f64> = map.places.iter().flat_map(param).collect();
     let needed = map.univariate.params_per_element();
-    // A constant that is left out is zero.
+    // A missing constant is zero.
     params.resize(needed * elements, 0.0);
     let params = from_f64(params, [needed, elements], device);
     Ok((Elementwise::from_weights(map.univariate, params), elements))
 }
 
-/// The same with a network from the context, `hyper.0`, ..: `features` says how many elements share
-/// what it gives.
+/// An elementwise layer with a network `hyper.0`, .. from the context to its parameters; `features` is the number of
+/// elements.
 pub(super) fn elementwise_context_in(
     scope: &Scope<'_>,
     univariate: &Univariate,
@@ -285,11 +286,11 @@ pub(super) fn elementwise_context_in(
 }
 
 impl Univariate {
-    /// The map of so many parameters.
+    /// The map with `params` parameters.
     ///
     /// # Errors
     ///
-    /// If it cannot have as many; the text names the tensor or part `name` that gives them.
+    /// Fails if the map cannot have that many parameters; the message names the tensor or part `name` that holds them.
     fn with_params(
         &self,
         scope: &Scope<'_>,

@@ -1,27 +1,33 @@
-//! zuko 1.6: `flow.transform` is data to latent there too.
+//! zuko 1.6, whose `flow.transform` is data to latent as in this crate.
 //!
-//! | here | tensors |
+//! | function | tensors |
 //! | --- | --- |
 //! | [`coupling`] | `mask`, `hyper.0`, `hyper.2`, .. (`GeneralCouplingTransform`) |
 //! | [`autoregressive`] | `order`, `hyper.0`, .. with masks (`MaskedAutoregressiveTransform`) |
 //! | [`elementwise`] | the arguments of a [`Univariate`], or `phi.0`, .. (`ElementWiseTransform`) |
 //! | [`real_nvp`] | `transform.transforms.0`, .. of affine couplings, and `base` |
-//! | [`maf`] | the same of affine autoregressive layers |
-//! | [`nsf`] | the same of autoregressive splines, also with `passes=2`, which make couplings |
-//! | [`ncsf`] | the same of autoregressive circular splines, and a uniform `base` |
-//! | [`bpf`], [`sospf`], [`naf`], [`unaf`] | the same of autoregressive Bernstein and sum-of-squares polynomials, and monotone networks |
+//! | [`maf`] | `transform.transforms.0`, .. of affine autoregressive layers, and `base` |
+//! | [`nsf`] | `transform.transforms.0`, .. of autoregressive splines, or couplings by `passes=2`, and `base` |
+//! | [`ncsf`] | `transform.transforms.0`, .. of autoregressive circular splines, and a uniform `base` |
+//! | [`bpf`], [`sospf`], [`naf`], [`unaf`] | `transform.transforms.0`, .. of autoregressive Bernstein or sum-of-squares polynomials or monotone networks, and `base` |
 //! | [`cnf`] | `transform.ode.0`, `transform.ode.2`, .., `transform.freqs`, `transform.times`, and `base` |
-//! | [`gf`] | the same of elementwise Gaussianizations, and of rotations `A` between |
+//! | [`gf`] | `transform.transforms.0`, .. of elementwise Gaussianizations and rotations `A`, and `base` |
 //!
-//! A layer of one feature is an `ElementWiseTransform` in zuko; the flows read that, too.
+//! In zuko, a layer of one feature is an `ElementWiseTransform`; the flows read it, too.
 //!
-//! Not supported, and an error that names a tensor: `normalize=True` and `bias=False` of networks,
-//! activations with weights (`PReLU`), an `adjacency` that cuts connections to the context, a
-//! `network` of `NAF` or `UNAF` without hidden layers, `degree=0` of `SOSPF`, `bins=1` of `NSF` and
-//! `NCSF`. `exact=False` of `CNF` saves the same tensors and is read with the exact trace. Not supported
-//! for want of a constructor here: `GMM`, Bayesian networks, mixtures and other flows made of parts.
+//! Not supported, with an error that names a tensor:
 //!
-//! Prefixes are written without their last dot; an empty one means the whole dictionary.
+//! - `normalize=True` and `bias=False` of networks
+//! - activations with weights (`PReLU`)
+//! - an `adjacency` that cuts connections to the context
+//! - a `network` of `NAF` or `UNAF` without hidden layers
+//! - `degree=0` of `SOSPF`
+//! - `bins=1` of `NSF` and `NCSF`
+//!
+//! `exact=False` of `CNF` saves the same tensors as `exact=True` and is read with the exact trace. This module has no
+//! function for `GMM`, Bayesian networks, mixtures and other flows made of parts.
+//!
+//! Write prefixes without their last dot. An empty prefix means the whole dictionary.
 
 mod cnf;
 mod layers;
@@ -49,7 +55,7 @@ use crate::flow::Flow;
 use crate::math::from_f64;
 
 config! {
-/// What zuko does not save, with its own defaults.
+/// The settings that zuko does not save, with the defaults of zuko. Set each field to the value used for training.
 ///
 /// ```
 /// use burn_flows::interop::zuko;
@@ -69,19 +75,19 @@ pub struct Options {
     /// `activation` of the `network` of `UNAF`.
     #[config(default = ActivationConfig::Burn(BurnActivation::Elu(EluConfig::new())))]
     pub integrand_activation: ActivationConfig,
-    /// Whether autoregressive layers were given an `adjacency`: those save no order.
+    /// Whether the autoregressive layers have an `adjacency`. Set it for such layers, because they save no order.
     #[config(default = false)]
     pub adjacency: bool,
 }
 }
 
-/// `RealNVP`, which zuko also calls `NICE`: its couplings are affine in both.
+/// Loads a `RealNVP`, which zuko also calls `NICE`: the couplings of both are affine.
 ///
-/// The base is fixed, as there.
+/// The base is fixed, as in zuko.
 ///
 /// # Errors
 ///
-/// As the [module](super#errors) says, or if a layer saved nothing or does not fit its neighbours.
+/// Fails as the [module](super#errors) describes, or if a layer saved nothing or does not fit its neighbours.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -116,13 +122,13 @@ pub fn real_nvp(
     })
 }
 
-/// `MAF` with its affine transforms, also with random orders, residual networks, or a context.
+/// Loads an `MAF` with affine transforms, also with random orders, residual networks, or a context.
 ///
-/// The base is fixed, as there.
+/// The base is fixed, as in zuko.
 ///
 /// # Errors
 ///
-/// As the [module](super#errors) says, or if a layer saved nothing or does not fit its neighbours.
+/// Fails as the [module](super#errors) describes, or if a layer saved nothing or does not fit its neighbours.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -154,14 +160,14 @@ pub fn maf(
     })
 }
 
-/// `NSF`, autoregressive or with `passes=2`, also with random orders, residual networks, or a
-/// context. The width of the last layers says how many bins there are.
+/// Loads an `NSF`, autoregressive or with `passes=2`, also with random orders, residual networks, or a context. The
+/// width of the last layers determines the number of bins.
 ///
-/// The base is fixed, as there.
+/// The base is fixed, as in zuko.
 ///
 /// # Errors
 ///
-/// As the [module](super#errors) says, or if a layer saved nothing or does not fit its neighbours.
+/// Fails as the [module](super#errors) describes, or if a layer saved nothing or does not fit its neighbours.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -190,11 +196,11 @@ pub fn nsf(
     })
 }
 
-/// `NCSF`: angles in `[-pi, pi)` on a uniform base, a hair wider, as there.
+/// Loads an `NCSF`: angles in `[-pi, pi)` on a uniform base that is slightly wider, as in zuko.
 ///
 /// # Errors
 ///
-/// As the [module](super#errors) says, or if a layer saved nothing or does not fit its neighbours.
+/// Fails as the [module](super#errors) describes, or if a layer saved nothing or does not fit its neighbours.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -226,7 +232,7 @@ pub fn ncsf(
     })
 }
 
-/// The layers of a flow, with a softclip between where there is one, and its `DiagNormal`.
+/// The layers of a flow, with softclips between them if `clip` is set, and its `DiagNormal`.
 fn on_normal(
     dict: &StateDict,
     clip: Option<f64>,
@@ -239,8 +245,8 @@ fn on_normal(
     })
 }
 
-/// The layers `transform.transforms.k`, and their features. `read` hears how many features there
-/// are, where the tensor `base` of the base says so.
+/// The layers `transform.transforms.k`, and their number of features. If the tensor `base` of the base determines the
+/// number of features, `read` receives it.
 fn stack(
     scope: &Scope<'_>,
     base: &str,
@@ -253,7 +259,7 @@ fn stack(
     let last = scope.numbered("transform.transforms").last().copied().unwrap_or_default();
     for index in 0..=last {
         let part = scope.within(&format!("transform.transforms.{index}"));
-        // A softclip saves nothing.
+        // A softclip saves no tensor.
         if let (Some(bound), false) = (clip, index.is_multiple_of(2)) {
             layers.push(AnyBijector::Softclip(Softclip::new(bound)?));
             continue;
@@ -266,7 +272,7 @@ fn stack(
     Ok((AnyBijector::Stack(layers), features.unwrap_or_default()))
 }
 
-/// What zuko makes of a `MaskedAutoregressiveTransform` of many features, or of one.
+/// The layer that zuko builds for a `MaskedAutoregressiveTransform` of many features or of one feature.
 fn autoregressive_or_elementwise(
     part: &Scope<'_>,
     univariate: &Univariate,
@@ -281,7 +287,7 @@ fn autoregressive_or_elementwise(
     Ok((AnyBijector::MaskedAutoregressive(layer), features))
 }
 
-/// What zuko makes of a layer of one feature, whatever layer was asked for.
+/// The layer that zuko builds for one feature, whichever layer was requested.
 fn elementwise_of_one(
     part: &Scope<'_>,
     univariate: &Univariate,
@@ -324,5 +330,5 @@ fn uniform_base(scope: &Scope<'_>, features: usize, device: &Device) -> Result<U
     scope.named("base.upper", Uniform::new(row(lower), row(upper)))
 }
 
-/// How much wider than a circle the base of `NCSF` is, to either side.
+/// The amount by which the base of `NCSF` exceeds the circle on either side.
 const SLACK: f64 = 1e-5;

@@ -1,4 +1,4 @@
-//! Flows of maps without an inverse formula.
+//! Flows of scalar maps without an inverse in closed form.
 
 use burn::tensor::Device;
 
@@ -14,11 +14,11 @@ use crate::math::from_f64;
 /// The `bound` of the `SoftclipTransform` between the layers of `NAF`, `UNAF` and `SOSPF`.
 const CLIP: f64 = 11.0;
 
-/// `BPF`, in every form that [`nsf`](super::nsf) has.
+/// Loads a `BPF`, in all forms that [`nsf`](super::nsf) supports.
 ///
 /// # Errors
 ///
-/// As the [module](crate::interop#errors) says, or if a layer saved nothing or does not fit its neighbours.
+/// Fails as the [module](crate::interop#errors) describes, or if a layer saved nothing or does not fit its neighbours.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -44,11 +44,11 @@ pub fn bpf(
     })
 }
 
-/// `SOSPF` of polynomials of this `degree`, which zuko does not save (4 by default).
+/// Loads an `SOSPF` of polynomials with this `degree`, which zuko does not save (4 by default).
 ///
 /// # Errors
 ///
-/// As the [module](crate::interop#errors) says, or if a layer saved nothing or does not fit its neighbours.
+/// Fails as the [module](crate::interop#errors) describes, or if a layer saved nothing or does not fit its neighbours.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -76,11 +76,11 @@ pub fn sospf(
     })
 }
 
-/// `NAF`, also with random orders, residual networks, or a context.
+/// Loads a `NAF`, also with random orders, residual networks, or a context.
 ///
 /// # Errors
 ///
-/// As the [module](crate::interop#errors) says, or if a layer saved nothing or does not fit its neighbours.
+/// Fails as the [module](crate::interop#errors) describes, or if a layer saved nothing or does not fit its neighbours.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -111,11 +111,11 @@ pub fn naf(
     })
 }
 
-/// `UNAF`, also with random orders, residual networks, or a context.
+/// Loads a `UNAF`, also with random orders, residual networks, or a context.
 ///
 /// # Errors
 ///
-/// As the [module](crate::interop#errors) says, or if a layer saved nothing or does not fit its neighbours.
+/// Fails as the [module](crate::interop#errors) describes, or if a layer saved nothing or does not fit its neighbours.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -147,11 +147,11 @@ pub fn unaf(
     })
 }
 
-/// `GF`, free or with a context.
+/// Loads a `GF`, without or with a context.
 ///
 /// # Errors
 ///
-/// As the [module](crate::interop#errors) says, or if a layer saved nothing or does not fit its neighbours.
+/// Fails as the [module](crate::interop#errors) describes, or if a layer saved nothing or does not fit its neighbours.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

@@ -1,4 +1,4 @@
-//! Which scalar map, and how zuko lays out its parameters.
+//! The scalar maps of zuko, and the layout of their parameters.
 
 use burn::tensor::Device;
 
@@ -13,13 +13,14 @@ use crate::univariate::{
     SumOfSquaresConfig, UnconstrainedMonotonicConfig,
 };
 
-/// The `eps` of `MonotonicTransform`, by which a `BoundedBernsteinTransform` starts early outside.
+/// The `eps` of `MonotonicTransform`: the tails of a `BoundedBernsteinTransform` start inside the interval, by this share
+/// of its length.
 const BERNSTEIN_GAP: f64 = 1e-6;
 
-/// What a `GaussianizationTransform` keeps from the ends of the unit interval, twice.
+/// The distance that a `GaussianizationTransform` keeps from the ends of the unit interval, applied twice.
 const GAUSSIANIZATION_FLOOR: f64 = 1e-6;
 
-/// The `univariate` of a layer, with what zuko does not save of it.
+/// The `univariate` of a layer, with the settings that zuko does not save.
 ///
 /// ```
 /// use burn_flows::interop::zuko::Univariate;
@@ -33,20 +34,20 @@ pub enum Univariate {
     Affine,
     /// `MonotonicRQSTransform`.
     Spline {
-        /// `bound`.
+        /// `bound` of the spline.
         bound: f64,
     },
     /// `CircularRQSTransform`.
     CircularSpline,
     /// `BoundedBernsteinTransform`.
     Bernstein {
-        /// `bound`.
+        /// `bound` of the polynomial.
         bound: f64,
     },
-    /// `SOSPolynomialTransform`, alone or with the constant behind it of `SOSPF`. The shape of what a
-    /// network gives is not saved.
+    /// `SOSPolynomialTransform`, alone or followed by the constant of `SOSPF`. zuko does not save the shape of the
+    /// parameters.
     SumOfSquares {
-        /// `degree` of the polynomials; there are as many as the parameters make.
+        /// `degree` of the polynomials; the number of polynomials follows from the number of parameters.
         degree: usize,
     },
     /// `GaussianizationTransform`.
@@ -57,12 +58,12 @@ pub enum Univariate {
     Unconstrained,
 }
 
-/// A map, and where it finds its parameters.
+/// A scalar map, and the positions of its parameters.
 pub(super) struct Spread {
     pub(super) univariate: AnyUnivariate,
-    /// How many parameters every argument of the constructor holds, for one element.
+    /// The number of parameters of each constructor argument, for one element.
     pub(super) sizes: Vec<usize>,
-    /// Where every parameter of the map, in its own order, stands among all of these.
+    /// The position of each parameter of the map, in the order of the map, among the parameters of all arguments.
     pub(super) places: Vec<usize>,
 }
 
@@ -70,7 +71,7 @@ impl Univariate {
     /// `MonotonicRQSTransform` with its default bound, as in `NSF`.
     pub const SPLINE: Self = Self::Spline { bound: 5.0 };
 
-    /// The arguments of the constructor: their names, and how many axes they have for one element.
+    /// The constructor arguments: their names, and their number of axes for one element.
     pub(super) fn arguments(&self) -> &'static [(&'static str, usize)] {
         match self {
             Self::Bernstein { .. } => &[("theta", 1)],
@@ -85,11 +86,12 @@ impl Univariate {
         }
     }
 
-    /// The map of `params` parameters, if it can have as many. Its own weights are read from the layer.
+    /// The map with `params` parameters, or `None` if it cannot have that many. Own weights of the map are read from
+    /// the layer.
     ///
     /// # Errors
     ///
-    /// If a number that zuko does not save cannot be, or for weights that cannot.
+    /// Fails if a setting that zuko does not save is invalid, or if the weights are invalid.
     pub(super) fn spread(
         &self,
         layer: &Scope<'_>,
@@ -167,11 +169,11 @@ impl Univariate {
     }
 }
 
-/// The argument that a map may go without.
+/// The argument that may be missing from a map.
 pub(super) const CONSTANT: &str = "constant";
 
-/// The dense layers of a network of one value and `signal` signals, one network for all elements or one
-/// for each.
+/// The dense layers of a network from one value and `signal` signals. All elements share one network, or each element
+/// has one.
 fn stacked(layer: &Scope<'_>, part: &str, signal: usize, device: &Device) -> Result<Vec<Stacked>> {
     expect_no_normalization(layer, part)?;
     let numbers = layer.numbered(part);
@@ -210,8 +212,7 @@ fn stacked(layer: &Scope<'_>, part: &str, signal: usize, device: &Device) -> Res
     Ok(layers)
 }
 
-/// Fails unless every parameter of the map has a place: zuko may leave the constant out, where
-/// parameters are free.
+/// Returns an error unless the file holds every parameter of the map. zuko may omit the constant of free parameters.
 pub(super) fn expect_all(scope: &Scope<'_>, name: &str, map: &Spread) -> Result<()> {
     use crate::univariate::Univariate as _;
 
@@ -223,7 +224,7 @@ pub(super) fn expect_all(scope: &Scope<'_>, name: &str, map: &Spread) -> Result<
     Err(Error::Tensor { name: scope.full(name), reason })
 }
 
-/// The spline of so many parameters, and its bins.
+/// The spline with `params` parameters, and its number of bins.
 fn spline(params: usize, bound: f64, limit: f64) -> Result<Option<(RationalQuadratic, usize)>> {
     let bins = params.div_ceil(3);
     if params != 3 * bins - 1 {

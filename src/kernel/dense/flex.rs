@@ -12,7 +12,7 @@ use crate::kernel::elementary::{Elementary, vectorized};
 use crate::kernel::matrix::{Matrix, Scratch, among_zeros, contiguous, side_by_side, tensor};
 use crate::kernel::recorded::recorded;
 
-/// Whether the kernel is written for these.
+/// Whether the kernel supports these tensors.
 pub(super) fn knows<const D: usize>(x: &Tensor<D>, weight: &Tensor<2>, bias: &Tensor<1>) -> bool {
     let (d_in, [rows, d_out]) = (x.dims()[D - 1], weight.dims());
     let same = x.dtype() == weight.dtype() && x.dtype() == bias.dtype();
@@ -49,12 +49,12 @@ trait Dense: Backend {
     ) -> FloatTensor<Self>;
 }
 
-/// What [`Dense`] takes for its gradients.
+/// The operations that the backward pass of [`Dense`] uses.
 trait DenseBackward: Backend {
     fn activated(a: FloatTensor<Self>, curve: Curve) -> FloatTensor<Self>;
 
-    /// By `x`, if it is `wanted`, weight and bias, from that of the output. `kept` is the output of
-    /// relu, the input of silu.
+    /// The gradients with respect to `x` (if `wanted`), weight and bias, from the gradient of the output. `kept` is the
+    /// output of relu or the input of silu.
     fn dense_backward(
         state: State<Self>,
         gradient: FloatTensor<Self>,
@@ -106,14 +106,14 @@ impl DenseBackward for Flex {
     }
 }
 
-/// A tensor of any rank as a matrix of its last axis.
+/// The dimensions of a tensor of any rank as a matrix whose columns are the last axis.
 fn dims(tensor: &FlexTensor) -> [usize; 2] {
     let shape = tensor.layout().shape();
     let columns = shape[shape.rank() - 1];
     [shape.num_elements() / columns, columns]
 }
 
-/// A tensor like `model`, but for the length of its last axis.
+/// A tensor with the shape of `model`, except for the length of its last axis.
 fn like<T: Elementary>(values: Vec<T>, model: &FlexTensor, columns: usize) -> FlexTensor {
     let mut shape = model.layout().shape().clone();
     let last = shape.rank() - 1;
@@ -153,7 +153,7 @@ fn of_layer<T: Elementary>(a: FlexTensor, curve: Curve) -> FlexTensor {
     like(y, &a, columns)
 }
 
-/// Adds a row to every row, then the activation.
+/// Adds the bias to each row, then applies the activation.
 fn finish<T: Elementary>(values: &mut [T], bias: &[T], curve: Curve) {
     vectorized(
         #[inline(always)]
@@ -181,7 +181,7 @@ fn activate<T: Elementary>(values: &mut [T], curve: Curve) {
     }
 }
 
-/// Below it silu is zero as far as a number can tell.
+/// The input below which silu is zero in the precision of `T`.
 #[inline(always)]
 fn lowest<T: Elementary>() -> T {
     T::from(-80.0).expect("a float holds it")
@@ -230,7 +230,7 @@ fn backward<T: Elementary>(
     (by_x, [tensor(by_weight, &width), tensor(by_bias, &[width[1]])])
 }
 
-/// The gradient before the activation, and its sum over rows.
+/// The gradient before the activation, and its sum over the rows.
 fn through_activation<T: Elementary>(
     gradient: &[T],
     kept: Option<&[T]>,

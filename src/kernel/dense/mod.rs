@@ -15,7 +15,7 @@ use burn::tensor::{Bool, Tensor, activation, module};
 
 use crate::math::silu;
 
-/// An activation that has a kernel.
+/// An activation that the kernel supports.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Curve {
     Identity,
@@ -25,8 +25,8 @@ pub(crate) enum Curve {
     Silu,
 }
 
-/// `f(x W + b)` of `[.., d_in]`, `[d_in, d_out]`, `[d_out]`. Where a mask is false, `W` holds a zero, and
-/// gets no gradient.
+/// `f(x W + b)` of `[.., d_in]`, `[d_in, d_out]`, `[d_out]`. Where a mask is false, `W` must hold a zero and gets no
+/// gradient.
 pub(crate) fn dense<const D: usize>(
     x: Tensor<D>,
     weight: Tensor<2>,
@@ -43,19 +43,19 @@ pub(crate) fn dense<const D: usize>(
     reference(x, weight, bias, mask, curve)
 }
 
-/// `x W` of `[rows, k]` and `[k, n]`. On `flex` a row has the same bits beside any other rows, which
-/// a product of burn does not promise: it adds in an order that depends on the number of rows where `W` is
-/// transposed or has one column.
+/// `x W` of `[rows, k]` and `[k, n]`. On `flex`, the bits of a row do not depend on the other rows. A matrix product of
+/// burn does not promise this: if `W` is transposed or has one column, its order of summation depends on the number of
+/// rows.
 pub(crate) fn rows_times(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
     let n = weight.dims()[1];
     let none = Tensor::zeros([n], (&weight.device().without_autodiff(), weight.dtype()));
     dense(x, weight, Some(none), None, Curve::Identity)
 }
 
-/// Terms that a product of burn adds at once, whatever the number of rows.
+/// The number of terms that a matrix product of burn sums at once, for any number of rows.
 const TERMS: usize = 512;
 
-/// The same for a stack of such products, `[stack, rows, k]` and `[1 or stack, k, n]`.
+/// `x W` for a stack of products of `[stack, rows, k]` and `[1 or stack, k, n]`, computed like [`rows_times`].
 pub(crate) fn stacked_rows_times(x: Tensor<3>, weight: Tensor<3>) -> Tensor<3> {
     let [_, k, n] = weight.dims();
     if n == 1 {
@@ -68,7 +68,7 @@ pub(crate) fn stacked_rows_times(x: Tensor<3>, weight: Tensor<3>) -> Tensor<3> {
     terms.reduce(|sum, terms| sum + terms).expect("at least one term")
 }
 
-/// The same by the backend's own operations.
+/// `f(x W + b)` computed by the operations of the backend.
 fn reference<const D: usize>(
     x: Tensor<D>,
     weight: Tensor<2>,
@@ -77,7 +77,7 @@ fn reference<const D: usize>(
     curve: Curve,
 ) -> Tensor<D> {
     let weight = match mask {
-        // For the sake of the gradient; the numbers are the same.
+        // The fill removes the gradient of masked weights; the values do not change.
         Some(mask) if weight.is_autodiff() => weight.mask_fill(mask.bool_not(), 0.0),
         _ => weight,
     };

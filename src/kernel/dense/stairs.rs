@@ -1,33 +1,34 @@
-//! Which blocks of a masked weight hold connections at all.
+//! The blocks of a masked weight that hold connections.
 //!
-//! Where the units of two layers are sorted by what they see, as in a MADE, the connections of a block
-//! of columns are those of few rows, and the rest of its product is zero.
+//! In a MADE, the units of two layers are sorted by their degrees. The connections of a block of columns then lie in
+//! few rows, and the rest of its product is zero.
 
 use std::ops::Range;
 
-/// Rows or columns of a block. Twice as many fill the registers of a product better and leave less
-/// out: a training step of a MAF of 64 features then takes a tenth more.
+/// Rows or columns of a block. Blocks of twice the size use the registers of a product better and skip fewer zeros: a
+/// training step of a MAF of 64 features then takes a tenth more time.
 const BLOCK: usize = 32;
 
-/// Blocks that leave less of the whole than this out are taken as one.
+/// If the blocks skip less than this share of the weight, the weight is processed as one block.
 const WORTH: f64 = 0.125;
 
-/// Neighbours along one axis of a weight, and along the other all that its mask leaves of these.
+/// A range of neighbours along one axis of a weight, and the range of the other axis that holds all of their
+/// connections.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Block {
     pub(super) rows: Range<usize>,
     pub(super) columns: Range<usize>,
 }
 
-/// From the first to the last block of columns that is open in every row, empty where there is none.
+/// For each row, the range from the first to the last open block of columns; empty if the row has no connection.
 pub(super) struct Stairs {
     rows: Vec<Range<usize>>,
     columns: usize,
 }
 
 impl Stairs {
-    /// Of the mask of a weight `[rows, columns]`, at least one of each, row by row; without one
-    /// everything is open.
+    /// Builds the ranges from the mask of a weight `[rows, columns]`, in row-major order. The weight has at least one
+    /// row and one column. Without a mask, everything is open.
     pub(super) fn new(mask: Option<&[u8]>, [rows, columns]: [usize; 2]) -> Self {
         let rows = match mask {
             None => vec![0..columns; rows],
@@ -36,7 +37,7 @@ impl Stairs {
         Self { rows, columns }
     }
 
-    /// Blocks of neighbouring columns, one after another, with the rows that are open in any.
+    /// Consecutive blocks of columns, each with the rows that are open in at least one of its columns.
     pub(super) fn by_columns(&self) -> Vec<Block> {
         let block = |columns: Range<usize>| {
             let meets = |row: &Range<usize>| row.start < columns.end && columns.start < row.end;
@@ -47,7 +48,7 @@ impl Stairs {
         self.if_worth(blocks(self.columns).map(block).collect())
     }
 
-    /// Blocks of neighbouring rows, one after another, with the columns that are open in any.
+    /// Consecutive blocks of rows, each with the columns that are open in at least one of its rows.
     pub(super) fn by_rows(&self) -> Vec<Block> {
         let block = |rows: Range<usize>| {
             let open = || self.rows[rows.clone()].iter().filter(|row| !row.is_empty());

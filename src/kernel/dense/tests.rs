@@ -1,4 +1,4 @@
-//! A dense layer's kernel beside its reference.
+//! Compares the kernel of a dense layer with its reference.
 
 use burn::tensor::{DType, Device, TensorData};
 
@@ -8,16 +8,16 @@ use crate::noise::Noise;
 type Layer =
     fn(Tensor<3>, Tensor<2>, Option<Tensor<1>>, Option<Tensor<2, Bool>>, Curve) -> Tensor<3>;
 
-/// What a mask leaves.
+/// The connections that a mask keeps.
 #[derive(Debug, Clone, Copy)]
 enum Open {
     All,
     Scattered,
-    /// As in a MADE, whose units are sorted by what they see.
+    /// The mask of a MADE whose units are sorted by their degrees.
     Stairs,
 }
 
-/// Values and the gradients of a random functional by a layer.
+/// The values and the gradients of a random functional of a layer.
 fn results(
     layer: Layer,
     [rows, d_in, d_out]: [usize; 3],
@@ -30,7 +30,7 @@ fn results(
         let plain: Tensor<3> = noise.normal(shape, &Device::flex()).cast(dtype) * scale;
         plain.autodiff().require_grad()
     };
-    // Far enough that silu's ends are seen.
+    // The range is wide enough to include both tails of silu.
     let x = draw([2, rows, d_in], 9.0);
     let bias = draw([1, 1, d_out], 1.0);
     let functional = draw([2, rows, d_out], 1.0).without_autodiff();
@@ -45,7 +45,7 @@ fn results(
         let cut = mask.clone().bool_not().unsqueeze();
         weight = weight.without_autodiff().mask_fill(cut, 0.0).autodiff().require_grad();
     }
-    // A view that is not contiguous must not matter.
+    // The kernel must accept a view that is not contiguous.
     let turned = x.clone().swap_dims(0, 1).swap_dims(0, 1);
     let parts = (weight.clone().reshape([d_in, d_out]), bias.clone().reshape([d_out]));
     let y = layer(turned, parts.0, Some(parts.1), mask, curve);
@@ -54,7 +54,7 @@ fn results(
     [y.into_data(), of(&x), of(&weight), of(&bias)]
 }
 
-/// Inputs that see no more than outputs, of seven kinds.
+/// A mask of seven degrees that connects an input to outputs of equal or higher degree.
 fn stairs([d_in, d_out]: [usize; 2]) -> Tensor<2, Bool> {
     let open = |at: usize| (at / d_out) * 7 / d_in <= (at % d_out) * 7 / d_out;
     let open: Vec<bool> = (0..d_in * d_out).map(open).collect();

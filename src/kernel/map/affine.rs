@@ -3,14 +3,14 @@
 //! forward   z = x exp(s) + t,   log-det  sum of s        s = a / (1 + |a| / bound)
 //! inverse   x = (z - t) exp(-s)
 //!
-//! An autoregressive layer solves for a few numbers at a time, and a small batch has few rows: there
-//! an operation costs more than its arithmetic, and this is one instead of a dozen.
+//! An autoregressive layer computes few elements at a time, and a small batch has few rows. The overhead of an
+//! operation then exceeds its arithmetic, and this kernel is one operation instead of a dozen.
 
 use super::{Extent, Pass};
 use crate::kernel::elementary::{Elementary, vectorized};
 use crate::kernel::matrix::Scratch;
 
-/// The largest bound of the kernel: `exp` of it is far from the end of f32.
+/// The largest bound that the kernel supports; `exp` of it is far from overflow in f32.
 pub(super) const LARGEST_BOUND: f64 = 80.0;
 
 /// `1 + |a| / bound`.
@@ -19,8 +19,8 @@ fn divisor<T: Elementary>(raw: T, per_bound: T) -> T {
     raw.abs() * per_bound + T::one()
 }
 
-/// The map of all rows, or its inverse, in rows of `columns`; a last one is the sum of the log-scales.
-/// Computed in double precision, rounded once.
+/// Applies the map or its inverse to all rows. A row of the output has `columns` numbers; an extra last column holds
+/// the sum of the log-scales. The arithmetic is in f64 and rounded once.
 #[inline(always)]
 fn run<T: Elementary, const INVERSE: bool>(
     per_bound: f64,
@@ -52,7 +52,7 @@ fn run<T: Elementary, const INVERSE: bool>(
     }
 }
 
-/// Writes what a pass gives to `out`.
+/// Writes the result of a pass to `out`.
 pub(super) fn apply<T: Elementary>(
     bound: f64,
     pass: Pass,
@@ -71,7 +71,7 @@ pub(super) fn apply<T: Elementary>(
     );
 }
 
-/// Writes the gradients by values and parameters, from that of a forward pass.
+/// Writes the gradients with respect to values and parameters, from the gradient of a forward pass.
 pub(super) fn gradients<T: Elementary>(
     bound: f64,
     extent: Extent,

@@ -1,7 +1,7 @@
-//! Scalar maps with given parameters, each one operation with a backward pass.
+//! Scalar maps with given parameters, each as one operation with a backward pass.
 //!
-//! A map made of tensor operations reads and writes memory once for each of them; a kernel reads values
-//! and parameters once and writes the result.
+//! A map built from tensor operations reads and writes memory once for each operation. A kernel reads values and
+//! parameters once and writes the result once.
 
 #[cfg(feature = "flex")]
 mod affine;
@@ -24,7 +24,7 @@ pub(crate) enum Map {
     Spline(Spline),
 }
 
-/// What a kernel computes.
+/// The pass that a kernel computes.
 #[derive(Debug, Clone, Copy)]
 #[cfg(feature = "flex")]
 enum Pass {
@@ -39,13 +39,13 @@ impl Pass {
         !matches!(self, Self::Forward)
     }
 
-    /// Columns of the result: values, and a last one for the log-det.
+    /// The number of columns of the result: the values, and a last column for the log-determinant.
     fn columns(self, n: usize) -> usize {
         n + usize::from(!matches!(self, Self::Inverse))
     }
 }
 
-/// Sizes `[batch, P, n]`.
+/// The sizes `[batch, P, n]`.
 #[derive(Clone, Copy)]
 #[cfg(feature = "flex")]
 struct Extent {
@@ -54,10 +54,11 @@ struct Extent {
     n: usize,
 }
 
-/// Where there is no kernel, `None`: the caller has the map made of tensor operations.
+/// The functions return `None` if the kernel does not support the tensors. The caller then uses the map built from
+/// tensor operations.
 #[cfg_attr(not(feature = "flex"), expect(unused_variables, reason = "there is no kernel"))]
 impl Map {
-    /// Values `[batch, n]` and the log-det `[batch]` for parameters `[batch, P, n]`.
+    /// The values `[batch, n]` and the log-determinant `[batch]` for parameters `[batch, P, n]`.
     pub(crate) fn forward(
         self,
         x: &Tensor<2>,
@@ -70,7 +71,7 @@ impl Map {
         None
     }
 
-    /// Values of the inverse. There is no kernel for a graph.
+    /// The values of the inverse. The kernel does not support autodiff tensors.
     pub(crate) fn inverse(self, z: &Tensor<2>, params: &Tensor<3>) -> Option<Tensor<2>> {
         #[cfg(feature = "flex")]
         if self.fits_inverse(z, params) {
@@ -79,7 +80,7 @@ impl Map {
         None
     }
 
-    /// Values of the inverse and its log-det. There is no kernel for a graph.
+    /// The values of the inverse and its log-determinant. The kernel does not support autodiff tensors.
     pub(crate) fn inverse_with_log_det(
         self,
         z: &Tensor<2>,
@@ -96,7 +97,7 @@ impl Map {
 
 #[cfg(feature = "flex")]
 impl Map {
-    /// Whether the kernel is written for these.
+    /// Whether the kernel supports these tensors.
     fn fits(self, x: &Tensor<2>, params: &Tensor<3>) -> bool {
         let [batch, n] = x.dims();
         let (count, known) = match self {
@@ -115,7 +116,7 @@ impl Map {
     }
 }
 
-/// Values and log-det of `[batch, n + 1]`.
+/// Splits `[batch, n + 1]` into values and log-determinant.
 #[cfg(feature = "flex")]
 fn unpacked(packed: Tensor<2>) -> (Tensor<2>, Tensor<1>) {
     let [batch, columns] = packed.dims();

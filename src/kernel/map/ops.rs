@@ -1,4 +1,4 @@
-//! The place of the maps in burn: operations of the backend, with a backward pass.
+//! Registers the maps in burn as backend operations with a backward pass.
 
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::flex::FlexTensor;
@@ -11,13 +11,13 @@ use crate::kernel::elementary::Elementary;
 use crate::kernel::matrix::{contiguous, tensor};
 use crate::kernel::recorded::recorded;
 
-/// Values and log-det side by side, `[batch, n + 1]`.
+/// Values and log-determinant side by side, `[batch, n + 1]`.
 pub(super) fn forward(map: Map, x: Tensor<2>, params: Tensor<3>) -> Tensor<2> {
     let (x, params) = (x.into_dispatch(), params.into_dispatch());
     Tensor::from_dispatch(Dispatch::map_forward(x, params, map))
 }
 
-/// Those of the inverse, or its values alone.
+/// The values of the inverse, with its log-determinant if `pass` requests it.
 pub(super) fn inverse(map: Map, pass: Pass, z: Tensor<2>, params: Tensor<3>) -> Tensor<2> {
     let (z, params) = (z.into_dispatch(), params.into_dispatch());
     Tensor::from_dispatch(Dispatch::map_inverse(z, params, map, pass))
@@ -38,7 +38,7 @@ trait MapInverse: Backend {
     ) -> FloatTensor<Self>;
 }
 
-/// The gradients of [`MapForward`] by values and parameters, from that of its output.
+/// The gradients of [`MapForward`] with respect to values and parameters, from the gradient of its output.
 trait MapBackward: Backend {
     fn map_backward(
         x: FloatTensor<Self>,

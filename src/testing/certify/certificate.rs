@@ -1,38 +1,37 @@
-//! What a certificate says, and how it reads.
+//! The certificate of a density, and its text.
 
 use std::fmt;
 
-/// What a log-determinant may differ from that of finite differences.
+/// The tolerated difference between a log-determinant and the log-determinant of finite differences.
 const LOG_DET: f64 = 1e-5;
 
-/// How often the standard error of an estimate is allowed on top: the mean of 64 probes is further from the
-/// truth by chance once in ten million layers.
+/// The number of standard errors of an estimate that the tolerance adds. The mean of 64 probes misses the truth by more
+/// than that, by chance, in one of ten million layers.
 const ERRORS: f64 = 6.0;
 
-/// What one layer loses.
+/// The errors measured for one layer.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct LayerCertificate {
-    /// Where the layer stands, as in the names of its parameters: `bijector.1.0`.
+    /// The path of the layer, as in the names of its parameters: `bijector.1.0`.
     pub path: String,
-    /// The layer's type, without its parameters.
+    /// The type of the layer, without its type parameters.
     pub name: String,
-    /// The largest `|f^-1(f(x)) - x|`, relative to `x` where that exceeds 1; infinite where a number
-    /// is not finite.
+    /// The largest `|f^-1(f(x)) - x|`, relative to `x` where `x` exceeds 1. Infinite if a number is not finite.
     pub round_trip: f64,
-    /// The largest `|ln |det||` of a row, in nats per number of the event.
+    /// The largest `|ln |det||` of a row, in nats per element of the event.
     pub log_scale: f64,
-    /// The largest difference of `ln |det|` to that of the Jacobian, on the first rows; relative
-    /// where it exceeds 1. Infinite where the layer's gradient is not that of its values, since an
-    /// estimate then says nothing. `None` where the device has no f64, and where the layer's own
-    /// numbers are not finite.
+    /// The largest difference between `ln |det|` of the layer and `ln |det|` of its Jacobian, on the first rows. The
+    /// difference is relative where `ln |det|` exceeds 1. The field is infinite if the gradient of the layer does not
+    /// match its values, because an estimate is then meaningless. The field is `None` if the device has no f64, and if
+    /// the numbers of the layer are not finite.
     pub log_det: Option<f64>,
-    /// What [`log_det`](Self::log_det) itself may miss, as one standard error: 0 where the Jacobian
-    /// is known entry by entry, as it is of events of up to 1024 numbers.
+    /// The standard error of [`log_det`](Self::log_det). It is 0 where the Jacobian is computed entry by entry, for
+    /// events of up to 1024 elements.
     pub log_det_error: f64,
-    /// The largest singular value of the Jacobian over the smallest, in the worst of the first rows: by
-    /// this factor an error of rounding may grow on the way back. Infinite if it is singular; a lower
-    /// bound where the log-determinant is an estimate; `None` where there is none.
+    /// The condition number of the Jacobian in the worst of the first rows: the largest singular value over the
+    /// smallest. The inverse may amplify a rounding error by this factor. The field is infinite if the Jacobian is
+    /// singular, and a lower bound if the log-determinant is an estimate. It is `None` if there is no Jacobian.
     pub condition: Option<f64>,
 }
 
@@ -43,13 +42,13 @@ impl LayerCertificate {
         Self { path, name, round_trip: 0.0, log_scale: 0.0, log_det, log_det_error: 0.0, condition }
     }
 
-    /// By how much the log-determinant is further from that of the Jacobian than it may be.
+    /// The amount by which the error of the log-determinant exceeds its tolerance.
     fn excess(&self) -> f64 {
         self.log_det.map_or(0.0, |off| off - LOG_DET - ERRORS * self.log_det_error)
     }
 }
 
-/// What the layers of a density lose, by [`certify`](super::certify).
+/// The errors of the layers of a density, as measured by [`certify`](super::certify).
 #[derive(Debug, Clone, PartialEq)]
 #[must_use = "it says whether a layer is wrong"]
 pub struct Certificate {
@@ -62,25 +61,24 @@ impl Certificate {
         Self { layers, tolerance }
     }
 
-    /// The same with another bound of what a layer may lose in a round trip. Without it 1e-3, and 1e-9
-    /// of data in f64.
+    /// Sets the tolerated round-trip error of a layer. The default is 1e-3, and 1e-9 for data in f64.
     pub fn with_tolerance(self, tolerance: f64) -> Self {
         Self { tolerance, ..self }
     }
 
-    /// Every layer, from the data to the latents.
+    /// The certificates of all layers, in the order from data to latents.
     pub fn layers(&self) -> &[LayerCertificate] {
         &self.layers
     }
 
-    /// The layer that loses most, if that is more than it may.
+    /// The layer with the largest round-trip error, if that error exceeds the tolerance.
     pub fn lost(&self) -> Option<&LayerCertificate> {
         let lost = self.layers.iter().filter(|layer| layer.round_trip > self.tolerance);
         lost.max_by(|a, b| a.round_trip.total_cmp(&b.round_trip))
     }
 
-    /// The layer whose log-determinant is furthest from that of its Jacobian, if that is further than
-    /// finite differences are, and than six times what an estimate may miss.
+    /// The layer whose log-determinant differs most from `ln |det|` of its Jacobian, if the difference exceeds the
+    /// tolerance. The tolerance is the error of finite differences plus six standard errors of an estimate.
     pub fn wrong(&self) -> Option<&LayerCertificate> {
         let wrong = self.layers.iter().filter(|layer| layer.excess() > 0.0);
         wrong.max_by(|a, b| a.excess().total_cmp(&b.excess()))

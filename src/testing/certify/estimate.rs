@@ -1,34 +1,35 @@
-//! The log-determinant of a large Jacobian, from what it does to random directions.
+//! The log-determinant of a large Jacobian, estimated along random directions.
 //!
 //! `ln |det J| = tr ln (J^T J) / 2`, and a trace is the mean of `v^T ln(J^T J) v` over random signs `v`.
-//! Each of these is a sum of the squares of shares of `v`, times logarithms of singular values, which the
-//! bidiagonalisation that starts at `v` finds: the quadrature of Golub and Kahan (1965) and Golub and
-//! Meurant (1994), on the random probes of Hutchinson (1990); Ubaru, Chen, Saad (2017), "Fast estimation
-//! of tr(f(A)) via stochastic Lanczos quadrature". It takes the layer's forward pass, for `J v`, and one
-//! backward pass, for `J^T u`.
+//! Each `v^T ln(J^T J) v` is a sum over singular values: the squared share of `v` times the logarithm of the singular
+//! value. A bidiagonalisation that starts at `v` finds the shares and singular values. This is the quadrature of Golub
+//! and Kahan (1965) and Golub and Meurant (1994), on the random probes of Hutchinson (1990); Ubaru, Chen, Saad (2017),
+//! "Fast estimation of tr(f(A)) via stochastic Lanczos quadrature". A step takes the forward pass of the layer, for `J
+//! v`, and one backward pass, for `J^T u`.
 //!
-//! Random signs see the diagonal of `ln(J^T J)` without error, so that of a layer that treats every
-//! number on its own, or turns the event, only the quadrature is left.
+//! Random signs measure the diagonal of `ln(J^T J)` without error. For a layer that acts on each element separately, or
+//! that rotates the event, only the error of the quadrature remains.
 
 use super::jacobian::{Rows, Seen};
 use super::krylov::Krylov;
 use crate::elimination::dot;
 use crate::noise::Noise;
 
-/// Steps between looks at what came of it, and most steps.
+/// The number of steps between two tests for convergence, and the largest number of steps.
 const LOOK: usize = 8;
 const STEPS: usize = 64;
 
-/// The quadrature is at its end where its last steps changed less than this share of the standard error
-/// of the probes, or this of the log-determinant.
+/// The quadrature has converged if its last steps changed it by less than `SHARE` times the standard error of the
+/// probes, or by less than `SETTLED` times the log-determinant.
 const SHARE: f64 = 0.1;
 const SETTLED: f64 = 1e-7;
 
-/// What `<J^T u, v>` may differ from `<u, J v>`, relative: more than kinks within a step do.
+/// The tolerated relative difference between `<J^T u, v>` and `<u, J v>`. It is larger than the effect of kinks within
+/// a step.
 const ADJOINT: f64 = 1e-3;
 
-/// The estimate of the one row that the batch repeats, every copy a probe. Nothing if the layer's
-/// gradient is not that of its values.
+/// The estimate for the single row that the batch repeats, with one probe for each copy. Returns `None` if the gradient
+/// of the layer does not match its values.
 pub(super) fn estimate(rows: &Rows<'_>, probes: usize) -> Option<Seen> {
     let mut noise = Noise::seeded(0);
     let mut sign = || if noise.next_u64() & 1 == 0 { 1.0 } else { -1.0 };
@@ -63,7 +64,7 @@ pub(super) fn estimate(rows: &Rows<'_>, probes: usize) -> Option<Seen> {
     None
 }
 
-/// The mean over the probes, its standard error, and the condition as far as it is seen.
+/// The mean over the probes, its standard error, and a lower bound of the condition number.
 fn quadrature(all: &[Krylov], size: f64) -> (f64, f64, f64) {
     let (mut most, mut least, mut traces) = (0.0f64, f64::INFINITY, vec![]);
     for krylov in all {

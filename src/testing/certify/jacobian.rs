@@ -10,32 +10,32 @@ use crate::noise::Noise;
 use crate::testing::host;
 use crate::trace::Trace;
 
-/// Half the distance of a finite difference in f64: its error is `STEP^2` of the third derivative, and
-/// `1e-16 / STEP` of the values.
+/// Half the distance of a finite difference in f64. Its truncation error is `STEP^2` times the third derivative, and
+/// its rounding error is `1e-16 / STEP` times the values.
 const STEP: f64 = 1e-5;
 
-/// Steps towards the extreme singular values of a matrix at hand: as many as find those of a well
-/// conditioned one to a percent.
+/// The number of steps towards the extreme singular values of an explicit matrix. For a well-conditioned matrix, the
+/// result is accurate to one percent.
 const STEPS: usize = 32;
 
-/// What the Jacobian of a row says.
+/// The quantities computed from the Jacobian of one row.
 pub(super) struct Seen {
-    /// Which of the rows.
+    /// The index of the row.
     pub row: usize,
-    /// Its log-determinant.
+    /// The log-determinant of the Jacobian.
     pub log_det: f64,
-    /// What that may miss: one standard error.
+    /// The standard error of `log_det`.
     pub error: f64,
     /// The largest singular value over the smallest.
     pub condition: f64,
 }
 
-/// A layer at a batch that repeats its first rows in turn.
+/// A layer on a batch that repeats its first rows in turn.
 pub(super) struct Rows<'a> {
     layer: &'a Trace<'a>,
-    /// How many differ.
+    /// The number of distinct rows.
     pub distinct: usize,
-    /// Numbers of an event.
+    /// Number of elements of an event.
     pub size: usize,
     batch: usize,
     input: Vec<f64>,
@@ -51,10 +51,10 @@ impl<'a> Rows<'a> {
         Tensor::from_data(TensorData::new(values, like.dims()), (&like.device(), DType::F64))
     }
 
-    /// The derivative of every row along a direction of its own.
+    /// The derivative of each row along its own direction.
     pub fn along(&self, directions: &[Vec<f64>]) -> Vec<Vec<f64>> {
         let rows = || zip(self.input.chunks(self.size), directions);
-        // No number moves further than a step, relative to its size where that exceeds 1.
+        // No element moves further than `STEP`, relative to the element where the element exceeds 1.
         let steps: Vec<f64> = rows()
             .map(|(x, way)| {
                 let relative = zip(x, way).map(|(x, way)| way.abs() / x.abs().max(1.0));
@@ -74,8 +74,8 @@ impl<'a> Rows<'a> {
         zip(rows, &steps).map(slope).collect()
     }
 
-    /// The transposed Jacobian of every row times a vector of its own, by a backward pass. Nothing if
-    /// the layer has no gradient.
+    /// The transposed Jacobian of each row times its own vector, by a backward pass. Returns `None` if the layer has no
+    /// gradient.
     pub fn transposed(&self, vectors: &[Vec<f64>]) -> Option<Vec<Vec<f64>>> {
         let leaf = self.layer.input.clone().autodiff().require_grad();
         let (output, _) = (self.layer.forward)(leaf.clone());
@@ -85,14 +85,14 @@ impl<'a> Rows<'a> {
         Some(gradient.chunks(self.size).map(<[f64]>::to_vec).collect())
     }
 
-    /// The whole Jacobian of every distinct row, as many columns at a time as the batch repeats it.
+    /// The whole Jacobian of each distinct row. One batch computes as many columns as it repeats the row.
     pub fn exact(&self) -> Vec<Seen> {
         let copies = self.batch / self.distinct;
         let mut columns = vec![vec![]; self.distinct];
         for first in (0..self.size).step_by(copies) {
             let unit = |row: usize| {
                 let mut unit = vec![0.0; self.size];
-                // Behind the last column there is none to be found.
+                // Indices past the last column are ignored.
                 unit.get_mut(first + row / self.distinct).into_iter().for_each(|one| *one = 1.0);
                 unit
             };
@@ -108,7 +108,7 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// The log-determinant of a matrix, and its condition.
+/// The log-determinant and the condition number of a matrix.
 fn of_matrix(rows: Vec<Vec<f64>>) -> (f64, f64) {
     let lu = Elimination::of(rows.clone());
     let size = rows.len();

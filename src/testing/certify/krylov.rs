@@ -1,17 +1,17 @@
-//! Singular values of a map that is only known by what it does to vectors.
+//! Singular values of a linear map that is only available as a function of vectors.
 
 use std::iter::zip;
 
 use crate::elimination::dot;
 
-/// A part of the directions below this share of a vector is rounding.
+/// A remainder below this share of the largest length counts as rounding error.
 const ROUNDING: f64 = 1e-14;
 
-/// The bidiagonalisation of Golub and Kahan from one unit vector `v`: in the orthonormal vectors that
-/// `J` and `J^T` make of it in turn, `J` is `diagonal` with `above` beside it.
+/// The Golub-Kahan bidiagonalisation, started at one unit vector `v`. In the orthonormal vectors that `J` and `J^T`
+/// generate from `v` in turn, `J` is bidiagonal: `diagonal`, with `above` beside it.
 ///
-/// Without orthogonalising anew: that repeats singular values, and neither their extremes nor a
-/// quadrature mind.
+/// The vectors are not reorthogonalised. Without reorthogonalisation, singular values occur repeatedly, which changes
+/// neither their extremes nor the quadrature.
 pub(super) struct Krylov {
     right: Vec<f64>,
     left: Vec<f64>,
@@ -28,31 +28,31 @@ impl Krylov {
         this
     }
 
-    /// What `J` is applied to next.
+    /// The vector to which `J` is applied next.
     pub fn right(&self) -> &[f64] {
         &self.right
     }
 
-    /// Takes `J` of [`right`](Self::right).
+    /// Takes the product of `J` and [`right`](Self::right).
     pub fn step_left(&mut self, image: &[f64]) {
         let before = self.above.last().copied().unwrap_or(0.0);
         zip(&mut self.left, image).for_each(|(u, image)| *u = image - before * *u);
         self.keep(|this| (&mut this.left, &mut this.diagonal));
     }
 
-    /// What `J^T` is applied to next.
+    /// The vector to which `J^T` is applied next.
     pub fn left(&self) -> &[f64] {
         &self.left
     }
 
-    /// Takes `J^T` of [`left`](Self::left).
+    /// Takes the product of `J^T` and [`left`](Self::left).
     pub fn step_right(&mut self, image: &[f64]) {
         let before = self.diagonal.last().copied().unwrap_or(0.0);
         zip(&mut self.right, image).for_each(|(v, image)| *v = image - before * *v);
         self.keep(|this| (&mut this.right, &mut this.above));
     }
 
-    /// Both steps of a map at hand.
+    /// Performs both steps with an explicit map.
     pub fn step(
         &mut self,
         map: impl Fn(&[f64]) -> Vec<f64>,
@@ -70,11 +70,11 @@ impl Krylov {
         let (vector, lengths) = of(self);
         let length = normalise(vector);
         lengths.push(length);
-        // All directions that the map makes of the first one are found.
+        // The iteration ends when all directions reachable from the first vector are found.
         self.done = length <= ROUNDING * largest;
     }
 
-    /// The singular values found, each with the share of the first vector that lies in its direction.
+    /// The singular values found so far, each with the squared share of the first vector in its direction.
     pub fn values(&self) -> Vec<(f64, f64)> {
         let size = self.diagonal.len();
         let mut columns: Vec<Vec<f64>> = (0..size)
@@ -94,8 +94,8 @@ impl Krylov {
     }
 }
 
-/// One-sided Jacobi: turns pairs of columns until all are orthogonal, and `row` with them. Their
-/// lengths are then the singular values, the small ones as exact as the large.
+/// One-sided Jacobi method: rotates pairs of columns until all are orthogonal, and rotates `row` with them. The lengths
+/// of the columns are then the singular values; small singular values are as accurate as large ones.
 fn orthogonalise(columns: &mut [Vec<f64>], row: &mut [f64]) {
     const SWEEPS: usize = 40;
     for _ in 0..SWEEPS {
@@ -126,7 +126,7 @@ fn orthogonalise(columns: &mut [Vec<f64>], row: &mut [f64]) {
     }
 }
 
-/// Divides by the length, which it returns; nothing has none.
+/// Divides the vector by its length and returns the length. A zero vector is left unchanged.
 fn normalise(vector: &mut [f64]) -> f64 {
     let length = dot(vector, vector).sqrt();
     if length > 0.0 {
@@ -178,7 +178,7 @@ mod tests {
         }
     }
 
-    /// `v^T (J^T J) v` is what the shares say it is: a quadrature is exact for squares.
+    /// The shares reproduce `v^T (J^T J) v`: a quadrature is exact for squares.
     #[test]
     fn shares_are_those_of_the_first_vector() {
         let (rows, start) = (matrix(12, 3), (1..13).map(f64::from).collect::<Vec<_>>());

@@ -1,8 +1,8 @@
-//! A certificate of a trained density: what every layer loses, on data of the user's.
+//! A certificate of a trained density: the errors of each layer on the data of the user.
 //!
-//! A flow that trains well may still have a layer that no longer leads back in the precision at
-//! hand: a scale of a million, a matrix that is nearly singular, a spline that is nearly flat. Then its
-//! samples and its density do not belong together, and nothing in a loss says so.
+//! A flow that trains well may still contain a layer that is no longer invertible in the precision of the flow.
+//! Examples are a scale of a million, a nearly singular matrix and a nearly flat spline. The samples and the density of
+//! the flow then do not match, and the loss does not show it.
 
 mod certificate;
 mod estimate;
@@ -22,42 +22,41 @@ use jacobian::{Rows, Seen};
 
 pub use certificate::{Certificate, LayerCertificate};
 
-/// Numbers of an event up to which the Jacobian of several rows is taken.
+/// The largest number of elements of an event for which the Jacobian of several rows is computed.
 const SMALL: usize = 64;
 
-/// How many these are.
+/// The number of rows whose Jacobian is computed for small events.
 const ROWS: usize = 4;
 
-/// Numbers of an event up to which the Jacobian of a row is taken column by column. Beyond, columns and
-/// elimination cost more than the estimate does.
+/// The largest number of elements of an event for which the Jacobian of a row is computed column by column. Above it,
+/// columns and elimination cost more than the estimate.
 const LARGE: usize = 1024;
 
-/// Rows of a batch of finite differences, and probes of an estimate.
+/// The number of rows of a batch of finite differences, and the number of probes of an estimate.
 const BATCH: usize = 64;
 
-/// Sends data through every layer and back, each from the latents that it gets, and compares every
-/// log-determinant with the Jacobian of the first rows, taken in f64.
+/// Measures each layer of a density on data: the round-trip error and the log-determinant. The round trip starts at the
+/// input that the layer receives. The log-determinant is compared with the Jacobian of the first rows, taken in f64.
 ///
-/// A context has one row for each of the data, or one for all.
+/// A context has one row for each row of the data, or one row that applies to all.
 ///
-/// Layers that mix rows in training are evaluated, as in [`valid`](burn::module::Module::valid).
+/// Layers that mix rows in training are evaluated as in [`valid`](burn::module::Module::valid).
 ///
 /// # Numerics
 ///
-/// | numbers of an event | rows | Jacobian | misses |
+/// | elements of an event | rows | Jacobian | error |
 /// | --- | --- | --- | --- |
 /// | up to 64 | 4 | by finite differences, column by column | about 1e-9 |
-/// | up to 1024 | 1 | the same | about 1e-9 |
+/// | up to 1024 | 1 | by finite differences, column by column | about 1e-9 |
 /// | more | 1 | `tr ln (J^T J) / 2` from 64 random directions | [`log_det_error`](LayerCertificate::log_det_error) |
 ///
-/// A column takes two forward passes of a row; the estimate takes two forward passes and a backward pass of 64
-/// rows for each of up to 64 steps, as many as the condition of the Jacobian asks for. It knows the
-/// log-determinant of a layer of single numbers almost exactly, and that of a coupling of 1500 numbers to
-/// about a thousandth.
+/// A column takes two forward passes of one row. The estimate takes up to 64 steps, and more steps for a worse
+/// condition number. A step takes two forward passes and one backward pass of 64 rows. The estimate is almost exact for
+/// elementwise layers. For a coupling of 1500 elements its error is about a thousandth.
 ///
 /// # Panics
 ///
-/// If the data or the context do not fit the density.
+/// Panics if the data or the context do not fit the density.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -102,7 +101,7 @@ pub fn certify<'a, const D: usize, P: Distribution<D>>(
     Certificate::new(found.layers, tolerance)
 }
 
-/// Sends every layer's output back.
+/// Sends the output of each layer back through its inverse.
 struct LeadBack<'a>(&'a mut Found);
 
 impl Tracer for LeadBack<'_> {
@@ -111,7 +110,7 @@ impl Tracer for LeadBack<'_> {
     }
 }
 
-/// Takes the Jacobian of every layer at so many rows.
+/// Computes the Jacobian of each layer at the given number of rows.
 struct Differentiate<'a>(&'a mut Found, usize);
 
 impl Tracer for Differentiate<'_> {
@@ -120,7 +119,7 @@ impl Tracer for Differentiate<'_> {
     }
 }
 
-/// The layers in the order in which they were met first.
+/// The layers in the order of their first visit.
 #[derive(Default)]
 struct Found {
     layers: Vec<LayerCertificate>,
@@ -176,7 +175,7 @@ impl Found {
     }
 }
 
-/// The size of a number; infinite if it is none.
+/// The absolute value of a number; infinity for NaN.
 fn finite(value: f64) -> f64 {
     if value.is_nan() { f64::INFINITY } else { value.abs() }
 }

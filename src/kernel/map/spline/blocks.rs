@@ -1,4 +1,4 @@
-//! The kernel over the rows of tensors.
+//! Runs the kernel over the rows of tensors.
 
 use super::Spline;
 use super::lanes::{LANES, Lanes, Params, Work};
@@ -6,12 +6,12 @@ use crate::kernel::elementary::{Elementary, vectorized};
 use crate::kernel::map::{Extent, Pass};
 use crate::kernel::matrix::Scratch;
 
-/// The elements of a tensor `[batch, n]` that go through the kernel at once.
+/// The elements of a tensor `[batch, n]` that the kernel processes at once.
 #[derive(Clone, Copy)]
 enum Block {
-    /// Neighbours in one row.
+    /// Neighbouring elements of one row.
     Row { row: usize, column: usize },
-    /// So many in a row from this one on, of short rows.
+    /// `count` consecutive elements from `first` on, across short rows.
     Rows { first: usize, count: usize },
 }
 
@@ -23,13 +23,13 @@ impl Extent {
         let starts =
             (0..rows).flat_map(move |row| (0..count).step_by(LANES).map(move |i| (row, i)));
         starts.map(move |(row, start)| match long {
-            // The last block of a row overlaps the one before it, and computes the same once more.
+            // The last block of a row overlaps the previous block and computes the overlap again.
             true => Block::Row { row, column: start.min(n - LANES) },
             false => Block::Rows { first: start, count: LANES.min(count - start) },
         })
     }
 
-    /// The elements of a block in `values`, whose rows lie `stride` apart.
+    /// Loads the elements of a block from `values`, whose rows are `stride` apart.
     #[inline(always)]
     fn load<T: Elementary>(self, block: Block, values: &[T], stride: usize) -> Lanes<T> {
         match block {
@@ -60,13 +60,13 @@ impl Extent {
         }
     }
 
-    /// The range of the parameters of a block in one row.
+    /// The range of the parameters of a block within one row.
     fn range(self, row: usize, column: usize) -> std::ops::Range<usize> {
         let start = row * self.params * self.n + column;
         start..start + (self.params - 1) * self.n + LANES
     }
 
-    /// The parameters of a block, where they are, or gathered in `gathered`.
+    /// The parameters of a block, used in place or copied to `gathered`.
     #[inline(always)]
     fn params<'a, T: Elementary>(
         self,
@@ -92,7 +92,8 @@ impl Extent {
     }
 }
 
-/// The map of all elements, or its inverse, in rows of `columns`, and its log-slopes.
+/// Applies the map or its inverse to all elements, and computes the log-slopes; a row of the output has `columns`
+/// numbers.
 #[inline(always)]
 fn run<T: Elementary, const INVERSE: bool>(
     spline: Spline,
@@ -116,7 +117,7 @@ fn run<T: Elementary, const INVERSE: bool>(
     }
 }
 
-/// Writes what a pass gives to `out`.
+/// Writes the result of a pass to `out`.
 pub(in crate::kernel) fn apply<T: Elementary>(
     spline: Spline,
     pass: Pass,
@@ -140,7 +141,7 @@ pub(in crate::kernel) fn apply<T: Elementary>(
     }
 }
 
-/// Writes the gradients by values and parameters, from that of a forward pass.
+/// Writes the gradients with respect to values and parameters, from the gradient of a forward pass.
 pub(in crate::kernel) fn gradients<T: Elementary>(
     spline: Spline,
     extent: Extent,

@@ -15,13 +15,13 @@ use super::piece::{Piece, PieceGradient, each};
 use super::{Ends, Knots, LARGEST_RAW, Spline};
 use crate::kernel::elementary::{Elementary, fast_ln_1p};
 
-/// Elements at once.
+/// The number of elements processed at once.
 pub(super) const LANES: usize = 16;
 
-/// One number of each of them.
+/// One number for each lane.
 pub(super) type Lanes<T> = [T; LANES];
 
-/// Parameters of the elements, parameter `p` of lane `l` at `p * stride + l`.
+/// The parameters of the elements; parameter `p` of lane `l` is at `p * stride + l`.
 #[derive(Clone, Copy)]
 pub(super) struct Params<'a, T> {
     pub values: &'a [T],
@@ -41,16 +41,16 @@ fn lanes_of<T>(values: &mut [T], p: usize, stride: usize) -> &mut Lanes<T> {
     (&mut values[p * stride..][..LANES]).try_into().expect("so many lanes")
 }
 
-/// The numbers of a spline as `T`, and where it puts exponentials.
+/// The constants of a spline as `T`, and a buffer for exponentials.
 pub(super) struct Work<T> {
     bins: usize,
     ends: Ends,
     low: f64,
     high: f64,
     knots: Map<T>,
-    /// 1 where the lower end belongs to the tail, and 0 where it does not.
+    /// 1 if the lower end belongs to the tail, and 0 otherwise.
     low_is_outside: f64,
-    /// Least shares, widths and heights.
+    /// The smallest share of a bin in the widths and in the heights.
     floors: [f64; 2],
     /// Exponentials of the logits, `[2 bins]`.
     exps: Vec<Lanes<T>>,
@@ -62,11 +62,11 @@ enum Map<T> {
     SoftBound { bound: T },
 }
 
-/// Where a value lies.
+/// The position of a value relative to the interval.
 struct Placed<N> {
-    /// In the unit interval.
+    /// The position in the unit interval.
     unit: Lanes<N>,
-    /// Whole circles.
+    /// The shift by whole circles.
     turns: Lanes<N>,
     /// 1 outside the interval, and 0 inside.
     outside: Lanes<N>,
@@ -83,7 +83,7 @@ pub(super) fn number<T: Elementary>(value: f64) -> T {
     T::nearest(value)
 }
 
-/// The same numbers in a precision.
+/// Converts the numbers to another precision.
 #[inline(always)]
 pub(super) fn in_precision<T: Elementary, N: Elementary>(values: &Lanes<T>) -> Lanes<N> {
     each(|l| N::nearest(values[l].widened()))
@@ -112,7 +112,7 @@ impl<T: Elementary> Work<T> {
         Self {
             bins: spline.bins,
             ends: spline.ends,
-            // The ends as values can reach them.
+            // The ends rounded to `T`, as values can reach them.
             low: number::<T>(spline.low).widened(),
             high: number::<T>(spline.high).widened(),
             low_is_outside: match knots {
@@ -125,7 +125,7 @@ impl<T: Elementary> Work<T> {
         }
     }
 
-    /// Values and log-slopes.
+    /// The values and log-slopes of the map.
     #[inline(always)]
     pub(super) fn forward(&mut self, x: &Lanes<T>, params: Params<T>) -> (Lanes<T>, Lanes<f64>) {
         let placed = self.place::<f64>(x);
@@ -135,7 +135,7 @@ impl<T: Elementary> Work<T> {
         self.back(x, &placed, &value, &log_slope)
     }
 
-    /// Values of the inverse and their log-slopes.
+    /// The values of the inverse and their log-slopes.
     #[inline(always)]
     pub(super) fn inverse(&mut self, z: &Lanes<T>, params: Params<T>) -> (Lanes<T>, Lanes<f64>) {
         let placed = self.place::<f64>(z);
@@ -145,8 +145,9 @@ impl<T: Elementary> Work<T> {
         self.back(z, &placed, &value, &each(|l| -log_slope[l]))
     }
 
-    /// Gradients by the values, returned, and by the parameters, written to `out` in the layout of
-    /// `params`, from those by values and log-slopes.
+    /// Computes gradients from the gradients with respect to values and log-slopes. The gradients with respect to the
+    /// inputs are returned. The gradients with respect to the parameters are written to `out` in the layout of
+    /// `params`.
     #[inline(always)]
     pub(super) fn backward(
         &mut self,
@@ -178,7 +179,7 @@ impl<T: Elementary> Work<T> {
             turns = each(|l| ((x[l] - low) / span).floor() * span);
         } else {
             let low_is_outside = number::<N>(self.low_is_outside);
-            // The lower end, where it belongs to the tail, is below all the same.
+            // If the lower end belongs to the tail, a value at the lower end counts as below the interval.
             let end = each(|l| if x[l] == low { low_is_outside } else { N::zero() });
             let below = each(|l| if x[l] < low { N::one() } else { end[l] });
             outside = each(|l| if x[l] > high { N::one() } else { below[l] });
@@ -190,7 +191,7 @@ impl<T: Elementary> Work<T> {
         Placed { unit, turns, outside }
     }
 
-    /// Values and log-slopes of the map, from those in the unit interval.
+    /// Converts values and log-slopes from the unit interval to the interval of the spline.
     #[inline(always)]
     fn back(
         &self,
@@ -200,7 +201,7 @@ impl<T: Elementary> Work<T> {
         log_slope: &Lanes<f64>,
     ) -> (Lanes<T>, Lanes<f64>) {
         let (x, span) = (in_precision::<T, f64>(x), self.high - self.low);
-        // An end goes to itself, not a rounding error beyond.
+        // An end maps exactly to itself, without a rounding error beyond it.
         let held = each(|l| clamp(value[l], 0.0, 1.0));
         let inside = each(|l| held[l] * span + self.low + placed.turns[l]);
         let is_inside = |l: usize| placed.outside[l] == 0.0;
@@ -208,7 +209,7 @@ impl<T: Elementary> Work<T> {
         (in_precision(&value), each(|l| if is_inside(l) { log_slope[l] } else { 0.0 }))
     }
 
-    /// The bins in which values of the unit interval of an axis lie.
+    /// The bins that contain the given values of the unit interval of an axis.
     #[inline(always)]
     fn piece<N: Elementary, const AXIS: usize>(
         &mut self,
@@ -216,7 +217,7 @@ impl<T: Elementary> Work<T> {
         params: Params<T>,
     ) -> Piece<N> {
         let sums = [self.exponentials::<N>(0, params), self.exponentials::<N>(1, params)];
-        // A share is floor + (1 - bins floor) exp / sum; sizes are that times sum / (1 - bins floor).
+        // A share is floor + (1 - bins floor) exp / sum; a size is that share times sum / (1 - bins floor).
         let none = [N::zero(); LANES];
         let (mut floors, mut totals) = ([none; 2], [none; 2]);
         for side in 0..2 {
@@ -253,7 +254,7 @@ impl<T: Elementary> Work<T> {
         }
     }
 
-    /// The last bin of an axis whose left edge is not above `at`.
+    /// The last bin of an axis whose left edge is at most `at`.
     #[inline(always)]
     fn find<N: Elementary, const AXIS: usize>(&self, at: &Lanes<N>, floors: &Lanes<N>) -> Lanes<N> {
         let (mut edge, mut index) = ([N::zero(); LANES], [N::zero(); LANES]);
@@ -266,7 +267,7 @@ impl<T: Elementary> Work<T> {
         index
     }
 
-    /// The logits of raw sizes, and their derivatives.
+    /// The logits of the raw sizes, and their derivatives.
     #[inline(always)]
     fn logits(&self, raw: &Lanes<T>) -> (Lanes<T>, Lanes<T>) {
         match self.knots {
@@ -277,7 +278,7 @@ impl<T: Elementary> Work<T> {
         }
     }
 
-    /// Exponentials of the logits of one axis, less their maximum, and their sums.
+    /// The exponentials of the logits of one axis, after subtraction of their maximum, and their sums.
     #[inline(always)]
     fn exponentials<N: Elementary>(&mut self, axis: usize, params: Params<T>) -> Lanes<N> {
         let bins = axis * self.bins..(axis + 1) * self.bins;
@@ -298,8 +299,7 @@ impl<T: Elementary> Work<T> {
         sums
     }
 
-    /// Where the raw slope at the left (0) or right (1) end of a bin stands among the slopes; none
-    /// where it is 1.
+    /// The index of the raw slope at the left (0) or right (1) end of a bin, or `None` if that slope is fixed to 1.
     #[inline(always)]
     fn slope_at(&self, bin: usize, side: usize) -> Option<usize> {
         match self.ends {
@@ -309,7 +309,7 @@ impl<T: Elementary> Work<T> {
         }
     }
 
-    /// Raw slopes at the ends of the bins; at an end of slope 1, any.
+    /// The raw slopes at the ends of the bins; arbitrary at an end whose slope is fixed to 1.
     #[inline(always)]
     fn raw_slopes(&self, index: &Lanes<T>, params: Params<T>) -> [Lanes<T>; 2] {
         let mut raw = [[T::zero(); LANES]; 2];
@@ -324,7 +324,7 @@ impl<T: Elementary> Work<T> {
         raw
     }
 
-    /// Slopes of the raw ones, and the derivatives; 1 at the end of a tail, which is in bin `end`.
+    /// The slopes of the raw slopes, and their derivatives; 1 at the end of a tail, which is in bin `end`.
     #[inline(always)]
     fn slopes(&self, raw: &Lanes<T>, index: &Lanes<T>, end: T) -> (Lanes<T>, Lanes<T>) {
         let (slopes, derivatives) = match self.knots {
@@ -354,7 +354,8 @@ impl<T: Elementary> Work<T> {
         (slopes, each(|l| if index[l] == end { T::zero() } else { derivatives[l] }))
     }
 
-    /// Gradients by the raw sizes of an axis, from those by start and size of the bins.
+    /// The gradients with respect to the raw sizes of an axis, from the gradients with respect to start and size of the
+    /// bins.
     #[inline(always)]
     fn shares_gradient<const AXIS: usize>(
         &self,
@@ -367,7 +368,7 @@ impl<T: Elementary> Work<T> {
         let (by_start, by_size) = (&gradient.starts[AXIS], &gradient.sizes[AXIS]);
         let (index, floor) = (&piece.index, number::<T>(self.floors[AXIS]));
         let rest = T::one() - number::<T>(self.bins as f64) * floor;
-        // The mean of the gradients by the shares of the softmax.
+        // The mean of the gradients, weighted by the shares of the softmax.
         let mean =
             each(|l| by_start[l] * (start[l] - index[l] * floor) + by_size[l] * (size[l] - floor));
         let per_sum = each(|l| piece.sums[AXIS][l].recip());
@@ -382,7 +383,7 @@ impl<T: Elementary> Work<T> {
         }
     }
 
-    /// Gradients by the raw slopes.
+    /// The gradients with respect to the raw slopes.
     #[inline(always)]
     fn slopes_gradient(
         &self,

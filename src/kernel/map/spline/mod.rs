@@ -1,7 +1,7 @@
 //! The rational-quadratic spline in one pass over memory, and its backward pass.
 //!
-//! The reference makes some forty tensors of the size of the values and half a dozen of that of the
-//! parameters; the kernel reads both once and writes the result.
+//! The reference creates about forty tensors of the size of the values and half a dozen tensors of the size of the
+//! parameters. The kernel reads values and parameters once and writes the result once.
 
 #[cfg(feature = "flex")]
 mod blocks;
@@ -13,7 +13,7 @@ mod piece;
 #[cfg(feature = "flex")]
 pub(super) use blocks::{apply, gradients};
 
-/// What the kernel has to know of a spline.
+/// The settings of a spline that the kernel needs.
 #[derive(Debug, Clone, Copy)]
 #[cfg_attr(not(feature = "flex"), expect(dead_code, reason = "no kernel reads them"))]
 pub(crate) struct Spline {
@@ -24,43 +24,43 @@ pub(crate) struct Spline {
     pub knots: Knots,
 }
 
-/// What is at the ends of the interval.
+/// The behaviour at the ends of the interval.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Ends {
-    /// Slope 1, and the identity outside.
+    /// Slope 1 at the ends, and the identity outside.
     Tails,
-    /// Slopes of their own, and the identity outside.
+    /// Free slopes at the ends, and the identity outside.
     Interval,
-    /// Each other.
+    /// The ends are one point, so their slopes are equal.
     Circle,
 }
 
-/// How raw parameters become knots.
+/// The map from raw parameters to knots.
 #[derive(Debug, Clone, Copy)]
 #[cfg_attr(not(feature = "flex"), expect(dead_code, reason = "no kernel reads them"))]
 pub(crate) enum Knots {
     /// Shares `floor + (1 - bins floor) softmax(logit_scale raw)`, slopes
     /// `softplus(raw + slope_offset) + min_slope`.
     Softmax { logit_scale: f64, floors: [f64; 2], slope_offset: f64, min_slope: f64 },
-    /// Shares `softmax(a / (1 + 2 |a| / bound))`, slopes `exp(a / (1 + |a| / bound))`; the lower end
-    /// belongs to the tail.
+    /// Shares `softmax(a / (1 + 2 |a| / bound))`, slopes `exp(a / (1 + |a| / bound))`. The lower end belongs to the
+    /// tail.
     SoftBound { bound: f64 },
 }
 
-/// The largest raw parameter. Without it the terms of a bin overflow f32 and their ratio is NaN; a
-/// slope of a million already moves data by less than f32 resolves.
+/// The largest raw parameter. With larger parameters, the terms of a bin overflow f32 and their ratio is NaN. A slope
+/// of a million already moves data by less than the resolution of f32.
 pub(crate) const LARGEST_RAW: f64 = 1e6;
 
-/// How far rounding moves a position: a position in the unit interval keeps its gradient so far out.
+/// The tolerated rounding error of a position: a position up to this far outside the unit interval keeps its gradient.
 pub(crate) const SLACK: f64 = 1e-3;
 
-/// Least discriminant of the inverse: the gradient of a root at 0 is infinite. Far below the
+/// The smallest discriminant of the inverse, because the gradient of a root at 0 is infinite. It is far below the
 /// square of the smallest bin times the smallest slope.
 pub(crate) const LEAST_DISCRIMINANT: f64 = 1e-30;
 
 #[cfg(feature = "flex")]
 impl Spline {
-    /// Parameters of one element.
+    /// The number of parameters of one element.
     pub(super) fn params(self) -> usize {
         match self.ends {
             Ends::Tails => 3 * self.bins - 1,

@@ -1,4 +1,4 @@
-//! Inside one bin: value, inverse, log-slope, and the chain rule through them.
+//! The spline inside one bin: value, inverse, log-slope, and their gradients.
 
 use super::lanes::{LANES, Lanes, clamp, number};
 use super::{LEAST_DISCRIMINANT, SLACK};
@@ -14,20 +14,20 @@ pub(super) fn each<T: Elementary>(f: impl Fn(usize) -> T) -> Lanes<T> {
     out
 }
 
-/// The bin of every lane. Pairs are those of the axes, or of the left and the right end.
+/// The bin of each lane. A pair holds the two axes, or the left and the right end.
 pub(super) struct Piece<T> {
     pub index: Lanes<T>,
     pub starts: [Lanes<T>; 2],
     pub sizes: [Lanes<T>; 2],
-    /// Slopes at the ends.
+    /// The slopes at the ends.
     pub slopes: [Lanes<T>; 2],
-    /// Their derivatives by the raw ones.
+    /// The derivatives of the slopes with respect to the raw slopes.
     pub derivatives: [Lanes<T>; 2],
-    /// Sums of exponentials.
+    /// The sums of exponentials.
     pub sums: [Lanes<T>; 2],
 }
 
-/// Gradients by what makes up a piece, and by the position in the unit interval.
+/// The gradients with respect to the parts of a piece, and to the position in the unit interval.
 pub(super) struct PieceGradient<T> {
     pub starts: [Lanes<T>; 2],
     pub sizes: [Lanes<T>; 2],
@@ -35,27 +35,28 @@ pub(super) struct PieceGradient<T> {
     pub unit: Lanes<T>,
 }
 
-/// The denominator `D`, without a difference.
+/// The denominator `D`, computed without a cancelling difference.
 #[inline(always)]
 fn below<T: Elementary>(s: T, ends: T, both: T) -> T {
     s * (T::one() - both * number(2.0)) + ends * both
 }
 
-/// A position in a bin: at the end of the unit interval that of the last bin, where a start and a size
-/// that are rounded apart would leave it short, by more than rounding where the bin is narrow.
+/// Returns the position in a bin. At the end of the unit interval, it returns the end of the last bin. Start and size
+/// of that bin are rounded separately and would give a smaller position; in a narrow bin the error would exceed
+/// rounding.
 #[inline(always)]
 fn at_end<T: Elementary>(unit: T, position: T) -> T {
     if unit == T::one() { unit } else { position }
 }
 
 impl<T: Elementary> Piece<T> {
-    /// Height by width.
+    /// The ratio of height to width.
     #[inline(always)]
     fn steepness(&self) -> Lanes<T> {
         each(|l| self.sizes[1][l] / self.sizes[0][l])
     }
 
-    /// Values in the unit interval, and the positions in the bins.
+    /// The values in the unit interval, and the positions in the bins.
     #[inline(always)]
     pub(super) fn value(&self, unit: &Lanes<T>) -> (Lanes<T>, Lanes<T>) {
         let ([left, right], s) = (&self.slopes, self.steepness());
@@ -74,7 +75,7 @@ impl<T: Elementary> Piece<T> {
         at_end(unit[l], (unit[l] - self.starts[0][l]) / self.sizes[0][l])
     }
 
-    /// Values of the inverse in the unit interval, and the positions in the bins.
+    /// The values of the inverse in the unit interval, and the positions in the bins.
     #[inline(always)]
     pub(super) fn solve(&self, unit: &Lanes<T>) -> (Lanes<T>, Lanes<T>) {
         let ([left, right], s) = (&self.slopes, self.steepness());
@@ -88,7 +89,7 @@ impl<T: Elementary> Piece<T> {
             let minus_c = s[l] * up;
             let square = b * b + a * minus_c * number(4.0);
             let root = (if square < least { least } else { square }).sqrt();
-            // Two forms of one root; each is a difference of equal numbers where the other is a sum.
+            // The root has two forms. The code selects the form without cancellation, depending on the sign of `b`.
             let negative = b < T::zero();
             let above = if negative { root - b } else { minus_c * two };
             let below = if negative { a * two } else { root + b };
@@ -110,7 +111,7 @@ impl<T: Elementary> Piece<T> {
         each(|l| (above[l] * ratio[l] * ratio[l]).fast_ln())
     }
 
-    /// The chain rule from gradients by value and log-slope, both in the unit interval.
+    /// The gradients, from the gradients with respect to value and log-slope in the unit interval.
     #[inline(always)]
     pub(super) fn gradient(
         &self,
@@ -146,7 +147,7 @@ impl<T: Elementary> Piece<T> {
                 + by_below[l] * (left[l] + right[l] - two * s[l]) * lean
                 + by_above[l] * two * (right[l] * p[l] - left[l] * (one - p[l]) + s[l] * lean)
         });
-        // A position keeps its gradient where only rounding has moved it out of its bin.
+        // A position keeps its gradient if only rounding moved it out of its bin.
         let kept = each(|l| if (free[l] - p[l]).abs() > slack { T::zero() } else { one });
         let by_unit = each(|l| by_p[l] / width[l] * kept[l]);
         let by_left = each(|l| {
