@@ -28,6 +28,7 @@ crate::store::checked! {
 /// assert_eq!(evaluated.sum().into_scalar::<f32>(), 16.0);
 /// let trained = dropout.forward(Tensor::<2>::ones([64, 64], &device.autodiff()));
 /// assert_ne!(trained.sum().into_scalar::<f32>(), 4096.0);
+/// # Ok::<(), burn_flows::Error>(())
 /// ```
 #[derive(Module, Debug, Serialize)]
 pub struct Dropout {

@@ -140,6 +140,7 @@ crate::store::checked! {
 /// let (z, log_det) = map.forward(x, params);
 /// assert!((z.into_scalar::<f32>() - 7.0).abs() < 1e-5);
 /// assert!((log_det.into_scalar::<f32>() - 2.0_f32.ln()).abs() < 1e-6);
+/// # Ok::<(), burn_flows::Error>(())
 /// ```
 #[derive(Module, Debug, Default, Serialize)]
 pub struct Affine {

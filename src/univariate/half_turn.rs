@@ -43,6 +43,7 @@ crate::store::checked! {
 /// z.to_data().assert_approx_eq::<f32>(&turned.into_data(), Default::default());
 /// let back = map.inverse(z, params);
 /// back.into_data().assert_approx_eq::<f32>(&x.into_data(), Default::default());
+/// # Ok::<(), burn_flows::Error>(())
 /// ```
 #[derive(Module, Debug, Serialize)]
 pub struct HalfTurn<U> {

@@ -46,6 +46,7 @@ crate::store::checked! {
 /// let (z, _) = map.forward(x.clone(), params.clone());
 /// let back = map.inverse(z, params);
 /// back.into_data().assert_approx_eq::<f32>(&x.into_data(), Default::default());
+/// # Ok::<(), burn_flows::Error>(())
 /// ```
 #[derive(Module, Debug, Serialize)]
 pub struct PerElement<U> {

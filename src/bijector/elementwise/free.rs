@@ -42,6 +42,7 @@ crate::store::checked! {
 /// let x = Tensor::<2>::from_data([[1.0, 2.0, 3.0]], &device);
 /// let (z, _) = layer.forward(x.clone(), None);
 /// assert_eq!(z.into_data(), x.into_data());
+/// # Ok::<(), burn_flows::Error>(())
 /// ```
 #[derive(Module, Debug, Serialize)]
 pub struct Elementwise<U: Univariate> {

@@ -156,11 +156,12 @@ impl LuFactors {
     /// let factors = Tensor::<2>::from_data([[0.0, 0.0], [10.0, 0.0]], &device);
     /// let (diagonal, sign) = (Tensor::zeros([2], &device), Tensor::ones([2], &device));
     /// let lu = || LuFactors::from_weights(factors.clone(), diagonal.clone(), Some(sign.clone()));
-    /// let swap = || Permutation::reverse(2, &device);
-    /// let lup = lu().permuted(swap()).matrix().into_data().try_to_vec_as::<f32>().unwrap();
+    /// let swap = Permutation::reverse(2, &device)?;
+    /// let lup = lu().permuted(swap.clone()).matrix().into_data().try_to_vec_as::<f32>().unwrap();
     /// assert_eq!(lup, [0.0, 1.0, 1.0, 10.0]);
-    /// let plu = lu().permuted_last(swap()).matrix().into_data().try_to_vec_as::<f32>().unwrap();
+    /// let plu = lu().permuted_last(swap).matrix().into_data().try_to_vec_as::<f32>().unwrap();
     /// assert_eq!(plu, [10.0, 1.0, 1.0, 0.0]);
+    /// # Ok::<(), burn_flows::Error>(())
     /// ```
     pub fn permuted(self, permutation: Permutation) -> Self {
         let (size, found) = (self.size(), permutation.size());

@@ -124,10 +124,11 @@ crate::store::checked! {
 /// let device = Device::flex();
 /// let (w, v) = (Tensor::from_data([1.0, 0.0], &device), Tensor::from_data([0.5, 2.0], &device));
 /// let bias = Tensor::zeros([1], &device);
-/// let layer = Planar::from_weights(w, v, bias, RidgeActivation::Tanh, PlanarConstraint::Softplus);
+/// let layer = Planar::from_weights(w, v, bias, RidgeActivation::Tanh, PlanarConstraint::Softplus)?;
 /// let x = Tensor::<2>::from_data([[0.3, -1.0]], &device);
 /// let (z, _) = layer.forward(x.clone(), None);
 /// layer.inverse(z, None).into_data().assert_approx_eq::<f32>(&x.into_data(), Default::default());
+/// # Ok::<(), burn_flows::Error>(())
 /// ```
 #[derive(Module, Debug, Serialize)]
 pub struct Planar {

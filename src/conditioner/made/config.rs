@@ -15,15 +15,17 @@ use crate::noise::Noise;
 /// Dependencies between features: which features the parameters of each feature depend on.
 ///
 /// ```
+/// use burn::tensor::Device;
 /// use burn_flows::conditioner::{Dependencies, MadeConfig};
 ///
 /// // Feature 2 has two causes that do not depend on each other.
 /// let causes = vec![vec![], vec![], vec![0, 1]];
 /// let config = MadeConfig::new(vec![8]).with_dependencies(Dependencies::Parents(causes));
-/// assert!(config.validate(3, 0).is_ok());
+/// assert!(config.try_init(3, 2, 0, &Device::flex()).is_ok());
 ///
 /// let circle = Dependencies::Parents(vec![vec![1], vec![0]]);
-/// let error = MadeConfig::new(vec![8]).with_dependencies(circle).validate(2, 0).unwrap_err();
+/// let config = MadeConfig::new(vec![8]).with_dependencies(circle);
+/// let error = config.try_init(2, 2, 0, &Device::flex()).unwrap_err();
 /// assert_eq!(
 ///     error.to_string(),
 ///     "MadeConfig.dependencies: features depend on each other in a circle: 0 <- 1 <- 0"
