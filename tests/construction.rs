@@ -171,6 +171,52 @@ settings! {
     reverse_kl: ReverseKlConfig, r#"{"steps": 0}"#;
 }
 
+/// A slip in a name is an error wherever a text chooses.
+#[test]
+fn a_choice_refuses_fields_that_it_does_not_have() {
+    fn refused<C: DeserializeOwned>(text: &str) {
+        let error = serde_json::from_str::<C>(text).err().expect(text).to_string();
+        assert!(error.contains("unknown field `slip`"), "{text}: {error}");
+    }
+    refused::<AnyBijectorConfig>(
+        r#"{"Elementwise": {"univariate": "Additive", "features": 2, "slip": 3}}"#,
+    );
+    refused::<AnyBijectorConfig>(r#"{"LeakyRelu": {"slope": 0.1, "slip": 1}}"#);
+    refused::<AnyUnivariateConfig>(r#"{"HalfTurn": {"bound": 1.0, "spline": {}, "slip": 1}}"#);
+    refused::<ScaleMap>(r#"{"SoftBound": {"bound": 1.0, "slip": 1}}"#);
+    refused::<InverseMethod>(r#"{"FixedPoint": {"tolerance": 1e-6, "slip": 1}}"#);
+    refused::<Solver>(r#"{"Rk4": {"steps": 3, "slip": 1}}"#);
+    refused::<SplineDomain>(r#"{"Circular": {"bound": 3.0, "slip": 1}}"#);
+    refused::<LogDet>(r#"{"Series": {"terms": 2, "roulette": null, "probes": 1, "slip": 1}}"#);
+    refused::<RidgeActivation>(r#"{"LeakyRelu": {"slope": 0.1, "slip": 1}}"#);
+    refused::<Divergence>(r#"{"Hutchinson": {"probes": 1, "slip": 1}}"#);
+    refused::<Periodic>(r#"{"inputs": [0], "period": 1.0, "slip": 1}"#);
+}
+
+/// What only a whole model knows is refused before it is built.
+#[test]
+fn a_model_refuses_parts_that_no_memory_holds() {
+    let refused = |result: Result<()>, text: &str| {
+        let error = result.unwrap_err().to_string();
+        assert!(error.starts_with(text), "{error}");
+    };
+    refused(NsfConfig::new(50_000).with_linear(true).validate(), "NsfConfig.features: asks for");
+    refused(MafMogConfig::new(MafConfig::new(200), 1 << 24).validate(), "MafMogConfig.");
+    let wide = 1 << 24;
+    refused(GlowConfig::new([3, 32, 32], 3).with_context(wide).validate(), "");
+    refused(RealNvpImageConfig::new([3, 32, 32], 3).with_context(wide).validate(), "");
+    let kept = GlowConfig::new([5_600, 4, 4], 2).with_network(ConvNetConfig::new(1));
+    refused(kept.validate(), "ChannelPriorConfig.kept: asks for a tensor of shape");
+    let device = device();
+    let normal =
+        || ConditionalNormalConfig::new(vec![2], 1, MlpConfig::new(vec![4])).init::<2>(&device);
+    let mixture = || Mixture::new(vec![normal(), normal()], &device).unwrap();
+    let angles =
+        MlpConfig::new(vec![4]).with_periodic(Some(Periodic { inputs: vec![5], period: 1.0 }));
+    assert!(mixture().with_context(1, &angles, &device).is_err());
+    assert!(mixture().with_context(1 << 25, &MlpConfig::new(vec![4]), &device).is_err());
+}
+
 fn sources(folder: &Path, found: &mut Vec<String>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

@@ -46,6 +46,7 @@ use crate::univariate::{Univariate, WideUnivariate, check_elements};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
+#[serde(deny_unknown_fields)]
 pub enum InverseMethod {
     /// Inverts feature by feature. Each step computes only the hidden units that became known, so in total every weight
     /// is used once.

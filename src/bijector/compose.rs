@@ -153,14 +153,14 @@ macro_rules! layers {
     (
         $(#[$head:meta])*
         $vis:vis struct $name:ident $(<$($part:ident),+>)? {
-            $($(#[$attribute:meta])* $field_vis:vis $field:ident: $layer:ty),+ $(,)?
+            $($(#[doc = $doc:literal])* $(#[module($($module:tt)*)])* $field_vis:vis $field:ident: $layer:ty),+ $(,)?
         }
     ) => {
         $(#[$head])*
         #[derive(::burn::module::Module, Debug, $crate::serde::Serialize)]
         #[serde(crate = "burn_flows::serde")]
         $vis struct $name $(<$($part),+>)? {
-            $($(#[$attribute])* $field_vis $field: $layer),+
+            $($(#[doc = $doc])* $(#[module($($module)*)])* $field_vis $field: $layer),+
         }
 
         #[allow(non_camel_case_types, reason = "a parameter for every field, with its name")]
@@ -168,7 +168,7 @@ macro_rules! layers {
         where
             $($layer: $crate::serde::Deserialize<'de>),+
         {
-            fn deserialize<Z: $crate::serde::Deserializer<'de>>(deserializer: Z) -> Result<Self, Z::Error> {
+            fn deserialize<__Z: $crate::serde::Deserializer<'de>>(deserializer: __Z) -> Result<Self, __Z::Error> {
                 // A derived implementation would put its bounds on the type parameters, not on the layers.
                 #[derive($crate::serde::Deserialize)]
                 #[serde(crate = "burn_flows::serde")]
@@ -182,7 +182,7 @@ macro_rules! layers {
 
         $crate::layers!(@reversed named
             [$($($part: ::burn::module::Module + ::burn::module::ModuleDisplay),+)?] [$name $(<$($part),+>)?]
-            [$($layer: $crate::bijector::Bijector<D>),+]
+            [$($layer: $crate::bijector::Bijector<__D>),+]
             [$($field)+] [] $($field)+);
     };
     (@reversed $kind:ident $parts:tt $type:tt $bounds:tt $fields:tt [$($reversed:tt)*] $next:tt $($rest:tt)*) => {
@@ -191,70 +191,70 @@ macro_rules! layers {
     (@reversed $kind:ident [$($parts:tt)*] [$type:ty] [$($bounds:tt)*]
         [$first:tt $($next:tt)*] [$last:tt $($before:tt)*]
     ) => {
-        impl<const D: usize, $($parts)*> $crate::bijector::Bijector<D> for $type
+        impl<const __D: usize, $($parts)*> $crate::bijector::Bijector<__D> for $type
         where
             $($bounds)*
         {
             fn forward(
                 &self,
-                x: ::burn::tensor::Tensor<D>,
+                x: ::burn::tensor::Tensor<__D>,
                 context: Option<&::burn::tensor::Tensor<2>>,
-            ) -> (::burn::tensor::Tensor<D>, ::burn::tensor::Tensor<1>) {
-                let (x, total) = self.$first.forward(x, context);
-                $(let (x, log_det) = self.$next.forward(x, context);
+            ) -> (::burn::tensor::Tensor<__D>, ::burn::tensor::Tensor<1>) {
+                let (x, total) = $crate::bijector::Bijector::<__D>::forward(&self.$first, x, context);
+                $(let (x, log_det) = $crate::bijector::Bijector::<__D>::forward(&self.$next, x, context);
                 let total = total + log_det;)*
                 (x, total)
             }
 
             fn inverse(
                 &self,
-                z: ::burn::tensor::Tensor<D>,
+                z: ::burn::tensor::Tensor<__D>,
                 context: Option<&::burn::tensor::Tensor<2>>,
-            ) -> ::burn::tensor::Tensor<D> {
-                let z = self.$last.inverse(z, context);
-                $(let z = self.$before.inverse(z, context);)*
+            ) -> ::burn::tensor::Tensor<__D> {
+                let z = $crate::bijector::Bijector::<__D>::inverse(&self.$last, z, context);
+                $(let z = $crate::bijector::Bijector::<__D>::inverse(&self.$before, z, context);)*
                 z
             }
 
             fn inverse_with_log_det(
                 &self,
-                z: ::burn::tensor::Tensor<D>,
+                z: ::burn::tensor::Tensor<__D>,
                 context: Option<&::burn::tensor::Tensor<2>>,
-            ) -> (::burn::tensor::Tensor<D>, ::burn::tensor::Tensor<1>) {
-                let (z, total) = self.$last.inverse_with_log_det(z, context);
-                $(let (z, log_det) = self.$before.inverse_with_log_det(z, context);
+            ) -> (::burn::tensor::Tensor<__D>, ::burn::tensor::Tensor<1>) {
+                let (z, total) = $crate::bijector::Bijector::<__D>::inverse_with_log_det(&self.$last, z, context);
+                $(let (z, log_det) = $crate::bijector::Bijector::<__D>::inverse_with_log_det(&self.$before, z, context);
                 let total = total + log_det;)*
                 (z, total)
             }
 
             fn init_from_data(
                 self,
-                x: ::burn::tensor::Tensor<D>,
+                x: ::burn::tensor::Tensor<__D>,
                 context: Option<&::burn::tensor::Tensor<2>>,
-            ) -> (Self, ::burn::tensor::Tensor<D>) {
+            ) -> (Self, ::burn::tensor::Tensor<__D>) {
                 let mut z = x;
                 let layers = $crate::layers!(@started $kind self z context $first $($next)*);
                 (layers, z)
             }
 
             fn mixes_rows(&self) -> bool {
-                $crate::bijector::Bijector::<D>::mixes_rows(&self.$first)
-                    $(|| $crate::bijector::Bijector::<D>::mixes_rows(&self.$next))*
+                $crate::bijector::Bijector::<__D>::mixes_rows(&self.$first)
+                    $(|| $crate::bijector::Bijector::<__D>::mixes_rows(&self.$next))*
             }
 
-            fn walk<W: $crate::bijector::Walk>(
+            fn walk<__W: $crate::bijector::Walk>(
                 &self,
-                walk: &mut W,
+                walk: &mut __W,
                 at: &$crate::bijector::Place<'_>,
-                carried: $crate::bijector::Carried<D>,
-            ) -> $crate::bijector::Carried<D> {
+                carried: $crate::bijector::Carried<__D>,
+            ) -> $crate::bijector::Carried<__D> {
                 if at.is_last_first() {
-                    let carried = self.$last.walk(walk, &at.part(stringify!($last)), carried);
-                    $(let carried = self.$before.walk(walk, &at.part(stringify!($before)), carried);)*
+                    let carried = $crate::bijector::Bijector::<__D>::walk(&self.$last, walk, &at.part(stringify!($last)), carried);
+                    $(let carried = $crate::bijector::Bijector::<__D>::walk(&self.$before, walk, &at.part(stringify!($before)), carried);)*
                     return carried;
                 }
-                let carried = self.$first.walk(walk, &at.part(stringify!($first)), carried);
-                $(let carried = self.$next.walk(walk, &at.part(stringify!($next)), carried);)*
+                let carried = $crate::bijector::Bijector::<__D>::walk(&self.$first, walk, &at.part(stringify!($first)), carried);
+                $(let carried = $crate::bijector::Bijector::<__D>::walk(&self.$next, walk, &at.part(stringify!($next)), carried);)*
                 carried
             }
         }
@@ -266,7 +266,7 @@ macro_rules! layers {
         ($($crate::layers!(@start $self $z $context $field),)+)
     };
     (@start $self:ident $z:ident $context:ident $field:tt) => {{
-        let (layer, next) = $self.$field.init_from_data($z, $context);
+        let (layer, next) = $crate::bijector::Bijector::<__D>::init_from_data($self.$field, $z, $context);
         $z = next;
         layer
     }};
@@ -274,7 +274,7 @@ macro_rules! layers {
 
 macro_rules! tuple {
     ($($layer:ident $index:tt),+) => {
-        crate::layers!(@reversed numbered [$($layer: Bijector<D>),+] [($($layer,)+)] []
+        crate::layers!(@reversed numbered [$($layer: Bijector<__D>),+] [($($layer,)+)] []
             [$($index)+] [] $($index)+);
     };
 }

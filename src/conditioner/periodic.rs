@@ -33,6 +33,7 @@ use crate::param::index_tensor;
 /// first.into_data().assert_approx_eq::<f32>(&second.into_data(), Default::default());
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Periodic {
     /// The indices of the inputs that are angles.
     pub inputs: Vec<usize>,

@@ -139,10 +139,10 @@ impl ChannelPriorConfig {
     /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
         count("ChannelPriorConfig", "channels", 1, self.channels)?;
-        for (field, width) in [("kept", self.kept), ("context", self.context)] {
-            count("ChannelPriorConfig", field, 0, width)?;
-            fits("ChannelPriorConfig", field, &[width, 2 * self.channels, 3, 3])?;
-        }
+        count("ChannelPriorConfig", "kept", 0, self.kept)?;
+        fits("ChannelPriorConfig", "kept", &[self.kept, 2 * self.channels, 3, 3])?;
+        count("ChannelPriorConfig", "context", 0, self.context)?;
+        fits("ChannelPriorConfig", "context", &[self.context, 2 * self.channels])?;
         self.scale_map.validate()
     }
 

@@ -134,7 +134,7 @@ impl<P: Module> Mixture<P> {
     /// ```
     pub fn with_context(self, context: usize, mlp: &MlpConfig, device: &Device) -> Result<Self> {
         count("Mixture", "context", 1, context)?;
-        mlp.validate()?;
+        mlp.validate_between(context, self.components.len(), 0)?;
         let weights = RowParams::new(vec![0.0; self.components.len()], mlp, context, device);
         Ok(Self { weights, conditional: true, ..self })
     }

@@ -174,7 +174,7 @@ impl<B, P> Given<'_, Flow<B, P>> {
         B: Bijector<D>,
         P: Distribution<D>,
     {
-        self.flow.drawn(n, self.context, noise)
+        self.flow.drawn(n, self.context, noise, None)
     }
 
     /// [`draw`](Self::draw) and the `ln p` of the events, in one pass.

@@ -194,6 +194,7 @@ impl<B, P> Flow<B, P> {
         n: usize,
         context: Option<&Tensor<2>>,
         noise: &mut Noise,
+        asked: Option<&Device>,
     ) -> Tensor<D>
     where
         B: Bijector<D>,
@@ -201,7 +202,7 @@ impl<B, P> Flow<B, P> {
     {
         apart(self, || {
             let context = fitted(self, n, None, context);
-            let z = self.latents(n, context.as_ref(), noise);
+            let z = self.latents(n, context.as_ref(), noise, asked);
             self.inverse(z, context.as_ref())
         })
     }
@@ -218,7 +219,7 @@ impl<B, P> Flow<B, P> {
     {
         apart(self, || {
             let context = fitted(self, n, None, context);
-            let z = self.latents(n, context.as_ref(), noise);
+            let z = self.latents(n, context.as_ref(), noise, None);
             let size = size(&z);
             over_rows(self, z, context.as_ref(), size, |z, context| {
                 let log_base = self.base.log_prob(z.clone(), context);
@@ -260,12 +261,15 @@ impl<B, P> Flow<B, P> {
         n: usize,
         context: Option<&Tensor<2>>,
         noise: &mut Noise,
+        asked: Option<&Device>,
     ) -> Tensor<D>
     where
         B: Bijector<D>,
         P: Distribution<D>,
     {
-        let device = self.devices().into_iter().next().unwrap_or_default();
+        // A flow without tensors has no device of its own.
+        let own = self.devices().into_iter().next();
+        let device = own.or_else(|| asked.cloned()).unwrap_or_default();
         let z = self.base.sample(n, context, noise, &device);
         match float_dtype(self) {
             Some(dtype) => z.cast(dtype),
@@ -296,7 +300,7 @@ impl<const D: usize, B: Bijector<D>, P: Distribution<D>> Distribution<D> for Flo
         device: &Device,
     ) -> Tensor<D> {
         check_device(self, device);
-        self.drawn(n, context, noise)
+        self.drawn(n, context, noise, Some(device))
     }
 
     fn init_from_data(self, x: Tensor<D>, context: Option<&Tensor<2>>) -> Self {

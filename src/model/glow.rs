@@ -187,7 +187,22 @@ impl GlowConfig {
         self.univariate.validate_on_line("GlowConfig")?;
         let half = self.shape().last()[0] / 2;
         let outputs = half.saturating_mul(self.univariate.init().params_per_element());
-        self.network.validate_between(half, outputs, self.context)
+        self.network.validate_between(half, outputs, self.context)?;
+        self.priors().iter().try_for_each(ChannelPriorConfig::validate)
+    }
+
+    /// The prior of every part.
+    fn priors(&self) -> Vec<ChannelPriorConfig> {
+        let squeezed = self.shape().squeezed();
+        let parts = finished(&squeezed);
+        let prior = |(index, part): (usize, &[usize; 3])| {
+            let last = index + 1 == parts.len();
+            let kept = squeezed[index][0] - part[0];
+            ChannelPriorConfig::new(part[0])
+                .with_kept(if last || !self.prior_on_kept { 0 } else { kept })
+                .with_context(self.context)
+        };
+        parts.iter().enumerate().map(prior).collect()
     }
 
     construct! {
@@ -202,15 +217,8 @@ impl GlowConfig {
             GlowLevel { squeeze: Squeeze::default(), steps: (0..self.steps).map(step).collect() }
         });
         let parts = finished(&squeezed);
-        let priors = parts.iter().enumerate().map(|(index, part)| {
-            let last = index + 1 == parts.len();
-            let kept = squeezed[index][0] - part[0];
-            ChannelPriorConfig::new(part[0])
-                .with_kept(if last || !self.prior_on_kept { 0 } else { kept })
-                .with_context(self.context)
-                .init(device)
-        });
-        let (levels, priors) = (levels.collect(), priors.collect());
+        let priors = self.priors().iter().map(|prior| prior.init(device)).collect();
+        let levels = levels.collect();
         let flow = MultiScale::new(levels, priors, Finish::Last, parts).expect("validated");
         flow.of_images("Glow", self.image)
     }

@@ -10,7 +10,7 @@ use crate::bijector::{ActNorm, ActNormConfig, BatchNorm, BatchNormConfig, Invers
 use crate::conditioner::MadeConfig;
 use crate::config::{construct, seeded_config};
 use crate::distribution::{GaussianMixture, GaussianMixtureConfig, StandardNormal};
-use crate::error::{Result, count};
+use crate::error::Result;
 use crate::flow::Flow;
 use crate::initial;
 use crate::univariate::{AnyUnivariate, AnyUnivariateConfig, ScaleMap, Univariate};
@@ -195,8 +195,12 @@ pub type MafMog = Flow<Vec<MafStep>, GaussianMixture>;
 impl MafMogConfig {
     /// Returns an error that names the first invalid field.
     pub fn validate(&self) -> Result<()> {
-        count("MafMogConfig", "components", 1, self.components)?;
-        self.maf.validate()
+        self.maf.validate()?;
+        self.mixture().validate().map_err(|error| error.of("MafMogConfig"))
+    }
+
+    fn mixture(&self) -> GaussianMixtureConfig {
+        GaussianMixtureConfig::new(self.maf.features, self.components)
     }
 
     construct! {
@@ -205,7 +209,7 @@ impl MafMogConfig {
     }
 
     fn build(&self, device: &Device) -> MafMog {
-        let mixture = GaussianMixtureConfig::new(self.maf.features, self.components);
+        let mixture = self.mixture();
         initial::scope(self.seed, || {
             let steps = initial::scope(self.maf.seed, || self.maf.steps(device));
             Flow::new(steps, mixture.init(device))

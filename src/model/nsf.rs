@@ -149,6 +149,9 @@ impl NsfConfig {
     pub fn validate(&self) -> Result<()> {
         self.spline.validate()?;
         self.couplings().validate(self.spline.init().params_per_element())?;
+        if self.linear {
+            LuLinearConfig::new(self.features).validate().map_err(|error| error.of("NsfConfig"))?;
+        }
         check_free("NsfConfig", self.elementwise.as_ref(), self.features)
     }
 

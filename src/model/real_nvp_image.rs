@@ -108,7 +108,12 @@ impl RealNvpImageConfig {
         self.shape().validate()?;
         // The network of a checkerboard coupling reads all channels and outputs a factor and a shift for each channel.
         let [channels, ..] = self.shape().last();
-        self.network.validate_between(channels, 2 * channels, self.context)
+        self.network.validate_between(channels, 2 * channels, self.context)?;
+        finished(&self.shape().squeezed()).iter().try_for_each(|part| self.prior(part).validate())
+    }
+
+    fn prior(&self, part: &[usize; 3]) -> ChannelPriorConfig {
+        ChannelPriorConfig::new(part[0]).with_context(self.context)
     }
 
     construct! {
@@ -129,9 +134,7 @@ impl RealNvpImageConfig {
             }
         });
         let parts = finished(&squeezed);
-        let prior = |part: &[usize; 3]| {
-            ChannelPriorConfig::new(part[0]).with_context(self.context).init(device)
-        };
+        let prior = |part: &[usize; 3]| self.prior(part).init(device);
         let (levels, priors) = (levels.collect(), parts.iter().map(prior).collect());
         let flow = MultiScale::new(levels, priors, Finish::Last, parts).expect("validated");
         flow.of_images("RealNvpImage", self.image)

@@ -175,7 +175,10 @@ fn without_types(value: &mut Value) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(without_types),
         Value::Object(fields) => {
-            fields.remove(super::describe::TYPE);
+            // The name of a struct is a text; a member of that name with another value is one of a map.
+            if fields.get(super::describe::TYPE).is_some_and(Value::is_string) {
+                fields.remove(super::describe::TYPE);
+            }
             fields.values_mut().for_each(without_types);
         }
         _ => {}

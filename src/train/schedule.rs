@@ -21,6 +21,7 @@ use crate::error::{Error, Result};
 /// ```
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[non_exhaustive]
+#[serde(deny_unknown_fields)]
 pub enum Schedule {
     /// A constant learning rate.
     Constant,

@@ -25,6 +25,7 @@ const FLOORS: (f64, f64) = (0.0, 1e6);
 /// libraries give the same numbers here.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
+#[serde(deny_unknown_fields)]
 pub enum ScaleMap {
     /// `s = a / (1 + |a| / bound)` (zuko). It is smooth, has `|s| < bound`, and computes no
     /// transcendental function.

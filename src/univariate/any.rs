@@ -48,6 +48,7 @@ macro_rules! table {
 /// either, because only the user knows the map of each element.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
         #[non_exhaustive]
+        #[serde(deny_unknown_fields)]
         pub enum AnyUnivariateConfig {
             $(#[doc = concat!("[`", stringify!($map), "`].")] $map($config),)+
             $($(#[$variant_doc])* $variant $(($field))? $({ $($fields)* })?,)+

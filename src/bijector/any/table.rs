@@ -68,6 +68,7 @@ macro_rules! table {
         /// libraries.
         #[derive(Debug, Clone, Serialize, Deserialize)]
         #[non_exhaustive]
+        #[serde(deny_unknown_fields)]
         pub enum AnyBijectorConfig {
             $(#[doc = concat!("[`AnyBijector::", stringify!($layer), "`].")] $layer($config),)+
             $(#[doc = concat!("[`AnyBijector::", stringify!($numbered), "`].")] $numbered {

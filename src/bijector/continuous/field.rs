@@ -72,6 +72,7 @@ impl SmoothActivation {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
+#[serde(deny_unknown_fields)]
 pub enum Divergence {
     /// The trace itself, from as many derivatives as there are features.
     #[default]

@@ -64,6 +64,7 @@ const ARRIVED_UNITS: f64 = 4.0;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
+#[serde(deny_unknown_fields)]
 pub enum Solver {
     /// The classical method of order 4 with equal steps. The error, also of a round trip, scales as the fourth power of
     /// a step.

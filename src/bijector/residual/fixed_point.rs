@@ -19,6 +19,7 @@ const ROUNDING_SHARE: f64 = 1e-2;
 /// assert!(FixedPoint { tolerance: -1.0, limit: 10 }.validate().is_err());
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct FixedPoint {
     /// A row has arrived when no element changes by more than this fraction of `max(1, |x|)`. A smaller fraction than
     /// four units in the last place counts as four units. A larger tolerance takes fewer steps and gives a less

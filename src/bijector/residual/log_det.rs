@@ -37,6 +37,7 @@ const LAST_TERM: usize = 100;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
+#[serde(deny_unknown_fields)]
 pub enum LogDet {
     /// The determinant, up to rounding. Time and memory are those of as many passes as there are features.
     #[default]

@@ -23,6 +23,7 @@ pub(super) const LEAST_GAIN: f64 = 1e-6;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
+#[serde(deny_unknown_fields)]
 pub enum RidgeActivation {
     /// `tanh(p)`. The inverse of the layer solves one scalar equation per row and unit.
     #[default]

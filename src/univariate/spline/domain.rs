@@ -27,6 +27,7 @@ const LEAST_SHARE: f64 = 1e-4;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
+#[serde(deny_unknown_fields)]
 pub enum SplineDomain {
     /// `[-bound, bound]`, and the identity outside. The slope is continuous at the ends if the spline
     /// allows it.

@@ -22,6 +22,7 @@ const LARGEST_RAW: f64 = 1e6;
 /// The slope at the ends of a spline with linear tails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
+#[serde(deny_unknown_fields)]
 pub enum TailSlope {
     /// Slope 1, as outside: the density does not jump at the ends.
     #[default]

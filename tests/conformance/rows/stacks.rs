@@ -26,12 +26,22 @@ burn_flows::layers! {
     }
 }
 
+burn_flows::layers! {
+    /// The parameters may have any names.
+    struct Pair<W, Z> {
+        /// The first layer.
+        pub first: W,
+        second: Z,
+    }
+}
+
 fn step_of<B>(inner: B) -> Named<B> {
     Named { norm: actnorm(4), inner, last: Some(LuLinearConfig::new(4).init(&DEVICE)) }
 }
 
 rows! {
     named: step_of(Single { only: affine(coupling(4, Mask::Halves).with_context(1)) }), Suite::new([4, 4]).with_context(1);
+    named_pair: Pair { first: actnorm(3), second: vec![lu(3), lu(3)] }, [4, 3];
     named_inverse: Inverse::new(step_of(vec![batch_norm(4)])), [4, 4];
     partial: Partial::new(&Mask::Kept(vec![1, 3]), &[4], actnorm(2), &DEVICE).unwrap(), [4, 4];
     partial_context: Partial::new(&Mask::Halves, &[5], affine(coupling(3, Mask::Halves).with_context(2)), &DEVICE).unwrap(), Suite::new([3, 5]).with_context(2);

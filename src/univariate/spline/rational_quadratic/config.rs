@@ -17,6 +17,7 @@ use crate::math::softplus;
 /// libraries give the same numbers here.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
+#[serde(deny_unknown_fields)]
 pub enum KnotMap {
     /// Sizes by the softmax of `logit_scale` times the raw values, with the least size of the
     /// configuration. Slopes by `softplus(raw + slope_offset) + min_slope`.
