@@ -201,7 +201,7 @@ fn a_model_refuses_parts_that_no_memory_holds() {
         assert!(error.starts_with(text), "{error}");
     };
     refused(NsfConfig::new(50_000).with_linear(true).validate(), "NsfConfig.features: asks for");
-    refused(MafMogConfig::new(MafConfig::new(200), 1 << 24).validate(), "MafMogConfig.");
+    refused(MafMogConfig::new(MafConfig::new(129), 1 << 24).validate(), "MafMogConfig.");
     let wide = 1 << 24;
     refused(GlowConfig::new([3, 32, 32], 3).with_context(wide).validate(), "");
     refused(RealNvpImageConfig::new([3, 32, 32], 3).with_context(wide).validate(), "");

@@ -225,3 +225,20 @@ fn burn_reads_the_burnpack() {
     let read = config.init(&device()).load_record(ModuleRecord::load(&path).unwrap());
     assert_eq!(both_ways(&read, rows(4, 3)), both_ways(&flow, rows(4, 3)));
 }
+
+/// A member of a map may have the name by which a description knows the types of structs.
+#[test]
+fn a_map_with_a_key_named_type() {
+    #[derive(Module, Debug, Serialize, Deserialize)]
+    struct Labelled {
+        #[module(skip)]
+        labels: std::collections::BTreeMap<String, f64>,
+    }
+    let folder = folder();
+    let path = folder.path().join("it.bpk");
+    let labels = [("type".to_string(), 1.0), ("other".to_string(), 2.0)].into();
+    store::save(&Labelled { labels }, &path).unwrap();
+    let opened: Labelled = store::open(&path, &device()).unwrap();
+    assert_eq!(opened.labels["type"], 1.0);
+    assert_eq!(opened.labels["other"], 2.0);
+}
