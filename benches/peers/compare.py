@@ -71,7 +71,7 @@ def main():
     torch.set_num_threads(os.cpu_count())
     ours = Ours(arguments.ours)
     rows = []
-    print("| workload | operation | ours, ms | fastest library, ms | speedup | goal |")
+    print("| workload | operation | burn-flows (ms) | fastest Python library (ms) | speedup | goal for the speedup |")
     print("| --- | --- | --- | --- | --- | --- |")
     for name, kind, layers, shape, operations in workloads.table():
         if not re.search(arguments.only, name):
