@@ -1,4 +1,4 @@
-//! Single layers on one batch: `<layer>/<operation>/<event>x<batch>`.
+//! Benchmarks of single layers on one batch: `<layer>/<operation>/<event>x<batch>`.
 
 use std::hint::black_box;
 
@@ -25,10 +25,10 @@ use criterion::{Criterion, criterion_group, criterion_main};
 const BATCH: usize = 1024;
 const FEATURES: usize = 64;
 
-/// A log-determinant that does not take `FEATURES` passes.
+/// A log-determinant that takes fewer than `FEATURES` passes.
 const SERIES: LogDet = LogDet::Series { terms: 8, roulette: None, probes: 1 };
 
-/// `FEATURES` as an image.
+/// A batch of images with `FEATURES` numbers each.
 const IMAGE: [usize; 4] = [BATCH, 4, 4, 4];
 
 fn layer<B: Bijector<2>>(criterion: &mut Criterion, name: &str, layer: &B) {

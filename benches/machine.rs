@@ -1,5 +1,5 @@
-//! What the machine gives: `machine/<operation>/<size>`, each on one core. With it the notes in
-//! `benches/README.md` tell what a workload needs at the least.
+//! Benchmarks of the machine: `machine/<operation>/<size>`, each on one core. `benches/README.md`
+//! derives from them a lower bound on the time of a workload.
 
 use std::hint::black_box;
 
@@ -12,8 +12,8 @@ fn draw(shape: [usize; 2]) -> Tensor<2> {
     Noise::seeded(1).normal(shape, &Device::flex())
 }
 
-/// Products as networks of 128 units have, small enough that `flex` stays on one core. The
-/// throughput is in multiplications and additions.
+/// Matrix products of the sizes that networks of 128 units have. They are small enough that `flex`
+/// stays on one core. The throughput counts multiplications and additions.
 fn products(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("machine");
     for [rows, inner, columns] in [[64, 128, 128], [256, 128, 128], [256, 32, 128], [256, 128, 64]]
@@ -27,7 +27,8 @@ fn products(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// One number read and one written: in the cache of a core, in that of all, in memory.
+/// Reads and writes one number at a time, in the cache of one core, in the cache of all cores, and
+/// in memory.
 fn copies(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("machine");
     for rows in [256, 4096, 262_144] {

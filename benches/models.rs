@@ -1,8 +1,8 @@
-//! Whole models: `<model>/<operation>/<features>x<batch>`; the features of an image are
-//! `<channels>x<height>x<width>`.
+//! Benchmarks of whole models: `<model>/<operation>/<features>x<batch>`. The features of an image
+//! are `<channels>x<height>x<width>`.
 //!
-//! `train` is one step: loss, backward, Adam; `train_reversible` the same without the activations in
-//! memory.
+//! `train` is one training step: loss, backward pass and Adam update. `train_reversible` is the
+//! same step without the activations in memory.
 
 use std::hint::black_box;
 
@@ -64,7 +64,7 @@ fn models(criterion: &mut Criterion) {
     for batch in [64, 1024] {
         model(criterion, "realnvp", [batch, 64], RealNvpConfig::new(64).init(&device));
     }
-    // Away from the identity, whose values all lie in one bin.
+    // Moves the weights away from the identity, where all values lie in one bin.
     let nsf = moved(NsfConfig::new(64).with_layers(5).init(&device), 1);
     model(criterion, "nsf", [1024, 64], nsf);
     model(criterion, "nice", [1024, 64], NiceConfig::new(64).init(&device));
@@ -73,12 +73,12 @@ fn models(criterion: &mut Criterion) {
     model(criterion, "glow", [32, 3, 16, 16], glow);
 }
 
-/// Five layers, each with two hidden layers of 128 units, or of as many as there are features: fewer
-/// could not carry every degree.
+/// Five layers, each with two hidden layers of 128 units. With more features than 128, a hidden
+/// layer has one unit per feature, because fewer units cannot carry every degree.
 fn maf(features: usize) -> Maf {
     let width = features.max(128);
     let config = MafConfig::new(features).with_made(MadeConfig::new(vec![width, width]));
-    // Away from the identity, so that nothing is skipped.
+    // Moves the weights away from the identity, so that no operation is skipped.
     moved(config.with_norm(StepNorm::None).init(&Device::flex()), 1)
 }
 

@@ -1,7 +1,8 @@
-//! The workloads of `benches/peers/`, for a process that compares: a line `<workload> <operation>` on standard
-//! input is answered by the milliseconds of one call, after one that does not count.
+//! Serves the workloads of `benches/peers/` to the program that compares them. It reads lines
+//! `<workload> <operation>` from standard input. It answers each line with the milliseconds of one
+//! call, after an untimed call.
 //!
-//! `bash benches/peers/run.sh` drives it.
+//! `bash benches/peers/run.sh` starts it.
 
 use std::collections::HashMap;
 use std::hint::black_box;
@@ -18,13 +19,13 @@ use burn_flows::model::{
 use burn_flows::testing::moved;
 use burn_flows::train::{adamw, nll_gradients};
 
-/// Runs an operation; `None` if there is none of this name.
+/// Runs an operation by its name. Returns `None` if no operation has this name.
 type Run = Box<dyn FnMut(&str) -> Option<()>>;
 
 fn run<const D: usize, F: Distribution<D> + 'static>(shape: [usize; D], flow: F) -> Run {
     let device = Device::flex();
     let x = Noise::seeded(1).normal(shape, &device);
-    // Away from the identity, so that nothing is skipped.
+    // Moves the weights away from the identity, so that no operation is skipped.
     let flow = moved(flow, 1).init_from_data(x.clone(), None);
     let plain = flow.valid();
     let mut trained = Some(flow.train());
@@ -81,7 +82,7 @@ fn workload(name: &str) -> Option<Run> {
 
 fn main() {
     if !std::env::args().any(|argument| argument == "--serve") {
-        println!("driven by benches/peers/run.sh");
+        println!("start this benchmark by benches/peers/run.sh");
         return;
     }
     let mut known: HashMap<String, Run> = HashMap::new();
@@ -96,6 +97,6 @@ fn main() {
         let start = Instant::now();
         call();
         println!("{}", start.elapsed().as_secs_f64() * 1e3);
-        std::io::stdout().flush().expect("somebody listens");
+        std::io::stdout().flush().expect("standard output is open");
     }
 }

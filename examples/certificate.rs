@@ -1,8 +1,8 @@
-//! A certificate says which layer of a flow loses what: here of one that was made bad on purpose.
+//! `certify` names the layer of a flow that loses precision or has a wrong log-determinant.
 //!
-//! A Real NVP learns two moons and is certified. Then a matrix that is nearly singular goes behind its
-//! couplings: the density still looks as good, and nothing that is drawn from it is right. At last a
-//! layer for 1500 numbers whose log-determinant is a hundredth too large, which no round trip shows.
+//! First, a Real NVP learns two moons and passes. Second, a nearly singular matrix follows its
+//! couplings: the density still looks as good, but no sample is right. Third, a layer of 1500
+//! features returns a log-determinant that is 1 % too large, which no round trip shows.
 //!
 //! `cargo run --release -p examples --example certificate`
 
@@ -14,7 +14,7 @@ use burn_flows::prelude::*;
 use burn_flows::testing::{certify, moved};
 use burn_flows::train::{FitConfig, fit};
 
-/// Layers that say of their log-determinant that it is a hundredth larger.
+/// Returns a log-determinant that is 1 % larger than that of the inner layer.
 #[derive(Module, Debug)]
 struct Boastful<B> {
     layer: B,
@@ -38,15 +38,15 @@ fn main() -> Result<(), Error> {
     let flow = RealNvpConfig::new(2).with_layers(4).init(&device);
     let (flow, _) = fit(flow, moons.clone(), &FitConfig::new().with_epochs(5))?;
     let sound = certify(&flow, &moons, None);
-    println!("As it was trained:\n{sound}\n");
+    println!("The trained flow:\n{sound}\n");
     assert!(sound.lost().is_none() && sound.wrong().is_none());
 
     let (couplings, base) = flow.into_parts();
     let matrix = Tensor::<2>::from_data([[1.0, 1.0], [1.0, 1.000_001]], &device);
     let singular = LinearMap::new(DenseMatrix::from_weights(matrix)?);
     let broken = certify(&Flow::new((couplings, singular), base), &moons, None);
-    println!("With a nearly singular matrix behind it:\n{broken}\n");
-    let lost = broken.lost().expect("it leads nowhere");
+    println!("The flow followed by a nearly singular matrix:\n{broken}\n");
+    let lost = broken.lost().expect("a layer without an inverse");
     assert_eq!((lost.path.as_str(), lost.name.as_str()), ("bijector.1", "DenseLinear"));
     assert!(lost.condition.is_some_and(|condition| condition > 1e6));
 
@@ -55,8 +55,8 @@ fn main() -> Result<(), Error> {
     let large = RealNvpConfig::new(1500).with_layers(1).init(&device);
     let (couplings, base) = moved(large, 1).into_parts();
     let boastful = certify(&Flow::new(Boastful { layer: (scale, couplings) }, base), &rows, None);
-    println!("With a log-determinant a hundredth too large:\n{boastful}");
-    assert!(boastful.lost().is_none(), "every round trip is right");
+    println!("A flow whose log-determinant is 1 % too large:\n{boastful}");
+    assert!(boastful.lost().is_none(), "every round trip is accurate");
     assert_eq!(boastful.wrong().map(|layer| layer.name.as_str()), Some("Boastful"));
     Ok(())
 }

@@ -1,8 +1,8 @@
-//! A conditional density: two numbers given an angle.
+//! A conditional density of two numbers, given an angle.
 //!
-//! The truth is a Gaussian that stands at the angle on a circle, narrow along it and wide across,
-//! so the flow has to turn with its context. Its conditional entropy is known, and the picture
-//! shows samples at twelve angles.
+//! The true density is a Gaussian whose centre lies on a circle at the given angle. It is narrow
+//! along the circle and wide across it, so the flow has to turn with its context. Its conditional
+//! entropy is known. The picture shows samples at twelve angles.
 //!
 //! `cargo run --release -p examples --example conditional`
 
@@ -30,13 +30,13 @@ const RADIUS: f64 = 2.0;
 const ACROSS: f64 = 0.3;
 const ALONG: f64 = 0.1;
 
-/// The angle as the network sees it: without a jump at a full turn.
+/// The angle as input of the network: cosine and sine, which have no jump at a full turn.
 fn context(angles: &[f64], device: &Device) -> Tensor<2> {
     let values: Vec<f64> = angles.iter().flat_map(|a| [a.cos(), a.sin()]).collect();
     Tensor::from_data(TensorData::new(values, [angles.len(), 2]), device)
 }
 
-/// One draw of the truth for each angle.
+/// One sample of the true density for each angle.
 fn truth(angles: &[f64], noise: &mut Noise, device: &Device) -> Tensor<2> {
     let values: Vec<f64> = angles
         .iter()
@@ -75,7 +75,9 @@ fn run() -> Outcome<()> {
 
     let test_nll = nll(&flow, x_test.clone(), Some(&c_test), 1024);
     let entropy = 1.0 + (TAU * ACROSS * ALONG).ln();
-    println!("test NLL {test_nll:.4} nats, conditional entropy of the truth {entropy:.4}");
+    println!(
+        "test NLL {test_nll:.4} nats, conditional entropy of the true density {entropy:.4} nats"
+    );
     let z = flow.given(&c_test).encode(x_test.clone());
     let back = flow.given(&c_test).decode(z);
     let round_trip = (back - x_test).abs().max().into_scalar::<f64>();
@@ -95,7 +97,7 @@ fn run() -> Outcome<()> {
     }
     let path = cli::output(&args.common.out, "conditional.png")?;
     picture.save(&path)?;
-    println!("samples at twelve angles: {}", path.display());
+    println!("picture of samples at twelve angles: {}", path.display());
     cli::finish(&serde_json::json!({
         "test_nll": test_nll,
         "entropy": entropy,

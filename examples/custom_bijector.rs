@@ -1,7 +1,7 @@
-//! A layer of your own: written, checked by the suite, trained.
+//! A custom layer: implemented, checked by the conformance suite, trained and saved.
 //!
-//! The layer is the sinh-arcsinh map of Jones and Pewsey (2009), Biometrika 96, equation 2: it
-//! bends tails and skews, feature by feature, and is not part of this crate.
+//! The layer is the sinh-arcsinh map of Jones and Pewsey (2009), Biometrika 96, equation 2. It
+//! changes the tail weight and the skew of each feature. It is not part of this crate.
 //!
 //! forward   z = sinh(d asinh(x) + e)            d = exp(raw) > 0, e per feature
 //! log-det   sum of ln d + ln cosh(d asinh(x) + e) - ln(1 + x^2) / 2
@@ -24,14 +24,14 @@ use std::process::ExitCode;
 
 use cli::{Common, Outcome};
 
-/// Check and train a layer written outside the crate.
+/// Check and train a custom layer
 #[derive(Parser)]
 struct Args {
     #[command(flatten)]
     common: Common,
 }
 
-/// The sinh-arcsinh map with a tail weight and a skew per feature, started as the identity.
+/// The sinh-arcsinh map with a tail weight and a skew per feature. Initially it is the identity.
 #[derive(Module, Debug, Serialize, Deserialize)]
 struct SinhArcsinh {
     #[serde(with = "store::part")]
@@ -50,7 +50,7 @@ impl SinhArcsinh {
     ///
     /// # Panics
     ///
-    /// If `x` has another width.
+    /// If `x` does not have one column per feature.
     fn weights(&self, x: &Tensor<2>) -> (Tensor<2>, Tensor<2>) {
         let (expected, found) = (self.skew.dims()[0], x.dims()[1]);
         assert_eq!(found, expected, "SinhArcsinh: expected width {expected}, found {found}");
@@ -86,7 +86,7 @@ fn run() -> Outcome<()> {
     println!("{report}");
     report.assert_ok();
 
-    // Heavy-tailed, skewed data: the map of normal noise with tail weight 0.5 and skew 1.
+    // Heavy-tailed, skewed data: normal noise, mapped with tail weight 0.5 and skew 1.
     let mut noise = Noise::seeded(args.common.seed);
     let mut draw = |rows| ((noise.normal::<2>([rows, 2], &device).asinh() - 1.0) * 2.0).sinh();
     let (train, test) = (draw(4000), draw(2000));
@@ -101,10 +101,10 @@ fn run() -> Outcome<()> {
     let numbers = |t: Tensor<1>| t.into_data().iter::<f64>().collect::<Vec<_>>();
     let tail = numbers(flow.bijector().log_tail.val().exp());
     let skew = numbers(flow.bijector().skew.val());
-    println!("NLL before {before:.3}, after {after:.3}");
-    println!("tail weight {tail:.3?} (truth 0.5), skew {skew:.3?} (truth 1)");
+    println!("test NLL before training {before:.3} nats, after training {after:.3} nats");
+    println!("tail weight {tail:.3?} (true value 0.5), skew {skew:.3?} (true value 1)");
     let weights = cli::output(&args.common.out, "custom_bijector.safetensors")?;
-    store::save(&flow, &weights)?; // a layer of your own is saved like any other
+    store::save(&flow, &weights)?; // saves custom layers like the crate's own
     let round_trip = (flow.decode(flow.encode(test.clone())) - test.clone()) / (test.abs() + 1.0);
     cli::finish(&serde_json::json!({
         "test_nll": after,

@@ -1,9 +1,9 @@
-//! A flow trained on real handwritten digits by exact maximum likelihood.
+//! Flows trained on real handwritten digits by exact maximum likelihood.
 //!
-//! Trains neural spline flows on 1,438 digits of 8x8 pixels, each given the class, and mixes them with the
-//! classes summed out: a density of images alone. Reports the test negative log-likelihood and bits
-//! per dimension next to a full-covariance Gaussian, the density of every class, the likeliest and
-//! unlikeliest test digits, and a picture of new digits.
+//! Trains four class-conditional neural spline flows on 1,438 digits of 8x8 pixels. Their mixture,
+//! with the class marginalised, is a density of images without labels. Reports the test negative
+//! log-likelihood and bits per dimension next to those of a full-covariance Gaussian, the density
+//! per class, the most and least likely test digits, and a picture of sampled digits.
 //!
 //! `cargo run --release -p examples --example digits`
 
@@ -40,44 +40,44 @@ use table::Table;
 struct Args {
     #[command(flatten)]
     common: Common,
-    /// Flows that are mixed
+    /// Number of flows in the mixture
     #[arg(long, default_value_t = 4)]
     members: u64,
-    /// Couplings of a flow
+    /// Coupling layers per flow
     #[arg(long, default_value_t = 8)]
     layers: usize,
-    /// Probability that a hidden element is dropped
+    /// Dropout probability of hidden elements
     #[arg(long, default_value_t = 0.4)]
     dropout: f64,
-    /// Ignores the classes
+    /// Train without class labels
     #[arg(long)]
     unconditional: bool,
-    /// Runs with consecutive seeds, for a mean and a spread
+    /// Number of runs with consecutive seeds, for a mean and a standard deviation
     #[arg(long, default_value_t = 1)]
     runs: u64,
 }
 
-/// Pixels of an image, and the number of their grey levels.
+/// The number of pixels of an image, and the number of their grey levels.
 const PIXELS: usize = 64;
 const LEVELS: usize = 17;
 const EPOCHS: usize = 100;
 const CLASSES: usize = 10;
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data");
 
-/// Pixels in [0, 1] to the line, to unit variance, then the splines.
+/// Maps pixels in [0, 1] to the real line, standardises them, then applies the splines.
 type Member = Flow<(Logit, Standardize<2>, NsfLayers<NsfStep>), StandardNormal<2>>;
 
-/// Flows that differ in their masks and in the noise they saw, without the classes.
+/// A mixture of flows with different masks and noise, with the class marginalised.
 type Digits = Mixture<Marginal<Member>>;
 
-/// Images, and their classes one-hot; of no width where classes are ignored.
+/// Images and their one-hot classes. `classes` has no columns if labels are not used.
 struct Part {
     x: Tensor<2>,
     labels: Vec<usize>,
     classes: Tensor<2>,
 }
 
-/// The digits: integers for training; for validation and test their fixed dequantization.
+/// The digits: integers for training, fixed dequantized values for validation and test.
 struct Data {
     train: Part,
     validation: Part,
@@ -120,8 +120,8 @@ fn member(args: &Args, data: &Data, seed: u64, device: &Device) -> Result<Member
     let logit = Logit::new(0.05)?;
     let pixels = Dequantize::new(LEVELS)?.apply(data.train.x.clone(), &mut Noise::seeded(seed));
     let standardize = Standardize::from_data(logit.forward(pixels, None).0)?;
-    // Few images: dropout and random masks help more than depth. Every pixel has hard edges of its
-    // own, black and white, which a spline of many bins learns before the couplings mix anything.
+    // With few images, dropout and random masks help more than depth. Every pixel has sharp peaks
+    // at black and white. An elementwise spline of many bins learns these before the couplings.
     let mlp = MlpConfig::new(vec![128, 128])
         .with_activation(ActivationConfig::Silu)
         .with_residual(true)
@@ -136,13 +136,13 @@ fn member(args: &Args, data: &Data, seed: u64, device: &Device) -> Result<Member
     Ok(Flow::new((logit, standardize, splines), base))
 }
 
-/// What came of one run.
+/// The result of one run.
 struct Trained {
     digits: Digits,
     seconds: f64,
 }
 
-/// Trains the members one after the other and mixes them.
+/// Trains the members one after the other and returns their mixture.
 fn train(args: &Args, data: &Data, run: u64, device: &Device) -> Result<Trained> {
     let (mut members, mut seconds) = (vec![], 0.0);
     let unconditional = args.unconditional;
@@ -165,7 +165,8 @@ fn train(args: &Args, data: &Data, run: u64, device: &Device) -> Result<Trained>
         }?;
         let of = |part: &Part| nll(&member, part.x.clone(), None, 512);
         println!(
-            "  seed {seed}: {} parameters, {:.0} s, best epoch {} of {}, validation {:.2}, test {:.2} nats",
+            "  seed {seed}: {} parameters, {:.0} s, best epoch {} of {}, \
+             validation NLL {:.2}, test NLL {:.2} nats",
             member.num_params(),
             report.seconds,
             report.best_epoch,
@@ -179,7 +180,7 @@ fn train(args: &Args, data: &Data, run: u64, device: &Device) -> Result<Trained>
     Ok(Trained { digits: Mixture::new(members, device)?, seconds })
 }
 
-/// Test NLL of a Gaussian on the standardised logits, as a density of pixels in [0, 1].
+/// Test NLL of a Gaussian fitted to the standardised logits, as a density of pixels in [0, 1].
 fn gaussian_nll(data: &Data, digits: &Digits) -> Result<f64> {
     let (logit, standardize, _) = digits.components()[0].conditional().bijector();
     let front = (logit.clone(), standardize.clone());
@@ -190,7 +191,7 @@ fn gaussian_nll(data: &Data, digits: &Digits) -> Result<f64> {
     Ok(gaussian.nll(y) - log_det.into_data().iter::<f64>().sum::<f64>() / rows)
 }
 
-/// Every test digit: its index, label and log-density, the likeliest first.
+/// Index, label and log-density of every test digit, in descending order of density.
 fn ranked(data: &Data, digits: &Digits) -> Vec<(usize, usize, f64)> {
     let log_prob = digits.log_prob_batched(data.test.x.clone(), None, 512).into_data();
     let mut rows: Vec<_> = log_prob
@@ -204,20 +205,22 @@ fn ranked(data: &Data, digits: &Digits) -> Vec<(usize, usize, f64)> {
 }
 
 fn print_report(ranked: &[(usize, usize, f64)]) {
-    println!("\ndensity of the test digits, mean nats per image");
+    println!("\nmean log-density of the test digits (nats per image)");
     for digit in 0..10 {
         let of_class: Vec<f64> = ranked.iter().filter(|r| r.1 == digit).map(|r| r.2).collect();
         let mean = of_class.iter().sum::<f64>() / of_class.len() as f64;
         println!("  digit {digit}: {:7.2}  ({} images)", mean, of_class.len());
     }
-    for (title, rows) in [("likeliest", &ranked[..5]), ("unlikeliest", &ranked[ranked.len() - 5..])]
+    for (title, rows) in
+        [("most likely", &ranked[..5]), ("least likely", &ranked[ranked.len() - 5..])]
     {
-        let list: Vec<_> = rows.iter().map(|r| format!("#{} a {} {:.1}", r.0, r.1, r.2)).collect();
+        let list: Vec<_> =
+            rows.iter().map(|r| format!("#{} (digit {}) {:.1}", r.0, r.1, r.2)).collect();
         println!("  {title}: {}", list.join(", "));
     }
 }
 
-/// The largest error of a pixel after encoding and decoding by every member.
+/// The largest error of a pixel after encoding and decoding, over all members.
 fn round_trip(data: &Data, digits: &Digits) -> f64 {
     let Part { x, classes, .. } = &data.test;
     let error = |member: &Marginal<Member>| {
@@ -239,7 +242,7 @@ fn run() -> Outcome<()> {
         let test = nll(&trained.digits, data.test.x.clone(), None, 512);
         let Trained { digits, seconds } = &trained;
         let count = digits.components().len();
-        println!("run {run}: {count} flows together, {seconds:.0} s, test {test:.2} nats");
+        println!("run {run}: mixture of {count} flows, {seconds:.0} s, test NLL {test:.2} nats");
         scores.push(test);
         last = Some(trained);
     }
@@ -251,9 +254,9 @@ fn run() -> Outcome<()> {
     let bits = |nll| bits_per_dim(nll, PIXELS, LEVELS);
     println!("\n                       test NLL (nats/image)   bits/dim");
     println!("  Gaussian, full covariance   {gaussian:10.2}   {:12.4}", bits(gaussian));
-    println!("  these flows                 {mean:10.2}   {:12.4}", bits(mean));
+    println!("  mixture of these flows      {mean:10.2}   {:12.4}", bits(mean));
     if scores.len() > 1 {
-        println!("  spread over {} seeds         {spread:10.2}", scores.len());
+        println!("  standard deviation, {} seeds {spread:10.2}", scores.len());
     }
 
     let ranked = ranked(&data, &digits);
@@ -264,8 +267,8 @@ fn run() -> Outcome<()> {
     grid::draw(images.reshape([100, 1, 8, 8]), 10, &picture)?;
     let weights = cli::output(&args.common.out, "digits.safetensors")?;
     store::save(&digits, &weights)?;
-    println!("\n100 new digits: {}, weights: {}", picture.display(), weights.display());
-    println!("largest round-trip error: {round_trip:.1e}");
+    println!("\npicture of 100 new digits: {}, weights: {}", picture.display(), weights.display());
+    println!("largest round-trip error (pixels in [0, 1]): {round_trip:.1e}");
     cli::finish(&serde_json::json!({
         "test_nll": mean,
         "test_nll_spread": spread,

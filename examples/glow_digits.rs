@@ -1,8 +1,8 @@
-//! Glow on images: class-conditional digits, their bits per dimension, and what its latents do.
+//! Glow on images: class-conditional digits, their bits per dimension, and latent interpolation.
 //!
-//! Trains on the 8x8 digits of the `digits` example, or on images of your own:
-//! `--images DIR --size N` (PNG or JPEG files), `--mnist DIR`, `--cifar DIR` (their binary files).
-//! Draws samples per class, the same from temperature 0 to 1, and a walk between two real images.
+//! Trains on the 8x8 digits of the `digits` example, or on your own images: `--images DIR --size N`
+//! (PNG or JPEG files), `--mnist DIR` or `--cifar DIR` (their binary files). Draws samples per
+//! class, samples at temperatures from 0 to 1, and interpolations between two real images.
 //!
 //! `cargo run --release -p examples --example glow_digits`
 
@@ -34,52 +34,52 @@ use cli::{Common, Outcome};
 use images::Images;
 use table::Table;
 
-/// Train a class-conditional Glow and report its bits per dimension.
+/// Train a class-conditional Glow and report its bits per dimension
 #[derive(Parser)]
 struct Args {
     #[command(flatten)]
     common: Common,
-    /// A folder of PNG or JPEG files instead of the digits
+    /// Train on the PNG or JPEG files of this folder instead of the digits
     #[arg(long)]
     images: Option<PathBuf>,
-    /// Side to which the files of --images are cut and scaled
+    /// Side in pixels to which the files of --images are cropped and scaled
     #[arg(long, default_value_t = 32)]
     size: usize,
-    /// A folder with MNIST's idx files instead of the digits
+    /// Train on MNIST: the folder of its idx files
     #[arg(long)]
     mnist: Option<PathBuf>,
-    /// A folder with CIFAR-10's binary batches instead of the digits
+    /// Train on CIFAR-10: the folder of its binary batches
     #[arg(long)]
     cifar: Option<PathBuf>,
-    /// Levels; each halves the images
+    /// Number of levels; each level halves the side of the images
     #[arg(long, default_value_t = 2)]
     levels: usize,
     /// Steps per level
     #[arg(long, default_value_t = 8)]
     steps: usize,
-    /// Channels of the networks
+    /// Hidden channels of the networks
     #[arg(long, default_value_t = 64)]
     hidden: usize,
-    /// Probability that a hidden element is dropped; the fewer images, the more
+    /// Dropout probability of hidden elements; use more for fewer images
     #[arg(long, default_value_t = 0.3)]
     dropout: f64,
-    /// Ignores the classes
+    /// Train without class labels
     #[arg(long)]
     unconditional: bool,
-    /// Runs with consecutive seeds, for a mean and a spread
+    /// Number of runs with consecutive seeds, for a mean and a standard deviation
     #[arg(long, default_value_t = 1)]
     runs: u64,
 }
 
 const EPOCHS: usize = 600;
 
-/// Images as integers `[n, channels, height, width]`, and one-hot classes where there are some.
+/// Images as integers `[n, channels, height, width]`, and one-hot classes if there are labels.
 struct Part {
     x: Tensor<4>,
     classes: Option<Tensor<2>>,
 }
 
-/// Training integers; validation and test dequantized once.
+/// Integers for training, fixed dequantized values for validation and test.
 struct Data {
     train: Part,
     validation: Part,
@@ -119,7 +119,7 @@ impl Data {
         Ok(Self { train, validation, test, levels: 17 })
     }
 
-    /// Splits images of 256 levels 80/10/10 by the seed.
+    /// Splits images of 256 levels into 80 % training, 10 % validation and 10 % test, by the seed.
     fn split(images: Images, seed: u64, device: &Device) -> Outcome<Self> {
         let side = images.width;
         let pixels = images.channels * side * side;
@@ -167,7 +167,7 @@ impl Data {
     }
 }
 
-/// Pixels in [0, 1] to the line, to unit variance, then Glow.
+/// Maps pixels in [0, 1] to the real line, standardises them, then applies Glow.
 type Model = Flow<(Logit, Standardize<4>), Glow>;
 
 fn model(args: &Args, data: &Data, seed: u64, device: &Device) -> Outcome<Model> {
@@ -188,7 +188,7 @@ fn model(args: &Args, data: &Data, seed: u64, device: &Device) -> Outcome<Model>
     Ok(Flow::new((logit, standardize), config.init(device)))
 }
 
-/// Test NLL: the classes, all equally likely beforehand, are summed out.
+/// Test NLL in nats per image, with the class marginalised under a uniform prior.
 fn test_nll(model: &Model, data: &Data, device: &Device) -> Result<f64> {
     let x = data.test.x.clone();
     Ok(match &data.train.classes {
@@ -200,7 +200,7 @@ fn test_nll(model: &Model, data: &Data, device: &Device) -> Result<f64> {
     })
 }
 
-/// Samples of ten classes (or ten of none) at one temperature.
+/// Samples of ten classes at one temperature, or ten samples without classes.
 fn row(model: &Model, classes: Option<usize>, temperature: f64, seed: u64) -> Tensor<4> {
     let ((logit, standardize), glow) = model.clone().into_parts();
     let warm: MultiScale<_, _> = glow.with_temperature(temperature).unwrap();
@@ -211,18 +211,18 @@ fn row(model: &Model, classes: Option<usize>, temperature: f64, seed: u64) -> Te
     model.given(context.as_ref()).sample_seeded(10, seed)
 }
 
-/// The latent parts of images.
+/// The latents of images.
 fn encode(model: &Model, x: Tensor<4>, classes: Option<&Tensor<2>>) -> Vec<Tensor<4>> {
     let (y, _) = model.bijector().forward(x, None);
     model.base().given(classes).encode(y)
 }
 
-/// The images of latent parts.
+/// The images of latents.
 fn decode(model: &Model, z: Vec<Tensor<4>>, classes: Option<&Tensor<2>>) -> Tensor<4> {
     model.bijector().inverse(model.base().given(classes).decode(z), None)
 }
 
-/// Ten images from one to another along a straight line in latent space.
+/// Ten images along a straight line in latent space from one image to another.
 fn walk(model: &Model, part: &Part, from: usize, to: usize) -> Tensor<4> {
     let class = |row: usize| part.classes.as_ref().map(|c| c.clone().narrow(0, row, 1));
     let latent = |row: usize| encode(model, part.x.clone().narrow(0, row, 1), class(row).as_ref());
@@ -271,7 +271,8 @@ fn run() -> Outcome<()> {
         let (model, report) = fit(model(&args, &data, seed, &device)?, rows, &config)?;
         let nll = test_nll(&model, &data, &device)?;
         println!(
-            "seed {seed}: {} parameters, {:.0} s, best epoch {} of {}, test {nll:.2} nats, {:.4} bits/dim",
+            "seed {seed}: {} parameters, {:.0} s, best epoch {} of {}, \
+             test NLL {nll:.2} nats, {:.4} bits/dim",
             model.num_params(),
             report.seconds,
             report.best_epoch,
@@ -299,7 +300,7 @@ fn run() -> Outcome<()> {
         (0..data.test.x.dims()[0].min(12) / 2).map(|k| walk(&model, &data.test, 2 * k, 2 * k + 1));
     grid::draw(Tensor::cat(pairs.collect(), 0), 10, &cli::output(out, "glow_walks.png")?)?;
     store::save(&model, cli::output(out, "glow_digits.safetensors")?)?;
-    println!("classes, temperatures, walks: {}/glow_*.png", out.display());
+    println!("pictures of classes, temperatures and interpolations: {}/glow_*.png", out.display());
 
     let round_trip = round_trip(&model, &data.test);
     println!(

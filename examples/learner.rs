@@ -1,10 +1,11 @@
-//! The same flow in burn-train's learner: its terminal interface, metrics and checkpointers.
+//! A flow trained by burn-train's learner, with its terminal interface, metrics and checkpoints.
 //!
-//! Trains a Real NVP on the digits of the `digits` example with burn's own `SupervisedTraining`;
-//! `fit` needs none of this, but a project that lives on burn-train loses nothing.
+//! Trains a Real NVP on the digits of the `digits` example with burn's `SupervisedTraining`. `fit`
+//! does not need burn-train. This example is for projects that already use burn-train.
 //!
-//! `cargo run --release -p examples --features learner --example learner`, or on several devices with `--devices 2 --strategy multi`; the
-//! page `burn_flows::train::scaling` says what each strategy does and where it runs.
+//! `cargo run --release -p examples --features learner --example learner`. For several devices add
+//! `--devices 2 --strategy multi`. The page `burn_flows::train::scaling` describes each strategy and the backends that
+//! support it.
 
 #[path = "common/cli.rs"]
 mod cli;
@@ -29,15 +30,15 @@ use cli::{Common, Outcome};
 use strategy::Strategy;
 use table::Table;
 
-/// Train a flow with burn-train's learner.
+/// Train a flow with burn-train's learner
 #[derive(Parser)]
 struct Args {
     #[command(flatten)]
     common: Common,
-    /// Devices to train on; the CPU counts as often as it is asked for
+    /// Number of devices; a CPU device can be used several times
     #[arg(long, default_value_t = 1)]
     devices: usize,
-    /// How they share the work
+    /// How the devices share the work
     #[arg(long, value_enum, default_value_t = Strategy::Single)]
     strategy: Strategy,
 }

@@ -1,11 +1,11 @@
-//! The normalising constant of a density that is known only up to it, without any data.
+//! Estimates the normalising constant of an unnormalised density, without data.
 //!
-//! A flow is fitted to a banana, `exp(-x^2 / 8 - (y - x^2 / 4)^2 / (2 * 0.25))` times `e^3`, by the
-//! reverse divergence; importance sampling from it gives `ln Z`, whose true value is
-//! `ln(2 pi * 2 * 0.5) + 3`.
+//! The target is a banana, `exp(-x^2 / 8 - (y - x^2 / 4)^2 / (2 * 0.25))` times `e^3`. A flow is
+//! fitted to it by the reverse divergence. Importance sampling from the flow estimates `ln Z`,
+//! whose true value is `ln(2 pi * 2 * 0.5) + 3`.
 //!
-//! `cargo run --release -p examples --example log_z` fits a Real NVP; `-- --model iaf` an inverse autoregressive
-//! flow, whose draws cost one pass.
+//! `cargo run --release -p examples --example log_z` fits a Real NVP. With `-- --model iaf` it fits
+//! an inverse autoregressive flow, which draws a sample in one pass.
 
 use burn_flows::Result;
 use burn_flows::burn::tensor::{Device, Tensor};
@@ -15,10 +15,10 @@ use burn_flows::prelude::*;
 use burn_flows::train::{ReverseKlConfig, fit_reverse_kl};
 use clap::{Parser, ValueEnum};
 
-/// Estimate the normalising constant of a banana.
+/// Estimate the normalising constant of a banana
 #[derive(Parser)]
 struct Args {
-    /// The flow that is fitted
+    /// The flow to fit
     #[arg(long, default_value = "realnvp")]
     model: Model,
 }
@@ -30,7 +30,7 @@ enum Model {
     Iaf,
 }
 
-/// The unnormalised target.
+/// The logarithm of the unnormalised target density.
 fn banana(point: Tensor<2>) -> Tensor<1> {
     let rows = point.dims()[0];
     let x = point.clone().slice([0..rows, 0..1]).reshape([rows]);
@@ -39,13 +39,13 @@ fn banana(point: Tensor<2>) -> Tensor<1> {
     x.square() * -0.125 - across.square() * 2.0 + 3.0
 }
 
-/// Fits the flow and compares its estimate with the truth.
+/// Fits the flow and compares its estimate with the true value.
 fn estimate<B: Bijector<2>>(flow: Flow<B, StandardNormal<2>>) -> Result<()> {
     let config = ReverseKlConfig::new().with_steps(1000).with_learning_rate(3e-3);
     let (_, report) = fit_reverse_kl(flow, banana, &config)?;
     let truth = (2.0 * std::f64::consts::PI).ln() + 3.0;
     let found = report.log_z;
-    println!("{:.1} s", report.seconds);
+    println!("training time    {:.1} s", report.seconds);
     println!("ln Z, estimated  {:.4} +- {:.4}", found.estimate, found.standard_error);
     println!("ln Z, true       {truth:.4}");
     println!("effective draws  {:.0} of {}", found.effective_draws, found.draws);

@@ -1,9 +1,9 @@
-//! What single precision costs: every model from data to latents and back, and the other way round.
+//! The precision of f32: every model maps data to latents and back, and latents to data and back.
 //!
-//! Four times: as its configuration makes it; with networks whose last layer is drawn like the others
-//! instead of zero; with that layer times 3; and with every weight of the networks times 3, where
-//! the maps themselves are nearly singular. Nothing panics, nothing is NaN; where a round trip is lost, a
-//! certificate names the layer that loses it.
+//! Each model runs four times: with its initial weights; with a random last layer of its networks,
+//! which is initially zero; with this last layer times 3; and with every weight of the networks
+//! times 3, where the maps are nearly singular. Nothing panics and no result is NaN. If a round
+//! trip fails, a certificate names the layer that loses precision.
 //!
 //! `cargo run --release -p examples --example round_trip`
 
@@ -20,11 +20,11 @@ use burn_flows::testing::{Certificate, certify};
 
 const ROWS: usize = 256;
 
-/// A round trip above this is lost.
+/// A round trip with a larger error has failed.
 const LOST: f64 = 1e-3;
 
-/// Multiplies the weights of networks, after drawing those of a last layer that are zero. A model
-/// without networks has all its weights multiplied.
+/// Draws the last layer of networks if it is zero, then multiplies the weights of networks. In a
+/// model without networks, it multiplies all weights.
 struct Weights {
     networks: bool,
     path: Vec<String>,
@@ -56,7 +56,7 @@ impl ModuleMapper for Weights {
             let value = value.without_autodiff();
             let empty = value.clone().abs().max().into_scalar::<f64>() == 0.0;
             let dims = value.dims();
-            // A dense weight is [in, out], that of a convolution [out, in, height, width].
+            // A dense weight is [in, out], a convolution weight [out, in, height, width].
             let inputs = if D == 2 { dims[0] } else { dims[1..].iter().product() };
             let drawn = match empty && is_output && is_weight {
                 true => {
@@ -70,7 +70,7 @@ impl ModuleMapper for Weights {
     }
 }
 
-/// Where couplings and masked layers keep their networks.
+/// The field in which couplings and masked layers hold their networks.
 const NETWORK: &str = "conditioner";
 
 /// Whether a module has networks.
@@ -86,9 +86,9 @@ fn has_networks<M: Module>(module: &M) -> bool {
     look.0
 }
 
-/// A model that goes both ways.
+/// A model with an inverse in both directions.
 trait Model<const D: usize>: Distribution<D> {
-    /// `x -> z -> x` and `z -> x -> z`: the largest errors, and the data of the second.
+    /// The largest errors of `x -> z -> x` and `z -> x -> z`, and the `x` of the second round trip.
     fn round_trips(&self, x: Tensor<D>, noise: &mut Noise) -> ([f64; 2], Tensor<D>);
 }
 
@@ -119,7 +119,7 @@ impl<B: Bijector<4>, P: LevelBase> Model<4> for MultiScale<B, P> {
     }
 }
 
-/// One line of the table for each kind of weights.
+/// Prints one line of the table for each kind of weights.
 fn table<const D: usize, M: Model<D>>(name: &str, event: [usize; D], model: M) {
     let device = Device::flex();
     let mut event = event;
@@ -130,8 +130,8 @@ fn table<const D: usize, M: Model<D>>(name: &str, event: [usize; D], model: M) {
     let weights =
         |last, all| Weights { networks, path: vec![], last, all, noise: Noise::seeded(2) };
     for (kind, model) in [
-        ("as made", model.clone()),
-        ("last layer drawn", model.clone().map(&mut weights(1.0, 1.0))),
+        ("initial", model.clone()),
+        ("random last layer", model.clone().map(&mut weights(1.0, 1.0))),
         ("last layer x3", model.clone().map(&mut weights(3.0, 1.0))),
         ("all weights x3", model.map(&mut weights(1.0, 3.0))),
     ] {
@@ -154,7 +154,7 @@ fn table<const D: usize, M: Model<D>>(name: &str, event: [usize; D], model: M) {
 fn main() {
     let device = Device::flex();
     let masked = |features: usize| MadeConfig::new(vec![features.max(64); 2]);
-    println!("{:23} {:17} {:>8} {:>8}", "f32", "weights", "x->z->x", "z->x->z");
+    println!("{:23} {:17} {:>8} {:>8}", "model (f32)", "weights", "x->z->x", "z->x->z");
     table("nice 64-D", [0, 64], NiceConfig::new(64).init(&device));
     table("real_nvp 64-D", [0, 64], RealNvpConfig::new(64).init(&device));
     let maf = MafConfig::new(16).with_made(masked(16));

@@ -1,16 +1,26 @@
 //! The exact density of a table: CSV or NPY in, negative log-likelihood out, next to a Gaussian.
 //!
-//! `cargo run --release -p examples --example tabular` fits the wine data (UCI, 13 columns);
-//! `-- --dataset diabetes` the diabetes data (9 columns); `-- --data FILE` a table of your own;
-//! `-- --model maf` by a masked autoregressive flow, `nsf` by spline couplings.
+//! `cargo run --release -p examples --example tabular` fits the wine data (UCI, 13 columns).
+//! Options after `--`:
 //!
-//! `-- --preset miniboone --data DIR` trains as the MAF paper does on its own tables
-//! (arXiv:1705.07057): five masked layers in alternating orders with batch normalization behind each
-//! (ten with `--layers 10`), two hidden layers, batches of 100, Adam at 1e-4, stopped after 30 epochs
-//! without a better validation NLL. Three things differ from the authors' code: weight decay of 1e-6
-//! is decoupled from Adam, where theirs is a term of the loss; batch normalization validates and
-//! tests with running statistics, where theirs takes those of all training rows; every layer starts
-//! as the identity. The layout of DIR is in `common/presets.rs`; an error names what is missing.
+//! * `--dataset diabetes` fits the diabetes data (9 columns).
+//! * `--data FILE` fits your own table.
+//! * `--model maf` uses a masked autoregressive flow, `--model nsf` spline couplings.
+//! * `--preset miniboone --data DIR` trains on a data set of the MAF paper as the paper does
+//!   (arXiv:1705.07057).
+//!
+//! A preset has five masked layers in alternating orders, each followed by batch normalization (ten
+//! with `--layers 10`), two hidden layers, a batch size of 100, Adam with a learning rate of 1e-4,
+//! and early stopping after 30 epochs without a better validation NLL.
+//!
+//! A preset differs from the authors' code in three points:
+//!
+//! * Weight decay of 1e-6 is decoupled from Adam. In the authors' code it is a term of the loss.
+//! * Batch normalization uses running statistics for validation and test. The authors' code uses
+//!   the statistics of all training rows.
+//! * Every layer starts as the identity.
+//!
+//! `common/presets.rs` describes the layout of DIR. An error names the missing file.
 
 #[path = "common/cli.rs"]
 mod cli;
@@ -40,42 +50,42 @@ use gaussian::Gaussian;
 use presets::Preset;
 use table::Table;
 
-/// Fit the density of a table and compare it with a Gaussian.
+/// Fit the density of a table and compare it with a Gaussian
 #[derive(Parser)]
 struct Args {
     #[command(flatten)]
     common: Common,
-    /// A table that comes with the crate: wine or diabetes
+    /// A data set that comes with the crate: wine or diabetes
     #[arg(long, default_value = "wine")]
     dataset: String,
-    /// A CSV or NPY file of your own, split 80/10/10 by the seed; with a preset, the folder of its files
+    /// Your own CSV or NPY file, split 80/10/10 by the seed; with --preset, the folder of its files
     #[arg(long)]
     data: Option<PathBuf>,
-    /// The flow
+    /// The flow to fit
     #[arg(long)]
     model: Option<Model>,
-    /// A table of the MAF paper, trained on as there; needs --data
+    /// A data set of the MAF paper, with the settings of the paper; needs --data
     #[arg(long, requires = "data")]
     preset: Option<Preset>,
-    /// Rows of an optimizer step
+    /// Batch size
     #[arg(long)]
     batch_size: Option<usize>,
     /// Layers of the flow
     #[arg(long)]
     layers: Option<usize>,
-    /// Units of the two hidden layers of every network
+    /// Units of each of the two hidden layers of every network
     #[arg(long)]
     hidden: Option<usize>,
-    /// Probability that a hidden unit is dropped; the fewer rows, the more
+    /// Dropout probability of hidden units; use more for fewer rows
     #[arg(long)]
     dropout: Option<f64>,
-    /// What normalizes the features behind every layer of a MAF
+    /// Normalization after every layer of a MAF
     #[arg(long)]
     norm: Option<Norm>,
-    /// Learned linear maps between the layers of a MAF
+    /// Add learned linear maps between the layers of a MAF or NSF
     #[arg(long)]
     linear: bool,
-    /// Runs with consecutive seeds, for a mean and a spread
+    /// Number of runs with consecutive seeds, for a mean and a standard deviation
     #[arg(long, default_value_t = 1)]
     runs: u64,
 }
@@ -105,7 +115,7 @@ impl From<Norm> for StepNorm {
     }
 }
 
-/// What is trained, and how.
+/// The model and the training configuration.
 struct Settings {
     model: Model,
     layers: usize,
@@ -120,7 +130,7 @@ struct Settings {
 }
 
 impl Settings {
-    /// The command line over the preset, or over what suits small tables.
+    /// The options of the command line, completed by the preset or by defaults for small tables.
     fn new(args: &Args) -> Self {
         let small = args.preset.is_none();
         let model = args.model.unwrap_or(if small { Model::RealNvp } else { Model::Maf });
@@ -130,7 +140,7 @@ impl Settings {
                 .with_epochs(epochs.unwrap_or(150))
                 .with_batch_size(args.batch_size.unwrap_or(32))
                 .with_average(Some(0.99)),
-            // The end is where validation stops improving.
+            // Early stopping ends the training.
             false => FitConfig::new()
                 .with_epochs(epochs.unwrap_or(1000))
                 .with_batch_size(args.batch_size.unwrap_or(100))
@@ -198,12 +208,13 @@ impl Settings {
     }
 }
 
-/// Training, validation and test rows as published.
+/// Training, validation and test rows, not standardised by this example.
 struct Split {
     train: Tensor<2>,
     validation: Tensor<2>,
     test: Tensor<2>,
-    /// To zero mean and unit variance; nothing where the files hold such rows.
+    /// Standardises the columns. It is the identity if the rows of the files are already
+    /// standardised.
     standardize: Standardize<2>,
 }
 
@@ -257,7 +268,7 @@ impl Split {
     }
 }
 
-/// What a run gives.
+/// The result of one run.
 struct Fitted {
     report: Report,
     parameters: usize,
@@ -265,7 +276,7 @@ struct Fitted {
     round_trip: f64,
 }
 
-/// Trains the layers behind the standardisation: the flow reads and writes the units of the table.
+/// Trains the layers after the standardisation. The flow reads and writes the units of the table.
 fn train<B: Bijector<2> + serde::Serialize>(
     layers: Flow<B, StandardNormal<2>>,
     split: &Split,
@@ -292,7 +303,8 @@ fn run() -> Outcome<()> {
     println!("{rows} training rows of {width} columns");
     let settings = Settings::new(&args);
     let standard = |x: &Tensor<2>| split.standardize.forward(x.clone(), None);
-    // Nats of the table in its own units, moved to standardised units: one number for all rows.
+    // The difference between nats in the units of the table and nats in standardised units. It is
+    // the same for all rows.
     let units = standard(&split.test.clone().narrow(0, 0, 1)).1.into_scalar::<f64>();
     let gaussian = Gaussian::fit(standard(&split.train).0).nll(standard(&split.test).0);
 
@@ -321,7 +333,8 @@ fn run() -> Outcome<()> {
         };
         let (report, test) = (fitted.report, fitted.test + units);
         println!(
-            "seed {seed}: {} parameters, {:.1} s, best epoch {}, validation {:.3}, test {test:.3}",
+            "seed {seed}: {} parameters, {:.1} s, best epoch {}, \
+             validation NLL {:.3}, test NLL {test:.3} nats",
             fitted.parameters,
             report.seconds,
             report.best_epoch,
@@ -337,7 +350,7 @@ fn run() -> Outcome<()> {
     println!("\n                              test NLL (nats, standardised columns)");
     println!("  Gaussian, full covariance   {gaussian:10.3}");
     println!("  this flow                   {mean:10.3} +- {spread:.3}");
-    println!("  (in the table's own units: {:.3})", mean - units);
+    println!("  this flow, in the units of the table: {:.3} nats", mean - units);
     cli::finish(&serde_json::json!({
         "test_nll": mean,
         "test_nll_spread": spread,

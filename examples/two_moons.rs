@@ -1,7 +1,7 @@
-//! Two moons in seconds: density, samples, and how the flow bends a grid.
+//! Fits two moons in seconds, and draws the density, samples, and how the flow bends a grid.
 //!
-//! `--target` takes another of the targets with exact density, so that the negative
-//! log-likelihood stands next to the truth.
+//! `--target` selects another target. Every target has an exact density, so the program compares
+//! the negative log-likelihood with its true value.
 //!
 //! `cargo run --release -p examples --example two_moons`
 
@@ -21,21 +21,21 @@ use std::process::ExitCode;
 
 use cli::{Common, Outcome};
 
-/// Fit a flow to a target in the plane and draw it.
+/// Fit a flow to a target in the plane and draw it
 #[derive(Parser)]
 struct Args {
     #[command(flatten)]
     common: Common,
-    /// The density to learn
+    /// The target density
     #[arg(long, value_enum, default_value_t = Target::Moons)]
     target: Target,
-    /// The flow that learns it
+    /// The flow to fit
     #[arg(long, value_enum, default_value_t = Model::Nsf)]
     model: Model,
-    /// Layers of the flow; 16 couplings, or 5 spline layers, without it
+    /// Number of layers; the default is 16 couplings or 5 spline layers
     #[arg(long)]
     layers: Option<usize>,
-    /// Units of the two hidden layers of every network
+    /// Units of each of the two hidden layers of every network
     #[arg(long, default_value_t = 64)]
     hidden: usize,
 }
@@ -67,7 +67,7 @@ impl Target {
         }
     }
 
-    /// The mean negative log-density of the truth at these points, and its entropy.
+    /// The mean negative log-density of the target at these points, and its entropy.
     fn truth(self, x: Tensor<2>) -> (f64, f64) {
         match self {
             Self::Moons => (nll(&TwoMoons {}, x, None, 1000), TwoMoons::ENTROPY),
@@ -84,7 +84,7 @@ impl Target {
 const ROWS: usize = 20_000;
 const EPOCHS: usize = 40;
 
-/// Pixels of a panel's side.
+/// The side of a panel in pixels.
 const SIDE: usize = 360;
 
 /// The square that the panels show.
@@ -103,7 +103,7 @@ impl Window {
         Self { low: [start(0), start(1)], size }
     }
 
-    /// The middle of every pixel, row by row from the top.
+    /// The centre of every pixel, row by row from the top.
     fn pixels(&self, device: &Device) -> Tensor<2> {
         let step = self.size / SIDE as f64;
         let values: Vec<f64> = (0..SIDE * SIDE)
@@ -116,7 +116,7 @@ impl Window {
         Tensor::from_data(TensorData::new(values, [SIDE * SIDE, 2]), device)
     }
 
-    /// Paints one pixel for every point that the panel shows.
+    /// Paints one pixel for every point inside the panel.
     fn paint(&self, picture: &mut RgbImage, panel: usize, points: Tensor<2>, colour: Rgb<u8>) {
         let points: Vec<f64> = points.into_data().iter::<f64>().collect();
         for point in points.chunks(2) {
@@ -130,7 +130,7 @@ impl Window {
     }
 }
 
-/// Density, samples and the image of a grid in latent space, side by side.
+/// Draws density, samples and the image of a latent grid, side by side.
 fn draw<B: Bijector<2>>(
     flow: &Flow<B, StandardNormal<2>>,
     window: &Window,
@@ -179,7 +179,7 @@ fn run() -> Outcome<()> {
     }
 }
 
-/// Trains, reports and draws.
+/// Trains the flow, prints the results and draws the picture.
 fn learn<B: Bijector<2>>(
     args: &Args,
     flow: Flow<B, StandardNormal<2>>,
@@ -199,13 +199,14 @@ fn learn<B: Bijector<2>>(
     let test_nll = nll(&flow, test.clone(), None, 1000);
     let (truth, entropy) = args.target.truth(test.clone());
     println!(
-        "test NLL {test_nll:.4} nats; the true density has {truth:.4} there, its entropy is {entropy:.4}"
+        "test NLL {test_nll:.4} nats; NLL of the true density {truth:.4} nats, \
+         entropy of the true density {entropy:.4} nats"
     );
     let back = flow.decode(flow.encode(test.clone()));
     let round_trip = (back - test).abs().max().into_scalar::<f64>();
     let path = cli::output(&args.common.out, "two_moons.png")?;
     draw(&flow, &Window::around(&train), args.common.seed, device).save(&path)?;
-    println!("density, samples, grid: {}", path.display());
+    println!("picture of density, samples and grid: {}", path.display());
     cli::finish(&serde_json::json!({
         "test_nll": test_nll,
         "true_nll": truth,

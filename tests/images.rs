@@ -1,4 +1,5 @@
-//! The image files that `glow_digits` reads: what a good one gives, what a bad one says.
+//! The image files that the example `glow_digits` reads: contents of valid files, errors of invalid
+//! files.
 
 #[path = "../examples/common/images.rs"]
 mod images;
@@ -40,7 +41,7 @@ fn a_folder_gives_the_middle_square_of_every_picture() {
 fn a_bad_folder_or_picture_is_named() {
     let folder = tempfile::tempdir().unwrap();
     refused(images::folder(folder.path(), 8), "holds no PNG or JPEG file");
-    refused(images::folder(folder.path(), 0), "a size of 0 pixels");
+    refused(images::folder(folder.path(), 0), "the size is 0 pixels");
     refused(images::folder(Path::new("nowhere"), 8), "nowhere");
     std::fs::write(folder.path().join("broken.png"), b"not a picture").unwrap();
     refused(images::folder(folder.path(), 8), "broken.png");
@@ -58,7 +59,7 @@ fn encoded(format: ImageFormat) -> Vec<u8> {
 fn a_truncated_picture_is_named_wherever_it_ends() {
     let folder = tempfile::tempdir().unwrap();
     let jpeg = encoded(ImageFormat::Jpeg);
-    // A comment segment that holds the end marker of a thumbnail, behind the start marker.
+    // A comment segment after the start marker. It holds the end marker of a thumbnail.
     let thumbnail = [0xff, 0xfe, 0, 6, 0xff, 0xd8, 0xff, 0xd9];
     let embedded = [&jpeg[..2], &thumbnail, &jpeg[2..]].concat();
     for (name, bytes) in
@@ -108,11 +109,11 @@ fn mnist_gets_a_border_and_its_labels() {
     std::fs::write(&labels, idx(&[1], &[3])).unwrap();
     refused(images::mnist(folder.path()), "expected 2 labels, found shape [1]");
     std::fs::write(&pictures, idx(&[2, 28, 28], &pixels[1..])).unwrap();
-    refused(images::mnist(folder.path()), "does not fit its 1567 bytes");
+    refused(images::mnist(folder.path()), "does not fit the 1567 bytes");
     std::fs::write(&pictures, idx(&[u32::MAX; 3], &[])).unwrap();
-    refused(images::mnist(folder.path()), "does not fit its 0 bytes");
+    refused(images::mnist(folder.path()), "does not fit the 0 bytes");
     std::fs::write(&pictures, [0x1f, 0x8b, 8, 0, 0]).unwrap();
-    refused(images::mnist(folder.path()), "still packed?");
+    refused(images::mnist(folder.path()), "unpack it");
 }
 
 #[test]
@@ -126,7 +127,7 @@ fn cifar_reads_the_batches_that_are_there() {
     assert_eq!((images.width, images.channels, images.labels), (32, 3, Some(vec![4, 9])));
     assert_eq!((images.values[0], images.values[3072]), (4, 9));
     std::fs::write(&batch, &record(4)[1..]).unwrap();
-    refused(images::cifar(folder.path()), "3072 bytes are no whole records of 3073");
+    refused(images::cifar(folder.path()), "3072 bytes are not whole records of 3073");
     std::fs::write(&batch, record(10)).unwrap();
     refused(images::cifar(folder.path()), "record 0 has label 10");
 }

@@ -1,4 +1,4 @@
-//! The files that `tabular` reads: what a good one gives, what a bad one says.
+//! The files that the example `tabular` reads: contents of valid files, errors of invalid files.
 
 #[path = "../examples/common/presets.rs"]
 mod presets;
@@ -20,7 +20,7 @@ fn refused<T: std::fmt::Debug>(result: Result<T, burn_flows::Error>, texts: &[&s
     }
 }
 
-/// An NPY file of these bytes.
+/// Writes an NPY file with these bytes.
 fn npy_of(path: &Path, descr: &str, fortran: &str, shape: &str, bytes: Vec<u8>) {
     let header = format!("{{'descr': {descr}, 'fortran_order': {fortran}, 'shape': {shape}, }}");
     let header = format!("{header:117}\n");
@@ -31,7 +31,7 @@ fn npy_of(path: &Path, descr: &str, fortran: &str, shape: &str, bytes: Vec<u8>) 
     std::fs::write(path, file).unwrap();
 }
 
-/// Value `i` of a table of `rows` is `i`, plus a start.
+/// Writes a table whose value `i` is `start + i`.
 fn npy(path: &Path, rows: usize, width: usize, start: f64) {
     let bytes = (0..rows * width).flat_map(|i| (start + i as f64).to_le_bytes()).collect();
     npy_of(path, "'<f8'", "False", &format!("({rows}, {width})"), bytes);
@@ -55,7 +55,7 @@ fn npy_of_every_kind_of_number_in_either_order() {
     for (descr, bytes) in kinds {
         npy_of(&path, descr, "False", "(2, 3)", bytes.clone());
         assert_eq!(Table::read(&path).unwrap().values, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], "{descr}");
-        // Column by column.
+        // The same bytes, column by column.
         npy_of(&path, descr, "True", "(2, 3)", bytes);
         let table = Table::read(&path).unwrap();
         assert_eq!((table.rows(), table.width), (2, 3));
@@ -69,7 +69,7 @@ fn npy_of_every_kind_of_number_in_either_order() {
 fn what_npy_holds_beside_numbers_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("it.npy");
-    let what = "which is no real number; save it as float64, float32 or integers";
+    let what = "which is not a real number; save it as float64, float32 or integers";
     for (descr, size) in
         [("'<f2'", 2), ("'<c8'", 8), ("'<U3'", 12), ("'|S4'", 4), ("[('a', '<f8')]", 8)]
     {
@@ -95,7 +95,7 @@ fn three_files_are_taken_as_they_are() {
     {
         npy(&folder.path().join(name), rows, 6, start);
     }
-    // No layout of POWER.
+    // A file that belongs to no layout of POWER.
     npy(&folder.path().join("data.npy"), 30, 6, 0.0);
     let parts = Preset::Power.read(folder.path()).unwrap();
     let rows = [&parts.train, &parts.validation, &parts.test].map(Table::rows);
@@ -110,7 +110,7 @@ fn one_file_of_miniboone_is_split_from_its_end() {
     let folder = tempfile::tempdir().unwrap();
     npy(&folder.path().join("data.npy"), 29, 43, 0.0);
     let parts = Preset::Miniboone.read(folder.path()).unwrap();
-    // 2 of 29, then 2 of 27.
+    // The test set takes 2 of 29 rows, the validation set 2 of the other 27.
     let rows = [&parts.train, &parts.validation, &parts.test].map(Table::rows);
     assert_eq!((rows, parts.standardised), ([25, 2, 2], false));
     assert_eq!(parts.train.values[0], 0.0);
@@ -118,7 +118,7 @@ fn one_file_of_miniboone_is_split_from_its_end() {
     assert_eq!(parts.test.values[0], 27.0 * 43.0);
 
     npy(&folder.path().join("data.npy"), 9, 43, 0.0);
-    refused(Preset::Miniboone.read(folder.path()), &["data.npy: a tenth of its 9 rows is none"]);
+    refused(Preset::Miniboone.read(folder.path()), &["data.npy: 9 rows are too few"]);
 }
 
 #[test]
@@ -156,7 +156,7 @@ fn a_bad_line_of_a_csv_file_is_named() {
     let path = folder.path().join("it.csv");
     for (text, reason) in [
         ("a,b\n1,2\n3\n", "line 3: 1 columns, expected 2"),
-        ("1,2\n3,x\n", "line 2: column 1 is no number: \"x\""),
+        ("1,2\n3,x\n", "line 2: column 1: not a number: \"x\""),
         ("1,2\n3,NaN\n", "row 1 holds NaN"),
         ("a,b\n", "holds no rows"),
     ] {

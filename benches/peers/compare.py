@@ -1,7 +1,8 @@
-"""Times every workload here and in the Python libraries, one call of each in turn, and prints the ratios.
+"""Times every workload in this crate and in the Python libraries, and prints the speedups.
 
-Every timed call follows a pause, in which the threads of the library before stop waiting for work, and an untimed
-call of its own, so that none pays for the caches of another. Figures are medians of wall time.
+The libraries take turns, one call each. A pause and an untimed call precede every timed call. In the pause, the
+threads of the previous library stop waiting for work. The untimed call fills the caches for the timed call. The
+printed times are medians of wall time.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import workloads
 
 
 class Ours:
-    """This crate's workloads in a process of their own, which answers with milliseconds."""
+    """Runs this crate's workloads in another process, which returns milliseconds."""
 
     def __init__(self, manifest):
         command = ["cargo", "bench", "--quiet", "--manifest-path", manifest, "--bench", "peers"]
@@ -30,7 +31,7 @@ class Ours:
         self.process.stdin.flush()
         answer = self.process.stdout.readline()
         if not answer:
-            raise SystemExit(f"no answer to {workload} {operation}")
+            raise SystemExit(f"the benchmark `peers` ended without a time for {workload} {operation}")
         return float(answer)
 
 
@@ -45,9 +46,9 @@ PAUSE = 0.02
 
 
 def measure(calls, seconds):
-    """Medians in ms of calls that take turns."""
+    """Returns the median time of each call in ms. The calls take turns."""
     for call in calls.values():
-        call()  # compiles, or allocates
+        call()  # compiles or allocates
     once = sum(call() for call in calls.values()) / 1e3
     rounds = max(7, min(60, int(seconds / (2 * once + PAUSE * len(calls)))))
     taken = {name: [] for name in calls}
@@ -61,9 +62,9 @@ def measure(calls, seconds):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--ours", required=True, help="manifest of this crate")
-    parser.add_argument("--json", help="where the figures go")
-    parser.add_argument("--only", default="", help="regular expression of workloads")
-    parser.add_argument("--seconds", type=float, default=8.0, help="for every operation of a workload")
+    parser.add_argument("--json", help="file for the times of all libraries")
+    parser.add_argument("--only", default="", help="regular expression that selects workloads")
+    parser.add_argument("--seconds", type=float, default=8.0, help="time for every operation of a workload")
     arguments = parser.parse_args()
 
     import torch
@@ -107,5 +108,5 @@ def main():
 
 if __name__ == "__main__":
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
-    warnings.simplefilter("ignore")  # old calls inside the libraries
+    warnings.simplefilter("ignore")  # the libraries call deprecated functions
     main()

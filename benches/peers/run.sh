@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# The same workloads here and in zuko, nflows, normflows and FlowJAX, one call of each in turn.
+# Times the same workloads in this crate, zuko, nflows, normflows and FlowJAX, one call of each in turn.
 #
 #   bash benches/peers/run.sh [--json FILE] [--only REGEX] [--seconds N]
 #
-# The Python libraries are installed once, at the versions of requirements.txt, in a virtual environment outside
-# the repository (PEERS_VENV says where).
+# The script installs the Python libraries once, at the versions of requirements.txt, in a virtual environment outside
+# the repository. PEERS_VENV sets its folder.
 set -euo pipefail
 here="$(cd "$(dirname "$0")" && pwd)"
 venv="${PEERS_VENV:-${XDG_CACHE_HOME:-$HOME/.cache}/burn-flows/peers}"

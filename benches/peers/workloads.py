@@ -1,7 +1,7 @@
-"""The workloads in the Python libraries, as their own documentation builds them.
+"""The workloads in the Python libraries, built as the documentation of each library does.
 
-Networks have two hidden layers of 128 units and ReLU; splines have 8 bins on [-5, 5]. What differs between the
-libraries is said in ../README.md.
+Networks have two hidden layers of 128 units with ReLU. Splines have 8 bins on [-5, 5]. ../README.md lists the
+differences between the libraries.
 """
 
 import re
@@ -15,7 +15,7 @@ ALL = (LOG_PROB, SAMPLE, TRAIN)
 
 
 def table():
-    """Name, kind, layers, shape of a batch, operations."""
+    """Returns rows of name, kind, number of layers, shape of a batch, and operations."""
     rows = [
         ("realnvp_D64_K8_B1024", "coupling", 8, (1024, 64), ALL),
         ("realnvp_D64_K8_B64", "coupling", 8, (64, 64), ALL),
@@ -30,7 +30,7 @@ def table():
     return rows
 
 
-# How much faster than the fastest library each is meant to be.
+# The goal for the speedup over the fastest library: pattern of workloads, operations, speedup.
 GOALS = [
     (r"realnvp.*B1024", ALL, 1.5),
     (r"realnvp.*B64$", ALL, 2.0),
@@ -52,7 +52,7 @@ def goal(name, operation):
 
 
 class TorchModel:
-    """A module with its log-density and its sampler."""
+    """A module with its functions for the log-density and for samples."""
 
     def __init__(self, module, log_prob, sample):
         self.module, self.log_prob, self.sample = module, log_prob, sample
@@ -62,7 +62,7 @@ def dense(inputs, outputs):
     from torch import nn
 
     class Dense(nn.Sequential):
-        # nflows asks for a second argument, and divides by the root of this number.
+        # nflows passes a second argument, and divides by the square root of this number.
         hidden_features = HIDDEN
 
         def forward(self, x, context=None):
@@ -173,7 +173,7 @@ def normflows_model(kind, layers, shape):
             channels = 3 * 2 ** (3 - level)
             steps = [nf.flows.GlowBlock(channels, 64, split_mode="channel", scale=True) for _ in range(layers)]
             levels.append(steps + [nf.flows.Squeeze()])
-            # Listed from the latents: the deepest level first.
+            # The list starts at the latents: the deepest level first.
             latent, side = (24, 4) if level == 0 else (6, 2)
             bases.append(nf.distributions.GlowBase((latent, shape[2] // side, shape[3] // side)))
             if level > 0:
@@ -192,7 +192,7 @@ def normflows_model(kind, layers, shape):
                 nf.nets.MLP([features // 2, HIDDEN, HIDDEN, features]), scale_map="sigmoid"
             )
         ),
-        # Wired the other way round there: its density is the slow direction, so it is left out.
+        # "masked" is left out: in normflows its density is the slow direction.
         "spline_coupling": lambda: [
             nf.flows.CoupledRationalQuadraticSpline(features, 1, HIDDEN, reverse_mask=k % 2 == 1, **bound)
             for k in range(layers)
@@ -219,7 +219,7 @@ def torch_operations(library, kind, layers, shape):
     if model is None:
         return None
     x = torch.randn(shape)
-    model.log_prob(x)  # what starts from data starts here
+    model.log_prob(x)  # initialises layers that depend on data
     parameters = [p for p in model.module.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(parameters, lr=1e-4)
 
@@ -297,7 +297,7 @@ def jax_operations(kind, layers, shape):
 
 
 def operations(kind, layers, shape):
-    """For every library that has the model, its operations."""
+    """Returns the operations of every library that has the model."""
     made = {library: torch_operations(library, kind, layers, shape) for library in TORCH}
     made["flowjax"] = jax_operations(kind, layers, shape)
     return {library: made for library, made in made.items() if made is not None}

@@ -1,14 +1,14 @@
-//! What every example shares: its options, its device, its last line.
+//! The parts that all examples share: options, device, error exit and result line.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use burn_flows::burn::tensor::Device;
 
-/// Whatever ends an example early.
+/// The result of a step of an example, with any error.
 pub type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
 
-/// Says what went wrong, for people.
+/// Prints the error, if there is one, and returns the exit code.
 pub fn exit(outcome: Outcome<()>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -25,19 +25,19 @@ pub struct Common {
     /// Passes over the training data
     #[arg(long)]
     pub epochs: Option<usize>,
-    /// Decides weights, noise and data order
+    /// Seed of the weights, the noise and the order of the data
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     /// Folder for pictures and weights
     #[arg(long, default_value = "out")]
     pub out: PathBuf,
-    /// flex, or another backend this was compiled with (`--features wgpu`)
+    /// Backend: flex, or another one that is compiled in (for example with `--features wgpu`)
     #[arg(long, default_value = "flex")]
     pub backend: String,
 }
 
 impl Common {
-    /// The device, seeded.
+    /// The selected device, with the seed set.
     pub fn device(&self) -> Outcome<Device> {
         let device = device(&self.backend)?;
         device.seed(self.seed);
@@ -45,13 +45,13 @@ impl Common {
     }
 }
 
-/// A file in the output folder, which is made when the first is written.
+/// The path of a file in the output folder. Creates the folder if it is missing.
 pub fn output(folder: &Path, name: &str) -> Outcome<PathBuf> {
     std::fs::create_dir_all(folder)?;
     Ok(folder.join(name))
 }
 
-/// Prints the line that programs read.
+/// Prints the result as one line of JSON for other programs.
 pub fn finish(result: &serde_json::Value) {
     println!("result: {result}");
 }
@@ -61,7 +61,7 @@ fn device(name: &str) -> Outcome<Device> {
         #[cfg(feature = "flex")]
         "flex" => Device::flex(),
         #[cfg(feature = "ndarray")]
-        #[allow(deprecated)] // burn's word; the backend is asked for by name
+        #[allow(deprecated)] // burn deprecates it; the user selects it by name
         "ndarray" => Device::ndarray(),
         #[cfg(feature = "wgpu-unfused")]
         "wgpu" => Device::wgpu(Default::default()),

@@ -1,4 +1,4 @@
-//! The density to beat: a Gaussian with full covariance, by maximum likelihood.
+//! A baseline density: a Gaussian with full covariance, fitted by maximum likelihood.
 
 use burn_flows::burn::tensor::Tensor;
 
@@ -8,7 +8,8 @@ pub struct Gaussian {
     factor: Vec<Vec<f64>>,
 }
 
-/// Added to the diagonal of the covariance; without it a perfectly correlated pair has no factor.
+/// Added to the diagonal of the covariance. Without it, two perfectly correlated columns have no
+/// Cholesky factor.
 const RIDGE: f64 = 1e-9;
 
 fn rows(x: Tensor<2>) -> Vec<Vec<f64>> {
@@ -18,7 +19,7 @@ fn rows(x: Tensor<2>) -> Vec<Vec<f64>> {
 }
 
 impl Gaussian {
-    /// The Gaussian that makes these rows likeliest.
+    /// The Gaussian of maximum likelihood for these rows.
     pub fn fit(x: Tensor<2>) -> Self {
         let rows = rows(x);
         let (n, width) = (rows.len() as f64, rows[0].len());
@@ -39,7 +40,7 @@ impl Gaussian {
         Self { mean, factor }
     }
 
-    /// The mean negative log-likelihood of rows, in nats.
+    /// The mean negative log-likelihood of the rows, in nats.
     pub fn nll(&self, x: Tensor<2>) -> f64 {
         let rows = rows(x);
         let log_det: f64 = self.factor.iter().enumerate().map(|(i, row)| row[i].ln()).sum();

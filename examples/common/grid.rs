@@ -1,4 +1,4 @@
-//! A grid of images as a PNG.
+//! Draws a grid of images into a PNG file.
 
 use std::path::Path;
 
@@ -7,14 +7,14 @@ use image::{Rgb, RgbImage};
 
 use crate::cli::Outcome;
 
-/// Pixels between images.
+/// Pixels between two images.
 const GAP: usize = 4;
 
-/// The side that small images are enlarged to.
+/// Images narrower than this number of pixels are enlarged to about this width.
 const SIDE: usize = 40;
 
-/// Draws images `[n, channels, height, width]` of 1 or 3 channels in [0, 1], row by row, every pixel
-/// as a square.
+/// Draws images `[n, channels, height, width]` of 1 or 3 channels in [0, 1], row by row. Every
+/// pixel becomes a square.
 pub fn draw(images: Tensor<4>, columns: usize, path: &Path) -> Outcome<()> {
     let [count, channels, height, width] = images.dims();
     let zoom = SIDE.div_ceil(width);

@@ -1,11 +1,11 @@
-//! Images as integers 0..255 from files: a folder of pictures, MNIST, CIFAR-10.
+//! Reads images as integers 0..255 from a folder of pictures, from MNIST or from CIFAR-10.
 
 use std::path::{Path, PathBuf};
 
 use burn_flows::Error;
 use image::imageops::FilterType;
 
-/// Square images, `[channels, width, width]` each, one after another.
+/// Square images `[channels, width, width]`, one after another.
 pub struct Images {
     pub width: usize,
     pub channels: usize,
@@ -21,11 +21,11 @@ fn read(path: &Path) -> Result<Vec<u8>, Error> {
     std::fs::read(path).map_err(|e| bad(path, e.to_string()))
 }
 
-/// All PNG and JPEG files of a folder, cut to their middle square and scaled to `size`; grey where
-/// all of them are.
+/// Reads all PNG and JPEG files of a folder. Each is cut to its central square and scaled to
+/// `size`. The result has one channel if all files are grey, otherwise three.
 pub fn folder(path: &Path, size: usize) -> Result<Images, Error> {
     if size == 0 {
-        return Err(bad(path, "a size of 0 pixels"));
+        return Err(bad(path, "the size is 0 pixels"));
     }
     let entries = std::fs::read_dir(path).map_err(|e| bad(path, e.to_string()))?;
     let picture = |path: &PathBuf| {
@@ -60,12 +60,12 @@ pub fn folder(path: &Path, size: usize) -> Result<Images, Error> {
     Ok(Images { width: size, channels, values: values.collect(), labels: None })
 }
 
-/// How a JPEG starts.
+/// The start marker of a JPEG file.
 const JPEG: [u8; 2] = [0xff, 0xd8];
 
-/// Whether a JPEG has its end marker: without it the decoder fills in what is missing, and does not
-/// say so. Segments are stepped over, since the thumbnail inside one has an end marker of its own;
-/// what stands behind the end is nobody's business.
+/// Whether a JPEG file has its end marker. Without it, the decoder silently fills in the missing
+/// pixels. The scan skips whole segments, because a thumbnail in a segment has an end marker of its
+/// own. It ignores bytes after the end marker.
 fn reaches_its_end(bytes: &[u8]) -> bool {
     let mut at = JPEG.len();
     loop {
@@ -73,7 +73,7 @@ fn reaches_its_end(bytes: &[u8]) -> bool {
             Some([0xff, 0xd9, ..]) => return true,
             // An escaped byte among the pixels, or a marker without a segment.
             Some([0xff, 0x00 | 0x01 | 0xd0..=0xd8, ..]) => 2,
-            // A byte of padding before a marker.
+            // A padding byte before a marker.
             Some([0xff, 0xff, ..]) => 1,
             Some([0xff, _, high, low, ..]) => 2 + usize::from(u16::from_be_bytes([*high, *low])),
             Some([byte, _, ..]) if *byte != 0xff => 1,
@@ -82,13 +82,14 @@ fn reaches_its_end(bytes: &[u8]) -> bool {
     }
 }
 
-/// Pixel after pixel to channel after channel.
+/// Reorders bytes from pixel by pixel to channel by channel.
 fn planes(bytes: &[u8], channels: usize) -> Vec<u8> {
     (0..channels).flat_map(|c| bytes.iter().skip(c).step_by(channels).copied()).collect()
 }
 
-/// The training images and labels of MNIST (`train-images-idx3-ubyte`, `train-labels-idx1-ubyte`,
-/// unpacked), with a border of two dark pixels, so that 32 pixels can be halved five times.
+/// Reads the training images and labels of MNIST (`train-images-idx3-ubyte`,
+/// `train-labels-idx1-ubyte`, unpacked). A border of two dark pixels makes the images 32 pixels
+/// wide, so that they can be halved five times.
 pub fn mnist(path: &Path) -> Result<Images, Error> {
     let file = path.join("train-images-idx3-ubyte");
     let (shape, pixels) = idx(&file)?;
@@ -112,27 +113,27 @@ pub fn mnist(path: &Path) -> Result<Images, Error> {
     Ok(Images { width: 32, channels: 1, values, labels: Some(labels) })
 }
 
-/// An idx file of bytes: two zeros, type 8, the number of axes, their lengths, the bytes.
+/// Reads an idx file of bytes: two zeros, type 8, the number of axes, their lengths, the bytes.
 fn idx(path: &Path) -> Result<(Vec<usize>, Vec<u8>), Error> {
     let bytes = read(path)?;
     let axes = match bytes.get(..4) {
         Some(&[0, 0, 8, axes]) => usize::from(axes),
-        _ => return Err(bad(path, "is no idx file of bytes (still packed?)")),
+        _ => return Err(bad(path, "is not an idx file of bytes; unpack it if it is compressed")),
     };
     let header = 4 + 4 * axes;
-    let lengths = bytes.get(4..header).ok_or_else(|| bad(path, "ends in its header"))?;
+    let lengths = bytes.get(4..header).ok_or_else(|| bad(path, "ends inside its header"))?;
     let shape: Vec<usize> =
         lengths.chunks(4).map(|c| u32::from_be_bytes([c[0], c[1], c[2], c[3]]) as usize).collect();
     let expected = shape.iter().try_fold(1usize, |product, &n| product.checked_mul(n));
     let found = bytes.len() - header;
     if expected != Some(found) {
-        return Err(bad(path, format!("shape {shape:?} does not fit its {found} bytes")));
+        return Err(bad(path, format!("shape {shape:?} does not fit the {found} bytes")));
     }
     Ok((shape, bytes[header..].to_vec()))
 }
 
-/// The training images and labels of CIFAR-10 (`data_batch_1.bin` to `data_batch_5.bin`, those that
-/// are there).
+/// Reads the training images and labels of CIFAR-10: `data_batch_1.bin` to `data_batch_5.bin`, of
+/// which some may be missing.
 pub fn cifar(path: &Path) -> Result<Images, Error> {
     const PIXELS: usize = 3 * 32 * 32;
     let mut images = Images { width: 32, channels: 3, values: vec![], labels: Some(vec![]) };
@@ -140,12 +141,12 @@ pub fn cifar(path: &Path) -> Result<Images, Error> {
     for file in files {
         let bytes = read(&file)?;
         if bytes.is_empty() || bytes.len() % (1 + PIXELS) != 0 {
-            let reason = format!("{} bytes are no whole records of {}", bytes.len(), 1 + PIXELS);
+            let reason = format!("{} bytes are not whole records of {}", bytes.len(), 1 + PIXELS);
             return Err(bad(&file, reason));
         }
         for (row, record) in bytes.chunks(1 + PIXELS).enumerate() {
             if record[0] > 9 {
-                return Err(bad(&file, format!("record {row} has label {}", record[0])));
+                return Err(bad(&file, format!("record {row} has label {} above 9", record[0])));
             }
             images.labels.get_or_insert_default().push(usize::from(record[0]));
             images.values.extend_from_slice(&record[1..]);

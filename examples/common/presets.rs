@@ -1,14 +1,14 @@
-//! The five tables that the MAF paper (Papamakarios, Pavlakou, Murray 2017, arXiv:1705.07057,
-//! section 4 and its supplement) compares density models on, and what it trained on each.
+//! The five data sets of the MAF paper (Papamakarios, Pavlakou, Murray 2017, arXiv:1705.07057,
+//! section 4 and supplement), and the networks that the paper trains on each.
 //!
-//! Their files are not part of this crate. `data/<name>` folders of the paper's authors hold them
-//! raw; what is read here is one of
+//! The data are not part of this crate. The paper's authors publish them as raw files in folders
+//! `data/<name>`. The example reads one of these layouts:
 //!
 //! * `train.npy`, `val.npy` and `test.npy`: rows as the authors' loaders return them, split and
-//!   standardised; for POWER with their noise, for GAS and HEPMASS without the columns they drop
-//! * `data.npy`, for MINIBOONE alone, which needs nothing else: the last tenth of its rows is the
-//!   test part, the last tenth of the rest the validation part, and all are standardised by the mean
-//!   and spread of training and validation rows together
+//!   standardised; with the added noise for POWER, without the dropped columns for GAS and HEPMASS.
+//! * `data.npy`, for MINIBOONE only: all rows. The last tenth is the test set, the last tenth of
+//!   the rest is the validation set. All rows are standardised by the mean and standard deviation
+//!   of the training and validation rows together.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ use clap::ValueEnum;
 
 use super::table::Table;
 
-/// A table of the paper.
+/// A data set of the paper.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Preset {
     Power,
@@ -27,27 +27,27 @@ pub enum Preset {
     Bsds300,
 }
 
-/// What the authors' experiments train on a table: the numbers of their `run_experiments.py`.
+/// The network that the authors train on a data set, from their `run_experiments.py`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Network {
     /// Units of each of the two hidden layers.
     pub hidden: usize,
-    /// Whether they pass a hyperbolic tangent instead of a rectifier.
+    /// Whether the activation is tanh instead of ReLU.
     pub tanh: bool,
 }
 
-/// The rows of a table, before any standardisation that is still due.
+/// The training, validation and test rows of a data set.
 #[derive(Debug)]
 pub struct Parts {
     pub train: Table,
     pub validation: Table,
     pub test: Table,
-    /// Whether the files hold rows that were standardised before.
+    /// Whether the rows of the files are already standardised.
     pub standardised: bool,
 }
 
 impl Preset {
-    /// The columns of its files.
+    /// The number of columns of the data set.
     pub fn columns(self) -> usize {
         match self {
             Self::Power => 6,
@@ -58,7 +58,7 @@ impl Preset {
         }
     }
 
-    /// The networks of every layer.
+    /// The network of every layer.
     pub fn network(self) -> Network {
         match self {
             Self::Power => Network { hidden: 100, tanh: false },
@@ -67,10 +67,12 @@ impl Preset {
         }
     }
 
-    /// The rows that a folder holds.
+    /// Reads the files of a folder.
     ///
-    /// An `Err` names the file that is missing, or has another number of columns, and the layout
-    /// that is expected.
+    /// # Errors
+    ///
+    /// If a file is missing or has another number of columns. The message names the file and the
+    /// expected layout.
     pub fn read(self, folder: &Path) -> Result<Parts, Error> {
         let whole = folder.join("data.npy");
         if self == Self::Miniboone && whole.is_file() {
@@ -108,13 +110,13 @@ impl Preset {
     }
 }
 
-/// The first rows, and the last tenth.
+/// Splits off the last tenth of the rows.
 fn last_tenth(table: Table, path: &Path) -> Result<(Table, Table), Error> {
     let Table { width, mut values } = table;
     let rows = values.len() / width;
     let held = rows / 10;
     if held == 0 {
-        let reason = format!("a tenth of its {rows} rows is none");
+        let reason = format!("{rows} rows are too few; a tenth is split off");
         return Err(Error::data(path.display().to_string(), reason));
     }
     let last = values.split_off((rows - held) * width);

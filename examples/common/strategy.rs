@@ -1,4 +1,4 @@
-//! How burn-train's learner shares the work among devices.
+//! How burn-train's learner distributes the work over devices.
 
 use burn_flows::burn::tensor::distributed::{DistributedConfig, ReduceOperation};
 use burn_flows::burn::tensor::{Device, DeviceType};
@@ -9,18 +9,19 @@ use burn_flows::burn::train::{ExecutionStrategy, MultiDeviceOptim};
 pub enum Strategy {
     /// One device
     Single,
-    /// A batch for every device; the first adds the gradients up and steps
+    /// One batch per device; the first device sums the gradients and updates the weights
     Multi,
-    /// A replica on every device; NCCL averages the gradients (CUDA only)
+    /// One replica per device; NCCL averages the gradients (CUDA only)
     Ddp,
 }
 
 impl Strategy {
-    /// Burn's own strategy on so many devices of a backend.
+    /// burn's strategy on `count` devices of a backend.
     ///
     /// # Errors
     ///
-    /// If burn cannot run it there. It is said before anything starts: burn panics in the first step.
+    /// If burn does not support the strategy on this backend. burn itself would panic in the first
+    /// step.
     pub fn on(self, backend: &str, count: usize) -> Result<ExecutionStrategy, String> {
         match self {
             Self::Single if count > 1 => Err(format!(
@@ -46,7 +47,7 @@ impl Strategy {
     }
 }
 
-/// So many devices of a backend. The CPU counts as often as it is asked for.
+/// The first `count` devices of a backend. CPU devices are repeated as often as needed.
 fn devices(backend: &str, count: usize) -> Result<Vec<Device>, String> {
     let kind = match backend {
         #[cfg(feature = "flex")]

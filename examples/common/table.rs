@@ -1,4 +1,4 @@
-//! Tables of numbers from CSV and NPY files; a bad file is an error that says which line.
+//! Tables of numbers from CSV and NPY files. An error names the line or row that is invalid.
 
 use std::path::Path;
 
@@ -13,8 +13,8 @@ pub struct Table {
 }
 
 impl Table {
-    /// Reads a `.npy` file of two axes in either order, of floats, integers or truths, or else a CSV
-    /// file; a first line without numbers is a header.
+    /// Reads a `.npy` file or a CSV file. An array has two axes in either order and holds floats,
+    /// integers or booleans. If the first line of a CSV file holds no numbers, it is a header.
     pub fn read(path: &Path) -> Result<Self, Error> {
         let text = path.display().to_string();
         let table = if path.extension().is_some_and(|e| e == "npy") {
@@ -31,7 +31,7 @@ impl Table {
         }
     }
 
-    /// How many rows there are.
+    /// The number of rows.
     pub fn rows(&self) -> usize {
         self.values.len() / self.width
     }
@@ -67,7 +67,7 @@ impl Table {
             }
             for (column, number) in numbers.into_iter().enumerate() {
                 let wrong =
-                    |_| bad(line, format!("column {column} is no number: {:?}", &record[column]));
+                    |_| bad(line, format!("column {column}: not a number: {:?}", &record[column]));
                 table.values.push(number.map_err(wrong)?);
             }
         }
@@ -92,7 +92,7 @@ impl Table {
         let (columns_first, dtype) = (file.order() == npyz::Order::Fortran, file.dtype());
         let values = numbers(file).map_err(|e| bad(e.to_string()))?;
         let Some(values) = values else {
-            let reason = format!("holds {}, which is no real number", dtype.descr());
+            let reason = format!("holds {}, which is not a real number", dtype.descr());
             return Err(bad(format!("{reason}; save it as float64, float32 or integers")));
         };
         let (rows, width) = (rows as usize, width as usize);
@@ -104,7 +104,8 @@ impl Table {
     }
 }
 
-/// The values of a file in its order; `None` where they are not real numbers of 1 to 8 bytes.
+/// The values of a file in their stored order. Returns `None` if they are not real numbers of 1 to
+/// 8 bytes.
 fn numbers(file: npyz::NpyFile<&[u8]>) -> std::io::Result<Option<Vec<f64>>> {
     use npyz::TypeChar::{Bool, Float, Int, Uint};
     fn of<T: npyz::Deserialize>(
