@@ -1,4 +1,5 @@
-//! The inverse of autoregressive layers: one pass against as many as there are features.
+//! The inverse of autoregressive layers: one incremental pass gives the same result as one full
+//! pass per feature.
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{DType, Device, Tensor};
@@ -8,7 +9,7 @@ use burn_flows::testing::moved;
 use burn_flows::univariate::{Additive, Affine, NeuralConfig, PerElement};
 use burn_flows::{Noise, cast};
 
-/// Whole passes until nothing moves.
+/// Repeats full passes until no value changes.
 const PASSES: InverseMethod = InverseMethod::FixedPoint { tolerance: 0.0 };
 
 type Layer = MaskedAutoregressive<Affine>;
@@ -19,7 +20,7 @@ fn layer(features: usize, made: MadeConfig, context: usize) -> Layer {
 }
 
 fn graph(features: usize) -> Dependencies {
-    // A binary tree: every feature on the one above it, and on the root.
+    // A binary tree: every feature depends on the feature above it and on the root.
     let parents = |feature: usize| match feature {
         0 => vec![],
         _ => vec![0, (feature - 1) / 2],
@@ -27,7 +28,7 @@ fn graph(features: usize) -> Dependencies {
     Dependencies::Parents((0..features).map(parents).collect())
 }
 
-/// Networks of every kind, with the features and the context of each.
+/// Networks of every kind, with the number of features and the context width of each.
 fn layers() -> Vec<(&'static str, usize, usize, Layer)> {
     let wide = || MadeConfig::new(vec![128, 128]);
     let residual = || MadeConfig::new(vec![48, 48, 48]).with_residual(true);
@@ -60,7 +61,7 @@ fn host<const D: usize>(x: Tensor<D>) -> Vec<f64> {
     x.into_data().try_to_vec_as().unwrap()
 }
 
-/// The largest difference in units of the largest value, which is at least 1.
+/// The largest difference, relative to the largest value or to 1 if that is smaller.
 fn distance<const D: usize>(found: Tensor<D>, expected: Tensor<D>) -> f64 {
     let (found, expected) = (host(found), host(expected));
     assert_eq!(found.len(), expected.len());
@@ -94,7 +95,7 @@ fn one_pass_gives_the_numbers_of_many() {
     }
 }
 
-/// The gradients of a loss of the inverse, in z and in every parameter.
+/// The gradients of a loss of the inverse, with respect to z and to every parameter.
 fn gradients(layer: &Layer, z: &Tensor<2>, context: Option<&Tensor<2>>) -> Vec<f64> {
     struct Collect<'a>(&'a burn::tensor::Gradients, Vec<f64>);
     impl ModuleVisitor for Collect<'_> {
@@ -139,7 +140,7 @@ fn a_fixed_point_stops_at_its_tolerance() {
             exact.clone(),
         )
     };
-    // After its first pass at once, then closer and closer.
+    // A loose tolerance accepts the first pass. A tighter tolerance gives a smaller error.
     assert!(miss(1e9) > 0.1 && miss(1e-2) < 1e-1 && miss(1e-4) < 1e-4, "{}", miss(1e-2));
 }
 
@@ -168,7 +169,7 @@ fn a_graph_takes_as_many_steps_as_its_longest_path() {
 
 #[test]
 fn a_context_reaches_the_feature_that_depends_on_none() {
-    // Without relu, all of whose few units for that feature may be off.
+    // SiLU instead of ReLU: with ReLU, all of the few units of that feature may be zero.
     let config = MadeConfig::new(vec![16, 16]).with_activation(ActivationConfig::Silu);
     let net = config.with_zero_last(false).init(4, 1, 2, &Device::flex());
     let x = Tensor::<2>::zeros([1, 4], &Device::flex());
@@ -190,7 +191,7 @@ fn a_fresh_layer_is_the_identity_and_an_image_is_its_values() {
     assert_eq!(host(layer.forward(image, None).0), host(flat));
 }
 
-/// Maps with weights for every element of theirs, which alternate in an order of no kind.
+/// A map with separate weights for each element, whose elements alternate irregularly.
 #[test]
 fn maps_per_element_keep_their_own_weights_in_every_step() {
     let map = |elements| {

@@ -1,4 +1,5 @@
-//! What every step of preprocessing adds to bits per dimension, against cases computed by hand.
+//! What each preprocessing step adds to the bits per dimension, compared with values computed by
+//! hand.
 
 use std::sync::LazyLock;
 
@@ -10,7 +11,7 @@ use burn_flows::distribution::Uniform;
 use burn_flows::prelude::*;
 use burn_flows::train::{Dequantize, ReduceBits, bits_per_dim, nll};
 
-/// The device, set to f64 before its first tensor.
+/// The device. Its precision is set to f64 before the first tensor.
 static DEVICE: LazyLock<Device> = LazyLock::new(|| {
     let mut device = Device::flex();
     device.configure(FloatDType::F64).unwrap();
@@ -21,7 +22,7 @@ fn rows(values: &[f64], width: usize) -> Tensor<2> {
     Tensor::from_data(TensorData::new(values.to_vec(), [values.len() / width, width]), &*DEVICE)
 }
 
-/// Uniform integers below `levels`.
+/// Uniform random integers below `levels`.
 fn integers(levels: usize, shape: [usize; 2]) -> Tensor<2> {
     let mut noise = Noise::seeded(3);
     let values: Vec<f64> =
@@ -29,7 +30,7 @@ fn integers(levels: usize, shape: [usize; 2]) -> Tensor<2> {
     rows(&values, shape[1])
 }
 
-/// Bits per dimension of integers under a density on [0, 1)^width.
+/// The bits per dimension of integers under a density on [0, 1)^width.
 fn bits(density: &impl Distribution<2>, x: Tensor<2>, levels: usize) -> f64 {
     let width = x.dims()[1];
     let v = Dequantize::new(levels).unwrap().apply(x, &mut Noise::seeded(8));
@@ -73,7 +74,7 @@ fn a_reduction_keeps_the_highest_bits_of_every_integer() {
     }
 }
 
-/// A density that is constant over every level, with `shares` of the mass.
+/// A density on [0, 1) that is constant on each level and has these `shares` of the mass.
 #[derive(Module, Debug)]
 struct Steps {
     shares: Vec<f64>,
@@ -99,32 +100,32 @@ impl Distribution<2> for Steps {
     }
 }
 
-/// Shares 1/2, 1/4, 1/8, 1/8 have an entropy of 1.75 bits. Data with exactly these frequencies need
-/// exactly as many, once their dequantization has the density that makes it so.
+/// The shares 1/2, 1/4, 1/8, 1/8 have an entropy of 1.75 bits. Data with exactly these frequencies
+/// need 1.75 bits under the density with these shares.
 #[test]
 fn the_density_of_dequantized_integers_needs_their_entropy() {
     let truth = Steps { shares: vec![0.5, 0.25, 0.125, 0.125] };
     let x = rows(&[0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 2.0, 3.0], 1);
     assert_near(bits(&truth, x.clone(), 4), 1.75);
-    // Another density costs the divergence to it: here all of 2 bits.
+    // A different density needs more bits, by the divergence: the uniform density needs 2 bits.
     assert_near(bits(&Steps { shares: vec![0.25; 4] }, x.clone(), 4), 2.0);
-    // The same integers in two columns: the bits are per column.
+    // The same integers in two columns need the same number of bits per column.
     let twice = Tensor::cat(vec![x.clone(), x], 1);
     assert_near(bits(&truth, twice, 4), 1.75);
 }
 
-/// A reduction from 2 levels a step to 1 adds up the shares: (1/2, 1/4, 1/8, 1/8) becomes
-/// (3/4, 1/4), with an entropy of 2 - 3/4 log2(3) bits.
+/// A reduction to one bit adds the shares of the joined levels: (1/2, 1/4, 1/8, 1/8) becomes (3/4,
+/// 1/4), with an entropy of 2 - 3/4 log2(3) bits.
 #[test]
 fn a_reduction_adds_up_the_shares_of_the_levels_it_joins() {
-    // Levels 0, 64, 128, 192 of 256; one bit is left.
+    // Levels 0, 64, 128, 192 of 256 are reduced to one bit.
     let x = rows(&[0.0, 0.0, 0.0, 0.0, 64.0, 64.0, 128.0, 192.0], 1);
     let y = ReduceBits::new(1).unwrap().apply(x).unwrap();
     let truth = Steps { shares: vec![0.75, 0.25] };
     assert_near(bits(&truth, y, 2), 2.0 - 0.75 * 3f64.log2());
 }
 
-/// One pixel through the logit to a standard normal, computed by hand.
+/// The logit of one pixel under a standard normal, compared with values computed by hand.
 #[test]
 fn the_logit_adds_its_log_determinant() {
     // The middle: s = 0.05 + 0.9 / 2 = 1/2, z = 0, log-det = ln 0.9 - 2 ln (1/2) = ln 3.6.
@@ -146,7 +147,7 @@ fn the_logit_adds_its_log_determinant() {
         let by_hand = (base_nll - log_det) / std::f64::consts::LN_2 + 8.0;
         assert_near(bits_per_dim(nll, 1, 256), by_hand);
     }
-    // The first case in digits: (0.918938533 - 1.280933845 + 5.545177444) / 0.693147181.
+    // The first case as numbers: (0.918938533 - 1.280933845 + 5.545177444) / 0.693147181.
     let middle = bits_per_dim(half_ln_2pi - 3.6f64.ln(), 1, 256);
     assert!((middle - 7.477_751_0).abs() < 1e-6, "{middle}");
 }

@@ -1,5 +1,5 @@
-//! The one rule of construction, for every configuration of the crate: a text may leave out every field with a
-//! default; `validate`, `try_init` and `init` say the same of an impossible one.
+//! The rule of construction for every configuration of the crate: its JSON may omit every field that has a default, and
+//! `validate`, `try_init` and `init` report the same error for an invalid configuration.
 
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,7 +24,7 @@ fn read<C: DeserializeOwned>(text: &Value) -> Result<C, serde_json::Error> {
     serde_json::from_value(text.clone())
 }
 
-/// The text of the panic, if there was one.
+/// The message of the panic, if the call panics.
 fn panic_of(call: impl FnOnce()) -> Option<String> {
     let panic = catch_unwind(AssertUnwindSafe(call)).err()?;
     Some(match panic.downcast::<String>() {
@@ -33,14 +33,15 @@ fn panic_of(call: impl FnOnce()) -> Option<String> {
     })
 }
 
-/// What a text may be. `required` holds the fields without a default, and `wrong` an impossible value of some field.
+/// The JSON forms of a configuration. `required` holds the fields without a default, and `wrong` an
+/// invalid value of a field. Returns the valid and the invalid configuration.
 fn texts<C: DeserializeOwned + serde::Serialize>(required: &str, wrong: &str) -> [C; 2] {
     let required: Value = serde_json::from_str(required).unwrap();
     let config: C = read(&required).unwrap();
-    // A text of all fields is the same configuration.
+    // JSON with all fields reads as the same configuration.
     let whole = serde_json::to_value(&config).unwrap();
     assert_eq!(serde_json::to_value(read::<C>(&whole).unwrap()).unwrap(), whole);
-    // The only key of a choice is its variant, not a field.
+    // The only key of an enum is its variant, not a field.
     let is_struct = |value: &Value| {
         value.as_object().is_some_and(|keys| keys.keys().all(|k| k.starts_with(char::is_lowercase)))
     };
@@ -55,7 +56,7 @@ fn texts<C: DeserializeOwned + serde::Serialize>(required: &str, wrong: &str) ->
         }
         let mut more = required.clone();
         more.as_object_mut().unwrap().insert("no_such_field".into(), Value::from(1));
-        let error = read::<C>(&more).err().expect("a field that is not there").to_string();
+        let error = read::<C>(&more).err().expect("an error for an unknown field").to_string();
         assert!(error.contains("no_such_field"), "{error}");
     }
     let mut changed = required;
@@ -85,7 +86,7 @@ macro_rules! construct {
     };
 }
 
-/// Settings that no module is made of.
+/// Configurations that do not build a module.
 macro_rules! settings {
     ($($name:ident: $config:ty, $wrong:expr;)+) => {
         $(#[test]
@@ -171,7 +172,7 @@ settings! {
     reverse_kl: ReverseKlConfig, r#"{"steps": 0}"#;
 }
 
-/// A slip in a name is an error wherever a text chooses.
+/// A misspelt field of an enum variant is an error.
 #[test]
 fn a_choice_refuses_fields_that_it_does_not_have() {
     fn refused<C: DeserializeOwned>(text: &str) {
@@ -193,7 +194,7 @@ fn a_choice_refuses_fields_that_it_does_not_have() {
     refused::<Periodic>(r#"{"inputs": [0], "period": 1.0, "slip": 1}"#);
 }
 
-/// What only a whole model knows is refused before it is built.
+/// A model rejects parts whose tensors are too large before it allocates them.
 #[test]
 fn a_model_refuses_parts_that_no_memory_holds() {
     let refused = |result: Result<()>, text: &str| {
@@ -227,7 +228,7 @@ fn sources(folder: &Path, found: &mut Vec<String>) {
     }
 }
 
-/// A configuration that no row above names is one that nobody holds to the rule.
+/// Every configuration has a row, so that the rule is tested for it.
 #[test]
 fn every_configuration_has_a_row() {
     let root = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));

@@ -1,4 +1,4 @@
-//! No rows at all: every call gives none, in the shape that rows would have.
+//! An empty batch: every method returns an empty result of the correct shape.
 
 use burn_flows::burn::tensor::{Device, Tensor};
 use burn_flows::model::RealNvpConfig;

@@ -1,5 +1,5 @@
-//! Distributions and whole models: log-densities and seeded draws, after the weights went there in a
-//! file.
+//! Distributions and whole models on every backend: log-densities and seeded draws, after the
+//! weights were loaded from a file.
 
 use burn::module::Module;
 use burn::tensor::{DType, Device, Tensor};
@@ -23,17 +23,17 @@ use crate::layers::{made, mlp};
 use crate::places::{PLACES, Place};
 use crate::{DEVICE, built};
 
-/// Rows drawn.
+/// The number of rows to draw.
 const ROWS: usize = 4;
 
 fn host<const D: usize>(x: Tensor<D>) -> Vec<f64> {
     x.into_data().iter::<f64>().collect()
 }
 
-/// The names of [`numbers`].
+/// The names of the two results of [`numbers`].
 const WHAT: [&str; 2] = ["draws", "log-densities"];
 
-/// Draws and log-densities of a distribution, whose data and context are given in f64.
+/// Draws and log-densities of a distribution. The data and the context are given in f64.
 fn numbers<const D: usize, P: Distribution<D>>(
     distribution: &P,
     x: &Tensor<D>,
@@ -47,7 +47,7 @@ fn numbers<const D: usize, P: Distribution<D>>(
     [host(draws), host(distribution.log_prob(x, context.as_ref()))]
 }
 
-/// Compares a distribution of this width of context on every place.
+/// Compares a distribution with this context width on every backend.
 fn agrees<const D: usize, P: Distribution<D> + serde::Serialize>(
     make: impl Fn(&Device) -> P,
     context: usize,
@@ -80,7 +80,8 @@ fn agrees<const D: usize, P: Distribution<D> + serde::Serialize>(
     }
 }
 
-/// A model made on a place, with the weights of `model` from a file, and back by another file.
+/// Saves the weights of `model`, loads them into a model on another backend, and from there into a
+/// third model by a second file.
 fn travelled<M: Module + serde::Serialize>(
     model: &M,
     make: impl Fn(&Device) -> M,
@@ -88,7 +89,7 @@ fn travelled<M: Module + serde::Serialize>(
     name: &str,
 ) -> (M, M) {
     let there = make(&place.device);
-    // No file without a weight.
+    // A module without weights has no file.
     if Module::num_params(model) == 0 {
         return (there, model.clone());
     }
@@ -143,7 +144,8 @@ distributions! {
     residual_flow: |device| ResidualFlowConfig::new(3).with_layers(1).with_hidden(vec![6]).init(device), 0;
 }
 
-/// A flow draws where its weights are, and says so where another device is asked for.
+/// A flow draws on the device of its weights, and its error names this rule if another device is
+/// requested.
 #[test]
 fn a_flow_draws_on_the_device_of_its_weights() {
     let flow = RealNvpConfig::new(3).with_layers(1).with_mlp(mlp()).init(&DEVICE);
@@ -158,7 +160,7 @@ fn a_flow_draws_on_the_device_of_its_weights() {
     }
 }
 
-/// The noise itself is the same to the last bit, wherever it goes.
+/// Seeded noise has the same bits on every backend.
 #[test]
 fn noise_is_the_same_everywhere() {
     let draw = |device: &Device| {

@@ -1,11 +1,12 @@
-//! Half precision: what every family of layers loses is what the documentation of `cast` says.
+//! Half precision: the measured errors of every family of layers agree with the documentation of
+//! `cast`.
 
 use burn::tensor::DType;
 use burn_flows::burn;
 
 use crate::{DEVICE, Row, rows};
 
-/// Families of rows.
+/// The rows of each family.
 const FAMILIES: [(&str, &[Row]); 10] = [
     ("linear maps, permutations", rows::linear::ROWS),
     ("elementwise maps, normalization", rows::elementwise::ROWS),
@@ -19,7 +20,7 @@ const FAMILIES: [(&str, &[Row]); 10] = [
     ("models", rows::models::ROWS),
 ];
 
-/// Rows that leave the range of f16: its largest number is 65504.
+/// Rows whose values exceed the largest number of f16, which is 65504.
 const BEYOND: [&str; 5] = [
     "exp",
     "exp_image",
@@ -28,20 +29,20 @@ const BEYOND: [&str; 5] = [
     "block_autoregressive_context",
 ];
 
-/// How many times the loss that is told a measured one may be, and a median the other way round, too:
-/// other processors round elsewhere.
+/// The factor by which a measured error may exceed the documented one. A median may also be smaller
+/// by this factor only. Other processors round differently.
 const APART: f64 = 3.0;
 
-/// Losses below count as this one.
+/// Smaller errors count as this value.
 const LEAST: f64 = 1e-5;
 
-/// Median and largest of some losses.
+/// The median and the largest of these errors.
 fn summary(mut losses: Vec<f64>) -> [f64; 2] {
     losses.sort_by(f64::total_cmp);
     [losses[losses.len() / 2], losses[losses.len() - 1]].map(|loss| loss.max(LEAST))
 }
 
-/// The table as the documentation has it: losses of z, the log-determinant, x and gradients.
+/// The measured table: errors of z, of the log-determinant, of x and of the gradients.
 fn measured(dtype: DType) -> Vec<(&'static str, [[f64; 2]; 4])> {
     let family = |(family, rows): &(&'static str, &[Row])| {
         let mut losses = [(); 4].map(|()| vec![]);
@@ -59,14 +60,14 @@ fn measured(dtype: DType) -> Vec<(&'static str, [[f64; 2]; 4])> {
     FAMILIES.iter().map(family).collect()
 }
 
-/// The rows of the table of a precision in the documentation.
+/// The rows of the table for this precision in the documentation.
 fn told(dtype: DType) -> Vec<(String, [[f64; 2]; 4])> {
     let text = include_str!("../../src/param.rs");
     let (_, table) =
         text.split_once(&format!("/// | {dtype:?} |")).expect("a table of this precision");
     let lines = table.lines().skip(2).take_while(|line| line.starts_with("/// | "));
     let cell = |cell: &str| -> [f64; 2] {
-        let (median, largest) = cell.split_once(" to ").expect("median to largest");
+        let (median, largest) = cell.split_once(" to ").expect("two numbers separated by ` to `");
         [median, largest].map(|number| number.trim().parse().expect("a number"))
     };
     let row = |line: &str| {
@@ -89,7 +90,7 @@ fn compare_with_documentation(dtype: DType) {
         for ([median, largest], [told_median, told_largest]) in losses.iter().zip(told) {
             let near = *median <= told_median * APART && *told_median <= median * APART;
             let within = *largest <= told_largest * APART;
-            assert!(near && within, "{family} in {dtype:?}: another loss, see the output");
+            assert!(near && within, "{family} in {dtype:?}: error differs from docs, see output");
         }
     }
 }

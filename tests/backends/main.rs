@@ -1,9 +1,9 @@
-//! The same numbers on every backend: all layers and models of the conformance suite, distributions,
-//! records and training, against `flex` in f64.
+//! Every backend computes the same numbers as `flex` in f64: all layers and models of the
+//! conformance suite, distributions, records and training.
 //!
-//! What is compared is every enabled backend whose hardware is there, or the one that `BURN_DEVICE`
-//! names. On a machine without the hardware the tests say so and pass, unless `BURN_FLOWS_NEED` names
-//! the backend.
+//! The tests compare every enabled backend whose hardware is present, or the backend that
+//! `BURN_DEVICE` names. On a machine without the hardware, the tests print a message and pass,
+//! unless `BURN_FLOWS_NEED` names the backend.
 
 #[path = "../common/built.rs"]
 mod built;
@@ -24,14 +24,15 @@ use burn_flows::testing::Comparison;
 use built::built;
 use places::PLACES;
 
-/// Where layers are made, and where they are computed in f64 to compare with.
+/// The reference device: layers are created here, and computed here in f64.
 static DEVICE: LazyLock<Device> = LazyLock::new(|| {
     let mut device = Device::flex();
     device.configure(FloatDType::F64).unwrap();
     device
 });
 
-/// A row of the conformance suite: its name, and its comparison on a device in a precision.
+/// A row of the conformance suite: its name, and a function that compares it on a device in a
+/// precision.
 type Row = (&'static str, fn(&Device, DType) -> Comparison);
 
 macro_rules! rows {

@@ -1,4 +1,4 @@
-//! Other precisions, and ways from one backend to another.
+//! Other precisions, and moves from one backend to another.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -16,8 +16,8 @@ fn host(x: Tensor<1>) -> Vec<f64> {
     x.into_data().iter::<f64>().collect()
 }
 
-/// Where shaders store a precision and have no logarithm of it, no number comes out that looks like a
-/// density.
+/// In a precision that shaders can store but whose logarithm they lack, a flow panics. It returns
+/// no number that looks like a density.
 #[test]
 fn a_precision_gives_its_numbers_or_none() {
     let flow =
@@ -37,7 +37,7 @@ fn a_precision_gives_its_numbers_or_none() {
                     let same = found.len() == 2 && found.iter().zip(&expected).all(near);
                     assert!(same, "{}, {dtype:?}: {found:?}, not {expected:?}", place.name);
                 }
-                // What the backend does not claim to have, it may refuse itself.
+                // The backend may reject a precision that it does not claim to support.
                 Err(panic) if place.device.supports_dtype(dtype) => {
                     let text = panic.downcast_ref::<String>().map_or("", String::as_str);
                     let told = text.contains("expected a precision it computes in, found");
@@ -49,7 +49,7 @@ fn a_precision_gives_its_numbers_or_none() {
     }
 }
 
-/// Masks and orders too, which backends store in other ways.
+/// Checks masks and orders too, which backends store differently.
 #[test]
 fn a_flow_moves_to_every_backend_and_back() {
     let flow =

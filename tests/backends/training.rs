@@ -1,4 +1,4 @@
-//! Training: the same losses, epoch by epoch.
+//! Training gives the same losses in every epoch on every backend.
 
 use burn::module::Module;
 use burn::tensor::{DType, Device, Tensor};
@@ -35,7 +35,8 @@ fn a_flow_trains_to_the_same_losses_everywhere() {
     }
 }
 
-/// The gradients of f32 log-densities reach weights of half precision, and an optimizer moves them.
+/// The gradients of f32 log-densities reach weights in half precision, and an optimizer updates
+/// them.
 #[test]
 fn a_flow_trains_in_half_precision() {
     let rows = Noise::seeded(1).normal::<2>([96, 3], &DEVICE) * 2.0 + 1.0;

@@ -1,4 +1,4 @@
-//! Conditions, and layers that are no bijections.
+//! Condition numbers of linear layers, and layers that are not bijections.
 
 use burn_flows::Flow;
 use burn_flows::bijector::{
@@ -17,12 +17,12 @@ fn only<B: Bijector<2>>(layer: B, features: usize) -> LayerCertificate {
     certify(&Flow::new(layer, normal(features)), &data(features), None).layers()[0].clone()
 }
 
-/// The eigenvalues of `[[1, b], [b, 1]]` are `1 + b` and `1 - b`.
+/// The eigenvalues of `[[1, b], [b, 1]]` are `1 + b` and `1 - b`, so the condition number is known.
 #[test]
 fn matrices_have_the_condition_of_their_singular_values() {
     for b in [0.0, 0.5, 0.99, 1.0 - 1e-6] {
         let layer = only(LinearMap::new(DenseMatrix::from_weights(matrix(b)).unwrap()), 2);
-        // As the weights are in f32.
+        // The value of `b` after rounding to f32, as in the weights.
         let b = f64::from(b as f32);
         let expected = (1.0 + b) / (1.0 - b);
         let found = layer.condition.unwrap();
@@ -48,7 +48,8 @@ fn a_scale_per_feature_has_the_condition_of_its_ends() {
     assert!((condition / 4.9f64.exp() - 1.0).abs() < 1e-2, "{condition}");
 }
 
-/// Of a large event the singular values in sight are those of the channels, which repeat.
+/// For a large event, the certificate sees the singular values of the channels, each repeated for
+/// every pixel.
 #[test]
 fn channels_of_large_images_have_the_condition_of_their_matrix() {
     let matrix = ChannelMatrix::Plain(DenseMatrix::from_weights(matrix(0.8)).unwrap());
@@ -60,7 +61,7 @@ fn channels_of_large_images_have_the_condition_of_their_matrix() {
     assert!(certificate.to_string().contains("> 9.0e0"), "{certificate}");
 }
 
-/// Forgets the last feature, and says that it turns the event.
+/// Drops the last feature, although it claims to rotate the event.
 #[derive(Module, Debug)]
 struct Forgets {}
 
@@ -84,7 +85,7 @@ fn what_is_no_bijection_has_neither_inverse_nor_condition() {
         let linear = LuLinearConfig::new(features).init(&DEVICE);
         let flow = Flow::new((linear, Forgets {}), normal(features));
         let certificate = certify(&flow, &data(features), None);
-        let lost = certificate.lost().expect("nothing leads back");
+        let lost = certificate.lost().expect("a layer without an inverse");
         assert_eq!((lost.path.as_str(), lost.name.as_str()), ("bijector.1", "Forgets"));
         assert_eq!(lost.condition, Some(f64::INFINITY), "{certificate}");
         assert_eq!(certificate.wrong().map(|layer| layer.name.as_str()), Some("Forgets"));
@@ -92,7 +93,7 @@ fn what_is_no_bijection_has_neither_inverse_nor_condition() {
     }
 }
 
-/// Every parameterisation of a linear layer, against the round trip of its data.
+/// Every parameterisation of a linear layer, compared with the round trip of its data.
 #[test]
 fn linear_layers_of_every_kind_have_a_condition() {
     let layers = [

@@ -1,4 +1,5 @@
-//! Events whose Jacobian is taken of one row, and those where random directions stand for it.
+//! Large events: the certificate takes the Jacobian of a single row, or random directions instead
+//! of it.
 
 use burn_flows::bijector::{ActNorm, Bijector, Elementwise, Logit};
 use burn_flows::burn;
@@ -13,7 +14,7 @@ use burn_flows::{Flow, Noise};
 
 use crate::{DEVICE, built, data, images, normal};
 
-/// A layer that gives its log-determinant times a factor.
+/// Returns the log-determinant of its layer times a factor.
 #[derive(Module, Debug)]
 struct Times<B> {
     layer: B,
@@ -31,7 +32,7 @@ impl<const D: usize, B: Bijector<D> + ModuleDisplay> Bijector<D> for Times<B> {
     }
 }
 
-/// `z = 2 x`, whose backward pass knows of half of it.
+/// `z = 2 x`, with a backward pass that returns half of the gradient.
 #[derive(Module, Debug)]
 struct Half {}
 
@@ -48,7 +49,7 @@ impl Bijector<2> for Half {
     }
 }
 
-/// A coupling behind a scale of 1 / 3 for every number.
+/// A coupling after a scale of 1 / 3 on every feature.
 fn coupling(features: usize) -> (ActNorm, Vec<impl Bijector<2> + Clone>) {
     let scale = Tensor::full([features], -3f64.ln(), &*DEVICE);
     let scale = ActNorm::from_weights(scale, Tensor::zeros([features], &*DEVICE));
@@ -58,7 +59,7 @@ fn coupling(features: usize) -> (ActNorm, Vec<impl Bijector<2> + Clone>) {
     (scale, moved(flow, 4).into_parts().0)
 }
 
-/// The certificate of one layer on a few rows, after its log-determinant is multiplied.
+/// The certificate of one layer on three rows, with the log-determinant multiplied by `factor`.
 fn of<B: Bijector<2>>(layer: B, factor: f64, features: usize) -> Certificate {
     let rows = data(features).narrow(0, 0, 3);
     certify(&Flow::new(Times { layer, factor }, normal(features)), &rows, None)
@@ -74,7 +75,7 @@ fn a_thousand_numbers_are_taken_entry_by_entry() {
         assert!(layer.condition.is_some_and(|condition| condition > 2.0), "{certificate}");
         assert!(certificate.wrong().is_none() && certificate.lost().is_none());
     }
-    // A hundredth of a percent.
+    // An error of 0.01 % is found.
     let certificate = of(coupling(400), 1.0001, 400);
     assert_eq!(certificate.wrong().map(|layer| layer.path.as_str()), Some("bijector"));
 }
@@ -89,14 +90,15 @@ fn more_are_estimated_and_one_percent_is_noticed() {
     assert!(sound.to_string().contains(" +- "), "{sound}");
     for factor in [0.99, 1.01] {
         let wrong = of(coupling(1500), factor, 1500);
-        let layer = wrong.wrong().expect("it is noticed");
-        // Relative to what the layer says.
+        let layer = wrong.wrong().expect("the wrong layer is found");
+        // Relative to the log-determinant that the layer returns.
         let expected = f64::abs(1.0 / factor - 1.0);
         assert!((layer.log_det.unwrap() - expected).abs() < 4.0 * error, "{wrong}");
     }
 }
 
-/// Signs see a diagonal as it is: what is left is the quadrature.
+/// Random signs give the exact trace of a diagonal matrix, so only the error of the quadrature
+/// remains.
 #[test]
 fn layers_of_single_numbers_are_known_to_the_last_digits_however_large() {
     let spline = RationalQuadraticConfig::new().init();
@@ -127,10 +129,11 @@ fn levels_of_large_images_are_certified() {
     assert!(first.log_det_error > 0.0 && last.log_det_error == 0.0, "{certificate}");
 }
 
-/// An estimate rests on a backward pass: where that is not of the values, nothing is certified.
+/// The estimate uses a backward pass. If the backward pass does not match the values, the layer is
+/// reported as wrong.
 #[test]
 fn a_gradient_that_is_not_that_of_the_values_is_named() {
     let wrong = of(Half {}, 1.0, 1500);
-    assert_eq!(wrong.wrong().expect("it is noticed").log_det, Some(f64::INFINITY));
-    assert!(of(Half {}, 1.0, 30).wrong().is_none(), "no small event needs a gradient");
+    assert_eq!(wrong.wrong().expect("the wrong layer is found").log_det, Some(f64::INFINITY));
+    assert!(of(Half {}, 1.0, 30).wrong().is_none(), "a small event needs no gradient");
 }

@@ -1,4 +1,4 @@
-//! Certificates: the layer that loses its inverse is named, and so is one with a wrong log-determinant.
+//! Certificates name the layer that loses its inverse and the layer with a wrong log-determinant.
 
 #[path = "../common/built.rs"]
 mod built;
@@ -36,7 +36,7 @@ fn normal(features: usize) -> StandardNormal<2> {
     StandardNormal::new([features], &DEVICE)
 }
 
-/// A layer that doubles, and says so of its log-determinant or not.
+/// Doubles its input. `says_so` decides whether its log-determinant includes the factor.
 #[derive(Module, Debug)]
 struct Double {
     says_so: bool,
@@ -77,7 +77,7 @@ fn the_layer_that_leads_nowhere_is_named() {
     let singular = LinearMap::new(DenseMatrix::from_weights(matrix(1.0 - 1e-6)).unwrap());
     let flow = Flow::new(vec![sound(), singular, sound()], normal(2));
     let certificate = certify(&flow, &data(2), None);
-    let lost = certificate.lost().expect("one is lost");
+    let lost = certificate.lost().expect("a lost layer");
     assert_eq!(lost.path, "bijector.1");
     assert!(lost.round_trip > 1e-3 && lost.round_trip.is_finite());
     assert!(certificate.to_string().contains("bijector.1 (DenseLinear) has lost its inverse"));
@@ -88,14 +88,14 @@ fn matrix(b: f64) -> Tensor<2> {
     Tensor::from_data([[1.0, b], [b, 1.0]], &*DEVICE)
 }
 
-/// Tanh sends large numbers to 1, from which nothing leads back.
+/// Tanh maps large numbers to 1, which has no finite inverse.
 #[test]
 fn what_is_not_finite_on_the_way_back_is_lost() {
     let flow = Flow::new((LeakyRelu::new(0.5).unwrap(), Tanh {}), normal(3));
     let certificate = certify(&flow, &(data(3) * 100.0), None);
-    assert_eq!(certificate.lost().expect("one is lost").path, "bijector.1");
+    assert_eq!(certificate.lost().expect("a lost layer").path, "bijector.1");
     let nan = certify(&flow, &(data(3) * f32::NAN), None);
-    assert_eq!(nan.lost().expect("all are lost").round_trip, f64::INFINITY);
+    assert_eq!(nan.lost().expect("a lost layer").round_trip, f64::INFINITY);
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn a_wrong_log_determinant_is_named() {
     let flow = Flow::new((Double { says_so: true }, Double { says_so: false }), normal(3));
     let certificate = certify(&flow, &data(3), None);
     assert!(certificate.lost().is_none());
-    let wrong = certificate.wrong().expect("one is wrong");
+    let wrong = certificate.wrong().expect("a wrong layer");
     assert_eq!((wrong.path.as_str(), wrong.name.as_str()), ("bijector.1", "Double"));
     assert!((wrong.log_det.unwrap() - 3.0 * 2f64.ln()).abs() < 1e-6);
     assert!(certificate.to_string().contains("Double) has a wrong log-determinant"));
@@ -151,7 +151,7 @@ fn f64_data_are_held_to_more() {
     assert!(certificate.lost().is_none() && certificate.wrong().is_none(), "{certificate}");
 }
 
-/// Layers inside of others are layers, the other way round and on a part of the event, too.
+/// The certificate looks into layers that contain layers, also into inverted and partial ones.
 #[test]
 fn inverted_and_partial_layers_are_looked_into() {
     let iaf = built(&DEVICE, |device| IafConfig::new(2).with_layers(2).init(device));

@@ -1,4 +1,4 @@
-//! Weights that are the same in every run.
+//! Builds modules whose weights are the same in every run.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -6,8 +6,8 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 use burn_flows::burn;
 
-/// Builds a module from a fixed seed, with the weights that burn draws only when they are first used.
-/// A device has one generator for all threads, hence the lock.
+/// Builds a module from a fixed seed. burn initialises weights at their first use, so this function
+/// uses them all. A lock is needed because all threads share the generator of a device.
 pub fn built<M: Module>(device: &Device, make: impl FnOnce(&Device) -> M) -> M {
     static GENERATOR: Mutex<()> = Mutex::new(());
     let _alone = GENERATOR.lock().unwrap_or_else(PoisonError::into_inner);

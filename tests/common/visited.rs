@@ -1,4 +1,4 @@
-//! Where a walk to the latent goes, and the sum of the log-determinants there.
+//! The layers that a walk to the latents visits, and the sum of their log-determinants.
 
 use burn::module::Module;
 use burn::tensor::Tensor;

@@ -1,4 +1,4 @@
-//! A flow whose batch is not divided into blocks.
+//! A flow whose batch is not split into blocks.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
@@ -7,7 +7,7 @@ use burn_flows::burn;
 use burn_flows::model::RealNvp;
 use burn_flows::prelude::*;
 
-/// Says that it mixes rows, so that its batch stays whole.
+/// A flow that claims to mix rows, so that its batch is evaluated as one block.
 #[derive(Module, Debug)]
 pub struct Whole {
     pub flow: RealNvp,

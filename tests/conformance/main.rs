@@ -1,6 +1,6 @@
-//! One row per layer: `testing::Suite` checks it, in f64, and once more in f32.
+//! One row per layer. `testing::Suite` checks every row in f64, and once more in f32.
 //!
-//! A row is a name, a layer, and the shape of its batches, or a `Suite` that knows more.
+//! A row is a name, a layer, and the shape of its batches or a `Suite` with more settings.
 
 #[path = "../common/built.rs"]
 mod fresh;
@@ -14,10 +14,11 @@ use burn::tensor::{Device, FloatDType};
 use burn_flows::{burn, store};
 use serde::{Serialize, de::DeserializeOwned};
 
-/// The environment variable by which [`every_row_in_f32`] tells the process it starts.
+/// The environment variable by which [`every_row_in_f32`] sets the precision of the process it
+/// starts.
 const SINGLE: &str = "BURN_FLOWS_CONFORMANCE_F32";
 
-/// The device, after the precision of the process is set.
+/// The device, with the precision of the process.
 static DEVICE: LazyLock<Device> = LazyLock::new(|| {
     let single = std::env::var_os(SINGLE).is_some();
     let mut device = Device::flex();
@@ -25,7 +26,8 @@ static DEVICE: LazyLock<Device> = LazyLock::new(|| {
     device
 });
 
-/// Builds a layer, and opens it from its file alone; saved again, it is the same file.
+/// Builds a layer, saves it, opens it from this file alone and saves it again. Both files are
+/// equal.
 fn built<M: Module + Serialize + DeserializeOwned>(
     device: &Device,
     make: impl FnOnce(&Device) -> M,
@@ -54,8 +56,8 @@ macro_rules! rows {
 mod layers;
 mod rows;
 
-/// The rows in the precision that users have without asking, in a process of their own: the
-/// default precision is one per process.
+/// Checks the rows in f32, the default precision of burn. This needs another process, because the
+/// default precision is a setting of the process.
 #[test]
 fn every_row_in_f32() {
     let mut tests = Command::new(std::env::current_exe().unwrap());
@@ -65,7 +67,7 @@ fn every_row_in_f32() {
     assert!(text.contains("test rows::linear::lu_size_3 ... ok"), "{text}");
 }
 
-/// A new layer, map, network or model without a row is noticed.
+/// A new public layer, map, network or model needs a row.
 #[test]
 fn every_public_name_has_a_row() {
     let words = |text: &'static str| text.split(|c: char| !(c.is_alphanumeric() || c == '_'));
@@ -87,10 +89,10 @@ fn every_public_name_has_a_row() {
         include_str!("rows/splines.rs"),
         include_str!("rows/stacks.rs"),
     ];
-    // What a `use` names has no row yet.
+    // A name in a `use` declaration is not a row.
     let bodies = texts.map(|text| text.rsplit_once("\nuse ").map_or(text, |(_, body)| body));
     let rows: HashSet<&str> = bodies.into_iter().flat_map(words).collect();
-    // Parts of a layer that a row has no need to name.
+    // Parts of layers that need no row of their own.
     let parts = [
         "Activation",
         "AnyUnivariate",
@@ -117,7 +119,7 @@ fn every_public_name_has_a_row() {
     for text in exports.iter().flat_map(|text| text.split("pub use ").skip(1)) {
         let (names, _) = text.split_once(';').unwrap();
         for name in words(names).filter(|name| name.starts_with(char::is_uppercase)) {
-            // The structs of a model are in the row of the model.
+            // The row of the model covers its steps, levels and layers.
             let part = ["Step", "Level", "Layers"].iter().any(|end| name.ends_with(end));
             assert!(part || parts.contains(&name) || has_row(name), "{name} has no row");
         }

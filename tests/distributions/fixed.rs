@@ -1,4 +1,4 @@
-//! Densities in closed form: uniform, normal, Student t.
+//! Densities in closed form: uniform, normal, Student's t.
 
 use super::*;
 
@@ -27,7 +27,7 @@ fn uniform_is_its_box() {
 
 #[test]
 fn uniform_draws_that_are_rounded_stay_inside() {
-    // In f16 one unit draw of 4,000 rounds to 1, and the width here rounds up.
+    // In f16, one of 4,000 unit draws rounds to 1, and the width of this interval rounds up.
     let end = |v: f64| tensor(&[v], [1, 1]).cast(FloatDType::F16);
     let uniform = Uniform::new(end(-1.0), end(5.4e-4)).unwrap();
     let x = uniform.sample(4 * DRAWS, None, &mut Noise::seeded(1), &device());
@@ -63,7 +63,7 @@ fn uniform_panics_on_another_width() {
 fn diag_normal_has_known_values() {
     let (mean, scale) = (tensor(&[1.0, -2.0], [1, 2]), tensor(&[0.5, 4.0], [1, 2]));
     let normal = DiagNormal::fixed(mean, scale).unwrap();
-    // -(1 + 4 + 2 ln 2 pi) / 2 - ln 2, and the same at the mean.
+    // The values are -(1 + 4 + 2 ln 2 pi) / 2 - ln 2, and -(2 ln 2 pi) / 2 - ln 2 at the mean.
     let at_mean = -(2.0 * std::f64::consts::PI).ln() - 2f64.ln();
     assert_values(&normal, &[([0.5, 6.0], at_mean - 2.5), ([1.0, -2.0], at_mean)]);
     assert_none_learn(&normal, 2);
@@ -113,7 +113,7 @@ fn student_t(degrees: f64, location: f64, scale: f64) -> StudentT<2> {
 
 #[test]
 fn student_t_has_known_values() {
-    // mpmath at 30 digits: degrees of freedom, location, scale, x, log-density.
+    // Values by mpmath at 30 digits. Columns: degrees of freedom, location, scale, x, log-density.
     for (degrees, location, scale, x, expected) in [
         (0.5, 0.0, 1.0, 3.0, -3.518_862_160_286_34),
         (2.5, 1.0, 2.0, -4.0, -3.902_121_968_887_289),
@@ -129,7 +129,7 @@ fn student_t_has_known_values() {
 
 #[test]
 fn student_t_knows_tails_beyond_the_root_of_the_largest_number() {
-    // The Cauchy density is 1 / (pi x^2) out there; x^2 itself is no f64.
+    // The Cauchy density is 1 / (pi x^2) at large x, although x^2 overflows in f64.
     let t = student_t(1.0, 0.0, 1.0);
     let x = || tensor(&[1e200, -1e300, 1.0], [3, 1]);
     let pi = std::f64::consts::PI;
@@ -137,17 +137,17 @@ fn student_t_knows_tails_beyond_the_root_of_the_largest_number() {
     for (found, expected) in log_probs(&t, x()).iter().zip(expected) {
         assert!((found - expected).abs() < 1e-12 * expected.abs(), "{found} {expected}");
     }
-    // d/dx = -2 x / (1 + x^2), also where the two forms of the logarithm meet.
+    // d/dx = -2 x / (1 + x^2), also where the two formulas of the logarithm meet.
     for (found, expected) in gradient_at(&t, x()).iter().zip([-2e-200, 2e-300, -1.0]) {
         assert!((found / expected - 1.0).abs() < 1e-12, "{found:e} {expected:e}");
     }
 
-    // In f32 a draw has a density as long as y / sqrt(v), here 3.2 y, is finite.
+    // In f32 a draw has a density if y / sqrt(v), here 3.2 y, is finite.
     let heavy = student_t(0.1, 0.0, 1.0).sample(DRAWS, None, &mut Noise::seeded(1), &device());
     let draws: Vec<f64> =
         host(heavy).into_iter().filter(|x| x.abs() < f64::from(f32::MAX) / 3.2).collect();
     let far = draws.iter().filter(|x| x.abs() > 1e20).count();
-    assert!(far > 100, "{far} draws whose square f32 cannot hold");
+    assert!(far > 100, "{far} draws whose square overflows in f32");
     let one = || tensor(&[1.0], [1, 1]).cast(FloatDType::F32);
     let single = StudentT::fixed(0.1, one() - 1.0, one()).unwrap();
     let x = tensor(&draws, [draws.len(), 1]).cast(FloatDType::F32);
@@ -157,10 +157,10 @@ fn student_t_knows_tails_beyond_the_root_of_the_largest_number() {
 
 #[test]
 fn student_t_integrates_to_one_and_has_its_entropy() {
-    // Entropies of the standard t by the digamma formula, mpmath at 30 digits.
+    // Entropies of the standard t distribution by the digamma formula, from mpmath at 30 digits.
     for (degrees, standard) in [(3.0, 1.773_477_571_863_291), (5.0, 1.627_502_672_414_396)] {
         let t = student_t(degrees, 0.7, 2.0);
-        // x = tan(u) brings the tails into (-pi/2, pi/2).
+        // The substitution x = tan(u) maps the real line to (-pi/2, pi/2).
         let n = 4000;
         let step = std::f64::consts::PI / f64::from(n);
         let at = |k: i32| (-std::f64::consts::FRAC_PI_2 + step * (f64::from(k) + 0.5)).tan();
@@ -176,15 +176,15 @@ fn student_t_integrates_to_one_and_has_its_entropy() {
 
         let draws = t.sample(DRAWS, None, &mut Noise::seeded(8), &device());
         let surprise = -log_probs(&t, draws).iter().sum::<f64>() / DRAWS as f64;
-        // The standard deviation of -log_prob is below 1.2 here; four standard errors.
+        // The standard deviation of -log_prob is below 1.2. The tolerance is four standard errors.
         assert!((surprise - entropy).abs() < 4.0 * 1.2 / (DRAWS as f64).sqrt());
     }
 }
 
 #[test]
 fn student_t_draws_follow_its_distribution_function() {
-    // Closed forms: 1/2 + atan(y) / pi with one degree of freedom, 1/2 + y / (2 sqrt(2 + y^2))
-    // with two.
+    // The distribution functions are 1/2 + atan(y) / pi with one degree of freedom, and 1/2 + y /
+    // (2 sqrt(2 + y^2)) with two.
     let cauchy = |y: f64| 0.5 + y.atan() / std::f64::consts::PI;
     let two = |y: f64| 0.5 + y / (2.0 * (2.0 + y * y).sqrt());
     for (degrees, function) in [(1.0, &cauchy as &dyn Fn(f64) -> f64), (2.0, &two)] {

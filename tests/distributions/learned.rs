@@ -1,16 +1,16 @@
-//! Densities that learn: mixtures, conditional and diagonal normals.
+//! Trainable densities: mixtures, conditional and diagonal normals.
 
 use super::*;
 
 #[test]
 fn gaussian_mixture_has_known_values() {
-    // mpmath at 30 digits.
+    // Values by mpmath at 30 digits.
     assert_values(
         &two_normals(),
         &[
             ([0.5, -0.25], -2.781_024_193_249_833),
             ([2.0, -1.0], -0.860_811_690_203_979_3),
-            ([40.0, 40.0], -4_002.531_024_246_969), // every term underflows
+            ([40.0, 40.0], -4_002.531_024_246_969), // every term of the mixture underflows
         ],
     );
 }
@@ -18,7 +18,7 @@ fn gaussian_mixture_has_known_values() {
 #[test]
 fn gaussian_mixture_of_one_is_a_normal() {
     let one = GaussianMixtureConfig::new(3, 1).with_seed(0).init(&device());
-    let mean = Noise::seeded(0).normal::<2>([1, 3], &device()); // where the config starts it
+    let mean = Noise::seeded(0).normal::<2>([1, 3], &device()); // the configuration's initial mean
     let x = Noise::seeded(1).normal::<2>([20, 3], &device());
     let normal = StandardNormal::<2>::new([3], &device());
     let expected = log_probs(&normal, x.clone() - mean);
@@ -75,13 +75,13 @@ fn gaussian_mixture_starts_from_data_once() {
     assert!(nll(&started) < before.min(3.5), "{} after {before}", nll(&started));
     assert_all_learn(&started, started.log_prob(x.clone(), None).mean(), 3);
 
-    // Trained on, and started again with other data: it stays.
+    // A trained mixture keeps its parameters if it is initialised again with other data.
     let trained = moved(started, 5);
     let kept = log_probs(&trained.valid(), x.clone());
     let again = trained.init_from_data(x.clone() * 3.0 + 1.0, None);
     assert_eq!(log_probs(&again.valid(), x.clone()), kept);
 
-    // So does one that comes from a record.
+    // A mixture loaded from a record keeps its parameters, too.
     let record = again.valid().into_record();
     let loaded = config.with_seed(9).init(&device()).try_load_record(record).unwrap();
     assert!(loaded.is_initialized());
@@ -91,13 +91,13 @@ fn gaussian_mixture_starts_from_data_once() {
 
 #[test]
 fn gaussian_mixture_starts_from_hostile_data() {
-    // Fewer rows than components, one row, a constant column.
+    // Fewer rows than components, one row, and a constant column.
     for rows in [1, 2] {
         let x = tensor(&[1.0, 5.0, 2.0, 5.0][..2 * rows], [rows, 2]);
         let start = GaussianMixtureConfig::new(2, 4).init(&device().autodiff());
         let mixture = start.init_from_data(x.clone(), None);
         assert!(log_probs(&mixture.valid(), x.clone()).iter().all(|l| l.is_finite()));
-        // Components that began on the same row differ, so their gradients do.
+        // Components initialised on the same row differ, so their gradients differ.
         let gradients = mixture.log_prob(x, None).sum().backward();
         struct Means(Gradients, Vec<f64>);
         impl ModuleVisitor for Means {
@@ -177,7 +177,7 @@ fn conditional_normal_follows_its_context() {
     let (_, other, _) = draw(&second);
     assert!((mean.clone() - other).abs().max().into_scalar::<f64>() > 0.05);
 
-    // The density under one context is the normal that the draws show.
+    // The density under one context is the normal that the draws follow.
     let shown = StandardNormal::<2>::new([2], &device());
     let standard = (draws.clone() - mean) / std.clone();
     let expected = shown.log_prob(standard, None) - std.log().sum();
@@ -185,7 +185,7 @@ fn conditional_normal_follows_its_context() {
     let error = (found.clone() - expected).mean().abs().into_scalar::<f64>();
     assert!(error < 2e-3, "{error}");
 
-    // One row serves all, and gives the numbers of a row for each.
+    // A context of one row gives the same numbers as that row repeated for every row.
     let all = first.clone().expand([DRAWS, 3]);
     assert_eq!(host(normal.log_prob(draws.clone(), Some(&all))), host(found));
     assert_ne!(
@@ -272,7 +272,7 @@ fn diag_normal_integrates_to_one_and_its_draws_follow() {
     assert_sampler_follows(&normal, entropy, 12.0);
 }
 
-/// Normals as a mixture of distributions; with a second scale of 2 and 0.125 those of
+/// Normals as a mixture of distributions. With a second scale of 2 and 0.125 it equals
 /// [`two_normals`].
 fn mixed_normals(second: [f64; 2]) -> Mixture<DiagNormal<2>> {
     let normal = |mean: [f64; 2], scale: [f64; 2]| {
@@ -295,13 +295,13 @@ fn mixture_of_normals_is_a_gaussian_mixture() {
 fn mixture_of_normals_integrates_to_one_and_its_draws_follow() {
     let mixture = mixed_normals([1.5, 0.8]);
     let (mass, entropy) = quadrature(&mixture, 10.0, 320);
-    assert!((mass - 1.0).abs() < 1e-5, "{mass}"); // a few parts in a million lie outside
+    assert!((mass - 1.0).abs() < 1e-5, "{mass}"); // a few parts per million lie outside
     assert_sampler_follows(&mixture, entropy, 10.0);
     assert_seeded(&mixture, None);
     assert_eq!(mixture.sample(0, None, &mut Noise::seeded(1), &device()).dims(), [0, 2]);
 }
 
-/// Two flows of planar layers.
+/// A mixture of two planar flows.
 fn mixed_flows(context: usize) -> Mixture<PlanarFlow> {
     let flow = |seed| {
         let config = PlanarFlowConfig::new(2).with_layers(2).with_seed(seed);
@@ -327,12 +327,12 @@ fn mixture_weighs_and_draws_by_context() {
     let mixture = moved(mixture, 5).valid();
     let x = tensor(&[0.3, -0.2, 0.3, -0.2], [2, 2]);
     let both = host(mixture.log_prob(x.clone(), Some(&tensor(&[-1.0, 2.0], [2, 1]))));
-    assert!((both[0] - both[1]).abs() > 1e-3, "the context changes nothing");
+    assert!((both[0] - both[1]).abs() > 1e-3, "the context has no effect");
     for (row, c) in [-1.0, 2.0].into_iter().enumerate() {
         let alone = mixture.log_prob(x.clone().slice(row..row + 1), Some(&tensor(&[c], [1, 1])));
         assert!((host(alone)[0] - both[row]).abs() < 1e-12);
     }
-    // One row of context for all draws, and as many as draws, are the same.
+    // One context row for all draws, and this row repeated for each draw, give the same draws.
     let draw = |context: Tensor<2>| {
         host(mixture.sample(6, Some(&context), &mut Noise::seeded(1), &device()))
     };

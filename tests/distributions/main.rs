@@ -1,4 +1,5 @@
-//! Distributions: densities that integrate to one, samplers that follow them, known values.
+//! Distributions: densities integrate to one, samples follow the densities, and values agree with
+//! known ones.
 
 mod exact;
 mod fixed;
@@ -20,7 +21,7 @@ use burn_flows::distribution::{
 use burn_flows::model::{PlanarFlow, PlanarFlowConfig};
 use burn_flows::{Error, Noise};
 
-/// The CPU in f64, decided before the first tensor of the process.
+/// The CPU in f64. The precision is set before the first tensor of the process.
 fn device() -> Device {
     static DEVICE: LazyLock<Device> = LazyLock::new(|| {
         let mut device = Device::flex();
@@ -42,7 +43,7 @@ fn log_probs<const D: usize>(distribution: &impl Distribution<D>, x: Tensor<D>) 
     host(distribution.log_prob(x, None))
 }
 
-/// `log_prob` at points of the plane against values from outside.
+/// Compares `log_prob` at points of the plane with independently computed values.
 fn assert_values(distribution: &impl Distribution<2>, table: &[([f64; 2], f64)]) {
     for &(point, expected) in table {
         let found = log_probs(distribution, tensor(&point, [1, 2]))[0];
@@ -51,8 +52,8 @@ fn assert_values(distribution: &impl Distribution<2>, table: &[([f64; 2], f64)])
     }
 }
 
-/// Moves every parameter from its start to seeded noise. The start does not remain in it, because
-/// that of a network is not seeded.
+/// Replaces every parameter by seeded noise. The initial values do not remain, because those of a
+/// network are not seeded.
 fn moved<M: Module>(module: M, seed: u64) -> M {
     struct Move(Noise);
     impl ModuleMapper for Move {
@@ -67,7 +68,8 @@ fn moved<M: Module>(module: M, seed: u64) -> M {
     module.map(&mut Move(Noise::seeded(seed)))
 }
 
-/// For every float parameter: whether it is trained, and the largest entry of its gradient.
+/// For every float parameter: whether it is trained, and the largest absolute value of its
+/// gradient.
 fn gradients<M: Module>(module: &M, gradients: &Gradients) -> Vec<(bool, Option<f64>)> {
     struct Visit<'a>(&'a Gradients, Vec<(bool, Option<f64>)>);
     impl ModuleVisitor for Visit<'_> {
@@ -82,7 +84,7 @@ fn gradients<M: Module>(module: &M, gradients: &Gradients) -> Vec<(bool, Option<
     visit.1
 }
 
-/// Asserts that `count` parameters get a gradient that is finite and not zero.
+/// Asserts that `count` parameters have a gradient that is finite and not zero.
 fn assert_all_learn<M: Module>(module: &M, loss: Tensor<1>, count: usize) {
     let found = gradients(module, &loss.backward());
     assert_eq!(found.len(), count);
@@ -92,13 +94,13 @@ fn assert_all_learn<M: Module>(module: &M, loss: Tensor<1>, count: usize) {
     }
 }
 
-/// Asserts that none of `count` parameters is trained.
+/// Asserts that the module has `count` parameters and that none is trained.
 fn assert_none_learn<M: Module>(module: &M, count: usize) {
     let none = tensor::<1>(&[1.0], [1]).autodiff().require_grad().backward();
     assert_eq!(gradients(module, &none), vec![(false, None); count]);
 }
 
-/// Rows of a box around the origin in the plane, and the area of one: midpoints of `n * n` cells.
+/// The midpoints of `n * n` cells of a square around the origin, and the area of a cell.
 fn grid(half: f64, n: usize) -> (Tensor<2>, f64) {
     let side = 2.0 * half / n as f64;
     let at = |k: usize| -half + side * (k as f64 + 0.5);
@@ -106,8 +108,8 @@ fn grid(half: f64, n: usize) -> (Tensor<2>, f64) {
     (tensor(&values, [n * n, 2]), side * side)
 }
 
-/// The integral of the density and the entropy, by midpoints of the box, which for densities that
-/// vanish at its ends converge faster than any power of the step.
+/// The integral of the density and the entropy by the midpoint rule on a square. For densities that
+/// vanish at its edges, the rule converges faster than any power of the step.
 fn quadrature(distribution: &impl Distribution<2>, half: f64, n: usize) -> (f64, f64) {
     let (points, area) = grid(half, n);
     let log_prob = log_probs(distribution, points);
@@ -118,8 +120,8 @@ fn quadrature(distribution: &impl Distribution<2>, half: f64, n: usize) -> (f64,
 
 const DRAWS: usize = 20_000;
 
-/// Draws against the density: the mean of `-log_prob` against the entropy, and counts in
-/// `cells * cells` cells against their probability by `fine * fine` midpoints each.
+/// Compares draws with the density: the mean of `-log_prob` with the entropy, and the counts in
+/// `cells * cells` cells with their probability by `fine * fine` midpoints each.
 fn assert_sampler_follows(distribution: &impl Distribution<2>, entropy: f64, half: f64) {
     let x = distribution.sample(DRAWS, None, &mut Noise::seeded(11), &device());
     assert_eq!(x.dims(), [DRAWS, 2]);
@@ -142,7 +144,8 @@ fn assert_sampler_follows(distribution: &impl Distribution<2>, entropy: f64, hal
     for point in host(x).chunks(2) {
         counts[cell(point[0]) * cells + cell(point[1])] += 1.0;
     }
-    // Pearson's statistic over the cells that expect enough, the others pooled into one.
+    // Pearson's statistic over all cells with an expected count of at least 5. The other cells are
+    // pooled.
     let (mut statistic, mut freedom, mut rest) = (0.0, 0.0_f64, (0.0, 0.0_f64));
     for (count, expected) in counts.iter().zip(&expected) {
         if *expected >= 5.0 {
@@ -152,24 +155,24 @@ fn assert_sampler_follows(distribution: &impl Distribution<2>, entropy: f64, hal
             rest = (rest.0 + count, rest.1 + expected);
         }
     }
-    assert!(freedom > 20.0, "{freedom} cells are too few to say anything");
+    assert!(freedom > 20.0, "{freedom} cells are too few for the test");
     assert!((rest.0 - rest.1).abs() < 5.0 * rest.1.sqrt() + 5.0, "{rest:?} in the other cells");
     let limit = freedom + 4.0 * (2.0 * freedom).sqrt();
     assert!(statistic < limit, "chi-squared {statistic} of {freedom} cells");
 }
 
-/// Same noise, same draws; other noise, others.
+/// Equal seeds give equal draws, and different seeds give different draws.
 fn assert_seeded<const D: usize>(distribution: &impl Distribution<D>, context: Option<&Tensor<2>>) {
     let draw = |seed| host(distribution.sample(6, context, &mut Noise::seeded(seed), &device()));
     assert_eq!(draw(1), draw(1));
     assert_ne!(draw(1), draw(2));
 }
 
-/// The gradient of the sum of the log-densities of the rows.
+/// The gradient of the sum of the log-densities with respect to the rows.
 fn gradient_at<const D: usize>(distribution: &impl Distribution<D>, x: Tensor<D>) -> Vec<f64> {
     let x = x.autodiff().require_grad();
     let gradients = distribution.log_prob(x.clone(), None).sum().backward();
-    host(x.grad(&gradients).expect("x takes part"))
+    host(x.grad(&gradients).expect("a gradient of x"))
 }
 
 fn two_normals() -> GaussianMixture {

@@ -1,4 +1,4 @@
-//! Densities with their context summed out.
+//! Densities with a marginalised context.
 
 use burn_flows::Flow;
 use burn_flows::bijector::ActNormConfig;
@@ -6,7 +6,7 @@ use burn_flows::distribution::Marginal;
 
 use super::*;
 
-/// A normal of two features that a context of width 3 moves.
+/// A normal of two features whose parameters depend on a context of width 3.
 fn conditional() -> ConditionalNormal<2> {
     let config = ConditionalNormalConfig::new(vec![2], 3, MlpConfig::new(vec![8]));
     moved(config.init(&device()), 5)
@@ -58,7 +58,7 @@ fn marginal_trains_its_conditional_density_alone() {
     let x = Noise::seeded(3).normal::<2>([20, 2], &device());
     let learned = marginal().train();
     let all = gradients(&learned, &learned.log_prob(x, None).sum().backward());
-    // The network's two layers of weight and bias; then contexts and weights.
+    // Weight and bias of two network layers, then the contexts and the weights of the marginal.
     assert_eq!(all.len(), 6);
     let learns = |gradient: Option<f64>| gradient.is_some_and(|size| size > 1e-12);
     assert!(all[..4].iter().all(|&(trained, gradient)| trained && learns(gradient)));
@@ -99,7 +99,7 @@ fn marginal_starts_the_layers_of_its_conditional_density_from_data() {
     assert!(started.conditional().bijector().is_initialized());
     let (before, after) = (nll(&fresh), nll(&started));
     assert!(after < before - 10.0, "{after} nats after the start, {before} before it");
-    // A second start from the same batch is the same.
+    // A second initialisation with the same batch gives the same result.
     let again = fresh.clone().init_from_data(x.clone(), None);
     assert_eq!(log_probs(&again, x.clone()), log_probs(&started, x.clone()));
 }

@@ -1,8 +1,8 @@
-//! Toy targets.
+//! Toy target distributions.
 
 use super::*;
 
-/// One test per toy target: normalised, its stated entropy, its sampler, its seeds, its widths.
+/// One test per target: normalisation, stated entropy, samples, seeds, widths.
 macro_rules! toys {
     ($($test:ident: $toy:ident, box $half:expr, $n:expr, within $tolerance:expr;)*) => {$(
         #[test]
@@ -30,8 +30,8 @@ toys! {
     pinwheel: Pinwheel, box 5.5, 288, within 1e-7;
 }
 
-// The numbers of the four tables below: the formulas of the docs with mpmath at 30 digits, the
-// integral over the angle of the moons and the mass of the rings by its adaptive quadrature.
+// The values in the four tables below come from the formulas in the docs with mpmath at 30 digits.
+// Its adaptive quadrature gives the integral over the angle of the moons and the mass of the rings.
 
 #[test]
 fn two_moons_has_the_values_of_the_integral() {
@@ -93,7 +93,7 @@ fn checkerboard_knows_its_squares_and_their_edges() {
     };
     assert!(at(dark).iter().all(|l| (l + 32f64.ln()).abs() < 1e-14));
     assert_eq!(at(light), [f64::NEG_INFINITY; 5]);
-    // Two steps from a dark square: only the upper edge of the support makes these impossible.
+    // Two steps from a dark square. Only the upper edge of the support excludes these points.
     let above = [[4.0, 0.0], [4.0, -4.0], [0.0, 4.0], [-4.0, 4.0], [4.0, 4.0]];
     assert_eq!(at(above), [f64::NEG_INFINITY; 5]);
 }
@@ -112,7 +112,7 @@ fn gradients_are_finite_at_the_origin_and_outside_the_support() {
         gradient_at(&Pinwheel::default(), points()),
     ] {
         assert!(gradient.iter().all(|g| g.is_finite()), "{gradient:?}");
-        assert!(gradient[4..].iter().any(|g| g.abs() > 1.0), "pulled back: {gradient:?}");
+        assert!(gradient[4..].iter().any(|g| g.abs() > 1.0), "gradient too small: {gradient:?}");
     }
 }
 
@@ -170,7 +170,7 @@ fn everything_works_in_f32_beside_f64() {
         let x = x.cast(FloatDType::F32);
         let single = toy.log_prob(x, None).into_data().try_to_vec::<f32>().expect("stays f32");
         for (a, b) in single.iter().zip(&double) {
-            // A rounding of x by 1e-7 times a slope of up to 100.
+            // A rounding error of 1e-7 in x, times a slope of up to 100.
             assert!((f64::from(*a) - b).abs() < 1e-4 * b.abs().max(1.0), "{a} {b}");
         }
     }

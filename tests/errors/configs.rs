@@ -1,4 +1,4 @@
-//! What cannot be configured, built from weights or loaded.
+//! Errors of invalid configurations, weights and files.
 
 use burn::nn::activation::ActivationConfig as BurnActivation;
 use burn::nn::{PReluConfig, SwiGluConfig};
@@ -42,7 +42,7 @@ fn activated(activation: BurnActivation) -> MadeConfig {
     MadeConfig::new(vec![8]).with_activation(ActivationConfig::Burn(activation))
 }
 
-/// The tensors of a layer whose square matrix is singular.
+/// The tensors of a layer with a singular square matrix.
 fn singular(name: &str) -> StateDict {
     let mut dict = StateDict::new();
     dict.insert(name, HostTensor::floats([0.1, 0.3, 0.2, 0.6], [2, 2]));
@@ -57,7 +57,7 @@ fn unconstrained() -> UnconstrainedMonotonicConfig {
     UnconstrainedMonotonicConfig::new()
 }
 
-/// A zuko flow of one feature, with as many raw widths, heights and slopes.
+/// A zuko flow of one feature, with these numbers of raw widths, heights and slopes.
 fn zuko_spline(sizes: [usize; 3]) -> StateDict {
     let mut dict = StateDict::new();
     for (index, size) in sizes.into_iter().enumerate() {

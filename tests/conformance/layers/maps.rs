@@ -14,19 +14,21 @@ use burn_flows::univariate::{
 use super::{coupling, made, mlp};
 use crate::DEVICE;
 
-/// Four elements with parameters of their own.
+/// Four elements, each with its own parameters.
 pub fn free<U: Univariate>(map: U) -> Elementwise<U> {
     Elementwise::new(map, 4, &DEVICE).unwrap()
 }
 
-/// Networks for so many elements; for all with 0.
+/// A map with a separate network for each of `elements` elements. With 0, all elements share one
+/// network.
 pub fn neural(elements: usize) -> Neural {
     let config = NeuralConfig::new().with_signal(3).with_hidden(vec![6, 5]);
     config.with_elements(elements).init(&DEVICE)
 }
 
 pub fn unconstrained(elements: usize) -> UnconstrainedMonotonic {
-    // More nodes than the default: the gradient of an inverse is as good as the quadrature.
+    // More nodes than the default, because the gradient of the inverse is only as accurate as the
+    // quadrature.
     let config =
         UnconstrainedMonotonicConfig::new().with_signal(3).with_hidden(vec![6, 5]).with_nodes(64);
     config.with_elements(elements).init(&DEVICE)
@@ -71,26 +73,26 @@ pub fn masked_spline<U: Univariate>(
     config.init(map, &DEVICE)
 }
 
-/// A spline of its own for each of four features: an angle, two of one kind on the line, an interval.
+/// Four features with three kinds of splines: an angle, the real line twice, an interval.
 pub fn mixed() -> PerElement<RationalQuadratic> {
     let domains = [CIRCLE, TAILS, SplineDomain::Interval { low: -3.0, high: 3.0 }];
     PerElement::new(domains.map(|domain| rqs(3, domain).init()).to_vec(), vec![0, 1, 2, 1]).unwrap()
 }
 
-/// Splines of different bounds, which need as many parameters.
+/// Splines with different bounds and the same number of parameters.
 pub fn bounds() -> PerElement<RationalQuadratic> {
     let map = |bound| rqs(3, SplineDomain::LinearTails { bound }).init();
     PerElement::new(vec![map(3.0), map(1.0)], vec![0, 1, 1, 0]).unwrap()
 }
 
-/// A coupling whose network sees an angle.
+/// A coupling whose network has an angle as input.
 pub fn with_angle(context: usize) -> Coupling<RationalQuadratic, Mlp> {
     let angle = Periodic { inputs: vec![1], period: 2.0 * PI };
     let config = coupling(4, Mask::Alternating).with_mlp(mlp().with_periodic(Some(angle)));
     config.with_context(context).init(rqs(3, TAILS).init(), &DEVICE)
 }
 
-/// Masked layers whose network sees angles.
+/// A masked layer whose network has angles as inputs.
 pub fn with_angles<U: Univariate>(made: MadeConfig, map: U) -> MaskedAutoregressive<U> {
     let angles = Periodic { inputs: vec![3, 0], period: 2.0 * PI };
     let made = made.with_periodic(Some(angles)).with_dependencies(Dependencies::Reversed);

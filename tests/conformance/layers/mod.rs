@@ -1,4 +1,4 @@
-//! The layers of rows that take more than a line.
+//! The layers of rows that take more than one line.
 
 mod images;
 mod maps;
@@ -21,7 +21,7 @@ pub use models::*;
 pub use residual::*;
 pub use suites::*;
 
-/// Whole passes until nothing moves.
+/// Repeats full passes until no value changes.
 pub const PASSES: InverseMethod = InverseMethod::FixedPoint { tolerance: 0.0 };
 
 pub fn tensor<const N: usize>(values: [f64; N]) -> Tensor<1> {
@@ -32,7 +32,7 @@ pub fn mlp() -> MlpConfig {
     MlpConfig::new(vec![8, 6]).with_activation(ActivationConfig::Silu)
 }
 
-/// Of silu: a block of six relu units may be off for every row, and has no gradient then.
+/// With SiLU: all six ReLU units of a block may be zero in every row, and then have no gradient.
 pub fn residual() -> MlpConfig {
     MlpConfig::new(vec![6, 6, 6]).with_residual(true).with_activation(ActivationConfig::Silu)
 }
@@ -62,7 +62,7 @@ pub fn lu(features: usize) -> LuLinear {
     LuLinearConfig::new(features).init(&DEVICE)
 }
 
-/// A linear map whose diagonal has both signs.
+/// A linear map whose diagonal has positive and negative entries.
 pub fn signed_lu() -> LuLinear {
     let factors = Tensor::<2>::from_data([[9., 1., -2.], [0.5, 9., 1.], [-1., 0.3, 9.]], &*DEVICE);
     let sign = tensor([1.0, -1.0, -1.0]);
@@ -75,7 +75,7 @@ pub fn mixing(channels: usize, parameterisation: Conv1x1Matrix) -> InvertibleCon
     config.with_seed(5).init(&DEVICE)
 }
 
-/// A 1x1 convolution by LU factors with its permutation behind them, and a bias.
+/// A 1x1 convolution by LU factors with the permutation last, and with a bias.
 pub fn permuted_last() -> InvertibleConv1x1 {
     let order = Permutation::given(&[1, 2, 0], &DEVICE).unwrap();
     let matrix = LuFactors::identity(3, &DEVICE).permuted_last(order);
@@ -112,7 +112,7 @@ pub fn made_residual() -> MadeConfig {
         .with_activation(ActivationConfig::Burn(BurnActivation::Tanh))
 }
 
-/// A feature with two causes, one of which has a cause of its own, and one on its own.
+/// Feature 0 has two parents, one of which has a parent. Feature 1 has no parent and no child.
 pub fn graph() -> Dependencies {
     Dependencies::Parents(vec![vec![3, 2], vec![], vec![4], vec![], vec![]])
 }
@@ -126,7 +126,7 @@ pub fn autoregressive(
     config.init(Affine::default(), &DEVICE)
 }
 
-/// A masked layer of four features of any scalar map.
+/// A masked layer of four features with a given scalar map.
 pub fn masked<U: Univariate>(map: U, context: usize) -> MaskedAutoregressive<U> {
     let config = MaskedAutoregressiveConfig::new(4).with_made(made()).with_context(context);
     config.init(map, &DEVICE)

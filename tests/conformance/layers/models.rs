@@ -1,4 +1,4 @@
-//! Layers of models.
+//! The layers of models.
 
 use burn_flows::bijector::*;
 use burn_flows::conditioner::{ActivationConfig, ConvNetConfig, ResidualConvNetConfig};
@@ -17,7 +17,7 @@ use burn_flows::univariate::{
 use super::{made, mlp};
 use crate::DEVICE;
 
-/// A level of Glow, back in the shape of its image.
+/// A level of Glow, followed by an inverse squeeze to the shape of the image.
 pub fn glow_level(mixing: ChannelMixing, context: usize) -> (GlowLevel, Inverse<Squeeze>) {
     let network = ConvNetConfig::new(4).with_activation(ActivationConfig::Silu);
     let config = GlowConfig::new([1, 2, 2], 1)
@@ -29,7 +29,7 @@ pub fn glow_level(mixing: ChannelMixing, context: usize) -> (GlowLevel, Inverse<
     (glow.levels()[0].clone(), Inverse::new(Squeeze::default()))
 }
 
-/// A level of Real NVP for images, back in the shape of its image.
+/// A level of Real NVP for images, followed by an inverse squeeze to the shape of the image.
 pub fn real_nvp_level() -> (RealNvpImageLevel, Inverse<Squeeze>) {
     let network =
         ResidualConvNetConfig::new(3).with_blocks(1).with_activation(ActivationConfig::Silu);
@@ -55,7 +55,7 @@ pub fn iaf_steps(
     config.with_linear(linear).with_context(context).init(&DEVICE).into_parts().0
 }
 
-/// Two layers, behind whatever stands in front.
+/// Two layers of an autoregressive neural spline flow, with the configured layers before them.
 pub fn masked_nsf(config: AutoregressiveNsfConfig) -> NsfLayers<AutoregressiveStep<AnyUnivariate>> {
     let config = config.with_layers(2).with_made(made());
     config.init(&DEVICE).into_parts().0

@@ -4,12 +4,12 @@ use burn_flows::bijector::*;
 
 use crate::DEVICE;
 
-/// A fixed point to the last digits.
+/// A fixed point iteration that ends at the last digits.
 pub const TIGHT: FixedPoint = FixedPoint { tolerance: 0.0, limit: 2000 };
 
 pub const SERIES: LogDet = LogDet::Series { terms: 3, roulette: Some(0.5), probes: 2 };
 
-/// A residual block of a bound that the moved weights reach.
+/// A residual block whose moved weights reach its Lipschitz bound.
 pub fn residual_block(features: usize, context: usize) -> Residual {
     let config = ResidualConfig::new(features).with_hidden(vec![6, 5]).with_lipschitz(0.8);
     config.with_context(context).with_fixed_point(TIGHT).init(&DEVICE)
@@ -20,18 +20,18 @@ pub fn block(features: usize, depth: usize, context: usize) -> BlockNeuralAutore
     config.with_context(context).init(&DEVICE)
 }
 
-/// Steps of which a determinant is right to 1e-10.
+/// A solver whose steps give a determinant with an error of 1e-10.
 pub const EXACT: Solver = Solver::DormandPrince { atol: 1e-11, rtol: 1e-11, limit: 9999 };
 
 pub const PROBES: Divergence = Divergence::Hutchinson { probes: 2 };
 
-/// A small continuous layer: slow in time, so that it takes few steps.
+/// A small continuous layer. It changes slowly in time, so that the solver takes few steps.
 pub fn continuous(features: usize, activation: SmoothActivation) -> CnfConfig {
     let config = CnfConfig::new(features).with_hidden(vec![4]).with_frequencies(1);
     config.with_activation(activation).with_solver(EXACT)
 }
 
-/// A layer of every kind of residual map, through the enum.
+/// A layer of every kind of residual map, built through the enum.
 pub fn every_residual() -> AnyBijector {
     let configs = vec![
         AnyBijectorConfig::Planar(PlanarConfig::new(3)),

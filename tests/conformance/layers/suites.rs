@@ -1,34 +1,34 @@
-//! What a row knows more than the shape of its batches.
+//! Suites for rows that need more than the shape of the batch.
 
 use std::f64::consts::PI;
 
 use burn_flows::testing::Suite;
 
-/// Data and latents of a size at which a few autoregressive steps do not overflow.
+/// Data and latents in a range in which a few autoregressive layers do not overflow.
 pub fn near<const D: usize>(shape: [usize; D]) -> Suite<D> {
     Suite::new(shape).with_domain(-4.0, 4.0).with_range(-4.0, 4.0)
 }
 
-/// On the whole line, with values at the ends of an interval and just outside.
+/// Data and latents on the real line, at the ends of an interval and just outside of it.
 pub fn at_ends(bound: f64) -> Suite<2> {
     let edges = [bound, -bound, 1.0001 * bound, -1.0001 * bound, 1e30, -1e30];
     Suite::new([3, 4]).with_edges(&edges).with_range_edges(&edges)
 }
 
-/// On the whole line, with values where a map becomes straight, and far beyond.
+/// Data and latents on the real line, at the points where a map becomes linear and far outside.
 pub fn straight_ends(bound: f64) -> Suite<2> {
     let edges = [bound, -bound, 1.0001 * bound, -1.0001 * bound, 1e10, -1e10];
     Suite::new([3, 4]).with_edges(&edges).with_range_edges(&edges)
 }
 
-/// For mixtures whose network sees data: far out it parts their kernels until nothing lies between
-/// them, and what falls there has no way back.
+/// For mixtures whose network reads the data. Large inputs separate the kernels so far that points
+/// between them have no inverse.
 pub fn kernels() -> Suite<2> {
     let edges = [1e6, -1e6, 1e10, -1e10];
     near([3, 4]).with_edges(&edges).with_range_edges(&edges)
 }
 
-/// Angles.
+/// Data and latents are angles.
 pub fn on_circle() -> Suite<2> {
     Suite::new([3, 4])
         .with_domain(-PI, PI)
@@ -36,7 +36,7 @@ pub fn on_circle() -> Suite<2> {
         .with_edges(&[PI, -PI, 0.0, 40.0, 1e30])
 }
 
-/// On an interval, with its ends and values outside.
+/// Data and latents on an interval, at its ends and outside of it.
 pub fn inside(low: f64, high: f64) -> Suite<2> {
     let edges = [low, high, low - 1e-6, high + 1e-6];
     let suite = Suite::new([3, 4]).with_domain(low, high).with_range(low, high);

@@ -26,7 +26,7 @@ rows! {
     autoregressive_graph: autoregressive(5, made().with_dependencies(graph()), 0), near([3, 5]).autoregressive(&[1, 3, 4, 2, 0]);
     autoregressive_graph_residual: autoregressive(5, made_residual().with_dependencies(graph()), 1), near([3, 5]).with_context(1).autoregressive(&[4, 2, 3, 0, 1]);
     autoregressive_adjacency: autoregressive(3, made().with_dependencies(Dependencies::Adjacency(vec![vec![false, true, true], vec![false; 3], vec![false; 3]])), 0), near([3, 3]).autoregressive(&[2, 1, 0]);
-    // One feature sees nothing, so the first layer of its network has no gradient.
+    // A single feature has no inputs, so the first layer of its network has no gradient.
     autoregressive_one_feature: autoregressive(1, made(), 0), near([3, 1]).without(Check::Gradients);
     autoregressive_one_feature_context: autoregressive(1, made_residual(), 2), near([3, 1]).with_context(2).without(Check::Gradients);
     autoregressive_two_features: autoregressive(2, made(), 0), near([3, 2]).autoregressive(&[0, 1]);

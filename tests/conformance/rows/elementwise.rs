@@ -1,4 +1,4 @@
-//! Rows of layers that treat every element, or every channel, on its own.
+//! Rows of layers that map every element or every channel separately.
 
 use burn::tensor::Tensor;
 use burn_flows::bijector::*;
@@ -33,7 +33,7 @@ rows! {
     softplus_inverse: Inverse::new(Softplus {}), Suite::new([3, 4]).with_range(-50.0, INFINITY).with_domain(0.0, INFINITY).with_edges(&[0.0, -1.0]);
     tanh: Tanh {}, Suite::new([3, 4]).with_domain(-3.0, 3.0).with_edges(&[-1e4, 1e4, 19.0]).with_range(-1.0, 1.0).with_range_edges(&[-1.0, 1.0, -2.0]);
     tanh_inverse: Inverse::new(Tanh {}), Suite::new([2, 2, 2, 1]).with_range(-3.0, 3.0).with_domain(-1.0, 1.0).with_edges(&[-1.0, 1.0, -2.0]);
-    softclip: Softclip::new(11.0).unwrap(), Suite::new([3, 4]).with_edges(&[11.0, 1e30]).with_range(-11.0, 11.0).with_range_edges(&[11.0, -11.0, 11.0 - 1e-6, 1e30]).without(Check::RoundTripFar); // far out z rounds to the bound
+    softclip: Softclip::new(11.0).unwrap(), Suite::new([3, 4]).with_edges(&[11.0, 1e30]).with_range(-11.0, 11.0).with_range_edges(&[11.0, -11.0, 11.0 - 1e-6, 1e30]).without(Check::RoundTripFar); // z rounds to the bound for large x
     softclip_image: Inverse::new(Softclip::new(5.0).unwrap()), Suite::new([2, 2, 2, 1]).with_domain(-5.0, 5.0).with_range(-4.0, 4.0);
     elementwise_context: Elementwise::new(Affine::default(), 4, &DEVICE).unwrap().with_context(&mlp(), 2, &DEVICE).unwrap(), Suite::new([3, 4]).with_context(2);
     elementwise_context_image: Elementwise::new(Additive::default(), 8, &DEVICE).unwrap().with_context(&mlp(), 3, &DEVICE).unwrap(), Suite::new([2, 2, 2, 2]).with_context(3);

@@ -21,7 +21,7 @@ rows! {
     conv_checkerboard_flipped: image(Affine::default(), Mask::Checkerboard.flipped(), [1, 3, 2], 0), [2, 1, 3, 2];
     conv_context: image(Affine::default(), Mask::Halves, [2, 2, 2], 3), Suite::new([2, 2, 2, 2]).with_context(3);
     conv_checkerboard_context: image(Affine::default(), Mask::Checkerboard, [1, 2, 3], 2), Suite::new([2, 1, 2, 3]).with_context(2);
-    squeeze: Squeeze::default(), Suite::new([2, 1, 4, 2]).with_latent_shape([2, 4, 2, 1]).without(Check::EventWidth); // takes every even size
+    squeeze: Squeeze::default(), Suite::new([2, 1, 4, 2]).with_latent_shape([2, 4, 2, 1]).without(Check::EventWidth); // accepts every even size
     squeeze_pixel_major: Squeeze::new(SqueezeOrder::PixelMajor), Suite::new([2, 2, 2, 4]).with_latent_shape([2, 8, 1, 2]).without(Check::EventWidth);
     squeeze_inverse: Inverse::new(Squeeze::default()), Suite::new([2, 4, 2, 1]).with_latent_shape([2, 1, 4, 2]).without(Check::EventWidth);
     squeeze_actnorm: (Squeeze::default(), ActNormConfig::new(4).init(&DEVICE)), Suite::new([2, 1, 4, 2]).with_latent_shape([2, 4, 2, 1]).without(Check::EventWidth);

@@ -9,12 +9,12 @@ use crate::layers::*;
 use crate::{DEVICE, built};
 
 rows! {
-    lu_size_1: lu(1), Suite::new([3, 1]).without(Check::Gradients); // nothing off the diagonal
+    lu_size_1: lu(1), Suite::new([3, 1]).without(Check::Gradients); // no entries off the diagonal
     lu_size_2: lu(2), [3, 2];
     lu_size_3: lu(3), [3, 3];
     lu_size_8: lu(8), [3, 8];
     lu_signed: signed_lu(), [4, 3];
-    triangular_size_1: TriangularLinearConfig::new(1).init(&DEVICE), Suite::new([3, 1]).without(Check::Gradients); // one direction, and nothing below the diagonal
+    triangular_size_1: TriangularLinearConfig::new(1).init(&DEVICE), Suite::new([3, 1]).without(Check::Gradients); // one direction, and no entries below the diagonal
     triangular_size_4: TriangularLinearConfig::new(4).init(&DEVICE), [3, 4];
     triangular_image: LinearMap::new(TriangularMatrix::identity(3, &DEVICE)), [2, 3, 2, 1];
     lu_context: lu(3).with_context(Noise::seeded(1).normal([2, 3], &DEVICE)), Suite::new([3, 3]).with_context(2);
@@ -35,7 +35,7 @@ rows! {
     rotation_small: LinearMap::new(RotationMatrix::from_weights(Tensor::zeros([3, 3], &*DEVICE))), [3, 3];
     rotation_image: RotationConfig::new(3).init(&DEVICE), [2, 3, 2, 1];
     rotation_any: any(r#"{"Stack": [{"Rotation": {"features": 3, "seed": 1}}, {"Softclip": {"bound": 9.0}}]}"#), near([3, 3]);
-    qr_size_1: QrLinearConfig::new(1, 1).init(&DEVICE), Suite::new([3, 1]).without(Check::Gradients); // one direction, and nothing above the diagonal
+    qr_size_1: QrLinearConfig::new(1, 1).init(&DEVICE), Suite::new([3, 1]).without(Check::Gradients); // one direction, and no entries above the diagonal
     qr_size_4: QrLinearConfig::new(4, 2).init(&DEVICE), [3, 4];
     qr_size_7: QrLinearConfig::new(7, 7).with_seed(3).init(&DEVICE), [3, 7];
     qr_image: QrLinearConfig::new(3, 3).init(&DEVICE), [2, 3, 1, 2];

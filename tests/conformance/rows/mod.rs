@@ -1,4 +1,4 @@
-//! The rows.
+//! The rows of the suite.
 
 pub mod autoregressive;
 pub mod coupling;

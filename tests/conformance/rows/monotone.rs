@@ -1,4 +1,4 @@
-//! Rows of monotone maps without an inverse formula, in every structure.
+//! Rows of monotone maps without a closed-form inverse, in every structure.
 
 use burn_flows::bijector::*;
 use burn_flows::conditioner::Dependencies;
@@ -51,7 +51,7 @@ rows! {
     unconstrained_free: free(unconstrained(4)), straight_ends(20.0);
     neural_passes: masked(neural(4), 0).with_inverse(PASSES).unwrap(), near([3, 4]).autoregressive(&[0, 1, 2, 3]);
     unconstrained_fixed_point: masked(unconstrained(4), 0).with_inverse(InverseMethod::FixedPoint { tolerance: 1e-13 }).unwrap(), near([3, 4]).autoregressive(&[0, 1, 2, 3]);
-    // The other way round, the gradients of parameters go through the search.
+    // In the inverted layer, the gradients of parameters pass through the search.
     inverse_bernstein: Inverse::new(spline(BernsteinConfig::new().with_degree(8).init())), near([3, 4]);
     inverse_sum_of_squares: Inverse::new(masked(SumOfSquaresConfig::new().init(), 2)), near([3, 4]).with_context(2);
     inverse_gaussianization: Inverse::new(masked(GaussianizationConfig::new().with_components(3).init(), 0)), near([3, 4]);

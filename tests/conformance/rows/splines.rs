@@ -23,7 +23,7 @@ rows! {
     rqs_coupling_free_ends: spline(rqs(4, SplineDomain::Interval { low: -3.0, high: 3.0 }).init()), at_ends(3.0);
     rqs_coupling_scaled: spline(rqs(4, TAILS).with_knot_map(KnotMap::Softmax { logit_scale: 0.25, slope_offset: Some(0.0) }).init()), at_ends(3.0);
     rqs_image: image(rqs(4, TAILS).init(), Mask::Checkerboard, [1, 2, 3], 0), [2, 1, 2, 3];
-    rqs_elementwise: Elementwise::<RationalQuadratic>::new(rqs(8, TAILS).init(), 4, &DEVICE).unwrap(), at_ends(3.0).without(Check::Gradients); // a slope moves the values of its two bins only
+    rqs_elementwise: Elementwise::<RationalQuadratic>::new(rqs(8, TAILS).init(), 4, &DEVICE).unwrap(), at_ends(3.0).without(Check::Gradients); // a slope changes values in its two bins only
     rqs_elementwise_circle: Elementwise::new(rqs(2, CIRCLE).init(), 4, &DEVICE).unwrap(), at_ends(PI);
     rqs_elementwise_unit: Elementwise::new(rqs(2, UNIT).init(), 4, &DEVICE).unwrap(), inside(0.0, 1.0);
     half_turn: spline(HalfTurn::new(rqs(4, ANGLE).init(), PI).unwrap()), on_circle();
@@ -63,9 +63,9 @@ rows! {
     cubic_spline_autoregressive_unit: masked_spline(4, 2, cubic(3, UNIT)), inside(0.0, 1.0).with_context(2).autoregressive(&[0, 1, 2, 3]);
     cubic_spline_elementwise: Elementwise::new(cubic(2, UNIT), 4, &DEVICE).unwrap(), inside(0.0, 1.0);
     cubic_spline_any: spline(AnyUnivariateConfig::CubicSpline(CubicSplineConfig::new()).init()), at_ends(5.0);
-    per_element: Elementwise::new(mixed(), 4, &DEVICE).unwrap(), at_ends(3.0).without(Check::Gradients); // only the third map needs all parameters
-    per_element_bounds: Elementwise::new(bounds(), 4, &DEVICE).unwrap(), at_ends(3.0).without(Check::Gradients); // a slope moves the values of its two bins only
-    per_element_coupling: spline(PerElement::new(vec![rqs(3, TAILS).init(), rqs(2, TAILS).init()], vec![1, 1]).unwrap()), at_ends(3.0).without(Check::Gradients); // the larger map has no element
+    per_element: Elementwise::new(mixed(), 4, &DEVICE).unwrap(), at_ends(3.0).without(Check::Gradients); // only the third map uses all parameters
+    per_element_bounds: Elementwise::new(bounds(), 4, &DEVICE).unwrap(), at_ends(3.0).without(Check::Gradients); // a slope changes values in its two bins only
+    per_element_coupling: spline(PerElement::new(vec![rqs(3, TAILS).init(), rqs(2, TAILS).init()], vec![1, 1]).unwrap()), at_ends(3.0).without(Check::Gradients); // no element uses the larger map
     per_element_masked: masked_spline(4, 0, bounds()), at_ends(3.0).autoregressive(&[0, 1, 2, 3]);
     per_element_masked_context: masked_spline(4, 1, bounds()), at_ends(3.0).with_context(1);
     per_element_masked_kinds: masked_spline(4, 0, mixed()), at_ends(3.0).without(Check::Gradients);

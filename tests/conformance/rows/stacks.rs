@@ -1,4 +1,4 @@
-//! Rows of layers made of layers.
+//! Rows of layers that consist of layers.
 
 use burn_flows::bijector::*;
 use burn_flows::conditioner::Mlp;
@@ -11,7 +11,7 @@ use crate::{DEVICE, built};
 const LOGIT: f64 = 0.05;
 
 burn_flows::layers! {
-    /// Layers with names, one of them any.
+    /// Layers with names, one of them of a generic type.
     pub struct Named<B> {
         norm: ActNorm,
         inner: B,
@@ -20,14 +20,14 @@ burn_flows::layers! {
 }
 
 burn_flows::layers! {
-    /// One layer.
+    /// A struct with a single layer.
     struct Single {
         only: Coupling<Affine, Mlp>,
     }
 }
 
 burn_flows::layers! {
-    /// The parameters may have any names.
+    /// The type parameters may have any names.
     struct Pair<W, Z> {
         /// The first layer.
         pub first: W,

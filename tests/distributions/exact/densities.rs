@@ -1,4 +1,4 @@
-//! Densities of one element after the other, at parameters that moved.
+//! Log-densities element by element, at moved parameters.
 
 use burn_flows::distribution::{ChannelPriorConfig, LevelBase};
 
@@ -21,11 +21,12 @@ fn a_uniform_density_is_one_over_the_volume() {
 
 #[test]
 fn normals_and_student_t_sum_over_their_elements() {
-    // ln of the density at 0: 1 / sqrt(2 pi), 1 / pi, 1 / sqrt 8, 2 / (pi sqrt 3).
+    // The logarithms of the densities at 0: 1 / sqrt(2 pi), 1 / pi, 1 / sqrt 8, 2 / (pi sqrt 3).
     let pi = std::f64::consts::PI;
     let peaks = [1.0 / pi, 1.0 / 8f64.sqrt(), 2.0 / (pi * 3f64.sqrt())];
     let x = normal([4, 2, 3], 1) * 2.0;
-    // The log-density of every row, by a function of the standardised element and the log-scale.
+    // Computes the log-density of every row from a function of the standardised element and the
+    // log-scale.
     let by_hand = |parameters: Vec<Vec<f64>>, element: &dyn Fn(f64, f64) -> f64| {
         let rows = host(x.clone());
         let row = |row: &[f64]| {
@@ -63,7 +64,7 @@ fn draws_of_normals_are_their_noise() {
         |k| diagonal.sample(5, None, &mut seed(k), &device()),
         |x| diagonal.log_prob(x, None),
     );
-    // Without noise a draw is the mean, which comes first among the parameters.
+    // Without noise, a draw equals the mean, which is the first parameter.
     let [mean, log_scale] = parameters(&diagonal).try_into().unwrap();
     let drawn = host(diagonal.sample(1, None, &mut seed(0), &device()));
     let unit = host(two[0].clone().narrow(0, 0, 1));
@@ -80,7 +81,7 @@ fn draws_of_normals_are_their_noise() {
             |x| conditional.log_prob(x, Some(&context)),
         );
     }
-    // Every row has the context of its own.
+    // Every row has its own context.
     let (x, context) = (normal([5, 3], 3), normal([5, 2], 7));
     let all = host(conditional.log_prob(x.clone(), Some(&context)));
     for row in 0..5 {
@@ -103,7 +104,7 @@ fn a_prior_of_channels_scales_its_noise_by_context_and_by_what_stays() {
             |x| prior.log_prob(x, Some(&kept), Some(&context)),
         );
     }
-    // The mean is a sum of what the context and what stays bring.
+    // The mean is the sum of the contributions of the context and of the kept channels.
     let mean = |context: [f64; 2], kept: Tensor<4>| {
         let zeros = Tensor::zeros([1, 2, 3, 3], &device());
         prior.draw(zeros, Some(&kept), Some(&tensor(&context, [1, 2])))

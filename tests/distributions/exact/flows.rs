@@ -1,4 +1,4 @@
-//! A flow as the sum of its parts: density, latents, draws, contexts.
+//! A flow equals the sum of its parts: density, latents, draws, contexts.
 
 use burn_flows::bijector::{ActNormConfig, BatchNormConfig, Bijector};
 use burn_flows::cast;
@@ -21,7 +21,7 @@ fn the_density_is_that_of_the_latent_plus_the_log_determinant() {
     assert_near(&host(flow.given(&context).decode(z.clone())), &host(x.clone()), 1e-10);
     let expected = host(flow.base().log_prob(z, None) + log_det);
     assert_near(&host(flow.given(&context).log_prob(x.clone())), &expected, 1e-13);
-    // A row alone, and every chunk, has the context of its own.
+    // A single row and every chunk use the matching row of the context.
     for (row, expected) in expected.iter().enumerate() {
         let one = |t: &Tensor<2>| t.clone().narrow(0, row, 1);
         assert_near(&host(flow.given(&one(&context)).log_prob(one(&x))), &[*expected], 1e-12);
@@ -30,7 +30,7 @@ fn the_density_is_that_of_the_latent_plus_the_log_determinant() {
         let found = flow.given(&context).log_prob_batched(x.clone(), chunk);
         assert_near(&host(found), &expected, 1e-12);
     }
-    // One row of context serves all.
+    // A context of one row applies to all rows.
     let one = context.narrow(0, 3, 1);
     let expected = host(flow.given(&one.clone().repeat_dim(0, 7)).log_prob(x.clone()));
     assert_near(&host(flow.given(&one).log_prob(x.clone())), &expected, 1e-13);
@@ -62,7 +62,7 @@ fn draws_are_decoded_noise() {
     }
 }
 
-/// Every word for a draw has one that follows a seed, and one for several draws of every context.
+/// Every drawing method has a seeded form, and a form with several draws per context.
 #[test]
 fn draws_under_a_context_follow_a_seed() {
     let (plain, flow, context) = (flow(0), flow(2), normal([3, 2], 4));
@@ -74,18 +74,18 @@ fn draws_under_a_context_follow_a_seed() {
     assert_near(&host(log_prob), &host(given.log_prob(x)), 1e-10);
     assert_eq!(given.sample_with_log_prob::<2>(3).0.dims(), [3, 3]);
 
-    // Two draws of each: rows 0 and 1 have the first context.
+    // Two draws per context: rows 0 and 1 have the first context.
     let rows: Vec<_> = [0, 0, 1, 1, 2, 2].map(|row| context.clone().narrow(0, row, 1)).into();
     let repeated = Tensor::cat(rows, 0);
     let expected: Tensor<2> = flow.given(&repeated).sample_seeded(6, 9);
     assert_near(&host(given.sample_each_seeded::<2>(2, 9)), &host(expected), 1e-14);
     assert_eq!(given.sample_each::<2>(2).dims(), [6, 3]);
-    // Without a context, these are draws.
+    // Without a context, `sample_each` draws like `sample`.
     let draws: Tensor<2> = plain.given(None).sample_each_seeded(4, 9);
     assert_near(&host(draws), &host(plain.sample_seeded::<2>(4, 9)), 1e-14);
 }
 
-/// What a flow draws from entropy is new every time, and its latents are standard normal.
+/// Unseeded draws differ between calls, and their latents are standard normal.
 #[test]
 fn draws_from_entropy_follow_the_flow() {
     let n = 4000;
@@ -94,7 +94,7 @@ fn draws_from_entropy_follow_the_flow() {
         let count = z.len() as f64;
         let first = z.iter().sum::<f64>() / count;
         let second = z.iter().map(|z| z * z).sum::<f64>() / count;
-        // Five standard errors: once in a million runs.
+        // Five standard errors are exceeded once in a million runs.
         assert!(first.abs() < 5.0 / count.sqrt(), "{first}");
         assert!((second - 1.0).abs() < 5.0 * (2.0 / count).sqrt(), "{second}");
     };
@@ -170,7 +170,7 @@ fn one_row_of_context_serves_walks_starts_and_training() {
     assert_near(&[value], &[mean], 1e-12);
 }
 
-/// The first of several layers that are not finite is named, and one whose log-determinant alone is not.
+/// The first non-finite layer is named, also if only its log-determinant is not finite.
 #[test]
 fn the_first_layer_that_is_not_finite_is_named() {
     let zeros = || Tensor::<1>::zeros([2], &device());
@@ -188,10 +188,10 @@ fn the_first_layer_that_is_not_finite_is_named() {
     assert_eq!(found(vec![good(), good()], 0.5), None);
     let shifted = found(vec![good(), layer(0.0, f64::INFINITY), layer(0.0, f64::NAN)], 0.5);
     assert_eq!(shifted.as_deref(), Some("bijector.1 (ActNorm)"));
-    // Zero times a scale of zero is zero; its logarithm is not finite.
+    // Zero times a scale of zero is zero, but the logarithm of the scale is not finite.
     let flat = found(vec![good(), layer(f64::NEG_INFINITY, 0.0), good()], 0.0);
     assert_eq!(flat.as_deref(), Some("bijector.1 (ActNorm)"));
-    // All layers are finite, and the density is not.
+    // All layers are finite, but the density is not.
     let base = "base (StandardNormal), at latents of up to 1.000e300";
     assert_eq!(found(vec![good(), good()], 1e300).as_deref(), Some(base));
 }

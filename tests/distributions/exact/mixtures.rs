@@ -1,4 +1,4 @@
-//! Who draws what in a mixture, and where its components start.
+//! Which component of a mixture draws which row, and how components are initialised.
 
 use burn_flows::bijector::ActNormConfig;
 use burn_flows::burn::module::ModuleDisplay;
@@ -6,7 +6,7 @@ use burn_flows::distribution::Marginal;
 
 use super::*;
 
-/// Always its context plus an offset; it starts from what it is given.
+/// Draws its context plus an offset. Initialisation from data sets the offset.
 #[derive(Module, Debug)]
 struct Echo {
     offset: Param<Tensor<1>>,
@@ -27,7 +27,7 @@ impl Echo {
 }
 
 impl Distribution<2> for Echo {
-    /// 0 at the one point, and so small elsewhere that its exponential is 0.
+    /// 0 at this one point, and elsewhere so small that its exponential is 0.
     fn log_prob(&self, x: Tensor<2>, context: Option<&Tensor<2>>) -> Tensor<1> {
         let rows = x.dims()[0];
         ((x - self.at(context, rows)).abs() * -1e6).reshape([rows])
@@ -51,7 +51,7 @@ impl Distribution<2> for Echo {
         self.mixes
     }
 
-    /// The offset becomes the sum of the rows and contexts it starts from.
+    /// Sets the offset to the sum of the given rows and contexts.
     fn init_from_data(self, x: Tensor<2>, context: Option<&Tensor<2>>) -> Self {
         let context = context.map_or(Tensor::zeros([1], &device()), |c| c.clone().sum());
         Self { offset: Param::from_tensor(x.sum() + context), ..self }
@@ -68,7 +68,7 @@ fn every_row_is_drawn_and_weighed_by_its_own_context() {
     let parts = vec![Echo::new(0.0), Echo::new(10.0), Echo::new(20.0)];
     let mixture = Mixture::new(parts, &device()).unwrap();
     let mixture = mixture.with_context(1, &mlp, &device()).unwrap();
-    // The offsets stay where they are.
+    // Moves the parameters of the weight network, not the offsets.
     let mixture = {
         struct Move(usize);
         impl ModuleMapper for Move {
@@ -131,14 +131,14 @@ fn a_component_starts_from_every_so_many_rows() {
     let x = || tensor(&[1.0, 10.0, 100.0, 2.0, 20.0, 200.0, 4.0], [7, 1]);
     let started = mixture().unwrap().init_from_data(x(), None);
     assert_near(&offsets(&started, 3), &[7.0, 30.0, 300.0], 1e-12);
-    // Contexts go with their rows; one row goes to all.
+    // Contexts stay with their rows. A context of one row applies to all rows.
     let context = x() * 1000.0;
     let started = mixture().unwrap().init_from_data(x(), Some(&context));
     assert_near(&offsets(&started, 3), &[7007.0, 30_030.0, 300_300.0], 1e-12);
     let one = tensor(&[0.5], [1, 1]);
     let started = mixture().unwrap().init_from_data(x(), Some(&one));
     assert_near(&offsets(&started, 3), &[7.5, 30.5, 300.5], 1e-12);
-    // A component of less than two rows starts from all.
+    // A component with fewer than two rows is initialised from all rows.
     let few = x().narrow(0, 0, 4);
     let started = mixture().unwrap().init_from_data(few, None);
     assert_near(&offsets(&started, 3), &[3.0, 113.0, 113.0], 1e-12);
@@ -161,11 +161,12 @@ fn a_gaussian_mixture_starts_on_rows_with_a_share_of_their_spread() {
         })
         .collect();
     for component in log_scale.chunks(features) {
-        // Five components in a plane: each has 1 / sqrt 5 of the spread.
+        // With five components in a plane, the scale of each is 1 / sqrt 5 of the standard
+        // deviation.
         let expected: Vec<f64> = spread.iter().map(|s| ((s + 1e-6) / 5f64.sqrt()).ln()).collect();
         assert_near(component, &expected, 1e-9);
     }
-    // Every mean is near a row, a hundredth of the spread away, and every row serves once.
+    // Every mean is near another row, within a hundredth of the standard deviation.
     let distance = |mean: &[f64], row: &[f64]| {
         let parts = mean.iter().zip(row).zip(&spread);
         parts.map(|((m, x), s)| ((m - x) / s).powi(2)).sum::<f64>().sqrt()

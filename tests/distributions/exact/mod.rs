@@ -1,4 +1,4 @@
-//! Numbers that are known exactly: densities by hand, draws from their own noise, who gets what.
+//! Results that are known exactly: densities by hand, draws from their noise, assignments of rows.
 
 mod densities;
 mod flows;
@@ -28,7 +28,7 @@ fn assert_near(found: &[f64], expected: &[f64], error: f64) {
     }
 }
 
-/// The float parameters of a module, each with all its numbers.
+/// The float parameters of a module, each as a list of its numbers.
 fn parameters<M: Module>(module: &M) -> Vec<Vec<f64>> {
     struct All(Vec<Vec<f64>>);
     impl ModuleVisitor for All {
@@ -41,8 +41,8 @@ fn parameters<M: Module>(module: &M) -> Vec<Vec<f64>> {
     all.0
 }
 
-/// Checks that draws are means plus scales times the noise, and that the density is that of normals
-/// with these scales; the scales are what two draws show.
+/// Checks that draws are means plus scales times the noise. The scales follow from two draws. Then
+/// checks that the density is that of normals with these scales.
 #[track_caller]
 fn assert_scales_its_noise<const D: usize>(
     noise: [Tensor<D>; 2],
@@ -58,5 +58,5 @@ fn assert_scales_its_noise<const D: usize>(
         assert_near(&host(log_prob(draw(k))), &host(expected), 1e-9);
     }
     let spread = host(log_scale);
-    assert!(spread.iter().any(|s| (s - spread[0]).abs() > 1e-3), "all scales are one: {spread:?}");
+    assert!(spread.iter().any(|s| (s - spread[0]).abs() > 1e-3), "equal scales: {spread:?}");
 }

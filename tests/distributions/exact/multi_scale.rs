@@ -1,4 +1,4 @@
-//! Multi-scale flows: which channels go where, what a temperature does, who gets which context.
+//! Multi-scale flows: the channels of each level, the temperature, and the context of each level.
 
 use burn_flows::bijector::{ActNorm, ActNormConfig, Bijector, Coupling, Mask};
 use burn_flows::conditioner::{ConvNet, ConvNetConfig};
@@ -19,7 +19,7 @@ fn level(channels: usize, context: usize) -> Level {
     (ActNormConfig::new(channels).init(&device()), coupling.unwrap())
 }
 
-/// Two levels on 5x2x2 images: 5 channels leave 2.
+/// Two levels on 5x2x2 images: after the first level, 2 of 5 channels remain.
 fn flow(finish: Finish, context: usize) -> MultiScale<Level, ChannelPrior> {
     let prior = |channels, kept| {
         let config = ChannelPriorConfig::new(channels).with_kept(kept).with_context(context);
@@ -31,7 +31,7 @@ fn flow(finish: Finish, context: usize) -> MultiScale<Level, ChannelPrior> {
     moved(flow, 3).valid()
 }
 
-/// The draw that standard normal numbers times the temperature become, level by level.
+/// Computes a draw level by level from standard normal numbers times the temperature.
 fn by_hand(
     flow: &MultiScale<Level, ChannelPrior>,
     n: usize,
@@ -44,7 +44,7 @@ fn by_hand(
     let inner = flow.bases()[1].draw(inner, None, context);
     let kept = Bijector::<4>::inverse(&flow.levels()[1], inner, context);
     let outer = flow.bases()[0].draw(outer, Some(&kept), context);
-    let whole = Tensor::cat(vec![kept, outer], 1); // the last channels are finished first
+    let whole = Tensor::cat(vec![kept, outer], 1); // the first level finishes the last channels
     Bijector::<4>::inverse(&flow.levels()[0], whole, context)
 }
 
@@ -61,7 +61,7 @@ fn a_temperature_multiplies_the_noise_of_every_level() {
         assert_eq!(host(warm.log_prob(x.clone())), host(flow.log_prob(x)));
     }
     assert_ne!(host(flow.sample(3)), host(flow.sample(3)));
-    // A flow starts at temperature 1.
+    // The default temperature is 1.
     assert_near(&host(flow.sample_seeded(4, 9)), &host(by_hand(&flow, 4, None, 1.0)), 1e-12);
     for wrong in [-0.1, f64::NAN, f64::INFINITY] {
         assert!(flow.clone().with_temperature(wrong).is_err(), "{wrong}");
@@ -87,7 +87,7 @@ fn every_row_is_scored_and_drawn_under_its_own_context() {
     let batched = flow.given(&context).log_prob_batched(x.clone(), 3);
     assert_near(&host(batched), &all, 1e-12);
     assert_near(&host(drawn), &host(by_hand(&flow, 4, Some(&context), 1.0)), 1e-12);
-    // Cold draws from entropy are the mode under their context.
+    // Unseeded draws at temperature 0 are the mode under their context.
     let cold = flow.clone().with_temperature(0.0).unwrap();
     let expected = host(by_hand(&flow, 4, Some(&context), 0.0));
     assert_near(&host(cold.given(&context).sample(4)), &expected, 1e-12);
@@ -96,7 +96,7 @@ fn every_row_is_scored_and_drawn_under_its_own_context() {
     assert_near(&host(flow.given(&context).decode(parts)), &host(x), 1e-10);
 }
 
-/// Layers that change nothing show which channels are finished.
+/// Layers that change nothing, so that the latents show which channels a level finishes.
 fn still(finish: Finish) -> MultiScale<ActNorm, StandardNormal<4>> {
     let layer = |n: usize| {
         ActNorm::from_weights(Tensor::zeros([n], &device()), Tensor::zeros([n], &device()))
@@ -148,7 +148,7 @@ fn an_inner_level_starts_from_the_channels_that_go_on() {
     }
 }
 
-/// A layer that changes nothing and may say that it mixes rows.
+/// A layer that changes nothing. `mixes` decides whether it claims to mix rows.
 #[derive(Module, Debug)]
 struct Still {
     mixes: bool,
@@ -204,7 +204,8 @@ fn a_broken_base_is_named() {
     assert!(outer.unwrap().starts_with("bases.0 (ChannelPrior), at latents of up to "));
 }
 
-/// One row of context, in a walk, a search, a start, a way back, and a gradient by the layers one by one.
+/// A context of one row works in encoding, decoding, initialisation, the search for non-finite
+/// layers, and in gradients layer by layer.
 #[test]
 fn one_row_of_context_serves_every_level() {
     let (flow, x, one) = (flow(Finish::Last, 2), normal([4, 5, 2, 2], 1), normal([1, 2], 2));
@@ -218,7 +219,7 @@ fn one_row_of_context_serves_every_level() {
     let started = flow.clone().init_from_data(x.clone(), Some(&one));
     assert_eq!(started.levels().len(), 2);
 
-    // The gradients by whole graphs and by single layers are the same.
+    // Gradients by a whole graph and gradients layer by layer are equal.
     let flow = flow.train();
     let (value, whole) = burn_flows::train::nll_gradients(&flow, &x, Some(&all));
     let (found, parts) = burn_flows::train::Reversible::new().nll_gradients(&flow, &x, Some(&one));

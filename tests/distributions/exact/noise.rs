@@ -1,4 +1,4 @@
-//! The source of all draws: ranges, moments, streams.
+//! The generator of all draws: ranges, moments, streams.
 
 use super::*;
 
@@ -12,7 +12,7 @@ fn uniform_numbers_fill_the_unit_interval_evenly() {
     values.iter().for_each(|u| counts[(u * 50.0) as usize] += 1.0);
     let statistic: f64 = counts.iter().map(|c: &f64| (c - n / 50.0).powi(2) / (n / 50.0)).sum();
     assert!(statistic < 49.0 + 4.0 * 98f64.sqrt(), "chi-squared {statistic} of 49");
-    // All of 53 bits, and no others.
+    // The numbers are multiples of 2^-53, not of 2^-52 only.
     let scaled = |bits: i32| values.iter().map(move |u| u * 2f64.powi(bits));
     assert!(scaled(53).all(|v| v.fract() == 0.0) && scaled(52).any(|v| v.fract() != 0.0));
 }
@@ -79,7 +79,7 @@ fn streams_and_seeds_share_no_numbers() {
     all.sort_unstable();
     all.dedup();
     assert_eq!(all.len(), count);
-    // A seed alone is its first stream.
+    // A seed without a stream is stream 0.
     assert_eq!(first(Noise::seeded(7)), first(Noise::stream(7, 0)));
     assert_eq!(first(Noise::stream(7, 3)), first(Noise::stream(7, 3)));
 }

@@ -1,4 +1,4 @@
-//! Casting and moving a module keeps all but the precision and the place.
+//! A cast changes the precision only, and a move changes the device only.
 
 use burn_flows::burn::module::ParamId;
 use burn_flows::model::{MafConfig, MafStep};
@@ -30,7 +30,7 @@ fn states<M: Module>(module: &M) -> Vec<State> {
 
 type Fixed = Flow<Vec<MafStep>, DiagNormal<2>>;
 
-/// Trained layers before a base that is not.
+/// Trained layers with a base that is not trained.
 fn flow() -> Fixed {
     let (layers, _) = moved(MafConfig::new(3).init(&device()), 4).into_parts();
     let base =
@@ -38,7 +38,7 @@ fn flow() -> Fixed {
     Flow::new(layers, base.unwrap())
 }
 
-/// What is trained shows where a module trains.
+/// Whether a parameter is trained is visible in training mode.
 #[test]
 fn a_cast_keeps_identities_graphs_and_what_is_trained() {
     let expected = |flow: &Fixed, dtype| {
