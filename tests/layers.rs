@@ -1,5 +1,5 @@
-//! What single layers do beside being bijections: initialisation, running statistics, masks,
-//! values outside a domain, known numbers.
+//! Properties of single layers beyond the conformance suite: initialisation, running statistics,
+//! masks, values outside a domain, known numbers.
 
 use std::sync::LazyLock;
 
@@ -29,7 +29,7 @@ fn assert_close<const D: usize>(found: Tensor<D>, expected: &[f64]) {
     assert!(found.iter().zip(expected).all(near), "{found:?}, expected {expected:?}");
 }
 
-/// Mean and unbiased variance of every channel.
+/// The mean and unbiased variance of every channel.
 fn moments<const D: usize>(x: Tensor<D>) -> (Vec<f64>, Vec<f64>) {
     let channels = x.dims()[1];
     let columns: Tensor<2> = x.swap_dims(0, 1).reshape([channels as i64, -1]);
@@ -45,7 +45,7 @@ fn actnorm_normalises<const D: usize>(shape: [usize; D]) {
         assert!(!fresh.is_initialized());
         let (layer, z) = fresh.init_from_data(x.clone(), None);
         let (means, variances) = moments(z);
-        // The floor of 1e-6 under the deviation of 7 costs 3e-7 of the variance.
+        // The floor of 1e-6 added to the standard deviation of 7 changes the variance by 3e-7.
         assert!(means.iter().all(|m| m.abs() < 1e-12), "{means:?}");
         assert!(variances.iter().all(|v| (v - 1.0).abs() < 1e-6), "{variances:?}");
         assert!(layer.is_initialized());
@@ -82,7 +82,7 @@ fn actnorm_takes_constant_columns_and_single_rows() {
     }
 }
 
-/// Two batches of two rows, with means 2 and 20, then 4 and 40, and unbiased variances 2 and 200.
+/// Two batches of two rows with means (2, 20) and (4, 40). The unbiased variances are 2 and 200.
 fn batches() -> [Tensor<2>; 2] {
     [tensor(&[1.0, 10.0, 3.0, 30.0], [2, 2]), tensor(&[3.0, 30.0, 5.0, 50.0], [2, 2])]
 }
@@ -100,7 +100,8 @@ fn batch_norm_uses_the_batch_while_training_and_the_running_statistics_after() {
     let expected = -0.5 * 2f64.ln() - 0.5 * 200f64.ln();
     assert!(host(log_det).iter().all(|found| (found - expected).abs() < fine));
 
-    // Every batch takes its share: means 0 -> 1 -> 2.5, variances 1 -> 1.5 -> 1.75 (feature 0).
+    // Every batch updates the running statistics of feature 0: mean 0 -> 1 -> 2.5, variance 1 ->
+    // 1.5 -> 1.75.
     layer.forward(second, None);
     let (z, log_det) = layer.valid().forward(first.clone(), None);
     let (means, variances): ([f64; 2], [f64; 2]) = ([2.5, 25.0], [1.75, 150.25]);
@@ -143,10 +144,10 @@ fn batch_norm_keeps_its_statistics_in_a_record() {
 
 #[test]
 fn signed_factors_by_hand() {
-    let factors = tensor(&[9.0, 3.0, 2.0, 9.0], [2, 2]); // the diagonal counts for nothing
+    let factors = tensor(&[9.0, 3.0, 2.0, 9.0], [2, 2]); // the diagonal is ignored
     let (diagonal, sign) = (tensor(&[2f64.ln(), 5f64.ln()], [2]), tensor(&[-1.0, 1.0], [2]));
     let matrix = LuFactors::from_weights(factors, diagonal, Some(sign));
-    // [[1, 0], [2, 1]] [[-2, 3], [0, 5]]
+    // The product [[1, 0], [2, 1]] [[-2, 3], [0, 5]].
     assert_close(matrix.matrix(), &[-2.0, 3.0, -4.0, 11.0]);
     assert_close(matrix.log_abs_det(), &[10f64.ln()]);
     assert_close(matrix.inverse_matrix(), &[-1.1, 0.3, -0.4, 0.2]);
@@ -160,14 +161,14 @@ fn a_fresh_linear_layer_is_the_identity() {
     assert_close(log_det, &[0.0; 5]);
 }
 
-/// Two channels of 2x4 pixels: 1 to 8 row by row, and ten times that.
+/// Two channels of 2x4 pixels: 1 to 8 row by row, and ten times these values.
 fn two_channels() -> Tensor<4> {
     let pixels: Vec<f64> = (1..=8).map(f64::from).collect();
     let tens: Vec<f64> = pixels.iter().map(|p| 10.0 * p).collect();
     tensor(&[pixels, tens].concat(), [1, 2, 2, 4])
 }
 
-/// Blocks `1 2 / 5 6` and `3 4 / 7 8`.
+/// The blocks are `1 2 / 5 6` and `3 4 / 7 8`.
 #[test]
 fn squeezed_channels_by_hand() {
     for (order, expected) in [
@@ -186,8 +187,8 @@ fn squeezed_channels_by_hand() {
     }
 }
 
-/// Of `1 2 / 5 6`: sum 14, left minus right -2, top minus bottom -8, diagonals 0, all halved; of
-/// `3 9 / 7 8`: 27, -7, -3, -5.
+/// The block `1 2 / 5 6` has the sum 14, left minus right -2, top minus bottom -8 and the
+/// difference of its diagonals 0. Each is halved. The block `3 9 / 7 8` has 27, -7, -3, -5.
 #[test]
 fn haar_coefficients_by_hand() {
     let one = [7.0, 13.5, -1.0, -3.5, -4.0, -1.5, 0.0, -2.5];
@@ -212,10 +213,10 @@ fn haar_keeps_the_length_of_an_image() {
     assert_close(z.square().sum(), &host(x.square().sum()));
 }
 
-/// Takes events apart and puts them together, changed where the mask moves, and where only there.
+/// Splits events and merges the parts again. Only the elements that the mask moves may change.
 fn split_is_consistent<const D: usize>(mask: &Mask, shape: [usize; D]) {
     let split = Split::new(mask, &shape[1..], &DEVICE).unwrap();
-    let x = Noise::seeded(1).normal(shape, &DEVICE) + 10.0; // no zero among them
+    let x = Noise::seeded(1).normal(shape, &DEVICE) + 10.0; // no element is zero
     let (kept, moved) = split.take(x.clone());
     assert_eq!(host(split.merge(kept.clone(), moved.clone())), host(x.clone()), "{mask:?}");
     let changed = split.merge(kept.clone(), moved.clone() * -1.0);
@@ -230,7 +231,7 @@ fn split_is_consistent<const D: usize>(mask: &Mask, shape: [usize; D]) {
         let expected = if kept_elements[at % event] { before } else { -before };
         assert_eq!(after, expected, "{mask:?} at {at}");
     }
-    // The conditioner sees nothing of what is moved.
+    // The conditioner input does not depend on the moved elements.
     let other = split.merge(kept.clone(), moved.clone() + 1.0);
     assert_eq!(host(split.take(other).0), host(kept), "{mask:?}");
     assert_eq!(moved.dims(), [shape[0], kept_elements.iter().filter(|kept| !**kept).count()]);
@@ -269,8 +270,8 @@ fn random_masks_keep_half_rounded_up_and_differ_by_seed() {
     assert!((2..9).any(|seed| kept(seed) != kept(1)));
 }
 
-/// An element outside an open domain: log-det minus infinity, a finite result, no gradient; its
-/// neighbours, and the rows beside it, as if it were not there. NaN stays NaN.
+/// An element outside an open domain has a log-det of minus infinity, a finite result and no
+/// gradient. Its neighbours and the other rows are not affected. NaN stays NaN.
 fn guards(layer: impl Bijector<2>, inside: f64, outside: &[f64]) {
     let apply = |first: f64| {
         let leaf = tensor(&[first, inside, inside, inside], [2, 2]).autodiff().require_grad();
@@ -301,8 +302,8 @@ fn values_outside_a_domain_have_density_zero() {
     guards(Inverse::new(Tanh {}), 0.3, &[1.0, -1.0, 1.5, -1e300]);
 }
 
-/// In f32 `alpha` and `1 - alpha` are rounded apart; still what counts as inside has two
-/// logarithms.
+/// In f32 `alpha` and `1 - alpha` are rounded differently. Both logarithms are still finite for
+/// every value inside.
 #[test]
 fn logit_is_finite_around_its_ends_for_every_alpha_in_f32() {
     for alpha in (1..2000).map(|k| f64::from(k) / 4001.0) {

@@ -1,4 +1,4 @@
-//! The memory of a training step, by the bytes that are allocated: of many layers and of few.
+//! The memory of a training step with many layers and with few, as the number of allocated bytes.
 #![allow(unsafe_code, reason = "an allocator is an unsafe trait")]
 
 #[path = "common/whole.rs"]
@@ -18,13 +18,13 @@ use burn_flows::train::{Reversible, nll_gradients};
 use burn_flows::{burn, set_threads};
 use whole::Whole;
 
-/// The system's allocator, counting.
+/// The system's allocator with a counter.
 struct Counting;
 
 static NOW: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
 
-// Safety: every call goes to the system's allocator as it came.
+// SAFETY: every call is passed to the system's allocator without changes.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let now = NOW.fetch_add(layout.size(), Relaxed) + layout.size();
@@ -41,8 +41,8 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Bytes of a step at its peak, beyond what was there before; the same beyond the gradients that it
-/// returns, which grow with the layers; and those of the weights.
+/// The peak of allocated bytes during a step, above the bytes before it; the same without the
+/// returned gradients, which grow with the layers; and the bytes of the weights.
 #[derive(Debug, Clone, Copy)]
 struct Bytes {
     step: f64,
@@ -56,7 +56,7 @@ fn measured<F: Distribution<2>>(
     step: impl Fn(&F, &Tensor<2>) -> (f64, GradientsParams),
 ) -> Bytes {
     let x = Noise::seeded(1).normal::<2>([rows, FEATURES], &Device::flex());
-    drop(step(model, &x)); // what is made once
+    drop(step(model, &x)); // allocates what later steps reuse
     let before = NOW.load(Relaxed);
     PEAK.store(before, Relaxed);
     let (value, gradients) = step(model, &x);
@@ -82,7 +82,7 @@ fn reversible<F: Distribution<2>>(model: &F, x: &Tensor<2>) -> (f64, GradientsPa
     result
 }
 
-/// Held by every test: what runs beside it would be counted.
+/// Every test holds this lock, because the counter also counts allocations of other tests.
 static ALONE: Mutex<()> = Mutex::new(());
 
 #[test]
@@ -95,19 +95,19 @@ fn steps_on_unchanged_weights_do_not_grow() {
         let mut noise = Noise::seeded(1);
         (noise.normal::<2>([rows, 3], &device), noise.normal::<2>([rows, 1], &device))
     };
-    let (many, few) = (data(1024), data(32)); // blocks with copies of the model, and a single one
+    let (many, few) = (data(1024), data(32)); // many blocks with copies of the model; one block
     let mut reversible = Reversible::new();
     let mut step = |kind: usize| match kind {
         0 => drop(nll_gradients(&model, &many.0, Some(&many.1))),
         1 => drop(nll_gradients(&model, &few.0, Some(&few.1))),
         2 => drop(reversible.nll_gradients(&model, &many.0, Some(&many.1))),
         3 => drop(reversible.nll_gradients(&model, &few.0, Some(&few.1))),
-        // What the docs of `Flow` advise in place of the training flow.
+        // The alternatives to the training flow that the docs of `Flow` recommend.
         4 => drop(model.valid().given(&few.1).log_prob(few.0.clone())),
         _ => drop(model.given(&many.1).log_prob_batched(many.0.clone(), 256)),
     };
     for kind in 0..6 {
-        (0..20).for_each(|_| step(kind)); // what is made once
+        (0..20).for_each(|_| step(kind)); // allocates what later calls reuse
         let before = NOW.load(Relaxed);
         (0..100).for_each(|_| step(kind));
         let grown = NOW.load(Relaxed) as f64 - before as f64;
@@ -144,7 +144,7 @@ fn sixty_four_layers_take_the_memory_of_four() {
     let (step, _) = ratio("16384 rows, ordinary", of(&ordinary));
     assert!(step > 10.0, "{step}");
 
-    // As `fit` has it: few rows, whose gradients weigh more than their activations.
+    // The batch size of `fit`: the gradients of few rows take more memory than their activations.
     let divided = [4, 64].map(flow);
     let of = |step: &dyn Fn(&RealNvp, &Tensor<2>) -> (f64, GradientsParams)| {
         [0, 1].map(|at| measured(&divided[at], 128, step))

@@ -1,5 +1,5 @@
-//! Searched maps of any finite value and any finite raw parameter, in f32: nothing panics, nothing is
-//! NaN; and what they find is where they came from.
+//! Maps inverted by a search, at any finite value and any finite raw parameter, in f32. Nothing
+//! panics and no result is NaN. The search returns the value from which the map came.
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -10,11 +10,11 @@ use burn_flows::univariate::{
     NeuralConfig, SumOfSquaresConfig, UnconstrainedMonotonicConfig, Univariate,
 };
 
-/// The shape of a draw, and draws.
+/// The shape of a draw, and the number of draws.
 const SHAPE: [usize; 2] = [32, 64];
 const DRAWS: u64 = 8;
 
-/// A quarter of the numbers from a list, the others normal of one of these sizes.
+/// Random numbers: a quarter from `special`, the others normal with one of the `sizes` as scale.
 fn numbers(count: usize, sizes: &[f64], special: &[f32], noise: &mut Noise) -> Vec<f32> {
     let one = |_| match noise.next_below(4) {
         0 => special[noise.next_below(special.len())],
@@ -28,7 +28,7 @@ fn all_finite<const D: usize>(what: &str, x: Tensor<D>) {
     assert!(bad == 0, "{bad} values of {what} are not finite");
 }
 
-/// Values, log-dets and their gradients of both directions.
+/// Checks values, log-dets and gradients in both directions.
 fn survives<U: Univariate>(map: &U) {
     let device = Device::flex();
     let count = SHAPE[0] * SHAPE[1];
@@ -39,7 +39,7 @@ fn survives<U: Univariate>(map: &U) {
         let far: Vec<f32> = far.into_iter().flat_map(|v: f32| [v, -v]).collect();
         let x = numbers(count, &[1.0, 3.0, 30.0], &far, noise);
         let huge = [1e30, -1e30, 1e5, -1e5, 80.0, -80.0, 0.0, f32::MAX, f32::MIN, 1e-40];
-        // Half of the draws are of sizes that occur.
+        // Half of the draws have sizes that are common in practice.
         let usual = [1.0, -1.0, 0.0, 4.0];
         let special: &[f32] = if draw % 2 == 0 { &huge } else { &usual };
         let raw = numbers(count * per_element, &[0.1, 1.0, 3.0], special, noise);
@@ -109,7 +109,8 @@ fn unconstrained_monotonic() {
     survives(&moved(config.init(&Device::flex()), 1).valid());
 }
 
-/// How far raw zeros are from the identity within three standard deviations.
+/// The largest distance of a map with raw parameters of zero from the identity, within three
+/// standard deviations.
 fn moves(map: &impl Univariate) -> f32 {
     let device = Device::flex();
     let x = Tensor::<2>::from_data([[-3.0, -1.0, -0.1, 0.0, 0.5, 2.0, 3.0]], &device);

@@ -1,4 +1,4 @@
-//! Multi-scale flows: density, latents, priors.
+//! Multi-scale flows: density, latents and priors.
 
 use std::sync::LazyLock;
 
@@ -27,7 +27,7 @@ fn level(channels: usize, context: usize) -> Level {
     (ActNormConfig::new(channels).init(&DEVICE), coupling.unwrap())
 }
 
-/// Three levels on 5x2x2 images: 5 channels leave 2, 2 leave 1.
+/// Three levels on 5x2x2 images. The first leaves 2 of 5 channels, the second 1 of 2.
 fn flow(finish: Finish, context: usize) -> MultiScale<Level, ChannelPrior> {
     let levels = vec![level(5, context), level(2, context)];
     let prior = |channels, kept| {
@@ -54,7 +54,7 @@ fn assert_close(found: &[f64], expected: &[f64], error: f64) {
     }
 }
 
-/// `ln |det|` by elimination with pivots.
+/// `ln |det|` by elimination with pivoting.
 fn log_abs_det(mut rows: Vec<Vec<f64>>) -> f64 {
     let n = rows.len();
     let mut total = 0.0;
@@ -71,7 +71,8 @@ fn log_abs_det(mut rows: Vec<Vec<f64>>) -> f64 {
     total
 }
 
-/// Density = base of the parts + log-determinant of the autodiff Jacobian of the flat latent.
+/// The log-density is that of the base plus the log-determinant of the autodiff Jacobian of the
+/// flattened latents.
 #[test]
 fn the_density_is_that_of_the_jacobian() {
     for finish in [Finish::First, Finish::Last] {
@@ -87,7 +88,8 @@ fn the_density_is_that_of_the_jacobian() {
         let parts = flow.encode(x.clone());
         let (levels, bases) = (flow.parts(), flow.bases());
         assert_eq!(levels, [[3, 2, 2], [2, 2, 2]]);
-        // What stays beside the first part is what the second level took: its own inverse.
+        // The kept channels beside the first part are the input of the second level, which its
+        // inverse returns.
         let kept = Bijector::<4>::inverse(&flow.levels()[1], parts[1].clone(), None);
         let log_base = bases[0].log_prob(parts[0].clone(), Some(&kept), None)
             + bases[1].log_prob(parts[1].clone(), None, None);
@@ -148,7 +150,7 @@ fn impossible_lists_are_refused() {
     );
 }
 
-/// A draw of the prior has the density of a normal with its mean and scale: moments agree.
+/// The sample moments of the prior agree with its density: a normal with its mean and scale.
 #[test]
 fn the_prior_draws_what_it_scores() {
     let prior = moved(ChannelPriorConfig::new(2).with_kept(1).init(&DEVICE), 5).valid();
@@ -158,7 +160,7 @@ fn the_prior_draws_what_it_scores() {
     let noise = Noise::seeded(2).normal::<4>([n, 2, 2, 2], &DEVICE);
     let z = prior.draw(noise, Some(&many), None);
     let score = host(prior.log_prob(z.clone(), Some(&many), None).mean())[0];
-    // Minus the entropy of eight independent normals with the sample's deviations.
+    // Minus the entropy of eight independent normals with the standard deviations of the sample.
     let std = z.var(0).sqrt().log().sum();
     let entropy = host(std)[0] + 4.0 * (1.0 + (2.0 * std::f64::consts::PI).ln());
     assert!((score + entropy).abs() < 0.05, "{score} against {}", -entropy);

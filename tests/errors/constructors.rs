@@ -1,4 +1,4 @@
-//! Constructors of layers that take a number which may be wrong.
+//! Errors of constructors of layers that take a number.
 
 use burn::tensor::Tensor;
 use burn_flows::bijector::{

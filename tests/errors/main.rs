@@ -1,4 +1,4 @@
-//! The exact text of every impossible configuration, and of every panic over a wrong shape.
+//! The exact message of every invalid configuration, and of every panic due to a wrong shape.
 
 use burn::tensor::{Device, Tensor};
 use burn_flows::Result;
@@ -14,7 +14,7 @@ fn zeros<const D: usize>(shape: [usize; D]) -> Tensor<D> {
     Tensor::zeros(shape, &device())
 }
 
-/// One named test per row: the expression is an `Err` of exactly this text.
+/// One named test per row: the expression is an `Err` with exactly this message.
 macro_rules! errors {
     ($($name:ident: $result:expr => $text:expr;)+) => {
         $(#[test]
@@ -24,7 +24,7 @@ macro_rules! errors {
     };
 }
 
-/// One named test per row: the expression panics with exactly this text.
+/// One named test per row: the expression panics with exactly this message.
 macro_rules! panics {
     ($($name:ident: $call:expr => $text:expr;)+) => {
         $(#[test]

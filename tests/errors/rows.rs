@@ -1,5 +1,5 @@
-//! Contexts of another number of rows or another precision than the events, and shapes that speak of the
-//! caller's batch, whatever blocks it is evaluated in.
+//! Contexts whose number of rows or precision differs from that of the events. The error messages
+//! state the shapes of the caller's batch, regardless of the blocks in which it is evaluated.
 
 use burn::module::Module;
 use burn::tensor::{DType, Tensor};
@@ -23,7 +23,7 @@ use burn_flows::{Finish, Flow, MultiScale, Noise, cast};
 
 use crate::{device, zeros};
 
-/// Ten events of three features, and contexts of width 2.
+/// The shape of ten events of three features. Contexts have width 2.
 const X: [usize; 2] = [10, 3];
 
 fn contexts(rows: usize) -> Tensor<2> {
@@ -167,7 +167,7 @@ fn checkerboard() -> Flow<Coupling<Affine, burn_flows::conditioner::ConvNet>, St
     Flow::new(layer, StandardNormal::new([1, 28, 28], &device()))
 }
 
-/// What stands in for all rows gives the numbers of as many rows.
+/// A context of one row gives the same numbers as that row repeated for every event.
 macro_rules! one_row_for_all {
     ($($name:ident: $layer:expr, $x:expr;)+) => {
         $(#[test]

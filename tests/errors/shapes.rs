@@ -1,4 +1,4 @@
-//! Tensors and contexts that do not fit.
+//! Panics of tensors and contexts of a wrong shape.
 
 use burn::module::Module;
 use burn::nn::LinearConfig;
@@ -65,7 +65,7 @@ fn convolved(mask: Mask, context: usize) -> Coupling<Affine, ConvNet> {
     Coupling::new(&mask, &[2, 2, 3], Affine::default(), network, &device()).unwrap()
 }
 
-/// A conditioner of four features that gives one set of parameters for both moved elements.
+/// A conditioner of four features that returns one set of parameters for two moved elements.
 #[derive(Module, Debug)]
 struct OneForAll {
     shift: Tensor<2>,

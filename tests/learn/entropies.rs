@@ -1,4 +1,4 @@
-//! Targets of known entropy, or of a known constant.
+//! Targets with a known entropy or a known normalising constant.
 
 use std::f64::consts::{E, PI};
 
@@ -12,8 +12,9 @@ use burn_flows::train::{ReverseKlConfig, fit, fit_reverse_kl, nll};
 
 use crate::{bent, built, fitting, masked, silu};
 
-/// Two mixtures of two normals, turned by half a radian: a rotation and a layer hold it exactly. Modes
-/// eight deviations apart overlap too little to change the entropy.
+/// Two mixtures of two normals, rotated by half a radian. A rotation and one layer represent this
+/// density exactly. The modes are eight standard deviations apart, so their overlap does not change
+/// the entropy.
 #[test]
 fn gf_learns_turned_mixtures_to_their_entropy() {
     let turn = || {
@@ -31,8 +32,8 @@ fn gf_learns_turned_mixtures_to_their_entropy() {
     let flow = built(&Device::flex(), |device| config.init(device));
     let (flow, _) = fit(flow, turned(10_000, 1), &fitting(20, 128, 1e-2)).unwrap();
     let test = nll(&flow, turned(6000, 2), None, 1000);
-    assert!((test - entropy).abs() < 0.05, "{test} against the entropy {entropy}");
-    // Turned back, the draws are in four equal heaps around plus and minus 1.
+    assert!((test - entropy).abs() < 0.05, "test NLL {test}, entropy {entropy}");
+    // Rotated back, the draws form four groups of equal size around plus and minus 1.
     let drawn = flow.sample_seeded(4000, 3).matmul(turn().transpose());
     let means = |x: Tensor<2>| x.mean_dim(0).into_data().try_to_vec_as::<f64>().unwrap();
     let (sides, sizes) = (means(drawn.clone()), means(drawn.abs()));
@@ -40,8 +41,8 @@ fn gf_learns_turned_mixtures_to_their_entropy() {
     assert!(sizes.iter().all(|size| (size - 1.0).abs() < 0.03), "{sizes:?}");
 }
 
-/// Two angles around the point where the circle closes: `x ~ N(3, 0.5)`, `y ~ N(x, 0.4)`, wrapped. What a
-/// normal has beyond half a circle is too little to change its entropy.
+/// Two angles around the point where the circle closes: `x ~ N(3, 0.5)`, `y ~ N(x, 0.4)`, wrapped.
+/// The mass of the normal beyond half a circle is too small to change its entropy.
 #[test]
 fn circular_nsf_learns_wrapped_normals_to_their_entropy() {
     let angles = |rows, seed| {
@@ -58,14 +59,14 @@ fn circular_nsf_learns_wrapped_normals_to_their_entropy() {
     });
     let (flow, _) = fit(flow, angles(10_000, 1), &fitting(20, 128, 5e-3)).unwrap();
     let test = nll(&flow, angles(6000, 2), None, 1000);
-    assert!((test - entropy).abs() < 0.05, "{test} against the entropy {entropy}");
-    // Both sides of the point get their share.
+    assert!((test - entropy).abs() < 0.05, "test NLL {test}, entropy {entropy}");
+    // Checks the share of draws on each side of the point.
     let x = flow.sample_seeded(4000, 3).narrow(1, 0, 1);
     let beyond: f64 = x.lower_elem(0.0).float().mean().into_scalar();
-    assert!((beyond - 0.388).abs() < 0.04, "{beyond} of the draws lie beyond the point");
+    assert!((beyond - 0.388).abs() < 0.04, "{beyond} is the share of draws beyond the point");
 }
 
-/// A shear and a scaling per axis: a density that NICE holds exactly.
+/// A sheared and scaled normal, which NICE represents exactly.
 #[test]
 fn nice_learns_a_sheared_normal_to_its_entropy() {
     let sheared = |rows, seed| {
@@ -79,12 +80,11 @@ fn nice_learns_a_sheared_normal_to_its_entropy() {
     let flow = built(&Device::flex(), |device| config.init(device));
     let (flow, _) = fit(flow, sheared(10_000, 1), &fitting(50, 128, 5e-3)).unwrap();
     let test = nll(&flow, sheared(6000, 2), None, 1000);
-    assert!(test < entropy + 0.05, "{test} against the entropy {entropy}");
+    assert!(test < entropy + 0.05, "test NLL {test}, entropy {entropy}");
 }
 
-/// The density of figure 1 of the paper, which one layer in the right order holds exactly:
-/// `y ~ N(0, 4)`, `x ~ N(y^2 / 4, 1)`. Seeds 0, 2 and 3 of the first six meet the bar; the others end 0.07 to 0.18 nats
-/// above the entropy.
+/// The density of figure 1 of the paper: `y ~ N(0, 4)`, `x ~ N(y^2 / 4, 1)`. One layer in the right order represents it
+/// exactly. Of the seeds 0 to 5, seeds 0, 2 and 3 pass. The others end 0.07 to 0.18 nats above the entropy.
 #[test]
 fn maf_learns_the_density_of_its_paper_to_its_entropy() {
     let entropy = 1.0 + (2.0 * PI * 2.0).ln();
@@ -92,10 +92,10 @@ fn maf_learns_the_density_of_its_paper_to_its_entropy() {
     let flow = built(&Device::flex(), |device| config.init(device));
     let (flow, _) = fit(flow, bent(10_000, 1), &fitting(30, 128, 5e-3)).unwrap();
     let test = nll(&flow, bent(6000, 2), None, 1000);
-    assert!((test - entropy).abs() < 0.05, "{test} against the entropy {entropy}");
+    assert!((test - entropy).abs() < 0.05, "test NLL {test}, entropy {entropy}");
 }
 
-/// Eight modes apart: layers that start as the identity take them from eight normals.
+/// Eight separate modes. The layers start as the identity, and the base has eight normals.
 #[test]
 fn maf_on_a_mixture_learns_eight_modes() {
     let device = Device::flex();
@@ -109,7 +109,7 @@ fn maf_on_a_mixture_learns_eight_modes() {
     assert!((-0.01..0.06).contains(&gap), "{gap} nats above the true density");
 }
 
-/// The same bent density, known up to a factor of `e^3`, without data.
+/// Fits the same bent density times `e^3`, without data.
 #[test]
 fn iaf_finds_a_normalising_constant() {
     let bent = |point: Tensor<2>| {

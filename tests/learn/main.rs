@@ -1,4 +1,5 @@
-//! Every model learns: it reaches a number that theory or another library's runs give.
+//! Every model learns: it reaches a value that is known from theory or from runs of another
+//! library.
 
 #[path = "../common/built.rs"]
 mod built;
@@ -51,18 +52,18 @@ fn moons(rows: usize, seed: u64) -> Tensor<2> {
     TwoMoons {}.sample(rows, None, &mut Noise::seeded(seed), &Device::flex())
 }
 
-/// How far above the true density a flow of two moons is.
+/// The mean NLL of a flow on two moons minus that of the true density.
 fn above_moons<F: Distribution<2>>(flow: &F) -> f64 {
     let test = moons(5000, 2);
     nll(flow, test.clone(), None, 1000) - nll(&TwoMoons {}, test, None, 1000)
 }
 
-/// How far it ends above it.
+/// The mean NLL after training on two moons, minus that of the true density.
 fn gap_on_moons<F: Distribution<2>>(flow: F, epochs: usize, rate: f64) -> f64 {
     above_moons(&fit(flow, moons(8000, 1), &fitting(epochs, 128, rate)).unwrap().0)
 }
 
-/// Draws of `y ~ N(0, 4)`, `x ~ N(y^2 / 4, 1)`.
+/// Samples of `y ~ N(0, 4)`, `x ~ N(y^2 / 4, 1)`.
 fn bent(rows: usize, seed: u64) -> Tensor<2> {
     let normal = Noise::seeded(seed).normal::<2>([rows, 2], &Device::flex());
     let y = normal.clone().narrow(1, 1, 1) * 2.0;

@@ -1,4 +1,4 @@
-//! A flow in burn-train's learner.
+//! A flow trained by burn-train's learner.
 
 #[path = "../common/built.rs"]
 mod built;
@@ -36,12 +36,12 @@ fn a_flow_learns_under_the_learner_and_comes_back() {
     let after = nll(&result.model.into_inner(), test, None, 512);
     let entropy = 1.0 + (2.0 * std::f64::consts::PI * 0.04).ln();
     assert!(before > entropy + 2.0, "{before}");
-    assert!(after < entropy + 0.1, "{after} against {entropy}");
+    assert!(after < entropy + 0.1, "NLL {after}, entropy {entropy}");
     let logged: Vec<_> = walk(folder.path()).into_iter().filter(|f| f.contains("NLL")).collect();
     assert!(!logged.is_empty(), "the metric was not logged");
 }
 
-/// Every file below a folder.
+/// The paths of all files in a folder and its subfolders.
 fn walk(folder: &std::path::Path) -> Vec<String> {
     std::fs::read_dir(folder)
         .unwrap()

@@ -1,4 +1,4 @@
-//! What a step hands to burn-train: losses, gradients, and the numbers of its metrics.
+//! What a training step passes to burn-train: losses, gradients, and inputs of metrics.
 
 use burn::data::dataloader::Progress;
 use burn::module::Module;
@@ -36,7 +36,7 @@ fn a_step_has_the_loss_of_every_row_and_the_gradient_of_their_mean() {
     let model = trainee().train();
     let output = TrainStep::step(&model, batch);
     near(output.item.sync().unwrap());
-    // By the means: minus the mean rows.
+    // The gradient with respect to the means is minus the mean of the rows.
     struct First(GradientsParams, Vec<f32>);
     impl burn::module::ModuleVisitor for First {
         fn visit_float<const D: usize>(&mut self, param: &burn::module::Param<Tensor<D>>) {
@@ -66,7 +66,7 @@ fn metrics_average_over_rows_not_over_batches() {
         [metric.value().unwrap(), metric.running_value().unwrap(), metric.final_value()]
             .map(|entry| entry.current())
     };
-    // Half squares 0.5, and 0, 2 and 8.
+    // Half of the squared norms are 0.5, and 0, 2 and 8.
     let (second, all) = (10.0 / 3.0 + f64::from(LN_2PI), 10.5 / 4.0 + f64::from(LN_2PI));
     let near = |found: f64, expected: f64| {
         assert!((found - expected).abs() < 1e-5, "{found}, expected {expected}");
@@ -74,11 +74,11 @@ fn metrics_average_over_rows_not_over_batches() {
     let nats = last(&mut NllMetric::nats());
     near(nats[0], second);
     near(nats[2], all);
-    // Less is better.
+    // A lower value of the metric is better.
     let attributes = NllMetric::nats().attributes();
     let MetricAttributes::Numeric(attributes) = attributes else { panic!("a number") };
     assert!(!attributes.higher_is_better);
-    // Two dimensions of four levels: nats over 2 ln 2, and 2 bits.
+    // With two dimensions of four levels, bits per dimension are nats / (2 ln 2) + 2.
     let bits = last(&mut NllMetric::bits_per_dim(4));
     near(bits[2], all / (2.0 * std::f64::consts::LN_2) + 2.0);
 }

@@ -1,4 +1,4 @@
-//! Burn's strategies for several devices, on CPU devices.
+//! burn's strategies for several devices, on CPU devices.
 
 #[path = "../../examples/common/strategy.rs"]
 mod strategy;
@@ -19,7 +19,7 @@ use burn_flows::train::{Batch, NllMetric, Trainee};
 use crate::walk;
 use strategy::Strategy;
 
-/// Batches in a given order.
+/// A data loader that yields batches in a given order.
 #[derive(Clone)]
 struct InTurn(Vec<Batch<2>>);
 
@@ -33,7 +33,7 @@ impl DataLoader<Batch<2>> for InTurn {
     }
 
     fn to_device(&self, _device: &Device) -> Arc<dyn DataLoader<Batch<2>>> {
-        Arc::new(self.clone()) // all of them are the same CPU
+        Arc::new(self.clone()) // all devices are the same CPU
     }
 
     fn slice(&self, start: usize, end: usize) -> Arc<dyn DataLoader<Batch<2>>> {
@@ -61,7 +61,7 @@ impl DataLoaderIterator<Batch<2>> for Turn<'_> {
     }
 }
 
-/// Batches of a bent normal, which no two are alike.
+/// Different batches of a bent normal.
 fn batches() -> Vec<Batch<2>> {
     let draw = |seed| {
         let normal = Noise::seeded(seed).normal::<2>([32, 2], &Device::flex());
@@ -72,7 +72,7 @@ fn batches() -> Vec<Batch<2>> {
     (0..24).map(draw).collect()
 }
 
-/// Trains the same flow in the same way by a strategy: the losses of every batch, and the weights.
+/// Trains the same flow with a strategy. Returns the loss of every batch and the final weights.
 fn train(
     strategy: Strategy,
     devices: usize,
@@ -82,7 +82,7 @@ fn train(
     let device = Device::flex();
     let folder = tempfile::tempdir().unwrap();
     let flow = RealNvpConfig::new(2).with_layers(3).init(&device);
-    // Weights that do not depend on what else is drawn in this process.
+    // Weights that do not depend on other draws in this process.
     let flow = burn_flows::testing::moved(zeroed(flow), 1);
     let execution = strategy.on("flex", devices).unwrap();
     let training = SupervisedTraining::new(
@@ -100,7 +100,7 @@ fn train(
     (losses(folder.path()), weights(&result.model.into_inner()))
 }
 
-/// Weights of zero, wherever they were drawn.
+/// The module with all weights set to zero.
 fn zeroed<M: Module>(module: M) -> M {
     struct Zero;
     impl burn::module::ModuleMapper for Zero {
@@ -123,7 +123,7 @@ fn weights<M: Module>(module: &M) -> Vec<f64> {
     collect.0
 }
 
-/// The loss of every training batch, as burn logged it.
+/// The loss of every training batch, from burn's log.
 fn losses(folder: &std::path::Path) -> Vec<f64> {
     let mut files = walk(folder);
     files.retain(|file| file.contains("train") && file.contains("NLL"));
@@ -139,8 +139,9 @@ fn losses(folder: &std::path::Path) -> Vec<f64> {
     lines.iter().filter(|line| !line.ends_with("final")).map(number).collect()
 }
 
-/// Two devices take a batch each and add the gradients up, as one device does that takes both in turn:
-/// the same loss of every batch, and the same weights, bit for bit.
+/// Two devices take one batch each and add their gradients. One device takes both batches in turn
+/// and accumulates their gradients. The losses of every batch and the weights are the same, bit for
+/// bit.
 #[test]
 fn two_devices_train_as_one_does_that_takes_their_batches_in_turn() {
     let halves = batches();
@@ -149,14 +150,14 @@ fn two_devices_train_as_one_does_that_takes_their_batches_in_turn() {
     let (one, of_one) = train(Strategy::Single, 1, 2, in_turn);
     let (two, of_two) = train(Strategy::Multi, 2, 1, halves.clone());
     assert_eq!((one.len(), two.len()), (3 * 24, 3 * 24));
-    // The faster of the two devices is logged first.
+    // The faster of two devices logs its loss first.
     for (one, two) in one.chunks(2).zip(two.chunks(2)) {
         let sorted = |pair: &[f64]| [pair[0].min(pair[1]), pair[0].max(pair[1])];
         assert_eq!(sorted(one), sorted(two));
     }
-    assert!(one[70] + one[71] < one[0] + one[1] - 1.0, "it learns: {one:?}");
+    assert!(one[70] + one[71] < one[0] + one[1] - 1.0, "the loss does not decrease: {one:?}");
     assert_eq!(of_one, of_two);
-    // Without the second device's share it is another curve.
+    // Without the share of the second device, the losses differ.
     let (half, _) = train(Strategy::Single, 1, 1, halves);
     assert_ne!(one, half);
 }

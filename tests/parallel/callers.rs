@@ -1,4 +1,4 @@
-//! Calls from threads of somebody else: rayon's, tokio's, many at once, under a lock.
+//! Calls from threads of other pools: rayon's, tokio's, many calls at once, and calls under a lock.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -22,31 +22,33 @@ fn within_a_minute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static)
     });
     match receiver.recv_timeout(Duration::from_mins(1)) {
         Ok(result) => result.unwrap_or_else(|payload| resume_unwind(payload)),
-        Err(_) => panic!("the calls hang"),
+        Err(_) => panic!("the calls do not end within a minute"),
     }
 }
 
-/// Fails if this thread begins another call inside of this one: then its stack has no bound.
+/// Fails if this thread starts another call inside this one, because nested calls have no bound on
+/// the stack.
 fn not_nested<T>(call: impl FnOnce() -> T) -> T {
     thread_local!(static INSIDE: Cell<bool> = const { Cell::new(false) });
-    assert!(!INSIDE.replace(true), "the thread has begun a call in the middle of another");
+    assert!(!INSIDE.replace(true), "the thread started a call inside another call");
     let result = call();
     INSIDE.set(false);
     result
 }
 
-/// A flow of few operations, for many calls.
+/// A flow of few operations, so that many calls are cheap.
 fn small() -> RealNvp {
     let config = RealNvpConfig::new(3).with_layers(1).with_mlp(MlpConfig::new(vec![8]));
     moved(built(&Device::flex(), |device| config.init(device)), 3).valid()
 }
 
-/// A pool whose threads have a stack of an eighth of the usual one.
+/// A thread pool whose stacks have an eighth of the usual size.
 fn pool(threads: usize) -> ThreadPool {
     rayon::ThreadPoolBuilder::new().num_threads(threads).stack_size(1 << 18).build().unwrap()
 }
 
-/// What `call` gives on one thread. The test has its turn, so that no other one has the workers.
+/// The result of `call` on one thread. The caller holds the lock, so no other test uses the
+/// workers.
 fn single_threaded<T>(_turn: &MutexGuard<'static, ()>, call: impl FnOnce() -> T) -> T {
     set_threads(1);
     let result = call();
@@ -55,7 +57,7 @@ fn single_threaded<T>(_turn: &MutexGuard<'static, ()>, call: impl FnOnce() -> T)
 }
 
 fn one_by_one<T: PartialEq + std::fmt::Debug>(expected: &T, found: Vec<T>) {
-    assert!(found.iter().all(|found| found == expected), "the numbers depend on the caller");
+    assert!(found.iter().all(|found| found == expected), "the results depend on the caller");
 }
 
 #[test]
@@ -82,7 +84,8 @@ fn a_lock_around_every_call_of_a_parallel_iterator() {
     one_by_one(&expected, found);
 }
 
-/// Too few rows to be shared out, in layers so wide that `flex` gives their products to threads.
+/// A batch with too few rows to be split, in layers so wide that `flex` computes their products on
+/// several threads.
 #[test]
 fn products_that_the_backend_shares_out() {
     let turn = turn();
@@ -104,7 +107,8 @@ fn pools_of_the_caller_one_in_another() {
     let (flow, x) = (small(), normal([600, 3], 1));
     let expected = single_threaded(&turn, || flow.log_prob(x.clone()).into_data());
     let found = within_a_minute(move || {
-        // A thread that waits for another pool takes jobs of its own one, so `outer` needs a stack.
+        // A thread that waits for another pool takes jobs of its own pool, so `outer` needs a
+        // larger stack.
         let outer = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
         let inner = [pool(1), pool(4)];
         let call = |index: usize| {
@@ -164,7 +168,7 @@ fn workers_and_blocking_threads_of_tokio() {
     one_by_one(&expected, found);
 }
 
-/// Every function that shares out rows, and those that call them.
+/// Every function that splits rows over threads, and the functions that call them.
 fn everything() -> Vec<TensorData> {
     let (flow, glow, x) = (vectors(0), images(0.0), normal([600, 5], 1));
     let picture = normal([40, 1, 8, 8], 2);
@@ -228,7 +232,7 @@ fn a_panic_reaches_the_caller_in_a_pool() {
 #[test]
 fn many_threads_need_little_stack() {
     let turn = turn();
-    // A block for every one of 256 workers.
+    // One block for each of 256 workers.
     let (flow, x) = (small(), normal([256 * 512, 3], 1));
     let expected = single_threaded(&turn, || flow.log_prob(x.clone()).into_data());
     set_threads(256);

@@ -1,5 +1,5 @@
-//! Rows in parallel: the same bits for every number of threads and for every thread that calls, in
-//! evaluation and in training.
+//! Rows in parallel: evaluation and training give the same bits for every number of threads and for
+//! every calling thread.
 
 #[path = "../common/built.rs"]
 mod built;
@@ -24,14 +24,14 @@ use burn_flows::train::{FitConfig, FitData, fit, nll_gradients};
 use burn_flows::{burn, set_threads};
 use whole::Whole;
 
-/// The number of threads is one for the process, so these tests take turns.
+/// The number of threads is a setting of the process, so these tests run one at a time.
 static TURN: Mutex<()> = Mutex::new(());
 
 fn turn() -> MutexGuard<'static, ()> {
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What `compute` gives with 1, 2 and 5 threads.
+/// The results of `compute` with 1, 2 and 5 threads.
 fn with_threads<T>(compute: impl Fn() -> T) -> [T; 3] {
     let _turn = turn();
     let results = [1, 2, 5].map(|threads| {
@@ -78,7 +78,7 @@ fn vectors_are_evaluated_and_drawn_alike() {
     });
 }
 
-/// A batch of few rows is shared where a model has many parameters.
+/// A batch of few rows is split if the model has many parameters.
 #[test]
 fn small_batches_of_a_large_model_are_alike() {
     let flow = moved(RealNvpConfig::new(64).init(&Device::flex()), 3).valid();
@@ -125,7 +125,7 @@ fn images_are_evaluated_and_drawn_alike() {
     });
 }
 
-/// Every parameter, one after the other.
+/// All parameters as one list.
 fn weights<M: Module>(module: &M) -> Vec<f32> {
     use burn::module::{ModuleVisitor, Param};
     struct All(Vec<f32>);
@@ -139,7 +139,7 @@ fn weights<M: Module>(module: &M) -> Vec<f32> {
     all.0
 }
 
-/// Every gradient, one after the other.
+/// All gradients as one list.
 fn flat<M: Module>(module: &M, gradients: &GradientsParams) -> Vec<f32> {
     use burn::module::{ModuleVisitor, Param};
     struct All<'a>(&'a GradientsParams, Vec<f32>);
@@ -211,14 +211,14 @@ fn one_row_of_context_serves_every_block_of_a_gradient() {
     let (repeated, same) = nll_gradients(&flow, &x, Some(&row.clone().repeat_dim(0, 600)));
     assert_eq!(value, repeated);
     assert_eq!(flat(&flow, &gradients), flat(&flow, &same));
-    // And it is the gradient of what `log_prob` gives.
+    // The gradient equals that of the mean of `-log_prob`.
     let loss = flow.given(&row).log_prob(x.clone()).mean().neg();
     assert!((loss.clone().into_scalar::<f64>() - value).abs() < 1e-4);
     let whole = flat(&flow, &GradientsParams::from_grads(loss.backward(), &flow));
     let pairs = flat(&flow, &gradients).into_iter().zip(whole);
     let far = pairs.map(|(a, b)| (a - b).abs() / b.abs().max(1.0)).fold(0.0, f32::max);
     assert!(far < 1e-4, "{far}");
-    // Data with a graph of its own stay whole.
+    // Data with an autodiff graph are evaluated as one block.
     let (alone, _) = nll_gradients(&flow, &x.autodiff(), Some(&row));
     assert!((alone - value).abs() < 1e-4);
 }
@@ -231,7 +231,7 @@ fn a_batch_that_mixes_its_rows_stays_whole() {
     assert!(Distribution::<2>::mixes_rows(&flow));
     let x = normal([800, 5], 1) * 2.0 + 1.0;
     assert_trains_alike(&flow, || FitData::new(x.clone()), 800);
-    // The statistics that batch normalization has seen are those of all 800 rows.
+    // Batch normalization updates its statistics with all 800 rows.
     let _turn = turn();
     let batch_norm = BatchNormConfig::new(5).init(&device).train();
     let (z, _) = batch_norm.forward(x.autodiff(), None);
@@ -247,6 +247,6 @@ fn a_panic_of_a_worker_reaches_the_caller_with_its_text() {
     });
     assert!(texts[0].contains("expected shape") && texts[0].contains("4"), "{}", texts[0]);
     assert!(texts.iter().all(|text| *text == texts[0]), "{texts:?}");
-    // The workers are still there.
+    // A panic does not end the worker threads.
     assert_eq!(flow.log_prob(normal([1024, 5], 1)).dims(), [1024]);
 }

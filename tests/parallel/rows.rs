@@ -1,4 +1,4 @@
-//! A row has the same bits alone, in a batch beside any others, and on any number of threads.
+//! A row has the same bits alone, in a batch with any other rows, and on any number of threads.
 
 use burn::tensor::DType;
 use burn_flows::cast;
@@ -21,7 +21,7 @@ fn maps() -> Vec<AnyUnivariateConfig> {
     ]
 }
 
-/// The layers that search, and those whose rows go through products of matrices.
+/// Layers with a search, and layers whose rows pass through matrix products.
 fn layers() -> Vec<AnyBijectorConfig> {
     use AnyBijectorConfig::*;
     let mut layers = vec![];
@@ -60,7 +60,7 @@ fn layers() -> Vec<AnyBijectorConfig> {
     layers
 }
 
-/// A masked layer of this map.
+/// A masked layer with a given map.
 fn masked<U: Univariate>(map: U) -> MaskedAutoregressive<U> {
     let made = MadeConfig::new(vec![16, 16]);
     built(&Device::flex(), |device| {
@@ -68,7 +68,7 @@ fn masked<U: Univariate>(map: U) -> MaskedAutoregressive<U> {
     })
 }
 
-/// The bits of every row; all NaN are one.
+/// The bits of every row. All NaN count as equal.
 fn bits(found: [Tensor<2>; 2], log_dets: [Tensor<1>; 2]) -> Vec<Vec<u64>> {
     let of = |number: f64| if number.is_nan() { f64::NAN } else { number }.to_bits();
     let rows = |data: TensorData, width: usize| -> Vec<Vec<u64>> {
@@ -86,8 +86,8 @@ fn outcome(layer: &impl Bijector<2>, x: &Tensor<2>) -> Vec<Vec<u64>> {
     bits([z, back], [log_det, other])
 }
 
-/// Compares the rows of small batches with those of one in which every seventh row is of ten thousand
-/// times the size, and one is NaN.
+/// Compares rows of small batches with the same rows in a large batch. In the large batch every
+/// seventh row is ten thousand times as large, and one row is NaN.
 fn assert_independent(layer: &impl Bijector<2>, what: &str) {
     let size = |row: usize| match row % 7 {
         3 => 1e4,
@@ -116,7 +116,7 @@ fn a_row_does_not_depend_on_the_rows_beside_it() {
         let layer = built(&Device::flex(), |device| config.init(device));
         assert_independent(&layer, &format!("{config:?}"));
     }
-    // Maps with networks of their own.
+    // Maps with their own networks.
     for elements in [0, FEATURES] {
         let config = NeuralConfig::new().with_hidden(vec![8, 8]).with_elements(elements);
         let map = built(&Device::flex(), |device| config.init(device));

@@ -1,4 +1,4 @@
-//! A flow against its reference file.
+//! Compares a flow with its reference file.
 
 use burn_flows::bijector::Bijector;
 use burn_flows::burn::module::{Flag, Module, ModuleDisplay, ModuleMapper, ModuleVisitor, Param};
@@ -13,47 +13,49 @@ use crate::gradients;
 use crate::reference::Reference;
 use crate::report::{Report, max_error, mean_error, size};
 
-/// Relative to magnitude, for z, log-det and log-prob.
+/// Tolerance for z, log-det and log-prob, relative to the magnitude.
 pub const VALUE: f64 = 1e-9;
-/// Relative to magnitude, for gradients and inverses.
+/// Tolerance for gradients and inverses, relative to the magnitude.
 pub const DERIVED: f64 = 1e-7;
-/// Relative to magnitude, for the gradient of `x` by an adjoint equation.
+/// Tolerance for the gradient of `x` by an adjoint equation, relative to the magnitude.
 const ADJOINT: f64 = 5e-3;
-/// On top of what a library's numerical inverse misses by itself.
+/// Tolerance in addition to the round-trip error of a library's numerical inverse.
 const NUMERICAL_INVERSE: f64 = 1e-6;
-/// How often that is allowed of `x`: it is known of a few rows, and where a map is flat, a small miss
-/// of `z` is a larger one of `x`.
+/// The factor on that tolerance for `x`. The error of the library is known for a few rows only, and
+/// where a map is flat, a small error of `z` is a larger error of `x`.
 const INVERSE_FACTOR: f64 = 10.0;
-/// How often the library's largest error in single precision is allowed. That error is a single draw and
-/// may be zero by luck, so it counts as at least one unit in the last place of the largest value.
+/// The allowed multiple of the library's largest error in single precision. That error is a single
+/// sample and may be zero, so it counts as at least one ulp of the largest value.
 pub const F32_FACTOR: f64 = 10.0;
-/// How often the root mean square of the library's errors in single precision is allowed. It says more
-/// than the largest, which depends on the order of sums: another order of the hidden units moves the
-/// library's own of `nflows/realnvp_affine_coupling` from 1.1e-6 to 8.4e-6.
+/// The allowed multiple of the root mean square of the library's errors in single precision. It is
+/// more reliable than the largest error, which depends on the order of sums: another order of the
+/// hidden units changes the library's own error of `nflows/realnvp_affine_coupling` from 1.1e-6 to
+/// 8.4e-6.
 pub const F32_MEAN_FACTOR: f64 = 3.0;
-/// A root mean square that is allowed whatever the library's own is.
+/// A root mean square that is always allowed.
 pub const F32_ABSOLUTE: f64 = 1e-6;
-/// Relative to magnitude, in single precision, where the library's own error is not known.
+/// Tolerance in single precision if the library's own error is not known, relative to the
+/// magnitude.
 pub const F32_DEFAULT: f64 = 1e-4;
 
-/// What is compared: a density whose latents can be read from a file. `D` counts the axes of data.
+/// A density whose latents a file may hold. `D` is the number of axes of the data.
 pub trait Subject<const D: usize>: Distribution<D> {
     type Latents;
 
-    /// The latents that a file calls `name`.
+    /// The latents with the name `name` in the file.
     fn latents(&self, reference: &Reference, name: &str) -> Result<Self::Latents, String>;
 
     fn cast(latents: Self::Latents, precision: DType) -> Self::Latents;
 
     fn numbers(latents: Self::Latents) -> Vec<f64>;
 
-    /// Latents and log-determinant.
+    /// Returns the latents and the log-determinant.
     fn forward(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> (Self::Latents, Tensor<1>);
 
-    /// Data without a log-determinant.
+    /// Returns the data without a log-determinant.
     fn inverse(&self, z: Self::Latents, context: Option<&Tensor<2>>) -> Tensor<D>;
 
-    /// Data and log-determinant.
+    /// Returns the data and the log-determinant.
     fn inverse_with_log_det(
         &self,
         z: Self::Latents,
@@ -93,7 +95,8 @@ impl<const D: usize, B: Bijector<D>, P: Distribution<D>> Subject<D> for Flow<B, 
     }
 }
 
-/// Its latents are a list in a file, the deepest level first, or one vector, the first level first.
+/// A file holds the latents as a list, the deepest level first, or as one vector, the first level
+/// first.
 impl<B: Bijector<4>, P: LevelBase> Subject<4> for MultiScale<B, P> {
     type Latents = Vec<Tensor<4>>;
 
@@ -140,7 +143,7 @@ impl<B: Bijector<4>, P: LevelBase> Subject<4> for MultiScale<B, P> {
     }
 }
 
-/// Compares everything a file holds with the flow that `build` makes of its weights.
+/// Compares all tensors of a file with the flow that `build` makes from its weights.
 pub fn flow<const D: usize, S: Subject<D>>(
     reference: &Reference,
     build: impl Fn(&StateDict, &Device) -> burn_flows::Result<S>,
@@ -148,10 +151,10 @@ pub fn flow<const D: usize, S: Subject<D>>(
     within(reference, build, &Tolerances { value: VALUE, derived: DERIVED, of_weights: true })
 }
 
-/// The same for a library that solves its forward direction numerically too: values are compared
-/// to ten times what its own round trip misses. It evaluates without gradients of its weights, and its adjoint
-/// runs back over kinks of the activation in steps that nothing controls: a tolerance 100 times as
-/// tight there moves its gradient of `x` by 1.3e-3.
+/// Compares with a library that also solves its forward direction numerically. The tolerance for
+/// values is ten times the round-trip error of the library. The library evaluates without gradients
+/// of its weights. Its adjoint equation crosses kinks of the activation without error control: a
+/// tolerance 100 times tighter changes its gradient of `x` by 1.3e-3.
 pub fn solution<const D: usize, S: Subject<D>>(
     reference: &Reference,
     build: impl Fn(&StateDict, &Device) -> burn_flows::Result<S>,
@@ -161,7 +164,7 @@ pub fn solution<const D: usize, S: Subject<D>>(
     within(reference, build, &Tolerances { value: allowed, derived: ADJOINT, of_weights: false })
 }
 
-/// Relative to magnitude: of values, and of gradients where the file has some.
+/// Tolerances relative to the magnitude: for values, and for gradients if the file holds some.
 pub struct Tolerances {
     pub value: f64,
     pub derived: f64,
@@ -188,13 +191,13 @@ fn within<const D: usize, S: Subject<D>>(
         gradients::parameters(reference, &state, &gradients, weights, &mut report)?;
     }
 
-    // Built anew: a cast would reach running statistics through a clone.
+    // Builds the flow again, because a cast would change the running statistics of its clones.
     let single = cast(built(&state, &DEVICE)?, DType::F32);
     values(reference, &single, DType::F32, tolerances, &mut report)?;
     Ok(report)
 }
 
-/// Both directions and the density, in one precision.
+/// Compares both directions and the density in one precision.
 fn values<const D: usize, S: Subject<D>>(
     reference: &Reference,
     flow: &S,
@@ -207,7 +210,8 @@ fn values<const D: usize, S: Subject<D>>(
     let latents = |name| Ok::<_, String>(S::cast(flow.latents(reference, name)?, precision));
     let (z, log_det) = flow.forward(read("io.x")?, context.as_ref());
     let log_prob = flow.log_prob(read("io.x")?, context.as_ref());
-    // A library whose inverse does not run states none: its latents must lead back to the data.
+    // A library whose inverse does not run states no `x2`. Then the latents must be decoded to the
+    // data.
     let stated = reference.tensors.contains("io.x2");
     let (z2, x2_name) = if stated { ("io.z2", "io.x2") } else { ("io.z", "io.x") };
     let (x2, log_det2) = flow.inverse_with_log_det(latents(z2)?, context.as_ref());
@@ -216,7 +220,8 @@ fn values<const D: usize, S: Subject<D>>(
     let missed = reference.inverse_error(DERIVED);
     let inverse = missed.map_or(DERIVED, |e| INVERSE_FACTOR * e + NUMERICAL_INVERSE);
     if let (Some(e), DType::F64, true) = (missed, precision, stated) {
-        // Through the map itself: what is found here is the inverse, what stands there nearly so.
+        // Compares inverses through the forward map, because the inverse of the file has a small
+        // error.
         let expected = S::numbers(latents("io.z2")?);
         let z_of = |x| S::numbers(flow.forward(x, context.as_ref()).0);
         report.values("z of x2", &z_of(x2.clone()), &expected, DERIVED);
@@ -227,7 +232,7 @@ fn values<const D: usize, S: Subject<D>>(
         true => floats("io.logabsdet2")?,
         false => floats("io.logabsdet")?.iter().map(|log_det| -log_det).collect(),
     };
-    // Where both directions are solved alike, what is said of one holds of the other.
+    // If both directions are solved alike, the error of one applies to the other.
     let of_log_det2 = if tolerances.value > VALUE { "logabsdet" } else { "logabsdet2" };
     let mut unstated = false;
     for (what, found, expected, sidecar, tolerance) in [
@@ -262,24 +267,24 @@ fn values<const D: usize, S: Subject<D>>(
                 }
             }
             None => {
-                // No sidecar states the inverse's log-det; others may state nothing at all.
+                // No file states the error of the inverse's log-det. Some files state no errors.
                 unstated |= sidecar != "logabsdet2";
                 report.values(&what, &found, &expected, F32_DEFAULT.max(searched));
             }
         }
     }
     if unstated {
-        report.note(format!("no f32 error stated, so {F32_DEFAULT:e} of the magnitude allowed"));
+        report.note(format!("no f32 error stated: the relative tolerance is {F32_DEFAULT:e}"));
     }
     Ok(())
 }
 
-/// The values of a tensor.
+/// The values of a tensor as a list.
 pub fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f64> {
     tensor.into_data().try_to_vec_as().expect("floats")
 }
 
-/// Every float of a module, trained or not, in the order of its fields.
+/// All floats of a module, trained or not, in the order of its fields.
 pub fn flatten<M: Module + ModuleDisplay>(module: &M) -> Vec<f64> {
     struct Collect(Vec<f64>);
     impl ModuleVisitor for Collect {
@@ -292,7 +297,7 @@ pub fn flatten<M: Module + ModuleDisplay>(module: &M) -> Vec<f64> {
     collect.0
 }
 
-/// Gradients of an evaluated model: training flags off, parameters still tracked.
+/// Enables gradients of a model in evaluation mode: training flags are off, parameters are tracked.
 struct Evaluating;
 
 impl ModuleMapper for Evaluating {
