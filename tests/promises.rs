@@ -1,10 +1,10 @@
-//! Every promise of the README and of the crate's documentation names the test that keeps it, in
-//! `tests/promises.md`.
+//! `tests/promises.md` lists every promise of the README and of the crate's documentation with the
+//! test that fails if it is not true.
 
 use std::fs;
 use std::path::Path;
 
-/// Words by which a sentence promises something.
+/// Words that make a sentence a promise.
 const WORDS: [&str; 18] = [
     "always",
     "at most",
@@ -26,7 +26,7 @@ const WORDS: [&str; 18] = [
     "without a panic",
 ];
 
-/// What to do about a failure of this test.
+/// How to correct a failure of this test.
 const REMEDY: &str = "The table in tests/promises.md has a row for every promise: `| words of the sentence | file \
                       it stands in | path of a test file::name of the test |`.";
 
@@ -38,7 +38,8 @@ fn read(path: &str) -> Option<String> {
     fs::read_to_string(root().join(path)).ok()
 }
 
-/// The documentation in a file: all of a page, the doc comments of a source.
+/// The documentation in a file: the whole text of a Markdown page, or the doc comments of a source
+/// file.
 fn documentation(path: &str) -> String {
     let text = read(path).unwrap_or_else(|| panic!("{path} cannot be read. {REMEDY}"));
     if !path.ends_with(".rs") {
@@ -52,11 +53,11 @@ fn documentation(path: &str) -> String {
     text.lines().map(comment).collect::<Vec<_>>().join("\n")
 }
 
-/// Words with single spaces between them, without marks of emphasis, code or links.
+/// The text in lower case with single spaces, without marks of emphasis, code or links.
 fn plain(text: &str) -> String {
     let mut bare = String::new();
     let mut rest = text;
-    // The target of a link is no prose.
+    // Drops the target of a link.
     while let Some(at) = rest.find("](") {
         bare += &rest[..at];
         rest = rest[at..].split_once(')').map_or("", |(_, after)| after);
@@ -66,7 +67,7 @@ fn plain(text: &str) -> String {
     bare.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
 }
 
-/// The sentences of the prose: no code, tables, headings or pictures.
+/// The sentences of the prose, without code, tables, headings and pictures.
 fn sentences(text: &str) -> Vec<String> {
     let (mut paragraphs, mut in_code) = (vec![String::new()], false);
     for line in text.lines().map(str::trim) {
@@ -84,7 +85,7 @@ fn sentences(text: &str) -> Vec<String> {
         if item.is_some() {
             paragraphs.push(String::new());
         }
-        let paragraph = paragraphs.last_mut().expect("there is one");
+        let paragraph = paragraphs.last_mut().expect("the list is never empty");
         *paragraph += " ";
         *paragraph += item.unwrap_or(line);
     }
@@ -107,7 +108,7 @@ fn promises(sentence: &str) -> bool {
     WORDS.iter().any(|word| padded.contains(&format!(" {word} ")))
 }
 
-/// Quote, file, and what keeps the promise, of every row of the table.
+/// The quote, the file and the tests of every row of the table.
 fn rows() -> Vec<[String; 3]> {
     let table = read("tests/promises.md").expect("the table of promises");
     let row = |line: &str| {
@@ -117,7 +118,7 @@ fn rows() -> Vec<[String; 3]> {
         cells.try_into().unwrap_or_else(|_| panic!("{found} cells in `{line}`. {REMEDY}"))
     };
     let lines = table.lines().filter(|line| line.starts_with('|'));
-    // Head and rule.
+    // Skips the heading and the rule below it.
     lines.skip(2).map(row).collect()
 }
 
@@ -132,7 +133,7 @@ fn every_promise_has_a_row() {
             assert!(
                 quoted || !promises(&sentence),
                 "{page} promises something that no row quotes: \"{sentence}\". Add a row with words of this \
-                 sentence and a test that fails if they are not true, or take the promise back. {REMEDY}"
+                 sentence and a test that fails if they are not true, or remove the promise. {REMEDY}"
             );
         }
     }
@@ -149,22 +150,22 @@ fn every_row_quotes_what_stands_there() {
     }
 }
 
-/// A test is a function of this name, or a row of this name in a table of tests.
+/// A row may name a test function, or the name of a row in a table of tests.
 #[test]
 fn every_row_names_tests_that_exist() {
     for [quote, _, tests] in rows() {
         for test in tests.split(", ").map(|test| test.trim_matches('`')) {
             let (file, name) = test
                 .split_once("::")
-                .unwrap_or_else(|| panic!("`{test}` names no test, of \"{quote}\". {REMEDY}"));
-            // A binary of tests is a file, or a folder.
+                .unwrap_or_else(|| panic!("`{test}` of \"{quote}\" names no test. {REMEDY}"));
+            // A test binary is a file or a folder.
             let folder = file.replace(".rs", "/main.rs");
             let text = read(file).or_else(|| read(&folder)).unwrap_or_default();
             let exists =
                 text.contains(&format!("fn {name}(")) || text.contains(&format!(" {name}: "));
             assert!(
                 exists,
-                "there is no test `{name}` in {file}, which \"{quote}\" names. Name the test as it is now. {REMEDY}"
+                "there is no test `{name}` in {file}, which \"{quote}\" names. Correct its name. {REMEDY}"
             );
         }
     }
@@ -172,7 +173,7 @@ fn every_row_names_tests_that_exist() {
 
 #[test]
 fn the_oldest_rust_is_that_of_the_manifest() {
-    let manifest = read("Cargo.toml").expect("the manifest");
+    let manifest = read("Cargo.toml").expect("a readable manifest");
     let line = manifest.lines().find(|line| line.starts_with("rust-version"));
     let version = line.expect("a rust-version").split('"').nth(1).expect("in quotes");
     for page in ["README.md", "src/lib.rs"] {
@@ -210,10 +211,11 @@ fn sources(folder: &Path, found: &mut Vec<String>) {
     }
 }
 
-/// A reader of the rendered pages sees comments on items only.
+/// Formulas, shapes and sources must stand on the item, because rendered pages show comments on
+/// items only.
 #[test]
 fn every_layer_map_and_model_has_its_formula_shapes_and_source_on_its_page() {
-    // Parts of layers, and settings.
+    // Parts of layers and settings, which need no formula.
     let parts = [
         "AnyBijector",
         "AnyUnivariate",
@@ -231,7 +233,7 @@ fn every_layer_map_and_model_has_its_formula_shapes_and_source_on_its_page() {
         "SvdFactors",
         "TriangularMatrix",
     ];
-    // They follow from their name: no paper.
+    // These layers follow from their names, so they need no paper.
     let plain = [
         "Exp",
         "Inverse",
@@ -253,7 +255,7 @@ fn every_layer_map_and_model_has_its_formula_shapes_and_source_on_its_page() {
         for name in names.filter(|name| name.starts_with(char::is_uppercase)) {
             let ends = ["Config", "Layers", "Level", "Step"];
             let aside = ends.iter().any(|end| name.ends_with(end)) || parts.contains(&name);
-            // Enumerations and traits are no pages of layers.
+            // Enumerations and traits are not layers.
             let Some(page) = page(&all, name).filter(|_| !aside) else { continue };
             assert!(page.contains("/// ```text"), "{name}: no formula on its page");
             assert!(page.contains("/// # Shapes"), "{name}: no shapes on its page");

@@ -1,4 +1,4 @@
-//! Properties that hold for every configuration, tried on random ones.
+//! Properties that hold for every configuration, tested with random configurations.
 
 use approx::assert_relative_eq;
 use burn::module::Module;
@@ -25,7 +25,8 @@ fn masks() -> impl Strategy<Value = Masks> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    /// Away from the initial weights: what goes in comes out, and both directions count alike.
+    /// At moved weights, a round trip returns the data, and both directions give the same
+    /// log-determinant.
     #[test]
     fn every_real_nvp_is_a_bijection(
         features in 2usize..9,
@@ -55,7 +56,7 @@ proptest! {
         }
     }
 
-    /// A mask and its flip share out all indices.
+    /// A mask and its flip together cover all indices exactly once.
     #[test]
     fn masks_divide_the_features(features in 2usize..40, seed: u64) {
         for mask in [Mask::Halves, Mask::Alternating, Mask::Random(seed)] {
@@ -66,7 +67,7 @@ proptest! {
         }
     }
 
-    /// Chunks of any size give the same numbers to the last bit.
+    /// Chunks of any size give the same numbers, bit for bit.
     #[test]
     fn chunks_do_not_change_a_density(count in 1usize..40, chunk in 1usize..50, seed: u64) {
         let flow = moved(RealNvpConfig::new(3).with_layers(2).init(&Device::flex()), seed);
@@ -76,7 +77,7 @@ proptest! {
         prop_assert_eq!(host(whole), host(parts));
     }
 
-    /// The density of a sample is the density that came with it.
+    /// The density returned with a sample equals the density of that sample.
     #[test]
     fn samples_come_with_their_density(features in 2usize..6, seed: u64) {
         let flow = moved(NiceConfig::new(features).init(&Device::flex()), seed).valid();
@@ -87,7 +88,7 @@ proptest! {
         prop_assert_eq!(host(flow.sample_seeded(7, seed)), host(flow.sample_seeded(7, seed)));
     }
 
-    /// Dequantization stays in the bin of its integer and below 1, in f32 too.
+    /// A dequantized value stays in the bin of its integer and below 1, also in f32.
     #[test]
     fn dequantization_stays_in_its_bin(levels in 2usize..300, seed: u64) {
         let mut noise = Noise::seeded(seed);
@@ -98,13 +99,13 @@ proptest! {
         dequantize.check(&x).unwrap();
         for (v, n) in host(dequantize.apply(x, &mut noise)).into_iter().zip(integers) {
             prop_assert!((0.0..1.0).contains(&v), "{v}");
-            // The sum may round up to the next integer, never past it.
+            // The sum may round up to the next integer, but not above it.
             let width = 1e-4;
             prop_assert!(v * levels as f64 >= n - width && v * levels as f64 <= n + 1.0 + width);
         }
     }
 
-    /// A bit is ln 2 nats a dimension, and a uniform density needs the bits of its integers.
+    /// A bit is ln 2 nats per dimension, and a uniform density needs the bits of its integers.
     #[test]
     fn bits_follow_nats(nll in -500.0f64..500.0, dims in 1usize..4000, levels in 2usize..1000) {
         let bits = bits_per_dim(nll, dims, levels);
@@ -113,7 +114,7 @@ proptest! {
         assert_relative_eq!(bits_per_dim(0.0, dims, levels), (levels as f64).log2(), epsilon = 1e-9);
     }
 
-    /// A permutation of any order comes back.
+    /// The inverse of a permutation of any size restores the order.
     #[test]
     fn permutations_come_back(features in 1usize..30, seed: u64) {
         let layer = Permutation::random(features, seed, &Device::flex()).unwrap();
@@ -124,8 +125,7 @@ proptest! {
     }
 }
 
-/// In f32, as a configuration makes it: the largest distance of data that went to the latent and came back,
-/// relative to 1 and to the data.
+/// The largest round-trip error of data in f32 at the initial weights, relative to the data or to 1.
 #[test]
 fn every_model_leads_back_at_its_initial_weights() {
     let device = Device::flex();

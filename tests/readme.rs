@@ -1,11 +1,11 @@
-//! The programs of the README, as a reader pastes them: in a crate of its own, with the dependencies of the README's
-//! `cargo add` and nothing else. Here they are compiled; as doctests of the library they run.
+//! Compiles the programs of the README in a new crate whose only dependencies are those of the README's `cargo add`.
+//! The doctests of the library run the programs.
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// The fenced blocks of this language.
+/// The fenced code blocks of this language.
 fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
     let fence = format!("```{language}\n");
     let starts = text.split(fence.as_str()).skip(1);
@@ -22,7 +22,7 @@ fn every_program_compiles_in_a_fresh_crate() {
         .lines()
         .map(|line| line.strip_prefix("cargo add ").expect("a `cargo add`"))
         .collect();
-    assert_eq!(added, ["burn-flows"], "write this test anew for other dependencies");
+    assert_eq!(added, ["burn-flows"], "this test does not know other dependencies");
     let programs = blocks(&text, "rust");
     assert!(programs.len() >= 3, "{} programs", programs.len());
 
@@ -39,7 +39,8 @@ fn every_program_compiles_in_a_fresh_crate() {
     fs::write(folder.path().join("Cargo.toml"), manifest).unwrap();
     fs::copy(root.join("Cargo.lock"), folder.path().join("Cargo.lock")).unwrap();
 
-    // Beside the folder of this test, so that a second run checks the library alone: readme, target.
+    // The target folder is next to that of this test, so that a second run compiles only the
+    // library.
     let this = std::env::current_exe().unwrap();
     let target = this.ancestors().nth(3).unwrap().join("readme");
     let mut check = Command::new(env!("CARGO"));

@@ -1,5 +1,5 @@
-//! Residual layers with weights of any size, in f32: nothing becomes NaN or infinite, but for rows whose
-//! search did not end.
+//! Residual layers with weights of any size, in f32. No result is NaN or infinite, except rows
+//! whose search did not converge.
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{DType, Device, Gradients, Tensor};
@@ -7,7 +7,7 @@ use burn_flows::bijector::*;
 use burn_flows::prelude::*;
 use burn_flows::{burn, cast};
 
-/// Sets what is trained to noise of this size.
+/// Sets trained parameters to noise of this size.
 struct Sized(Noise, f64);
 
 impl ModuleMapper for Sized {
@@ -22,7 +22,7 @@ impl ModuleMapper for Sized {
     }
 }
 
-/// Whether every gradient is finite.
+/// Whether all gradients are finite.
 struct Finite<'a>(&'a Gradients, bool);
 
 impl ModuleVisitor for Finite<'_> {
@@ -37,7 +37,7 @@ fn all_finite<const D: usize>(x: Tensor<D>) -> bool {
     x.into_data().iter::<f64>().all(f64::is_finite)
 }
 
-/// Rows of every size, the centre among them.
+/// Rows of different sizes, and a row at the centre.
 fn rows(features: usize) -> Tensor<2> {
     let device = Device::flex();
     let mut noise = Noise::seeded(3);
@@ -96,7 +96,7 @@ fn residual_stays_finite_and_invertible() {
         let x = Noise::seeded(2).normal::<2>([50, 3], &Device::flex());
         let back = layer.inverse(layer.forward(x.clone(), None).0, None);
         let off = (back - x.clone()).abs().max().into_scalar::<f64>();
-        // Biases as large as the weights leave that many digits.
+        // Biases as large as the weights reduce the precision by their size.
         assert!(off < 2e-5 * size.max(1.0), "{off} by weights of {size}");
     }
 }
@@ -127,7 +127,8 @@ fn layers_start_as_the_identity() {
     }
 }
 
-/// How many rows of a result are NaN; each row wholly, with its log-determinant, or not at all.
+/// Whether each row of a result is NaN. A row must be NaN in all elements and in its
+/// log-determinant, or in none.
 fn lost(x: &Tensor<2>, log_det: &Tensor<1>) -> Vec<bool> {
     let width = x.dims()[1];
     let values: Vec<f64> = x.to_data().iter::<f64>().collect();
@@ -140,8 +141,8 @@ fn lost(x: &Tensor<2>, log_det: &Tensor<1>) -> Vec<bool> {
     lost.collect()
 }
 
-/// A batch whose rows converge after different numbers of steps, under limits that rise: at first none
-/// has converged, at last all have, and between them those that have are what they are in the end.
+/// The rows of a batch converge after different numbers of steps. As the limit increases, at first
+/// no row has converged and in the end all have. A converged row keeps its value.
 fn converges_row_by_row<B: Bijector<2>>(layer: impl Fn(usize) -> B, dtype: DType, invert: bool) {
     let sizes = [1e-3, 0.1, 1.0, 3.0, 10.0];
     let row = |size: f64| Noise::seeded(4).normal::<2>([1, 3], &Device::flex()) * size;
@@ -193,7 +194,7 @@ fn rows_that_have_not_converged_are_nan_and_no_others() {
     }
 }
 
-/// Below the last digits a step cannot become shorter, and such a row has converged.
+/// A row has converged if its steps are rounding errors only.
 #[test]
 fn a_row_that_only_rounding_moves_has_converged() {
     for size in [1.0, 1e3] {

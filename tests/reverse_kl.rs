@@ -1,4 +1,5 @@
-//! Training without data: what the two estimators promise, the constant they find, bad targets.
+//! Training without data: the properties of both estimators, the normalising constant, invalid
+//! targets.
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
@@ -11,7 +12,7 @@ use burn_flows::train::{Estimator, FitConfig, ReverseKlConfig, fit_reverse_kl, l
 
 type Couplings = Flow<Vec<Coupling<Affine, Mlp>>, StandardNormal<2>>;
 
-/// A Real NVP with weights drawn from a seed.
+/// A Real NVP with weights from a seed.
 fn flow(seed: u64) -> Couplings {
     struct Draw(Noise);
     impl ModuleMapper for Draw {
@@ -24,7 +25,7 @@ fn flow(seed: u64) -> Couplings {
     flow.map(&mut Draw(Noise::seeded(seed)))
 }
 
-/// All gradients of one estimate, one after the other.
+/// All gradients of one estimate as one list.
 fn gradient(
     flow: &Couplings,
     target: &impl Fn(Tensor<2>) -> Tensor<1>,
@@ -50,7 +51,7 @@ fn largest(values: &[f64]) -> f64 {
     values.iter().fold(0.0, |most, value| value.abs().max(most))
 }
 
-/// `exp(-|x|^2 / 2 + 1)`: `ln Z = ln 2 pi + 1`.
+/// The target `exp(-|x|^2 / 2 + 1)` has `ln Z = ln 2 pi + 1`.
 fn bell(x: Tensor<2>) -> Tensor<1> {
     let rows = x.dims()[0];
     x.square().sum_dim(1).reshape([rows]) * -0.5 + 1.0
@@ -78,7 +79,8 @@ fn both_estimators_have_the_same_value_and_the_same_mean_gradient() {
     };
     assert!((loss(Estimator::Full) - loss(Estimator::PathDerivative)).abs() < 1e-4);
 
-    // Their difference, the score, has the mean 0: 40 blocks of 500 draws give its standard error.
+    // The difference of the estimators is the score, which has mean 0. Its standard error comes
+    // from 40 blocks of 500 draws.
     let blocks = 40;
     let differences: Vec<Vec<f64>> = (0..blocks)
         .map(|seed| {
@@ -115,7 +117,7 @@ fn training_finds_the_constant_of_a_normal_with_either_estimator() {
         assert!((found.estimate - BELL).abs() < 4.0 * found.standard_error + 1e-4, "{found:?}");
         let last = report.losses[299].unwrap();
         assert!((last + BELL).abs() < 0.1 && report.losses[0].unwrap() > last, "{last}");
-        // The same seed, the same weights.
+        // The same seed gives the same weights.
         let (again, _) = fit_reverse_kl(flow(4), bell, &config).unwrap();
         let draw = |flow: &Couplings| flow.sample_seeded::<2>(3, 1).into_data();
         assert_eq!(draw(&fitted), draw(&again));
@@ -130,7 +132,7 @@ fn the_standard_error_is_that_of_many_repetitions() {
     let mean = runs.iter().map(|r| r.estimate).sum::<f64>() / 100.0;
     let spread = (runs.iter().map(|r| (r.estimate - mean).powi(2)).sum::<f64>() / 99.0).sqrt();
     let claimed = runs.iter().map(|r| r.standard_error).sum::<f64>() / 100.0;
-    assert!((0.7..1.4).contains(&(spread / claimed)), "{spread} against {claimed}");
+    assert!((0.7..1.4).contains(&(spread / claimed)), "spread {spread}, stated {claimed}");
     assert!((mean - BELL).abs() < 5.0 * spread / 10.0 + spread * spread, "{mean}");
 }
 
@@ -157,7 +159,7 @@ fn targets_that_are_not_finite_are_errors() {
 #[test]
 fn more_draws_than_memory_holds_are_an_error_before_training() {
     let config = ReverseKlConfig::new().with_evaluation_draws(usize::MAX);
-    let untouched = |_: Tensor<2>| -> Tensor<1> { panic!("the target was asked") };
+    let untouched = |_: Tensor<2>| -> Tensor<1> { panic!("the target was evaluated") };
     let error = fit_reverse_kl(flow(1), untouched, &config).unwrap_err().to_string();
     let text =
         format!("ReverseKlConfig.evaluation_draws: must be at most 16777216, found {}", usize::MAX);

@@ -1,4 +1,4 @@
-//! Which files there are, and which of them are compared.
+//! The families of reference files, and how each is compared.
 
 use burn_flows::interop::normflows::Layer;
 use burn_flows::interop::zuko;
@@ -7,20 +7,21 @@ use crate::libraries::*;
 use crate::reference::Reference;
 use crate::report::{Ratio, Report};
 
-/// What became of one file.
+/// The result for one file.
 pub enum Outcome {
-    /// With the errors found, and those of single precision beside the library's own.
+    /// All comparisons passed: the errors, and the errors in single precision with those of the
+    /// library.
     Passed(String, Vec<Ratio>),
-    /// With the reason.
+    /// A comparison failed: the reason.
     Failed(String),
-    /// With the error that refuses an option that the docs exclude by name.
+    /// The docs exclude an option of this file: the error that names the option.
     NotSupported(String),
 }
 
 type Check = fn(&Reference) -> Result<Report, String>;
 
-/// The families that are compared: library, family, how. A case is of a family if it has its name,
-/// alone or followed by `_` and more; `*` stands for any beginning.
+/// The compared families: library, family, function. A case belongs to a family if it has the
+/// family's name, alone or followed by `_` and more. `*` matches any beginning.
 const COMPARED: &[(&str, &str, Check)] = &[
     ("nflows", "realnvp_affine_coupling", nflows_stack),
     ("nflows", "nice_additive_coupling", nflows_stack),
@@ -88,8 +89,8 @@ const COMPARED: &[(&str, &str, Check)] = &[
     ("flowjax", "triangular_spline", flowjax_triangular),
 ];
 
-/// What the docs of `interop` exclude: library, what a constructor says of it, and what the error that
-/// refuses it says.
+/// Options that the docs of `interop` exclude: library, text of the constructor, and text of the
+/// error.
 const EXCLUDED: &[(&str, &str, &str)] = &[
     ("zuko", "'normalize': True", "normalize=True"),
     ("zuko", "'bias': False", "bias` of shape"),
@@ -97,10 +98,10 @@ const EXCLUDED: &[(&str, &str, &str)] = &[
     ("zuko", "'adjacency'", "cuts a connection to the context"),
     ("zuko", "'network': {'hidden_features': ()", "is no network"),
     ("zuko", "'degree': 0", "SumOfSquaresConfig.degree"),
-    ("zuko", "'activation'", "is none of burn's"),
+    ("zuko", "'activation'", "is not one of burn's"),
     ("nflows", "use_batch_norm=True", "batch_norm"),
     ("nflows", "mask=", "initial_layer.weight`: is empty"),
-    ("nflows", "activation=", "is none of burn's"),
+    ("nflows", "activation=", "is not one of burn's"),
     ("normflows", "use_batch_norm=True", "batch_norm"),
     ("normflows", "num_bins=1", "`num_bins=1`"),
     ("normflows", "MaskedAffineFlow", "Coupling.mask"),
@@ -111,7 +112,8 @@ const EXCLUDED: &[(&str, &str, &str)] = &[
     ("flowjax", "negative_slope=", "RidgeActivation.slope"),
 ];
 
-/// Compares a file, or says why not. A file of a family that is not in the list fails.
+/// Compares a file, or returns why it is excluded. A file of a family that is not in the list
+/// fails.
 pub fn check(reference: &Reference) -> Outcome {
     let is = |library: &str, family: &str| {
         library == reference.library && belongs(&reference.case, family)

@@ -1,4 +1,4 @@
-//! Gradients of a flow against those of its reference file.
+//! Compares the gradients of a flow with those of its reference file.
 
 use burn_flows::Noise;
 use burn_flows::burn::module::{ModuleVisitor, Param};
@@ -10,22 +10,25 @@ use crate::compare::{DERIVED, Subject, Tolerances, numbers};
 use crate::reference::Reference;
 use crate::report::{Report, max_error, size};
 
-/// Step to either side of a possible kink, and the share by which two slopes differ at one.
+/// The step to each side of a possible kink, and the relative difference of two slopes that counts
+/// as a kink.
 const SIDE: f64 = 1e-6;
 const KINK: f64 = 1e-2;
 
-/// Seeded directions per parameter; the gradient itself is one more.
+/// The number of seeded directions per parameter, in addition to the gradient itself.
 const DIRECTIONS: u64 = 3;
-/// Step of the central difference of the weights here in the weights there. Exact to rounding
-/// where they are moved; where one is recomputed, it misses 1e-10.
+/// The step of the central difference of our weights with respect to the weights of the library.
+/// The difference is exact up to rounding where weights are copied. Where a weight is computed, its
+/// error is about 1e-10.
 const STEP: f64 = 3e-5;
-/// A gradient this much smaller than the largest one is compared with this share of the largest.
+/// A gradient smaller than this share of the largest gradient is compared relative to this share.
 const NEGLIGIBLE: f64 = 1e-6;
-/// A gradient is compared with at least this length, of which [`DERIVED`] is some 50 units in the
-/// last place of 1: where a gradient is zero in truth, both sides have nothing but rounding.
+/// The smallest length for a relative comparison of gradients. [`DERIVED`] of this length is about
+/// 50 ulps of 1. If the true gradient is zero, both sides are rounding errors.
 const ROUNDING: f64 = 1e-7;
 
-/// The gradient of `-mean(log_prob)` in every parameter here, flat; checks that in x.
+/// The gradient of `-mean(log_prob)` in all parameters of the flow, as one list. Also compares the
+/// gradient in x.
 pub fn gradients<const D: usize, S: Subject<D>>(
     reference: &Reference,
     flow: &S,
@@ -38,7 +41,7 @@ pub fn gradients<const D: usize, S: Subject<D>>(
     if reference.tensors.contains("grad_io.x") {
         let expected = reference.floats("grad_io.x")?;
         let mut found = x.grad(&gradients).map(numbers).unwrap_or_default();
-        // Without a graph: one that no backward pass follows stays in memory.
+        // Without a graph, because a graph without a backward pass stays in memory.
         let plain = flow.valid();
         let loss = |at: usize, by: f64| -> Result<f64, String> {
             let x = reference.tensor::<D>("io.x", &DEVICE)?;
@@ -50,7 +53,7 @@ pub fn gradients<const D: usize, S: Subject<D>>(
         };
         let (mut kinks, magnitude) = (0, size(expected));
         for (at, (found, expected)) in found.iter_mut().zip(expected).enumerate() {
-            // The noise of a map that is solved numerically would look like a kink.
+            // The error of a map that is solved numerically would look like a kink.
             if tolerances.derived <= DERIVED
                 && (*found - expected).abs() > tolerances.derived * magnitude
                 && kinked(|by| loss(at, by))?
@@ -61,7 +64,7 @@ pub fn gradients<const D: usize, S: Subject<D>>(
         }
         if kinks > 0 {
             report
-                .note(format!("the gradient of x has two sides at {kinks} elements, not compared"));
+                .note(format!("the gradient of x has kinks at {kinks} elements, not compared"));
         }
         report.add(
             "gradient of x",
@@ -74,17 +77,18 @@ pub fn gradients<const D: usize, S: Subject<D>>(
     Ok(collect.values)
 }
 
-/// Whether a loss has another slope to the left of 0 than to the right. At the end of a spline's domain
-/// the log-slope has a kink, and which side a second spline sees is up to the rounding of the first.
+/// Whether the slope of a loss to the left of 0 differs from the slope to the right. At the end of
+/// a spline's domain the log-slope has a kink. The rounding of one spline decides on which side the
+/// next spline evaluates.
 fn kinked(loss: impl Fn(f64) -> Result<f64, String>) -> Result<bool, String> {
     let (behind, here, ahead) = (loss(-SIDE)?, loss(0.0)?, loss(SIDE)?);
     let (left, right) = ((here - behind) / SIDE, (ahead - here) / SIDE);
     Ok((left - right).abs() > KINK * size(&[left, right]))
 }
 
-/// The gradient in every parameter there. How the weights here follow a weight there is found by
-/// moving it, so no table of names is needed: along any direction `v` of that weight,
-/// `<gradient here, change of the weights here> = <gradient there, v>`.
+/// Compares the gradient in every parameter of the library. No table of names is needed: moving a
+/// weight of the library shows how our weights depend on it. Along any direction `v` of that
+/// weight, `<our gradient, change of our weights> = <gradient of the library, v>`.
 pub fn parameters(
     reference: &Reference,
     state: &StateDict,
@@ -112,8 +116,8 @@ pub fn parameters(
         for number in 0..=DIRECTIONS {
             let mut noise = Noise::stream(index as u64, number);
             let direction: Vec<f64> = match number {
-                // As long as the others: the error of the difference grows with the square of its
-                // step. A gradient of zero stays zero.
+                // Scaled to the length of the other directions, because the error of the difference
+                // grows with the square of its step. A gradient of zero stays zero.
                 0 => expected.iter().map(|g| g / size(expected).max(f64::MIN_POSITIVE)).collect(),
                 _ => at.iter().map(|_| noise.next_normal()).collect(),
             };
@@ -125,7 +129,7 @@ pub fn parameters(
             }
             let miss = (dot(gradients, &change) - dot(expected, &direction)).abs();
             let scale = norm(expected).max(NEGLIGIBLE * largest).max(ROUNDING) * norm(&direction);
-            // A gradient of zero, along itself, has no scale and must not miss.
+            // A gradient of zero along itself has no scale, so its error must be zero.
             let relative = if miss == 0.0 { 0.0 } else { miss / scale };
             error = if relative.is_nan() { f64::NAN } else { error.max(relative) };
         }
@@ -145,7 +149,8 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// The gradients of the same floats in the same order; zero for what is not trained.
+/// The gradients of the same floats in the same order. A parameter that is not trained has gradient
+/// zero.
 struct CollectGradients<'a> {
     gradients: &'a Gradients,
     values: Vec<f64>,

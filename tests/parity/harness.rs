@@ -1,4 +1,4 @@
-//! The harness itself: a wrong number anywhere must end in a failure, a damaged file in an error.
+//! Tests of the harness: a wrong number in a file must cause a failure, a damaged file an error.
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +16,7 @@ fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name)
 }
 
-/// What the checks say after one number of one tensor has moved by a share of its size.
+/// The outcome after one number of a tensor was changed by the factor `1 + share`.
 fn moved(file: &str, tensor: &str, share: f64) -> Outcome {
     let mut reference = fixture(file);
     let (mut values, shape) = {
@@ -136,7 +136,8 @@ fn a_wrong_weight_or_a_spare_one_fails() {
     assert!(matches!(families::check(&reference), Outcome::Failed(_)));
 }
 
-/// zuko's normalization saves nothing but the places it takes, so another network would pass for it.
+/// zuko's normalization has no weights and only shifts the numbers of the layers, so a network
+/// without it could pass as one with it.
 #[test]
 fn a_normalized_network_is_refused_by_name() {
     let (state, mut moved) = (fixture("zuko/nice.safetensors").state(), StateDict::new());
@@ -148,7 +149,7 @@ fn a_normalized_network_is_refused_by_name() {
     assert!(error.contains("hyper.3") && error.contains("normalize=True"), "{error}");
 }
 
-/// What the docs of `interop::normflows` exclude, made of files that load.
+/// Options that the docs of `interop::normflows` exclude, in modified copies of valid files.
 #[test]
 fn excluded_options_of_normflows_are_refused_by_name() {
     let ones = |shape: &[usize]| HostTensor::floats(vec![1.0; shape.iter().product()], shape);

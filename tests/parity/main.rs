@@ -1,10 +1,11 @@
-//! The same numbers as nflows, zuko, normflows and FlowJAX, from their own weights.
+//! Flows with weights of nflows, zuko, normflows and FlowJAX give the same numbers as these
+//! libraries.
 //!
-//! Walks every `*.safetensors` below `tests/fixtures`, and below the folder that the environment
-//! variable `BURN_FLOWS_GOLDENS` names, which has the same form: `<library>/<case>.safetensors` with
-//! a `<case>.json` beside it. Each file goes through the public `interop` API and is compared in
-//! value, log-determinant, density, inverse and gradient. `tests/fixtures/README.md` describes the
-//! files.
+//! The test reads every `*.safetensors` file below `tests/fixtures` and below the folder in the
+//! environment variable `BURN_FLOWS_GOLDENS`. Both have the form `<library>/<case>.safetensors`
+//! with a `<case>.json` next to it. It loads each file through the public `interop` API and
+//! compares values, log-determinants, densities, inverses and gradients. `tests/fixtures/README.md`
+//! describes the files.
 
 mod compare;
 mod families;
@@ -26,14 +27,14 @@ use families::Outcome;
 use reference::Reference;
 use report::Ratio;
 
-/// The CPU, in double precision. The precision is that of the process, so every test asks here.
+/// The CPU in f64. The precision is a setting of the process, so every test uses this device.
 static DEVICE: LazyLock<Device> = LazyLock::new(|| {
     let mut device = Device::flex();
     device.configure(FloatDType::F64).expect("configured before the first tensor");
     device
 });
 
-/// Names a further folder of reference files.
+/// The environment variable of a further folder of reference files.
 const FOLDER_VARIABLE: &str = "BURN_FLOWS_GOLDENS";
 
 #[test]
@@ -56,7 +57,7 @@ fn parity() {
             }
             Outcome::NotSupported(reason) => {
                 excluded += 1;
-                say(&format!("none  {name:44} {reason}"));
+                say(&format!("skip  {name:44} {reason}"));
             }
             Outcome::Failed(reason) => {
                 say(&format!("FAIL  {name:44} {reason}"));
@@ -70,9 +71,9 @@ fn parity() {
     assert!(failed.is_empty(), "failed: {failed:?}");
 }
 
-/// How far single precision is from double here, beside how far it is in the libraries.
+/// Compares the errors in single precision of this crate with those of the libraries.
 fn single_precision(mut ratios: Vec<Ratio>) {
-    // Neither error says anything where the library has none.
+    // A comparison is not meaningful where the library has no error.
     ratios.retain(|ratio| ratio.stated > 0.0);
     ratios.sort_by(|a, b| a.value().total_cmp(&b.value()));
     let median = ratios.get(ratios.len() / 2).map_or(0.0, Ratio::value);
@@ -80,17 +81,17 @@ fn single_precision(mut ratios: Vec<Ratio>) {
     let worst = worst.map_or("none".into(), |w| format!("{:.2} ({})", w.value(), w.what));
     let count = ratios.len();
     say(&format!(
-        "f32 errors by those of the library: median {median:.2}, worst {worst}, of {count}"
+        "f32 errors / library errors: median {median:.2}, worst {worst}, of {count}"
     ));
     assert!(median <= 1.0, "f32 errors are {median} times those of the libraries");
 }
 
-/// Prints past the test runner's capture, so that the lines stand in every log.
+/// Prints even if the test runner captures the output, so that the lines are in every log.
 fn say(line: &str) {
     writeln!(std::io::stdout(), "{line}").expect("stdout is open");
 }
 
-/// Every safetensors file below a folder, by path.
+/// The paths of all safetensors files below a folder.
 fn files_below(folder: &Path) -> Vec<PathBuf> {
     let mut files = vec![];
     let mut folders = vec![folder.to_path_buf()];

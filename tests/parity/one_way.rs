@@ -1,4 +1,4 @@
-//! A library that goes from latent to data only.
+//! Libraries that map from latent to data only.
 
 use burn_flows::burn::tensor::{DType, Device};
 use burn_flows::cast;
@@ -9,8 +9,8 @@ use crate::compare::{DERIVED, F32_DEFAULT, F32_FACTOR, Subject, VALUE, numbers};
 use crate::reference::Reference;
 use crate::report::{Report, size};
 
-/// Compares the one direction of a library that goes from latent to data only, and the way back from
-/// where it ends.
+/// Compares the map from latent to data with the library. Then checks that the inverse returns to
+/// the latent.
 pub fn generator<const D: usize, S: Subject<D>>(
     reference: &Reference,
     build: impl Fn(&StateDict, &Device) -> burn_flows::Result<S>,

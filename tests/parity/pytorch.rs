@@ -1,4 +1,4 @@
-//! Files of `torch.save`, without going through safetensors.
+//! Reads files of `torch.save` without a conversion to safetensors.
 
 use std::path::{Path, PathBuf};
 
@@ -38,7 +38,7 @@ fn every_kind_of_number_and_every_view_is_read() {
     ] {
         assert_eq!(dict.get(name).unwrap(), &expected, "{name}");
     }
-    assert_eq!(dict.names().count(), 14); // neither the number nor the text
+    assert_eq!(dict.names().count(), 14); // the number and the text are skipped
 }
 
 #[test]
@@ -99,7 +99,8 @@ fn weights_of_another_library_are_an_error_that_names_it() {
     );
 }
 
-/// A damaged file is an error or other numbers, and asks for no more memory than its length explains.
+/// A damaged file gives an error or other numbers. The memory for reading it is bounded by its
+/// length.
 #[test]
 fn no_damaged_file_panics() {
     let folder = tempfile::tempdir().unwrap();
@@ -123,7 +124,7 @@ fn no_damaged_file_panics() {
     }
 }
 
-/// Code in a pickle is not run, and nesting does not overflow the stack.
+/// Code in a pickle is not executed, and nesting does not overflow the stack.
 #[test]
 fn hostile_pickles_are_errors() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! One reference file and the page beside it.
+//! A reference file and its JSON file.
 
 use std::path::Path;
 
@@ -11,10 +11,10 @@ use burn_flows::conditioner::ActivationConfig;
 use burn_flows::interop::{HostTensor, StateDict};
 use serde_json::Value;
 
-/// What stands in front of every tensor of a file that is not the model's own.
+/// The prefixes of tensors that do not belong to the model.
 const NOT_STATE: [&str; 5] = ["io.", "io32.", "grad.", "grad_io.", "extra."];
 
-/// The tensors of a file, and what its library said about it.
+/// The tensors of a file, and the JSON file of the library.
 pub struct Reference {
     pub library: String,
     pub case: String,
@@ -22,13 +22,13 @@ pub struct Reference {
     sidecar: Value,
 }
 
-/// The folder a file lies in: its library.
+/// The library of a file: the name of its folder.
 pub fn library_of(file: &Path) -> String {
     let folder = file.parent().and_then(Path::file_name);
     folder.unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// The name of a file: its case.
+/// The case of a file: its name without the extension.
 pub fn case_of(file: &Path) -> String {
     file.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
@@ -47,17 +47,17 @@ impl Reference {
         Ok(Self { library, case: case_of(file), tensors, sidecar })
     }
 
-    /// The model's own tensors: what the library's `state_dict` holds.
+    /// The tensors of the model, as in the library's `state_dict`.
     pub fn state(&self) -> StateDict {
         self.only(|name| !NOT_STATE.iter().any(|start| name.starts_with(start)))
     }
 
-    /// Every tensor but one.
+    /// The model's tensors except one.
     pub fn without(&self, left_out: &str) -> StateDict {
         self.only(|name| name != left_out)
     }
 
-    /// The same, with no gradients of the parameters that have `part` in their names.
+    /// The same reference without the gradients of parameters whose names contain `part`.
     pub fn without_gradients_of(&self, part: &str) -> Self {
         let left_out = |name: &str| name.starts_with("grad.") && name.contains(part);
         Self {
@@ -82,7 +82,7 @@ impl Reference {
         tensor.as_floats().ok_or_else(|| format!("`{name}` does not hold floats"))
     }
 
-    /// A tensor of `D` axes in double precision.
+    /// A tensor of `D` axes in f64.
     pub fn tensor<const D: usize>(&self, name: &str, device: &Device) -> Result<Tensor<D>, String> {
         let shape = self.shape(name)?;
         if shape.len() != D {
@@ -96,7 +96,7 @@ impl Reference {
         Ok(self.tensors.get(name).map_err(|error| error.to_string())?.shape().to_vec())
     }
 
-    /// The context, or the classes one-hot, where the case has some.
+    /// The context or the one-hot classes, if the case has some.
     pub fn context(&self, device: &Device) -> Result<Option<Tensor<2>>, String> {
         if self.tensors.contains("io.y") {
             return self.classes(device).map(Some);
@@ -104,7 +104,7 @@ impl Reference {
         self.tensors.contains("io.context").then(|| self.tensor("io.context", device)).transpose()
     }
 
-    /// One row of zeros and a one per label; the weights per class say how many there are.
+    /// One-hot rows of the labels. The weights per class give the number of classes.
     fn classes(&self, device: &Device) -> Result<Tensor<2>, String> {
         let labels = self.tensors.get("io.y").map_err(|error| error.to_string())?;
         let labels = labels.as_ints().ok_or("`io.y` does not hold integers")?;
@@ -115,7 +115,7 @@ impl Reference {
         Ok(Tensor::from_data(data, (device, DType::F64)))
     }
 
-    /// The parameters' names and gradients.
+    /// The names and gradients of the parameters.
     pub fn gradients(&self) -> impl Iterator<Item = (&str, &HostTensor)> {
         self.tensors.names().filter_map(|name| {
             let parameter = name.strip_prefix("grad.")?;
@@ -123,41 +123,41 @@ impl Reference {
         })
     }
 
-    /// How the library made the case.
+    /// How the library built the case.
     pub fn constructor(&self) -> &str {
         self.sidecar["constructor"].as_str().unwrap_or_default()
     }
 
-    /// The distribution of the latents, in words.
+    /// The distribution of the latents, as text.
     pub fn base(&self) -> &str {
         self.sidecar["base"].as_str().unwrap_or_default()
     }
 
-    /// The number behind `key=` in the constructor.
+    /// The number after `key=` in the constructor.
     pub fn argument(&self, key: &str) -> Option<f64> {
         self.number_behind(&format!("{key}="))
     }
 
-    /// The two numbers in brackets behind `key=` in the constructor.
+    /// The two numbers in brackets after `key=` in the constructor.
     pub fn pair(&self, key: &str) -> Option<[f64; 2]> {
         let rest = self.constructor().split_once(&format!("{key}=("))?.1;
         let (low, high) = rest[..rest.find(')')?].split_once(',')?;
         Some([low.trim().parse().ok()?, high.trim().parse().ok()?])
     }
 
-    /// The list behind `key=` in the constructor.
+    /// The list after `key=` in the constructor.
     pub fn list(&self, key: &str) -> Option<Vec<usize>> {
         let rest = self.constructor().split_once(&format!("{key}=["))?.1;
         let items = rest[..rest.find(']')?].split(',').map(str::trim);
         items.filter(|item| !item.is_empty()).map(|item| item.parse().ok()).collect()
     }
 
-    /// The number behind `'key': ` in the constructor.
+    /// The number after `'key': ` in the constructor.
     pub fn entry(&self, key: &str) -> Option<f64> {
         self.number_behind(&format!("'{key}': "))
     }
 
-    /// The activation that a constructor names, if it does; `text` is it, or a part of it.
+    /// The activation that a constructor names, if any. `text` is the constructor or a part of it.
     pub fn activation(text: &str) -> Result<Option<ActivationConfig>, String> {
         let keys = ["'activation': ", " activation=", "(activation=", "nn_activation="];
         let Some(rest) = keys.iter().find_map(|key| Some(text.split_once(key)?.1)) else {
@@ -184,7 +184,7 @@ impl Reference {
                 let config = HardSigmoidConfig::new().with_alpha(1.0 / 6.0);
                 ActivationConfig::Burn(Burn::HardSigmoid(config))
             }
-            _ => return Err(format!("activation `{name}` is none of burn's")),
+            _ => return Err(format!("activation `{name}` is not one of burn's")),
         };
         Ok(Some(config))
     }
@@ -195,14 +195,14 @@ impl Reference {
         rest[..end].parse().ok()
     }
 
-    /// How far the library itself is from its double precision in single precision.
+    /// The library's error in single precision relative to its double precision.
     pub fn f32_error(&self, what: &str) -> Option<f64> {
         self.sidecar["f32_abs_error_vs_f64"][what].as_f64()
     }
 
-    /// What the library's own inverse misses, where it searches instead of computing, or misses more than
-    /// `exact` by its own account: nflows puts the knots of its linear spline in single precision for
-    /// the inverse, and takes a cubic with a small first coefficient for a quadratic.
+    /// The error of the library's inverse, if the inverse is a search or if its stated error
+    /// exceeds `exact`. nflows computes the knots of its linear spline in single precision for the
+    /// inverse. It also treats a cubic with a small first coefficient as a quadratic.
     pub fn inverse_error(&self, exact: f64) -> Option<f64> {
         let errors = self.sidecar["roundtrip_f64"].as_object()?.values();
         let error = errors.filter_map(Value::as_f64).fold(0.0, f64::max);

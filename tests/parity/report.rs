@@ -1,4 +1,4 @@
-//! Errors against their tolerances.
+//! Compares errors with their tolerances.
 
 /// The comparisons of one file.
 #[derive(Default)]
@@ -8,7 +8,7 @@ pub struct Report {
     ratios: Vec<Ratio>,
 }
 
-/// An error in single precision and that of the library that made the file.
+/// An error in single precision, and the error of the library that made the file.
 pub struct Ratio {
     pub what: String,
     pub error: f64,
@@ -28,27 +28,28 @@ struct Check {
 }
 
 impl Report {
-    /// One comparison; a NaN fails.
+    /// Adds a comparison. A NaN fails.
     pub fn add(&mut self, what: impl Into<String>, error: f64, tolerance: f64) {
         self.checks.push(Check { what: what.into(), error, tolerance });
     }
 
-    /// A comparison of values, with a tolerance relative to the size of the largest, at least 1.
+    /// Adds a comparison of values. The tolerance is relative to the largest value, or to 1 if that
+    /// is smaller.
     pub fn values(&mut self, what: &str, found: &[f64], expected: &[f64], tolerance: f64) {
         self.add(what, max_error(found, expected) / size(expected).max(1.0), tolerance);
     }
 
-    /// An error in single precision beside the library's own, for the summary.
+    /// Adds an error in single precision and the library's own error, for the summary.
     pub fn ratio(&mut self, what: &str, error: f64, stated: f64) {
         self.ratios.push(Ratio { what: what.into(), error, stated });
     }
 
-    /// Something a reader should know about this file.
+    /// Adds a note for the reader of the report.
     pub fn note(&mut self, text: impl Into<String>) {
         self.notes.push(text.into());
     }
 
-    /// What was found and the ratios of single precision, or what failed.
+    /// Returns the errors and the ratios in single precision, or the failed comparisons.
     pub fn conclude(self) -> Result<(String, Vec<Ratio>), String> {
         let fails = |check: &&Check| check.error.is_nan() || check.error > check.tolerance;
         let text = |check: &Check| format!("{} {:.0e}", check.what, check.error);
@@ -71,7 +72,7 @@ pub fn size(values: &[f64]) -> f64 {
     values.iter().fold(0.0, |most, v| most.max(v.abs()))
 }
 
-/// The largest difference; infinite where the lengths differ, NaN where a value is.
+/// The largest difference. It is infinite if the lengths differ, and NaN if a value is NaN.
 pub fn max_error(found: &[f64], expected: &[f64]) -> f64 {
     if found.len() != expected.len() {
         return f64::INFINITY;
@@ -80,7 +81,8 @@ pub fn max_error(found: &[f64], expected: &[f64]) -> f64 {
     errors.fold(0.0, |most, error| if error.is_nan() || error > most { error } else { most })
 }
 
-/// The root mean square of the differences; infinite where the lengths differ, NaN where a value is.
+/// The root mean square of the differences. It is infinite if the lengths differ, and NaN if a
+/// value is NaN.
 pub fn mean_error(found: &[f64], expected: &[f64]) -> f64 {
     if found.len() != expected.len() {
         return f64::INFINITY;

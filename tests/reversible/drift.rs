@@ -1,4 +1,5 @@
-//! Layers that lose their input: found, kept from then on, and right again.
+//! Layers that lose their input: the step detects them, keeps their input from then on, and is
+//! correct again.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,9 +16,9 @@ fn coupling() -> Coupling<Affine, Mlp> {
     moved(built(&Device::flex(), |device| config.init(Affine::default(), device)), 5)
 }
 
-/// `z = x / a + b`, then the other way round, so that what follows sees numbers of order 1: of x the
-/// digits beyond the precision over a b are lost. Not trained: their own gradients would hide all
-/// others.
+/// `z = x / a + b` and its inverse, so that later layers see numbers of order 1. The digits of x
+/// beyond the precision of `a b` are lost. These layers are not trained, because their own
+/// gradients would dominate all others.
 fn blurred_by(a: f64, b: f64) -> [ActNorm; 2] {
     let device = Device::flex();
     let layer = |log_scale: f64, shift: f64| {
@@ -27,7 +28,7 @@ fn blurred_by(a: f64, b: f64) -> [ActNorm; 2] {
     [layer(-a.ln(), b), layer(a.ln(), -a * b)]
 }
 
-/// So that f32 keeps two digits.
+/// With these values, f32 keeps two digits.
 pub(super) fn blurred() -> [ActNorm; 2] {
     blurred_by(1e4, 100.0)
 }
@@ -86,7 +87,7 @@ fn a_drift_of_a_few_millionths_is_too_far_in_f32() {
     assert!(drift > 2e-6 && drift < 1e-5, "{drift:e}");
 }
 
-/// Counts what is asked of a layer.
+/// Counts the calls of a layer.
 #[derive(Module, Debug)]
 struct Counted<B> {
     inner: B,
@@ -124,7 +125,8 @@ fn a_step_is_redone_once_and_the_layer_keeps_its_input_from_then_on() {
         let take = |count: &AtomicUsize| count.swap(0, Ordering::Relaxed);
         (take(&counted.forwards), take(&counted.inverses))
     };
-    // Ahead and back, twice; the second time without the inverse.
+    // A step runs the layer forward in the forward pass and again in the backward pass. The first
+    // step runs twice, the second time without the inverse.
     assert_eq!(step(), (4, 1));
     assert_eq!(step(), (2, 0));
     assert_eq!(step(), (2, 0));
@@ -132,7 +134,7 @@ fn a_step_is_redone_once_and_the_layer_keeps_its_input_from_then_on() {
 
 #[test]
 fn one_saturated_row_is_enough() {
-    // tanh(40) is 1 to the last digit, and the inverse of 1 is infinite.
+    // tanh(40) rounds to 1, and the inverse of 1 is infinite.
     let device = Device::flex();
     let model = normal_flow((coupling(), Tanh {}, coupling())).train();
     let x = normal([300, 4], 1) * 0.3;
@@ -192,7 +194,7 @@ fn a_loss_that_is_not_finite_leaves_every_layer_as_it_is() {
 
 #[test]
 fn nothing_of_two_layers_is_left_for_the_next_backward_pass() {
-    // A step within a step of ordinary training: the graphs do not meet.
+    // A reversible step inside a step of ordinary training: the graphs are separate.
     let model = normal_flow((coupling(), coupling())).train();
     let x = normal([50, 4], 1);
     let (_, before) = loss_and_gradients(&model, &x, None);

@@ -1,4 +1,5 @@
-//! Training without the activations in memory: the gradients of ordinary training, from every model.
+//! Training without the activations in memory gives the gradients of ordinary training for every
+//! model.
 
 #[path = "../common/built.rs"]
 mod built;
@@ -18,14 +19,14 @@ use burn_flows::{burn, cast};
 
 use built::built;
 
-/// The two precisions, and how far gradients may be apart, relative to their norm.
+/// The precisions, and the allowed difference of gradients relative to their norm.
 const PRECISIONS: [(DType, f64); 2] = [(DType::F32, 1e-5), (DType::F64, 1e-10)];
 
 fn normal<const D: usize>(shape: [usize; D], seed: u64) -> Tensor<D> {
     Noise::seeded(seed).normal(shape, &Device::flex())
 }
 
-/// Every gradient by parameter; `None` where there is none.
+/// The gradient of every parameter, or `None` if it has none.
 fn flat<M: Module>(module: &M, gradients: &GradientsParams) -> Vec<Option<Vec<f64>>> {
     struct All<'a>(&'a GradientsParams, Vec<Option<Vec<f64>>>);
     impl ModuleVisitor for All<'_> {
@@ -43,9 +44,9 @@ fn norm(values: impl IntoIterator<Item = f64>) -> f64 {
     values.into_iter().map(|v| v * v).sum::<f64>().sqrt()
 }
 
-/// How far two gradients are apart, relative to the norm of the first, of each parameter and of all; of
-/// a parameter whose gradient nearly vanishes, to a hundredth of the norm of all. That both are there
-/// for the same parameters is checked.
+/// The largest difference of two gradients, relative to the norm of the first, for each parameter
+/// and for all together. If the gradient of a parameter nearly vanishes, the difference is relative
+/// to a hundredth of the norm of all. Also checks that both have gradients for the same parameters.
 fn apart(expected: &[Option<Vec<f64>>], found: &[Option<Vec<f64>>]) -> f64 {
     let scale = norm(expected.iter().flatten().flatten().copied());
     assert!(scale.is_finite() && scale > 0.0, "{scale}");
@@ -58,7 +59,7 @@ fn apart(expected: &[Option<Vec<f64>>], found: &[Option<Vec<f64>>]) -> f64 {
                 worst = worst.max(off / norm(a.iter().copied()).max(0.01 * scale));
             }
             (None, None) => {}
-            // A parameter that nothing depends on.
+            // A parameter without influence on the loss.
             (None, Some(only)) | (Some(only), None) => {
                 assert_eq!(norm(only.iter().copied()), 0.0, "parameter {at}: one gradient");
             }
@@ -76,7 +77,7 @@ fn loss_and_gradients<F: Distribution<D>, const D: usize>(
     (value, flat(model, &gradients))
 }
 
-/// Compares a step with the ordinary one in one precision; returns what the layers did.
+/// Compares a reversible step with an ordinary step in one precision. Returns what the layers did.
 fn assert_same<F: Distribution<D>, const D: usize>(
     model: &F,
     x: &Tensor<D>,
@@ -97,8 +98,8 @@ fn largest(layers: &[LayerDrift]) -> f64 {
     layers.iter().filter_map(|layer| layer.drift).fold(0.0, f64::max)
 }
 
-/// [`assert_same`] in both precisions, of the weights moved from where a start as the identity hides
-/// mistakes.
+/// Runs [`assert_same`] in both precisions. The weights are moved, because a start as the identity
+/// hides errors.
 fn in_both_precisions<F: Distribution<D>, const D: usize>(
     make: impl FnOnce(&Device) -> F,
     x: &Tensor<D>,
@@ -112,8 +113,9 @@ fn in_both_precisions<F: Distribution<D>, const D: usize>(
     })
 }
 
-/// [`in_both_precisions`]; `recoveries` tells what every layer is expected to do, from the latent back;
-/// each stands for as many layers in a row as do the same. In f32 more of them may keep their input.
+/// Runs [`in_both_precisions`]. `recoveries` lists what each layer is expected to do, from the
+/// latent to the data. An entry stands for all consecutive layers that do the same. In f32 more
+/// layers may keep their input.
 fn assert_trains<F: Distribution<D>, const D: usize>(
     make: impl FnOnce(&Device) -> F,
     x: &Tensor<D>,

@@ -1,4 +1,4 @@
-//! Every model of the crate, and every base.
+//! Reversible steps of every model and every base.
 
 use burn_flows::bijector::{Coupling, Logit};
 use burn_flows::conditioner::{ConvNetConfig, MadeConfig, Mlp, ResidualConvNetConfig};
@@ -12,7 +12,7 @@ use burn_flows::univariate::RationalQuadraticConfig;
 use super::Recovery::{Graph, Input, Inverse};
 use super::*;
 
-// Networks without kinks: a unit that is within rounding of a kink has one gradient or the other.
+// Networks have smooth activations. A ReLU near its kink could have either gradient after rounding.
 
 fn mlp() -> MlpConfig {
     MlpConfig::new(vec![16, 16]).with_activation(ActivationConfig::Silu)
@@ -105,7 +105,7 @@ fn planar_and_residual_flows_keep_inputs() {
     assert_trains(|device| residual.init(device), &x, None, &[Inverse, Input, Inverse, Input]);
 }
 
-/// Moved networks of images may stretch a step so far that it keeps its input.
+/// Moved networks of images may scale a layer so strongly that it keeps its input.
 fn assert_image_trains<F: Distribution<4>>(
     make: impl FnOnce(&Device) -> F,
     context: Option<&Tensor<2>>,
@@ -136,7 +136,7 @@ fn real_nvp_of_images() {
     assert_image_trains(|device| config.init(device), None);
 }
 
-/// The layers of a Real NVP before another base.
+/// The layers of a Real NVP with another base.
 fn before<P: Distribution<2>>(
     context: usize,
     base: impl FnOnce(&Device) -> P,

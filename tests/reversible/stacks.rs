@@ -1,4 +1,4 @@
-//! Every composition, and layers of a user's own.
+//! Reversible steps of every composition, and of custom layers.
 
 use burn_flows::bijector::{self, *};
 use burn_flows::conditioner::ConvNetConfig;
@@ -11,7 +11,7 @@ fn device() -> Device {
     Device::flex()
 }
 
-/// Without kinks: a unit that is within rounding of a kink has one gradient or the other.
+/// A smooth activation. A ReLU near its kink could have either gradient after rounding.
 fn mlp() -> MlpConfig {
     MlpConfig::new(vec![16]).with_activation(ActivationConfig::Silu)
 }
@@ -34,7 +34,7 @@ fn tuples_options_and_vectors_in_each_other() {
     let stack =
         || (Permutation::reverse(4, &device()).unwrap(), vec![step(true), step(false)], vec![lu()]);
     assert_trains(|_| flow(stack()), &normal([300, 4], 1), None, &[Inverse]);
-    // Nothing at all.
+    // A stack of no layers.
     let empty = || (Vec::<LuLinear>::new(), None::<LuLinear>, lu());
     assert_trains(|_| flow(empty()), &normal([10, 4], 1), None, &[Inverse]);
 }
@@ -50,14 +50,15 @@ fn the_other_way_round() {
 
 #[test]
 fn a_layer_that_stands_in_two_places_gets_the_sum() {
-    // Clones share their parameters as long as nothing maps them.
+    // Clones share their parameters until a mapping replaces them.
     let device = device().autodiff();
     let config = CouplingConfig::new(4).with_mlp(mlp());
     let twice = moved(built(&device, |device| config.init(Affine::default(), device)), 5);
     let norm = BatchNormConfig::new(4).init(&device);
     let stack = (twice.clone(), lu(), twice.clone(), norm.clone(), twice.clone(), norm);
     let layers = assert_same(&flow(stack), &normal([100, 4], 1), None, 1e-5);
-    // `train()`, and the blocks of many rows, make places of a parameter leaves of their own.
+    // `train()` and the blocks of many rows make each occurrence of a shared parameter a separate
+    // leaf.
     let plain = flow((twice.clone(), lu(), twice));
     assert_same(&plain.valid().train(), &normal([100, 4], 1), None, 1e-5);
     assert_same(&plain, &normal([5000, 4], 1), None, 1e-5);
@@ -159,7 +160,7 @@ fn layers_whose_inverse_is_no_formula_keep_inputs() {
     assert_trains(|device| flow(stack(device)), &x, None, &[Input, Inverse, Input]);
 }
 
-/// `z = x^3 + s x`, whose inverse nobody wrote.
+/// `z = x^3 + s x`, without an implemented inverse.
 #[derive(Module, Debug)]
 struct OneWay {
     slope: Param<Tensor<1>>,
@@ -175,7 +176,7 @@ impl Bijector<2> for OneWay {
     }
 
     fn inverse(&self, _z: Tensor<2>, _context: Option<&Tensor<2>>) -> Tensor<2> {
-        panic!("nobody may ask OneWay for its inverse")
+        panic!("OneWay has no inverse")
     }
 }
 

@@ -1,4 +1,4 @@
-//! Whole trainings: draws, running statistics, checkpoints, threads.
+//! Reversible training runs: draws, running statistics, checkpoints, threads.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use burn_flows::train::{
 use super::drift::blurred_flow;
 use super::*;
 
-/// Every parameter and running statistic, one after the other.
+/// All parameters and running statistics as one list.
 fn weights<M: Module>(module: &M) -> Vec<f64> {
     struct All(Vec<f64>);
     impl ModuleVisitor for All {
@@ -37,14 +37,14 @@ fn quick() -> FitConfig {
     FitConfig::new().with_epochs(3).with_batch_size(64).with_progress(false)
 }
 
-/// One step of gradient descent at a rate of 1, in f64, from the same draws: what it adds to the
-/// weights are the gradients. `Running` statistics are among the weights.
+/// One step of gradient descent with a learning rate of 1, in f64, with the same draws. The change
+/// of the weights is the gradient. `Running` statistics are part of the weights.
 fn assert_same_step<F: Distribution<D>, const D: usize>(model: F, x: Tensor<D>) -> Vec<LayerDrift> {
     let config = quick().with_epochs(1).with_batch_size(x.dims()[0]).with_validation_fraction(0.0);
     let config = config.with_gradient_clip(None).with_learning_rate(1.0);
     let config = config.with_schedule(Schedule::Constant);
     let x = x.cast(DType::F64);
-    // A copy of its own each: running statistics of clones share their values.
+    // Each run gets its own copy, because clones share the values of running statistics.
     let model = cast(moved(model, 3), DType::F64).valid();
     let start = Distribution::init_from_data(model, x.clone(), None);
     let step = |config: &FitConfig| {
@@ -122,7 +122,7 @@ fn fit_learns_the_same() {
     assert!(ordinary.epochs[2].train_nll < ordinary.epochs[0].train_nll);
 }
 
-/// A flow that panics when its fuse has burnt down: a crash in the middle of an epoch.
+/// A flow that panics after a number of calls: a crash in the middle of an epoch.
 #[derive(Module, Debug)]
 struct Bomb<F> {
     flow: F,
@@ -147,7 +147,7 @@ impl<F: Distribution<2>> Distribution<2> for Bomb<F> {
 
     fn walk<W: Walk>(&self, walk: &mut W, at: &Place<'_>, x: Tensor<2>) -> Tensor<2> {
         let left = self.fuse.fetch_sub(1, Ordering::Relaxed);
-        assert!(left > 0, "the fuse has burnt down");
+        assert!(left > 0, "no calls are left");
         self.flow.walk(walk, &at.part("flow"), x)
     }
 }
@@ -164,8 +164,8 @@ fn a_resumed_run_equals_an_uninterrupted_one_bit_for_bit() {
     let keeps = |report: &Report| report.layers.iter().any(|l| l.recovery == Recovery::Input);
     assert!(keeps(&report), "{report:?}");
 
-    // 270 rows in batches of 64 are 5 steps an epoch, and the first is done twice; this dies in the
-    // fourth.
+    // 270 rows in batches of 64 are 5 steps per epoch, and the first step runs twice. This run
+    // panics in the fourth epoch.
     let config = config.with_checkpoint(Some(folder.path().to_path_buf()));
     let crash = || fit(bomb(5 * 3 + 3), x.clone(), &config);
     assert!(catch_unwind(AssertUnwindSafe(crash)).is_err());
@@ -176,7 +176,7 @@ fn a_resumed_run_equals_an_uninterrupted_one_bit_for_bit() {
     assert_eq!(again.layers, report.layers);
     assert_eq!(weights(&whole), weights(&resumed));
 
-    // A run without the option is another run.
+    // A run without the option has another configuration.
     let other = fit(bomb(1000), x, &config.with_reversible(false)).unwrap_err();
     assert!(other.to_string().contains("belongs to another configuration"), "{other}");
 }
@@ -186,10 +186,10 @@ fn dropped_out() -> Coupling<Affine, Mlp> {
     CouplingConfig::new(4).with_mlp(mlp).init(Affine::default(), &Device::flex())
 }
 
-/// The number of threads is one for the process.
+/// The number of threads is a setting of the process.
 static TURN: Mutex<()> = Mutex::new(());
 
-/// What `compute` gives with 1, 2 and 5 threads is the same.
+/// Asserts that `compute` returns the same with 1, 2 and 5 threads.
 fn assert_same_on_threads<T: PartialEq + std::fmt::Debug>(compute: impl Fn() -> T) {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let [one, two, five] = [1, 2, 5].map(|threads| {
@@ -230,7 +230,7 @@ fn integers_with_noise_of_their_own_are_fitted() {
     let flow = Flow::new(stack, StandardNormal::<2>::new([4], &device));
     let model = VariationalDequantize::new(flow, UniformNoise {}, 8).unwrap();
     let x = (Noise::seeded(1).uniform::<2>([300, 4], &device) * 8.0).floor();
-    // Not a flow: differentiated as a whole.
+    // This model is not a flow, so it is differentiated as a whole.
     assert!(assert_same_step(model, x).is_empty());
 }
 

@@ -1,5 +1,5 @@
-//! Every configuration with hostile fields: `validate` never panics, and what it lets through is
-//! built and gives finite densities.
+//! Every configuration with extreme values in its fields. `validate` never panics. If it succeeds,
+//! the model can be built and gives finite densities.
 
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -38,15 +38,15 @@ fn host<const D: usize>(x: Tensor<D>) -> Vec<f64> {
     x.into_data().iter::<f64>().collect()
 }
 
-/// What a layer gives away from its start.
+/// The outputs of a layer at moved weights.
 fn layer<const D: usize>(layer: impl Bijector<D>, shape: [usize; D], width: usize) -> Vec<f64> {
     let layer = moved(layer, 1).valid();
     let (z, log_det) = layer.forward(rows(shape), context(shape[0], width).as_ref());
     [host(z), host(log_det)].concat()
 }
 
-/// The numbers of a layer of this solver; NaN stands for a row that did not converge, which other tolerances
-/// and limits than the default ones may ask for.
+/// The outputs of a layer with this solver. A NaN stands for a row that did not converge. It is
+/// allowed for tolerances and limits other than the default.
 fn solved(solver: Solver, numbers: Vec<f64>) -> Vec<f64> {
     let adaptive = matches!(solver, Solver::DormandPrince { .. });
     if !adaptive || solver == CnfConfig::new(2).solver {
@@ -55,7 +55,7 @@ fn solved(solver: Solver, numbers: Vec<f64>) -> Vec<f64> {
     numbers.into_iter().filter(|number| !number.is_nan()).collect()
 }
 
-/// What a density gives away from its start.
+/// The log-densities of a distribution at moved weights.
 fn density<const D: usize>(
     density: impl Distribution<D>,
     shape: [usize; D],
@@ -65,7 +65,7 @@ fn density<const D: usize>(
     host(density.log_prob(rows(shape), context(shape[0], width).as_ref()))
 }
 
-/// Data on the circle of a flow of angles: off it the density is zero.
+/// Data on the circle of a flow of angles. Outside of the circle the density is zero.
 fn on_circle(config: &CircularNsfConfig) -> Vec<f64> {
     let SplineDomain::Circular { bound } = config.spline.domain else { unreachable!("validated") };
     let shape = [4, config.features];
@@ -74,12 +74,13 @@ fn on_circle(config: &CircularNsfConfig) -> Vec<f64> {
     host(flow.given(context(4, config.context).as_ref()).log_prob_batched(x, 4))
 }
 
-/// Minus infinity is right where a high power overflows: such a density is zero in any precision.
+/// Replaces minus infinity by a finite number. It is correct where a high power overflows, because
+/// such a density is zero in any precision.
 fn zeros(numbers: Vec<f64>) -> Vec<f64> {
     numbers.into_iter().map(|v| if v == f64::NEG_INFINITY { f64::MIN } else { v }).collect()
 }
 
-/// Nothing, where layers were put together that do not fit: a panic that says so.
+/// Returns no numbers if the panic says that the composed layers do not fit.
 fn fitting(numbers: impl FnOnce() -> Vec<f64>) -> Vec<f64> {
     catch_unwind(AssertUnwindSafe(numbers)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().expect("a formatted text");
@@ -88,12 +89,12 @@ fn fitting(numbers: impl FnOnce() -> Vec<f64>) -> Vec<f64> {
     })
 }
 
-/// What a scalar map gives in three elements with parameters of their own.
+/// The outputs of a scalar map for three elements with separate parameters.
 fn map(map: impl Univariate) -> Vec<f64> {
     layer(Elementwise::new(map, 3, &device()).unwrap(), [4, 3], 0)
 }
 
-/// What a network gives away from its start.
+/// The outputs of a network at moved weights.
 fn network<const D: usize>(
     network: impl Conditioner<D>,
     shape: [usize; D],
@@ -129,7 +130,7 @@ fn angles() -> Option<Periodic> {
     Some(Periodic { inputs: vec![0], period: 3.0 })
 }
 
-/// Layers that have no configuration of their own, with elements of others.
+/// Layers without their own configuration, with parts that have one.
 const STACK: &str = r#"{"Stack": [
     {"LeakyRelu": {"slope": 0.5}},
     {"Standardize": {"features": 3}},
@@ -281,7 +282,7 @@ hostile! {
 
 }
 
-/// A configuration that joins the crate joins this file.
+/// Every public configuration must have a row in this file.
 #[test]
 fn every_public_configuration_is_here() {
     let here: HashSet<&str> = words(include_str!("configs.rs")).collect();

@@ -1,4 +1,4 @@
-//! Constructors that take numbers or tensors: an `Error`, or something that gives no NaN.
+//! Constructors that take numbers or tensors return an `Error` or a value that gives no NaN.
 
 use burn::tensor::{Device, Tensor};
 use burn_flows::bijector::{Bijector, LeakyRelu, LeakyTanh, Logit, Softclip, Standardize};
@@ -12,17 +12,17 @@ fn one<const D: usize>(value: f64) -> Tensor<D> {
     Tensor::full([1; D], value, &Device::flex())
 }
 
-/// Ordinary data, zero and the numbers of a constructor among them.
+/// Ordinary data, zero, and the number of the constructor.
 fn data(own: f64) -> Tensor<2> {
     Tensor::from_data([[0.0], [0.3], [1.0], [-2.0], [own]], &Device::flex())
 }
 
-/// The densities of what was made, if it was.
+/// Checks the densities of a distribution if its constructor succeeded.
 fn judge(made: Result<impl Distribution<2>>, what: &str, own: f64) {
     let Ok(density) = made else { return };
     let found: Vec<f32> = density.log_prob(data(own), None).into_data().iter::<f32>().collect();
     let bad = |v: &f32| v.is_nan() || *v == f32::INFINITY;
-    // The last row is the number itself, which need not be finite.
+    // The last row is the number of the constructor, which may be infinite or very large.
     let rows = if own.is_finite() && own.abs() < 1e30 { 5 } else { 4 };
     assert!(!found[..rows].iter().any(bad), "{what} of {own}: {found:?}");
 }
@@ -67,7 +67,7 @@ fn numbers() {
         judge_layer(Softclip::new(value), "bound", value);
         judge_layer(Standardize::new(one(value), one(1.0)), "mean", value);
         judge_layer(Standardize::new(one(0.0), one(value)), "deviation", value);
-        // Its domain is the unit interval; outside a NaN is no density either.
+        // The domain is the unit interval. Outside of it, NaN would not be a density either.
         drop(Logit::new(value));
     }
 }

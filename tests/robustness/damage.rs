@@ -1,10 +1,10 @@
-//! A corpus of damaged files, made from whole ones.
+//! Damaged files, made from valid files.
 
 use burn_flows::Noise;
 use burn_flows::interop::{HostTensor, StateDict};
 use serde_json::{Value, json};
 
-/// The same file with a few bytes changed, cut off, doubled or put in.
+/// A copy of the file in which a few bytes are changed, removed, repeated or inserted.
 pub fn spoiled(whole: &[u8], noise: &mut Noise) -> Vec<u8> {
     let mut bytes = whole.to_vec();
     for _ in 0..1 + noise.next_below(3) {
@@ -14,14 +14,14 @@ pub fn spoiled(whole: &[u8], noise: &mut Noise) -> Vec<u8> {
             1 => bytes.insert(at.min(bytes.len()), noise.next_u64() as u8),
             2 => bytes.extend_from_within(at.min(bytes.len())..),
             3 => drop(bytes.drain(at..bytes.len().min(at + 1 + noise.next_below(16)))),
-            // A length, perhaps.
+            // Overwrites what may be a length.
             4 => {
                 let lie = [u64::MAX, 1 << 62, 1 << 40, 1 << 31][noise.next_below(4)];
                 let end = bytes.len().min(at + 8);
                 let lie = lie.to_le_bytes();
                 bytes[at..end].copy_from_slice(&lie[..end - at]);
             }
-            // The header, where most is to be broken.
+            // Changes the header, where damage has the most effects.
             5..9 => {
                 let at = at % 600.min(bytes.len().max(1));
                 if let Some(byte) = bytes.get_mut(at) {
@@ -41,7 +41,7 @@ pub fn spoiled(whole: &[u8], noise: &mut Noise) -> Vec<u8> {
     bytes
 }
 
-/// A safetensors file whose header lies about one of its tensors, for every kind of lie.
+/// Safetensors files whose header is wrong about one of its tensors, for every kind of error.
 pub fn lying_headers(whole: &[u8]) -> Vec<(String, Vec<u8>)> {
     let length = u64::from_le_bytes(whole[..8].try_into().unwrap()) as usize;
     let header: Value = serde_json::from_slice(&whole[8..8 + length]).unwrap();
@@ -94,7 +94,8 @@ pub fn lying_headers(whole: &[u8]) -> Vec<(String, Vec<u8>)> {
     all
 }
 
-/// What is wrong with one tensor of a dictionary, and whether no reader may take it.
+/// Damaged copies of a dictionary with one wrong tensor. The flag says that every reader must
+/// reject it.
 pub fn wrong_tensors(dict: &StateDict) -> Vec<(String, StateDict, bool)> {
     let mut all = Vec::new();
     let names: Vec<&str> = dict.names().collect();

@@ -1,4 +1,4 @@
-//! Damaged files, and what is done for them: an `Error`, little memory, no other path.
+//! Damaged files: reading returns an `Error`, needs little memory and opens no other path.
 
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,20 +19,20 @@ use crate::memory::most_of;
 use crate::readers::{self, Loaded, READERS, Reader, resealed};
 use crate::sources;
 
-/// Memory that reading may take beside what the file's own length accounts for: a small model.
+/// Memory that reading may take in addition to memory for the file: a small model.
 const OWN: u64 = 1 << 20;
 
-/// Memory for every byte of a file: its values as f64, masks, and copies on the way.
+/// Memory per byte of a file: its values as f64, masks, and temporary copies.
 const PER_BYTE: u64 = 64;
 
-/// Damaged copies of every file.
+/// The number of damaged copies of every file.
 const COPIES: usize = 400;
 
 fn model() -> RealNvp {
     RealNvpConfig::new(2).with_layers(1).init(&Device::flex())
 }
 
-/// What `read` makes of a file: no panic, and no more memory than the file is long.
+/// Runs `read` on a file. It must not panic, and its memory is bounded by the length of the file.
 fn judged<T>(bytes: &[u8], what: &str, read: impl FnOnce() -> T) -> T {
     let (result, most) = most_of(|| catch_unwind(AssertUnwindSafe(read)));
     let allowed = OWN + PER_BYTE * bytes.len() as u64;
@@ -43,7 +43,7 @@ fn judged<T>(bytes: &[u8], what: &str, read: impl FnOnce() -> T) -> T {
     }
 }
 
-/// A folder with a whole file of every kind that this crate writes.
+/// A folder with a valid file of every kind that this crate writes.
 fn whole_files() -> (TempDir, Vec<PathBuf>) {
     let folder = tempfile::tempdir().unwrap();
     let config = RealNvpConfig::new(2).with_layers(1);
@@ -62,7 +62,7 @@ fn load(path: &Path) -> Result<(), Error> {
     store::load(model(), path).map(drop).and(opened)
 }
 
-/// Damage that a checksum would find, behind a checksum that is right.
+/// Damages files and corrects their checksums, so that the damage is not found by a checksum.
 #[test]
 fn damaged_weights_take_little_memory() {
     let (_folder, files) = whole_files();
@@ -90,7 +90,7 @@ fn lying_headers_are_errors() {
     }
 }
 
-/// A depth that no stack of the machine bears.
+/// A nesting deeper than the stack of any machine.
 #[test]
 fn deep_nesting_is_an_error() {
     let deep = r#"{"Stack":["#.repeat(100_000);
@@ -102,7 +102,7 @@ fn deep_nesting_is_an_error() {
     assert!(matches!(load(&files[2]), Err(Error::Format { .. })));
 }
 
-/// Checkpoints hold an optimizer and a report as well.
+/// Checkpoints also hold an optimizer and a report.
 #[test]
 fn damaged_checkpoints_are_errors() {
     let folder = tempfile::tempdir().unwrap();
@@ -110,7 +110,7 @@ fn damaged_checkpoints_are_errors() {
     let x = Noise::seeded(1).normal::<2>([40, 2], &Device::flex());
     let config = FitConfig::new().with_epochs(1).with_progress(false);
     let config = config.with_average(Some(0.9)).with_checkpoint(Some(folder.path().into()));
-    // The run is over: nothing but reading is left to do.
+    // The training run is complete, so resuming it only reads the file.
     let resume = || fit(model(), x.clone(), &config).map(drop);
     resume().unwrap();
     let whole = std::fs::read(&path).unwrap();
@@ -128,7 +128,7 @@ fn damaged_checkpoints_are_errors() {
     resume().unwrap();
 }
 
-/// The weights of a fixture, and data and context of its kind.
+/// The weights of a fixture, with matching data and context.
 struct Fixture {
     name: String,
     file: Vec<u8>,
@@ -138,7 +138,7 @@ struct Fixture {
     context: Option<Vec<usize>>,
 }
 
-/// The fixtures that some reader takes as they are.
+/// The fixtures that a reader accepts without changes.
 fn fixtures() -> Vec<Fixture> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures");
     let mut all = Vec::new();
@@ -173,7 +173,8 @@ fn fixtures() -> Vec<Fixture> {
     all
 }
 
-/// Runs what was read, if it was: in the shapes of its fixture it may refuse, in its own words.
+/// Evaluates a loaded model. It may panic with its own message if the shapes of the fixture do not
+/// fit.
 fn evaluate(loaded: Loaded, fixture: &Fixture) {
     let device = Device::flex();
     let context = fixture.context.as_ref();
@@ -193,7 +194,8 @@ fn evaluate(loaded: Loaded, fixture: &Fixture) {
     }
 }
 
-/// One tensor missing, of another name, shape or kind, or with numbers that no weight is.
+/// Dictionaries with one tensor missing, renamed, of another shape or kind, or with invalid
+/// numbers.
 #[test]
 fn wrong_tensors_of_other_libraries_are_errors() {
     let (mut tried, mut refused) = (0, 0);
@@ -205,12 +207,12 @@ fn wrong_tensors_of_other_libraries_are_errors() {
             tried += 1;
             match judged(&fixture.file, &what, || (fixture.reader)(&dict, &Device::flex())) {
                 Err(_) => refused += 1,
-                Ok(_) if never => panic!("{what} was taken"),
+                Ok(_) if never => panic!("{what} was accepted"),
                 Ok(loaded) => evaluate(loaded, fixture),
             }
         }
     }
-    println!("{tried} wrong dictionaries, {refused} refused");
+    println!("{tried} wrong dictionaries, {refused} rejected");
     assert!(refused > tried / 2, "{refused} of {tried}");
 }
 
@@ -224,13 +226,13 @@ fn damaged_files_of_other_libraries_are_errors() {
                 continue;
             };
             let read = || (fixture.reader)(&dict, &Device::flex());
-            // Whatever is read has tensors of gradients and data in it, which no reader takes.
+            // The file also holds gradients and data, which every reader rejects.
             assert!(judged(&bytes, &fixture.name, read).is_err());
         }
     }
 }
 
-/// What the fuzz targets run, from the corpus of this test.
+/// Runs the fuzz targets on the corpus of this test.
 #[test]
 fn fuzz_targets_run() {
     let (folder, files) = whole_files();
@@ -247,8 +249,8 @@ fn fuzz_targets_run() {
     }
 }
 
-/// Reading touches the path it is given and no other: whatever lies beside it is a pipe that nobody
-/// writes to, and opening one would never end.
+/// Reading opens the given path only. All other paths in the folder are named pipes without a
+/// writer, so opening one would block forever.
 #[cfg(unix)]
 #[test]
 fn no_other_path_is_read() {
@@ -269,14 +271,14 @@ fn no_other_path_is_read() {
     std::thread::spawn(move || {
         let all = files.iter().try_for_each(|path| load(path));
         let dict = StateDict::load(&files[0]).map(drop);
-        // Saving sweeps the folder, and waits for no pipe either.
+        // Saving cleans up the folder and does not open a pipe either.
         let saved = store::save(&model(), &files[0]);
         sender.send(all.and(dict).and(saved)).unwrap();
     });
     receiver.recv_timeout(Duration::from_secs(20)).expect("a pipe was opened").unwrap();
 }
 
-/// A path that is no regular file is refused before it is opened.
+/// A path that is not a regular file is rejected before it is opened.
 #[cfg(unix)]
 #[test]
 fn a_pipe_is_an_error() {
@@ -299,11 +301,11 @@ fn a_pipe_is_an_error() {
 fn pipe(path: &Path) {
     use std::os::unix::ffi::OsStrExt;
     let name = std::ffi::CString::new(path.as_os_str().as_bytes()).unwrap();
-    // SAFETY: a valid string that ends in zero.
+    // SAFETY: `name` is a valid string that ends in a zero byte.
     assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
 }
 
-/// In what loads, the one file that opens files, and nothing that starts a program.
+/// In the modules that load files, only one source file opens files, and none starts a program.
 #[test]
 fn readers_open_files_in_one_place() {
     for (path, text) in [sources("store"), sources("interop")].concat() {
@@ -319,8 +321,8 @@ fn readers_open_files_in_one_place() {
     }
 }
 
-/// A file of `torch.save` with many views of one number in dictionaries inside of each other, with
-/// keys of this length.
+/// A file of `torch.save` in which nested dictionaries hold many views of one number. Each key has
+/// this length.
 fn views(path: &Path, depth: usize, key: usize, count: u32) {
     let text =
         |text: &str| [b"X", &(text.len() as u32).to_le_bytes()[..], text.as_bytes()].concat();
@@ -368,7 +370,8 @@ fn long_names_of_many_views_are_an_error() {
     assert_eq!(StateDict::load(&path).unwrap().names().collect::<Vec<_>>(), names);
 }
 
-/// A network of one layer is two in this crate; the other one has no more numbers than the layer.
+/// A network of one layer becomes two layers in this crate. The additional layer has no more
+/// numbers than the first.
 #[test]
 fn one_wide_layer_takes_little_memory() {
     let moved = 4000;
@@ -384,13 +387,13 @@ fn one_wide_layer_takes_little_memory() {
     });
     let (z, _) = layer.unwrap().forward(Tensor::<2>::ones([1, moved + 1], &device), None);
     let z = z.into_data().iter::<f32>().collect::<Vec<_>>();
-    // The kept feature, then those that it scales and shifts.
+    // The kept feature comes first, then the features that it scales and shifts.
     assert_eq!(z[0], 1.0);
     let expected = 0.5f32 + (0.5f32 / (1.0 + 0.5 / 1000f32.ln())).exp();
     assert!(z[1..].iter().all(|z| (z - expected).abs() < 1e-5), "{} {expected}", z[1]);
 }
 
-/// Twenty thousand layers in one file take no longer than in twenty files.
+/// Loading twenty thousand layers from one file takes no longer than from twenty files.
 #[test]
 fn many_layers_are_read_as_fast_as_few() {
     let permutations = |count: usize| {
@@ -409,9 +412,10 @@ fn many_layers_are_read_as_fast_as_few() {
         start.elapsed()
     };
     let (many, few) = (permutations(20_000), permutations(1000));
-    // The fastest of some runs: a machine that does other work makes any one slow.
+    // Compares the fastest of several runs, because other work on the machine slows single runs
+    // down.
     let runs = (0..4).map(|_| (time(&many, 1), time(&few, 20)));
     let (one, all): (Vec<_>, Vec<_>) = runs.unzip();
     let (one, all) = (one.into_iter().min().unwrap(), all.into_iter().min().unwrap());
-    assert!(one < all * 3, "{one:?} against {all:?}");
+    assert!(one < all * 3, "one file {one:?}, twenty files {all:?}");
 }

@@ -1,4 +1,4 @@
-//! Files of FlowJAX.
+//! Reads files of FlowJAX.
 
 use burn_flows::burn::nn::activation::ActivationConfig as Burn;
 use burn_flows::burn::tensor::Device;
@@ -18,12 +18,12 @@ fn flowjax_options(reference: &Reference) -> Result<flowjax::Options, String> {
     let interval = reference.pair("interval").or(symmetric);
     let relu = options.activation.clone();
     let activation = match Reference::activation(reference.constructor())?.unwrap_or(relu) {
-        // That of JAX is the approximation by tanh.
+        // GELU in JAX is the approximation by tanh.
         ActivationConfig::Burn(Burn::Gelu) => ActivationConfig::Burn(Burn::GeluApproximate),
         activation => activation,
     };
     let scale_map = match reference.constructor().contains("transformer=Affine(") {
-        // `Affine` alone: the softplus of a raw zero is its scale, and there is no smallest one.
+        // `Affine` only: its scale is the softplus of a raw zero, and it has no smallest scale.
         true => {
             let scale = reference.argument("scale").unwrap_or(1.0);
             ScaleMap::Softplus { offset: scale.exp_m1().ln(), floor: 0.0 }
@@ -64,7 +64,7 @@ pub fn flowjax_maf(reference: &Reference) -> Result<Report, String> {
 pub fn flowjax_planar(reference: &Reference) -> Result<Report, String> {
     let options = flowjax_options(reference)?;
     let build = |state: &StateDict, device: &Device| flowjax::planar_flow(state, &options, device);
-    // Where the library has one direction only, the file has.
+    // If the library computes one direction only, the file holds one direction only.
     match reference.tensors.contains("io.x") {
         true => compare::flow::<2, _>(reference, build),
         false => one_way::generator::<2, _>(reference, build),
@@ -72,7 +72,7 @@ pub fn flowjax_planar(reference: &Reference) -> Result<Report, String> {
 }
 
 pub fn flowjax_block_autoregressive(reference: &Reference) -> Result<Report, String> {
-    // Without a hidden layer these weights have no effect, and a flow without them takes no context.
+    // Without a hidden layer these weights have no effect. A flow without them takes no context.
     let of_context = reference.state().names().any(|name| name.ends_with("cond_linear.weight"));
     if of_context != reference.tensors.contains("io.context") {
         return Err("a context without weights, or weights without a context".into());

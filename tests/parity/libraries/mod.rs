@@ -1,4 +1,4 @@
-//! How a file of each library is loaded through the public API.
+//! Loads the files of each library through the public API.
 
 mod flowjax;
 mod nflows;
@@ -20,7 +20,8 @@ pub use nflows::*;
 pub use normflows::*;
 pub use zuko::*;
 
-/// A single layer, whose file speaks of a standard normal base, as a flow of one row's shape.
+/// A flow of a single layer and the standard normal base that its file names, in the shape of one
+/// row.
 fn on_standard<const D: usize, B: Bijector<D>>(
     layer: B,
     row: [usize; D],
@@ -30,7 +31,7 @@ fn on_standard<const D: usize, B: Bijector<D>>(
     Flow::new(layer, base.expect("zeros and ones"))
 }
 
-/// The shape of one row of a file's data.
+/// The shape of one row of the data in a file.
 fn row<const D: usize>(reference: &Reference) -> Result<[usize; D], String> {
     let shape = reference.shape("io.x")?;
     let mut row = <[usize; D]>::try_from(shape.as_slice())
@@ -44,7 +45,8 @@ fn of_images(reference: &Reference) -> Result<bool, String> {
     Ok(reference.shape("io.x")?.len() == 4)
 }
 
-/// An ActNorm that has seen the library's first batch, against the parameters it should have.
+/// Compares an ActNorm, initialised with the library's first batch, with the parameters in the
+/// file.
 fn data_init(
     reference: &Reference,
     log_scale: Vec<f64>,

@@ -1,4 +1,4 @@
-//! Files of nflows.
+//! Reads files of nflows.
 
 use burn_flows::Flow;
 use burn_flows::bijector::Bijector;
@@ -20,7 +20,7 @@ fn nflows_options(reference: &Reference) -> Result<nflows::Options, String> {
     let (epsilon, momentum) = (options.epsilon, options.momentum);
     let activation = Reference::activation(reference.constructor())?;
     let text = reference.constructor();
-    // Without blocks a residual network has no activation, and its file does not say which it is.
+    // A residual network without blocks has no activation, so its file does not state one.
     let bare = text.contains("num_blocks=0, use_residual_blocks=True");
     let activation = if bare { Some(ActivationConfig::Burn(Burn::Identity)) } else { activation };
     let options = match activation {
@@ -61,7 +61,7 @@ pub fn nflows_stack(reference: &Reference) -> Result<Report, String> {
     compare::flow::<2, _>(reference, |state, device| nflows::flow(state, &options, device))
 }
 
-/// The one tensor of the layer decides its width, so that a wrong one fits itself.
+/// A single tensor decides the width of the layer, so its width is checked against the data.
 pub fn nflows_householder(reference: &Reference) -> Result<Report, String> {
     let (features, shape) = (row::<2>(reference)?[1], reference.shape("q_vectors")?);
     if shape.last() != Some(&features) {
@@ -82,7 +82,7 @@ pub fn nflows_actnorm(reference: &Reference) -> Result<Report, String> {
     if reference.tensors.contains("extra.data_init.x") {
         let log_scale = reference.floats("extra.data_init.log_scale")?;
         let shift = reference.floats("extra.data_init.shift")?;
-        // nflows divides by the standard deviation alone, this crate by 1e-6 more.
+        // nflows divides by the standard deviation, this crate by the standard deviation plus 1e-6.
         let std = || log_scale.iter().map(|s| (-s).exp());
         let floored = std().map(|std| -(std + 1e-6).ln()).collect();
         let shift = shift.iter().zip(std()).map(|(t, std)| t * std / (std + 1e-6)).collect();
@@ -91,7 +91,7 @@ pub fn nflows_actnorm(reference: &Reference) -> Result<Report, String> {
     Ok(report)
 }
 
-/// One step in training mode: what comes out, and the running statistics it leaves.
+/// One step in training mode: its outputs, and the running statistics after it.
 pub fn nflows_train_step(reference: &Reference) -> Result<Report, String> {
     let mut report = nflows_stack(reference)?;
     let options = nflows_options(reference)?;

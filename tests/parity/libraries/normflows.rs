@@ -1,4 +1,4 @@
-//! Files of normflows.
+//! Reads files of normflows.
 
 use burn_flows::Flow;
 use burn_flows::bijector::{AnyBijector, RidgeActivation};
@@ -25,7 +25,7 @@ pub fn normflows_actnorm(reference: &Reference) -> Result<Report, String> {
     } else {
         normflows_layer(reference, Layer::ActNorm)?
     };
-    // normflows scales and shifts latent to data: z = (x - t) exp(-s).
+    // normflows scales and shifts from latent to data: z = (x - t) exp(-s).
     let (s, t) = (reference.floats("extra.data_init.s")?, reference.floats("extra.data_init.t")?);
     let log_scale = s.iter().map(|s| -s).collect();
     let shift = s.iter().zip(t).map(|(s, t)| -t * (-s).exp()).collect();
@@ -33,7 +33,7 @@ pub fn normflows_actnorm(reference: &Reference) -> Result<Report, String> {
     Ok(report)
 }
 
-/// One layer whose tensors stand at the top of the file.
+/// A single layer whose tensors are at the top level of the file.
 pub fn normflows_layer(reference: &Reference, layer: Layer) -> Result<Report, String> {
     let (activation, row) = (activation(reference)?, row(reference)?);
     compare::flow::<2, Flow<AnyBijector, _>>(reference, |state, device| {
@@ -48,7 +48,8 @@ fn normflows_stack(reference: &Reference, layers: &[Layer]) -> Result<Report, St
     })
 }
 
-/// The activation of the networks: a ReLU with the slope `leaky`, or what the constructor names.
+/// The activation of the networks: a ReLU with the slope `leaky`, or the one that the constructor
+/// names.
 fn activation(reference: &Reference) -> Result<ActivationConfig, String> {
     if let Some(slope) = reference.argument("leaky") {
         let leaky = LeakyReluConfig::new().with_negative_slope(slope);
@@ -62,7 +63,7 @@ pub fn normflows_masked(reference: &Reference) -> Result<Report, String> {
     normflows_stack(reference, &layers)
 }
 
-/// The scale of a block, which is `default` where the case does not name one.
+/// The scale of a block. It is `default` if the case does not name one.
 fn normflows_scale(reference: &Reference, default: ScaleMap) -> Option<ScaleMap> {
     let text = said(reference);
     match &text {
@@ -74,12 +75,12 @@ fn normflows_scale(reference: &Reference, default: ScaleMap) -> Option<ScaleMap>
     }
 }
 
-/// Everything a case says about how it was made.
+/// The name of a case and its constructor.
 fn said(reference: &Reference) -> String {
     format!("{} {}", reference.case, reference.constructor())
 }
 
-/// Blocks and swaps in turn. The swaps save nothing, so the file does not even say how many.
+/// Alternating blocks and swaps. Swaps have no tensors, so the file does not state their number.
 pub fn normflows_blocks(reference: &Reference) -> Result<Report, String> {
     let scale_map = normflows_scale(reference, ScaleMap::Exp);
     let split_mode = split_mode(reference);
@@ -90,7 +91,7 @@ pub fn normflows_maf(reference: &Reference) -> Result<Report, String> {
     normflows_swapped(reference, Layer::MaskedAutoregressive)
 }
 
-/// A layer and a swap in turn.
+/// Alternating layers and swaps.
 fn normflows_swapped(reference: &Reference, layer: Layer) -> Result<Report, String> {
     let features = row::<2>(reference)?[1];
     let pair = [layer, Layer::PermuteSwap { features }];
@@ -99,7 +100,7 @@ fn normflows_swapped(reference: &Reference, layer: Layer) -> Result<Report, Stri
     normflows_stack(reference, &layers)
 }
 
-/// Spline layers, and what else their tensors say stands between them.
+/// Spline layers, and the layers between them, which the names of the tensors show.
 pub fn normflows_splines(reference: &Reference) -> Result<Report, String> {
     let state = reference.state();
     let bound = reference.argument("tail_bound").unwrap_or(3.0);
@@ -136,7 +137,7 @@ pub fn normflows_swap(reference: &Reference) -> Result<Report, String> {
     normflows_layer(reference, Layer::PermuteSwap { features })
 }
 
-/// How many different `flows.k` have tensors.
+/// The number of different `flows.k` that have tensors.
 fn numbered_flows(state: &StateDict) -> usize {
     let number = |name: &str| name.strip_prefix("flows.")?.split('.').next()?.parse::<usize>().ok();
     state.names().filter_map(number).collect::<std::collections::BTreeSet<_>>().len()
@@ -181,7 +182,7 @@ pub fn normflows_conv(reference: &Reference) -> Result<Report, String> {
     })
 }
 
-/// `Planar`, one after the other, with the activation that the case names.
+/// A sequence of `Planar` layers with the activation that the case names.
 pub fn normflows_planar(reference: &Reference) -> Result<Report, String> {
     let text = said(reference);
     let activation = match text.contains("leaky_relu") {
@@ -201,13 +202,13 @@ pub fn normflows_residual(reference: &Reference) -> Result<Report, String> {
     normflows_equal(reference, Layer::Residual { lipschitz, reverse })
 }
 
-/// As many layers of a kind as the file numbers.
+/// A sequence of layers of one kind, as many as the file numbers.
 fn normflows_equal(reference: &Reference, layer: Layer) -> Result<Report, String> {
     let layers = vec![layer; numbered_flows(&reference.state()).max(1)];
     let build = |state: &StateDict, device: &Device| {
         normflows::flow(state, &layers, &ActivationConfig::Relu, device)
     };
-    // Where the library has one direction only, the file has.
+    // If the library computes one direction only, the file holds one direction only.
     match reference.tensors.contains("io.x") {
         true => compare::flow::<2, _>(reference, build),
         false => one_way::generator::<2, _>(reference, build),

@@ -1,4 +1,4 @@
-//! Files of zuko.
+//! Reads files of zuko.
 
 use burn_flows::bijector::{SmoothActivation, Solver};
 use burn_flows::interop::zuko;
@@ -10,11 +10,11 @@ use crate::report::Report;
 
 fn zuko_options(reference: &Reference) -> Result<zuko::Options, String> {
     let options = zuko::Options::new();
-    // As a keyword of the constructor, or in the dictionary of keywords.
+    // The slope is a keyword of the constructor or an entry in its dictionary of keywords.
     let slope = reference.argument("slope").or_else(|| reference.entry("slope"));
     let slope = slope.unwrap_or(options.slope);
     let text = reference.constructor();
-    // The `network` of a monotone map has keywords of its own.
+    // The `network` of a monotone map has its own keywords.
     let (before, rest) = text.split_once("'network': {").unwrap_or((text, ""));
     let (network, behind) = rest.split_once('}').unwrap_or_default();
     let activation = Reference::activation(before)?.or(Reference::activation(behind)?);
@@ -47,10 +47,10 @@ pub fn zuko_ncsf(reference: &Reference) -> Result<Report, String> {
     compare::flow::<2, _>(reference, |state, device| zuko::ncsf(state, &options, device))
 }
 
-/// A scalar map with free parameters.
+/// An elementwise scalar map with free parameters.
 pub fn zuko_elementwise(reference: &Reference, map: zuko::Univariate) -> Result<Report, String> {
     let (options, row) = (zuko_options(reference)?, row::<2>(reference)?);
-    // A single tensor decides the width of the layer, so that a wrong one fits itself.
+    // A single tensor decides the width of the layer, so its width is checked against the data.
     let state = reference.state();
     for name in state.names() {
         let shape = state.get(name).map_err(|error| error.to_string())?.shape();
@@ -95,8 +95,8 @@ pub fn zuko_naf(reference: &Reference) -> Result<Report, String> {
     compare::flow::<2, _>(reference, |state, device| zuko::naf(state, &options, device))
 }
 
-/// Unless it trains, zuko differentiates the integral in the signal but not in the weights of the
-/// integrand: such files have part of a gradient there, by the log-determinant alone.
+/// In evaluation mode, zuko computes no gradient of the integral with respect to the weights of the
+/// integrand. Its files then hold only the gradient through the log-determinant.
 pub fn zuko_unaf(reference: &Reference) -> Result<Report, String> {
     let (options, weights) = (zuko_options(reference)?, "univariate.integrand");
     let compare = |reference: &Reference| {
@@ -106,7 +106,7 @@ pub fn zuko_unaf(reference: &Reference) -> Result<Report, String> {
         return compare(reference);
     }
     let mut report = compare(&reference.without_gradients_of(weights))?;
-    report.note(format!("gradients of {weights} are those of an evaluation, not compared"));
+    report.note(format!("gradients of {weights} are incomplete in the file, not compared"));
     Ok(report)
 }
 
@@ -115,7 +115,8 @@ pub fn zuko_gf(reference: &Reference) -> Result<Report, String> {
     compare::flow::<2, _>(reference, |state, device| zuko::gf(state, &options, device))
 }
 
-/// A differential equation, solved far better here than there: the tolerance is what they miss.
+/// A differential equation. This crate solves it far more accurately, so the tolerance is the error
+/// of the library.
 pub fn zuko_cnf(reference: &Reference) -> Result<Report, String> {
     let solver = Solver::DormandPrince { atol: 1e-11, rtol: 1e-11, limit: 10_000 };
     let text = reference.constructor();
