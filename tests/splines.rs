@@ -1,5 +1,5 @@
-//! Splines of any finite value and any finite raw parameter: nothing panics, nothing is NaN, and every
-//! one is monotone and leads back.
+//! Splines at any finite value and with any finite raw parameters: nothing panics, no result is
+//! NaN, and every spline is monotone and invertible.
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use burn_flows::Noise;
@@ -8,18 +8,18 @@ use burn_flows::univariate::{
     RationalQuadraticConfig, SplineDomain, TailSlope, Univariate,
 };
 
-/// The shape of a draw, and draws: a million elements a map together.
+/// The shape of a draw, and the number of draws: together a million elements per map.
 const SHAPE: [usize; 2] = [64, 256];
 const DRAWS: u64 = 62;
 
-/// Values where maps break: knots of equal bins, ends and their neighbours, underflow, far out.
+/// Critical values: knots of equal bins, the ends and their neighbours, underflow, far outside.
 fn special(bound: f32) -> Vec<f32> {
     let ends = [bound, bound.next_up(), bound.next_down(), 0.5 * bound, 0.25 * bound];
     let far = [0.0, 1e-30, 1e-38, 1.0, 1e4, 1e10, 1e30];
     ends.into_iter().chain(far).flat_map(|v| [v, -v]).collect()
 }
 
-/// A quarter of the numbers from a list, the others normal of one of these sizes.
+/// Random numbers: a quarter from `special`, the others normal with one of the `sizes` as scale.
 fn numbers(count: usize, sizes: &[f64], special: &[f32], noise: &mut Noise) -> Vec<f32> {
     let one = |_| match noise.next_below(4) {
         0 => special[noise.next_below(special.len())],
@@ -33,10 +33,10 @@ fn all_finite<const D: usize>(what: &str, x: Tensor<D>) {
     assert!(bad == 0, "{bad} values of {what} are not finite");
 }
 
-/// Raw parameters that overflow, underflow or saturate what is made of them.
+/// Raw parameters that overflow, underflow or saturate derived values.
 const HUGE: [f32; 10] = [1e30, -1e30, 1e5, -1e5, 80.0, -80.0, 0.0, f32::MAX, f32::MIN, 1e-40];
 
-/// Values, log-dets and their gradients of both directions, in f32.
+/// Checks values, log-dets and gradients in both directions, in f32.
 fn survives(map: &impl Univariate, bound: f32) {
     let device = Device::flex();
     let count = SHAPE[0] * SHAPE[1];
@@ -70,8 +70,8 @@ fn survives(map: &impl Univariate, bound: f32) {
     }
 }
 
-/// Every column is one spline, at values that grow from row to row: so do its values in both
-/// directions, in f64, and what the inverse gives leads back.
+/// Every column is one spline at increasing values. Its outputs must increase in both directions,
+/// in f64, and the inverse must return the input.
 fn rises(map: &impl Univariate, bound: f32) {
     let per_element = map.params_per_element();
     let tensor = |values: Vec<f32>, shape: [usize; 2]| {
@@ -91,20 +91,20 @@ fn rises(map: &impl Univariate, bound: f32) {
         for (way, values) in [("forward", &z), ("inverse", &back)] {
             let rise = values.clone().narrow(0, 1, rows) - values.clone().narrow(0, 0, rows);
             let least: f64 = rise.min().into_scalar();
-            assert!(least > -1e-9, "{way} falls by {}", -least);
+            assert!(least > -1e-9, "{way} decreases by {}", -least);
         }
         let off = (map.forward(back, raw).0 - x).abs().max().into_scalar::<f64>();
-        assert!(off < 1e-8, "forward of inverse is {off} off");
+        assert!(off < 1e-8, "error of forward after inverse: {off}");
     }
 }
 
-/// The least and the most of a tensor.
+/// The minimum and the maximum of a tensor.
 fn extent<const D: usize>(x: Tensor<D>) -> [f32; 2] {
     [x.clone().min().into_scalar(), x.max().into_scalar()]
 }
 
-/// The ends of the domain go to themselves, and nothing inside goes out, not by a rounding error: a
-/// stack of splines on a uniform base would find a density of 0 there.
+/// The ends of the domain map to themselves, and no inner value leaves the domain, not even by a
+/// rounding error. In a stack of splines on a uniform base, such a value would have density 0.
 #[test]
 fn no_value_leaves_the_interval() {
     for (domain, low, high) in [(TAILS, -5.0, 5.0), (INTERVAL, -1.0, 1.0), (CIRCLE, -3.0, 3.0)] {
@@ -122,7 +122,7 @@ fn no_value_leaves_the_interval() {
     }
 }
 
-/// For every row a test that it survives, and one that it rises.
+/// For every row, a test that all results are finite, and a test that the spline is monotone.
 macro_rules! splines {
     ($($name:ident: $config:expr, $bound:expr;)+) => {
         mod finite {
@@ -181,8 +181,8 @@ splines! {
     cubic_as_nflows: cubic(TAILS).with_min_slope(0.0).with_end_offset(Some(0.0)), 5.0;
 }
 
-/// Where a circle closes the slope is the same on both sides, and for a rational-quadratic spline with
-/// tails, or a quadratic one, it is 1 at the ends.
+/// Where a circle closes, the slope is equal on both sides. Quadratic splines and
+/// rational-quadratic splines with tails have slope 1 at the ends.
 #[test]
 fn ends_are_smooth() {
     fn log_slopes(map: &impl Univariate, at: f64) -> Vec<f64> {
@@ -195,7 +195,7 @@ fn ends_are_smooth() {
         (0..50).map(one).collect()
     }
     fn closes(map: impl Univariate) {
-        // Just inside: the end itself counts to the next turn.
+        // Just inside, because the end itself belongs to the next turn.
         let (left, right) = (log_slopes(&map, 1e-11 - 3.0), log_slopes(&map, 3.0 - 1e-11));
         for (left, right) in left.into_iter().zip(right) {
             assert!((left - right).abs() < 1e-6, "{left} and {right}");
@@ -213,7 +213,7 @@ fn ends_are_smooth() {
     joins(quadratic(TAILS).init());
 }
 
-/// Raw parameters of zero are the identity, as every map of this crate has it.
+/// Raw parameters of zero give the identity, as for every map of this crate.
 #[test]
 fn raw_zeros_are_the_identity() {
     fn stays(map: impl Univariate) {

@@ -1,4 +1,4 @@
-//! The suite fails on layers that are wrong, each by the check that is meant for the mistake.
+//! The conformance suite reports faulty layers, each by the check meant for its fault.
 
 use std::sync::LazyLock;
 
@@ -13,7 +13,7 @@ static DEVICE: LazyLock<Device> = LazyLock::new(|| {
     device
 });
 
-/// What is wrong with a [`Faulty`] layer.
+/// The fault of a [`Faulty`] layer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Fault {
     Nothing,
@@ -45,8 +45,8 @@ enum Fault {
     EventUnchecked,
 }
 
-/// `z_a = x_a`, `z_b = x_b * exp(s) + t * tanh(x_a) + c`, right but for its fault; the identity
-/// until its parameters move.
+/// `z_a = x_a`, `z_b = x_b * exp(s) + t * tanh(x_a) + c`, correct except for its fault. It is the
+/// identity until its parameters move.
 #[derive(Module, Debug)]
 struct Faulty {
     log_scale: Param<Tensor<1>>,
@@ -91,7 +91,7 @@ impl Faulty {
         if self.is(Fault::Flagged) && self.flag.is_enabled() { log_scale * 2.0 } else { log_scale }
     }
 
-    /// What is added to the second half.
+    /// The shift of the second half.
     fn push(&self, a: Tensor<2>, context: Option<&Tensor<2>>) -> Tensor<2> {
         let dims = a.dims();
         let seen = match self.fault {
@@ -250,7 +250,8 @@ caught! {
     triangular: Suite::new([4, 4]).autoregressive(&[0, 1, 2, 3]).check(Faulty::new(Fault::Nothing)) => [];
     triangular_the_other_way: Suite::new([4, 4]).autoregressive(&[3, 2, 1, 0]).check(Faulty::new(Fault::Nothing)) => [Triangular];
 
-    // Unmoved, the wrong log-determinant is right: only the noise brings the mistake to light.
+    // At the initial weights the wrong log-determinant is correct. Only moved weights reveal the
+    // fault.
     log_det_twice_at_the_start: Suite::new([4, 4]).check(Faulty::new(Fault::LogDetTwice).no_grad()) => [];
 }
 
@@ -327,7 +328,7 @@ fn an_order_that_is_none() {
     let _ = Suite::new([3, 3]).autoregressive(&[0, 2, 2]);
 }
 
-/// The first three features of a row, whatever follows them.
+/// Returns the first three features of a row and ignores the others.
 #[derive(Module, Debug)]
 struct Truncating {}
 

@@ -1,7 +1,7 @@
-//! Every field of a configuration, set to what nobody should set it to.
+//! Sets every field of a configuration to extreme values.
 //!
-//! A configuration is taken apart into a tree of numbers, texts and lists; a mutant differs from it
-//! in one place. CBOR holds NaN and infinities, which JSON cannot.
+//! A configuration becomes a tree of numbers, texts and lists. A mutant differs from it in one
+//! place. The trees are CBOR, because CBOR holds NaN and infinities and JSON does not.
 
 use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,11 +14,11 @@ use proptest::test_runner::TestRunner;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Counts: none, few, more than a small model should be built with, more than any memory holds.
+/// Counts: zero, a few, more than a small model should have, more than any memory holds.
 pub const COUNTS: [u64; 10] =
     [0, 1, 2, 3, 7, LARGE, 1 << 32, 1 << 40, i64::MAX as u64 + 1, u64::MAX];
 
-/// A size that may be right and would take long: only asked about.
+/// A size that may be valid but takes long to build. Only `validate` is called with it.
 const LARGE: u64 = 1 << 16;
 
 pub const NUMBERS: [f64; 18] = [
@@ -42,10 +42,10 @@ pub const NUMBERS: [f64; 18] = [
     f64::NEG_INFINITY,
 ];
 
-/// Pairs of places tried for every configuration, beside every single place.
+/// The number of pairs of places that are changed together, in addition to every single place.
 const PAIRS: u32 = 60;
 
-/// What became of the mutants of one configuration.
+/// The results for the mutants of one configuration.
 #[derive(Debug, Default)]
 pub struct Tally {
     pub refused: usize,
@@ -54,8 +54,8 @@ pub struct Tally {
     failures: Vec<String>,
 }
 
-/// Tries every mutant of `base` in one place, and some in two. Whatever `validate` lets through has
-/// to be built by `build` into numbers that are finite.
+/// Tests every mutant of `base` in one place, and some in two places. If `validate` accepts a
+/// mutant, `build` must return finite numbers for it.
 pub fn judge<C: Serialize + DeserializeOwned + Debug>(
     base: &C,
     validate: impl Fn(&C) -> Result<()>,
@@ -107,7 +107,7 @@ pub fn judge<C: Serialize + DeserializeOwned + Debug>(
     tally
 }
 
-/// Every tree that differs from `value` in one place.
+/// All trees that differ from `value` in one place.
 fn mutants(value: &Value) -> Vec<Value> {
     let mut all: Vec<Value> = match value {
         Value::Integer(_) => COUNTS.into_iter().map(Value::from).collect(),

@@ -1,6 +1,6 @@
-//! Data that are no data, for every density: what is not finite has none, and takes no other row
-//! with it; what is far out has almost none; no rows have none. Layers by themselves are asked the
-//! same in `tests/conformance`.
+//! Invalid data, for every density. A row that is not finite has no density, and other rows are not
+//! affected. A row far outside has almost no density. An empty batch gives an empty result.
+//! `tests/conformance` tests single layers in the same way.
 
 use std::f32::consts::PI;
 
@@ -23,20 +23,21 @@ fn host(x: Tensor<1>) -> Vec<f32> {
     x.into_data().try_to_vec_as::<f32>().unwrap()
 }
 
-/// Rows of data, or of contexts.
+/// Rows of data or of contexts.
 fn rows<const D: usize>(shape: [usize; D]) -> Tensor<D> {
-    // Inside every support of this file.
+    // Inside the support of every density in this file.
     Noise::seeded(3).uniform(shape, &device()) * 0.8 + 0.1
 }
 
-/// `x` with an element of its first row changed.
+/// `x` with one element of its first row replaced.
 fn with<const D: usize>(x: &Tensor<D>, at: usize, value: f32) -> Tensor<D> {
     let shape = x.dims();
     let flat: Tensor<2> = x.clone().reshape([shape[0], shape[1..].iter().product()]);
     flat.slice_assign([0..1, at..at + 1], Tensor::full([1, 1], value, &device())).reshape(shape)
 }
 
-/// Whether a value leaves the support, where a density has one: outside it is zero.
+/// Tests a density with a changed element in the first row. A value outside the support must have
+/// density zero.
 fn judge<const D: usize>(density: impl Distribution<D>, event: [usize; D], context: usize) {
     let density = moved(density, 2).valid();
     let mut shape = event;
@@ -57,8 +58,9 @@ fn judge<const D: usize>(density: impl Distribution<D>, event: [usize; D], conte
         }
         for value in [1e30, -1e30, 3e38] {
             let found = log_prob(with(&x, at, value), context.as_ref());
-            // At the end of f32 sums of a layer's own overflow, and infinities may meet; so do they from
-            // 1e30 on where more layers than these multiply by a thousand each.
+            // Near the largest f32, sums inside a layer overflow, and the difference of infinities
+            // is NaN. With more layers than here, each of which multiplies by a thousand, this
+            // happens from 1e30 on.
             let lost = found[0].is_nan() && value == 3e38;
             assert!(found[0] < -20.0 || lost, "{value} as element {at}: {}", found[0]);
             assert_eq!(found[1..], usual[1..], "beside {value}");
@@ -81,7 +83,7 @@ fn judge<const D: usize>(density: impl Distribution<D>, event: [usize; D], conte
     let one = log_prob(x.clone().slice(0..1), alone.as_ref());
     assert!((one[0] - usual[0]).abs() <= 1e-5 * usual[0].abs().max(1.0), "{one:?}, {usual:?}");
     if context.is_none() {
-        // A context without columns is none.
+        // A context without columns counts as no context.
         assert_eq!(log_prob(x, Some(&Tensor::zeros([3, 0], &device()))), usual);
     }
 }
@@ -98,7 +100,7 @@ fn full<const D: usize>(shape: [usize; D], value: f32) -> Tensor<D> {
     Tensor::full(shape, value, &device())
 }
 
-/// [`judge`] of a flow, which also takes no rows at all.
+/// Runs [`judge`] on a flow, which must also accept an empty batch.
 fn judge_flow<const D: usize>(flow: impl Distribution<D>, event: [usize; D], context: usize) {
     let none = Tensor::zeros(event, &device());
     let no_context = (context > 0).then(|| Tensor::zeros([0, context], &device()));
@@ -159,7 +161,7 @@ densities! {
     continuous: Flow::new(CnfConfig::new(2).with_hidden(vec![4]).init(&device()), StandardNormal::<2>::new([2], &device())), [0, 2], 0;
 }
 
-/// Off its squares, and off its circle, a density is zero, also at what is no number.
+/// Outside its squares or its circle a density is zero, also for values that are not finite.
 #[test]
 fn densities_with_ends() {
     let log_prob = |x: [f32; 2]| {
@@ -176,8 +178,8 @@ fn densities_with_ends() {
     assert!(host(flow.log_prob(x)).iter().all(|v| v.is_nan() || *v == f32::NEG_INFINITY));
 }
 
-/// A million rows, a chunk at a time: every row has the number it has alone, and what is held is a
-/// chunk's, beside data and result.
+/// A million rows in chunks: every row has the same value as the row alone. In addition to data and
+/// result, only the memory of a chunk is used.
 #[test]
 fn a_million_rows_in_chunks() {
     const ROWS: usize = 1_000_000;
@@ -187,7 +189,7 @@ fn a_million_rows_in_chunks() {
     let x = rows([ROWS, 2]);
     let (found, most) = most_of(|| flow.log_prob_batched(x.clone(), CHUNK));
     assert_eq!(found.dims(), [ROWS]);
-    // 4 bytes a row for the result, twice while it is put together.
+    // 4 bytes per row for the result, twice while its parts are joined.
     assert!(most < 16 * ROWS as u64 + (16 << 20), "{most}");
     for at in [0, CHUNK - 1, CHUNK, ROWS - 1] {
         let alone = flow.log_prob(x.clone().slice(at..at + 1));

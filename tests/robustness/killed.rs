@@ -1,10 +1,10 @@
-//! Training that is killed, that fills its disk, that may not write: the last checkpoint stays
-//! whole, and the next start goes on from it as if nothing had been.
+//! Training that is killed, fills the disk or may not write: the last checkpoint stays valid, and
+//! the next run resumes from it with the same result.
 //!
-//! What trains is another process, this test binary with [`FOLDER`] in its environment. It is killed
-//! by SIGKILL, which no program can catch. A limit on the length of a file stands for a full disk:
-//! either way a write stops in the middle with an error. Folders that are read-only are meant
-//! literally; root may write into them, so that as root the process becomes `nobody` first.
+//! The training process is this test binary with [`FOLDER`] in its environment. SIGKILL ends it,
+//! which no program can catch. A limit on the length of a file replaces a full disk: both end a
+//! write with an error. The test of read-only folders uses such a folder. Because root may write
+//! into it, a process of root first becomes `nobody`.
 
 use std::fs::Permissions;
 use std::io::Read;
@@ -21,29 +21,29 @@ use burn_flows::model::{MafConfig, StepNorm};
 use burn_flows::train::{FitConfig, fit};
 use burn_flows::{Error, Noise};
 
-/// Names the folder of the checkpoints to a process that is to train.
+/// The environment variable with the folder of the checkpoints for the training process.
 const FOLDER: &str = "BURN_FLOWS_KILLED_FOLDER";
 
-/// Tells that process for how many epochs.
+/// The environment variable with the number of epochs.
 const EPOCHS: &str = "BURN_FLOWS_KILLED_EPOCHS";
 
-/// Tells that process what else is wrong.
+/// The environment variable with the additional failure.
 const TROUBLE: &str = "BURN_FLOWS_KILLED_TROUBLE";
 
 const KILLS: usize = 50;
 
-/// So many that every one of the killed processes may finish a few.
+/// So many epochs that each of the killed processes can finish some.
 const LONG: usize = 500;
 
 const SHORT: usize = 60;
 
-/// Bytes of a file at the most; a checkpoint has more.
+/// The limit for the length of a file in bytes. A checkpoint is longer.
 const FULL: u64 = 1000;
 
-/// The user `nobody`.
+/// The user id of `nobody`.
 const NOBODY: u32 = 65534;
 
-/// All weights of the end of a run, and the numbers of its report, as bytes.
+/// The weights at the end of a run and the numbers of its report, as bytes.
 fn trained(epochs: usize, checkpoint: Option<PathBuf>) -> Result<Vec<u8>, Error> {
     let device = Device::flex();
     device.seed(7);
@@ -69,7 +69,7 @@ fn trained(epochs: usize, checkpoint: Option<PathBuf>) -> Result<Vec<u8>, Error>
     Ok(all.0)
 }
 
-/// The other process. In the test run itself it has nothing to do.
+/// The training process. It does nothing if the test run itself calls it.
 #[test]
 fn child() {
     let Some(folder) = std::env::var_os(FOLDER).map(PathBuf::from) else { return };
@@ -89,7 +89,8 @@ fn child() {
 #[allow(unsafe_code, reason = "the standard library has no limits of a process")]
 fn limit_files(bytes: u64) {
     let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
-    // SAFETY: plain calls with a valid pointer; the signal would kill, the error is wanted.
+    // SAFETY: plain calls with a valid pointer. The signal is ignored, because it would end the
+    // process instead of returning an error.
     unsafe {
         libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
         assert_eq!(libc::setrlimit(libc::RLIMIT_FSIZE, &raw const limit), 0);
@@ -119,7 +120,7 @@ fn start(folder: &Path, epochs: usize, trouble: &str) -> Child {
         .unwrap()
 }
 
-/// The end of a process that nobody killed.
+/// Waits for the end of a process that is not killed, and returns its output.
 fn finish(child: Child) -> String {
     let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
     let text = format!("{}{}", String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
@@ -127,7 +128,7 @@ fn finish(child: Child) -> String {
     text
 }
 
-/// Kills a process `after` it has written a checkpoint.
+/// Kills a process at a time `after` it has written a checkpoint.
 fn kill(mut child: Child, folder: &Path, after: Duration) {
     let checkpoint = folder.join("checkpoint.safetensors");
     let written = || std::fs::metadata(&checkpoint).and_then(|file| file.modified()).ok();
@@ -137,7 +138,7 @@ fn kill(mut child: Child, folder: &Path, after: Duration) {
         if ended.is_some() || started.elapsed() > Duration::from_secs(60) {
             let mut text = String::new();
             let _ = child.stdout.take().unwrap().read_to_string(&mut text);
-            panic!("ended by itself, {ended:?}, or wrote nothing: {text}");
+            panic!("the process ended with {ended:?} or wrote no checkpoint: {text}");
         }
         std::thread::sleep(Duration::from_micros(200));
     }
@@ -159,7 +160,7 @@ fn training_goes_on_after_every_kill() {
     for _ in 0..KILLS {
         let after = Duration::from_micros((noise.next_uniform() * 8e3) as u64);
         kill(start(folder.path(), LONG, ""), folder.path(), after);
-        // What a process leaves is swept away by the next one that writes.
+        // The next process that writes removes what a killed process has left.
         let left = temporary(folder.path());
         assert!(left <= 1, "{left}");
         inside_a_write += left;
@@ -171,7 +172,7 @@ fn training_goes_on_after_every_kill() {
     assert!(std::fs::read(folder.path().join("weights")).unwrap() == whole);
 }
 
-/// A run that stands at a checkpoint meets trouble, and goes on when it is over.
+/// A run with a checkpoint fails, and resumes after the cause is removed.
 fn survives(trouble: &str, kind: &str, prepare: impl Fn(&Path), repair: impl Fn(&Path)) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
@@ -182,7 +183,7 @@ fn survives(trouble: &str, kind: &str, prepare: impl Fn(&Path), repair: impl Fn(
     prepare(path);
     let text = finish(start(path, SHORT, trouble));
     assert!(text.contains(&format!("io error {kind}")), "{text}");
-    assert!(std::fs::read(&checkpoint).unwrap() == before, "the checkpoint was harmed");
+    assert!(std::fs::read(&checkpoint).unwrap() == before, "the checkpoint was changed");
     assert!(temporary(path) <= names);
     repair(path);
     finish(start(path, SHORT, ""));

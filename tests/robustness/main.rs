@@ -1,5 +1,5 @@
-//! Hostile configurations, inputs and files, and training that is killed: always a documented
-//! result, an `Error`, or a documented panic text.
+//! Hostile configurations, inputs and files, and training that is killed. The result is always a
+//! documented value, an `Error` or a documented panic.
 
 #[path = "../common/built.rs"]
 mod built;
@@ -18,7 +18,7 @@ mod seeds;
 
 use std::path::{Path, PathBuf};
 
-/// The sources of the library below a folder of them, by path.
+/// The source files of the library in a folder, with their paths.
 fn sources(below: &str) -> Vec<(PathBuf, String)> {
     let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../src").join(below)];
     let mut found = vec![];

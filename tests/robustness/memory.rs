@@ -1,4 +1,4 @@
-//! How much memory a call asks for: an allocator that counts, per thread.
+//! Measures the memory of a call with an allocator that counts per thread.
 
 #![allow(unsafe_code, reason = "an allocator is unsafe to write")]
 
@@ -11,13 +11,13 @@ static ALLOCATOR: Counting = Counting;
 struct Counting;
 
 thread_local! {
-    /// Bytes that this thread holds now, and the most it has held. What another thread frees is not
-    /// taken off.
+    /// The bytes that this thread holds, and their maximum. Memory that another thread frees is not
+    /// subtracted.
     static HELD: Cell<[i64; 2]> = const { Cell::new([0, 0]) };
 }
 
 fn note(change: i64) {
-    // A thread that ends has no counter any more.
+    // The counter of a thread does not exist after its end.
     let _ = HELD.try_with(|held| {
         let [now, most] = held.get();
         let now = now + change;
@@ -25,7 +25,7 @@ fn note(change: i64) {
     });
 }
 
-// SAFETY: every call goes to the system's allocator as it came.
+// SAFETY: every call is passed to the system's allocator without changes.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         note(layout.size() as i64);
@@ -48,7 +48,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// What `call` gives, and the most bytes that this thread held for it at once.
+/// The result of `call`, and the maximum of the bytes that this thread held during it.
 pub fn most_of<T>(call: impl FnOnce() -> T) -> (T, u64) {
     let before = HELD.get()[0];
     HELD.set([before, before]);

@@ -1,5 +1,5 @@
-//! Configurations with what they are combined with: what `validate` and `try_init` let through is built, runs
-//! in both directions, and lets a value decide only what it may.
+//! Combinations of configurations. If `validate` and `try_init` accept a combination, it can be built, runs in both
+//! directions, and each value influences only the outputs that it may influence.
 
 use burn::module::Module;
 use burn::nn::activation::{
@@ -31,14 +31,14 @@ fn host<const D: usize>(x: Tensor<D>) -> Vec<f64> {
     x.into_data().iter::<f64>().collect()
 }
 
-/// `x` with another number at this place of the flattened tensor.
+/// `x` with a changed number at one place of the flattened tensor.
 fn touched<const D: usize>(x: &Tensor<D>, at: usize) -> Tensor<D> {
     let mut values = host(x.clone());
     values[at] += 0.5;
     Tensor::from_data(TensorData::new(values, x.dims()), &device())
 }
 
-/// Which numbers of the flattened result another number at this place changes.
+/// The places of the flattened result that change with the number at one place.
 fn changed<const D: usize>(
     run: impl Fn(Tensor<D>) -> Vec<f64>,
     x: &Tensor<D>,
@@ -48,7 +48,7 @@ fn changed<const D: usize>(
     (0..before.len()).filter(|&i| before[i] != after[i]).collect()
 }
 
-/// Every activation of burn, where it can be one for layers of this width.
+/// Every activation of burn that is valid for layers of this width.
 fn activations(width: usize) -> Vec<ActivationConfig> {
     let prelu = |count| Burn::PRelu(PReluConfig::new().with_num_parameters(count));
     let burn = [
@@ -81,7 +81,7 @@ fn activations(width: usize) -> Vec<ActivationConfig> {
     own.into_iter().chain(burn.into_iter().map(ActivationConfig::Burn)).collect()
 }
 
-/// A pixel decides the parameters of those around it, and of no other.
+/// A pixel influences the parameters of the pixels around it and no others.
 fn check_pixels(net: impl Conditioner<4>, reach: usize, [height, width]: [usize; 2], what: &str) {
     let net = moved(net, 1).valid();
     let x = rows([2, 2, height, width]);
@@ -106,7 +106,7 @@ fn check_pixels(net: impl Conditioner<4>, reach: usize, [height, width]: [usize;
 fn image_networks_of_every_activation_keep_pixels_apart() {
     let mut built = 0;
     let normalizations = [Normalization::None, Normalization::ActNorm, Normalization::Weight];
-    // The width of the images is that of the layers, less and more.
+    // Images as wide as the layers, narrower and wider.
     for size in [[8, 8], [4, 6], [6, 9]] {
         for activation in activations(8) {
             for normalization in normalizations {
@@ -181,7 +181,7 @@ fn masked_networks_of_every_activation_keep_their_order() {
                 (layer.inverse(z, given.as_ref()) - x.clone()).abs().max().into_scalar::<f32>();
             assert!(off < 1e-3, "{what}: {off}");
             let run = |x: Tensor<2>| host(layer.forward(x, given.as_ref()).0);
-            // What a feature decides is decided by no other that it decides.
+            // If a feature influences another one, the other one does not influence it.
             let decided: Vec<Vec<usize>> = (0..4).map(|at| changed(run, &x, at)).collect();
             for (at, places) in decided.iter().enumerate() {
                 assert!(places.contains(&at) && places.iter().all(|place| *place < 4), "{what}");
@@ -197,7 +197,7 @@ fn masked_networks_of_every_activation_keep_their_order() {
     assert!(built > 5 * 18, "{built}");
 }
 
-/// The scalar maps that a configuration at run time has, on the interval of the data where they have one.
+/// The scalar maps of run-time configurations, on the interval of the data if a map has one.
 fn maps() -> Vec<AnyUnivariateConfig> {
     let bound = 2.0;
     let domains = [
@@ -236,7 +236,7 @@ fn maps() -> Vec<AnyUnivariateConfig> {
     splines.chain(scales.map(AnyUnivariateConfig::Affine)).chain(others).collect()
 }
 
-/// Both directions of a layer near its start; a row decides itself alone.
+/// Runs both directions of a layer near its initial weights. A row must not influence other rows.
 fn runs<const D: usize>(layer: impl Bijector<D>, shape: [usize; D], width: usize, what: &str) {
     let layer = layer.valid();
     let (x, given) = (rows(shape), context(shape[0], width));
@@ -286,7 +286,7 @@ fn every_map_runs_in_every_structure() {
     }
 }
 
-/// Maps with weights for every element fit layers of as many, and no others.
+/// A map with weights for each element fits layers with this number of elements only.
 #[test]
 fn maps_of_so_many_elements() {
     let device = device();
@@ -330,7 +330,7 @@ fn maps_of_so_many_elements() {
     assert!(PerElement::new(vec![neural(2)], vec![0; 3]).is_err());
 }
 
-/// A map of more parameters than a network can give is refused where both are known.
+/// A map with more parameters than a network can output is rejected where both are known.
 #[test]
 fn maps_of_too_many_parameters() {
     let spline = |bins| {
@@ -367,7 +367,7 @@ fn any(text: &str) -> Result<AnyBijector> {
     serde_json::from_str::<AnyBijectorConfig>(text).unwrap().try_init(&device())
 }
 
-/// A stack whose layers are for other events or contexts says which.
+/// The error of a stack names the layers with different features or contexts.
 #[test]
 fn stacks_at_run_time_agree() {
     let layers = |features: usize, context: usize| {

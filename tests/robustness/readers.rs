@@ -1,5 +1,5 @@
-//! Every reader of files, for anything that feeds it bytes: the tests here, and the fuzz targets
-//! of `fuzz/`, whose library this file is.
+//! All readers of files, as functions of bytes. The tests here call them, and the fuzz targets of
+//! `fuzz/` include this file as their library.
 
 use std::path::Path;
 
@@ -14,10 +14,10 @@ use burn_flows::univariate::SplineDomain;
 use burn_flows::{Result, store};
 use sha2::{Digest, Sha256};
 
-/// What was read, as a function of data and context.
+/// The density of a loaded model, as a function of data and context.
 pub type Read<const D: usize> = Box<dyn Fn(Tensor<D>, Option<&Tensor<2>>) -> Tensor<1>>;
 
-/// What was read, of vectors or of images.
+/// A loaded model of vectors or of images.
 pub enum Loaded {
     Rows(Read<2>),
     Images(Read<4>),
@@ -47,7 +47,8 @@ fn normflows_flow(dict: &StateDict, device: &Device, layers: &[Layer]) -> Result
 
 const TAILS: SplineDomain = SplineDomain::LinearTails { bound: 3.0 };
 
-/// Readers of foreign files, by what the names of such files begin with below `tests/fixtures`.
+/// The readers of files of other libraries. The first entry is the start of the names of such files
+/// below `tests/fixtures`.
 pub const READERS: &[(&str, Reader)] = &[
     ("nflows/actnorm_4d", |d, on| nflows::act_norm(d, "", on).map(image_layer)),
     ("nflows/onebyoneconv", |d, on| nflows::one_by_one_convolution(d, "", on).map(image_layer)),
@@ -128,7 +129,7 @@ pub const READERS: &[(&str, Reader)] = &[
     ("flowjax/bnaf", |d, on| flowjax::block_neural_autoregressive_flow(d, on).map(rows)),
 ];
 
-/// Bytes as a file of another library: every reader says what it makes of them.
+/// Reads the bytes as a file of another library, with every reader.
 pub fn foreign(bytes: &[u8]) {
     let Ok(dict) = StateDict::from_bytes(bytes) else { return };
     for (_, read) in READERS {
@@ -136,7 +137,7 @@ pub fn foreign(bytes: &[u8]) {
     }
 }
 
-/// Bytes as a file of weights, in either format, as they are and with their checksum made right.
+/// Reads the bytes as a file of weights in both formats, unchanged and with a corrected checksum.
 pub fn weights(bytes: &[u8], folder: &Path) {
     let config = RealNvpConfig::new(2).with_layers(1);
     for extension in ["safetensors", "bpk"] {
@@ -149,7 +150,7 @@ pub fn weights(bytes: &[u8], folder: &Path) {
     }
 }
 
-/// Bytes as configurations: with the label of this crate, and alone.
+/// Reads the bytes as configurations, with the label of this crate and without it.
 pub fn configuration(bytes: &[u8], folder: &Path) {
     let path = folder.join("config.json");
     for bytes in [Some(bytes.to_vec()), resealed(bytes)].into_iter().flatten() {
@@ -167,7 +168,8 @@ pub fn configuration(bytes: &[u8], folder: &Path) {
     }
 }
 
-/// The bytes with a right checksum, if they hold one: a checksum is no signature.
+/// The bytes with a corrected checksum, if they contain a checksum. A checksum does not protect
+/// against forgery.
 pub fn resealed(bytes: &[u8]) -> Option<Vec<u8>> {
     let mark = b"burn-flows-sha256:";
     let at = bytes.windows(mark.len()).position(|w| w == mark)? + mark.len();

@@ -1,5 +1,6 @@
-//! Every configuration whose module starts from random weights: one seed gives the same bits in every build
-//! and thread, another seed others, and no two layers of a stack start alike.
+//! Every configuration whose module has random initial weights: one seed gives the same bits in
+//! every build and thread, another seed gives other bits, and no two layers of a stack are
+//! initialised alike.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -20,7 +21,7 @@ fn device() -> Device {
     Device::flex()
 }
 
-/// The values of every parameter, in the order of visits.
+/// The values of all parameters, in the order of visits.
 #[derive(Default)]
 struct Values(Vec<Vec<f64>>);
 
@@ -44,7 +45,7 @@ fn values(module: &impl Module) -> Vec<Vec<f64>> {
     values.0
 }
 
-/// Whether these are random numbers, and not a constant, signs or a mask.
+/// Whether the values are random numbers, not a constant, signs or a mask.
 fn random(values: &[f64]) -> bool {
     let mut kinds: Vec<u64> = values.iter().map(|v| v.to_bits()).collect();
     kinds.sort_unstable();
@@ -52,7 +53,8 @@ fn random(values: &[f64]) -> bool {
     kinds.len() > 2 && values.iter().any(|v| v.fract() != 0.0)
 }
 
-/// All that a seed promises, of what `make` builds by a configuration with this seed.
+/// Checks all properties of a seed on modules that `make` builds from a configuration with this
+/// seed.
 fn judge<M: Module>(make: impl Fn(Option<u64>) -> M + Sync) {
     let of = |seed| values(&make(seed));
     let first = of(Some(1));
@@ -74,7 +76,8 @@ fn judge<M: Module>(make: impl Fn(Option<u64>) -> M + Sync) {
         found.into_iter().for_each(|found| assert_eq!(found.unwrap(), first, "another thread"));
     });
 
-    // In a stack by hand: the same stack again, and no two layers alike.
+    // A stack inside `seeded`: a second build is the same stack, and no two of its layers are
+    // alike.
     let stack =
         || seeded(3, || [make(None), make(Some(1)), make(None)]).map(|layer| values(&layer));
     assert_eq!(stack(), stack(), "a stack");
@@ -112,7 +115,7 @@ fn made() -> MadeConfig {
     MadeConfig::new(vec![5, 4])
 }
 
-/// Every initializer of burn that draws, in the activation that has one.
+/// Every random initializer of burn, in the activation that takes one.
 fn swiglu(initializer: Initializer) -> MlpConfig {
     let config = SwiGluConfig::new(4, 4).with_bias(true).with_initializer(initializer);
     MlpConfig::new(vec![4]).with_activation(ActivationConfig::Burn(BurnActivation::SwiGlu(config)))
@@ -175,7 +178,7 @@ seeds! {
     real_nvp_image: RealNvpImageConfig::new([1, 4, 4], 1).with_network(ResidualConvNetConfig::new(4).with_blocks(1)), |c| c.init(&device());
 }
 
-/// Every initializer of burn draws what burn's own would: its bounds and its spread.
+/// The initializers draw from the same distributions as burn: equal bounds and standard deviations.
 #[test]
 fn initializers_draw_from_the_distributions_of_burn() {
     let size = 64.0f64;
@@ -212,14 +215,15 @@ fn initializers_draw_from_the_distributions_of_burn() {
     }
 }
 
-/// Weights follow from the seed alone: they are what [`Noise`] gives, which every process and backend has.
+/// Weights depend on the seed only. They are numbers of [`Noise`], which are equal in every process
+/// and on every backend.
 #[test]
 fn weights_are_public_noise() {
     let net = MlpConfig::new(vec![3]).with_seed(7).init(4, 2, 0, &device());
     let mut seeds = Noise::seeded(7);
     let mut expected = |count| {
         let mut noise = Noise::seeded(seeds.next_u64());
-        // Within 1 / sqrt(4), as four inputs are summed.
+        // Within 1 / sqrt(4), because a unit has four inputs.
         let uniform = (0..count).map(|_| noise.next_uniform() - 0.5);
         uniform.collect::<Vec<f64>>()
     };
@@ -231,7 +235,8 @@ fn weights_are_public_noise() {
     assert_eq!(found[2..], [vec![0.0; 6], vec![0.0; 2]]);
 }
 
-/// A network with a seed of its own keeps it within a flow of another, and differs from layer to layer.
+/// A network with its own seed keeps it inside a flow with another seed. Its weights still differ
+/// from layer to layer.
 #[test]
 fn a_seed_of_a_part_wins() {
     let flow = |seed, own| {
@@ -253,7 +258,7 @@ fn a_seed_of_a_part_wins() {
     }
 }
 
-/// Random masks, orders, degrees and shuffles differ from layer to layer.
+/// Random masks, orders, degrees and permutations differ from layer to layer.
 #[test]
 fn random_structures_of_a_stack_differ() {
     let of_layers = |values: Vec<Vec<f64>>, length: usize| {
@@ -275,7 +280,7 @@ fn random_structures_of_a_stack_differ() {
     let maf = MafConfig::new(6).with_made(made).with_layers(3).with_orders(Orders::Random(0));
     assert!(of_layers(values(&maf.init(&device())), 6 * 40));
 
-    // Of eight features, the kept ones of every second layer; the others are what those move.
+    // The masks of every second layer are random. The other layers have the flipped masks.
     let nvp = RealNvpConfig::new(8).with_layers(6).with_masks(Masks::Random(0)).with_mlp(mlp());
     let merged = values(&nvp.init(&device())).into_iter().filter(|v| v.len() == 8);
     let merged: Vec<_> = merged.filter(|v| v.contains(&7.0)).collect();
@@ -283,7 +288,7 @@ fn random_structures_of_a_stack_differ() {
     assert!(of_layers(merged, 8));
 }
 
-/// The choice of a thread's scope ends with it, by a panic too.
+/// The seed of a scope ends with the scope, also after a panic.
 #[test]
 fn a_scope_ends_where_it_ends() {
     let build = || values(&RotationConfig::new(3).init(&device()));
@@ -298,11 +303,11 @@ fn a_scope_ends_where_it_ends() {
     let panicked = std::panic::catch_unwind(|| seeded(1, || panic!("a build that fails")));
     assert!(panicked.is_err());
     assert_ne!(build(), build());
-    // What burn's generator gives decides the rest.
+    // Outside of the scope, burn's generator draws the weights.
     assert_ne!(seeded(1, build), build());
 }
 
-/// A seed is part of the saved configuration; a file without one has none.
+/// A configuration is saved with its seed. A file without a seed gives a configuration without one.
 #[test]
 fn seeds_in_files() {
     let config = RealNvpConfig::new(3).with_seed(u64::MAX);
@@ -313,7 +318,7 @@ fn seeds_in_files() {
     assert_eq!(serde_json::from_str::<RealNvpConfig>(&without).unwrap().seed, None);
 }
 
-/// What a configuration at run time builds follows the scope.
+/// A run-time configuration uses the seed of the scope.
 #[test]
 fn a_stack_chosen_at_run_time() {
     let text = r#"{"Stack": [{"Rotation": {"features": 3}}, {"Rotation": {"features": 3}},
@@ -333,7 +338,7 @@ fn a_stack_chosen_at_run_time() {
     assert_eq!(build(2)[2], one[2]);
 }
 
-/// A configuration that gets a seed joins this file.
+/// Every configuration with a seed must have a row in this file.
 #[test]
 fn every_seeded_configuration_is_here() {
     let here = include_str!("seeds.rs");

@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{device, folder, moved, names_in, reseal, rows};
 
-/// Any module will do; the configuration is what matters here.
+/// Any module, because these tests use its configuration only.
 fn layer() -> Tanh {
     Tanh {}
 }
@@ -186,7 +186,7 @@ fn a_configuration_that_was_changed() {
     assert!(error.ends_with("checksum mismatch: the file was changed or truncated"), "{error}");
     let error = damaged(|_| r#"{"features": 4}"#.to_string());
     assert!(error.contains("no checksum: not written by `burn_flows::store`"), "{error}");
-    // A checksum at the very end of a file is one.
+    // A checksum at the very end of a file is valid.
     let error = damaged(|_| resealed(format!("burn-flows-sha256:{}", "0".repeat(64))));
     assert!(error.contains("expected value at line 1"), "{error}");
     let error = damaged(|text| resealed(text.replace("\"version\": 1", "\"version\": 7")));
@@ -212,7 +212,7 @@ fn the_path_of_a_configuration() {
     assert!(matches!(error, Error::Io { path, .. } if path.ends_with("it.json")));
 }
 
-/// A configuration that JSON cannot hold is refused before anything is written.
+/// A configuration that JSON cannot represent is rejected before anything is written.
 #[test]
 fn a_configuration_that_json_cannot_hold() {
     #[derive(Serialize, Deserialize)]
@@ -235,7 +235,7 @@ fn a_configuration_that_json_cannot_hold() {
     assert!(names_in(folder.path()).is_empty());
 }
 
-/// Every float of a configuration comes back to its last bit.
+/// Every float of a configuration is read back bit for bit.
 #[test]
 fn floats_come_back_bit_for_bit() {
     let folder = folder();

@@ -31,7 +31,7 @@ fn small() -> Small {
 
 type Load = fn(&Path) -> Result<()>;
 
-/// A file of every kind, and how to read it.
+/// A file of every kind, and the function that reads it.
 fn files(folder: &Path) -> [(PathBuf, Load); 3] {
     let config = AnyBijectorConfig::LeakyRelu { slope: 0.25 };
     let [safetensors, burnpack] = ["small.safetensors", "small.bpk"].map(|n| folder.join(n));
@@ -79,8 +79,8 @@ fn every_truncation_and_every_longer_file_is_an_error() {
     }
 }
 
-/// A checksum is no signature: whoever makes it right again gets as far as the parsers, and no
-/// further than an error.
+/// A checksum does not protect against forgery. A damaged file with a corrected checksum reaches
+/// the parsers and gives an error there.
 #[test]
 fn a_damaged_file_with_a_right_checksum_never_panics() {
     let folder = folder();
@@ -119,7 +119,7 @@ fn a_lying_header_is_an_error() {
         let mut lie = file.clone();
         let at = lie.windows(from.len()).position(|w| w == from.as_bytes()).unwrap();
         lie.splice(at..at + from.len(), to.bytes());
-        // The header's length is kept by the blanks at its end.
+        // Removes blanks at the end of the header, so that its length stays the same.
         let header = 8 + u64::from_le_bytes(lie[..8].try_into().unwrap()) as usize;
         let grown = to.len() - from.len();
         lie.drain(header..header + grown).for_each(|byte| assert_eq!(byte, b' '));
@@ -145,7 +145,7 @@ fn a_lying_header_is_an_error() {
     }
 }
 
-/// The reader of burnpack takes any offset; what is read must not depend on how it is aligned.
+/// The burnpack reader accepts any offset. The result must not depend on the alignment.
 #[test]
 fn a_tensor_at_an_odd_offset_is_read() {
     let folder = folder();

@@ -1,4 +1,4 @@
-//! Every kind of parameter, precision and identity comes back.
+//! Every kind of parameter, precision and parameter identity is restored.
 
 use burn::module::{Module, ModuleMapper, Param, RunningState, list_param_ids};
 use burn::nn::{Linear, LinearConfig, LinearLayout};
@@ -103,7 +103,7 @@ struct Single {
     linear: Linear,
 }
 
-/// Weights that are not drawn yet, and weights that live transposed to how they are saved.
+/// Weights that are not initialised yet, and weights whose layout is transposed in the file.
 #[test]
 fn lazy_and_transposed_weights() {
     for layout in [LinearLayout::Row, LinearLayout::Col] {
@@ -211,7 +211,7 @@ fn identities_and_gradients_survive() {
         };
         let gradients = gradient(&loaded.1, &mut found);
         assert_eq!(gradients, gradient(&saved.1, &mut expected));
-        // Two weights and two biases a coupling, and the parameters of the scaling.
+        // Each coupling has two weights and two biases. The scaling has one parameter.
         assert_eq!(gradients.len(), 4 * config.layers + 1);
     }
 }
@@ -226,7 +226,7 @@ fn burn_reads_the_burnpack() {
     assert_eq!(both_ways(&read, rows(4, 3)), both_ways(&flow, rows(4, 3)));
 }
 
-/// A member of a map may have the name by which a description knows the types of structs.
+/// A map may have a key with the name that marks the type of a struct in a description.
 #[test]
 fn a_map_with_a_key_named_type() {
     #[derive(Module, Debug, Serialize, Deserialize)]

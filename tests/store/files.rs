@@ -1,4 +1,4 @@
-//! What a save leaves in its folder: leftovers of killed processes, links, names without a folder.
+//! The folder of a saved file: temporary files of killed processes, links, names without a folder.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -14,7 +14,7 @@ fn file_names(folder: &Path) -> Vec<String> {
     names_in(folder).iter().map(name).collect()
 }
 
-/// Only a regular file with both ends of the name, which no process has locked, is a leftover.
+/// Only an unlocked regular file whose name starts and ends like a temporary file is removed.
 #[test]
 fn temporary_files_of_killed_processes_are_removed() {
     let folder = folder();
@@ -36,24 +36,24 @@ fn temporary_files_of_killed_processes_are_removed() {
     assert_eq!(file_names(folder.path()), expected);
 }
 
-/// A pipe is no leftover, and is not opened: that could wait for its other end.
+/// A pipe is not removed and not opened, because opening it could block.
 #[cfg(unix)]
 #[test]
 fn a_pipe_of_the_name_of_a_temporary_file_stays() {
     let folder = folder();
     let pipe = folder.path().join(".burn-flows-1-0.tmp");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    // With both ends open, a save that opens the pipe would not wait, and would remove it.
+    // Both ends are open, so a save that opened the pipe would not block but remove it.
     let _ends = File::options().read(true).write(true).open(&pipe).unwrap();
     store::save(&Tanh {}, folder.path().join("it.bpk")).unwrap();
     assert_eq!(file_names(folder.path()), [".burn-flows-1-0.tmp", "it.bpk"]);
 }
 
-/// Tells the test below that it is the other process.
+/// The environment variable that marks the second process of the test below.
 const CHILD: &str = "BURN_FLOWS_STORE_CHILD";
 
-/// A path without a folder means the current folder. Another process has the folder of the test as its
-/// current one, and its first temporary name is taken by a directory.
+/// A path without a folder means the current folder. A second process runs in the folder of the
+/// test. A directory has the first temporary name.
 #[test]
 fn a_name_without_a_folder_and_a_taken_temporary_name() {
     if std::env::var_os(CHILD).is_some() {
@@ -76,7 +76,8 @@ fn a_name_without_a_folder_and_a_taken_temporary_name() {
     assert_eq!(names[1], "it.bpk");
 }
 
-/// A symbolic link is replaced. Its target stays, and the target's permissions do not count.
+/// A save replaces a symbolic link. The target of the link stays unchanged, and its permissions
+/// have no effect.
 #[cfg(unix)]
 #[test]
 fn a_symbolic_link_is_replaced() {

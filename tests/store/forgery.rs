@@ -1,4 +1,4 @@
-//! Files whose description or tensors were changed, and sealed again.
+//! Files whose description or tensors were changed, with a corrected checksum.
 
 use std::path::Path;
 
@@ -17,7 +17,8 @@ use serde_json::Value;
 
 use crate::{description, device, folder, forged};
 
-/// Every value of a description by itself, changed in every way: an error, or what is described.
+/// Every value of a description is changed alone and in every way. Opening gives an error or the
+/// described model.
 #[test]
 fn a_forged_description() {
     let device = device();
@@ -35,7 +36,7 @@ fn a_forged_description() {
             match store::open::<AnyBijector>(&path, &device) {
                 Err(_) => refused += 1,
                 Ok(opened) => {
-                    // Loading compares the settings of the model with those of the file.
+                    // `load` compares the settings of the model with those of the file.
                     assert!(store::load(opened, &path).is_ok(), "{changed}");
                     taken += 1;
                 }
@@ -45,8 +46,8 @@ fn a_forged_description() {
     assert!(refused > 5 * taken && taken > 30, "{refused} refused, {taken} taken");
 }
 
-/// A description with one value changed, in every way and everywhere, inside the places of tensors if
-/// asked to.
+/// All copies of a description with one changed value. `places` includes the values inside the
+/// places of tensors.
 fn changes(value: &Value, places: bool) -> Vec<Value> {
     let others = |value: &Value| -> Vec<Value> {
         let mut others = vec![Value::Null, Value::from(1u64 << 62), Value::from("no")];
@@ -96,7 +97,7 @@ fn changes(value: &Value, places: bool) -> Vec<Value> {
     all
 }
 
-/// Gives a tensor of a file of safetensors other bytes, and seals the file.
+/// Changes the bytes of one tensor in a safetensors file, and corrects the checksum.
 fn patched(path: &Path, tensor: &str, change: impl FnOnce(&mut [u8])) {
     let mut file = std::fs::read(path).unwrap();
     let tensors = safetensors::SafeTensors::deserialize(&file).unwrap();
@@ -108,7 +109,7 @@ fn patched(path: &Path, tensor: &str, change: impl FnOnce(&mut [u8])) {
     std::fs::write(path, file).unwrap();
 }
 
-/// A tensor that is no order is refused, whatever reads it.
+/// Every reader rejects a tensor that is not an order.
 #[test]
 fn a_forged_order() {
     let (device, folder) = (device(), folder());
@@ -132,7 +133,7 @@ fn a_forged_order() {
     }
 }
 
-/// A mask that lets a feature see itself, signs that are none, weights where a connection is cut.
+/// A mask in which a feature depends on itself, invalid signs, and weights of masked connections.
 #[test]
 fn forged_tensors() {
     let (device, folder) = (device(), folder());
@@ -157,7 +158,7 @@ fn forged_tensors() {
         let (_, log_det) = opened.forward(Tensor::<2>::from_data(x, &device), None);
         log_det.into_scalar::<f32>()
     };
-    // The last feature moves none.
+    // The last feature influences no other feature.
     assert_eq!(log_det([[0.3, 0.1]]), log_det([[0.3, 2.0]]));
 }
 
@@ -175,7 +176,7 @@ fn a_setting_that_no_constructor_takes() {
     assert!(error.ends_with("setting `slope` is inf; it must be finite"), "{error}");
 }
 
-/// A layer with a number only.
+/// A layer with a single number.
 #[derive(Module, Debug, Serialize, Deserialize)]
 struct Layer {
     slope: f64,
@@ -193,9 +194,10 @@ fn a_file_without_a_description() {
     assert!(store::open::<Logit>(&path, &device()).is_err());
 }
 
-/// Every tensor of every layer by itself, one longer along its first axis: no layer opens.
+/// Every tensor of every layer gets one more entry along its first axis. No such layer opens.
 ///
-/// The number of reflections is free, and so are the features of a radial layer and the context of a CNF.
+/// Three sizes are free: the number of reflections, the features of a radial layer and the context
+/// of a CNF.
 #[test]
 fn tensors_of_other_shapes() {
     let (device, folder) = (device(), folder());

@@ -1,4 +1,5 @@
-//! Save and load: what comes back, bit for bit, and what is refused, with its words.
+//! Save and load: models are restored bit for bit, and invalid files are rejected with an exact
+//! message.
 
 mod configs;
 mod damage;
@@ -31,7 +32,7 @@ fn folder() -> TempDir {
     tempfile::tempdir().unwrap()
 }
 
-/// The entries of a folder; a save that fails leaves no temporary file among them.
+/// The entries of a folder. A failed save must not leave a temporary file.
 fn names_in(folder: &Path) -> Vec<PathBuf> {
     let mut names: Vec<_> =
         std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -39,7 +40,7 @@ fn names_in(folder: &Path) -> Vec<PathBuf> {
     names
 }
 
-/// Moves every float parameter by seeded noise, positive ones to positive ones.
+/// Moves every float parameter by seeded noise. Positive parameters stay positive.
 fn moved<M: Module>(model: M, seed: u64) -> M {
     struct Mover(Noise);
     impl ModuleMapper for Mover {
@@ -62,7 +63,7 @@ fn rows(n: usize, features: usize) -> Tensor<2> {
     Noise::seeded(99).normal([n, features], &device())
 }
 
-/// Computes the checksum anew, as the module documentation says.
+/// Corrects the checksum of a file, as the module documentation describes it.
 fn reseal(file: &mut [u8]) {
     let mark = b"burn-flows-sha256:";
     let at = file.windows(mark.len()).position(|w| w == mark).unwrap() + mark.len();
@@ -71,7 +72,7 @@ fn reseal(file: &mut [u8]) {
     file[at..at + 64].copy_from_slice(digits.as_bytes());
 }
 
-/// The description that a model's file holds.
+/// The description in the file of a model.
 fn description<M: Module + Serialize>(model: &M) -> Value {
     let folder = folder();
     let path = folder.path().join("described.safetensors");
@@ -79,13 +80,13 @@ fn description<M: Module + Serialize>(model: &M) -> Value {
     label(&std::fs::read(path).unwrap())["model"].take()
 }
 
-/// What a file of safetensors says about itself.
+/// The label of a safetensors file.
 fn label(file: &[u8]) -> Value {
     let (_, header) = SafeTensors::read_metadata(file).unwrap();
     serde_json::from_str(&header.metadata().as_ref().unwrap()["burn-flows"]).unwrap()
 }
 
-/// Gives a file of safetensors another description, and seals it.
+/// Replaces the description in a safetensors file, and corrects the checksum.
 fn forged(path: &Path, description: &Value) {
     let file = std::fs::read(path).unwrap();
     let mut label = label(&file);

@@ -48,7 +48,8 @@ fn whole(value: i64, dtype: DType) -> Whole {
     Whole { weight: Param::initialized(Default::default(), tensor) }
 }
 
-/// Saves one module, loads it into the other in both formats: the same error.
+/// Saves one module, loads it into another one in both formats, and returns the error, which must
+/// be the same.
 pub fn refusal<A: Module + Serialize, B: Module + Serialize>(
     saved: &A,
     other: impl Fn() -> B,
@@ -67,7 +68,8 @@ pub fn refusal<A: Module + Serialize, B: Module + Serialize>(
     first
 }
 
-/// A matrix that a plain linear layer or convolution cannot invert: made by hand, or by training.
+/// A matrix that a dense linear layer or convolution cannot invert, built by hand or reached by
+/// training.
 #[test]
 fn a_singular_matrix() {
     struct Zero;
@@ -157,7 +159,7 @@ fn an_integer_that_does_not_fit() {
     }
 }
 
-/// The least and the greatest value of every width, and what is beyond them.
+/// The smallest and largest integer of every width, and integers beyond them.
 #[test]
 fn integers_at_the_ends_of_every_width() {
     let fits = |value: i64, from: DType, to: DType| {
@@ -185,7 +187,7 @@ fn integers_at_the_ends_of_every_width() {
     assert!(fits(i64::MAX, DType::I64, DType::U64) && fits(i64::MAX, DType::U64, DType::I64));
 }
 
-/// Of several values, one that does not fit is enough.
+/// One value of several that does not fit is an error.
 #[test]
 fn one_integer_of_several_that_does_not_fit() {
     let several = |data: TensorData, dtype| {
@@ -203,7 +205,7 @@ fn one_integer_of_several_that_does_not_fit() {
     assert!(error.contains("a value of the file does not fit into"), "{error}");
 }
 
-/// Files keep the precision of every tensor, in both formats.
+/// Both formats keep the precision of every tensor.
 #[test]
 fn every_precision_stays() {
     let folder = folder();
@@ -235,7 +237,7 @@ fn every_precision_stays() {
     }
 }
 
-/// The range of a float has nothing to do with that of an integer of its width.
+/// The range of a float differs from that of an integer of the same width.
 #[test]
 fn a_large_float_fits_into_a_half() {
     let large = |dtype| {
@@ -249,7 +251,7 @@ fn a_large_float_fits_into_a_half() {
     assert_eq!(loaded.weight.val().into_scalar::<f64>(), 40_000.0);
 }
 
-/// Three tensors without a place are listed by name, and more are counted.
+/// Up to three tensors without a place are listed by name. The others are counted.
 #[test]
 fn tensors_without_a_place_are_listed() {
     #[derive(Module, Debug, Serialize, Deserialize)]
@@ -290,7 +292,7 @@ fn another_number_of_layers() {
     assert!(error.to_string().contains(" more without a place in the model"), "{error}");
 }
 
-/// A setting that decides a shape is named, not the tensor of that shape.
+/// The error names the setting that decides a shape, not the tensor of that shape.
 #[test]
 fn another_number_of_bins() {
     let flow = |bins| {
@@ -314,7 +316,7 @@ fn another_activation() {
     assert!(error.contains("is Silu in the model and Burn(Kind(Tanh)) in the file"), "{error}");
 }
 
-/// Nothing of a file that does not fit gets into the module, nor into its clones.
+/// A rejected file changes neither the module nor its clones.
 #[test]
 fn a_refused_file_changes_nothing() {
     use burn::module::RunningState;
@@ -337,7 +339,7 @@ fn a_refused_file_changes_nothing() {
         let kept = states(2.0, 2);
         assert!(store::load(kept.clone(), &path).is_err());
         assert_eq!(kept.first.value().into_scalar::<f32>(), 2.0);
-        // A file that fits changes the module that takes it, and no clone of that module.
+        // A matching file changes the module that loads it, and no clone of that module.
         let kept = states(2.0, 1);
         let loaded = store::load(kept.clone(), &path).unwrap();
         assert_eq!(loaded.second.value().into_scalar::<f32>(), 1.0);

@@ -1,4 +1,4 @@
-//! A model from its file alone, and what is refused: other settings, forged descriptions.
+//! Opens a model from its file alone, and rejects other settings and forged descriptions.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor};
@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use crate::{description, device, folder, forged, moved, rows};
 
-/// The model of its own file, in both formats: the same file when it is saved again.
+/// Opens a model from its file in both formats. Saving it again must give the same file.
 fn reopened<M: Module + Serialize + DeserializeOwned>(model: &M, device: &Device) -> M {
     let folder = folder();
     let [first, _] = ["model.safetensors", "model.bpk"].map(|name| {
@@ -33,7 +33,7 @@ fn reopened<M: Module + Serialize + DeserializeOwned>(model: &M, device: &Device
     first
 }
 
-/// The same draws and the same densities.
+/// Checks that a reopened distribution gives the same draws and log-densities.
 fn same<const D: usize, P>(density: P)
 where
     P: Distribution<D> + Serialize + DeserializeOwned,
@@ -76,14 +76,14 @@ fn every_distribution_of_the_crate_is_in_the_list() {
     let exports = exports.split("pub use ").skip(1).map(|text| text.split_once(';').unwrap().0);
     let names = exports.flat_map(|text| text.split(|c: char| !c.is_alphanumeric()));
     for name in names.filter(|name| name.starts_with(char::is_uppercase)) {
-        // A base of `MultiScale`, and a trait for such.
+        // A base of `MultiScale` and its trait are not distributions of their own.
         let of_images = ["ChannelPrior", "ChannelPriorConfig", "LevelBase"].contains(&name);
         let own = list.matches(name).count();
         assert!(of_images || own > 0, "{name}");
     }
 }
 
-/// The same densities of a flow's own draws.
+/// Checks that a reopened flow gives the same log-densities of its draws.
 fn same_flow<B, P>(flow: Flow<B, P>)
 where
     B: Bijector<2> + Serialize + DeserializeOwned,
@@ -111,7 +111,7 @@ fn every_model() {
     same_flow(BernsteinFlowConfig::new(2).with_layers(1).init(&device));
     same_flow(GaussianizationFlowConfig::new(2).with_layers(1).init(&device));
     let glow = GlowConfig::new([1, 4, 4], 2).with_steps(1);
-    // Unmoved: signs are no weights.
+    // Without moved weights, because signs are not weights.
     same::<4, _>(glow.init(&device));
     same::<4, _>(moved(RealNvpImageConfig::new([1, 4, 4], 1).init(&device), 7));
 }
@@ -166,7 +166,7 @@ fn double_precision_statistics_and_what_is_trainable() {
     assert_eq!(z(&reopened(&double, &device()), wide.clone()), z(&double, wide));
     let opened = reopened(&trained, &autodiff);
     assert_eq!(z(&opened, x.clone()), z(&trained, x.clone()));
-    // The parameters of the last two, and not those of the first.
+    // Only the parameters of the last two layers are trained.
     let trainable = |layers: &_| {
         struct Trainable(Vec<bool>);
         impl burn::module::ModuleVisitor for Trainable {
@@ -180,7 +180,7 @@ fn double_precision_statistics_and_what_is_trainable() {
     };
     assert_eq!(trainable(&opened), trainable(&trained));
     assert_eq!(trainable(&opened), [false, false, false, true, true, false, false, true, true]);
-    // Saved from an evaluation, it trains all the same.
+    // A model saved in evaluation mode still has trainable parameters after opening.
     let opened = reopened(&trained.valid(), &autodiff);
     assert_eq!(trainable(&opened), trainable(&trained));
 }
@@ -199,7 +199,7 @@ fn dequantization() {
     assert_eq!(description(&opened), description(&model));
 }
 
-/// A layer of a user's.
+/// A custom layer.
 #[derive(Module, Debug, Serialize, Deserialize)]
 struct Turn {
     #[serde(with = "store::part")]
@@ -257,8 +257,8 @@ fn another_setting_is_named_with_its_layer() {
     assert!(error.to_string().starts_with("Logit: setting `alpha` is 0.1"), "{error}");
 }
 
-/// Orders and masks are tensors of the file; a model with others is another model.
-/// The pivots of a random matrix are drawn with it, and come from the file with its weights.
+/// Orders and masks are tensors of the file, so a model with other orders is another model. The
+/// pivots of a random matrix are drawn with it. They come from the file together with its weights.
 #[test]
 fn weights_go_into_a_model_that_drew_others() {
     let folder = folder();
@@ -297,7 +297,7 @@ fn another_order_or_mask_is_another_model() {
     assert_eq!(opened.log_prob(rows(4, 7)).into_data(), flow.log_prob(rows(4, 7)).into_data());
 }
 
-/// Types without a field are told apart, and numbers of entries.
+/// Types without fields are distinguished, and so are lists of different lengths.
 #[test]
 fn another_structure_is_named() {
     let any = |configs: &[AnyBijectorConfig]| -> Vec<AnyBijector> {
@@ -336,7 +336,7 @@ fn a_partial_layer() {
     assert_eq!(found.into_data(), expected.into_data());
 }
 
-/// A frozen batch normalization keeps its statistics in training, also when it was opened.
+/// A frozen batch normalization keeps its statistics in training, also after opening.
 #[test]
 fn a_frozen_layer() {
     let device = device();
@@ -349,14 +349,14 @@ fn a_frozen_layer() {
     let before = layer().forward(Tensor::ones([1, 2], &device), None).0.into_data();
     assert_ne!(trained(reopened(&layer(), &device)), before);
     assert_eq!(trained(reopened(&layer().freeze(), &device)), before);
-    // `load` leaves the model as it is.
+    // `load` does not freeze the model.
     let path = folder();
     let path = path.path().join("it.bpk");
     store::save(&layer().freeze(), &path).unwrap();
     assert_ne!(trained(store::load(layer(), &path).unwrap()), before);
 }
 
-/// Of several tensors that the file lacks, the first by its path is named.
+/// If a file lacks several tensors, the error names the first one by its path.
 #[test]
 fn tensors_that_are_described_and_missing() {
     let folder = folder();
@@ -370,7 +370,7 @@ fn tensors_that_are_described_and_missing() {
     assert!(matches!(&error, Error::MissingTensor { name, .. } if name == "1.angle"), "{error}");
 }
 
-/// Stacks in stacks, as deep as a file may hold them, and deeper.
+/// Nested stacks up to the allowed depth, and deeper ones.
 #[test]
 fn nested_stacks() {
     let stack = |depth: usize| {
@@ -397,7 +397,7 @@ fn nested_stacks() {
         let stack = |inner| serde_json::json!({ "Stack": list(inner) });
         (0..depth).fold(description(&stack_of_one()), |inner, _| stack(inner))
     };
-    // The last of these has 64 levels.
+    // Depth 31 has 64 levels.
     for depth in [30, 31] {
         forged(&path, &nested(depth));
         assert!(store::open::<AnyBijector>(&path, &device()).is_ok(), "{depth}");
@@ -406,7 +406,7 @@ fn nested_stacks() {
         forged(&path, &nested(depth));
         assert!(store::open::<AnyBijector>(&path, &device()).is_err(), "{depth}");
     }
-    // The deepest part counts, beside flat ones.
+    // The deepest part counts, even beside flat parts.
     let in_structs = |depth| {
         let part = |inner| serde_json::json!({ "type": "Stack", "flat": 1, "inner": [1, inner] });
         (0..depth).fold(Value::Null, |inner, _| part(inner))

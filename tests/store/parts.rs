@@ -1,4 +1,5 @@
-//! Every kind of setting in a description, and what burn's own layers check when they are opened.
+//! Every kind of setting in a description, and the checks of burn's own layers when they are
+//! opened.
 
 use std::collections::BTreeMap;
 
@@ -79,7 +80,7 @@ fn every_kind_of_setting_is_described() {
     assert_eq!(kind(Kind::Named { low: 1, high: 2 }), json!({ "Named": { "low": 1, "high": 2 } }));
 }
 
-/// Settings of every kind that differ, and how the error shows them.
+/// Different settings of every kind, and their text in the error.
 #[test]
 fn every_kind_of_setting_is_compared() {
     type Change = fn(&mut All);
@@ -120,7 +121,7 @@ fn every_kind_of_setting_is_compared() {
     assert!(error.contains("`all.words.dtype` is 4 in the model and 9 in the file"), "{error}");
 }
 
-/// A field of the same struct that one side only has.
+/// A field that only one of two descriptions of a struct has.
 #[test]
 fn a_field_that_only_one_side_has() {
     let folder = folder();
@@ -141,7 +142,7 @@ fn a_field_that_only_one_side_has() {
     assert!(store::load(model, &path).is_ok(), "none and absent are one");
 }
 
-/// An error of a setting that is not finite names the whole path to it.
+/// The error of a setting that is not finite names the whole path.
 #[test]
 fn the_path_of_an_infinite_setting() {
     #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -158,7 +159,7 @@ fn the_path_of_an_infinite_setting() {
     assert!(error.ends_with("setting `0.bound.Of.1` is inf; it must be finite"), "{error}");
 }
 
-/// The name of a struct stands under `type`, so no field can.
+/// `type` holds the name of a struct, so no field may have this name.
 #[test]
 fn a_field_of_the_name_type() {
     #[derive(Module, Debug, Serialize, Deserialize)]
@@ -176,7 +177,8 @@ struct Constant {
     values: Tensor<1>,
 }
 
-/// The numbers of a tensor that is no parameter are settings; the precision is that of the model.
+/// The numbers of a tensor that is not a parameter are settings. Its precision is that of the
+/// model.
 #[test]
 fn a_tensor_that_is_no_parameter() {
     let constant = |values: [f64; 2], dtype: FloatDType| Constant {
@@ -215,7 +217,7 @@ struct Single {
     linear: Linear,
 }
 
-/// An opened layer keeps the identity of its weight, and whether it is trained, in either layout.
+/// An opened layer keeps the identity of its weight and whether it is trained, in both layouts.
 #[test]
 fn a_linear_layer_stays_frozen_or_trainable() {
     let folder = folder();
@@ -296,7 +298,7 @@ fn matrix() -> Matrix {
     Matrix { value: Param::from_tensor(Tensor::ones([2, 3], &device())) }
 }
 
-/// A file whose tensor has another rank or kind than the type that opens it.
+/// A file whose tensor has another rank or kind than the opening type expects.
 #[test]
 fn a_tensor_of_another_rank_or_kind_is_not_opened() {
     #[derive(Module, Debug, Serialize, Deserialize)]
@@ -360,7 +362,7 @@ fn a_running_statistic_is_not_trainable() {
     assert!(error.contains("a running statistic, which no training changes"), "{error}");
 }
 
-/// Weights come from a file only, also on a thread on which an opening ended in a panic.
+/// After a panic while opening, weights still come from the file only, also on the same thread.
 #[test]
 fn a_panic_ends_an_opening() {
     #[derive(Module, Debug, Serialize)]
@@ -369,7 +371,7 @@ fn a_panic_ends_an_opening() {
     }
     impl<'de> Deserialize<'de> for Panics {
         fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
-            panic!("a layer of a user's")
+            panic!("a panic in a custom layer")
         }
     }
     let folder = folder();
@@ -383,7 +385,7 @@ fn a_panic_ends_an_opening() {
     assert!(error.contains("read the file with `store::open`"), "{error}");
 }
 
-/// A setting in one description and a tensor or a flag in the other.
+/// One description has a setting where the other one has a tensor or a flag.
 #[test]
 fn a_setting_in_the_place_of_a_tensor_or_a_flag() {
     let folder = folder();
@@ -435,7 +437,7 @@ fn a_setting_in_the_place_of_a_tensor_or_a_flag() {
     assert!(error.contains("`all.two.1` is -3 in the model and Other in the file"), "{error}");
 }
 
-/// Of two types, the error names the types and none of their fields.
+/// For two different types, the error names the types and no fields.
 #[test]
 fn a_layer_of_another_type() {
     let error = refusal(&Tanh {}, || LeakyRelu::new(0.5).unwrap()).to_string();
@@ -443,7 +445,7 @@ fn a_layer_of_another_type() {
     assert!(error.starts_with(text), "{error}");
 }
 
-/// Tensors that are structure are compared in the precision of either side.
+/// Structural tensors are compared even if their precisions differ.
 #[test]
 fn fixed_tensors_of_another_precision() {
     #[derive(Module, Debug, Serialize, Deserialize)]
@@ -465,7 +467,7 @@ fn fixed_tensors_of_another_precision() {
     }
 }
 
-/// The names of this crate's layers do not make a user's tensors of other shapes a matrix or an order.
+/// Custom types that share the name of a layer of this crate need not hold a matrix or an order.
 #[test]
 fn a_users_types_of_known_names() {
     #[derive(Module, Debug, Serialize, Deserialize)]
@@ -514,7 +516,7 @@ fn a_singular_matrix_is_not_opened() {
     );
 }
 
-/// A layer whose weight files hold transposed opens on a device of graphs, frozen or not.
+/// A layer whose weight is transposed in files opens on an autodiff device, frozen or not.
 #[test]
 fn a_transposed_layer_in_a_graph() {
     let linear = || {
@@ -538,7 +540,8 @@ struct Own {
     linear: Linear,
 }
 
-/// A whole number of the model that the file's type cannot hold is another setting, not a panic.
+/// An integer of the model that the type in the file cannot hold is a different setting, not a
+/// panic.
 #[test]
 fn structure_of_a_narrower_type() {
     let layer = |value: i64, dtype| Order {
@@ -557,7 +560,7 @@ struct Order {
     order: Param<Tensor<1, Int>>,
 }
 
-/// A marker without a value says nothing, and comes back.
+/// A marker type has no value in the description, and its layer opens.
 #[test]
 fn a_marker() {
     let folder = folder();

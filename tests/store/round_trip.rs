@@ -18,9 +18,9 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{device, folder, moved, rows};
 
-/// Saves `model`, loads it into another one that gives other numbers, in both formats.
+/// Saves `model` and loads it into another module with different numbers, in both formats.
 ///
-/// Opens the files without the other one, too, and compares all numbers.
+/// Also opens the files without a module. Compares all numbers.
 pub fn check<M: Module + Serialize + DeserializeOwned>(
     model: &M,
     other: impl Fn() -> M,
@@ -30,7 +30,7 @@ pub fn check<M: Module + Serialize + DeserializeOwned>(
     let expected = numbers(model);
     let loaded = ["model.safetensors", "model.bpk"].map(|name| {
         let path = folder.path().join(name);
-        assert_ne!(numbers(&other()).as_bytes(), expected.as_bytes(), "the check cannot fail");
+        assert_ne!(numbers(&other()).as_bytes(), expected.as_bytes(), "same numbers before load");
         store::save(model, &path).unwrap();
         let loaded = store::load(other(), &path).unwrap();
         let found = numbers(&loaded);
@@ -48,7 +48,7 @@ pub fn check<M: Module + Serialize + DeserializeOwned>(
     first
 }
 
-/// `log_prob` of data and the data of latents, in one list.
+/// The log-densities of data and the data of latents, as one list.
 pub fn both_ways<B: Bijector<2>, P: Distribution<2>>(
     flow: &Flow<B, P>,
     x: Tensor<2>,
@@ -192,7 +192,7 @@ fn any_bijector_with_every_layer() {
     check(&moved(flow(5), 5), || flow(6), numbers);
 }
 
-/// The statistics of the last training batch are pending until somebody asks.
+/// The statistics of the last training batch are pending until they are read.
 #[test]
 fn batch_norm_while_it_trains() {
     let trained = |batches: u64| {
@@ -202,7 +202,7 @@ fn batch_norm_while_it_trains() {
         }
         layer
     };
-    // The numbers come from a layer of their own: asking folds what is pending.
+    // Computes the numbers from a separate layer, because reading applies the pending statistics.
     let numbers = |layer: &BatchNorm| layer.valid().forward(rows(4, 2), None).0.into_data();
     let expected = numbers(&trained(3));
     let folder = folder();

@@ -1,4 +1,5 @@
-//! Every field of every configuration, changed by itself: a model built from it does not load the file.
+//! Every field of every configuration is changed alone. A model built from the result must not load
+//! the file.
 
 use burn::module::Module;
 use burn_flows::bijector::*;
@@ -17,10 +18,10 @@ use serde_json::{Value, json};
 
 use crate::{device, folder};
 
-/// Fields that decide where the weights start, or which of them are trained.
+/// Fields that decide only the initial weights, or which of them are trained.
 const STARTS: [&str; 3] = ["seed", "zero_last", "learned"];
 
-/// The values beside `value` that a field could have.
+/// Other values that a field could have.
 fn others(value: &Value) -> Vec<Value> {
     let names = [
         "None",
@@ -109,7 +110,7 @@ fn changes(value: &Value, name: &str) -> Vec<(String, Value)> {
     all
 }
 
-/// Loads the file of one configuration's model into those of all others. How many there were.
+/// Loads the file of one model into the models of all changed configurations. Returns their number.
 fn every_change<C, M>(config: C, init: impl Fn(&C) -> Option<M>) -> usize
 where
     C: Serialize + DeserializeOwned,
@@ -123,7 +124,7 @@ where
     let mut count = 0;
     for (name, changed) in changes(&value, "") {
         let Ok(other) = serde_json::from_value::<C>(changed.clone()) else { continue };
-        // Unknown names of fields are nothing to serde.
+        // serde ignores fields with unknown names.
         if serde_json::to_value(&other).unwrap() == value || STARTS.contains(&&*name) {
             continue;
         }
@@ -135,7 +136,7 @@ where
     count
 }
 
-/// A configuration of every kind of run-time layer.
+/// A configuration for every kind of run-time layer.
 pub fn every_layer() -> Vec<AnyBijectorConfig> {
     use AnyBijectorConfig as Any;
     let mlp = MlpConfig::new(vec![4]).with_activation(ActivationConfig::Silu).with_dropout(0.25);
@@ -229,7 +230,7 @@ pub fn every_layer() -> Vec<AnyBijectorConfig> {
 fn every_field_of_every_layer() {
     let counts = every_layer().into_iter().map(|config| {
         every_change(config, |config| {
-            // A slip that asks for much memory is no test of this.
+            // A changed value that needs too much memory does not belong to this test.
             config.try_init(&device()).ok()
         })
     });
@@ -243,7 +244,7 @@ fn every_run_time_layer_is_in_the_list() {
     let source = include_str!("../../src/bijector/any/table.rs");
     let (_, table) = source.split_once("\ntable! {").unwrap();
     let (table, _) = table.split_once("\n}").unwrap();
-    // Variants of the configuration stand in every section but that of layers which others configure.
+    // Variants of the configuration are in every section except `composed`.
     let sections = table.split("\n    }").filter(|text| !text.contains("\n    composed {"));
     let lines = sections.flat_map(str::lines).filter_map(|line| line.strip_prefix("        "));
     let names = lines.filter(|line| line.starts_with(char::is_uppercase));

@@ -1,4 +1,4 @@
-//! Interrupted runs: what goes on, bit for bit, and what is refused.
+//! Interrupted runs resume bit for bit, or are rejected.
 
 use burn::grad_clipping::GradientClippingConfig;
 use burn::module::ParamGroup;
@@ -17,7 +17,8 @@ fn a_resumed_run_equals_an_uninterrupted_one_bit_for_bit() {
     let config = quick().with_epochs(8).with_average(Some(0.9)).with_weight_decay(0.01);
     let (whole, report) = fit(Bomb::new(flow.clone(), 1000), banana(300, 1), &config).unwrap();
 
-    // 270 rows in batches of 64 are 5 steps and a validation an epoch; this dies in the sixth.
+    // 270 rows in batches of 64 are 5 steps and a validation per epoch. This run panics in the
+    // sixth epoch.
     let config = config.with_checkpoint(Some(folder.path().to_path_buf()));
     crashes(|| fit(Bomb::new(flow, 5 * 6 + 3), banana(300, 1), &config));
 
@@ -28,7 +29,7 @@ fn a_resumed_run_equals_an_uninterrupted_one_bit_for_bit() {
     let x = banana(100, 3);
     assert_eq!(numbers(&whole, x.clone()), numbers(&resumed, x));
 
-    // A finished run resumes to its own end.
+    // Resuming a finished run returns its result.
     let (finished, last) = fit(resumed.clone(), banana(300, 1), &config).unwrap();
     assert_eq!((last.resumed_from, last.epochs.len()), (Some(8), 8));
     assert_eq!(numbers(&finished, banana(9, 4)), numbers(&resumed, banana(9, 4)));
@@ -90,7 +91,7 @@ fn a_checkpoint_of_other_data_or_configuration_is_refused() {
     let fields = "context of the training data, context of the validation data, tensors of the model, \
                   training data, validation data";
     refused(wide(), wide_data, config.clone(), fields);
-    // What decides no numbers may change.
+    // Settings that change no number of the training may differ.
     let config = config
         .with_evaluation_batch(7)
         .with_max_skipped(3)
@@ -121,14 +122,14 @@ fn a_checkpoint_of_a_split_or_of_integers_is_refused_with_another() {
     };
     assert!(run(0.05, 5, 0.1).contains("differ in: levels of the dequantization;"));
     assert!(run(0.05, 4, 0.2).contains("differ in: FitConfig.validation_fraction;"));
-    // A setting that no tensor shows.
+    // A setting that no tensor depends on.
     let settings = run(0.2, 4, 0.1);
     let text = "belongs to a model with other settings: `alpha: 0.05` is `alpha: 0.2` here, in bijector: (L0, L1), \
                 0: Logit; choose another folder or delete it";
     assert!(settings.contains(text), "{settings}");
 }
 
-/// A dropout shows in training alone.
+/// A dropout probability has an effect in training mode only.
 #[test]
 fn another_dropout_is_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -142,7 +143,7 @@ fn another_dropout_is_refused() {
     assert!(error.contains("`prob: 0.1` is `prob: 0.9` here"), "{error}");
 }
 
-/// Neither the tensors nor a validation show which activation a run had.
+/// Neither the tensors nor a validation depend on the activation of the previous run.
 #[test]
 fn another_activation_without_validation_is_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -190,7 +191,7 @@ fn more_epochs_go_on_to_the_bits_of_a_longer_run() {
 fn more_epochs_follow_the_cosine_of_the_new_total() {
     let folder = tempfile::tempdir().unwrap();
     let config = quick().with_checkpoint(Some(folder.path().to_path_buf()));
-    // 115 rows are 2 steps an epoch, so the last steps of the epochs are 1, 3, 5 and 7.
+    // 115 rows are 2 steps per epoch, so the last steps of the epochs are 1, 3, 5 and 7.
     for (epochs, last) in [(2, 3.0 / 4.0), (4, 7.0 / 8.0)] {
         let config = config.clone().with_epochs(epochs);
         let (_, report) = fit(small().init(&Device::flex()), banana(128, 1), &config).unwrap();
@@ -216,7 +217,7 @@ fn more_patience_goes_on_after_an_early_stop() {
     assert_eq!((again.stop, &again.epochs), (Stop::EarlyStopping, &report.epochs));
     assert!(again.epochs.len() > short.epochs.len());
     assert_eq!(numbers(&longer, banana(9, 3)), numbers(&whole, banana(9, 3)));
-    // Less patience is over at once.
+    // With less patience, the resumed run ends immediately.
     let (_, last) = fit(flow, data(), &patience(&config, 1)).unwrap();
     assert_eq!((last.stop, last.epochs.len()), (Stop::EarlyStopping, report.epochs.len()));
 }
@@ -253,13 +254,13 @@ fn a_checkpoint_of_another_optimizer_is_refused() {
     let error = run(Flow::new(layers.freeze(), base), adam().init()).unwrap_err();
     assert!(error.to_string().contains("other frozen parameters"), "{error}");
 
-    // Other weights, as a program that starts again has, are the same run.
+    // Other initial weights are allowed, because a restarted program has them.
     let fresh = small().init(&Device::flex());
     let (_, report) = run(fresh, adam().init()).unwrap();
     assert_eq!(report.resumed_from, Some(1));
 }
 
-/// The trial of the optimizer leaves the model alone, running statistics among it.
+/// The trial of the optimizer does not change the model, including its running statistics.
 #[test]
 fn a_checkpoint_changes_nothing_about_training() {
     let folder = tempfile::tempdir().unwrap();

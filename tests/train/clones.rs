@@ -1,4 +1,4 @@
-//! What takes a clone of a flow leaves the original as it is, running statistics included.
+//! A clone of a flow does not change the original, including its running statistics.
 
 use burn::module::{Module, ModuleVisitor, Param, RunningState};
 use burn::tensor::{DType, Device, Tensor};
@@ -11,7 +11,7 @@ use burn_flows::train::{
 };
 use burn_flows::{Flow, Noise, cast, store, to_device};
 
-/// A layer of a user that keeps the mean of its batches, and takes it away.
+/// A custom layer that subtracts the running mean of its batches.
 #[derive(Module, Debug, serde::Serialize)]
 struct Centre {
     #[serde(with = "burn_flows::store::part")]
@@ -45,7 +45,7 @@ fn rows(seed: u64) -> Tensor<2> {
     Noise::seeded(seed).normal::<2>([300, 2], &Device::flex()) * 3.0 + 1.0
 }
 
-/// A flow in evaluation whose statistics are those of a few batches.
+/// A flow in evaluation mode with running statistics of a few batches.
 fn flow() -> Normalized {
     let device = Device::flex();
     let mean = RunningState::new(Tensor::zeros([2], &device));
@@ -55,7 +55,7 @@ fn flow() -> Normalized {
     flow.valid()
 }
 
-/// The bits of every float, and whether it is on an autodiff device.
+/// The bits of every float, its precision, and whether it is on an autodiff device.
 fn bits<M: Module>(module: &M) -> Vec<(Vec<u64>, DType, bool)> {
     struct Bits(Vec<(Vec<u64>, DType, bool)>);
     impl ModuleVisitor for Bits {
@@ -70,14 +70,15 @@ fn bits<M: Module>(module: &M) -> Vec<(Vec<u64>, DType, bool)> {
     bits.0
 }
 
-/// The original stays, in evaluation and in training, whatever becomes of a clone.
+/// Checks that `change` on a clone does not change the original, in evaluation and in training
+/// mode.
 fn stays(change: impl Fn(Normalized)) {
     for original in [flow(), flow().train()] {
         let before = bits(&original);
         let log_prob = original.valid().log_prob(rows(9)).into_data();
         change(original.clone());
         assert_eq!(bits(&original), before);
-        // Twice: what is pending in a running state shows in the second call.
+        // Twice, because pending running statistics appear in the second call.
         for _ in 0..2 {
             assert_eq!(original.valid().log_prob(rows(9)).into_data(), log_prob);
         }
@@ -162,7 +163,7 @@ fn a_clone_in_the_learner() {
         let trainee = Trainee::<_, 2>::new(clone).train();
         trainee.step(Batch { x: rows(5), context: None });
     });
-    // One that trains already trains on, with statistics of its own.
+    // A flow in training mode stays in training mode, with its own statistics.
     let original = flow().train();
     let before = bits(&original);
     let trainee = Trainee::<_, 2>::new(original.clone());
@@ -180,7 +181,7 @@ fn what_is_frozen_or_trains_stays_so() {
         layer.forward(rows(5), None);
         bits(&layer) != before
     };
-    // Built plain, cast, then trained; trained, then cast; evaluated; frozen.
+    // Cast before training mode, cast in training mode, evaluation mode, frozen.
     assert!(trains(cast(plain.clone(), DType::F32).train()));
     assert!(trains(cast(plain.clone().train(), DType::F32)));
     assert!(!trains(cast(plain.clone().train().valid(), DType::F32)));

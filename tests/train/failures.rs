@@ -1,4 +1,4 @@
-//! Non-finite steps, and data and configurations that are refused.
+//! Non-finite steps, and errors of invalid data and configurations.
 
 use burn::module::{ModuleMapper, Param};
 use burn_flows::bijector::{ActNorm, BatchNormConfig, Exp};
@@ -6,7 +6,7 @@ use burn_flows::train::{Dequantize, FitData, fit};
 
 use super::*;
 
-/// Turns every parameter into NaN.
+/// Sets every parameter to NaN.
 struct Spoil;
 
 impl ModuleMapper for Spoil {
@@ -15,7 +15,7 @@ impl ModuleMapper for Spoil {
     }
 }
 
-/// A flow whose second layer is broken by its weights.
+/// The weights of the second layer are NaN.
 #[test]
 fn non_finite_training_stops_with_the_name_of_the_layer() {
     let device = Device::flex();
@@ -30,7 +30,7 @@ fn non_finite_training_stops_with_the_name_of_the_layer() {
     assert_eq!(layer, "bijector.1.log_scale");
 }
 
-/// `exp` twice overflows on data that a single one could take.
+/// Two `Exp` layers overflow on data on which one does not.
 #[test]
 fn an_overflowing_layer_is_named() {
     let device = Device::flex();
@@ -77,7 +77,7 @@ fn a_row_that_overflows_spoils_no_running_statistics() {
     let norm = || BatchNormConfig::new(2).init(&device);
     let layers = || (norm(), small().init(&device).into_parts().0, norm());
     let flow = || Flow::new(layers(), StandardNormal::<2>::new([2], &device));
-    // The square of the one is beyond f32, that of the other is not.
+    // The square of the first value overflows in f32, that of the second does not.
     for far in [1e25, 1e15] {
         let row = Tensor::<2>::from_floats([[far, 0.0]], &device);
         let data = FitData::new(Tensor::cat(vec![banana(399, 1), row], 0))
@@ -90,7 +90,7 @@ fn a_row_that_overflows_spoils_no_running_statistics() {
             assert!(nll(5) < nll(0) && nll(5) < 6.0, "{far:e}: {:?}", report.epochs);
         }
         if far > 1e20 {
-            // Without a step that is skipped.
+            // A run without skipped steps.
             let (_, report) = fit(flow(), data, &quick()).unwrap();
             assert!(report.best_validation_nll.unwrap() < 6.0, "{:?}", report.epochs);
         }

@@ -1,4 +1,4 @@
-//! What training learns, and how its configuration leads it.
+//! What training learns, and the effect of its configuration.
 
 use burn::tensor::{Device, Tensor};
 use burn_flows::bijector::{ActNorm, ActNormConfig, BatchNormConfig, LuLinearConfig};
@@ -18,8 +18,8 @@ fn learns_a_curved_density_to_its_entropy() {
         .with_progress(false);
     let (flow, report) = fit(flow, banana(4000, 1), &config).unwrap();
     let test = nll(&flow, banana(4000, 2), None, 1024);
-    assert!(test < BANANA_ENTROPY + 0.05, "{test} against {BANANA_ENTROPY}");
-    assert!(test > BANANA_ENTROPY - 0.05, "no density beats the entropy: {test}");
+    assert!(test < BANANA_ENTROPY + 0.05, "test NLL {test}, entropy {BANANA_ENTROPY}");
+    assert!(test > BANANA_ENTROPY - 0.05, "test NLL {test} is below the entropy");
     assert_eq!(report.stop, Stop::Finished);
     assert_eq!((report.epochs.len(), report.skipped_steps), (30, 0));
 }
@@ -33,7 +33,7 @@ fn a_gaussian_with_parameters_fits_like_the_closed_form() {
     let variance = x.clone().var(0).into_scalar::<f64>();
     let closed = 0.5 * (1.0 + (2.0 * std::f64::consts::PI * variance).ln());
     let found = nll(&normal, x, None, 512);
-    assert!((found - closed).abs() < 2e-3, "{found} against {closed}");
+    assert!((found - closed).abs() < 2e-3, "{found}, expected {closed}");
     assert_eq!(report.best_validation_nll, None);
     assert_eq!(report.best_epoch, 60);
 }
@@ -96,12 +96,12 @@ fn batch_normalization_trains_and_evaluates_by_running_statistics() {
         (BatchNormConfig::new(2).init(device), couplings, LuLinearConfig::new(2).init(device))
     });
     let flow = Flow::new(layers, StandardNormal::<2>::new([2], &device));
-    // Large batches: the tail of the banana makes the variance of 64 rows a poor estimate.
+    // Large batches, because the tail of the banana makes the variance of 64 rows a poor estimate.
     let config = quick().with_epochs(60).with_batch_size(512).with_learning_rate(5e-3);
     let (flow, _) = fit(flow, banana(4000, 1) * 5.0 + 7.0, &config).unwrap();
     let test = nll(&flow, banana(2000, 2) * 5.0 + 7.0, None, 512);
     let entropy = BANANA_ENTROPY + 2.0 * 5f64.ln();
-    assert!(test < entropy + 0.25, "{test} against {entropy}");
+    assert!(test < entropy + 0.25, "test NLL {test}, entropy {entropy}");
 }
 
 #[test]
@@ -144,7 +144,8 @@ fn early_stopping_returns_the_best_weights() {
 #[test]
 fn integers_are_dequantized_anew_and_scored_in_bits() {
     let device = Device::flex();
-    // Two pixels with four levels, the second a copy of the first: 2 bits in 2 dimensions.
+    // Two pixels with four levels. The second pixel is a copy of the first, so an image has 2 bits
+    // in 2 dimensions.
     let mut noise = Noise::seeded(2);
     let values: Vec<f32> = (0..2000).flat_map(|_| [noise.next_below(4) as f32; 2]).collect();
     let x = Tensor::<2>::from_data(burn::tensor::TensorData::new(values, [2000, 2]), &device);
@@ -159,8 +160,8 @@ fn integers_are_dequantized_anew_and_scored_in_bits() {
     let config = quick().with_epochs(30).with_learning_rate(3e-3);
     let (_, report) = fit(flow, data, &config).unwrap();
     let bits = burn_flows::train::bits_per_dim(report.best_validation_nll.unwrap(), 2, 4);
-    assert!(bits < 1.6, "a uniform density has 2 bits, the truth 1: {bits}");
-    assert!(bits > 1.0, "no density beats the truth: {bits}");
+    assert!(bits < 1.6, "{bits} bits/dim, a uniform density has 2, the true one 1");
+    assert!(bits > 1.0, "{bits} bits/dim is below the true value 1");
 }
 
 #[test]
@@ -172,7 +173,7 @@ fn every_schedule_is_followed() {
     };
     assert_eq!(rates(Schedule::Constant), [1e-2; 3]);
     let cosine = rates(Schedule::Cosine);
-    // 115 rows are 2 steps an epoch, so the last steps of the epochs are 1, 3 and 5 of 6.
+    // 115 rows are 2 steps per epoch, so the last steps of the epochs are 1, 3 and 5 of 6.
     let expected =
         [1.0, 3.0, 5.0].map(|t: f64| 5e-3 * (1.0 + (std::f64::consts::PI * t / 6.0).cos()));
     cosine.iter().zip(expected).for_each(|(a, b)| assert!((a - b).abs() < 1e-12, "{a} {b}"));

@@ -1,4 +1,4 @@
-//! Training: what it learns, how it resumes, what it refuses; of integers, with learned noise.
+//! Training: results, resuming, errors, integer data, learned noise.
 
 #[path = "../common/built.rs"]
 mod built;
@@ -26,7 +26,7 @@ use burn_flows::train::FitConfig;
 
 use built::built;
 
-/// A banana: `x2` follows `x1^2`. Entropy `ln(2 pi e) + ln(2 * 0.3)` nats.
+/// A banana: `x2` follows `x1^2`. Its entropy is `ln(2 pi e) + ln(2 * 0.3)` nats.
 fn banana(rows: usize, seed: u64) -> Tensor<2> {
     let normal = Noise::seeded(seed).normal::<2>([rows, 2], &Device::flex());
     let x1 = normal.clone().narrow(1, 0, 1) * 2.0;
@@ -50,7 +50,7 @@ fn numbers<M: Distribution<2>>(module: &M, x: Tensor<2>) -> Vec<f32> {
     module.log_prob(x, None).into_data().try_to_vec_as::<f32>().unwrap()
 }
 
-/// A density that panics when its fuse has burnt down: a crash in the middle of an epoch.
+/// A density that panics after a number of calls: a crash in the middle of an epoch.
 #[derive(Module, Debug)]
 struct Bomb<F> {
     inner: F,
@@ -67,7 +67,7 @@ impl<F> Bomb<F> {
 impl<F: Distribution<2>> Distribution<2> for Bomb<F> {
     fn log_prob(&self, x: Tensor<2>, context: Option<&Tensor<2>>) -> Tensor<1> {
         let left = self.fuse.fetch_sub(1, Ordering::Relaxed);
-        assert!(left > 0, "the fuse has burnt down");
+        assert!(left > 0, "no calls are left");
         self.inner.log_prob(x, context)
     }
 
@@ -82,12 +82,12 @@ impl<F: Distribution<2>> Distribution<2> for Bomb<F> {
     }
 }
 
-/// Runs what a bomb must end.
+/// Asserts that `run` panics.
 fn crashes<T>(run: impl FnOnce() -> T) {
     assert!(catch_unwind(AssertUnwindSafe(run)).is_err());
 }
 
-/// One batch in an epoch makes the loss infinite; the others train.
+/// The loss of one batch per epoch is infinite. The other batches train.
 #[derive(Module, Debug)]
 struct Hiccup<F> {
     inner: F,

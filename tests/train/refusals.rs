@@ -1,4 +1,4 @@
-//! `fit` returns an error where data, model and configuration do not fit each other.
+//! `fit` returns an error if data, model and configuration do not fit each other.
 
 use burn::tensor::DType;
 use burn_flows::bijector::BatchNormConfig;
@@ -70,7 +70,7 @@ fn precisions_that_do_not_fit_are_errors() {
     let data = FitData::new(normal(50, 2)).with_context(wide.clone());
     let found = text(fit(small().with_context(2).init(&device), data, &quick()));
     assert_eq!(found, format!("context of the {ends}"));
-    // Both in f64 train.
+    // If model and data are both in f64, training works.
     let flow = cast(small().init(&device), DType::F64);
     assert!(fit(flow, wide, &quick().with_epochs(1)).is_ok());
 }
@@ -120,7 +120,7 @@ fn batch_normalization_needs_two_rows() {
     let config = ReverseKlConfig::new().with_batch_size(1);
     let found = text(fit_reverse_kl(flow, target, &config));
     assert_eq!(found, format!("ReverseKlConfig.{reason}"));
-    // Without it, single rows train.
+    // Without batch normalization, batches of one row train.
     let config = quick().with_batch_size(1).with_epochs(1);
     assert!(fit(small().init(&device), normal(9, 2), &config).is_ok());
 }

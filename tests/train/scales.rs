@@ -1,4 +1,4 @@
-//! Data and gradients of any scale: training goes on, or names the column.
+//! Data and gradients of any scale: training continues, or an error names the column.
 
 use burn::tensor::{DType, TensorData};
 use burn_flows::bijector::{ActNormConfig, Elementwise};
@@ -8,7 +8,7 @@ use burn_flows::train::{FitData, fit, nll};
 
 use super::*;
 
-/// A density whose gradients are `factor` times as large.
+/// A density whose gradients are multiplied by `factor`.
 #[derive(Module, Debug)]
 struct Steep<F> {
     inner: F,
@@ -52,7 +52,7 @@ fn gradients_of_any_size_are_clipped_not_skipped() {
             let after = nll(&model.inner, x, None, 256);
             let case = format!("{factor:e} {dtype:?} {clip:?} {reversible}: {before} {after}");
             assert_eq!(report.skipped_steps, 0, "{case}");
-            // Adam's epsilon of 1e-8 stops gradients of 1e-20, as it should.
+            // Adam's epsilon of 1e-8 suppresses gradients of 1e-20, as intended.
             assert!(factor < 1.0 || after < before - 0.3, "{case}");
         }
     }
@@ -64,7 +64,7 @@ fn columns(scales: [f64; 2], shifts: [f64; 2]) -> Tensor<2> {
         + Tensor::<2>::from_data([shifts], &device)
 }
 
-/// One row in so many is 1.
+/// A column in which one of `every` rows is 1 and the others are 0.
 fn flag(rows: usize, every: usize) -> Tensor<2> {
     let values: Vec<f32> = (0..rows).map(|row| f32::from(row % every == every / 2)).collect();
     Tensor::from_data(TensorData::new(values, [rows, 1]), &Device::flex())
@@ -122,8 +122,8 @@ fn data_of_any_scale_train_or_name_the_column() {
     }
 }
 
-/// `y = (u + 0.1 e, -u + 0.1 e)` with `u = c / 1000 - 1`, two independent normals `e`, and a context `c`
-/// that is uniform on [1000, 2000]. Entropy `ln(2 pi e) + 2 ln 0.1` = -1.767 nats.
+/// `y = (u + 0.1 e, -u + 0.1 e)` with `u = c / 1000 - 1`, two independent normals `e`, and a context `c` that is
+/// uniform on [1000, 2000]. Its entropy is `ln(2 pi e) + 2 ln 0.1` = -1.767 nats.
 fn along_a_context(rows: usize, seed: u64) -> (Tensor<2>, Tensor<2>) {
     let device = Device::flex();
     let mut noise = Noise::seeded(seed);
@@ -145,7 +145,7 @@ fn a_context_of_a_thousand_is_learned_with_the_defaults() {
     assert!(found <= -1.65 && found > -1.78, "{found}");
 }
 
-/// The networks that see nothing but a context, too.
+/// Includes networks whose only input is the context.
 #[test]
 fn a_network_of_a_context_alone_learns_one_of_a_thousand() {
     let device = Device::flex();

@@ -1,4 +1,4 @@
-//! Statistics over many rows, and of rows far from 0, are those of an f64 computation.
+//! Statistics over many rows, and over rows far from 0, agree with a computation in f64.
 
 use burn::module::Module;
 use burn::tensor::{DType, Device, Tensor, TensorData};
@@ -21,7 +21,7 @@ fn years(rows: usize) -> Vec<f64> {
     (0..rows).map(|row| 2005.0 + (row % 11) as f64).collect()
 }
 
-/// Mean and standard deviation, computed in f64.
+/// The mean and the standard deviation, computed in f64.
 fn moments<const D: usize>(x: &Tensor<D>) -> (f64, f64) {
     let values: Vec<f64> = x.to_data().iter::<f64>().collect();
     let rows = values.len() as f64;
@@ -36,7 +36,7 @@ fn assert_standard(z: &Tensor<2>) {
     assert!(fits, "mean {mean}, deviation {deviation}");
 }
 
-/// What `from_data` makes of these rows is standard, and comes back.
+/// The layer that `from_data` returns standardises these rows, and its inverse restores them.
 fn standardizes(values: Vec<f64>) {
     for dtype in [DType::F32, DType::F64] {
         let x = column(values.clone(), dtype);
@@ -76,11 +76,12 @@ standardize! {
 
 #[test]
 fn f64_rows_are_centred_before_they_are_narrowed() {
-    // f32 holds none of these differences.
+    // In f32 these values would all be equal.
     let x = column(normal(10_000, 1e9, 1.0), DType::F64);
     let layer = Standardize::from_data(x.clone()).unwrap();
     assert_standard(&layer.forward(x, None).0);
-    // Rows of f32 and the layer of f64 rows cast to f32: the mean between two numbers of f32 is kept.
+    // Rows in f32, and a layer of f64 rows cast to f32. The cast keeps a mean between two f32
+    // numbers.
     let values: Vec<f64> = normal(10_000, 1e6, 1.0).into_iter().map(|v| v as f32 as f64).collect();
     let layer = Standardize::from_data(column(values.clone(), DType::F64)).unwrap();
     assert_standard(&cast(layer, DType::F32).forward(column(values, DType::F32), None).0);
@@ -97,7 +98,7 @@ fn a_spread_that_the_precision_cannot_hold_is_an_error() {
     );
     let small = text(vec![0.0, 2e-39]);
     assert!(small.ends_with("F32 holds no normal number of that size; scale it"), "{small}");
-    // 1e9 and 1e9 + 1 are one number of f32.
+    // 1e9 and 1e9 + 1 are the same f32 number.
     let constant = text(vec![1e9, 1e9 + 1.0]);
     assert!(constant.ends_with("a constant or non-finite column has no density"), "{constant}");
 }
@@ -122,7 +123,7 @@ fn batch_norm_normalizes_a_large_batch() {
         let (z, _) = layer.forward(x.clone(), None);
         let (z_mean, z_deviation) = moments(&z);
         assert!(z_mean.abs() < 1e-3 && (z_deviation - expected.0).abs() < 1e-3, "{z_mean}");
-        // The running statistics took the batch's over: evaluation gives the same.
+        // The running statistics are those of the batch, so evaluation gives the same result.
         let (z_mean, z_deviation) = moments(&layer.valid().forward(x, None).0);
         assert!(z_mean.abs() < 1e-3 && (z_deviation - expected.0).abs() < 1e-3, "{mean}: {z_mean}");
     }
@@ -150,7 +151,8 @@ fn a_mixture_starts_with_the_spread_of_the_data() {
     let mixture = config.init(&Device::flex());
     let x = column(years(1_000_000), DType::F32);
     let mixture = Distribution::init_from_data(mixture, x, None);
-    // Half the width where the density is a factor of sqrt(e) lower is the deviation.
+    // The standard deviation is half the width between the points where the density is lower by a
+    // factor of sqrt(e).
     let draws = mixture.sample(100_000, None, &mut Noise::seeded(3), &Device::flex());
     let (_, deviation) = moments(&draws);
     assert!((deviation / 10f64.sqrt() - 1.0).abs() < 0.02, "{deviation}");
@@ -164,7 +166,7 @@ fn the_loss_of_many_rows_is_a_sum_in_f64() {
     let x = column(vec![3.0; 1_000_000], DType::F32);
     let exact = 4.5 + 0.5 * (2.0 * std::f64::consts::PI).ln();
     assert!((nll(&base, x.clone(), None, 8192) - exact).abs() < 1e-6);
-    // Batch normalization keeps the batch in one block.
+    // Batch normalization makes the batch one block.
     let x = column(normal(262_144, 0.0, 1.0), DType::F32);
     let (_, deviation) = moments(&x);
     let (value, _) = nll_gradients(&flow.train(), &x, None);

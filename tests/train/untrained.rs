@@ -1,4 +1,4 @@
-//! No success without work: runs that train nothing end in an error that says why.
+//! A run that trains nothing ends in an error that states the reason.
 
 use burn::optim::{LearningRate, ModuleOptimizer, Optimizer, Sgd, SgdState};
 use burn_flows::bijector::{ActNormConfig, Coupling, Logit};
@@ -10,7 +10,7 @@ use burn_flows::univariate::Affine;
 
 use super::*;
 
-/// `log_prob` is infinite while the switch is on, and counts down the calls until it goes off.
+/// `log_prob` is infinite for the first `calls` calls.
 #[derive(Module, Debug)]
 struct Flicker<F> {
     inner: F,
@@ -43,7 +43,7 @@ fn unit(rows: usize, seed: u64) -> Tensor<2> {
     Noise::seeded(seed).uniform::<2>([rows, 2], &Device::flex()) * 0.8 + 0.1
 }
 
-/// The rows with a 0 in one of them.
+/// The rows with a 0 as one element of row `row`.
 fn with_zero(x: Tensor<2>, row: usize) -> Tensor<2> {
     let zero = Tensor::zeros([1, 1], &Device::flex());
     x.slice_assign([row..row + 1, 1..2], zero)
@@ -125,9 +125,10 @@ fn steps_that_were_all_skipped_are_an_error_however_few() {
 fn the_first_weights_are_never_the_best() {
     let device = Device::flex();
     let start = small().init(&device);
-    // Two steps an epoch: those of the first are skipped, then a high rate spoils the weights.
+    // Two steps per epoch. Those of the first epoch are skipped, then a high learning rate makes
+    // the weights worse.
     let data = || FitData::new(banana(128, 1)).with_validation(banana(60, 2), None);
-    // The first call of all tries a row, the third looks for what is not finite in the first step.
+    // `fit` first tries a row. The third call searches for the non-finite layer of the first step.
     let flow = Flicker { inner: start.clone(), calls: Arc::new(AtomicUsize::new(4)) };
     let config = quick().with_epochs(2).with_learning_rate(1.0).with_average(Some(0.999));
     let (flow, report) = fit(flow, data(), &config).unwrap();
@@ -219,14 +220,14 @@ fn clones_in_one_model_are_refused() {
     let error = fit_reverse_kl(stacked, target, &ReverseKlConfig::new()).unwrap_err().to_string();
     assert!(error.contains("`bijector.0.conditioner.input.weight` and `bijector.1."), "{error}");
 
-    // Frozen clones are not trained, and parts of their own share nothing.
+    // Frozen clones are not trained, and separately built parts share no parameter.
     let frozen = small().with_layers(1).init(&device).no_grad();
     let parts = vec![frozen.clone(), frozen, small().with_layers(1).init(&device)];
     let mixture = Mixture::new(parts, &device).unwrap();
     assert!(fit(mixture, banana(50, 1), &quick().with_epochs(1)).is_ok());
 }
 
-/// Makes all weights NaN.
+/// Sets all weights to NaN.
 #[derive(Clone)]
 struct Spoiler;
 

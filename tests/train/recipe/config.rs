@@ -1,4 +1,4 @@
-//! Defaults and limits of the configurations.
+//! Defaults and limits of the training configurations.
 
 use burn_flows::train::{Estimator, ReverseKlConfig, Schedule};
 
@@ -92,7 +92,7 @@ fn the_limits_of_reverse_kl() {
     }
 }
 
-/// The second moments of Adam are zero in f16.
+/// In f16 the second moments of Adam underflow to zero.
 #[test]
 fn weights_of_f16_are_refused_and_those_of_bf16_are_not() {
     let fitted = |dtype| {

@@ -1,4 +1,4 @@
-//! What a model draws by itself while it trains: anew in every step, alike in every validation.
+//! Random draws of a model in training: new in every step, equal in every validation.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use burn_flows::train::{NoiseModel, UniformNoise, VariationalDequantize, fit, nl
 
 use super::*;
 
-/// Uniform noise that writes down the first number of every source it draws from.
+/// Uniform noise that records the first number of every noise source.
 #[derive(Module, Debug)]
 struct Tape {
     #[module(skip)]
@@ -35,7 +35,7 @@ fn model() -> VariationalDequantize<DiagNormal<2>, Tape> {
     VariationalDequantize::new(normal([0.5, -0.5]), tape, 4).unwrap()
 }
 
-/// The draws of a run, in their order.
+/// The recorded draws of a run, in order.
 fn taped(rows: usize, config: &FitConfig) -> Vec<u64> {
     let model = model();
     fit(model.clone(), integers(rows), config).unwrap();
@@ -43,7 +43,7 @@ fn taped(rows: usize, config: &FitConfig) -> Vec<u64> {
     tape.clone()
 }
 
-/// 90 of 100 rows in batches of 20 are 5 steps, 10 rows by 6 are 2 evaluations.
+/// 90 of 100 rows in batches of 20 are 5 steps, and 10 rows by 6 are 2 evaluations.
 fn config() -> FitConfig {
     FitConfig::new()
         .with_epochs(4)
@@ -62,7 +62,7 @@ fn every_step_draws_anew_and_every_validation_alike() {
     let steps = epochs.iter().flat_map(|epoch| epoch.0);
     let all: Vec<u64> = steps.chain(validation).chain(start).copied().collect();
     assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len(), "{all:?}");
-    // The row that is tried, and the start.
+    // Also the row that `fit` tries first, and the initialisation.
     assert_eq!(all.len(), 20 + 2 + 2);
 }
 
@@ -80,7 +80,8 @@ fn the_seed_decides_the_draws_and_the_number_of_epochs_does_not() {
 fn every_block_of_a_batch_has_draws_of_its_own() {
     let config = config().with_batch_size(700).with_validation_fraction(0.0);
     let tape = taped(700, &config);
-    // One draw of a row that is tried, one at the start, then those of several blocks in every step.
+    // One draw for the row that `fit` tries, one for the initialisation, then those of several
+    // blocks in every step.
     assert!(tape.len() > 2 + 2 * 4, "{}", tape.len());
     assert_eq!(tape.iter().collect::<BTreeSet<_>>().len(), tape.len());
 
@@ -93,7 +94,7 @@ fn every_block_of_a_batch_has_draws_of_its_own() {
     assert_eq!(tape.iter().collect::<BTreeSet<_>>().len(), tape.len());
 }
 
-/// The integers come first in the context of a flow of noise, then the context of the model.
+/// In the context of a flow of noise, the integers come before the context of the model.
 #[test]
 fn a_flow_of_noise_sees_the_integers_and_the_context() {
     let config = RealNvpConfig::new(2).with_layers(2).with_context(4);
@@ -110,7 +111,7 @@ fn a_flow_of_noise_sees_the_integers_and_the_context() {
     }
 }
 
-/// Noise that is half of the values it is given.
+/// Noise that is half of the given values.
 #[derive(Module, Debug)]
 struct Half {}
 
@@ -132,7 +133,7 @@ fn noise_is_given_the_share_of_the_levels_and_weighed_by_its_density() {
     let model = VariationalDequantize::new(normal(weights), Half {}, 4).unwrap();
     let (v, _) = model.dequantize(integers(4), None, &mut Noise::seeded(1));
     let found: Vec<f64> = v.into_data().iter::<f64>().collect();
-    // The least value is the smallest number above 0, not 0.
+    // The smallest value is the smallest number above 0, not 0.
     let expected = [0.0, 1.0, 2.0, 3.0].map(|x: f64| (x + x / 8.0) / 4.0);
     assert_all_near(&found, &expected);
     let bound = model.bound(integers(4), None, 1, &mut Noise::seeded(1));

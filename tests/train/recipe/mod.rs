@@ -1,4 +1,5 @@
-//! Training against a second loop, written by hand: normals of one feature, in f64 on the host.
+//! Compares training with a second training loop, written by hand: normals of one feature, in f64
+//! on the host.
 
 mod config;
 mod draws;
@@ -22,20 +23,20 @@ fn column(values: &[f64]) -> Tensor<2> {
     Tensor::from_data(data, (&Device::flex(), DType::F64))
 }
 
-/// Normal numbers around `mean`.
+/// Normal numbers with mean `mean` and standard deviation 1.
 fn normals(mean: f64, rows: usize, seed: u64) -> Vec<f64> {
     let mut noise = Noise::seeded(seed);
     (0..rows).map(|_| mean + noise.next_normal()).collect()
 }
 
-/// Mean and log-scale.
+/// The mean and the log-scale.
 type Weights = [f64; 2];
 
 fn normal([mean, log_scale]: Weights) -> DiagNormal<2> {
     DiagNormal::from_weights(column(&[mean]), column(&[log_scale]))
 }
 
-/// The float parameters of a module, one after the other.
+/// The float parameters of a module as one list.
 fn weights<M: Module>(module: &M) -> Vec<f64> {
     struct All(Vec<f64>);
     impl ModuleVisitor for All {
@@ -48,7 +49,7 @@ fn weights<M: Module>(module: &M) -> Vec<f64> {
     all.0
 }
 
-/// The gradients of these parameters, in the same order.
+/// The gradients of these parameters in the same order.
 fn gathered<M: Module>(module: &M, gradients: GradientsParams) -> Vec<f64> {
     struct All(GradientsParams, Vec<f64>);
     impl ModuleVisitor for All {
@@ -73,14 +74,15 @@ fn mean_nll([mean, log_scale]: Weights, x: &[f64]) -> f64 {
     0.5 * (average(x.iter().map(square)) + LN_2PI) + log_scale
 }
 
-/// Its gradient.
+/// The gradient of [`mean_nll`].
 fn gradient([mean, log_scale]: Weights, x: &[f64]) -> Weights {
     let shrink = (-log_scale).exp();
     let z = |x: &f64| (x - mean) * shrink;
     [average(x.iter().map(|x| -z(x) * shrink)), average(x.iter().map(|x| 1.0 - z(x).powi(2)))]
 }
 
-/// Adam with decoupled weight decay; both decays and epsilon are those of the crate's docs, in f32.
+/// Adam with decoupled weight decay. Both decay rates and epsilon are those in the crate's docs, as
+/// f32.
 #[derive(Default)]
 struct Adam {
     first: Weights,
@@ -102,14 +104,14 @@ impl Adam {
     }
 }
 
-/// No longer than `limit`.
+/// The gradient, scaled down to the length `limit` if it is longer.
 fn clipped(gradient: Weights, limit: Option<f64>) -> Weights {
     let norm = gradient[0].hypot(gradient[1]);
     let factor = limit.map_or(1.0, |limit| (limit / norm).min(1.0));
     gradient.map(|g| g * factor)
 }
 
-/// The moving average after the step that is counted from 0.
+/// The moving average after a step. Steps are counted from 0.
 fn moved_average(average: Weights, weights: Weights, decay: f64, step: usize) -> Weights {
     let decay = decay.min((1 + step) as f64 / (10 + step) as f64);
     std::array::from_fn(|k| decay * average[k] + (1.0 - decay) * weights[k])
@@ -127,7 +129,7 @@ fn assert_all_near(found: &[f64], expected: &[f64]) {
     found.iter().zip(expected).for_each(|(found, expected)| assert_near(*found, *expected));
 }
 
-/// What a density was asked for.
+/// One call of a density.
 #[derive(Debug, Clone)]
 struct Call {
     training: bool,
@@ -135,14 +137,14 @@ struct Call {
     context: Vec<f64>,
 }
 
-/// A density that writes down what it is asked for. A row above 100 makes the density infinite, one
-/// above 200 its gradient too, and one above 300 its gradient alone.
+/// A density that records its calls. A row above 100 makes the density infinite, a row above 200
+/// also its gradient, and a row above 300 only its gradient.
 #[derive(Module, Debug)]
 struct Spy {
     inner: DiagNormal<2>,
     #[module(skip)]
     calls: Arc<Mutex<Vec<Call>>>,
-    /// Rows of the batch that data-dependent layers would start from.
+    /// The number of rows in the batch for data-dependent initialisation.
     #[module(skip)]
     started: Arc<AtomicUsize>,
 }
@@ -153,7 +155,8 @@ impl Spy {
         Self { inner: normal(weights), calls, started }
     }
 
-    /// Calls of the training steps, or of the evaluations, without the row that `fit` tries first.
+    /// The calls of the training steps or of the evaluations, without the row that `fit` tries
+    /// first.
     fn calls(&self, training: bool) -> Vec<Call> {
         let calls = self.calls.lock().unwrap().clone();
         calls.into_iter().skip(1).filter(|call| call.training == training).collect()
@@ -175,7 +178,7 @@ impl Distribution<2> for Spy {
             0 => log_prob,
             1 => log_prob.clone().mask_fill(log_prob.is_finite(), f64::INFINITY),
             2 => log_prob * f64::INFINITY,
-            // The root has an infinite slope at 0.
+            // The square root has an infinite slope at 0.
             _ => log_prob.clone() + (log_prob.clone() - log_prob.detach()).sqrt(),
         }
     }

@@ -1,4 +1,4 @@
-//! Training without data, and the constant: every loss, weight and estimate of a run.
+//! Training without data, and the normalising constant: every loss, weight and estimate of a run.
 
 use burn_flows::bijector::ActNorm;
 use burn_flows::train::{
@@ -28,7 +28,7 @@ fn log_family([mean, log_scale]: Weights, x: f64) -> f64 {
     -0.5 * (((x - mean) * (-log_scale).exp()).powi(2) + LN_2PI) - log_scale
 }
 
-/// The loss over these draws, and its gradient by one of the two formulas.
+/// The loss over these draws, and its gradient by the formula of the estimator.
 fn divergence(weights: Weights, x: &[f64], estimator: Estimator) -> (f64, Weights) {
     let [mean, log_scale] = weights;
     let loss = average(x.iter().map(|&x| log_family(weights, x) - log_target(x)));
@@ -45,7 +45,7 @@ fn divergence(weights: Weights, x: &[f64], estimator: Estimator) -> (f64, Weight
     (loss, [0, 1].map(|k| average(rows.iter().map(|row| row[k]))))
 }
 
-/// The estimate from the draws of a flow.
+/// The estimate of `ln Z` from draws of a flow.
 fn estimate(weights: Weights, x: &[f64], log_target: impl Fn(f64) -> f64) -> LogZ {
     let ratios: Vec<f64> =
         x.iter().map(|&x| (log_target(x) - log_family(weights, x)).exp()).collect();
@@ -67,7 +67,8 @@ fn assert_same_estimate(found: LogZ, expected: LogZ) {
     assert_all_near(&numbers(found), &numbers(expected));
 }
 
-/// Fits, and replays on the draws that the target saw; in step `broken` it has no finite gradient.
+/// Fits a flow, and repeats the run by hand on the draws that the target received. In step `broken`
+/// the target has no finite gradient.
 fn assert_follows(config: &ReverseKlConfig, broken: Option<usize>) {
     let draws: Mutex<Vec<(bool, Vec<f64>)>> = Mutex::default();
     let spied = |x: Tensor<2>| {
@@ -103,7 +104,7 @@ fn assert_follows(config: &ReverseKlConfig, broken: Option<usize>) {
             _ => 0.025 * (1.0 + (std::f64::consts::PI * part).cos()),
         };
         adam.step(&mut weights, clipped(gradient, config.gradient_clip), rate, 0.0);
-        // A step that was skipped is none of the average.
+        // A skipped step does not count for the average.
         let taken = step - usize::from(broken.is_some_and(|broken| broken < step));
         mean = moved_average(mean, weights, config.average.unwrap_or(0.0), taken);
     }
@@ -116,7 +117,7 @@ fn assert_follows(config: &ReverseKlConfig, broken: Option<usize>) {
 
     let x: Vec<f64> = evaluations.iter().flat_map(|(_, x)| x.clone()).collect();
     assert_same_estimate(report.log_z, estimate(last, &x, log_target));
-    // No step, and no evaluation, draws what another one drew.
+    // All steps and evaluations use different draws.
     units.extend(x.iter().map(|x| (x - last[0]) * (-last[1]).exp()));
     let n = units.len() as f64;
     let (first, second) = (average(units.iter().copied()), average(units.iter().map(|z| z * z)));
@@ -167,7 +168,7 @@ fn an_estimate_is_that_of_its_draws_however_they_are_parted() {
         let found = log_z(&flow, target, 50, batch, &mut Noise::seeded(2)).unwrap();
         assert_same_estimate(found, estimate(START, &x, log_target));
     }
-    // Draws where the target is zero count among all.
+    // Draws at which the target is zero count in the mean.
     let left = |x: f64| if x < 0.0 { f64::NEG_INFINITY } else { log_target(x) };
     let masked = |x: Tensor<2>| {
         let below = x.clone().lower_elem(0.0).reshape([-1]);
@@ -177,7 +178,8 @@ fn an_estimate_is_that_of_its_draws_however_they_are_parted() {
     let expected = estimate(START, &x, left);
     assert!(expected.effective_draws < 25.0);
     assert_same_estimate(found, expected);
-    // Equal weights are worth as many draws as there are, however large the constant.
+    // If all weights are equal, the effective number of draws is the number of draws, for any
+    // constant.
     let shifted = |x: Tensor<2>| flow.log_prob(x) + 900.0;
     let found = log_z(&flow, shifted, 50, 50, &mut Noise::seeded(2)).unwrap();
     assert_near(found.estimate, 900.0);

@@ -1,4 +1,4 @@
-//! Which rows a run sees, when, and in which order.
+//! The rows that a run uses, at which step, and in which order.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ fn run(data: FitData<2>, config: &FitConfig) -> (Spy, Report) {
     (spy, report)
 }
 
-/// Rows that are told apart by their values, in order, with contexts that belong to them.
+/// Rows with different values in increasing order, each with a matching context.
 fn numbered(rows: usize) -> FitData<2> {
     let values: Vec<f64> = (0..rows).map(|k| k as f64 / rows as f64).collect();
     let context: Vec<f64> = values.iter().map(|x| -x).collect();
@@ -25,14 +25,14 @@ fn config() -> FitConfig {
     FitConfig::new().with_epochs(3).with_batch_size(25).with_progress(false)
 }
 
-/// The rows of all calls, by their numbers among `count` rows.
+/// The rows of all calls, as their indices among `count` rows.
 fn rows(calls: &[Call], count: usize) -> Vec<usize> {
     calls.iter().flat_map(|call| &call.x).map(|x| (x * count as f64).round() as usize).collect()
 }
 
 #[test]
 fn every_epoch_has_every_training_row_once_in_an_order_of_its_own() {
-    // 12.6 rows of 100 are held out, so 13: 87 are left.
+    // 12.6 of 100 rows are held out, rounded to 13, so 87 rows remain.
     let config = config().with_validation_fraction(0.126);
     let (spy, report) = run(numbered(100), &config);
     let calls = spy.calls(true);
@@ -49,7 +49,7 @@ fn every_epoch_has_every_training_row_once_in_an_order_of_its_own() {
         assert!(epochs[..k].iter().all(|before| before != epoch));
         assert!(!epoch.is_sorted());
     }
-    // The validation rows are the others, the same in every epoch.
+    // The validation rows are the other rows, the same in every epoch.
     let held: BTreeSet<usize> = (0..100).filter(|row| !train.contains(row)).collect();
     assert_ne!(held, (87..100).collect());
     for call in spy.calls(false) {
@@ -60,7 +60,7 @@ fn every_epoch_has_every_training_row_once_in_an_order_of_its_own() {
         assert_eq!(call.context, call.x.iter().map(|x| -x).collect::<Vec<_>>());
     }
 
-    // The seed decides all of it.
+    // The seed decides the order and the validation rows.
     let order =
         |seed| rows(&run(numbered(100), &config.clone().with_seed(seed)).0.calls(true), 100);
     assert_eq!(order(0), epochs.concat());
@@ -79,7 +79,7 @@ fn the_share_of_validation_rows_is_rounded() {
     assert_eq!(held(100, 0.124), 12);
     assert_eq!(held(100, 0.004), 0);
     assert_eq!(held(10, 0.8), 8);
-    // Two rows are left to train on, else nothing is held out.
+    // If fewer than two training rows would remain, no rows are held out.
     assert_eq!(held(10, 0.9), 0);
     assert_eq!(held(2, 0.0), 0);
 }
@@ -127,7 +127,7 @@ fn an_evaluation_takes_its_rows_by_parts_and_weighs_them_alike() {
     }
 }
 
-/// The noise under the integers `0..8`, and the integers.
+/// The noise added to the integers `0..8`, and the integers.
 fn spread(call: &Call) -> (Vec<f64>, Vec<usize>) {
     let levels = call.x.iter().map(|v| v * 8.0);
     levels.map(|v| (v.fract(), v as usize)).unzip()
@@ -152,15 +152,16 @@ fn training_rows_are_dequantized_anew_and_validation_rows_once() {
     let calls = spy.calls(false);
     let (held_noise, held) = spread(&calls[0]);
     assert!(calls.iter().all(|call| call.x == calls[0].x));
-    // 48 rows three times, and 12: no two draws of 53 bits are the same.
+    // 48 rows in three epochs, and 12 validation rows. All draws of 53 bits are different.
     let bits: BTreeSet<u64> = noise.iter().chain(&held_noise).map(|u| u.to_bits()).collect();
     assert_eq!((noise.len(), bits.len()), (144, 156));
-    // Uniform on [0, 1): mean 1/2, variance 1/12, four standard errors.
+    // Uniform on [0, 1): mean 1/2, variance 1/12. The tolerance is four standard errors.
     let mean = average(noise.iter().copied());
     let variance = average(noise.iter().map(|u| (u - 0.5).powi(2)));
     assert!((mean - 0.5).abs() < 4.0 * (1.0 / (12.0 * 144.0f64)).sqrt(), "{mean}");
     assert!((variance - 1.0 / 12.0).abs() < 4.0 * (1.0 / (180.0 * 144.0f64)).sqrt(), "{variance}");
-    // Every epoch has the integers of the training rows, which with the held ones are all.
+    // Every epoch uses the integers of all training rows. Together with the validation rows these
+    // are all integers.
     (0..3).for_each(|_| found.extend(&held));
     found.sort_unstable();
     let mut expected: Vec<usize> =
@@ -197,7 +198,7 @@ fn integers_outside_their_levels_are_refused() {
         let text = check(bad).unwrap_err().to_string();
         assert!(text.contains(&format!("row 1 holds {bad}, ")), "{text}");
     }
-    // The row is counted by events, whatever their width.
+    // The index counts events, not elements.
     let wide = column(&[0.0, 1.0, 2.0, 3.0, 7.0, 0.0]).reshape([3, 2]);
     let text = Dequantize::new(4).unwrap().check(&wide).unwrap_err().to_string();
     assert!(text.contains("row 2 holds 7, "), "{text}");
@@ -206,7 +207,7 @@ fn integers_outside_their_levels_are_refused() {
     }
 }
 
-/// Data that come out of a graph are data all the same.
+/// Data on an autodiff device lose their graph.
 #[test]
 fn batches_hold_no_graph() {
     let x = || column(&[0.1, 0.2, 0.3, 0.4]).autodiff();
@@ -219,7 +220,7 @@ fn batches_hold_no_graph() {
     assert_eq!(spy.calls(false).len(), 3);
 }
 
-/// A checkpoint every third epoch, and one at the end.
+/// A checkpoint after every third epoch, and one at the end.
 #[test]
 fn checkpoints_are_as_far_apart_as_configured() {
     let folder = tempfile::tempdir().unwrap();
@@ -229,11 +230,11 @@ fn checkpoints_are_as_far_apart_as_configured() {
         .with_checkpoint(Some(folder.path().to_path_buf()));
     let (whole, straight) =
         fit(Spy::new(START), numbered(100), &config.clone().with_checkpoint(None)).unwrap();
-    // 90 rows are 4 steps and a validation an epoch; this dies in the sixth.
+    // 90 rows are 4 steps and a validation per epoch. This run panics in the sixth epoch.
     crashes(|| fit(Bomb::new(Spy::new(START), 5 * 5 + 2), numbered(100), &config));
     let (resumed, report) = fit(Bomb::new(Spy::new(START), 1000), numbered(100), &config).unwrap();
     assert_eq!((report.resumed_from, report.epochs), (Some(3), straight.epochs));
-    // All 64 bits of the weights of a model in f64.
+    // A checkpoint keeps all 64 bits of the weights of a model in f64.
     assert_eq!(weights(&resumed), weights(&whole));
     let (_, report) = fit(Bomb::new(Spy::new(START), 1000), numbered(100), &config).unwrap();
     assert_eq!(report.resumed_from, Some(7));
@@ -250,7 +251,7 @@ fn one_validation_row_is_enough_and_none_is_an_error() {
     assert_eq!((batch(2).len(), batch(2).is_empty(), batch(1).is_empty()), (2, false, false));
 }
 
-/// Rows are counted and columns compared by events of one element too.
+/// Errors count rows and columns also for events of one element.
 #[test]
 fn a_column_alone_is_checked_row_by_row() {
     let check = |values: &[f64]| FitData::new(column(values)).check();

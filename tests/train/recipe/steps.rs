@@ -1,4 +1,5 @@
-//! Every number of a training run: rates, clipping, averages, weight decay, the choice of weights.
+//! Every number of a training run: learning rates, clipping, averages, weight decay, the choice of
+//! weights.
 
 use burn::lr_scheduler::{LrSchedulerConfig, linear::LinearLrSchedulerConfig};
 use burn::optim::SgdConfig;
@@ -10,7 +11,7 @@ const START: Weights = [3.0, -0.7];
 
 const BATCH: usize = 20;
 
-/// The run of a configuration on the batches that the other loop saw; `steps` an epoch.
+/// Repeats the run of a configuration by hand on the recorded batches. An epoch has `steps` steps.
 fn replayed(
     config: &FitConfig,
     batches: &[Vec<f64>],
@@ -78,8 +79,8 @@ fn base() -> FitConfig {
         .with_progress(false)
 }
 
-/// Fits and replays. The weights pass the validation rows, around 1, on their way to the training rows,
-/// around -2.
+/// Fits a density, and repeats the run by hand. The weights move past the validation rows, which
+/// are around 1, to the training rows, which are around -2.
 #[track_caller]
 fn assert_follows(config: &FitConfig, mark: Option<f64>) -> Report {
     let mut rows = normals(-2.0, 50, 1);
@@ -133,17 +134,17 @@ fn every_schedule_and_the_warm_up() {
 
 #[test]
 fn the_moving_average_with_its_growing_decay() {
-    // The growing decay passes 0.3 in the fourth step, and never 0.99.
+    // The increasing decay exceeds 0.3 in the fourth step, and never 0.99.
     for decay in [0.0, 0.3, 0.99] {
         assert_follows(&base().with_average(Some(decay)), None);
-        // The average of a run that turns is not its last weights.
+        // With a high learning rate, the average differs from the last weights.
         assert_follows(&base().with_average(Some(decay)).with_learning_rate(0.5), None);
     }
 }
 
 #[test]
 fn clipping_and_weight_decay() {
-    // Gradients are between 0.1 and 20 long.
+    // The lengths of the gradients are between 0.1 and 20.
     for limit in [0.5, 5.0, 1e3] {
         assert_follows(&base().with_gradient_clip(Some(limit)), None);
     }
@@ -171,7 +172,7 @@ fn the_best_weights_and_the_patience() {
     assert_follows(&config.with_patience(Some(4)).with_average(Some(0.9)), None);
 }
 
-/// Of epochs with the same validation NLL the first is the best.
+/// If several epochs have the same validation NLL, the first one is the best.
 #[test]
 fn an_epoch_that_is_no_better_is_not_the_best() {
     let config = base().with_learning_rate(1e-30).with_patience(Some(3)).with_epochs(9);
@@ -179,7 +180,8 @@ fn an_epoch_that_is_no_better_is_not_the_best() {
     assert_eq!((report.best_epoch, report.epochs.len()), (1, 4));
 }
 
-/// The running statistics of the best weights are those of the best epoch, averaged as the weights are.
+/// The running statistics of the best weights are those of the best epoch. They are averaged like
+/// the weights.
 #[test]
 fn the_best_weights_keep_the_statistics_of_their_epoch() {
     let device = Device::flex();
@@ -199,7 +201,8 @@ fn the_best_weights_keep_the_statistics_of_their_epoch() {
     }
 }
 
-/// A schedule over all steps, where an epoch is a single one; and a model that trains already.
+/// A schedule over all steps if an epoch has a single step; and a model that is already in training
+/// mode.
 #[test]
 fn an_epoch_of_one_step_and_a_model_that_trains() {
     let rows = normals(-2.0, 50, 1);
@@ -217,7 +220,7 @@ fn an_epoch_of_one_step_and_a_model_that_trains() {
     assert!(!again.devices()[0].is_autodiff());
 }
 
-/// Plain gradient descent moves by the rate times the clipped gradient.
+/// A step of plain gradient descent is the learning rate times the clipped gradient.
 #[test]
 fn a_clipped_step_has_the_length_of_the_limit_and_the_direction_of_the_gradient() {
     let rows = normals(-2.0, 50, 1);
@@ -235,7 +238,7 @@ fn a_clipped_step_has_the_length_of_the_limit_and_the_direction_of_the_gradient(
     }
 }
 
-/// The norm is that of all elements of all parameters together.
+/// Clipping uses the norm over all elements of all parameters together.
 #[test]
 fn a_step_is_clipped_by_the_norm_over_every_element() {
     let starts = [[3.0, -0.7], [1.0, 0.2], [-2.0, 0.4]];
@@ -259,10 +262,10 @@ fn a_step_is_clipped_by_the_norm_over_every_element() {
     }
 }
 
-/// Every block of a batch goes with its own rows of the context.
+/// Every block of a batch uses the matching rows of the context.
 #[test]
 fn rows_of_a_context_go_with_their_blocks() {
-    /// A density of the difference of event and context.
+    /// A density of the difference between event and context.
     #[derive(Module, Debug)]
     struct Shifted {
         inner: DiagNormal<2>,
@@ -291,7 +294,8 @@ fn rows_of_a_context_go_with_their_blocks() {
     assert_all_near(&gathered(&model, gradients), &gradient(START, &x));
 }
 
-/// Blocks of one batch, of equal and unequal lengths, add up to the mean over all rows.
+/// The gradients of blocks of one batch, of equal or different lengths, add up to the mean over all
+/// rows.
 #[test]
 fn a_gradient_of_any_number_of_rows_is_the_mean_over_them() {
     let model = normal(START).train();

@@ -1,4 +1,4 @@
-//! The bound against the probability, its noise, and its gradients.
+//! The variational bound compared with the probability, its noise, and its gradients.
 
 use burn::module::{ModuleVisitor, ParamId};
 use burn::optim::GradientsParams;
@@ -18,7 +18,7 @@ fn uniform_noise_is_uniform_dequantization() {
         let bound = model.bound(x.clone(), None, 1, &mut Noise::seeded(7));
         let log_volume = 2.0 * (levels as f64).ln();
         assert_eq!(numbers(bound.clone()), numbers(density.clone() - log_volume));
-        // The same bits in both conventions.
+        // Bits per dimension of the integers equal those of the density.
         let of_integers = bits_per_dim(-mean(bound), 2, 1);
         let of_density = bits_per_dim(-mean(density), 2, levels);
         assert!((of_integers - of_density).abs() < 1e-6, "{of_integers} {of_density}");
@@ -42,14 +42,13 @@ fn integrated(flow: &Unit, x: Tensor<2>) -> Vec<f64> {
         .collect()
 }
 
-/// Whatever the noise is, the mean of p over q is the probability itself, within four standard
-/// errors.
+/// For any noise, the mean of p / q equals the probability, within four standard errors.
 #[test]
 fn the_mean_over_draws_is_the_probability_under_any_noise() {
     let p = fixed(unit(0.01, 0, 0.0), 1);
     let exact = integrated(&p, pairs());
     assert!((exact.iter().sum::<f64>() - 1.0).abs() < 0.05, "{exact:?}");
-    // Twice as wide as the standard normal, so that no part of a level is rare.
+    // Twice as wide as the standard normal, so that the noise covers all parts of a level.
     let device = Device::flex();
     let log_scale = Tensor::full([2], 0.5f64.ln(), &device);
     let wide = ActNorm::from_weights(log_scale, Tensor::zeros([2], &device));
@@ -114,12 +113,12 @@ fn gradients_reach_the_density_and_the_noise() {
             let reached = largest.found.iter().filter(|(_, g)| g.is_some_and(|g| g > 1e-9));
             (reached.count(), largest.found.len())
         };
-        // Four couplings of three layers with weight and bias.
+        // Four couplings with three layers each, which have a weight and a bias.
         assert_eq!((count(model.density()), count(model.noise())), ((24, 24), (24, 24)));
     }
 }
 
-/// The gradient of the noise parameters against finite differences of the bound.
+/// The gradient of the noise parameters agrees with finite differences of the bound.
 #[test]
 fn the_gradient_of_the_noise_is_that_of_the_bound() {
     let p = fixed(unit(0.01, 0, 0.0), 1);
@@ -149,7 +148,7 @@ fn the_gradient_of_the_noise_is_that_of_the_bound() {
     }
     let mut first = First(&grads, vec![]);
     trained.noise().visit(&mut first);
-    // Scale of both elements, then their shifts.
+    // The scales of both elements come before their shifts.
     assert!((first.1[2] - expected).abs() < 1e-2 * expected.abs(), "{:?} {expected}", first.1);
 }
 
@@ -168,12 +167,12 @@ fn noise_stays_inside_its_level_and_follows_the_integers() {
     let model = fixed(variational(0.0), 3);
     let x = Tensor::cat(vec![pairs(); 50], 0);
     let (v, log_q) = model.dequantize(x.clone(), None, &mut Noise::seeded(1));
-    // In f32 a u just below 1 may round up to it, never further.
+    // In f32 a `u` just below 1 may round up to 1, but not above it.
     let offset = v * LEVELS as f64 - x.clone();
     assert!(offset.clone().min().into_scalar::<f64>() >= 0.0);
     assert!(offset.max().into_scalar::<f64>() <= 1.0);
     assert!(numbers(log_q).iter().all(|l| l.is_finite()));
-    // The same noise under other integers is other noise.
+    // The same seed with other integers gives other noise.
     let u = |x: Tensor<2>| {
         let (v, _) = model.dequantize(x.clone(), None, &mut Noise::seeded(1));
         v * LEVELS as f64 - x
@@ -192,7 +191,7 @@ fn a_context_reaches_the_density_and_the_noise() {
         numbers(model.bound(pairs(), Some(context), 1, &mut Noise::seeded(1)))
     };
     assert_ne!(bound(&rows(1.0)), bound(&rows(-1.0)));
-    // One row serves all.
+    // A context of one row applies to all rows.
     assert_eq!(bound(&rows(1.0)), bound(&rows(1.0).narrow(0, 0, 1)));
     let noise = |c: f64| model.dequantize(pairs(), Some(&rows(c)), &mut Noise::seeded(1)).0;
     assert_ne!(noise(1.0).into_data(), noise(-1.0).into_data());

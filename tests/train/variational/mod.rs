@@ -1,4 +1,4 @@
-//! Variational dequantization: the bound it gives, how it trains, what it refuses.
+//! Variational dequantization: its bound, its training, its errors.
 
 mod bound;
 mod training;
@@ -32,7 +32,8 @@ fn variational(dropout: f64) -> Model {
     VariationalDequantize::new(unit(0.01, 0, dropout), unit(0.0, 2, dropout), LEVELS).unwrap()
 }
 
-/// A row's noise depends on the others behind batch normalization, wherever that stands.
+/// With batch normalization at any place in the noise model, the noise of a row depends on the
+/// other rows.
 #[test]
 fn batch_normalization_in_the_noise_mixes_rows() {
     use burn_flows::bijector::BatchNormConfig;
@@ -45,7 +46,7 @@ fn batch_normalization_in_the_noise_mixes_rows() {
     assert!(!Distribution::<2>::mixes_rows(&model));
 }
 
-/// Weights drawn from a seed: those of a new module follow the device's generator, and those of its
+/// Sets all weights to seeded noise. Otherwise a new module uses the device's generator, and its
 /// last layers are zero.
 fn fixed<M: Module>(module: M, seed: u64) -> M {
     struct Draw(Noise);
@@ -66,13 +67,14 @@ fn tensor<const D: usize>(values: Vec<f64>, shape: [usize; D]) -> Tensor<D> {
     Tensor::from_data(TensorData::new(values, shape), &Device::flex())
 }
 
-/// Every pair of levels.
+/// All pairs of levels.
 fn pairs() -> Tensor<2> {
     let values = (0..LEVELS * LEVELS).flat_map(|i| [(i / LEVELS) as f64, (i % LEVELS) as f64]);
     tensor(values.collect(), [LEVELS * LEVELS, 2])
 }
 
-/// The second pixel is one above the first, round the ends, in four of five rows; else uniform.
+/// In four of five rows the second pixel is the first plus one, modulo the number of levels. In the
+/// others it is uniform.
 fn neighbours(rows: usize, seed: u64) -> Tensor<2> {
     let mut noise = Noise::seeded(seed);
     let values = (0..rows).flat_map(|_| {

@@ -1,4 +1,4 @@
-//! Training with learned noise: what it gains, how it resumes, what it refuses.
+//! Training with learned noise: its gain, resuming, errors.
 
 use burn_flows::bijector::{ActNorm, ActNormConfig};
 use burn_flows::conditioner::{ConvNet, ConvNetConfig};
@@ -6,8 +6,8 @@ use burn_flows::train::{Dequantize, FitData, bits_per_dim, nll};
 
 use super::*;
 
-/// Bits per dimension of [`neighbours`]: log2 4 for the first pixel; of the second, one level has
-/// 0.8 + 0.05 and three have 0.05.
+/// The bits per dimension of [`neighbours`]. The first pixel has log2 4 bits. For the second pixel,
+/// one level has probability 0.8 + 0.05 and three have 0.05.
 fn entropy() -> f64 {
     (2.0 - 0.85 * 0.85f64.log2() - 3.0 * 0.05 * 0.05f64.log2()) / 2.0
 }
@@ -25,11 +25,11 @@ fn learned_noise_needs_fewer_bits_than_uniform_and_never_fewer_than_the_truth() 
     let uniform = bits(nll(&uniform, test.clone(), None, 1000));
     let many = bits(-mean(learned.bound(test, None, 32, &mut Noise::seeded(3))));
     println!("uniform {uniform}, learned {one}, of 32 draws {many}, entropy {}", entropy());
-    assert!(one < uniform - 0.02, "learned noise {one}, uniform {uniform}");
-    assert!(many < one, "{many} of 32 draws, {one} of one");
-    // 4000 rows know their entropy to about 0.01 bits.
-    assert!(many > entropy() - 0.02, "{many} against the entropy {}", entropy());
-    assert!(one < entropy() + 0.15, "{one} against the entropy {}", entropy());
+    assert!(one < uniform - 0.02, "learned noise {one} bits/dim, uniform {uniform}");
+    assert!(many < one, "{many} bits/dim from 32 draws, {one} from one");
+    // The entropy of 4000 rows is known to about 0.01 bits.
+    assert!(many > entropy() - 0.02, "{many} bits/dim, entropy {}", entropy());
+    assert!(one < entropy() + 0.15, "{one} bits/dim, entropy {}", entropy());
 }
 
 #[test]
@@ -39,10 +39,10 @@ fn a_resumed_run_equals_an_uninterrupted_one_bit_for_bit() {
     let config = quick().with_average(Some(0.9));
     let (straight, report) = fit(start.clone(), neighbours(300, 1), &config).unwrap();
 
-    // Stopped after three epochs: a density that panics stands for a power cut.
+    // A density that panics interrupts the run after three epochs.
     let config = config.with_checkpoint(Some(folder.path().to_path_buf()));
     crashes(|| {
-        // 270 rows are 5 steps and a validation an epoch.
+        // 270 rows are 5 steps and a validation per epoch.
         let bomb = Bomb::new(start.density().clone(), 6 * 3 + 2);
         let noise = start.noise().clone();
         fit(VariationalDequantize::new(bomb, noise, LEVELS).unwrap(), neighbours(300, 1), &config)
@@ -59,7 +59,8 @@ fn a_resumed_run_equals_an_uninterrupted_one_bit_for_bit() {
     assert_ne!(whole(1), parts(2));
 }
 
-/// Data-dependent layers of both parts start: the noise near uniform, the density from its values.
+/// Data-dependent layers of both parts are initialised: the noise is close to uniform, and the
+/// density starts from the dequantized values.
 #[test]
 fn data_dependent_layers_start_from_a_batch() {
     let device = Device::flex();
@@ -74,14 +75,15 @@ fn data_dependent_layers_start_from_a_batch() {
     let z = model.density().encode(v.clone());
     assert!(z.clone().mean_dim(0).abs().max().into_scalar::<f64>() < 0.1);
     assert!((z.var(0) - 1.0).abs().max().into_scalar::<f64>() < 0.1);
-    // Uniform noise has a mean of 1/2 and a variance of 1/12.
+    // Uniform noise has mean 1/2 and variance 1/12.
     let u = v * LEVELS as f64 - x;
     let (mean, variance) = (u.clone().mean(), u.var(0).mean());
     assert!((mean.into_scalar::<f64>() - 0.5).abs() < 0.03);
     assert!((variance.into_scalar::<f64>() - 1.0 / 12.0).abs() < 0.015);
 }
 
-/// A network of images that sees the integers as an image beside what the coupling keeps.
+/// A network of images whose inputs are the integers, as an image, and the part that the coupling
+/// keeps.
 #[derive(Module, Debug)]
 struct SeesImage {
     network: ConvNet,
@@ -119,15 +121,16 @@ fn images_are_dequantized_by_a_network_that_sees_the_image() {
     let (model, _) = fit(model, x.clone(), &config).unwrap();
     let after = mean(model.bound(x.clone(), None, 4, &mut Noise::seeded(2)));
     assert!(after > before + 1.0, "{before} to {after}");
-    // Many draws come near the truth of this density, which no noise takes it above.
+    // The bound with many draws is close to the true value for this density, which is an upper
+    // limit for any noise.
     let uniform = VariationalDequantize::new(model.density().clone(), UniformNoise {}, 8).unwrap();
     let many = mean(uniform.bound(x, None, 64, &mut Noise::seeded(4)));
-    assert!(after < many + 1.0, "{after} against {many}");
+    assert!(after < many + 1.0, "bound {after}, with 64 draws {many}");
 }
 
 #[test]
 fn integers_of_one_value_are_data_for_it() {
-    // A corner that is always 0 has no density, but a probability.
+    // A column that is always 0 has no density, but it has a probability.
     let x = neighbours(200, 1).slice_assign([0..200, 0..1], tensor(vec![0.0; 200], [200, 1]));
     let density = fit(unit(0.01, 0, 0.0), x.clone(), &quick()).unwrap_err();
     assert!(density.to_string().contains("column 0 is constant"), "{density}");
