@@ -125,7 +125,7 @@ proptest! {
     }
 }
 
-/// The largest round-trip error of data in f32 at the initial weights, relative to the data or to 1.
+/// The largest round-trip error of data in f32 at the initial weights, relative to the data or 1.
 #[test]
 fn every_model_leads_back_at_its_initial_weights() {
     let device = Device::flex();

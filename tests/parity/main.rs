@@ -80,9 +80,7 @@ fn single_precision(mut ratios: Vec<Ratio>) {
     let worst = ratios.iter().rfind(|ratio| ratio.error > F32_ABSOLUTE);
     let worst = worst.map_or("none".into(), |w| format!("{:.2} ({})", w.value(), w.what));
     let count = ratios.len();
-    say(&format!(
-        "f32 errors / library errors: median {median:.2}, worst {worst}, of {count}"
-    ));
+    say(&format!("f32 errors / library errors: median {median:.2}, worst {worst}, of {count}"));
     assert!(median <= 1.0, "f32 errors are {median} times those of the libraries");
 }
 
