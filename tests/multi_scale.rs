@@ -50,7 +50,7 @@ fn host<const D: usize>(x: Tensor<D>) -> Vec<f64> {
 fn assert_close(found: &[f64], expected: &[f64], error: f64) {
     assert_eq!(found.len(), expected.len());
     for (a, b) in found.iter().zip(expected) {
-        assert!((a - b).abs() <= error * b.abs().max(1.0), "{a} against {b}");
+        assert!((a - b).abs() <= error * b.abs().max(1.0), "{a}, expected {b}");
     }
 }
 
@@ -163,7 +163,7 @@ fn the_prior_draws_what_it_scores() {
     // Minus the entropy of eight independent normals with the standard deviations of the sample.
     let std = z.var(0).sqrt().log().sum();
     let entropy = host(std)[0] + 4.0 * (1.0 + (2.0 * std::f64::consts::PI).ln());
-    assert!((score + entropy).abs() < 0.05, "{score} against {}", -entropy);
+    assert!((score + entropy).abs() < 0.05, "{score}, expected {}", -entropy);
 }
 
 #[test]

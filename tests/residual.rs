@@ -97,7 +97,7 @@ fn residual_stays_finite_and_invertible() {
         let back = layer.inverse(layer.forward(x.clone(), None).0, None);
         let off = (back - x.clone()).abs().max().into_scalar::<f64>();
         // Biases as large as the weights reduce the precision by their size.
-        assert!(off < 2e-5 * size.max(1.0), "{off} by weights of {size}");
+        assert!(off < 2e-5 * size.max(1.0), "error {off}, weights of {size}");
     }
 }
 
@@ -123,7 +123,7 @@ fn layers_start_as_the_identity() {
         let (z, log_det) = config.init(&device).forward(x.clone(), None);
         let off = (z - x).abs().max().into_scalar::<f64>();
         let volume = log_det.abs().max().into_scalar::<f64>();
-        assert!(off < 1e-6 && volume < 1e-6, "{config:?}: {off} and {volume}");
+        assert!(off < 1e-6 && volume < 1e-6, "{config:?}: errors {off}, {volume}");
     }
 }
 

@@ -47,7 +47,7 @@ fn gaussian_mixture_draws_components_by_weight() {
     };
     for (found, weight) in [(share(-20.0, -5.0), 0.1), (share(-5.0, 5.0), 0.6)] {
         let error = (weight * (1.0 - weight) / DRAWS as f64).sqrt();
-        assert!((found - weight).abs() < 4.0 * error, "{found} against {weight}");
+        assert!((found - weight).abs() < 4.0 * error, "{found}, expected {weight}");
     }
 }
 

@@ -130,7 +130,7 @@ fn assert_sampler_follows(distribution: &impl Distribution<2>, entropy: f64, hal
     let mean = surprise.iter().sum::<f64>() / DRAWS as f64;
     let variance = surprise.iter().map(|s| (s - mean).powi(2)).sum::<f64>() / DRAWS as f64;
     let error = (variance / DRAWS as f64).sqrt();
-    assert!((mean - entropy).abs() < 4.0 * error + 1e-9, "{mean} against {entropy} +- {error}");
+    assert!((mean - entropy).abs() < 4.0 * error + 1e-9, "{mean} +- {error}, entropy {entropy}");
 
     let (cells, fine) = (16, 12);
     let n = cells * fine;

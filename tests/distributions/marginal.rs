@@ -29,7 +29,7 @@ fn marginal_is_the_weighted_sum_over_its_contexts() {
     let found = log_probs(&all, x.clone());
     for ((found, first), second) in found.iter().zip(&first).zip(&second) {
         let wanted = (0.25 * first.exp() + 0.75 * second.exp()).ln();
-        assert!((found - wanted).abs() < 1e-12, "{found} against {wanted}");
+        assert!((found - wanted).abs() < 1e-12, "{found}, expected {wanted}");
         assert!((first - second).abs() > 1e-3);
     }
 }

@@ -54,7 +54,7 @@ fn judge<const D: usize>(density: impl Distribution<D>, event: [usize; D], conte
             let found = log_prob(with(&x, at, value), context.as_ref());
             let none = found[0].is_nan() || found[0] == f32::NEG_INFINITY;
             assert!(none, "{value} as element {at} has the log-density {}", found[0]);
-            assert_eq!(found[1..], usual[1..], "beside {value}");
+            assert_eq!(found[1..], usual[1..], "other rows, {value} in row 0");
         }
         for value in [1e30, -1e30, 3e38] {
             let found = log_prob(with(&x, at, value), context.as_ref());
@@ -63,7 +63,7 @@ fn judge<const D: usize>(density: impl Distribution<D>, event: [usize; D], conte
             // happens from 1e30 on.
             let lost = found[0].is_nan() && value == 3e38;
             assert!(found[0] < -20.0 || lost, "{value} as element {at}: {}", found[0]);
-            assert_eq!(found[1..], usual[1..], "beside {value}");
+            assert_eq!(found[1..], usual[1..], "other rows, {value} in row 0");
         }
         for value in [1e-40, -1e-45, f32::MIN_POSITIVE] {
             let found = log_prob(with(&x, at, value), context.as_ref());
@@ -76,7 +76,7 @@ fn judge<const D: usize>(density: impl Distribution<D>, event: [usize; D], conte
         for value in [f32::NAN, f32::INFINITY] {
             let found = log_prob(x.clone(), Some(&with(context, 0, value)));
             assert!(found[0].is_nan(), "a context of {value}: {}", found[0]);
-            assert_eq!(found[1..], usual[1..], "beside a context of {value}");
+            assert_eq!(found[1..], usual[1..], "other rows, context {value} in row 0");
         }
     }
     let alone = context.clone().map(|c| c.slice(0..1));

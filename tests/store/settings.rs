@@ -124,7 +124,7 @@ where
     let mut count = 0;
     for (name, changed) in changes(&value, "") {
         let Ok(other) = serde_json::from_value::<C>(changed.clone()) else { continue };
-        // serde ignores fields with unknown names.
+        // serde may ignore an unknown field, so the configuration may be unchanged.
         if serde_json::to_value(&other).unwrap() == value || STARTS.contains(&&*name) {
             continue;
         }
