@@ -63,8 +63,7 @@ pub fn gradients<const D: usize, S: Subject<D>>(
             }
         }
         if kinks > 0 {
-            report
-                .note(format!("the gradient of x has kinks at {kinks} elements, not compared"));
+            report.note(format!("the gradient of x has kinks at {kinks} elements, not compared"));
         }
         report.add(
             "gradient of x",
