@@ -65,6 +65,7 @@ mod by_parts;
 pub mod conditioner;
 mod config;
 mod crew;
+mod display;
 pub mod distribution;
 mod draws;
 mod elimination;

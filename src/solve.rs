@@ -62,6 +62,9 @@ impl Bracket {
     }
 }
 
+/// A function that increases, as its value and slope.
+type Increasing<'a> = &'a dyn Fn(Tensor<2>) -> (Tensor<2>, Tensor<2>);
+
 /// The result of [`solve`], outside any graph.
 pub(crate) struct Root {
     x: Tensor<2>,
@@ -78,6 +81,11 @@ pub(crate) fn solve(
     bracket: Bracket,
     f: impl Fn(Tensor<2>) -> (Tensor<2>, Tensor<2>),
 ) -> Root {
+    search(z, bracket, &f)
+}
+
+/// [`solve`], built once for all functions.
+fn search(z: &Tensor<2>, bracket: Bracket, f: Increasing<'_>) -> Root {
     let z = z.clone().without_autodiff();
     let (mut low, mut high, mut x, outside) = match bracket {
         Bracket::Known { low, high } => {
@@ -87,7 +95,7 @@ pub(crate) fn solve(
         }
         Bracket::Around { center, radius } => {
             let (center, radius) = (center.without_autodiff(), radius.without_autodiff());
-            let (low, high, outside) = expand(&z, &center, radius, &f);
+            let (low, high, outside) = expand(&z, &center, radius, f);
             let x = center.max_pair(low.clone()).min_pair(high.clone());
             (low, high, x, Some(outside))
         }
@@ -137,7 +145,7 @@ fn expand(
     z: &Tensor<2>,
     center: &Tensor<2>,
     mut radius: Tensor<2>,
-    f: &impl Fn(Tensor<2>) -> (Tensor<2>, Tensor<2>),
+    f: Increasing<'_>,
 ) -> (Tensor<2>, Tensor<2>, Tensor<2, Bool>) {
     let mut low = center.clone() - radius.clone();
     let mut high = center.clone() + radius.clone();
@@ -169,7 +177,11 @@ impl Root {
     /// The root as a function of `z` and of the tensors of `f` that are in a graph. `f` is the solved function,
     /// evaluated in the graph; its slope is not needed. The gradient is zero if `z` is out of reach or `f` is flat.
     pub fn in_graph(self, z: Tensor<2>, f: impl FnOnce(Tensor<2>) -> Tensor<2>) -> Tensor<2> {
-        let rest = z - f(self.x.clone());
+        let value = f(self.x.clone());
+        self.joined(z - value)
+    }
+
+    fn joined(self, rest: Tensor<2>) -> Tensor<2> {
         let flat = self.slope.clone().lower_elem(FLAT_UNITS * unit(&self.x));
         let share = self.slope.recip().mask_fill(flat, 0.0);
         let share = match self.outside {

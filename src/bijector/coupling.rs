@@ -73,11 +73,14 @@ pub struct CouplingConfig {
 /// layer.inverse(z, None).into_data().assert_approx_eq::<f32>(&x.into_data(), Default::default());
 /// ```
 #[derive(Module, Debug, Serialize, Deserialize)]
+#[module(custom_display)]
 pub struct Coupling<U, N> {
     split: Split,
     univariate: U,
     conditioner: N,
 }
+
+crate::display::display!(Coupling<U, N>);
 
 impl CouplingConfig {
     /// Returns an error that names the first invalid field. [`try_init`](Self::try_init) also checks the scalar map.

@@ -58,10 +58,13 @@ use crate::math::zeros_batch;
 /// assert_eq!(z.into_data().try_to_vec_as::<f32>().unwrap(), [5.0, -1.0, -2.0, 0.0]);
 /// ```
 #[derive(Module, Debug, Default, Serialize, Deserialize)]
+#[module(custom_display)]
 pub struct HaarSqueeze {
     #[module(skip)]
     order: SqueezeOrder,
 }
+
+crate::display::display!(HaarSqueeze);
 
 impl HaarSqueeze {
     /// Builds the Haar squeeze with the given order of channels.

@@ -31,9 +31,12 @@ use super::{Bijector, Carried, Place, Walk};
 /// assert!((log_det.into_scalar::<f32>() + 10f32.ln()).abs() < 1e-6);
 /// ```
 #[derive(Module, Debug, Serialize, Deserialize)]
+#[module(custom_display)]
 pub struct Inverse<B> {
     inner: B,
 }
+
+crate::display::display!(Inverse<B>);
 
 impl<B> Inverse<B> {
     /// Exchanges the directions of `inner`.

@@ -207,6 +207,7 @@ impl Split {
 
 /// The parts as indices. The indices are saved with the model and never trained.
 #[derive(Module, Debug, Serialize, Deserialize)]
+#[module(custom_display)]
 struct Indices {
     #[serde(with = "crate::store::fixed")]
     kept: Param<Tensor<1, Int>>,
@@ -215,6 +216,8 @@ struct Indices {
     #[serde(with = "crate::store::fixed")]
     merge: Param<Tensor<1, Int>>,
 }
+
+crate::display::display!(Indices);
 
 impl Split {
     /// Builds the split of events of shape `event`.

@@ -84,6 +84,7 @@ pub use unconditional::Unconditional;
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;
 
+use crate::display::short_name;
 use crate::rows::callers_dims;
 pub use crate::walk::{Carried, Place, Recovery, Walk};
 
@@ -193,9 +194,7 @@ pub trait Bijector<const D: usize>: Module + ModuleDisplay + Sync {
 
 /// The bare name of a type: `Coupling` for `burn_flows::bijector::coupling::Coupling<..>`.
 pub(crate) fn layer_name<T: ?Sized>() -> &'static str {
-    let full = std::any::type_name::<T>();
-    let bare = full.split('<').next().unwrap_or(full);
-    bare.rsplit("::").next().unwrap_or(bare)
+    short_name(std::any::type_name::<T>())
 }
 
 /// Checks the shape of weights that a caller gives.

@@ -41,10 +41,13 @@ use crate::error::Result;
 /// # Ok::<(), burn_flows::Error>(())
 /// ```
 #[derive(Module, Debug, Serialize, Deserialize)]
+#[module(custom_display)]
 pub struct Partial<B> {
     split: Split,
     inner: B,
 }
+
+crate::display::display!(Partial<B>);
 
 impl<B> Partial<B> {
     /// Applies `inner` to the elements that the mask moves, for events of shape `event`.

@@ -49,10 +49,13 @@ pub enum SqueezeOrder {
 /// assert_eq!(z.into_data().try_to_vec_as::<f32>().unwrap(), [1.0, 2.0, 3.0, 4.0]);
 /// ```
 #[derive(Module, Debug, Default, Serialize, Deserialize)]
+#[module(custom_display)]
 pub struct Squeeze {
     #[module(skip)]
     order: SqueezeOrder,
 }
+
+crate::display::display!(Squeeze);
 
 impl Squeeze {
     /// Builds the squeeze with the given order of channels.

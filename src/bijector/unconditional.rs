@@ -32,9 +32,12 @@ use super::{Bijector, Carried, Place, Walk};
 /// assert_eq!(flow.given(&Tensor::ones([5, 3], &device)).log_prob(x).dims(), [5]);
 /// ```
 #[derive(Module, Debug, Serialize, Deserialize)]
+#[module(custom_display)]
 pub struct Unconditional<B> {
     inner: B,
 }
+
+crate::display::display!(Unconditional<B>);
 
 impl<B> Unconditional<B> {
     /// Hides the context from `inner`.

@@ -153,6 +153,7 @@ fn check_initializer(initializer: &Initializer) -> Result<()> {
 
 /// An activation of a conditioner.
 #[derive(Module, Debug, Serialize, Deserialize)]
+#[module(custom_display)]
 #[non_exhaustive]
 #[allow(clippy::large_enum_variant, reason = "burn has no Module for Box")]
 pub enum Activation {
@@ -162,9 +163,14 @@ pub enum Activation {
     Burn(#[serde(with = "crate::store::part")] nn::Activation),
 }
 
+crate::display::display!(Activation);
+
 /// `x * sigmoid(x)`, also called swish.
 #[derive(Module, Debug, Serialize, Deserialize)]
+#[module(custom_display)]
 pub struct Silu {}
+
+crate::display::display!(Silu);
 
 impl Activation {
     /// Whether each output depends on one input only, and all units have the same parameters.

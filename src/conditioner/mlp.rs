@@ -129,6 +129,7 @@ impl Mlp {
 
 /// Two pre-activated layers with a skip connection. A context gates their output (GLU).
 #[derive(Module, Debug, Serialize, Deserialize)]
+#[module(custom_display)]
 pub struct ResidualBlock {
     #[serde(with = "crate::store::part")]
     first: Linear,
@@ -137,6 +138,8 @@ pub struct ResidualBlock {
     #[serde(with = "crate::store::part")]
     gate: Option<Linear>,
 }
+
+crate::display::display!(ResidualBlock);
 
 /// A linear layer with zeros, or with burn's default initialisation.
 pub(crate) fn linear(d_in: usize, d_out: usize, zero: bool, device: &Device) -> Linear {

@@ -40,19 +40,26 @@ pub enum Normalization {
 
 /// A convolution of odd size, stride 1 and same padding, with its normalization.
 #[derive(Module, Debug, Serialize, Deserialize)]
+#[module(custom_display)]
 pub struct NormConv {
     #[serde(with = "crate::store::part")]
     conv: Conv2d,
     norm: Option<Norm>,
 }
 
+crate::display::display!(NormConv);
+
 #[derive(Module, Debug, Serialize, Deserialize)]
+#[module(custom_display)]
 enum Norm {
     ActNorm(ChannelNorm),
     Weight(FilterLength),
 }
 
+crate::display::display!(Norm);
+
 #[derive(Module, Debug, Serialize, Deserialize)]
+#[module(custom_display)]
 struct ChannelNorm {
     #[serde(with = "crate::store::part")]
     log_scale: Param<Tensor<1>>,
@@ -62,11 +69,16 @@ struct ChannelNorm {
     initialized: Param<Tensor<1, Bool>>,
 }
 
+crate::display::display!(ChannelNorm);
+
 #[derive(Module, Debug, Serialize, Deserialize)]
+#[module(custom_display)]
 struct FilterLength {
     #[serde(with = "crate::store::part")]
     gain: Param<Tensor<1>>,
 }
+
+crate::display::display!(FilterLength);
 
 /// The least square sum of a filter. The square root has no finite gradient at zero.
 const FILTER_FLOOR: f64 = 1e-12;

@@ -88,10 +88,13 @@ impl ResidualConvNet {
 
 /// Two pre-activated 3x3 convolutions with a skip connection.
 #[derive(Module, Debug, Serialize, Deserialize)]
+#[module(custom_display)]
 pub struct ResidualConvBlock {
     first: NormConv,
     second: NormConv,
 }
+
+crate::display::display!(ResidualConvBlock);
 
 impl ResidualConvNetConfig {
     /// Returns an error that names the first invalid field.

@@ -53,10 +53,13 @@ use crate::rows::spread;
 /// again.into_data().assert_approx_eq::<f32>(&log_prob.into_data(), Default::default());
 /// ```
 #[derive(Module, Debug, Serialize, Deserialize)]
+#[module(custom_display)]
 pub struct Flow<B, P> {
     bijector: B,
     base: P,
 }
+
+crate::display::display!(Flow<B, P>);
 
 impl<B, P> Flow<B, P> {
     /// The density of `x` for which `bijector` maps `x` to a latent with density `base`.

@@ -10,6 +10,8 @@
 //! 2. [`Logit`](crate::bijector::Logit) maps the interval to the line.
 //! 3. [`Glow`](crate::model::Glow) maps the line to the latent. Each level halves height and width.
 //!
+#![doc = include_str!("pictures/multi_scale.svg")]
+//!
 //! [`FitData::with_dequantization`](crate::train::FitData::with_dequantization) applies the first step, with new noise
 //! in each epoch. The flow contains the other two steps.
 //!

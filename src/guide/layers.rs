@@ -15,6 +15,10 @@
 //! | strong linear correlation | [`LuLinear`](crate::bijector::LuLinear) between the other layers |
 //! | skewed columns | [`Elementwise`](crate::bijector::Elementwise) with a spline |
 //!
+//! The picture shows which inputs each output of a layer of four features depends on, one row for each output:
+//!
+#![doc = include_str!("pictures/dependencies.svg")]
+//!
 //! A model of the module [`model`](crate::model) is a stack with a base. Start with a model. Combine layers only where
 //! no model fits.
 //!

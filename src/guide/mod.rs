@@ -1,5 +1,7 @@
 //! The guide: one chapter for each task, in reading order. The module holds documentation and no code to call.
 //!
+#![doc = include_str!("pictures/direction.svg")]
+//!
 //! 1. [`table`]: the density of a table, from a CSV file to log-densities and new rows
 //! 2. [`conditional`]: conditional densities, and posteriors of a simulator
 //! 3. [`images`]: dequantization, Glow, multi-scale flows, bits per dimension, temperature

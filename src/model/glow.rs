@@ -138,6 +138,7 @@ pub type Glow = MultiScale<GlowLevel, ChannelPrior>;
 
 /// A channel mixing chosen at run time.
 #[derive(Module, Debug, Serialize, Deserialize)]
+#[module(custom_display)]
 #[allow(clippy::large_enum_variant, reason = "burn has no Module for Box")]
 #[non_exhaustive]
 pub enum Mix {
@@ -146,6 +147,8 @@ pub enum Mix {
     /// A learned matrix that multiplies the channels.
     Convolution(InvertibleConv1x1),
 }
+
+crate::display::display!(Mix);
 
 impl Bijector<4> for Mix {
     fn forward(&self, x: Tensor<4>, context: Option<&Tensor<2>>) -> (Tensor<4>, Tensor<1>) {

@@ -1,11 +1,11 @@
 //! Uniform dequantization of integer data, and bits per dimension.
 
 use burn::tensor::{DType, Tensor};
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::noise::{Noise, below_one};
 
-crate::store::checked! {
 /// Spreads integers `0..levels` over `[0, 1)` by uniform noise.
 ///
 /// ```text
@@ -27,16 +27,23 @@ crate::store::checked! {
 /// assert_eq!(integers.into_data(), x.into_data());
 /// # Ok::<(), burn_flows::Error>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Fields")]
 pub struct Dequantize {
     levels: usize,
 }
+
+/// The fields of a file, not yet validated.
+#[derive(Deserialize)]
+struct Fields {
+    levels: usize,
 }
 
-impl Dequantize {
-    /// Returns an error if the levels that were read from a file are invalid.
-    fn sound(&self) -> Result<()> {
-        Self::new(self.levels).map(drop)
+impl TryFrom<Fields> for Dequantize {
+    type Error = Error;
+
+    fn try_from(fields: Fields) -> Result<Self> {
+        Self::new(fields.levels)
     }
 }
 

@@ -89,7 +89,10 @@ pub trait NoiseModel<const D: usize>: Module + ModuleDisplay + Sync {
 /// assert_eq!((u.dims(), log_q.abs().max().into_scalar::<f32>()), ([4, 3], 0.0));
 /// ```
 #[derive(Module, Debug, Serialize, Deserialize)]
+#[module(custom_display)]
 pub struct UniformNoise {}
+
+crate::display::display!(UniformNoise);
 
 impl<const D: usize> NoiseModel<D> for UniformNoise {
     fn draw_for(

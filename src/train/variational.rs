@@ -61,12 +61,15 @@ use crate::rows::check_rows;
 /// # Ok::<(), burn_flows::Error>(())
 /// ```
 #[derive(Module, Debug, Serialize, Deserialize)]
+#[module(custom_display)]
 pub struct VariationalDequantize<F, Q> {
     density: F,
     noise: Q,
     #[module(skip)]
     dequantize: Dequantize,
 }
+
+crate::display::display!(VariationalDequantize<F, Q>);
 
 impl<F, Q> VariationalDequantize<F, Q> {
     /// A distribution of integers below `levels`, from a density and a noise model.

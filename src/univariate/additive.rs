@@ -34,7 +34,10 @@ use crate::math::zeros_batch;
 /// assert_eq!(log_det.into_scalar::<f32>(), 0.0);
 /// ```
 #[derive(Module, Debug, Default, Serialize, Deserialize)]
+#[module(custom_display)]
 pub struct Additive {}
+
+crate::display::display!(Additive);
 
 impl Univariate for Additive {
     fn params_per_element(&self) -> usize {

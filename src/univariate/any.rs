@@ -34,12 +34,15 @@ macro_rules! table {
 /// assert_eq!(config.init().params_per_element(), 1);
 /// ```
 #[derive(Module, Debug, Serialize, Deserialize)]
+        #[module(custom_display)]
         #[non_exhaustive]
         #[allow(clippy::large_enum_variant, reason = "burn has no Module for Box")]
         pub enum AnyUnivariate {
             $(#[doc = concat!("[`", stringify!($map), "`].")] $map($map),)+
             $($(#[$doc])* $other($type),)+
         }
+
+        crate::display::display!(AnyUnivariate);
 
 /// The configuration of an [`AnyUnivariate`].
 ///

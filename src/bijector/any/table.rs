@@ -53,6 +53,7 @@ macro_rules! table {
         /// # Ok::<(), Box<dyn std::error::Error>>(())
         /// ```
         #[derive(Module, Debug, Serialize, Deserialize)]
+        #[module(custom_display)]
         #[non_exhaustive]
         #[allow(clippy::large_enum_variant, reason = "burn has no Module for Box")]
         pub enum AnyBijector {
@@ -61,6 +62,8 @@ macro_rules! table {
             $(#[doc = concat!("[`", stringify!($plain), "`].")] $plain($plain),)+
             $($(#[$doc])* $composed($type),)+
         }
+
+        crate::display::display!(AnyBijector);
 
         /// Configuration of an [`AnyBijector`]: one variant per layer.
         ///

@@ -33,7 +33,10 @@ use super::{Pointwise, guarded, pointwise_bijector};
 /// assert_eq!(log_det.into_scalar::<f32>(), 0.0);
 /// ```
 #[derive(Module, Debug, Default, Serialize, Deserialize)]
+#[module(custom_display)]
 pub struct Exp {}
+
+crate::display::display!(Exp);
 
 impl Pointwise for Exp {
     fn apply<const D: usize>(&self, x: Tensor<D>) -> (Tensor<D>, Tensor<D>) {

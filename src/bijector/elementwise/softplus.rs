@@ -35,7 +35,10 @@ use crate::math::{softplus, softplus_inverse};
 /// back.into_data().assert_approx_eq::<f32>(&x.into_data(), Default::default());
 /// ```
 #[derive(Module, Debug, Default, Serialize, Deserialize)]
+#[module(custom_display)]
 pub struct Softplus {}
+
+crate::display::display!(Softplus);
 
 impl Pointwise for Softplus {
     fn apply<const D: usize>(&self, x: Tensor<D>) -> (Tensor<D>, Tensor<D>) {

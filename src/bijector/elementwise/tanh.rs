@@ -36,7 +36,10 @@ use crate::math::softplus;
 /// assert!((log_det.into_scalar::<f32>() - (4f32.ln() - 40.0)).abs() < 1e-4);
 /// ```
 #[derive(Module, Debug, Default, Serialize, Deserialize)]
+#[module(custom_display)]
 pub struct Tanh {}
+
+crate::display::display!(Tanh);
 
 impl Pointwise for Tanh {
     fn apply<const D: usize>(&self, x: Tensor<D>) -> (Tensor<D>, Tensor<D>) {

@@ -68,6 +68,7 @@ pub struct InvertibleConv1x1Config {
 /// # Ok::<(), burn_flows::Error>(())
 /// ```
 #[derive(Module, Debug, Serialize, Deserialize)]
+#[module(custom_display)]
 #[allow(clippy::large_enum_variant, reason = "burn has no Module for Box")]
 #[non_exhaustive]
 pub enum ChannelMatrix {
@@ -82,6 +83,8 @@ pub enum ChannelMatrix {
     /// Singular values between two products of reflections.
     Svd(SvdFactors),
 }
+
+crate::display::display!(ChannelMatrix);
 
 /// Matches on the matrix inside.
 macro_rules! each {

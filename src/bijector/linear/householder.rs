@@ -44,10 +44,13 @@ pub struct HouseholderConfig {
 /// assert_eq!(matrix.into_data().try_to_vec_as::<f32>().unwrap(), [0.0, -1.0, 1.0, 0.0]);
 /// ```
 #[derive(Module, Debug, Serialize, Deserialize)]
+#[module(custom_display)]
 pub struct Reflections {
     #[serde(with = "crate::store::part")]
     vectors: Param<Tensor<2>>,
 }
+
+crate::display::display!(Reflections);
 
 impl Reflections {
     /// Builds the product `H_K .. H_1`, where row `k - 1` of `vectors` is `v_k`.

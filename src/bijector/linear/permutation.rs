@@ -42,12 +42,15 @@ use crate::param::index_param;
 /// # Ok::<(), burn_flows::Error>(())
 /// ```
 #[derive(Module, Debug, Serialize, Deserialize)]
+#[module(custom_display)]
 pub struct Permutation {
     #[serde(with = "crate::store::fixed")]
     order: Param<Tensor<1, Int>>,
     #[serde(with = "crate::store::fixed")]
     back: Param<Tensor<1, Int>>,
 }
+
+crate::display::display!(Permutation);
 
 impl Permutation {
     /// Builds the permutation `z_i = x_{order[i]}`.

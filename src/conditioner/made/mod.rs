@@ -128,6 +128,7 @@ impl Made {
 /// Two pre-activated masked layers with a skip connection. A context is added between the layers, or
 /// gates their output.
 #[derive(Module, Debug, Serialize, Deserialize)]
+#[module(custom_display)]
 pub(crate) struct MaskedBlock {
     /// A layer before the block, without an activation, to a stream of another width.
     pub(crate) widen: Option<MaskedLinear>,
@@ -136,6 +137,8 @@ pub(crate) struct MaskedBlock {
     #[serde(with = "crate::store::part")]
     pub(crate) context: Option<Linear>,
 }
+
+crate::display::display!(MaskedBlock);
 
 /// The layers of a [`Made`].
 pub(crate) struct Layers {

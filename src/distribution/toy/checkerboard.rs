@@ -48,7 +48,10 @@ fn edge(dtype: DType) -> f64 {
 /// assert_eq!(log_prob[1], f32::NEG_INFINITY);
 /// ```
 #[derive(Module, Debug, Default, Serialize, Deserialize)]
+#[module(custom_display)]
 pub struct Checkerboard {}
+
+crate::display::display!(Checkerboard);
 
 impl Checkerboard {
     /// The entropy in nats: `ln 32`, the logarithm of the dark area.

@@ -35,7 +35,10 @@ const STD: f64 = 0.2;
 /// assert!((log_prob - one_normal).abs() < 1e-6);
 /// ```
 #[derive(Module, Debug, Default, Serialize, Deserialize)]
+#[module(custom_display)]
 pub struct EightGaussians {}
+
+crate::display::display!(EightGaussians);
 
 impl EightGaussians {
     /// The entropy in nats, by quadrature.

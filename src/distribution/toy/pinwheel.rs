@@ -48,7 +48,10 @@ const SCALE: f64 = 2.0;
 /// assert!((nll - Pinwheel::ENTROPY).abs() < 0.1);
 /// ```
 #[derive(Module, Debug, Default, Serialize, Deserialize)]
+#[module(custom_display)]
 pub struct Pinwheel {}
+
+crate::display::display!(Pinwheel);
 
 impl Pinwheel {
     /// The entropy in nats, by quadrature.

@@ -39,7 +39,10 @@ const STD: f64 = 0.1;
 /// assert!((log_prob[0] - log_prob[1]).abs() < 1e-6 && log_prob[2] < log_prob[0] - 3.0);
 /// ```
 #[derive(Module, Debug, Default, Serialize, Deserialize)]
+#[module(custom_display)]
 pub struct Rings {}
+
+crate::display::display!(Rings);
 
 impl Rings {
     /// The entropy in nats, by quadrature.

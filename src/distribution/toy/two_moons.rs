@@ -52,7 +52,10 @@ const NODES: usize = 128;
 /// assert!((nll - TwoMoons::ENTROPY).abs() < 0.05);
 /// ```
 #[derive(Module, Debug, Default, Serialize, Deserialize)]
+#[module(custom_display)]
 pub struct TwoMoons {}
+
+crate::display::display!(TwoMoons);
 
 impl TwoMoons {
     /// The entropy in nats, by quadrature.
