@@ -13,7 +13,7 @@ use crate::noise::Noise;
 use crate::param::replaced;
 
 thread_local! {
-    /// The source of seeds inside a scope.
+    /// The source of the seeds of layers inside a call of [`seeded`]; `None` outside.
     static SOURCE: RefCell<Option<Noise>> = const { RefCell::new(None) };
 }
 

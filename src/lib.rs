@@ -14,7 +14,7 @@
 //!
 //! New here? The [`guide`] has a chapter for each task: densities of a table, conditional densities, images, training
 //! without data, layers of your own, weights from Python, files, and what to do when training goes wrong.
-//! [`guide::guarantees`] lists what may be counted on, each with its test.
+//! [`guide::guarantees`] lists the guarantees.
 //!
 //! # A map of the crate
 //!
@@ -24,13 +24,13 @@
 //! | [`model`] | flows from papers, ready to train: Real NVP, MAF, neural spline flows, Glow and others |
 //! | [`bijector`] | invertible layers, each with formulas, shapes and paper; the trait [`Bijector`](bijector::Bijector) |
 //! | [`univariate`] | monotone scalar maps inside layers: affine maps, splines, polynomials, monotone networks |
-//! | [`conditioner`] | networks that give the parameters of a scalar map: dense, masked, convolutional |
+//! | [`conditioner`] | networks that compute the parameters of a scalar map: dense, masked, convolutional |
 //! | [`distribution`] | bases, mixtures, and targets with exact density and sampler |
 //! | `train` | [`fit`](train::fit), reverse KL, normalizing constants, dequantization, burn-train's learner |
 //! | [`store`] | weights and configurations in files with a checksum |
 //! | `interop` | weights of nflows, zuko, normflows and FlowJAX |
 //! | `testing` | the conformance suite for a layer of your own, and certificates of a trained flow |
-//! | [`prelude`] | what a first program needs |
+//! | [`prelude`] | the imports of a first program |
 //!
 //! # Direction
 //!
@@ -42,10 +42,11 @@
 //!
 //! A layer, a network or a model has a configuration `XConfig`. `XConfig::new` takes the fields without a default, and
 //! `with_field` changes one of the others. `validate` returns an error that names the first invalid field. `try_init`
-//! builds the module or returns that error. `init` panics with its text. A configuration with random weights has
-//! `with_seed`. In JSON, fields with a default are optional: `{"features": 2}` is a
-//! [`RealNvpConfig`](model::RealNvpConfig). A constructor that takes numbers returns a [`Result`]. A tensor of a wrong
-//! shape is a bug of the caller and panics, with both shapes.
+//! builds the module or returns that error. `init` panics with the text of the error. A configuration with random
+//! weights has `with_seed`. In JSON, fields with a default are optional: `{"features": 2}` is a
+//! [`RealNvpConfig`](model::RealNvpConfig). A constructor that checks its numbers, such as `Logit::new(0.05)`, returns
+//! a [`Result`]. A tensor of a wrong shape is a bug of the caller: the call panics, and the message names the expected
+//! and the found shape.
 //!
 //! # Features
 //!

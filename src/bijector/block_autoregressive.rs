@@ -38,8 +38,8 @@ pub struct BlockNeuralAutoregressiveConfig {
     /// Number of hidden layers. With 0, the layer is a triangular linear map.
     #[config(default = 1)]
     pub depth: usize,
-    /// Smallest slope of the activation `tanh(h) + leak h`, positive. A larger leak bends less. The default is that of
-    /// FlowJAX.
+    /// Smallest slope of the activation `tanh(h) + leak h`, positive. A larger leak makes the
+    /// activation closer to linear. The default is the default of FlowJAX.
     #[config(default = 0.01)]
     pub leak: f64,
     /// Width of the context, which is added to the first layer; 0 for none. Set it for a conditional flow.

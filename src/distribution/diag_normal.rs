@@ -101,11 +101,11 @@ impl<const D: usize> DiagNormal<D> {
     ///
     /// # Errors
     ///
-    /// If a scale is not positive and finite, a mean is not finite, or an event has no element.
+    /// Returns an error if a scale is not both positive and finite, a mean is not finite, or an event has no element.
     ///
     /// # Panics
     ///
-    /// If the shapes differ, or their first axis is not 1.
+    /// Panics if the shapes differ, or if their first axis is not 1.
     pub fn fixed(mean: Tensor<D>, scale: Tensor<D>) -> Result<Self> {
         check_location_and_scale("DiagNormal", "mean", &mean, &scale)?;
         DiagNormalConfig::new(mean.dims()[1..].to_vec()).validate()?;

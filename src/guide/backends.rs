@@ -5,6 +5,9 @@
 //!
 //! # Features
 //!
+//! `cargo add burn-flows --features wgpu` enables a backend. `Device::wgpu(Default::default())` is its device. The
+//! constructors of the other devices have the names of their features, such as `Device::cuda(0)`.
+//!
 //! | feature | what it enables |
 //! | --- | --- |
 //! | `flex` (default) | pure Rust on the CPU, with this crate's fused kernels |
@@ -18,10 +21,10 @@
 //! # Precision
 //!
 //! All layers work in f32. On `flex` and `ndarray` all layers also work in f64: call
-//! `device.configure(FloatDType::F64)` before the first tensor, or [`cast`](crate::cast) a module. On `flex` all layers
-//! also work in f16 and bf16, with log-determinants, log-densities, scalar maps and matrices in f32: the documentation
-//! of [`cast`](crate::cast) says what is lost. [`to_device`](crate::to_device) moves a flow between backends; burn's
-//! own `to_device` moves a flow between devices of one backend.
+//! `device.configure(burn::tensor::FloatDType::F64)` before the first tensor, or [`cast`](crate::cast) a module. On
+//! `flex` all layers also work in f16 and bf16, with log-determinants, log-densities, scalar maps and matrices in f32:
+//! the documentation of [`cast`](crate::cast) says what is lost. [`to_device`](crate::to_device) moves a flow between
+//! backends; burn's own `to_device` moves a flow between devices of one backend.
 //!
 //! # What was compared
 //!
@@ -45,8 +48,8 @@
 //! | distributions: densities, seeded draws, weights in files | run | | run | run | types checked |
 //! | training by `fit` | run | bf16 run, f16 is refused | f32 run | run | types checked |
 //!
-//! CI runs the columns of `flex`, `ndarray` and `wgpu`, the last on Mesa's software Vulkan without fused kernels. With
-//! fused kernels (`--features wgpu`), 190 of the 427 tests were run and passed: distributions, elementwise maps,
+//! CI runs the columns of `flex`, `ndarray` and `wgpu`. `wgpu` runs on Mesa's software Vulkan without fused kernels.
+//! With fused kernels (`--features wgpu`), 190 of the 427 tests were run and passed: distributions, elementwise maps,
 //! couplings, images, linear and masked layers. The kernels of the other layers take too long to compile for a CPU. On
 //! Mesa's driver `wgpu` claims f64, but shaders have no f64 exponential and return zero: a flow there panics and says
 //! so. A Real NVP in f16 on Mesa's driver is within 2e-2 of f64; other layers were not compared in f16. `cuda` is

@@ -63,7 +63,7 @@
 //! let config = FitConfig::new().with_epochs(3).with_batch_size(32).with_learning_rate(1e-2).with_seed(1);
 //! let (flow, _) = fit(flow, FitData::new(parameters).with_context(observations), &config)?;
 //!
-//! let observed = Tensor::<2>::from_data([[1.0, -0.5]], &device); // what was measured
+//! let observed = Tensor::<2>::from_data([[1.0, -0.5]], &device); // the measured observation
 //! let posterior = flow.given(&observed).sample_seeded::<2>(2000, 1);
 //! let (variance, mean) = posterior.var_mean(0);
 //! let expected = Tensor::<2>::from_data([[0.8, -0.4]], &device);
@@ -74,16 +74,17 @@
 //!
 //! * The prior of the posterior is the distribution of the training parameters.
 //! * An observation far from all simulated observations has an unreliable posterior.
-//! * A coupling (`RealNvp`, `Nsf`) needs at least two parameters. `Maf` and `AutoregressiveNsf` also take one.
-//! * A posterior with bounds needs a layer that maps the interval to the line: see the chapter
+//! * A coupling (`RealNvp`, `Nsf`) needs at least two parameters. `Maf` and `AutoregressiveNsf` also accept one
+//!   parameter.
+//! * A posterior with bounds needs a first layer that maps the interval to the real line: see the chapter
 //!   [`layers`](super::layers).
 //! * The chapter [`trouble`](super::trouble) has a coverage check for held-out pairs.
 //!
 //! # The scale of the context
 //!
-//! The networks of this crate shift and scale the columns of the context. The first batch decides shift and scale:
-//! `fit` starts all data-dependent layers from the first batch. The file of the flow holds both numbers. After
-//! training, the context has the units of the training context.
+//! The networks of this crate shift and scale the columns of the context. `fit` computes the shift and the scale from
+//! the first batch. A saved flow contains the shift and the scale. After training, pass the context in the units of the
+//! training context.
 //!
 //! ```
 //! use burn_flows::burn::tensor::Device;
@@ -108,10 +109,10 @@
 //! # Ok::<(), burn_flows::Error>(())
 //! ```
 //!
-//! [`FitData::with_context`](crate::train::FitData::with_context) lists the layers that see the context as it is:
+//! [`FitData::with_context`](crate::train::FitData::with_context) lists the layers that do not scale the context:
 //! [`Iaf`](crate::model::Iaf) and residual and continuous flows, among others. Standardise the context for these
-//! layers. An own training loop calls [`Distribution::init_from_data`](crate::distribution::Distribution) before the
-//! first step.
+//! layers. A training loop of your own calls [`Distribution::init_from_data`](crate::distribution::Distribution)
+//! before the first step.
 //!
 //! # Classes
 //!

@@ -1,14 +1,23 @@
 //! Layers, scalar maps, conditioners and distributions of your own.
 //!
 //! Each trait is implemented on a burn module. `#[derive(Module)]` needs `burn` among the dependencies, in the version
-//! of [`burn_flows::burn`](crate::burn). `testing::check` (feature `testing`) compares `inverse` with `forward`, and
+//! of [`burn_flows::burn`](crate::burn). The programs of this chapter need these dependencies:
+//!
+//! ```sh
+//! cargo add burn-flows --features testing
+//! cargo add burn@0.22 --no-default-features
+//! cargo add serde --features derive
+//! ```
+//!
+//! `testing::check` (feature `testing`) compares `inverse` with `forward`, and
 //! the log-determinant with the Jacobian. In f64 the suite also compares gradients with finite differences:
-//! `Device::flex().configure(FloatDType::F64)` before the first tensor chooses f64.
+//! `Device::flex().configure(burn::tensor::FloatDType::F64)` before the first tensor selects f64.
 //!
 //! # A layer
 //!
 //! A layer is a [`Bijector`](crate::bijector::Bijector) with two methods: `forward` with the log-determinant, and
-//! `inverse`. The layer below is `z = asinh(x e^s)` with one parameter `s` for each feature. The layer shrinks tails.
+//! `inverse`. The layer below is `z = asinh(x e^s)` with one parameter `s` for each feature. The layer makes heavy
+//! tails lighter.
 //!
 //! ```
 //! use burn::{module::{Module, Param}, tensor::{Device, Tensor}};
@@ -86,8 +95,9 @@
 //!
 //! # A conditioner
 //!
-//! A [`Conditioner`](crate::conditioner::Conditioner) is a network from the kept features and the context to the
-//! parameters of a scalar map. [`Coupling::new`](crate::bijector::Coupling::new) says how many numbers come in and out.
+//! A [`Conditioner`](crate::conditioner::Conditioner) is a network from the unchanged features and the context to the
+//! parameters of a scalar map. [`Coupling::new`](crate::bijector::Coupling::new) passes the numbers of inputs and
+//! outputs to the closure `network`.
 //!
 //! ```
 //! use burn::{module::Module, nn::{Linear, LinearConfig}, tensor::{Device, Tensor}};
@@ -115,7 +125,8 @@
 //! # A distribution
 //!
 //! A [`Distribution`](crate::distribution::Distribution) is a density with a sampler: a base of a flow, or a target.
-//! The suite checks layers only. The mean log-density of the samples must be minus the entropy.
+//! `testing::check` checks layers only. Check a distribution by its entropy: the mean log-density of the samples must
+//! be minus the entropy.
 //!
 //! ```
 //! use burn::{module::Module, tensor::{Device, Tensor}};

@@ -53,12 +53,13 @@
 //! # Ok::<(), burn_flows::Error>(())
 //! ```
 //!
-//! * Validation rows of your own must be dequantized already. `fit` dequantizes the rows that it holds out.
+//! * Pass validation images of your own through `Dequantize::apply` first. `fit` dequantizes the validation images that
+//!   it splits off.
 //! * Bits per dimension of dequantized images are an upper bound of the bits per dimension of the integers.
 //! * [`VariationalDequantize`](crate::train::VariationalDequantize) learns the noise and tightens the bound.
 //! * [`ReduceBits`](crate::train::ReduceBits) reduces 8-bit images to fewer levels. Bits per dimension of different
 //!   numbers of levels are not comparable.
-//! * A temperature changes samples only. Densities are those of temperature 1.
+//! * A temperature changes samples only. `log_prob` is always the log-density at temperature 1.
 //! * A constant pixel has an infinite density. Dequantization makes a constant pixel harmless.
 //!
 //! # Latents

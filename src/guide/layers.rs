@@ -8,10 +8,10 @@
 //! | purpose | layer |
 //! | --- | --- |
 //! | columns of different units | [`Standardize`](crate::bijector::Standardize), first |
-//! | values in an interval | [`Logit`](crate::bijector::Logit), before everything that expects the line |
+//! | values in an interval | [`Logit`](crate::bijector::Logit), before every layer that expects real numbers |
 //! | positive values | `Inverse::new(Exp {})` or `Inverse::new(Softplus {})` |
-//! | fast density and fast samples | [`Coupling`](crate::bijector::Coupling), masks in turn |
-//! | each feature follows from the features before | [`MaskedAutoregressive`](crate::bijector::MaskedAutoregressive) |
+//! | fast density and fast samples | [`Coupling`](crate::bijector::Coupling) layers; flip the mask from layer to layer |
+//! | each feature depends on the features before it | [`MaskedAutoregressive`](crate::bijector::MaskedAutoregressive) |
 //! | strong linear correlation | [`LuLinear`](crate::bijector::LuLinear) between the other layers |
 //! | skewed columns | [`Elementwise`](crate::bijector::Elementwise) with a spline |
 //!
@@ -75,7 +75,7 @@
 //! assert_eq!(flow.sample::<2>(5).dims(), [5, 4]);
 //! ```
 //!
-//! The crate that calls `layers!` needs `burn` among its dependencies.
+//! The crate that calls `layers!` needs `burn` among its dependencies: `cargo add burn@0.22 --no-default-features`.
 //!
 //! # The other direction, and a part of the columns
 //!
@@ -88,7 +88,7 @@
 //! use burn_flows::prelude::*;
 //!
 //! let device = Device::flex();
-//! // Column 0: the line. Column 1: positive. Column 2: a fraction.
+//! // Column 0: any real number. Column 1: positive. Column 2: between 0 and 1.
 //! let positive = Partial::new(&Mask::Kept(vec![0, 2]), &[3], Inverse::new(Exp {}), &device)?;
 //! let fraction = Partial::new(&Mask::Kept(vec![0, 1]), &[3], Logit::new(0.0)?, &device)?;
 //! let (layers, base) = RealNvpConfig::new(3).with_layers(2).with_seed(1).init(&device).into_parts();
@@ -104,8 +104,11 @@
 //!
 //! # Configurations as JSON
 //!
-//! A JSON text may leave out each field that has a default. A field that the configuration does not have is an error.
-//! [`AnyBijectorConfig`](crate::bijector::AnyBijectorConfig) describes a stack that is known at run time only.
+//! The program below also needs `cargo add serde_json`.
+//!
+//! A JSON text may leave out each field that has a default. An unknown field is an error.
+//! [`AnyBijectorConfig`](crate::bijector::AnyBijectorConfig) describes a stack that is known at run time only; its
+//! variants are the names of the layers.
 //!
 //! ```
 //! use burn_flows::bijector::{AnyBijector, AnyBijectorConfig};

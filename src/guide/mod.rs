@@ -13,7 +13,7 @@
 //! 9. [`trouble`]: training that diverges or overfits, and tests of a trained density
 //! 10. [`python`]: weights from zuko, nflows, normflows and FlowJAX
 //! 11. [`backends`]: backends, devices and precision
-//! 12. [`guarantees`]: what may be counted on, and the tests that hold it
+//! 12. [`guarantees`]: what the tests of this crate guarantee
 //!
 //! The snippets use small networks and few epochs, and run as tests:
 //! `cargo test --release --doc -p burn-flows guide`. For real data, start from the defaults of the configurations.

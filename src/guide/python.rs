@@ -58,9 +58,10 @@
 //! Each module also loads single layers. The documentation of a module ends its table with the options that the module
 //! does not support.
 //!
-//! The sizes come from the tensors: features, hidden widths, number of layers. Some settings are not in the file, as
-//! the activation or the bound of a spline. These settings are fields of `Options`, with the defaults of the library. A
-//! setting that differs from the default in Python must differ in `Options`, too: the file does not show a wrong value.
+//! The sizes come from the tensors: features, hidden widths, number of layers. Some settings are not in the file, such
+//! as the activation or the bound of a spline. These settings are fields of `Options`, with the defaults of the
+//! library. A setting that differs from the default in Python must also be set in `Options`. A wrong value in
+//! `Options` gives wrong densities without an error, because the file does not contain the setting.
 //!
 //! # Part of a checkpoint
 //!
@@ -85,8 +86,8 @@
 //!
 //! # Compare, save, train
 //!
-//! 1. Compare: evaluate the saved rows in f64, after `device.configure(FloatDType::F64)`. Log-densities agree to 1e-9,
-//!    relative to their magnitude. The documentation of `interop` lists the exceptions.
+//! 1. Compare: evaluate the saved rows in f64, after `device.configure(burn_flows::burn::tensor::FloatDType::F64)`.
+//!    Log-densities agree to 1e-9, relative to their magnitude. The documentation of `interop` lists the exceptions.
 //! 2. Save: [`store::save`](crate::store::save) writes a file that needs neither Python nor `interop` afterwards.
 //! 3. Train: `train::fit` continues from the loaded weights.
 //!

@@ -67,8 +67,8 @@
 //! # Checkpoints
 //!
 //! [`FitConfig::checkpoint`](crate::train::FitConfig) names a folder. `fit` writes the state of the training into the
-//! folder after each epoch. The next `fit` with the same folder continues from there. The result of a run in two parts
-//! equals the result of a run in one part, bit for bit.
+//! folder after each epoch. The next `fit` with the same folder continues after the last saved epoch. The result of a
+//! run in two parts equals the result of a run in one part, bit for bit.
 //!
 //! ```
 //! use burn_flows::burn::tensor::Device;
@@ -101,7 +101,7 @@
 //! * A process that is killed while it writes leaves the previous checkpoint intact.
 //! * A checkpoint is not a file of [`store`](crate::store). Save the returned flow for use.
 //!
-//! # What to note beside a result
+//! # What to record with a result
 //!
-//! Note the three seeds, the version of `burn-flows`, the backend and the precision. `report.epochs` holds the NLL of
+//! Record the three seeds, the version of `burn-flows`, the backend and the precision. `report.epochs` holds the NLL of
 //! each epoch, and `report` derives serde's `Serialize`.

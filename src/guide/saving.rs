@@ -5,7 +5,7 @@
 //! | function | use |
 //! | --- | --- |
 //! | [`store::save`](crate::store::save) | writes the weights and all settings of a flow |
-//! | [`store::open`](crate::store::open) | builds the flow from the file; the program names the type |
+//! | [`store::open`](crate::store::open) | builds the flow from the file; you give its Rust type |
 //! | [`store::load`](crate::store::load) | puts the weights into a flow that the program built |
 //! | [`store::save_with_config`](crate::store::save_with_config) | also writes a configuration as JSON |
 //!
@@ -40,7 +40,7 @@
 //! ```
 //!
 //! * A file that was damaged, truncated or written by another program is an [`Error`](crate::Error).
-//! * `load` returns an error that names the layer and the setting if model and file differ.
+//! * If model and file differ, `load` returns an error that names the layer and the setting.
 //! * A stack that is known at run time only has the type `Vec<AnyBijector>`: see the chapter
 //!   [`layers`](super::layers).
 //! * A training run that must survive an interruption needs a checkpoint: see the chapter

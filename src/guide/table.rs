@@ -43,10 +43,13 @@
 //! * [`Standardize`](crate::bijector::Standardize) is the first layer. The mean and the deviation of a column come from
 //!   the training rows. Both are saved with the flow and are not trained.
 //! * [`FitData::with_validation`](crate::train::FitData::with_validation) sets the validation rows. Without validation
-//!   rows, `fit` holds out 10 % of the training rows ([`validation_fraction`](crate::train::FitConfig)).
-//! * [`fit`](crate::train::fit) returns the weights of the epoch with the lowest validation NLL.
-//! * The default of `FitConfig` is 100 epochs. `cargo run --release -p examples --example tabular -- --data FILE` fits a CSV or NPY
-//!   file from the command line.
+//!   rows, `fit` uses 10 % of the training rows for validation ([`validation_fraction`](crate::train::FitConfig)).
+//! * [`fit`](crate::train::fit) returns the weights of the epoch with the lowest validation NLL (negative
+//!   log-likelihood).
+//! * `Flow::new(Standardize::from_data(train)?, model)` builds the same density. Its base is the
+//!   whole model, so `encode` returns standardised rows. With `into_parts`, as above, `encode` returns latents.
+//! * The default of `FitConfig` is 100 epochs. In a clone of the repository,
+//!   `cargo run --release -p examples --example tabular -- --data FILE` fits a CSV or NPY file from the command line.
 //!
 //! # Nats, bits and units
 //!
@@ -77,10 +80,10 @@
 //!
 //! # Discrete columns and ties
 //!
-//! A density has no upper bound at a value that many rows share. The likelihood then rewards narrow peaks. `fit`
-//! reports such columns in [`Report::warnings`](crate::train::Report), and
-//! [`FitConfig::strict`](crate::train::FitConfig) turns the first warning into an error. Uniform noise of one step
-//! spreads an integer over an interval, and `floor` returns the integer.
+//! If many rows share a value of a column, a narrower peak at that value has a higher likelihood. `fit` reports
+//! such columns in [`Report::warnings`](crate::train::Report), and
+//! [`FitConfig::strict`](crate::train::FitConfig) turns the first warning into an error. Uniform noise in
+//! [0, 1) spreads an integer over an interval of length 1, and `floor` returns the integer.
 //!
 //! ```
 //! use burn_flows::burn::tensor::{Device, Tensor};

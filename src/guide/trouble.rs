@@ -16,8 +16,8 @@
 //!
 //! # The scale of the data
 //!
-//! Layers start for numbers near 1. A column with a mean or a deviation far from 1 can stop the training. The error
-//! names the column.
+//! The initial weights suit columns with mean 0 and standard deviation 1. A column with a mean far from 0 or a
+//! deviation far from 1 can stop the training. The error names the column.
 //!
 //! ```
 //! use burn_flows::burn::tensor::{Device, Tensor};
@@ -40,7 +40,7 @@
 //! # A value that is not finite
 //!
 //! [`Distribution::first_non_finite`](crate::distribution::Distribution::first_non_finite) names the first layer that
-//! makes a batch not finite.
+//! returns a value that is not finite.
 //!
 //! ```
 //! use burn_flows::bijector::Logit;
@@ -85,9 +85,10 @@
 //!
 //! # Coverage: is the density calibrated?
 //!
-//! The latents of held-out rows are standard normal if the flow is right. The probability integral transform
+//! The latents of test rows are standard normal if the flow is right. The probability integral transform
 //! `u = (1 + erf(z / sqrt 2)) / 2` of a latent is then uniform. Compare the share of each of ten bins with one tenth. A
-//! U-shaped histogram means a density that is too narrow. A hill means a density that is too wide.
+//! U-shaped histogram means a density that is too narrow. A histogram with a peak in the middle means a density
+//! that is too wide.
 //!
 //! ```
 //! use burn_flows::burn::tensor::Device;
@@ -119,8 +120,8 @@
 //! # Do density and samples belong together?
 //!
 //! `testing::certify` (feature `testing`) sends data through each layer and back, and compares log-determinants with
-//! the Jacobian. `lost` names a layer whose inverse is lost to rounding. `wrong` names a layer whose log-determinant is
-//! wrong.
+//! the Jacobian. `lost` returns a layer whose inverse is inaccurate because of rounding. `wrong` returns a layer whose
+//! log-determinant is wrong. `cargo add burn-flows --features testing` enables the feature.
 //!
 //! ```
 //! use burn_flows::burn::tensor::Device;

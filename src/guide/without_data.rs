@@ -52,26 +52,27 @@
 //! | [`Nsf`](crate::model::Nsf) | one pass | one pass; the splines act on a bounded interval |
 //!
 //! The default estimator, [`Estimator::PathDerivative`](crate::train::Estimator), also needs a density of given data.
-//! [`Estimator::Full`](crate::train::Estimator) avoids this second pass. Choose `Full` for an `Iaf` of many features.
+//! [`Estimator::Full`](crate::train::Estimator) avoids the density of given data. Choose `Full` for an `Iaf` of many
+//! features.
 //!
 //! # How to read the result
 //!
 //! [`LogZ`](crate::train::LogZ) holds the estimate, its standard error and the effective number of draws.
 //!
-//! * Few effective draws, compared with `evaluation_draws`, mean that flow and target differ. Train for more steps, or
+//! * If the effective number of draws is far below `evaluation_draws`, flow and target differ. Train for more steps, or
 //!   choose a model with more layers.
-//! * The reverse divergence seeks modes. A flow can miss a mode of the target completely. The estimate then lacks the
-//!   share of the missing mode, and the standard error does not show the loss. Start from several seeds and compare.
+//! * The reverse divergence seeks modes. A flow can miss a mode of the target completely. The estimate of `Z`
+//!   then lacks the missing mode, and the standard error does not show the error. Start from several seeds and compare.
 //! * `report.losses` holds the loss of each step: an estimate of `KL(q || p) - ln Z` in nats.
 //!
 //! # Targets with bounds
 //!
 //! The flow must draw only points where the target is finite. `fit_reverse_kl` returns an error if the target is not
-//! finite at a draw. A first layer maps the support of the target to the line:
+//! finite at a draw. A first layer maps the support of the target to the real line:
 //!
 //! | support | first layer |
 //! | --- | --- |
-//! | the line | none |
+//! | all real numbers | none |
 //! | above 0 | `Inverse::new(Exp {})`, whose forward is the logarithm |
 //! | between 0 and 1 | `Logit::new(0.0)?` |
 //! | some columns of one kind | [`Partial`](crate::bijector::Partial) around the layer |
@@ -98,4 +99,5 @@
 //! # Ok::<(), burn_flows::Error>(())
 //! ```
 //!
-//! `cargo run --release -p examples --example log_z -- --model iaf` fits a curved target and compares `ln Z` with the true value.
+//! In a clone of the repository, `cargo run --release -p examples --example log_z -- --model iaf` fits a curved target
+//! and compares `ln Z` with the true value.

@@ -143,7 +143,8 @@ impl Shifts {
         columns
     }
 
-    /// The adjoint of [`gather`](Self::gather), plus a bias, written to the small side of a block.
+    /// Applies the adjoint of [`gather`](Self::gather), adds a bias, and writes the sum to `out`, the small side of a
+    /// block.
     fn scatter<T: Real>(&self, columns: &[T], bias: &[T], images: usize, out: &mut [T]) {
         let (pixels, size) = (self.pixels(), [self.height, self.width]);
         let copy = |to: &mut T, from| *to = from;

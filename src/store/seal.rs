@@ -28,7 +28,7 @@ pub(super) struct Label {
     /// Identities of the parameters, for a format that cannot store them with the tensors.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) param_ids: BTreeMap<String, u64>,
-    /// The description of the model, in files of weights.
+    /// The description of the model if the file holds weights, null otherwise.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub(super) model: Value,
 }
@@ -69,7 +69,7 @@ impl Label {
 ///
 /// # Panics
 ///
-/// If the file has no [`Label`].
+/// Panics if the file has no [`Label`].
 pub(crate) fn seal(file: &mut [u8]) {
     let at = digits(file).expect("a file to seal holds a label");
     let checksum = checksum(file, at);

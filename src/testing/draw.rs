@@ -70,7 +70,7 @@ impl Source {
         self.sized(shape, from, &SIZES)
     }
 
-    /// Draws a batch from an interval, with rows of these scales in turn.
+    /// Draws a batch from an interval. Row `i` has the scale `sizes[i % sizes.len()]`.
     pub fn sized<const D: usize>(
         &mut self,
         shape: [usize; D],

@@ -63,9 +63,9 @@ impl State {
         }
     }
 
-    /// Returns an error if a setting that the model displays differs from the run of `own`. Differing whole numbers are
-    /// allowed if the model reproduces the reported NLL to the last bit, which `again` computes: a user's layer may
-    /// display a counter.
+    /// Returns an error if a setting that the model displays differs between the checkpoint and `own`, the new run.
+    /// Differing whole numbers are allowed if the model reproduces the reported NLL to the last bit, which `again`
+    /// computes: a user's layer may display a counter.
     pub fn check_settings(
         &self,
         own: &Self,

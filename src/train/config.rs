@@ -61,7 +61,7 @@ pub struct FitConfig {
     /// Consecutive steps that may be skipped because their loss or gradient is not finite. One more is an error.
     #[config(default = 20)]
     pub max_skipped: usize,
-    /// Rows per pass of a validation. Lower it if validation runs out of memory.
+    /// Batch size of the validation. Lower it if validation runs out of memory.
     #[config(default = 1024)]
     pub evaluation_batch: usize,
     /// Trains in the memory of one layer, as [`Reversible`](super::Reversible) does. Each step takes longer. Set it if

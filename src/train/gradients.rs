@@ -168,7 +168,7 @@ pub(super) fn trained_twice<M: Module>(model: &M) -> Option<String> {
     ))
 }
 
-/// A value and gradients.
+/// The loss of a block of rows and its gradients.
 type Part = (f64, GradientsParams);
 
 /// Values and gradients of blocks, added in the order of the blocks. A part that arrives early waits; all other parts

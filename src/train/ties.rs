@@ -48,7 +48,7 @@ const MOST_ELEMENTS: usize = 1 << 24;
 pub struct Warning {
     /// The property of the columns.
     pub kind: WarningKind,
-    /// The rows that have it: `training data` or `validation data`.
+    /// The part of the data with this property: `training data` or `validation data`.
     pub what: String,
     /// The columns with this property, numbered through all elements of an event from 0.
     pub columns: Vec<usize>,

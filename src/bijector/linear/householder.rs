@@ -105,7 +105,7 @@ impl InvertibleMatrix for Reflections {
     }
 }
 
-/// The identity in the precision and on the device of `like`, outside any graph.
+/// The identity matrix in the precision and on the device of `like`, outside any graph.
 pub(super) fn identity(size: usize, like: &Tensor<2>) -> Tensor<2> {
     Tensor::<2>::eye(size, &like.device().without_autodiff()).cast(like.dtype())
 }

@@ -48,8 +48,8 @@ impl FixedPoint {
     }
 }
 
-/// The lengths of the steps of each row. While the steps of a contraction are exact, each is shorter than the last by
-/// the factor `L`. Steps that do not become shorter show that only rounding is left.
+/// The lengths of the steps of each row. In exact arithmetic, a step of a contraction is at most
+/// `L` times as long as the step before. If steps no longer become shorter, only rounding is left.
 pub(super) struct Lengths {
     /// The divisor of the lengths, `[batch, 1]`, which keeps their squares from overflow.
     scale: Tensor<2>,

@@ -58,7 +58,8 @@ impl Checkerboard {
     pub const ENTROPY: f64 = 5.0 * std::f64::consts::LN_2;
 }
 
-/// The coordinate in square `k` of a line, at the share `unit` of its side above its lower edge.
+/// The coordinate of a point in square `k` of an axis. `unit` is the distance of the point from the lower edge,
+/// relative to the side. `edge` shortens the square, so that rounding keeps the point inside.
 fn place(k: usize, unit: f64, edge: f64) -> f64 {
     SIDE * (k as f64 - HALF + unit * (1.0 - edge))
 }

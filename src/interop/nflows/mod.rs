@@ -34,7 +34,7 @@
 //! [`Options::activation`] to `Identity` of burn.
 //!
 //! Splines with one bin (`num_bins=1`) are not supported. Some of them have as many parameters as an affine or additive
-//! layer and are read as that layer. The other splines with one bin are an error that names a tensor.
+//! layer and are read as that layer. For every other spline with one bin, loading returns an error that names a tensor.
 //!
 //! Write prefixes without their last dot. An empty prefix means the whole dictionary.
 //!

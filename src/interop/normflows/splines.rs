@@ -246,7 +246,8 @@ fn elementwise_in(
     Ok(Elementwise::from_weights(map, params))
 }
 
-/// The periodic encodings of the angles among the inputs of a network; `domains` are the domains of the inputs.
+/// The layer that encodes the angles among the inputs of a network; `None` if the network has no such layer. `domains`
+/// are the domains of the inputs.
 fn periodic_in(
     net: &Scope<'_>,
     domains: &[SplineDomain],

@@ -123,8 +123,8 @@ impl SplineDomain {
         self.placed(x, true)
     }
 
-    /// [`place`](Self::place) with the lower end in the tail. The values are equal. The gradient of the
-    /// log-slope at the lower end is that of the tail.
+    /// [`place`](Self::place) with the lower end in the tail. The values equal those of `place`. At the
+    /// lower end, the log-slope has the gradient of the tail.
     pub(super) fn place_above_low(&self, x: Tensor<2>) -> Placed {
         self.placed(x, false)
     }

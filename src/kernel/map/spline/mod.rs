@@ -54,8 +54,8 @@ pub(crate) const LARGEST_RAW: f64 = 1e6;
 /// The tolerated rounding error of a position: a position up to this far outside the unit interval keeps its gradient.
 pub(crate) const SLACK: f64 = 1e-3;
 
-/// The smallest discriminant of the inverse, because the gradient of a root at 0 is infinite. It is far below the
-/// square of the smallest bin times the smallest slope.
+/// Lower bound of the discriminant in the inverse: at 0, the gradient of a square root is infinite. The bound is far
+/// below the square of the product of the smallest bin and the smallest slope.
 pub(crate) const LEAST_DISCRIMINANT: f64 = 1e-30;
 
 #[cfg(feature = "flex")]

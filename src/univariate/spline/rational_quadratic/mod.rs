@@ -47,7 +47,7 @@ crate::store::checked! {
 ///
 /// Results are finite for every finite value and parameter, also in f32. A position is clamped into the
 /// interval before the spline is evaluated. Bins and slopes have a least size, and no slope exceeds a
-/// million. The root of the inverse is computed without cancellation.
+/// million. The inverse solves a quadratic equation by the formula without cancellation.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
