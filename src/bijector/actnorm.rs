@@ -57,6 +57,8 @@ crate::store::checked! {
 ///
 /// If the width of the event differs from the width of the layer.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::bijector::{ActNormConfig, Bijector};

@@ -131,6 +131,8 @@ crate::store::checked! {
 ///
 /// If the size of the event or of the context differs from the size that the layer was built for.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::{bijector::{Bijector, MaskedAutoregressiveConfig}, univariate::Affine};
@@ -182,6 +184,8 @@ impl MaskedAutoregressiveConfig {
     ///
     /// If [`validate`](Self::validate) fails, if the map needs more parameters than a network can give, or if the
     /// number of elements of the map differs from the number of features.
+    ///
+    /// # Example
     ///
     /// ```
     /// use burn::tensor::Device;

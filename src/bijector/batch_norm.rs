@@ -68,6 +68,8 @@ crate::store::checked! {
 ///
 /// If the width of the event differs from the width of the layer, or a training batch has one row.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::bijector::{BatchNormConfig, Bijector};

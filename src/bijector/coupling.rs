@@ -61,6 +61,8 @@ pub struct CouplingConfig {
 ///
 /// If the width of the event or of the context differs from the width that the layer was built for.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::{bijector::{Bijector, CouplingConfig}, univariate::Affine};
@@ -113,6 +115,8 @@ impl CouplingConfig {
     /// If [`validate`](Self::validate) fails, if the map needs more parameters than a network can give, or if the
     /// number of elements of the map differs from the number of elements that the mask moves.
     ///
+    /// # Example
+    ///
     /// ```
     /// use burn::tensor::Device;
     /// use burn_flows::bijector::CouplingConfig;
@@ -147,6 +151,8 @@ impl<U: Univariate, N> Coupling<U, N> {
     ///
     /// If the mask does not fit the event, or the number of elements of the map differs from the number that the mask
     /// moves.
+    ///
+    /// # Example
     ///
     /// ```
     /// use burn::tensor::{Device, Tensor};

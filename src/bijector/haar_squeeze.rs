@@ -48,6 +48,8 @@ use crate::math::zeros_batch;
 ///
 /// If height or width is odd. In the inverse, if the number of channels is not divisible by 4.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::bijector::{Bijector, HaarSqueeze};

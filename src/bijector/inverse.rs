@@ -19,6 +19,8 @@ use super::{Bijector, Carried, Place, Walk};
 ///
 /// - the shapes of the inner bijector, with data and latent exchanged
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::bijector::{Bijector, Exp, Inverse};

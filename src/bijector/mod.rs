@@ -109,6 +109,8 @@ pub use crate::walk::{Carried, Place, Recovery, Walk};
 /// names the layer, the expected and the found shape of the caller's batch. Layers also panic in a precision whose
 /// logarithm the backend computes incorrectly (f64 on wgpu).
 ///
+/// # Example
+///
 /// ```
 /// use burn::{module::Module, tensor::{Device, Tensor}};
 /// use burn_flows::bijector::Bijector;

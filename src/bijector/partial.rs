@@ -27,6 +27,8 @@ use crate::error::Result;
 ///
 /// If the shape of the event differs from the shape that the layer was built for.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::bijector::{Bijector, Exp, Inverse, Mask, Partial};

@@ -39,6 +39,8 @@ pub enum SqueezeOrder {
 ///
 /// If height or width is odd. In the inverse, if the number of channels is not divisible by 4.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::bijector::{Bijector, Squeeze};

@@ -19,6 +19,8 @@ use super::{Bijector, Carried, Place, Walk};
 ///
 /// - the shapes of the inner bijector; any context
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::{Flow, bijector::{CouplingConfig, Unconditional}, conditioner::MlpConfig};

@@ -59,6 +59,8 @@ crate::store::checked! {
 ///
 /// If the context has another width than the network was built for.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::conditioner::{Conditioner, ConvNetConfig};

@@ -52,6 +52,8 @@ impl Dropout {
     ///
     /// If the probability is not in `[0, 1)`.
     ///
+    /// # Example
+    ///
     /// ```
     /// let error = burn_flows::conditioner::Dropout::new(1.5).unwrap_err();
     /// assert_eq!(error.to_string(), "Dropout.prob: must be in [0, 1), found 1.5");

@@ -30,6 +30,8 @@ use crate::param::as_before;
 /// - input `[.., d_in]`
 /// - output `[.., d_out]`
 ///
+/// # Example
+///
 /// ```
 /// use burn::{nn::LinearConfig, tensor::{Bool, Device, Tensor}};
 /// use burn_flows::conditioner::MaskedLinear;

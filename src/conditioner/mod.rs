@@ -78,6 +78,8 @@ pub trait Conditioner<const D: usize>: Module + ModuleDisplay + Sync {
 ///
 /// If the vector is empty.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::conditioner::{Conditioner, MlpConfig};

@@ -62,6 +62,8 @@ crate::store::checked! {
 ///
 /// If there is no context, or the event or the context has another shape than configured.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::conditioner::MlpConfig;

@@ -40,6 +40,8 @@ crate::store::checked! {
 ///
 /// If the event has another shape than the distribution.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::distribution::{Distribution, DiagNormal};
@@ -118,6 +120,8 @@ impl<const D: usize> DiagNormal<D> {
     /// # Panics
     ///
     /// If the shapes differ.
+    ///
+    /// # Example
     ///
     /// ```
     /// use burn::tensor::{Device, Tensor};

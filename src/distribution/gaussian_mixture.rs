@@ -78,6 +78,8 @@ crate::store::checked! {
 ///
 /// If the event does not have `features` elements.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::distribution::{Distribution, GaussianMixtureConfig};
@@ -152,6 +154,8 @@ impl GaussianMixture {
     /// # Panics
     ///
     /// If the shapes do not fit together.
+    ///
+    /// # Example
     ///
     /// ```
     /// use burn::tensor::{Device, Tensor};

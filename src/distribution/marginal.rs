@@ -36,6 +36,8 @@ crate::store::checked! {
 ///
 /// If an event, or the width of the contexts, does not fit the conditional density.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::conditioner::MlpConfig;
@@ -76,6 +78,8 @@ impl<P: Module> Marginal<P> {
     /// # Panics
     ///
     /// If the number of weights differs from the number of contexts.
+    ///
+    /// # Example
     ///
     /// ```
     /// use burn::tensor::{Device, Tensor};

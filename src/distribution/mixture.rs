@@ -44,6 +44,8 @@ crate::store::checked! {
 ///
 /// If an event or the context does not fit the components, or the context does not fit the weights.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::{Noise, distribution::{DiagNormal, Distribution, Mixture}};
@@ -117,6 +119,8 @@ impl<P: Module> Mixture<P> {
     /// # Errors
     ///
     /// If `mlp` is invalid, or the width is 0.
+    ///
+    /// # Example
     ///
     /// ```
     /// use burn::tensor::{Device, Tensor};

@@ -21,6 +21,8 @@ crate::store::checked! {
 ///
 /// If the event has another shape than the distribution.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::distribution::{Distribution, StandardNormal};

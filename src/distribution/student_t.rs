@@ -69,6 +69,8 @@ crate::store::checked! {
 ///
 /// If the event has another shape than the distribution.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::distribution::{Distribution, StudentTConfig};
@@ -149,6 +151,8 @@ impl<const D: usize> StudentT<D> {
     /// # Panics
     ///
     /// If the shapes differ, or their first axis is not 1.
+    ///
+    /// # Example
     ///
     /// ```
     /// use burn::tensor::{Device, Tensor};

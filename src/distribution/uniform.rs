@@ -26,6 +26,8 @@ crate::store::checked! {
 ///
 /// If the event has another shape than the distribution.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::distribution::{Distribution, Uniform};
@@ -70,6 +72,8 @@ impl<const D: usize> Uniform<D> {
     /// # Panics
     ///
     /// If the shapes differ, or their first axis is not 1.
+    ///
+    /// # Example
     ///
     /// ```
     /// use burn::tensor::{Device, Tensor};

@@ -16,6 +16,8 @@ use crate::noise::Noise;
 ///
 /// The context is `[batch, width]`, with one row for each event, or a single row for all events.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::model::MafConfig;

@@ -42,6 +42,8 @@ use crate::rows::spread;
 /// If the events or the context have a shape other than the layers were built for, or a precision other than the
 /// parameters have. Also if the context has neither one row nor one row for each event.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::{Flow, bijector::ActNormConfig, distribution::StandardNormal};

@@ -32,6 +32,8 @@
 //! A missing, misshapen or non-finite tensor is an error that names the tensor. A tensor below the prefix that no layer
 //! uses is an error that names the tensor, because the loaded model would differ from the trained model.
 //!
+//! # Example
+//!
 //! ```
 //! use burn::tensor::{Device, Tensor};
 //! use burn_flows::interop::{HostTensor, StateDict, nflows};

@@ -169,6 +169,8 @@ impl StateDict {
     /// valid safetensors file nor a complete and valid PyTorch file. Returns [`Error::Tensor`] if it holds numbers of
     /// an unknown kind.
     ///
+    /// # Example
+    ///
     /// ```
     /// use burn_flows::{Error, interop::StateDict};
     ///
@@ -189,6 +191,8 @@ impl StateDict {
     /// # Errors
     ///
     /// Fails as [`load`](Self::load) does.
+    ///
+    /// # Example
     ///
     /// ```
     /// use burn_flows::{Error, interop::StateDict};

@@ -64,6 +64,8 @@ pub struct AutoregressiveNsfConfig, 3 layers {
 ///
 /// - data and latent `[batch, features]`; context `[batch, context]`, or one row that applies to the whole batch
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::model::{AutoregressiveNsf, AutoregressiveNsfConfig};

@@ -56,6 +56,8 @@ pub struct BernsteinFlowConfig, 3 layers {
 ///
 /// - data and latent `[batch, features]`; context `[batch, context]`, or one row that applies to the whole batch
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::model::{BernsteinFlow, BernsteinFlowConfig};

@@ -87,6 +87,8 @@ pub struct CircularNsfConfig {
 ///
 /// - data and latent `[batch, features]`; context `[batch, context]`, or one row that applies to the whole batch
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::model::{CircularNsf, CircularNsfConfig};

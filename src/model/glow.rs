@@ -121,6 +121,8 @@ crate::layers! {
 ///
 /// - images `[batch, channels, height, width]`; latent parts with the shapes that `parts` returns
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::model::{Glow, GlowConfig};

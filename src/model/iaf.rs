@@ -58,6 +58,8 @@ pub struct IafConfig, 5 layers {
 ///
 /// - data and latent `[batch, features]`; context `[batch, context]`, or one row that applies to the whole batch
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::model::{Iaf, IafConfig};

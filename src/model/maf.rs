@@ -102,6 +102,8 @@ crate::layers! {
 ///
 /// - data and latent `[batch, features]`; context `[batch, context]`, or one row that applies to the whole batch
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::model::{Maf, MafConfig};
@@ -181,6 +183,8 @@ pub struct MafMogConfig {
 /// # Shapes
 ///
 /// - data and latent `[batch, features]`; context `[batch, context]`, or one row that applies to the whole batch
+///
+/// # Example
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

@@ -121,6 +121,8 @@ pub(super) fn check_free(
 ///
 /// - data and latent `[batch, features]`; context `[batch, context]`, or one row that applies to the whole batch
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::model::{Nsf, NsfConfig};

@@ -62,6 +62,8 @@ pub struct PlanarFlowConfig {
 ///
 /// - data and latent `[batch, features]`; context `[batch, context]`, or one row that applies to the whole batch
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::model::{PlanarFlow, PlanarFlowConfig};
@@ -115,6 +117,8 @@ impl PlanarFlowConfig {
     /// # Panics
     ///
     /// Panics where [`init`](Self::init) panics.
+    ///
+    /// # Example
     ///
     /// ```
     /// use burn::tensor::Device;

@@ -70,6 +70,8 @@ pub struct RealNvpConfig {
 ///
 /// - data and latent `[batch, features]`; context `[batch, context]`, or one row that applies to the whole batch
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::model::{RealNvp, RealNvpConfig};

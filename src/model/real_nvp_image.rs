@@ -85,6 +85,8 @@ crate::layers! {
 ///
 /// - images `[batch, channels, height, width]`; latent parts with the shapes that `parts` returns
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::{conditioner::ResidualConvNetConfig, model::{RealNvpImage, RealNvpImageConfig}};

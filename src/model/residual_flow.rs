@@ -79,6 +79,8 @@ crate::layers! {
 ///
 /// - data and latent `[batch, features]`; context `[batch, context]`, or one row that applies to the whole batch
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::model::{ResidualFlow, ResidualFlowConfig};

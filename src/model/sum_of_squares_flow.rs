@@ -56,6 +56,8 @@ pub struct SumOfSquaresFlowConfig, 3 layers {
 ///
 /// - data and latent `[batch, features]`; context `[batch, context]`, or one row that applies to the whole batch
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::model::{SumOfSquaresFlow, SumOfSquaresFlowConfig};

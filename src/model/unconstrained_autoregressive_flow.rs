@@ -59,6 +59,8 @@ pub struct UnconstrainedAutoregressiveFlowConfig, 3 layers {
 ///
 /// - data and latent `[batch, features]`; context `[batch, context]`, or one row that applies to the whole batch
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::model::{UnconstrainedAutoregressiveFlow, UnconstrainedAutoregressiveFlowConfig};

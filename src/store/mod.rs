@@ -152,6 +152,8 @@ use tensors::Entry;
 /// [`Error::Format`] for another extension and for a setting that is not finite. [`Error::Tensor`] for a quantized
 /// tensor and for a tensor that no field describes. [`Error::Io`] if the file cannot be written.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::Device;
 /// use burn_flows::{Error, bijector::LuLinearConfig, store};
@@ -188,6 +190,8 @@ pub fn save<M: Module + Serialize>(model: &M, path: impl AsRef<Path>) -> Result<
 ///   inverse
 /// - [`Error::Setting`]: a setting, a mask or an order differs between the model and the file; the error names the
 ///   layer, the setting and both values
+///
+/// # Example
 ///
 /// ```
 /// use burn::tensor::Device;
@@ -245,6 +249,8 @@ pub fn load<M: Module + Serialize>(model: M, path: impl AsRef<Path>) -> Result<M
 ///   this type
 /// - [`Error::Setting`]: the file describes another layer, or settings that this type does not read
 /// - [`Error::MissingTensor`], [`Error::UnusedTensor`], [`Error::Tensor`]: the tensors do not match the description
+///
+/// # Example
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -350,6 +356,8 @@ fn described<M: Serialize>(model: &M, path: &Path) -> Result<Value> {
 /// The errors of [`save`]. [`Error::Format`] if the configuration changes when its JSON is read back (an infinite
 /// number); nothing is written then.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::Device;
 /// use burn_flows::{bijector::AnyBijectorConfig, store};
@@ -383,6 +391,8 @@ pub fn save_with_config<M: Module + Serialize, C: Serialize + DeserializeOwned>(
 /// [`Error::Io`] if the file cannot be read. [`Error::Format`] if its extension is not `.json`, if the file was
 /// changed, truncated or written by another program, or if it holds another type of configuration or another format
 /// version. Read a configuration written by hand with `serde_json`.
+///
+/// # Example
 ///
 /// ```
 /// use burn::tensor::Device;

@@ -87,6 +87,8 @@ use subject::{Subject, forget};
 ///
 /// Panics if a check fails. The message lists all failed checks with the measured and the allowed error.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::Device;
 /// use burn_flows::{bijector::{Exp, LuLinearConfig}, testing::{self, Suite}};

@@ -56,6 +56,8 @@ use crate::noise::Noise;
 /// Otherwise the error names the first layer that was not finite. With such a column it is also an error if the final
 /// NLL is above 100 nats per element (1000 in f64).
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::Device;
 /// use burn_flows::{Noise, model::RealNvpConfig, train::{FitConfig, fit}};
@@ -85,6 +87,8 @@ pub fn fit<F: Distribution<D>, const D: usize>(
 /// The errors of [`fit`]. A checkpoint identifies its optimizer by the steps that the optimizer makes on given weights
 /// and gradients, to five digits. These steps depend on the kind of the optimizer, its settings, its parameter groups
 /// and the frozen parameters.
+///
+/// # Example
 ///
 /// ```
 /// use burn::{optim::RmsPropConfig, tensor::Device};

@@ -31,6 +31,8 @@ use crate::rows::{check_rows, in_block, rows_of};
 ///
 /// The panics of [`Distribution::log_prob`]; also if the model has no trained parameter.
 ///
+/// # Example
+///
 /// ```
 /// use burn::{module::Module, optim::AdamConfig, tensor::Device};
 /// use burn_flows::{Noise, model::NiceConfig, train::nll_gradients};

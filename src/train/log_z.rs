@@ -44,6 +44,8 @@ pub struct LogZ {
 /// If `n` is below 2, `batch` is 0, or the target returns a number of values that differs from the number of rows it
 /// was given.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::Device;
 /// use burn_flows::prelude::*;

@@ -52,6 +52,8 @@ pub enum Estimator {
 ///
 /// If `n` is 0, or the target returns a number of values other than `n`.
 ///
+/// # Example
+///
 /// ```
 /// use burn::{module::Module, tensor::Device};
 /// use burn_flows::prelude::*;
@@ -211,6 +213,8 @@ pub struct ReverseKlReport {
 /// # Panics
 ///
 /// If the target returns a number of values that differs from the number of rows it was given.
+///
+/// # Example
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

@@ -22,6 +22,8 @@ use crate::math::zeros_batch;
 ///
 /// - values `[batch, elements]`; parameters `[batch, P, elements]`, where `P` is `params_per_element`
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::univariate::{Additive, Univariate};

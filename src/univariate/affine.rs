@@ -130,6 +130,8 @@ crate::store::checked! {
 /// With the default [`ScaleMap`] the scale is a smooth function of the parameter. It stays between
 /// 1/1000 and 1000 for every finite parameter. A raw zero is the identity.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::univariate::{Affine, ScaleMap, Univariate};

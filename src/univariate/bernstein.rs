@@ -81,6 +81,8 @@ crate::store::checked! {
 /// The slope is a mean of rises with positive weights, so nothing cancels. Raw rises are clamped to
 /// `[-1e6, 1e6]`. Results are finite for every finite value and parameter, also in f32.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::univariate::{BernsteinConfig, Univariate};

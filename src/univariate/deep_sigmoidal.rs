@@ -73,6 +73,8 @@ crate::store::checked! {
 /// straight line with a slope from 1/1000 to 1000. Results are finite for every finite value and
 /// parameter, also in f32.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::univariate::{DeepSigmoidalConfig, Univariate};

@@ -29,6 +29,8 @@ crate::store::checked! {
 ///
 /// - values `[batch, elements]`; parameters `[batch, P, elements]`, where `P` is `params_per_element`
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::univariate::{HalfTurn, RationalQuadraticConfig, SplineDomain, Univariate};

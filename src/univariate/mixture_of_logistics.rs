@@ -64,6 +64,8 @@ crate::store::checked! {
 /// `[-1e6, 1e6]`. For `|x|` above a million the map is a straight line. Results are finite for every finite
 /// value and parameter, also in f32.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::univariate::{MixtureOfLogisticsConfig, Univariate};

@@ -77,6 +77,8 @@ crate::store::checked! {
 ///
 /// If the map has a network for each element, and the input has another number of elements.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::univariate::{NeuralConfig, Univariate};

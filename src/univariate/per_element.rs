@@ -31,6 +31,8 @@ crate::store::checked! {
 ///
 /// If the number of elements of the values differs from the length of `which`.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::univariate::{PerElement, RationalQuadraticConfig, SplineDomain, Univariate};

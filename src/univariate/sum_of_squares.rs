@@ -88,6 +88,8 @@ crate::store::checked! {
 /// straight line with a slope from 1/1000 to 1000. Coefficients are clamped to `[-1e4, 1e4]`. Results
 /// are finite for every finite value and parameter, also in f32.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::univariate::{SumOfSquaresConfig, Univariate};

@@ -24,6 +24,8 @@ use super::{Pointwise, guarded, pointwise_bijector};
 ///
 /// `exp` overflows above 88 in f32 and 709 in f64. A `z` that is not positive has log-slope `-inf`.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::bijector::{Bijector, Exp};

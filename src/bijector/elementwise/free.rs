@@ -33,6 +33,8 @@ crate::store::checked! {
 /// If the number of elements of the event, or the width of the context, differs from the number or the width that the
 /// layer was built for.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::{bijector::{Bijector, Elementwise}, univariate::Affine};
@@ -111,6 +113,8 @@ impl<U: Univariate> Elementwise<U> {
     /// # Errors
     ///
     /// If `context` is 0, or [`MlpConfig::validate`] fails.
+    ///
+    /// # Example
     ///
     /// ```
     /// use burn::tensor::{Device, Tensor};

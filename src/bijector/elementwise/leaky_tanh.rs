@@ -27,6 +27,8 @@ crate::store::checked! {
 ///
 /// - input and output: `[batch, event..]` of any shape
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::bijector::{Bijector, LeakyTanh};

@@ -32,6 +32,8 @@ crate::store::checked! {
 /// `[0, 1]` otherwise. An element outside the domain has density zero. The log-det of its row is `-inf`, the `z` of the
 /// element is finite, and its gradient is zero.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::bijector::{Bijector, Logit};
@@ -68,6 +70,8 @@ impl Logit {
 /// # Shapes
 ///
 /// - input and output: `[batch, event..]` of any shape
+///
+/// # Example
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

@@ -29,6 +29,8 @@ crate::store::checked! {
 /// A `z` outside the interval has log-slope `-inf`. For large `|x|`, `z` rounds to the bound, where there is no
 /// inverse.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::bijector::{Bijector, Softclip};

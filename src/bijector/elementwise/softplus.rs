@@ -25,6 +25,8 @@ use crate::math::{softplus, softplus_inverse};
 ///
 /// A `z` that is not positive has log-slope `-inf`. `z` underflows for `x` below -87 in f32, and below -708 in f64.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::bijector::{Bijector, Softplus};

@@ -27,6 +27,8 @@ crate::store::checked! {
 ///
 /// If the shape of the event differs from the shape that the layer was built for.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{DType, Device, Tensor, TensorData};
 /// use burn_flows::bijector::{Bijector, Standardize};

@@ -26,6 +26,8 @@ use crate::math::softplus;
 /// The log-slope is exact where `1 - tanh^2` rounds to zero. `tanh` itself rounds to 1 above 9 in f32, and above 19 in
 /// f64, where there is no inverse. A `z` outside (-1, 1) has log-slope `-inf`.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::bijector::{Bijector, Tanh};

@@ -156,6 +156,8 @@ impl InvertibleMatrix for ChannelMatrix {
 ///
 /// If the number of channels of the event differs from the number that the layer was built for.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::bijector::{Bijector, InvertibleConv1x1Config};

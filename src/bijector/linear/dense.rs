@@ -36,6 +36,8 @@ crate::store::checked! {
 /// size. Gradients follow from `d ln |det W| = tr(W^-1 dW)` and `d W^-1 = -W^-1 dW W^-1`. Training can make the matrix
 /// singular: then the log-determinant is minus infinity, without a gradient, and the inverse is infinite.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::bijector::{DenseMatrix, InvertibleMatrix};
@@ -182,6 +184,8 @@ impl InvertibleMatrix for DenseMatrix {
 /// # Panics
 ///
 /// If the width of the event differs from the width of the layer.
+///
+/// # Example
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

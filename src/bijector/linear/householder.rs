@@ -130,6 +130,8 @@ pub(super) fn identity(size: usize, like: &Tensor<2>) -> Tensor<2> {
 ///
 /// If the width of the event differs from the width of the layer.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::bijector::{Bijector, HouseholderConfig};

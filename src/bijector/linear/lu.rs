@@ -148,6 +148,8 @@ impl LuFactors {
     ///
     /// If the size of the permutation differs from the size of the matrix.
     ///
+    /// # Example
+    ///
     /// ```
     /// use burn::tensor::{Device, Tensor};
     /// use burn_flows::bijector::{InvertibleMatrix, LuFactors, Permutation};
@@ -262,6 +264,8 @@ impl InvertibleMatrix for LuFactors {
 /// # Panics
 ///
 /// If the width of the event differs from the width of the layer.
+///
+/// # Example
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

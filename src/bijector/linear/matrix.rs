@@ -83,6 +83,8 @@ crate::store::checked! {
 /// If the width of the event differs from the size of the matrix, or the width of the context differs from that of its
 /// weights.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::bijector::{Bijector, LinearMap, LuFactors};
@@ -140,6 +142,8 @@ impl<M: InvertibleMatrix> LinearMap<M> {
     /// # Panics
     ///
     /// If `weights` has no rows, or its number of columns differs from the number of features.
+    ///
+    /// # Example
     ///
     /// ```
     /// use burn::tensor::{Device, Tensor};

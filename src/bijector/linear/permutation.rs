@@ -29,6 +29,8 @@ use crate::param::index_param;
 ///
 /// If the width of the event differs from the length of the order.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::bijector::{Bijector, Permutation};

@@ -133,6 +133,8 @@ impl InvertibleMatrix for QrFactors {
 ///
 /// If the width of the event differs from the width of the layer.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::bijector::{Bijector, QrLinearConfig};

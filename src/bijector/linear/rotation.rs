@@ -131,6 +131,8 @@ impl InvertibleMatrix for RotationMatrix {
 ///
 /// If the width of the event differs from the width of the layer.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::bijector::{Bijector, RotationConfig};

@@ -139,6 +139,8 @@ impl InvertibleMatrix for SvdFactors {
 ///
 /// If the width of the event differs from the width of the layer.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::bijector::{Bijector, SvdLinearConfig};

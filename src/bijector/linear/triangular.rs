@@ -151,6 +151,8 @@ impl InvertibleMatrix for TriangularMatrix {
 ///
 /// If the width of the event differs from the width of the layer.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::bijector::{Bijector, TriangularLinearConfig};

@@ -117,6 +117,8 @@ crate::store::checked! {
 ///
 /// If the size of the event or of the context differs from the size that the layer was built for.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::bijector::{Bijector, Planar, PlanarConstraint, RidgeActivation};

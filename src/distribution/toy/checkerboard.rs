@@ -37,6 +37,8 @@ fn edge(dtype: DType) -> f64 {
 ///
 /// If the event is not of shape `[2]`.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::distribution::{Checkerboard, Distribution};

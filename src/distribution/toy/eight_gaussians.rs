@@ -25,6 +25,8 @@ const STD: f64 = 0.2;
 ///
 /// If the event is not of shape `[2]`.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::distribution::{Distribution, EightGaussians};

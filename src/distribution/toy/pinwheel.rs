@@ -38,6 +38,8 @@ const SCALE: f64 = 2.0;
 ///
 /// If the event is not of shape `[2]`.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::Device;
 /// use burn_flows::{Noise, distribution::{Distribution, Pinwheel}};

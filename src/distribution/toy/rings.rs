@@ -30,6 +30,8 @@ const STD: f64 = 0.1;
 ///
 /// If the event is not of shape `[2]`.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::distribution::{Distribution, Rings};

@@ -42,6 +42,8 @@ const NODES: usize = 128;
 ///
 /// If the event is not of shape `[2]`.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::Device;
 /// use burn_flows::{Noise, distribution::{Distribution, TwoMoons}};

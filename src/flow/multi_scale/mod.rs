@@ -50,6 +50,8 @@ crate::store::checked! {
 ///
 /// If the images or the context have a shape other than the levels were built for.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::{Finish, MultiScale, bijector::ActNormConfig, distribution::ChannelPriorConfig};

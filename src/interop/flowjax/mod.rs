@@ -182,6 +182,8 @@ impl Options {
 ///
 /// Fails as the [module](super#errors) describes.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::interop::{HostTensor, StateDict, flowjax};
@@ -239,6 +241,8 @@ pub fn coupling_flow(
 /// # Errors
 ///
 /// Fails as the [module](super#errors) describes, or if features depend on each other.
+///
+/// # Example
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

@@ -33,6 +33,8 @@ const BLOCKS: &str = "bijection";
 /// Fails as the [module](crate::interop#errors) describes, or if the `negative_slope` is not in (0, 1]: with a larger
 /// value, a layer may have no inverse.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::interop::{HostTensor, StateDict, flowjax};
@@ -94,6 +96,8 @@ pub fn planar_flow(
 /// # Errors
 ///
 /// Fails as the [module](crate::interop#errors) describes.
+///
+/// # Example
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

@@ -28,6 +28,8 @@ const CONDITION: &str = "bijections[2].module.weight";
 ///
 /// Fails as the [module](crate::interop#errors) describes.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::interop::{HostTensor, StateDict, flowjax};

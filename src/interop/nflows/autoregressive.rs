@@ -26,6 +26,8 @@ const SCALE: ScaleMap = ScaleMap::Softplus { offset: 0.0, floor: 1e-3 };
 ///
 /// Fails as the [module](crate::interop#errors) describes, or if degrees and masks contradict each other.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::{bijector::Bijector, interop::{HostTensor, StateDict, nflows}};

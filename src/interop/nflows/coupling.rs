@@ -23,6 +23,8 @@ use crate::univariate::{Additive, Affine, AnyUnivariate, Univariate};
 ///
 /// Fails as the [module](crate::interop#errors) describes.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::{bijector::Bijector, interop::{HostTensor, StateDict, nflows}};

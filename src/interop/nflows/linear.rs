@@ -28,6 +28,8 @@ pub fn lu_linear(dict: &StateDict, prefix: &str, device: &Device) -> Result<LuLi
 ///
 /// Fails as the [module](super#errors) describes.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::{bijector::Bijector, interop::{HostTensor, StateDict, nflows}};
@@ -58,6 +60,8 @@ pub fn one_by_one_convolution(
 ///
 /// Fails as the [module](super#errors) describes, or if the matrix is singular.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::{bijector::Bijector, interop::{HostTensor, StateDict, nflows}};
@@ -81,6 +85,8 @@ pub fn naive_linear(dict: &StateDict, prefix: &str, device: &Device) -> Result<D
 ///
 /// Fails as the [module](super#errors) describes.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::{bijector::Bijector, interop::{HostTensor, StateDict, nflows}};
@@ -102,6 +108,8 @@ pub fn householder(dict: &StateDict, prefix: &str, device: &Device) -> Result<Ho
 /// # Errors
 ///
 /// Fails as the [module](super#errors) describes.
+///
+/// # Example
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -127,6 +135,8 @@ pub fn qr_linear(dict: &StateDict, prefix: &str, device: &Device) -> Result<QrLi
 /// # Errors
 ///
 /// Fails as the [module](super#errors) describes.
+///
+/// # Example
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

@@ -121,6 +121,8 @@ pub(super) fn spline_of(
 ///
 /// Fails as the [module](crate::interop#errors) describes.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::{bijector::Bijector, interop::{HostTensor, StateDict, nflows}};

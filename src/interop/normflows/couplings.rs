@@ -21,6 +21,8 @@ use crate::univariate::{Additive, Affine, AnyUnivariate, ScaleMap};
 ///
 /// Fails as the [module](crate::interop#errors) describes, or if `b` keeps every feature or none.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::{bijector::Bijector, conditioner::ActivationConfig};
@@ -52,6 +54,8 @@ pub fn masked_affine(
 /// # Errors
 ///
 /// Fails as the [module](crate::interop#errors) describes.
+///
+/// # Example
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

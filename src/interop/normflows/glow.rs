@@ -82,6 +82,8 @@ pub struct GlowOptions {
 /// Fails as the [module](crate::interop#errors) describes, if an ActNorm inside a network is not initialised by a first
 /// batch, or if the images cannot be split.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::bijector::Bijector;

@@ -38,6 +38,8 @@ pub fn permute_shuffle(dict: &StateDict, prefix: &str, device: &Device) -> Resul
 ///
 /// Fails as the [module](crate::interop#errors) describes.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::{bijector::Bijector, interop::{HostTensor, StateDict, normflows}};
@@ -78,6 +80,8 @@ pub fn invertible_affine(dict: &StateDict, prefix: &str, device: &Device) -> Res
 ///
 /// Fails as the [module](crate::interop#errors) describes, if the matrix is singular, if `P` is not a permutation, or
 /// if a sign is not 1 or -1.
+///
+/// # Example
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

@@ -204,6 +204,8 @@ pub enum Layer {
 ///
 /// Fails if a layer does not fit its neighbours, and as the [module](super#errors) describes.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::conditioner::ActivationConfig;
@@ -245,6 +247,8 @@ pub fn flow(
 /// # Errors
 ///
 /// Fails as the [module](super#errors) describes.
+///
+/// # Example
 ///
 /// ```
 /// use burn_flows::conditioner::ActivationConfig;

@@ -15,6 +15,8 @@ use crate::math::from_f64;
 ///
 /// Fails as the [module](crate::interop#errors) describes.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::bijector::{Bijector, RidgeActivation};
@@ -46,6 +48,8 @@ pub fn planar(
 ///
 /// Fails as the [module](crate::interop#errors) describes.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::{bijector::Bijector, interop::{HostTensor, StateDict, normflows}};
@@ -76,6 +80,8 @@ pub fn radial(dict: &StateDict, prefix: &str, device: &Device) -> Result<Inverse
 /// # Errors
 ///
 /// Fails as the [module](crate::interop#errors) describes, or if the constant is not in (0, 1).
+///
+/// # Example
 ///
 /// ```
 /// use burn_flows::{Error, interop::{StateDict, normflows}};

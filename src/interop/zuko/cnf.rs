@@ -45,6 +45,8 @@ pub struct CnfOptions {
 ///
 /// Fails as the [module](crate::interop#errors) describes, or if the time does not run from 0 to 1.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::interop::{HostTensor, StateDict, zuko};

@@ -21,6 +21,8 @@ use crate::univariate::{AnyUnivariate, Univariate as _};
 ///
 /// Fails as the [module](crate::interop#errors) describes, or if features depend on each other.
 ///
+/// # Example
+///
 /// ```
 /// use burn_flows::{Error, interop::{HostTensor, StateDict, zuko}};
 ///
@@ -45,6 +47,8 @@ pub fn autoregressive(
 /// # Errors
 ///
 /// Fails as the [module](crate::interop#errors) describes.
+///
+/// # Example
 ///
 /// ```
 /// use burn_flows::{Error, interop::{HostTensor, StateDict, zuko}};
@@ -72,6 +76,8 @@ pub fn coupling(
 /// # Errors
 ///
 /// Fails as the [module](crate::interop#errors) describes.
+///
+/// # Example
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

@@ -89,6 +89,8 @@ pub struct Options {
 ///
 /// Fails as the [module](super#errors) describes, or if a layer saved nothing or does not fit its neighbours.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::interop::{HostTensor, StateDict, zuko};
@@ -130,6 +132,8 @@ pub fn real_nvp(
 ///
 /// Fails as the [module](super#errors) describes, or if a layer saved nothing or does not fit its neighbours.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::interop::{HostTensor, StateDict, zuko};
@@ -169,6 +173,8 @@ pub fn maf(
 ///
 /// Fails as the [module](super#errors) describes, or if a layer saved nothing or does not fit its neighbours.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::interop::{HostTensor, StateDict, zuko};
@@ -201,6 +207,8 @@ pub fn nsf(
 /// # Errors
 ///
 /// Fails as the [module](super#errors) describes, or if a layer saved nothing or does not fit its neighbours.
+///
+/// # Example
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

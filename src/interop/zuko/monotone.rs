@@ -20,6 +20,8 @@ const CLIP: f64 = 11.0;
 ///
 /// Fails as the [module](crate::interop#errors) describes, or if a layer saved nothing or does not fit its neighbours.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::interop::{HostTensor, StateDict, zuko};
@@ -49,6 +51,8 @@ pub fn bpf(
 /// # Errors
 ///
 /// Fails as the [module](crate::interop#errors) describes, or if a layer saved nothing or does not fit its neighbours.
+///
+/// # Example
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -81,6 +85,8 @@ pub fn sospf(
 /// # Errors
 ///
 /// Fails as the [module](crate::interop#errors) describes, or if a layer saved nothing or does not fit its neighbours.
+///
+/// # Example
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -117,6 +123,8 @@ pub fn naf(
 ///
 /// Fails as the [module](crate::interop#errors) describes, or if a layer saved nothing or does not fit its neighbours.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::interop::{HostTensor, StateDict, zuko};
@@ -152,6 +160,8 @@ pub fn unaf(
 /// # Errors
 ///
 /// Fails as the [module](crate::interop#errors) describes, or if a layer saved nothing or does not fit its neighbours.
+///
+/// # Example
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};

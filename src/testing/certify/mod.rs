@@ -58,6 +58,8 @@ const BATCH: usize = 64;
 ///
 /// Panics if the data or the context do not fit the density.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::bijector::{DenseMatrix, LinearMap};

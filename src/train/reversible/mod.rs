@@ -61,6 +61,8 @@ const LIMIT_F64: f64 = 1e-12;
 ///
 /// The panics of [`Distribution::log_prob`]; also if the model has no trained parameter.
 ///
+/// # Example
+///
 /// ```
 /// use burn::{module::Module, optim::AdamConfig, tensor::Device};
 /// use burn_flows::{Noise, bijector::Recovery, model::RealNvpConfig, train::Reversible};

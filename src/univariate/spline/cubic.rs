@@ -97,6 +97,8 @@ crate::store::checked! {
 /// formula. It then takes Newton steps inside a shrinking bracket. Its gradient is the gradient of the
 /// implicit function.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::univariate::{CubicSplineConfig, Univariate};

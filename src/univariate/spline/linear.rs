@@ -70,6 +70,8 @@ crate::store::checked! {
 ///
 /// Results are finite for every finite value and parameter, also in f32.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::univariate::{LinearSplineConfig, SplineDomain, Univariate};

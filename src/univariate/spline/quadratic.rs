@@ -109,6 +109,8 @@ crate::store::checked! {
 /// Results are finite for every finite value and parameter, also in f32. Bins and slopes have a least
 /// size, and the root of the inverse is computed without cancellation.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::univariate::{QuadraticSplineConfig, Univariate};

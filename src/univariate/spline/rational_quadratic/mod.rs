@@ -49,6 +49,8 @@ crate::store::checked! {
 /// interval before the spline is evaluated. Bins and slopes have a least size, and no slope exceeds a
 /// million. The inverse solves a quadratic equation by the formula without cancellation.
 ///
+/// # Example
+///
 /// ```
 /// use burn::tensor::{Device, Tensor};
 /// use burn_flows::univariate::{RationalQuadraticConfig, Univariate};
