@@ -26,7 +26,7 @@
 //! | [`univariate`] | monotone scalar maps inside layers: affine maps, splines, polynomials, monotone networks |
 //! | [`conditioner`] | networks that compute the parameters of a scalar map: dense, masked, convolutional |
 //! | [`distribution`] | bases, mixtures, and targets with exact density and sampler |
-//! | `train` | [`fit`](train::fit), reverse KL, normalizing constants, dequantization, burn-train's learner |
+//! | [`train`] | [`fit`](train::fit), reverse KL, normalizing constants, dequantization, burn-train's learner |
 //! | [`store`] | weights and configurations in files with a checksum |
 //! | `interop` | weights of nflows, zuko, normflows and FlowJAX |
 //! | `testing` | the conformance suite for a layer of your own, and certificates of a trained flow |
@@ -41,12 +41,12 @@
 //! # Construction
 //!
 //! A layer, a network or a model has a configuration `XConfig`. `XConfig::new` takes the fields without a default, and
-//! `with_field` changes one of the others. `validate` returns an error that names the first invalid field. `try_init`
-//! builds the module or returns that error. `init` panics with the text of the error. A configuration with random
-//! weights has `with_seed`. In JSON, fields with a default are optional: `{"features": 2}` is a
-//! [`RealNvpConfig`](model::RealNvpConfig). A constructor that checks its numbers, such as `Logit::new(0.05)`, returns
-//! a [`Result`]. A tensor of a wrong shape is a bug of the caller: the call panics, and the message names the expected
-//! and the found shape.
+//! `with_field` changes one of the others. The documentation of `with_field` states the default. `validate` returns an
+//! error that names the first invalid field. `try_init` builds the module or returns that error. `init` panics with the
+//! text of the error. A configuration with random weights has `with_seed`. In JSON, fields with a default are optional:
+//! `{"features": 2}` is a [`RealNvpConfig`](model::RealNvpConfig). A constructor that checks its numbers, such as
+//! `Logit::new(0.05)`, returns a [`Result`]. A tensor of a wrong shape is a bug of the caller: the call panics, and the
+//! message names the expected and the found shape.
 //!
 //! # Features
 //!
@@ -54,7 +54,7 @@
 //! Other features: `learner` (burn-train), `interop`, `testing`. Rust 1.95 or later.
 //!
 //! A module of your own derives burn's `Module`, whose macro needs `burn` among your dependencies, in the version that
-//! [`burn_flows::burn`] re-exports.
+//! `burn_flows::burn` re-exports.
 
 // For `layers!`, which writes paths of this crate.
 extern crate self as burn_flows;

@@ -123,8 +123,8 @@ crate::store::checked! {
 ///
 /// # Shapes
 ///
-/// - `[batch, features]`; or `[batch, event..]` with as many values per event, taken in memory order (channel by
-///   channel, row by row)
+/// - input and output: `[batch, features]`, or `[batch, event..]` with as many values per event, taken
+///   in memory order (channel by channel, row by row)
 /// - context: `[batch, context]`, if the layer was built for a context
 ///
 /// # Panics

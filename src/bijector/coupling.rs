@@ -41,6 +41,8 @@ pub struct CouplingConfig {
 
 /// A coupling layer, generic over the scalar map `U` and the network `N`, for events of any rank.
 ///
+/// The [`Mask`] splits an event `x` into `x_a`, which passes unchanged, and `x_b`, which moves. The context is `c`.
+///
 /// ```text
 /// forward   z_a = x_a,  z_b = f(x_b; h(x_a, c))     f monotone in every element, h any network
 /// log-det   sum of ln |f'(x_b; h(x_a, c))|

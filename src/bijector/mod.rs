@@ -181,7 +181,7 @@ pub trait Bijector<const D: usize>: Module + ModuleDisplay + Sync {
     /// - [`Recovery::Graph`] keeps the whole graph. It is for a layer that draws noise of its own, or changes as it
     ///   runs.
     ///
-    /// A layer that acts differently in training and in evaluation holds a [`Flag`](burn::module::Flag), as burn's own
+    /// A layer that acts differently in training and in evaluation holds a `burn::module::Flag`, as burn's own
     /// modules do.
     fn recovery(&self) -> Recovery {
         if self.mixes_rows() { Recovery::Graph } else { Recovery::Input }

@@ -11,7 +11,7 @@ use crate::by_parts::module_by_parts;
 use crate::kernel::{Curve, dense};
 use crate::param::as_before;
 
-/// A burn [`Linear`] with a mask of its weight, `[d_in, d_out]`. The mask is true where a connection
+/// A burn `Linear` layer with a mask of its weight, `[d_in, d_out]`. The mask is true where a connection
 /// stays.
 ///
 /// ```text
@@ -22,7 +22,7 @@ use crate::param::as_before;
 /// Estimation, equations 8 to 10, arXiv:1502.03509.
 ///
 /// The stored weight has zeros where a connection is cut. Weights are masked when they enter the layer:
-/// given weights, a record, a step of an optimizer or any other [`Module::map`]. So `forward` uses the
+/// given weights, a record, a step of an optimizer or any other `Module::map`. So `forward` uses the
 /// stored weight without a mask, and masks its gradient only.
 ///
 /// # Shapes
@@ -150,7 +150,7 @@ impl Parts {
 }
 
 impl MaskedLinear {
-    /// The implementation of [`Module::map`].
+    /// The implementation of `Module::map`.
     fn mapped<M: ModuleMapper>(self, mapper: &mut M) -> Self {
         Self { parts: self.parts.map(mapper).masked() }
     }

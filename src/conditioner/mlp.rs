@@ -57,6 +57,7 @@ crate::store::checked! {
 /// ```text
 /// plain      h = act(W0 [x, c]),  h = act(W h) ..,  out = Wn h
 /// residual   h = W0 [x, c],  h = h + gate(W2 dropout(act(W1 act(h))), c) ..,  out = Wn h
+/// gate       gate(u, c) = u * sigmoid(Wc c) with a context c, otherwise gate(u) = u
 /// ```
 ///
 /// Paper of the residual variant: Durkan, Bekasov, Murray, Papamakarios (2019), Neural Spline

@@ -23,17 +23,20 @@ crate::store::checked! {
 /// sample         k with probability w_k(c), then x from p_k
 /// ```
 ///
+/// The vector `a` is learned. The network exists only after [`with_context`](Self::with_context).
+///
 /// Paper of mixtures whose components are flows: Pires, Figueiredo (2020), Variational Mixture of
 /// Normalizing Flows, arXiv:2009.00585.
 ///
 /// Components that start equal stay equal. Flows start as the identity, but their networks differ, so
 /// training separates them. For well-separated modes, give each component a base with its own location.
 ///
-/// Every component receives the context too.
+/// Every component receives the context, also if the weights do not depend on it.
 ///
 /// # Shapes
 ///
-/// - events as in the components; `[batch, event..]`
+/// - events: `[batch, event..]`, as the components expect
+/// - context: `[batch, context]`, or one row that applies to the whole batch
 ///
 /// # Numerics
 ///

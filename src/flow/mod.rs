@@ -29,13 +29,19 @@ use crate::rows::spread;
 ///
 /// [`log_prob`](Self::log_prob), [`encode`](Self::encode), [`decode`](Self::decode) and [`draw`](Self::draw) keep the
 /// graph of a flow on an autodiff device. The sampling shorthands and [`log_prob_batched`](Self::log_prob_batched)
-/// evaluate [`Module::valid`] and keep no graph. Call `flow.valid()` for other evaluations without a graph.
+/// evaluate `flow.valid()` and keep no graph.
 ///
-/// Call `flow.valid()` for evaluations between the steps of a training. A `log_prob` of a flow that trains records a
-/// graph, and burn 0.22 frees a graph only in `backward`. Without a `backward`, its memory is held until the process
-/// ends or a `backward` runs through the same parameters.
+/// Call `flow.valid()` for other evaluations between the steps of a training. A `log_prob` of a flow that trains
+/// records a graph, and burn 0.22 frees a graph only in `backward`. Without a `backward`, its memory is held until the
+/// process ends or a `backward` runs through the same parameters.
 ///
 /// [`given`](Self::given) has the same methods for a flow with a context.
+///
+/// # Shapes
+///
+/// - data and latents: `[batch, event..]`, as the layers and the base expect
+/// - log-densities: `[batch]`, in nats
+/// - context: `[batch, context]`, or one row that applies to the whole batch
 ///
 /// # Panics
 ///

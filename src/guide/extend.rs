@@ -1,7 +1,7 @@
 //! Layers, scalar maps, conditioners and distributions of your own.
 //!
 //! Each trait is implemented on a burn module. `#[derive(Module)]` needs `burn` among the dependencies, in the version
-//! of [`burn_flows::burn`](crate::burn). The programs of this chapter need these dependencies:
+//! of `burn_flows::burn`. The programs of this chapter need these dependencies:
 //!
 //! ```sh
 //! cargo add burn-flows --features testing
@@ -89,7 +89,8 @@
 //!     }
 //! }
 //!
-//! testing::check(Elementwise::new(TwoSlopes {}, 3, &Device::flex())?, [4, 3]); // panics with a list of failures
+//! // Panics with a list of failures.
+//! testing::check(Elementwise::new(TwoSlopes {}, 3, &Device::flex())?, [4, 3]);
 //! # Ok::<(), burn_flows::Error>(())
 //! ```
 //!

@@ -10,6 +10,8 @@
 //! 2. [`Logit`](crate::bijector::Logit) maps the interval to the line.
 //! 3. [`Glow`](crate::model::Glow) maps the line to the latent. Each level halves height and width.
 //!
+//! The picture shows the shapes of one image in a `Glow` with two levels:
+//!
 #![doc = include_str!("pictures/multi_scale.svg")]
 //!
 //! [`FitData::with_dequantization`](crate::train::FitData::with_dequantization) applies the first step, with new noise
@@ -25,7 +27,8 @@
 //!
 //! let device = Device::flex();
 //! let mut noise = Noise::seeded(1);
-//! let images = (noise.uniform::<4>([64, 1, 4, 4], &device) * 16.0).floor(); // your integers, 16 levels
+//! // Your integers, 16 levels.
+//! let images = (noise.uniform::<4>([64, 1, 4, 4], &device) * 16.0).floor();
 //! let dequantize = Dequantize::new(16)?;
 //!
 //! let network = ConvNetConfig::new(8);
@@ -109,7 +112,8 @@
 //!     Ok((Squeeze::default(), ActNormConfig::new(event[0]).init(&device), coupling))
 //! };
 //! let flow = seeded(1, || {
-//!     // [1, 8, 8] is squeezed to [4, 4, 4]: half is finished. The other half is squeezed to [8, 2, 2].
+//!     // [1, 8, 8] is squeezed to [4, 4, 4]: half is finished.
+//!     // The other half is squeezed to [8, 2, 2].
 //!     let levels = vec![level([4, 4, 4])?, level([8, 2, 2])?];
 //!     let bases = vec![ChannelPriorConfig::new(2).init(&device), ChannelPriorConfig::new(8).init(&device)];
 //!     MultiScale::new(levels, bases, Finish::Last, vec![[2, 4, 4], [8, 2, 2]])

@@ -15,7 +15,9 @@
 //! | strong linear correlation | [`LuLinear`](crate::bijector::LuLinear) between the other layers |
 //! | skewed columns | [`Elementwise`](crate::bijector::Elementwise) with a spline |
 //!
-//! The picture shows which inputs each output of a layer of four features depends on, one row for each output:
+//! The picture shows which inputs each output of a layer of four features depends on: one row for each output `z`, one
+//! column for each input `x`. Each output depends on its own input, on the diagonal, and through the network on the
+//! inputs of the pale cells. It does not depend on the inputs of the empty cells.
 //!
 #![doc = include_str!("pictures/dependencies.svg")]
 //!

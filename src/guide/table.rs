@@ -66,11 +66,13 @@
 //! let standard = Standardize::from_data(metres.clone() * 1000.0)?;
 //! let flow = Flow::new(standard.clone(), StandardNormal::<2>::new([2], &device));
 //!
-//! let nats = nll(&flow, metres.clone() * 1000.0, None, 1024); // mean negative log-likelihood of a row
+//! // The mean negative log-likelihood of a row.
+//! let nats = nll(&flow, metres.clone() * 1000.0, None, 1024);
 //! let bits = nats / std::f64::consts::LN_2;
 //! assert!(bits > nats);
 //!
-//! // NLL of the standardised columns = NLL of the raw columns + the log-determinant of `Standardize`.
+//! // NLL of the standardised columns = NLL of the raw columns
+//! //                                  + the log-determinant of `Standardize`.
 //! let (z, log_det) = standard.forward(metres * 1000.0, None);
 //! let standardised = nll(flow.base(), z, None, 1024);
 //! let difference = nats + log_det.mean().into_scalar::<f64>() - standardised;

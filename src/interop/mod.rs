@@ -8,7 +8,7 @@
 //! | [`nflows`] | nflows 0.14 | [`nflows::flow`], [`nflows::glow`] | coupling, masked autoregressive, splines of every kind, ActNorm, BatchNorm, linear (LU, QR, SVD, Householder, plain), permutation |
 //! | [`zuko`] | zuko 1.6 | [`zuko::real_nvp`], [`zuko::maf`], [`zuko::nsf`], [`zuko::ncsf`], [`zuko::bpf`], [`zuko::sospf`], [`zuko::naf`], [`zuko::unaf`], [`zuko::gf`], [`zuko::cnf`] | coupling, autoregressive and elementwise of any scalar map |
 //! | [`normflows`] | normflows 1.7 | [`normflows::flow`], [`normflows::multiscale`] | masked affine, coupling block, MAF, Glow block, permute, LU, ActNorm, spline couplings and autoregressive, planar, radial, residual |
-//! | [`flowjax`] | FlowJAX 19 | [`flowjax::coupling_flow`], [`flowjax::masked_autoregressive_flow`], [`flowjax::triangular_spline_flow`], [`flowjax::planar_flow`], [`flowjax::block_neural_autoregressive_flow`] | |
+//! | [`flowjax`] | FlowJAX 19 | [`flowjax::coupling_flow`], [`flowjax::masked_autoregressive_flow`], [`flowjax::triangular_spline_flow`], [`flowjax::planar_flow`], [`flowjax::block_neural_autoregressive_flow`] | none |
 //!
 //! The page of each module lists, after its table, the options that the module does not support.
 //!

@@ -45,7 +45,8 @@ pub struct AutoregressiveNsfConfig, 3 layers {
 ///
 /// ```text
 /// layer     z_i = spline(x_i; h_i),   h_i a masked network of the features before i, and c
-/// stack     spline_0?, layer, (linear map), layer with another order ..      spline_0 free, one per feature
+/// stack     spline_0?, layer, (linear map), layer with another order ..
+/// spline_0  optional, one free spline for each feature
 /// ```
 ///
 /// Paper: Durkan, Bekasov, Murray, Papamakarios (2019), Neural Spline Flows, sections 3 and 4 (RQ-NSF

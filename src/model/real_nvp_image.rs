@@ -67,7 +67,8 @@ crate::layers! {
 /// `Flow::new(logit, flow)`.
 ///
 /// ```text
-/// level     3 checkerboard steps, squeeze, 3 channel steps, then a split: half of the channels is finished
+/// level     3 checkerboard steps, squeeze, 3 channel steps, then a split
+/// split     half of the channels is finished
 /// step      actnorm(coupling(h))
 /// ```
 ///

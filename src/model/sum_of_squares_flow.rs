@@ -38,7 +38,8 @@ pub struct SumOfSquaresFlowConfig, 3 layers {
 /// by a numerical search.
 ///
 /// ```text
-/// layer     z_i = c_i + integral of g(u; h_i) from 0 to x_i,   g a sum of squares, h_i a masked network
+/// layer     z_i = c_i + integral of g(u; h_i) from 0 to x_i
+///           g a sum of squares, h_i a masked network
 /// stack     layer, (linear map), layer with another order ..
 /// ```
 ///

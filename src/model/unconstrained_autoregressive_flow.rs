@@ -39,7 +39,8 @@ pub struct UnconstrainedAutoregressiveFlowConfig, 3 layers {
 /// numerical search.
 ///
 /// ```text
-/// layer     z_i = c_i + integral of g_i(u; s_i) from 0 to x_i,   g_i positive, c_i and s_i from a masked network
+/// layer     z_i = c_i + integral of g_i(u; s_i) from 0 to x_i
+///           g_i positive, c_i and s_i from a masked network
 /// stack     layer, (linear map), layer with another order ..
 /// ```
 ///

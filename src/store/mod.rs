@@ -240,8 +240,8 @@ pub fn load<M: Module + Serialize>(model: M, path: impl AsRef<Path>) -> Result<M
 ///
 /// The type determines which layers the model has; the file determines their settings and weights. For a stack that is
 /// known only at run time, use an [`AnyBijector`](crate::bijector::AnyBijector) or a `Vec` of them. The weights keep
-/// the precision and the identities of the file, and trainable parameters stay trainable. A layer that did not act as
-/// in training while the saved model trained does not act as in training in the opened model.
+/// the precision and the identities (`ParamId`) of the file, and trainable parameters stay trainable. A layer that was
+/// frozen (`freeze`) when the model was saved acts as in evaluation, also when the opened model trains.
 ///
 /// # Errors
 ///

@@ -44,7 +44,7 @@ use crate::noise::Noise;
 /// - the flow trains one parameter in two places, as clones of a flow in a mixture do
 /// - the data cannot have a density ([`FitData::check`])
 /// - a checkpoint cannot be written, or belongs to another configuration, other data or another optimizer
-/// - more than `max_skipped` consecutive steps were not finite; the checkpoint then holds the last good weights.
+/// - more than `max_skipped` consecutive steps were not finite; the checkpoint then holds the last good weights
 ///
 /// Weights that were not trained are never returned. It is an error if every step was skipped, if every gradient was 0,
 /// or if no epoch had a finite validation NLL. The last of these errors names the first validation row whose NLL is not

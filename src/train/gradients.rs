@@ -22,7 +22,7 @@ use crate::rows::{check_rows, in_block, rows_of};
 /// On CPU devices of `flex` the cores share the rows, which `backward` alone cannot do. The result does not depend on
 /// the number of cores ([`set_threads`](crate::set_threads)).
 ///
-/// The model must be one that [trains](burn::module::Module::train). A parameter in two places of the model, as in a
+/// The model must be on an autodiff device, as after `flow.train()`. A parameter in two places of the model, as in a
 /// model with clones of one layer, gets the sum of the gradients of both places. The optimizers of burn change only the
 /// first place, so [`fit`](super::fit) refuses such a model. If `x` or the context has a graph of its own, the batch is
 /// not divided among the cores.

@@ -45,7 +45,7 @@ pub enum Estimator {
 /// estimate has a graph if the flow has one.
 ///
 /// `target` returns `ln p~`, one number for each row. It must use tensor operations, so that its gradient is known. For
-/// a [`Distribution`] write `|x| p.log_prob(x, None)`. The path derivative takes the density from [`Module::valid`], so
+/// a [`Distribution`] write `|x| p.log_prob(x, None)`. The path derivative takes the density from `Module::valid`, so
 /// layers that behave differently in training (dropout, batch normalization) compute the density as in evaluation.
 ///
 /// # Panics

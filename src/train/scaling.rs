@@ -5,11 +5,16 @@
 //! adds no strategy of its own.
 //!
 //! ```sh
-//! cargo run --release -p examples --features learner --example learner                                     # one device
-//! cargo run --release -p examples --features learner --example learner -- --strategy multi --devices 2     # two workers on the CPU
+//! # One device:
+//! cargo run --release -p examples --features learner --example learner
+//! # Two workers on the CPU:
+//! cargo run --release -p examples --features learner --example learner -- --strategy multi --devices 2
+//! # One device of wgpu, then four devices of cuda with either strategy:
 //! cargo run --release -p examples --features learner,wgpu --example learner -- --backend wgpu
-//! cargo run --release -p examples --features learner,cuda --example learner -- --backend cuda --strategy multi --devices 4
-//! cargo run --release -p examples --features learner,cuda --example learner -- --backend cuda --strategy ddp --devices 4
+//! cargo run --release -p examples --features learner,cuda --example learner -- \
+//!     --backend cuda --strategy multi --devices 4
+//! cargo run --release -p examples --features learner,cuda --example learner -- \
+//!     --backend cuda --strategy ddp --devices 4
 //! ```
 //!
 //! | strategy | what happens | where it runs |

@@ -127,7 +127,7 @@ impl<F, Q> VariationalDequantize<F, Q> {
     }
 
     /// A lower bound of `ln P(x | context)` in nats, shape `[batch]`, from `draws` draws of the noise. In the mean,
-    /// more draws give a tighter bound. The draws run one after the other, so an evaluation on [`Module::valid`] needs
+    /// more draws give a tighter bound. The draws run one after the other, so an evaluation on `Module::valid` needs
     /// the memory of one draw.
     ///
     /// # Panics

@@ -42,7 +42,8 @@ crate::store::checked! {
 ///
 /// let device = Device::flex();
 /// let swap = Reflections::from_weights(Tensor::<2>::from_data([[1.0, -1.0]], &device));
-/// let upper = Tensor::<2>::from_data([[9.0, 5.0], [9.0, 9.0]], &device); // what is above the diagonal
+/// // Only the entry above the diagonal is read.
+/// let upper = Tensor::<2>::from_data([[9.0, 5.0], [9.0, 9.0]], &device);
 /// let qr = QrFactors::from_weights(swap, upper, Tensor::zeros([2], &device));
 /// assert_eq!(qr.matrix().into_data().try_to_vec_as::<f32>().unwrap(), [0.0, 1.0, 1.0, 5.0]);
 /// ```

@@ -47,7 +47,8 @@ const BLOCKS: &str = "bijection";
 /// let options = flowjax::Options::new().with_negative_slope(Some(0.1));
 /// let flow = flowjax::planar_flow(&dict, &options, &device)?;
 /// let z = flow.encode(Tensor::<2>::from_data([[1.0, 0.0]], &device));
-/// assert!((z.max().into_scalar::<f32>() - 3.0).abs() < 1e-6); // the second feature, flipped to the front
+/// // The second feature, flipped to the front.
+/// assert!((z.max().into_scalar::<f32>() - 3.0).abs() < 1e-6);
 /// # Ok::<(), burn_flows::Error>(())
 /// ```
 pub fn planar_flow(

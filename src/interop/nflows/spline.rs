@@ -20,7 +20,8 @@ use crate::univariate::{
 /// ```
 /// use burn_flows::interop::nflows;
 ///
-/// // `PiecewiseCubicCouplingTransform`, `MaskedPiecewiseCubicAutoregressiveTransform`, `PiecewiseCubicCDF`
+/// // `PiecewiseCubicCouplingTransform`, `MaskedPiecewiseCubicAutoregressiveTransform` or
+/// // `PiecewiseCubicCDF`.
 /// let options = nflows::Options::new().with_spline(nflows::Spline::Cubic);
 /// assert_eq!(options.spline, nflows::Spline::Cubic);
 /// assert_eq!(nflows::Options::new().spline, nflows::Spline::RationalQuadratic);

@@ -40,7 +40,7 @@ const BATCH: usize = 64;
 ///
 /// A context has one row for each row of the data, or one row that applies to all.
 ///
-/// Layers that mix rows in training are evaluated as in [`valid`](burn::module::Module::valid).
+/// Layers that mix rows in training are evaluated in evaluation mode, as after `flow.valid()`.
 ///
 /// # Numerics
 ///

@@ -25,8 +25,9 @@ crate::store::checked! {
 /// ```text
 /// forward   z = y_k + h (s p^2 + d0 p (1 - p)) / D,   D = s + (d0 + d1 - 2 s) p (1 - p)
 /// log-det   sum of ln( s^2 (d1 p^2 + 2 s p (1 - p) + d0 (1 - p)^2) / D^2 )
-/// inverse   the root p of a p^2 + b p + c = 0 in [0, 1]; with u = z - y_k and v = d0 + d1 - 2 s,
-///           a = h (s - d0) + u v,  b = h d0 - u v,  c = -s u
+/// inverse   x = x_k + w p,   p the root of a p^2 + b p + c = 0 in [0, 1],
+///           a = h (s - d0) + u v,  b = h d0 - u v,  c = -s u,
+///           u = z - y_k,  v = d0 + d1 - 2 s
 /// ```
 ///
 /// Paper: Durkan, Bekasov, Murray, Papamakarios (2019), Neural Spline Flows, equations 4 to 8,
