@@ -208,7 +208,7 @@ pub struct ReverseKlReport {
 /// - the target is not finite at finite draws
 /// - more than `max_skipped` consecutive steps, or all steps, were not finite for another reason, or the last weights
 ///   are not finite; the error names the layer
-/// - no step changed the weights, because every gradient or every learning rate was 0.
+/// - no step changed the weights, because every gradient or every learning rate was 0
 ///
 /// # Panics
 ///

@@ -90,7 +90,7 @@ crate::store::checked! {
 ///
 /// # Shapes
 ///
-/// - `[batch, features]`; or `[batch, event..]` with as many values per event
+/// - input and output: `[batch, features]`, or `[batch, event..]` with as many values per event
 /// - context: `[batch, context]`, if the layer was built for a context
 ///
 /// # Numerics
