@@ -204,6 +204,6 @@ errors! {
     fit_validation_of_another_precision: trained(FitData::new(data(X)).with_context(contexts(10)).with_validation(data(X), Some(f64s([10, 2])))) => "validation data: has rows of shape [3] in F32 with a context of width 2 in F64, but the training data has rows of shape [3] in F32 with a context of width 2 in F32";
     constant_pixel: FitData::new(data([5, 2, 3, 4]).slice_fill([0..5, 1..2, 2..3, 3..4], 0.5)).check() => "training data: the pixel of channel 1, row 2, column 3 is constant (0.5), its density is infinite; dequantize the images (with_dequantization), or crop them";
     constant_column: FitData::new(data([5, 3]).slice_fill([0..5, 1..2], 0.5)).check() => "training data: column 1 is constant (0.5), its density is infinite; remove the column";
-    fit_rows: trained(FitData::new(data(X)).with_context(contexts(20))) => "training data: 10 rows, but 20 rows of context";
-    fit_validation_rows: trained(FitData::new(data(X)).with_context(contexts(10)).with_validation(data(X), Some(contexts(20)))) => "validation data: 10 rows, but 20 rows of context";
+    fit_rows: trained(FitData::new(data(X)).with_context(contexts(20))) => "training data: has 10 rows, but 20 rows of context";
+    fit_validation_rows: trained(FitData::new(data(X)).with_context(contexts(10)).with_validation(data(X), Some(contexts(20)))) => "validation data: has 10 rows, but 20 rows of context";
 }
