@@ -61,7 +61,7 @@ macro_rules! config {
     ) => {
         $(#[doc = $head])*
         #[derive(Clone, Debug, serde::Serialize, $($derived),*)]
-        #[must_use = "a configuration is built by `init`"]
+        #[must_use = "a configuration does nothing by itself: call `init`"]
         pub struct $name {
             $($all)*
             $(

@@ -126,8 +126,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// The reason why training stopped.
 fn not_finite(skipped: usize) -> String {
     match skipped {
-        0 => "the weights were not finite".to_string(),
-        _ => format!("{skipped} steps in a row were not finite"),
+        0 => "the weights are not finite".to_string(),
+        _ => format!("{skipped} consecutive steps had a non-finite loss or gradient"),
     }
 }
 
@@ -222,8 +222,7 @@ pub(crate) fn fits(config: &'static str, field: &'static str, axes: &[usize]) ->
     if elements.is_some_and(|elements| elements <= MOST_ELEMENTS) {
         return Ok(());
     }
-    let reason =
-        format!("asks for a tensor of shape {axes:?}, of more than {MOST_ELEMENTS} elements");
+    let reason = format!("needs a tensor of shape {axes:?}; the limit is {MOST_ELEMENTS} elements");
     Err(Error::config(config, field, reason))
 }
 
@@ -257,7 +256,7 @@ pub(crate) fn least(config: &'static str, field: &'static str, value: f64) -> Re
     if value >= 1e-6 {
         return Ok(());
     }
-    let reason = format!("must be at least 1e-6, found {value:e}: f32 does not tell less from 0");
+    let reason = format!("must be at least 1e-6 (smaller values vanish in f32), found {value:e}");
     Err(Error::config(config, field, reason))
 }
 

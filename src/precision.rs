@@ -24,7 +24,7 @@ pub(crate) fn expect_computed(device: &Device, dtype: DType) {
         computes
     });
     drop(known);
-    assert!(computes, "{device:?}: expected a precision it computes in, found {dtype:?}; use F32");
+    assert!(computes, "{device:?}: expected a supported precision, found {dtype:?}; use F32");
 }
 
 /// Whether the device computes correct exponentials and logarithms.

@@ -125,7 +125,7 @@ impl Tracer for Search {
         let (most, log_prob) = tell();
         if !all_finite(&log_prob) {
             let place = if path.is_empty() { name.to_string() } else { format!("{path} ({name})") };
-            self.0 = Some(format!("{place}, at latents of up to {most:.3e}"));
+            self.0 = Some(format!("{place}, at latents of magnitude up to {most:.3e}"));
         }
     }
 }

@@ -201,13 +201,16 @@ fn a_model_refuses_parts_that_no_memory_holds() {
         let error = result.unwrap_err().to_string();
         assert!(error.starts_with(text), "{error}");
     };
-    refused(NsfConfig::new(50_000).with_linear(true).validate(), "NsfConfig.features: asks for");
+    refused(
+        NsfConfig::new(50_000).with_linear(true).validate(),
+        "NsfConfig.features: needs a tensor",
+    );
     refused(MafMogConfig::new(MafConfig::new(129), 1 << 24).validate(), "MafMogConfig.");
     let wide = 1 << 24;
     refused(GlowConfig::new([3, 32, 32], 3).with_context(wide).validate(), "");
     refused(RealNvpImageConfig::new([3, 32, 32], 3).with_context(wide).validate(), "");
     let kept = GlowConfig::new([5_600, 4, 4], 2).with_network(ConvNetConfig::new(1));
-    refused(kept.validate(), "ChannelPriorConfig.kept: asks for a tensor of shape");
+    refused(kept.validate(), "ChannelPriorConfig.kept: needs a tensor of shape");
     let device = device();
     let normal =
         || ConditionalNormalConfig::new(vec![2], 1, MlpConfig::new(vec![4])).init::<2>(&device);

@@ -135,7 +135,7 @@ fn a_missing_part_is_named() {
 }
 
 #[test]
-#[should_panic(expected = "MultiScale: expected 20 latents, found 19")]
+#[should_panic(expected = "MultiScale: expected 20 latent elements, found 19")]
 fn a_short_vector_is_named() {
     flow(Finish::Last, 0).decode_flat(Tensor::zeros([1, 19], &*DEVICE));
 }
@@ -146,7 +146,7 @@ fn impossible_lists_are_refused() {
         MultiScale::new(vec![level(5, 0)], Vec::<ChannelPrior>::new(), Finish::Last, vec![]);
     assert_eq!(
         error.unwrap_err().to_string(),
-        "MultiScale.levels: needs at least 1 level, and as many bases and parts; found 1, 0 and 0"
+        "MultiScale.levels: needs at least 1 level, with 1 base and 1 part per level; found 1 levels, 0 bases and 0 parts"
     );
 }
 

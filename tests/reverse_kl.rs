@@ -143,13 +143,13 @@ fn targets_that_are_not_finite_are_errors() {
         let target = move |x| bell(x) * 0.0 + bad;
         let error = fit_reverse_kl(flow(1), target, &config).unwrap_err().to_string();
         let expected =
-            format!("reverse KL target: ln p of draw 0 in step 0 is {name}; it must be finite");
+            format!("reverse KL target: ln p of draw 0 in step 0 must be finite, found {name}");
         assert_eq!(error, expected);
         let error = log_z(&flow(1), target, 7, 4, &mut Noise::seeded(1)).unwrap_err().to_string();
         let expected = match name {
-            "-inf" => "log_z target: is zero at every one of 7 draws".to_string(),
+            "-inf" => "log_z target: is 0 at all 7 draws; train the flow first".to_string(),
             _ => {
-                format!("log_z target: ln p - ln q of a draw is {name}; it must be finite or -inf")
+                format!("log_z target: ln p - ln q of draw 0 must be finite or -inf, found {name}")
             }
         };
         assert_eq!(error, expected);
@@ -190,7 +190,7 @@ fn a_broken_layer_is_named() {
     let flow = Flow::new(vec![broken], StandardNormal::<2>::new([2], &device));
     let config = ReverseKlConfig::new().with_max_skipped(2);
     let error = fit_reverse_kl(flow, bell, &config).unwrap_err().to_string();
-    let start = "training stopped at step 2: 3 steps in a row were not finite; first non-finite: ";
+    let start = "training stopped at step 2: 3 consecutive steps had a non-finite loss or gradient; first non-finite: ";
     assert!(error.starts_with(&format!("{start}bijector.")), "{error}");
 }
 

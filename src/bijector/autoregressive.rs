@@ -156,7 +156,7 @@ impl<U: Univariate> MaskedAutoregressive<U> {
     /// Checks a layer that was read from a file.
     fn sound(&self) -> Result<()> {
         let (needed, found) = (self.univariate.params_per_element(), self.conditioner.outputs());
-        let reason = || format!("needs {needed} parameters per feature, found {found}");
+        let reason = || format!("must output {needed} parameters per feature, found {found}");
         crate::store::require("MaskedAutoregressive", "conditioner", needed == found, reason)?;
         self.inverse.validate()
     }
@@ -198,7 +198,7 @@ impl MaskedAutoregressiveConfig {
     /// let error = config.try_init(three, &device).unwrap_err();
     /// assert_eq!(
     ///     error.to_string(),
-    ///     "MaskedAutoregressive.univariate: expected a map of 4 elements, found one of 3"
+    ///     "MaskedAutoregressive.univariate: expected a map of 4 elements, found 3 elements"
     /// );
     /// ```
     pub fn try_init<U: Univariate>(
@@ -255,7 +255,7 @@ impl<U: Univariate> MaskedAutoregressive<U> {
 
     fn flat<const D: usize>(&self, x: Tensor<D>) -> Tensor<2> {
         let (dims, features) = (callers_dims(&x), self.conditioner.features());
-        let rest = if D > 2 { " values" } else { "" };
+        let rest = if D > 2 { " elements in any shape" } else { "" };
         assert!(
             event_len(&x) == features,
             "MaskedAutoregressive: expected shape [batch, {features}{rest}], found {dims:?}"

@@ -195,7 +195,8 @@ impl BatchNorm {
         let [batch, features] = x.dims();
         assert!(
             batch > 1,
-            "BatchNorm: expected at least 2 rows in a training batch, found {batch}"
+            "BatchNorm: expected at least 2 rows in a training batch, found {batch}; evaluate a \
+             single row with valid()"
         );
         let mean_row = mean_over_rows(x.clone());
         let squares = (fine(x.clone()) - mean_row.clone()).square().sum_dim(0);

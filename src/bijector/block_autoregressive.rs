@@ -143,7 +143,8 @@ impl BlockNeuralAutoregressive {
             let follows = inputs == std::mem::replace(&mut width, outputs);
             follows && outputs > 0 && features > 0 && outputs.is_multiple_of(features)
         });
-        let reason = || format!("do not lead from {features} features to as many");
+        let reason =
+            || format!("must map {features} features to {features}, in blocks of equal width");
         let round = !self.layers.is_empty() && width == features;
         crate::store::require("BlockNeuralAutoregressive", "layers", fits && round, reason)?;
         length("BlockNeuralAutoregressive", "leak", self.leak)

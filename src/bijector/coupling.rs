@@ -20,7 +20,7 @@ seeded_config! {
 ///
 /// assert!(CouplingConfig::new(4).with_mask(Mask::Random(7)).validate().is_ok());
 /// let error = CouplingConfig::new(1).validate().unwrap_err();
-/// assert_eq!(error.to_string(), "CouplingConfig.mask: leaves nothing to move of event [1]");
+/// assert_eq!(error.to_string(), "CouplingConfig.mask: must move at least 1 index of event [1], found 0");
 /// ```
 pub struct CouplingConfig {
     /// Number of features of an event.
@@ -130,7 +130,7 @@ impl CouplingConfig {
     /// let error = config.try_init(three, &device).unwrap_err();
     /// assert_eq!(
     ///     error.to_string(),
-    ///     "Coupling.univariate: expected a map of 2 elements, found one of 3"
+    ///     "Coupling.univariate: expected a map of 2 elements, found 3 elements"
     /// );
     /// ```
     pub fn try_init<U: Univariate>(

@@ -86,7 +86,7 @@ impl Mask {
     /// If the mask does not fit the event, or leaves nothing to keep or nothing to move.
     pub fn kept(&self, event: &[usize]) -> Result<Vec<usize>> {
         let Some(&axis) = event.first() else {
-            return Err(wrong("needs an event with an axis, found none".into()));
+            return Err(wrong("needs an event of at least 1 axis, found an empty shape".into()));
         };
         fits("Coupling", "mask", event)?;
         let total = if self.is_spatial() { event.iter().product() } else { axis };
@@ -102,7 +102,7 @@ impl Mask {
             Self::Checkerboard | Self::FoldedCheckerboard => {
                 let &[_, height, width] = event else {
                     return Err(wrong(format!(
-                        "a checkerboard needs images, found event {event:?}"
+                        "a checkerboard needs images of 3 axes, found event {event:?}"
                     )));
                 };
                 let folded = self.is_folded();
@@ -126,15 +126,15 @@ impl Mask {
         let mut sorted = kept;
         sorted.sort_unstable();
         if sorted.windows(2).any(|pair| pair[0] == pair[1]) {
-            return Err(wrong(format!("index listed twice in {sorted:?}")));
+            return Err(wrong(format!("must list each kept index once, found {sorted:?}")));
         }
         match sorted.last() {
-            None => Err(wrong(format!("keeps nothing of event {event:?}"))),
+            None => Err(wrong(format!("must keep at least 1 index of event {event:?}, found 0"))),
             Some(&last) if last >= total => {
-                Err(wrong(format!("index {last} is outside an axis of length {total}")))
+                Err(wrong(format!("must keep indices below {total}, found {last}")))
             }
             Some(_) if sorted.len() == total => {
-                Err(wrong(format!("leaves nothing to move of event {event:?}")))
+                Err(wrong(format!("must move at least 1 index of event {event:?}, found 0")))
             }
             Some(_) => Ok(sorted),
         }

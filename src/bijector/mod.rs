@@ -212,7 +212,7 @@ pub(crate) fn check_weights<const D: usize>(
     weights: &Tensor<D>,
 ) {
     let found = weights.dims();
-    assert!(found == expected, "{layer}: expected {what} {expected:?}, found {found:?}");
+    assert!(found == expected, "{layer}: expected {what} of shape {expected:?}, found {found:?}");
 }
 
 /// Checks axis 1 of an event.

@@ -91,8 +91,8 @@ fn check_width(config: &nn::ActivationConfig, widths: &[usize]) -> Result<()> {
         }
         nn::ActivationConfig::SwiGlu(c) if c.d_input != c.d_output => {
             let (d_input, d_output) = (c.d_input, c.d_output);
-            let reason = format!("must be d_input {d_input}: layers keep their width");
-            return wrong("d_output", format!("{reason}, found {d_output}"));
+            let reason = format!("must equal d_input ({d_input}), found {d_output}");
+            return wrong("d_output", reason);
         }
         nn::ActivationConfig::SwiGlu(c) => ("d_input", c.d_input),
         _ => return Ok(()),
@@ -147,7 +147,9 @@ fn check_initializer(initializer: &Initializer) -> Result<()> {
     if fits {
         return Ok(());
     }
-    let reason = format!("is no distribution of numbers up to {STEEPEST:e}: {initializer:?}");
+    let reason = format!(
+        "must be a valid distribution of numbers up to {STEEPEST:e}, found {initializer:?}"
+    );
     wrong("initializer", reason)
 }
 

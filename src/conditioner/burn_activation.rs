@@ -69,7 +69,7 @@ impl Part for nn::Activation {
             Self::PRelu(prelu) => Described::PRelu(prelu.clone()),
             Self::SwiGlu(swiglu) => Described::SwiGlu(swiglu.clone()),
             other => {
-                let unknown = || S::Error::custom("is an activation that files do not hold");
+                let unknown = || S::Error::custom("is an activation that files cannot store");
                 Described::Kind(config(other).ok_or_else(unknown)?)
             }
         };
@@ -81,7 +81,7 @@ impl Part for nn::Activation {
             Described::PRelu(prelu) => Self::PRelu(prelu),
             Described::SwiGlu(swiglu) => Self::SwiGlu(swiglu),
             Described::Kind(nn::ActivationConfig::PRelu(_) | nn::ActivationConfig::SwiGlu(_)) => {
-                return Err(D::Error::custom("an activation without its weights"));
+                return Err(D::Error::custom("expected the weights of an activation, found none"));
             }
             Described::Kind(config) => {
                 let checked = ActivationConfig::Burn(config.clone()).validate();

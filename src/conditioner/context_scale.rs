@@ -41,7 +41,7 @@ impl ContextScale {
         let exponents = self.exponents.val().into_data();
         let bounded = exponents.iter::<f64>().all(|exponent| exponent.abs() <= LARGEST_EXPONENT);
         crate::store::require("ContextScale", "exponents", bounded, || {
-            format!("must be within {LARGEST_EXPONENT} of 0")
+            format!("must hold values from -{LARGEST_EXPONENT} to {LARGEST_EXPONENT}")
         })
     }
 
@@ -54,7 +54,7 @@ impl ContextScale {
     ) -> Result<()> {
         let found = scale.as_ref().map_or(width, |scale| scale.exponents.dims()[0]);
         crate::store::require(network, "context_scale", found == width, || {
-            format!("is for a context of width {found}, not {width}")
+            format!("must be for a context of width {width}, found {found}")
         })
     }
 }

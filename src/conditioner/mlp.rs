@@ -107,11 +107,13 @@ impl Mlp {
     fn sound(&self) -> Result<()> {
         let (width, d_in) = (self.input.weight.dims()[0], self.d_in);
         let fits = d_in.checked_add(self.context) == Some(width);
-        let reason = || format!("{d_in} and the context's {} are not {width}", self.context);
+        let reason =
+            || format!("must be {width} inputs minus {} of context, found {d_in}", self.context);
         crate::store::require("Mlp", "d_in", fits, reason)?;
         let mut width = self.input.weight.dims()[1];
         let part = |field, holds: bool| {
-            crate::store::require("Mlp", field, holds, || "does not follow the layer before".into())
+            let reason = || "must fit the outputs of the previous layer".into();
+            crate::store::require("Mlp", field, holds, reason)
         };
         for layer in &self.hidden {
             let [from, to] = layer.weight.dims();
@@ -159,12 +161,12 @@ impl MlpConfig {
         }
         chain("MlpConfig", "hidden", &self.hidden)?;
         if self.residual && self.hidden.len() < 2 {
-            let reason = "residual needs a second width: the first is the stream's, every further \
-                          one a block";
+            let reason = "must hold at least 2 widths with residual (the stream, then each \
+                          block), found 1";
             return Err(Error::config("MlpConfig", "hidden", reason.to_string()));
         }
         if self.residual && self.hidden.iter().any(|w| *w != self.hidden[0]) {
-            let reason = format!("residual blocks need equal widths, found {:?}", self.hidden);
+            let reason = format!("must hold equal widths with residual, found {:?}", self.hidden);
             return Err(Error::config("MlpConfig", "hidden", reason));
         }
         self.activation.validate_for(&self.hidden)?;

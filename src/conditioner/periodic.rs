@@ -48,14 +48,15 @@ impl Periodic {
     /// use burn_flows::conditioner::Periodic;
     ///
     /// let error = Periodic { inputs: vec![0, 2], period: 1.0 }.validate(2).unwrap_err();
-    /// assert_eq!(error.to_string(), "Periodic.inputs: [0, 2] are not different inputs below 2");
+    /// assert_eq!(error.to_string(), "Periodic.inputs: must be distinct indices below 2, found [0, 2]");
     /// ```
     pub fn validate(&self, inputs: usize) -> Result<()> {
         let mut sorted = self.inputs.clone();
         sorted.sort_unstable();
         sorted.dedup();
         if sorted.len() < self.inputs.len() || sorted.last().is_some_and(|last| *last >= inputs) {
-            let reason = format!("{:?} are not different inputs below {inputs}", self.inputs);
+            let reason =
+                format!("must be distinct indices below {inputs}, found {:?}", self.inputs);
             return Err(Error::config("Periodic", "inputs", reason));
         }
         length("Periodic", "period", self.period)
@@ -89,7 +90,7 @@ impl PeriodicFeatures {
         let (count, mut inputs) = (self.inputs.len(), self.inputs.clone());
         inputs.sort_unstable();
         inputs.dedup();
-        let reason = || format!("{:?} lists an input twice, or none", self.inputs);
+        let reason = || format!("must hold at least 1 index, each once, found {:?}", self.inputs);
         crate::store::require("Periodic", "inputs", count > 0 && inputs.len() == count, reason)?;
         crate::store::shaped("Periodic", "weights", &[2, count], self.weights.dims())?;
         crate::store::shaped("Periodic", "frequency", &[1, count], self.frequency.dims())

@@ -26,11 +26,13 @@ impl RowParams {
     fn sound(&self) -> crate::error::Result<()> {
         let fits = self.network.is_some() == (self.context > 0);
         crate::store::require("RowParams", "context", fits, || {
-            "needs a network, and it a context".to_string()
+            format!("must be 0 without a network, above 0 with a network, found {}", self.context)
         })?;
         let ends = [self.context, self.count()];
         let fits = self.network.as_ref().is_none_or(|network| network.ends() == ends);
-        crate::store::require("RowParams", "network", fits, || format!("must lead along {ends:?}"))
+        crate::store::require("RowParams", "network", fits, || {
+            format!("must map {} context values to {} outputs", ends[0], ends[1])
+        })
     }
 }
 

@@ -98,7 +98,7 @@ impl<const D: usize> ConditionalNormal<D> {
         let [inputs, outputs] = self.network.ends();
         let fits = inputs == self.context && Some(outputs) == elements;
         crate::store::require("ConditionalNormal", "network", fits, || {
-            format!("must lead from {} to two numbers an element", self.context)
+            format!("must map {} context values to 2 outputs for each element", self.context)
         })?;
         self.scale_map.validate()
     }

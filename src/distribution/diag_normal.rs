@@ -135,7 +135,7 @@ impl<const D: usize> DiagNormal<D> {
         let (expected, found) = (mean.dims(), log_scale.dims());
         assert_eq!(
             found, expected,
-            "DiagNormal: expected log-scales {expected:?}, found {found:?}"
+            "DiagNormal: expected log-scales of shape {expected:?}, found {found:?}"
         );
         Self { mean: Param::from_tensor(mean), log_scale: Param::from_tensor(log_scale) }
     }

@@ -173,7 +173,8 @@ impl GaussianMixture {
         let (shape, found) = (means.dims(), (scales.dims(), weights.dims()));
         assert!(
             found == (shape, [shape[0]]),
-            "GaussianMixture: expected scales {shape:?} and weights [{}], found {:?} and {:?}",
+            "GaussianMixture: expected scales of shape {shape:?} and weights of shape [{}], found \
+             {:?} and {:?}",
             shape[0],
             found.0,
             found.1

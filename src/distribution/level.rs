@@ -129,7 +129,8 @@ impl ChannelPrior {
             self.log_scale.dims(),
         )?;
         let found = self.class.as_ref().map_or(0, |class| class.weight.dims()[0]);
-        let reason = || format!("needs weights for {}, found {found}", self.context);
+        let reason =
+            || format!("must be {found} (input width of the weights), found {}", self.context);
         crate::store::require("ChannelPrior", "context", found == self.context, reason)?;
         self.scale_map.validate()
     }
@@ -216,7 +217,7 @@ impl ChannelPrior {
             params = params + class.forward(context.clone()).reshape([rows, 2 * channels, 1, 1]);
         }
         if let Some(stays) = &self.stays {
-            let kept = kept.expect("a prior on the part that stays is given that part");
+            let kept = kept.expect("ChannelPrior: expected the kept part, found none");
             params = params + stays.forward(kept.clone());
         }
         let part = |k: usize| params.clone().narrow(1, k * channels, channels);

@@ -97,7 +97,10 @@ impl<P: Module> Marginal<P> {
     pub fn new(conditional: P, contexts: Tensor<2>, weights: Tensor<1>) -> Result<Self> {
         let (expected, found) = (contexts.dims()[0], weights.dims()[0]);
         count("Marginal", "contexts", 1, expected)?;
-        assert!(found == expected, "Marginal: expected weights [{expected}], found [{found}]");
+        assert!(
+            found == expected,
+            "Marginal: expected weights of shape [{expected}], found [{found}]"
+        );
         finite("Marginal", "weights", &weights, 0.0)?;
         let weights = weights.without_autodiff();
         let log_weights = (weights.clone() / weights.sum()).log();

@@ -75,9 +75,10 @@ impl<P> Mixture<P> {
     /// Returns an error if the fields read from a file do not form a valid layer.
     fn sound(&self) -> Result<()> {
         let (count, weights) = (self.components.len(), self.weights.count());
-        let reason = || format!("needs a weight for each of {count}, found {weights}");
+        let reason =
+            || format!("must hold 1 weight per component, found {weights} for {count} components");
         crate::store::require("Mixture", "weights", count > 0 && count == weights, reason)?;
-        let reason = || "says whether the weights have a context".to_string();
+        let reason = || "must be true exactly if the weights have a context".to_string();
         crate::store::require(
             "Mixture",
             "conditional",
@@ -110,7 +111,10 @@ impl<P: Module> Mixture<P> {
     /// If the number of weights differs from the number of components.
     pub fn with_weights(self, weights: Tensor<1>) -> Result<Self> {
         let (expected, found) = (self.components.len(), weights.dims()[0]);
-        assert!(found == expected, "Mixture: expected weights [{expected}], found [{found}]");
+        assert!(
+            found == expected,
+            "Mixture: expected weights of shape [{expected}], found [{found}]"
+        );
         finite("Mixture", "weights", &weights, 0.0)?;
         let logits = weights.without_autodiff().log();
         Ok(Self { weights: RowParams::free(logits), conditional: false, ..self })

@@ -173,7 +173,7 @@ pub(crate) fn check_rank<const D: usize>(config: &'static str, event: &[usize]) 
     if event.len() + 1 == D {
         return Ok(());
     }
-    let reason = format!("must have {} axes for batches of {D}, found {event:?}", D - 1);
+    let reason = format!("must have {} axes for batches of rank {D}, found {event:?}", D - 1);
     Err(Error::config(config, "event", reason))
 }
 

@@ -81,18 +81,21 @@ impl<const D: usize> Uniform<D> {
     ///
     /// let one = Tensor::<2>::ones([1, 3], &Device::flex());
     /// let error = Uniform::new(one.clone(), one).unwrap_err();
-    /// assert_eq!(error.to_string(), "Uniform.high: must be above low, found low 1 and high 1 at element 0");
+    /// let text = "Uniform.high: must be above low by a finite amount, found low 1 and high 1 at element 0";
+    /// assert_eq!(error.to_string(), text);
     /// ```
     pub fn new(low: Tensor<D>, high: Tensor<D>) -> Result<Self> {
         let (shape, found) = (low.dims(), high.dims());
-        assert!(shape[0] == 1, "Uniform: expected ends of shape [1, event..], found {shape:?}");
+        assert!(shape[0] == 1, "Uniform: expected low of shape [1, event..], found {shape:?}");
         assert!(found == shape, "Uniform: expected high of shape {shape:?}, found {found:?}");
         let host = |t: &Tensor<D>| t.clone().into_data().iter::<f64>().collect::<Vec<_>>();
         for (i, (low, high)) in host(&low).into_iter().zip(host(&high)).enumerate() {
             // Written so that a NaN fails too.
             if !(low < high && (high - low).is_finite()) {
-                let reason = format!("must be above low, found low {low} and high {high}");
-                let reason = format!("{reason} at element {i}");
+                let reason = format!(
+                    "must be above low by a finite amount, found low {low} and high {high} at \
+                     element {i}"
+                );
                 return Err(Error::config("Uniform", "high", reason));
             }
         }

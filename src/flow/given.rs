@@ -33,7 +33,7 @@ use crate::noise::Noise;
 /// assert_eq!(given.sample_each::<2>(10).dims(), [30, 2]);
 /// ```
 #[derive(Debug)]
-#[must_use = "a flow under a context does nothing by itself"]
+#[must_use = "call a method such as `log_prob` or `sample`"]
 pub struct Given<'a, F> {
     pub(super) flow: &'a F,
     pub(super) context: Option<&'a Tensor<2>>,

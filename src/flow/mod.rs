@@ -339,11 +339,12 @@ impl<const D: usize, B: Bijector<D>, P: Distribution<D>> Distribution<D> for Flo
 /// Panics if the requested device is not the device of the weights, where draws are made.
 #[track_caller]
 fn check_device<M: Module>(flow: &M, asked: &Device) {
-    let own = flow.devices().into_iter().next().map(Device::without_autodiff);
+    let Some(own) = flow.devices().into_iter().next().map(Device::without_autodiff) else { return };
     let asked = asked.clone().without_autodiff();
     assert!(
-        own.as_ref().is_none_or(|own| *own == asked),
-        "Flow: draws are made on the device of the weights, {own:?}; asked for on {asked:?}"
+        own == asked,
+        "Flow: expected the device of the weights, {own:?}, found {asked:?}; move the draws to \
+         {asked:?} afterwards"
     );
 }
 
@@ -374,7 +375,8 @@ fn fitted<M: Module + ModuleDisplay>(
             && expected != found
         {
             panic!(
-                "{name}: expected {what} of {expected:?}, found {found:?}; cast one to the other"
+                "{name}: expected {what} of {expected:?}, found {found:?}; cast the input or the \
+                 flow"
             );
         }
     }

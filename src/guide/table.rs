@@ -110,7 +110,8 @@
 //! # Missing values
 //!
 //! A flow has no density for a row with a missing cell. [`FitData::check`](crate::train::FitData::check) and `fit`
-//! return an error that names the row. Remove incomplete rows, or impute the missing cells before training.
+//! return an error that names the row and the column. Remove incomplete rows, or impute the missing cells before
+//! training.
 //!
 //! ```
 //! use burn_flows::burn::tensor::{Device, Tensor, TensorData};
@@ -123,7 +124,7 @@
 //!     Tensor::<2>::from_data(TensorData::new(rows.concat(), [rows.len(), 2]), &Device::flex())
 //! };
 //! let error = FitData::new(tensor(&rows)).check().unwrap_err();
-//! assert_eq!(error.to_string(), "training data: row 1 holds NaN");
+//! assert_eq!(error.to_string(), "training data: row 1, column 1 holds NaN; remove or impute it");
 //!
 //! let complete: Vec<_> = rows.into_iter().filter(|row| row.iter().all(|cell| cell.is_finite())).collect();
 //! assert!(FitData::new(tensor(&complete)).check().is_ok());

@@ -6,8 +6,8 @@
 //!
 //! | observation | cause | remedy |
 //! | --- | --- | --- |
-//! | error: steps were not finite, column named | scale of the column | `Standardize` as the first layer |
-//! | error: steps were not finite, layer named | learning rate, or the layer | lower `learning_rate`, `warmup_steps` |
+//! | error: non-finite loss or gradient, column named | scale of the column | `Standardize` as the first layer |
+//! | error: non-finite loss or gradient, layer named | learning rate or layer | lower `learning_rate`, `warmup_steps` |
 //! | `skipped_steps` above 0 | a few bad batches | look for outliers; lower `learning_rate` |
 //! | error: a validation row is named | row outside of the support | another first layer, or remove the row |
 //! | `train_nll` falls, `validation_nll` rises | overfitting | dropout, `patience`, `average`, fewer layers |

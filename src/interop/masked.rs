@@ -35,7 +35,7 @@ impl Masked {
             return Ok(Self { dense, open, name: scope.full(name) });
         }
         let reason = format!(
-            "has {} elements, the weight {} x {}",
+            "has {} elements, but the weight has shape [{}, {}]",
             open.len(),
             dense.outputs(),
             dense.inputs()
@@ -73,7 +73,7 @@ impl Masked {
         if open.iter().map(|open| f64::from(u8::from(*open))).eq(mask.iter().copied()) {
             return Ok((Self::new(scope, &name, dense, open)?, degrees));
         }
-        Err(scope.wrong(&degrees_name, "does not lead to the saved mask".into()))
+        Err(scope.wrong(&degrees_name, "contradicts the saved mask".into()))
     }
 
     /// Splits the layer as [`Dense::split`] does; the inputs after the first `features` inputs are a context.
@@ -106,7 +106,7 @@ impl Masked {
         if self.open.chunks(self.inputs()).all(|row| row[features..].iter().all(|open| *open)) {
             return Ok(());
         }
-        let reason = "cuts a connection to the context".into();
+        let reason = "must not mask an input of the context".into();
         Err(Error::Tensor { name: self.name.clone(), reason })
     }
 
@@ -273,7 +273,8 @@ impl MadeParts {
                 let (second, next) = layer(&format!("{part}.linear_layers.1"), &inner)?;
                 if next.iter().zip(&degrees).any(|(next, before)| next < before) {
                     let name = format!("{part}.linear_layers.1.degrees");
-                    return Err(scope.wrong(&name, "are lower than before the block".into()));
+                    let reason = "must not be lower than the degrees before the block";
+                    return Err(scope.wrong(&name, reason.into()));
                 }
                 let context = match &context {
                     Some(context) => {
@@ -305,7 +306,7 @@ impl MadeParts {
         {
             return Ok(order);
         }
-        Err(scope.wrong(name, "do not number the features".into()))
+        Err(scope.wrong(name, format!("must number {features} features, each {per_feature} times")))
     }
 }
 
@@ -345,8 +346,8 @@ mod tests {
         let error = layer([true, true], [false, false, true, true]).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "tensor `hyper.2.mask`: MadeConfig.dependencies: features depend on each other in a \
-             circle: 1 <- 1"
+            "tensor `hyper.2.mask`: MadeConfig.dependencies: must have no cycle of features, found \
+             1 <- 1"
         );
     }
 }

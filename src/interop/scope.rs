@@ -93,7 +93,10 @@ impl<'a> Scope<'a> {
             tensor.as_floats().ok_or_else(|| self.wrong(name, "does not hold floats".into()))?;
         // A larger value would be infinite in f32, and no layer needs it in f64.
         match values.iter().position(|v| v.abs() > f64::from(f32::MAX) || v.is_nan()) {
-            Some(at) => Err(self.wrong(name, format!("element {at} is {}", values[at]))),
+            Some(at) => {
+                let reason = format!("element {at} is {}, expected a finite f32", values[at]);
+                Err(self.wrong(name, reason))
+            }
             None => Ok(values),
         }
     }
@@ -117,7 +120,7 @@ impl<'a> Scope<'a> {
     pub(super) fn as_indices(&self, name: &str, values: Option<&[i64]>) -> Result<Vec<usize>> {
         let values = values.ok_or_else(|| self.wrong(name, "does not hold integers".into()))?;
         let index = |&v: &i64| {
-            usize::try_from(v).map_err(|_| self.wrong(name, format!("{v} is not an index")))
+            usize::try_from(v).map_err(|_| self.wrong(name, format!("must be indices, found {v}")))
         };
         values.iter().map(index).collect()
     }
@@ -128,7 +131,7 @@ impl<'a> Scope<'a> {
         match (tensor.as_bools(), tensor.as_floats()) {
             (Some(&[set]), _) => Ok(set),
             (_, Some(&[value])) if value == 0.0 || value == 1.0 => Ok(value == 1.0),
-            _ => Err(self.wrong(name, "does not hold a flag".into())),
+            _ => Err(self.wrong(name, "must hold one flag: false or true, 0 or 1".into())),
         }
     }
 

@@ -111,7 +111,7 @@ impl HostTensor {
             Dtype::U8 => Self::ints(numbers(bytes, |b| u8::from_le_bytes(b).into()), shape),
             Dtype::BOOL => Self::bools(numbers(bytes, |[b]: [u8; 1]| b != 0), shape),
             other => {
-                let reason = format!("holds {other:?} numbers, which no flow is made of");
+                let reason = format!("holds unsupported {other:?} values; convert to f32");
                 return Err(Error::Tensor { name: name.into(), reason });
             }
         })
@@ -121,7 +121,10 @@ impl HostTensor {
 #[track_caller]
 fn checked(shape: Vec<usize>, count: usize) -> Vec<usize> {
     let expected = shape.iter().product::<usize>();
-    assert_eq!(count, expected, "HostTensor: shape {shape:?} holds {expected} values");
+    assert_eq!(
+        count, expected,
+        "HostTensor: expected {expected} values for shape {shape:?}, found {count}"
+    );
     shape
 }
 
@@ -207,10 +210,10 @@ impl StateDict {
     fn read(bytes: &[u8], path: &Path) -> Result<Self> {
         let file = SafeTensors::deserialize(bytes).map_err(|error| {
             let kind = match bytes {
-                _ if pytorch::begins(bytes) => "a PyTorch file is read by `StateDict::load`",
+                _ if pytorch::begins(bytes) => "a PyTorch file; use `StateDict::load`",
                 [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => {
-                    "the file is of NumPy or Equinox and has no names; the docs of \
-                     `interop::flowjax` say how to save a flow"
+                    "a NumPy or Equinox file, which has no tensor names; save the flow as the docs \
+                     of `interop::flowjax` show"
                 }
                 _ => return Error::format(path, format!("not valid safetensors: {error}")),
             };
@@ -300,9 +303,9 @@ impl StateDict {
         }
         if let Some((part, library)) = self.looks_like() {
             match part.as_str() {
-                "" => found.push_str(&format!("; they are named as in {library}")),
+                "" => found.push_str(&format!("; the names are those of {library}")),
                 part => found.push_str(&format!(
-                    "; below `{part}` they are named as in {library}: take `StateDict::below`"
+                    "; the names below `{part}` are those of {library}: use `StateDict::below`"
                 )),
             }
         }

@@ -124,7 +124,8 @@ macro_rules! networks {
                 self.network.validate()?;
                 self.stack().validate(self.network.signal)?;
                 if self.network.elements != 0 {
-                    let reason = "`shared` decides how many networks there are: leave `elements` at 0";
+                    let reason =
+                        "`elements` must be 0, because `shared` sets the number of networks";
                     return Err($crate::Error::config(stringify!($name), "network", reason.to_string()));
                 }
                 let elements = if self.shared { 0 } else { self.features };
@@ -166,7 +167,7 @@ impl Stack<'_> {
     pub fn validate(&self, per_feature: usize) -> Result<()> {
         repeats(self.config, "layers", 1, self.layers)?;
         if self.made.dependencies != Dependencies::Forward {
-            let reason = "`orders` decides the dependencies of every layer: leave them at Forward";
+            let reason = "`dependencies` must be Forward, because `orders` sets the dependencies";
             return Err(Error::config(self.config, "made", reason.to_string()));
         }
         self.layer(0).validate()?;

@@ -33,7 +33,7 @@ seeded_config! {
 /// let error = config.with_spline(RationalQuadraticConfig::new()).validate().unwrap_err();
 /// assert_eq!(
 ///     error.to_string(),
-///     "CircularNsfConfig.spline: needs a domain that is circular, found LinearTails { bound: 5.0 }"
+///     "CircularNsfConfig.spline: must have a Circular domain, found LinearTails { bound: 5.0 }"
 /// );
 /// ```
 pub struct CircularNsfConfig {
@@ -120,7 +120,7 @@ impl CircularNsfConfig {
         match self.spline.domain {
             SplineDomain::Circular { bound } => Ok(bound),
             domain => {
-                let reason = format!("needs a domain that is circular, found {domain:?}");
+                let reason = format!("must have a Circular domain, found {domain:?}");
                 Err(Error::config(NAME, "spline", reason))
             }
         }

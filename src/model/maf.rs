@@ -52,7 +52,7 @@ stack_config! {
 ///     .with_linear(true)
 ///     .with_context(3);
 /// assert!(config.validate().is_ok());
-/// assert!(MafConfig::new(600).validate().is_err()); // 128 units cannot carry 599 degrees
+/// assert!(MafConfig::new(600).validate().is_err()); // 599 sets of parents need 599 units
 /// ```
 pub struct MafConfig, 5 layers {
     /// The scalar map of every layer.

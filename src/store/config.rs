@@ -39,7 +39,10 @@ pub(super) fn encode<C: Serialize + DeserializeOwned>(config: &C, path: &Path) -
     seal(&mut file);
     let back = serde_json::to_value(decode::<C>(&file, path)?).map_err(invalid)?;
     if back != value {
-        let reason = format!("{} does not come back from JSON as it was", layer_name::<C>());
+        let reason = format!(
+            "{} changes when written to JSON and read back; check its serde attributes",
+            layer_name::<C>()
+        );
         return Err(Error::format(path, reason));
     }
     Ok(file)

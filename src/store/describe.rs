@@ -91,7 +91,7 @@ impl Growing<Map<String, Value>> {
         let value = describe(value).map_err(|error| error.within(key))?;
         match self.parts.insert(key.to_string(), value) {
             None => Ok(()),
-            Some(_) => Err(Unfit::new("stands beside the name of its type").within(key)),
+            Some(_) => Err(Unfit::new("has a reserved name; rename the field").within(key)),
         }
     }
 }
@@ -129,7 +129,7 @@ impl Serializer for Describe {
         let number = Number::from_f64(value);
         number
             .map(Value::Number)
-            .ok_or_else(|| Unfit::new(format!("is {value}; it must be finite")))
+            .ok_or_else(|| Unfit::new(format!("must be finite, found {value}")))
     }
 
     fn serialize_char(self, value: char) -> Result<Value, Unfit> {

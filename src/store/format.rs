@@ -27,7 +27,7 @@ impl Format {
             Some("safetensors") => Ok(Self::Safetensors),
             Some("bpk") => Ok(Self::Burnpack),
             _ => {
-                let reason = "the extension of weights is `.safetensors` or `.bpk`";
+                let reason = "the extension of weights must be `.safetensors` or `.bpk`";
                 Err(Error::format(path, reason))
             }
         }

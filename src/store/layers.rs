@@ -92,6 +92,6 @@ impl Part for Conv2d {
         if bias && steps && groups && conv.kernel_size == [height, width] {
             return Ok(conv);
         }
-        Err(D::Error::custom("a Conv2d whose settings do not fit its weight"))
+        Err(D::Error::custom("the settings of a Conv2d do not fit its weight and bias"))
     }
 }

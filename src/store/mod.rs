@@ -288,12 +288,12 @@ pub fn open<M: Module + Serialize + DeserializeOwned>(
         tensors.insert(entry.name.clone(), entry);
     }
     if let Some(name) = places.into_keys().min() {
-        let found = "no such tensor, though it describes one".to_string();
+        let found = "the description of this tensor, but not its values".to_string();
         return Err(Error::MissingTensor { name, expected: Vec::new(), found });
     }
     let (model, unused) = parts::build::<M>(description.clone(), tensors, device);
     let model = model.map_err(|error| {
-        let reason = format!("describes no {}: {error}", crate::bijector::layer_name::<M>());
+        let reason = format!("does not describe a {}: {error}", crate::bijector::layer_name::<M>());
         Error::format(path, reason)
     })?;
     // A part of the description that this type did not read is a differing setting.
@@ -336,8 +336,8 @@ fn nested(description: &Value, path: &Path) -> Result<()> {
     if found <= MOST_LEVELS {
         return Ok(());
     }
-    let reason = format!("layers in layers make {found} levels, of at most {MOST_LEVELS}");
-    Err(Error::format(path, reason + "; unite nested stacks"))
+    let reason = format!("layers are nested in {found} levels, the limit is {MOST_LEVELS}");
+    Err(Error::format(path, reason + "; flatten nested stacks"))
 }
 
 /// The description of a model.
@@ -411,7 +411,7 @@ pub fn save_with_config<M: Module + Serialize, C: Serialize + DeserializeOwned>(
 pub fn load_config<C: DeserializeOwned>(path: impl AsRef<Path>) -> Result<C> {
     let path = path.as_ref();
     if !path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json")) {
-        return Err(Error::format(path, "the extension of a configuration is `.json`"));
+        return Err(Error::format(path, "the extension of a configuration must be `.json`"));
     }
     config::decode(&read_whole(path)?, path)
 }
@@ -428,7 +428,7 @@ fn weights<M: Module + Serialize>(model: &M, path: &Path) -> Result<Vec<u8>> {
     let places = parts::places(description.clone());
     if let Some(entry) = entries.iter().find(|entry| !places.contains_key(&entry.name)) {
         let reason =
-            "is not described: its field needs `#[serde(with = \"burn_flows::store::part\")]`";
+            "is not described; give its field `#[serde(with = \"burn_flows::store::part\")]`";
         return Err(tensors::tensor_error(&entry.name, reason));
     }
     let mut file = format.encode(entries, description, path)?;

@@ -188,7 +188,7 @@ fn without_types(value: &mut Value) {
 fn opening<T>(use_it: impl FnOnce(&mut Opening) -> Result<T, String>) -> Result<T, String> {
     OPENING.with_borrow_mut(|opening| match opening {
         Some(opening) => use_it(opening),
-        None => Err("weights are not in a description: read the file with `store::open`".into()),
+        None => Err("a description holds no weights; read the file with `store::open`".into()),
     })
 }
 
@@ -200,19 +200,21 @@ pub(crate) fn device() -> Result<Device, String> {
 impl Place {
     /// The tensor of the file, if it has this rank and is a float (or, with `float` false, is not a float).
     fn tensor<const D: usize>(self, float: bool) -> Result<(Entry, Device, bool), String> {
-        let name = self.name.ok_or("the description of a tensor has no type")?;
+        let name = self.name.ok_or("the description of a tensor lacks its type")?;
         opening(|opening| {
             let entry = opening.entries.remove(&name);
             let entry = entry.ok_or_else(|| format!("the file has no tensor `{name}`"))?;
             let found = entry.data.shape().to_vec();
             if found.len() != D {
-                return Err(format!("tensor `{name}` has shape {found:?}; it needs {D} axes"));
+                return Err(format!("tensor `{name}` must have {D} axes, found shape {found:?}"));
             }
             if entry.data.dtype().is_float() != float {
-                return Err(format!("tensor `{name}` holds {} values", entry.data.dtype().name()));
+                let found = entry.data.dtype().name();
+                let kind = if float { "float" } else { "int or bool" };
+                return Err(format!("tensor `{name}` must hold {kind} values, found {found}"));
             }
             if self.trainable && !float {
-                return Err(format!("tensor `{name}` holds integers, which no training changes"));
+                return Err(format!("tensor `{name}` holds integers, which must not be trainable"));
             }
             Ok((entry, opening.device.clone(), self.trainable))
         })
@@ -268,7 +270,10 @@ macro_rules! whole_part {
                 let dtype = DType::from(device.settings().$dtype);
                 if super::tensors::kind(dtype) != super::tensors::kind(entry.data.dtype()) {
                     let (name, found) = (&entry.name, entry.data.dtype().name());
-                    return Err(E::Error::custom(format!("tensor `{name}` holds {found} values")));
+                    let expected = super::tensors::kind(dtype);
+                    let reason =
+                        format!("tensor `{name}` must hold {expected} values, found {found}");
+                    return Err(E::Error::custom(reason));
                 }
                 let data = cast(&entry.name, entry.data, dtype).map_err(E::Error::custom)?;
                 Ok(Param::initialized(entry.id, Tensor::from_data(data, (&device, dtype))))
@@ -289,7 +294,7 @@ impl<const D: usize> Part for RunningState<Tensor<D>> {
         let place = Place::deserialize(deserializer)?;
         let (entry, device, trainable) = place.tensor::<D>(true).map_err(E::Error::custom)?;
         if trainable {
-            return Err(E::Error::custom("a running statistic, which no training changes"));
+            return Err(E::Error::custom("a running statistic must not be trainable"));
         }
         let value = float(&entry, &device).map_err(E::Error::custom)?;
         Ok(RunningState::with_id(entry.id, value))
@@ -346,7 +351,9 @@ impl<const D: usize> Part for Tensor<D> {
         let fits = shape.len() == D && elements == Some(values.len());
         if !fits || !dtype.is_float() || !device.supports_dtype(dtype) {
             let count = values.len();
-            let reason = format!("no tensor of {D} axes: {count} values of {dtype:?} in {shape:?}");
+            let reason = format!(
+                "expected a tensor of {D} axes, found {count} {dtype:?} values of shape {shape:?}"
+            );
             return Err(E::Error::custom(reason));
         }
         Ok(Tensor::from_data(TensorData::new(values, shape), (&device, dtype)))

@@ -79,8 +79,8 @@ pub(crate) fn seal(file: &mut [u8]) {
 /// Returns an error if a file differs in any byte from the sealed one.
 pub(crate) fn verify(file: &[u8], path: &Path) -> Result<()> {
     let Some(at) = digits(file) else {
-        let reason = "no checksum: not written by `burn_flows::store`, or changed since; weights \
-                      of other libraries are read by `burn_flows::interop`";
+        let reason = "no checksum: the file was not written by `burn_flows::store`, or was \
+                      changed; read weights of other libraries with `burn_flows::interop`";
         return Err(Error::format(path, reason));
     };
     // Compared as bytes: a file with upper-case digits was changed.

@@ -124,7 +124,7 @@ fn show(value: &Value) -> String {
             (None, _) => value.to_string(),
         },
         Value::Array(values) if values.len() > SHOWN || nested(values) => {
-            format!("a list of {}", values.len())
+            format!("a list of {} elements", values.len())
         }
         Value::String(name) => name.clone(),
         Value::Null => "none".to_string(),

@@ -53,7 +53,7 @@ pub(super) fn read<M: Module>(model: &M) -> Result<Vec<Entry>> {
                 id: place.id,
                 data,
             }),
-            (None, _) => Err(tensor_error(&place.name, "is quantized, which files do not hold")),
+            (None, _) => Err(tensor_error(&place.name, "is quantized, which files cannot store")),
             (_, false) => Err(tensor_error(&place.name, "two tensors of the model have this path")),
         });
     });
@@ -177,7 +177,7 @@ fn fit(places: Vec<Place>, entries: Vec<Entry>) -> Result<HashMap<String, Entry>
 /// Lists the tensors of the file that have no place in the model. A renamed tensor is among them.
 fn list(spare: &BTreeMap<String, Entry>) -> String {
     if spare.is_empty() {
-        return "no tensor without a place in the model".to_string();
+        return "no tensors unused by the model".to_string();
     }
     let named = spare.values().take(LISTED);
     let mut parts: Vec<_> =
@@ -185,7 +185,7 @@ fn list(spare: &BTreeMap<String, Entry>) -> String {
     if spare.len() > LISTED {
         parts.push(format!("{} more", spare.len() - LISTED));
     }
-    format!("{} without a place in the model", parts.join(", "))
+    format!("{} unused by the model", parts.join(", "))
 }
 
 impl Place {
@@ -249,10 +249,10 @@ impl Place {
 pub(super) fn cast(name: &str, data: TensorData, dtype: DType) -> Result<TensorData> {
     let from = data.dtype();
     if from == DType::Bool(BoolStore::Native) && data.as_slice::<bool>().is_err() {
-        return Err(tensor_error(name, "a bool is neither 0 nor 1"));
+        return Err(tensor_error(name, "holds a bool that is neither 0 nor 1"));
     }
     if from != dtype && kind(from) == "int" && !in_range(&data, dtype) {
-        let reason = format!("a value of the file does not fit into {}", dtype.name());
+        let reason = format!("holds a value outside the range of {}", dtype.name());
         return Err(tensor_error(name, &reason));
     }
     data.try_cast(dtype).map_err(|error| tensor_error(name, &error.to_string()))

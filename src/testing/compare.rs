@@ -106,7 +106,7 @@ impl<const D: usize> Suite<D> {
 
     fn errors(&self, layer: &dyn Subject<D>, device: &Device, dtype: DType) -> [Worst; 4] {
         let sent = |layer: &dyn Subject<D>, to: &Device| -> Layer<D> {
-            layer.sent(to).unwrap_or_else(|error| panic!("its record does not load: {error}"))
+            layer.sent(to).unwrap_or_else(|error| panic!("the record does not load: {error}"))
         };
         let here = layer.cast(dtype);
         let draws = Draws::new(&Run::new(self, &*here.cast(DType::F64), false), dtype);
@@ -117,7 +117,7 @@ impl<const D: usize> Suite<D> {
         let back = sent(&*there, &draws.home);
         let [went, came] = [here, back].map(|layer| draws.numbers(&*layer, &draws.home, dtype));
         if went != came {
-            errors[0] = Worst::failed("its record came back with other numbers".to_string());
+            errors[0] = Worst::failed("a record changes numbers in the round trip".to_string());
         }
         errors
     }
@@ -166,7 +166,7 @@ impl<const D: usize> Draws<D> {
         let types = [z.dtype(), x.dtype(), log_det.dtype(), minus.dtype()];
         let wide = wide_dtype(dtype);
         let expected = [dtype, dtype, wide, wide];
-        assert!(types == expected, "z, x and log-dets are {types:?}, expected {expected:?}");
+        assert!(types == expected, "z, x and log-dets: expected {expected:?}, found {types:?}");
 
         // The seed makes layers that draw in training draw equal noise.
         draws::seed(Noise::seeded(1));
@@ -202,7 +202,8 @@ impl Numbers {
         let kinds = self.0.iter().zip(&expected.0).zip(&mut errors).enumerate();
         for (kind, ((found, expected), error)) in kinds {
             if found.len() != expected.len() {
-                *error = Worst::failed(format!("{} of {} numbers", found.len(), expected.len()));
+                let [found, expected] = [found.len(), expected.len()];
+                *error = Worst::failed(format!("expected {expected} tensors, found {found}"));
             }
             for ((what, found), (_, expected)) in found.iter().zip(expected) {
                 let largest = expected.iter().fold(1.0_f64, |most, value| most.max(value.abs()));

@@ -60,7 +60,7 @@ impl<const D: usize> Run<'_, D> {
         let numbers = |layer: &dyn Subject<D>| host(layer.evaluated().forward(self.x.clone(), c).0);
         let first = numbers(&*layer);
         let mut worst = Worst::default();
-        worst.compare("latents returned", &host(z), &first);
+        worst.compare("returned latents", &host(z), &first);
         let (layer, _) = layer.initialized(self.other_x.clone(), c);
         worst.compare("z after a second call", &numbers(&*layer), &first);
         let changed = first != self.forward(&self.x, c).0;
@@ -80,7 +80,7 @@ impl<const D: usize> Run<'_, D> {
             let mut change = Worst::default();
             change.compare(name, one, two);
             if change.value < LEAST_CHANGE {
-                worst.violation(format!("{name} stay as they are"));
+                worst.violation(format!("{name}: no change with another context"));
             }
         }
         Some(worst)
@@ -96,7 +96,7 @@ impl<const D: usize> Run<'_, D> {
             let forward = caught(|| drop(self.plain.forward(self.x.clone(), context)));
             let inverse = caught(|| drop(self.plain.inverse(self.z.clone(), context)));
             for (direction, result) in [("forward", forward), ("inverse", inverse)] {
-                judge(&mut worst, &format!("{direction} of a context of {found}"), &found, result);
+                judge(&mut worst, &format!("{direction} with context {found}"), &found, result);
             }
         }
         Some(worst)
@@ -135,7 +135,7 @@ impl<const D: usize> Run<'_, D> {
                     let found = || format!("z of {:?}, log-det of {:?}", z.dims(), log_det.dims());
                     (!fitting).then(found)
                 });
-                results.push((format!("forward of {shape:?}"), width, forward));
+                results.push((format!("forward of shape {shape:?}"), width, forward));
             }
             for (width, shape) in widths(latent_shape, axis) {
                 let z = source.batch(shape, self.suite.range);
@@ -143,7 +143,7 @@ impl<const D: usize> Run<'_, D> {
                     let found = self.plain.inverse(z, c).dims();
                     (!fits(found, shape)).then(|| format!("x of {found:?}"))
                 });
-                results.push((format!("inverse of {shape:?}"), width, inverse));
+                results.push((format!("inverse of shape {shape:?}"), width, inverse));
             }
             // A layer that accepts all of these widths is a layer for every width.
             if results.iter().all(|(_, _, result)| *result == Ok(None)) {
@@ -152,7 +152,7 @@ impl<const D: usize> Run<'_, D> {
             for (what, width, result) in results {
                 match result {
                     Ok(Some(found)) => {
-                        worst.violation(format!("{what} does not panic, but gives {found}"));
+                        worst.violation(format!("{what} returns {found} instead of a panic"));
                     }
                     result => judge(&mut worst, &what, &width.to_string(), result.map(|_| ())),
                 }
@@ -177,7 +177,7 @@ impl<const D: usize> Run<'_, D> {
         for param in self.plain.walk(None).iter().filter(|param| param.dtype.is_some()) {
             let name = format!("layer.{}", param.path);
             if !paths.iter().any(|path| covers(path, &name)) {
-                worst.violation(format!("no layer at the path of {name}, only {paths:?}"));
+                worst.violation(format!("no layer at the path of {name}, found {paths:?}"));
             }
         }
         worst
@@ -203,7 +203,8 @@ fn judge(worst: &mut Worst, what: &str, found: &str, result: Result<(), String>)
     match result {
         Ok(()) => worst.violation(format!("{what} does not panic")),
         Err(text) if !names_layer_and_shapes(&text, found) => {
-            worst.violation(format!("{what} says: {}", text.trim().replace('\n', " ")));
+            let text = text.trim().replace('\n', " ");
+            worst.violation(format!("{what} panics with another text: {text}"));
         }
         Err(_) => {}
     }

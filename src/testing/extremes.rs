@@ -23,16 +23,16 @@ impl<const D: usize> Run<'_, D> {
             let what = format!("{value} as element {at}");
             let none = found_log_det[0].is_nan() || found_log_det[0] == f64::NEG_INFINITY;
             if !none && row.iter().all(|v| v.is_finite()) {
-                worst.violation(format!("{what} has z {row:?} and log-det {}", found_log_det[0]));
+                worst.violation(format!("{what}: z {row:?} and log-det {}", found_log_det[0]));
             }
-            worst.compare(&format!("other z beside {what}"), others, &z[self.elements()..]);
-            worst.compare("other log-dets", &found_log_det[1..], &log_det[1..]);
+            worst.compare(&format!("with {what}, z of other rows"), others, &z[self.elements()..]);
+            worst.compare("log-dets of other rows", &found_log_det[1..], &log_det[1..]);
         }
         let x = host(self.plain.inverse(self.z.clone(), c));
         for (at, value) in self.places() {
             let found = host(self.plain.inverse(with(&self.z, at, value), c));
             let others = self.elements();
-            worst.compare("other x beside what is not finite", &found[others..], &x[others..]);
+            worst.compare("with non-finite z, x of other rows", &found[others..], &x[others..]);
         }
         worst
     }

@@ -148,12 +148,12 @@ impl<const D: usize> Run<'_, D> {
         }
         for param in layer.walk(Some(&loss.backward())).iter().filter(|p| p.trainable) {
             match &param.gradient {
-                None => worst.violation(format!("{} has none", param.path)),
+                None => worst.violation(format!("{} has no gradient", param.path)),
                 Some(g) if g.iter().any(|v| !v.is_finite()) => {
-                    worst.violation(format!("{} is not finite", param.path));
+                    worst.violation(format!("gradient of {} is not finite", param.path));
                 }
                 Some(g) if g.iter().all(|v| *v == 0.0) => {
-                    worst.violation(format!("{} is zero", param.path));
+                    worst.violation(format!("gradient of {} is zero", param.path));
                 }
                 Some(_) => {}
             }

@@ -42,7 +42,7 @@ impl<const D: usize> Run<'_, D> {
         for (what, values) in all.into_iter().chain([("inverse log-det", host(inverse_log_det))]) {
             let bad = values.iter().filter(|v| !v.is_finite()).count();
             if bad > 0 {
-                worst.violation(format!("{bad} of {} values of {what}", values.len()));
+                worst.violation(format!("{bad} of {} {what} values not finite", values.len()));
             }
         }
         worst

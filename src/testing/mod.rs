@@ -115,7 +115,7 @@ pub fn check<const D: usize, B: Bijector<D> + 'static>(layer: B, suite: impl Int
 /// # Ok::<(), burn_flows::Error>(())
 /// ```
 #[derive(Debug, Clone)]
-#[must_use = "`check` runs it"]
+#[must_use = "call `check` to run the suite"]
 pub struct Suite<const D: usize> {
     shape: [usize; D],
     latent_shape: [usize; D],
@@ -277,7 +277,7 @@ impl<const D: usize> From<[usize; D]> for Suite<D> {
 }
 
 fn interval(low: f64, high: f64) -> Interval {
-    assert!(low < high, "Suite: expected an interval, found ({low}, {high})");
+    assert!(low < high, "Suite: expected an interval with low < high, found ({low}, {high})");
     Interval { low, high }
 }
 

@@ -87,7 +87,7 @@ impl Check {
             Self::Finite => "finite numbers",
             Self::RoundTrip => "inverse(forward(x)) = x",
             Self::RoundTripLatent => "forward(inverse(z)) = z",
-            Self::RoundTripFar => "inverse(forward(x)) = x far out",
+            Self::RoundTripFar => "inverse(forward(x)) = x far from 0",
             Self::InverseAgrees => "inverse_with_log_det agrees with inverse",
             Self::LogDetAgrees => "log_det_jacobian agrees with forward",
             Self::LogDetsCancel => "log-dets of both directions cancel",
@@ -100,13 +100,13 @@ impl Check {
             Self::Record => "record saved and loaded",
             Self::Valid => "valid() gives the training numbers",
             Self::Precision => "cast to the other precision",
-            Self::InitFromData => "init_from_data returns its latents, once",
+            Self::InitFromData => "init_from_data returns the latents, changes once",
             Self::ContextUsed => "context changes the result",
-            Self::ContextWidth => "wrong context panics with its text",
-            Self::EventWidth => "wrong event panics with its text",
+            Self::ContextWidth => "wrong context panics with the documented text",
+            Self::EventWidth => "wrong event panics with the documented text",
             Self::Triangular => "Jacobian triangular in the declared order",
             Self::Edges => "edge values give no NaN",
-            Self::NonFinite => "what is not finite has no density",
+            Self::NonFinite => "non-finite rows have no density",
             Self::Overflow => "1e30 gives no NaN",
             Self::Walk => "walk reproduces forward",
         }
@@ -157,7 +157,7 @@ impl fmt::Display for Finding {
 
 /// The result of [`Suite::check`](super::Suite::check); prints as a table of measured and allowed errors.
 #[derive(Debug, Clone)]
-#[must_use = "a report by itself fails no test: `assert_ok` does"]
+#[must_use = "a report by itself fails no test: call `assert_ok`"]
 pub struct SuiteReport {
     title: String,
     findings: Vec<Finding>,

@@ -43,8 +43,8 @@ pub(super) fn check_precision<M: Module + ModuleDisplay>(model: &M) -> Result<()
     if float_dtype(model) != Some(DType::F16) {
         return Ok(());
     }
-    let reason = "has weights of f16, in which the second moments of Adam are zero: train it in f32 or \
-                  bf16, and cast it then";
+    let reason = "has f16 weights, in which the second moments of Adam underflow; train in f32 \
+                  or bf16, then cast";
     Err(Error::config("fit", "flow", reason.to_string()))
 }
 

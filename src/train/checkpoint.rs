@@ -87,7 +87,7 @@ impl State {
     pub fn refuse(&self, own: &Self, config: &FitConfig, steps_per_epoch: usize) -> Option<String> {
         let differing = self.fingerprint.differing(&own.fingerprint);
         if !differing.is_empty() {
-            let owner = "another configuration or other data, which differ in";
+            let owner = "a run with another configuration or other data, which differ in";
             return Some(foreign(&format!("{owner}: {}", differing.join(", "))));
         }
         if !self.optimizer.agrees(&own.optimizer) {
@@ -100,12 +100,13 @@ impl State {
             && self.trained.saturating_add(report.skipped_steps) <= report.steps
             && self.evaluation_batch > 0;
         if !(numbered && counted) {
-            return Some("counts epochs and steps that no run has; delete it".to_string());
+            let reason = "holds inconsistent numbers of epochs and steps; delete the file";
+            return Some(reason.to_string());
         }
         (done > config.epochs).then(|| {
             format!(
-                "holds a run of {done} epochs, and FitConfig.epochs is {}; ask for {done} or more, \
-                 choose another folder or delete it",
+                "holds a run of {done} epochs, more than FitConfig.epochs ({}); set epochs to \
+                 {done} or more, choose another folder or delete the file",
                 config.epochs
             )
         })
@@ -168,7 +169,7 @@ impl<M: Module> Checkpoint<M> {
         let state = state.ok_or_else(|| failed("holds no training state".into()))?;
         let state: State = serde_json::from_str(state).map_err(|error| {
             let version = "holds no training state of this version";
-            failed(format!("{version} ({error}); choose another folder or delete it"))
+            failed(format!("{version} ({error}); choose another folder or delete the file"))
         })?;
         if let Some(reason) = refuse(&state) {
             return Err(failed(reason));
@@ -193,11 +194,12 @@ impl<M: Module> Checkpoint<M> {
 }
 
 /// Describes the owner of a checkpoint of another optimizer.
-const OTHER_OPTIMIZER: &str = "another optimizer, other settings of it or other frozen parameters";
+const OTHER_OPTIMIZER: &str =
+    "a run with another optimizer, other optimizer settings or other frozen parameters";
 
 /// The error text for a checkpoint of another run.
 fn foreign(owner: &str) -> String {
-    format!("belongs to {owner}; choose another folder or delete it")
+    format!("belongs to {owner}; choose another folder or delete the file")
 }
 
 /// The optimizer with a saved state.
@@ -213,7 +215,7 @@ fn restored(optimizer: ModuleOptimizer, saved: Vec<u8>) -> Result<ModuleOptimize
         let (name, dtype, shape, id, bytes) = tensor.into_parts().map_err(|e| e.to_string())?;
         let whole = TensorData::try_from_bytes_vec(bytes.to_vec(), shape, dtype);
         if id.is_none() || !dtype.is_float() || whole.is_err() {
-            return Err(format!("the tensor `{name}` of the optimizer is not whole"));
+            return Err(format!("tensor `{name}` of the optimizer is incomplete"));
         }
     }
     let optimizer = optimizer.from_bytes(saved).map_err(|e| e.to_string())?;
@@ -265,7 +267,7 @@ mod tests {
             let mut state = state();
             edit(&mut state);
             let reason = refused(state).unwrap();
-            assert_eq!(reason, "counts epochs and steps that no run has; delete it");
+            assert_eq!(reason, "holds inconsistent numbers of epochs and steps; delete the file");
         }
     }
 
@@ -284,6 +286,6 @@ mod tests {
         let Err(error) = loaded else { panic!("expected an error") };
         let text = error.to_string();
         assert!(text.contains("holds no training state of this version ("), "{text}");
-        assert!(text.ends_with("; choose another folder or delete it"), "{text}");
+        assert!(text.ends_with("; choose another folder or delete the file"), "{text}");
     }
 }

@@ -9,6 +9,7 @@ use burn::data::dataset::Dataset;
 use burn::data::dataset::DatasetError;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
+use super::scale::place;
 use super::{Dequantize, Warning, ties};
 use crate::error::{Error, Result};
 use crate::noise::Noise;
@@ -34,7 +35,8 @@ pub struct Batch<const D: usize> {
 /// let data = FitData::new(images).with_context(labels).with_dequantization(Dequantize::new(17)?);
 /// assert!(data.check().is_ok());
 /// let broken = FitData::new(Tensor::<2>::from_data([[1.0, f32::NAN], [0.0, 1.0]], &device));
-/// assert_eq!(broken.check().unwrap_err().to_string(), "training data: row 0 holds NaN");
+/// let error = broken.check().unwrap_err();
+/// assert_eq!(error.to_string(), "training data: row 0, column 1 holds NaN; remove or impute it");
 /// # Ok::<(), burn_flows::Error>(())
 /// ```
 #[derive(Debug, Clone)]
@@ -134,7 +136,7 @@ impl<const D: usize> FitData<D> {
         }
         match (integer_levels, &self.dequantize) {
             (Some(_), Some(_)) => {
-                let reason = "the model takes integers; leave with_dequantization out";
+                let reason = "the model takes integers; remove with_dequantization";
                 Err(Error::data("integer data", reason))
             }
             (Some(levels), None) => {
@@ -168,7 +170,8 @@ impl<const D: usize> FitData<D> {
             for (what, found) in found {
                 if let Some(found) = found.filter(|found| *found != expected) {
                     let reason = format!(
-                        "{found:?}, but the model computes in {expected:?}; cast one to the other"
+                        "holds {found:?}, but the model computes in {expected:?}; cast the data or \
+                         the model"
                     );
                     return Err(Error::data(what, reason));
                 }
@@ -296,7 +299,7 @@ fn check_rows<const D: usize>(what: &str, rows: &Batch<D>, least: usize) -> Resu
     check_finite(what, &rows.x)?;
     let Some(context) = &rows.context else { return Ok(()) };
     if context.dims()[0] != rows.len() {
-        let reason = format!("{} rows, but {} rows of context", rows.len(), context.dims()[0]);
+        let reason = format!("has {} rows, but {} rows of context", rows.len(), context.dims()[0]);
         return Err(Error::data(what, reason));
     }
     check_finite(&format!("context of the {what}"), context)
@@ -317,7 +320,7 @@ fn check_like<const D: usize>(train: &Batch<D>, validation: &Batch<D>) -> Result
     if text(train) == text(validation) {
         return Ok(());
     }
-    let reason = format!("has {}, the training data {}", text(validation), text(train));
+    let reason = format!("has {}, but the training data has {}", text(validation), text(train));
     Err(Error::data("validation data", reason))
 }
 
@@ -325,7 +328,11 @@ fn check_finite<const D: usize>(what: &str, x: &Tensor<D>) -> Result<()> {
     let event = x.dims()[1..].iter().product::<usize>().max(1);
     match x.to_data().iter::<f64>().enumerate().find(|(_, v)| !v.is_finite()) {
         None => Ok(()),
-        Some((at, value)) => Err(Error::data(what, format!("row {} holds {value}", at / event))),
+        Some((at, value)) => {
+            let (row, place) = (at / event, place(at % event, &x.dims()[1..]));
+            let reason = format!("row {row}, {place} holds {value}; remove or impute it");
+            Err(Error::data(what, reason))
+        }
     }
 }
 
@@ -350,7 +357,8 @@ fn check_columns<const D: usize>(x: &Tensor<D>) -> Result<()> {
                     column % width
                 ),
                 _ => format!(
-                    "column {column} is constant ({value}), its density is infinite; leave it out"
+                    "column {column} is constant ({value}), its density is infinite; remove the \
+                     column"
                 ),
             };
             Err(Error::data("training data", reason))

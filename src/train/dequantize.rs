@@ -3,6 +3,7 @@
 use burn::tensor::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
+use super::scale::place;
 use crate::error::{Error, Result};
 use crate::noise::{Noise, below_one};
 
@@ -70,7 +71,7 @@ impl Dequantize {
     ///
     /// # Errors
     ///
-    /// The error names the row and the value of the first element that is not such an integer.
+    /// The error names the row, the column and the value of the first element that is not such an integer.
     pub fn check<const D: usize>(&self, x: &Tensor<D>) -> Result<()> {
         let event: usize = x.dims()[1..].iter().product();
         let data = x.to_data();
@@ -78,10 +79,11 @@ impl Dequantize {
         match data.iter::<f64>().enumerate().find(|(_, v)| bad(*v)) {
             None => Ok(()),
             Some((at, value)) => {
-                let row = at / event;
                 let reason = format!(
-                    "row {row} holds {value}, expected an integer below {} levels",
-                    self.levels
+                    "row {}, {} holds {value}, expected an integer from 0 to {}",
+                    at / event,
+                    place(at % event, &x.dims()[1..]),
+                    self.levels - 1
                 );
                 Err(Error::data("integer data", reason))
             }

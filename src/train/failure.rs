@@ -46,17 +46,17 @@ pub(super) fn check_reached<const D: usize>(
 
 /// The error of a run in which every step had a learning rate of 0.
 pub(super) fn no_rate(config: &'static str) -> Error {
-    let reason = "gave a learning rate of 0 in every step; choose another one";
+    let reason = "gives a learning rate of 0 in every step; choose another schedule";
     Error::config(config, "schedule", reason.to_string())
 }
 
 /// The error of a run in which every gradient was 0.
 pub(super) fn of_gradients<const D: usize>(data: &FitData<D>, integers: bool) -> Error {
-    let zero = "every gradient was 0, as where all rows lie outside the bounds of splines";
+    let zero = "every gradient was 0, for example because all rows lie outside the spline bounds";
     match scale::furthest(data, integers) {
         Some((what, reason)) => Error::data(what, format!("{reason}; {zero}")),
         None => {
-            let remedy = "choose bounds that hold the rows, or a model that depends on its weights";
+            let remedy = "choose bounds around the rows, or a model that depends on its weights";
             Error::data("training data", format!("{zero}; {remedy}"))
         }
     }
@@ -88,7 +88,7 @@ pub(super) fn of_validation<F: Distribution<D>, const D: usize>(
     };
     let reason = format!(
         "ln p of row {row_of_caller} is {} after the last epoch, and no epoch had a finite validation \
-         NLL{layer}; remove the row, or choose layers and a base whose support holds it",
+         NLL{layer}; remove the row, or choose layers and a base whose support contains the row",
         log_prob[row]
     );
     Error::data(what, reason)

@@ -84,7 +84,8 @@ impl Fingerprint {
         }
         path.reverse();
         let place = path.get(1..).unwrap_or_default().join(", ");
-        Some((format!("`{}` is `{}` here, in {place}", own.trim(), found.trim()), counts))
+        let (own, found) = (own.trim(), found.trim());
+        Some((format!("`{own}` in the file, `{found}` in this model, at {place}"), counts))
     }
 
     /// The names of all fields that differ in another run.

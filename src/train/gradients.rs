@@ -92,8 +92,8 @@ pub(super) fn by_blocks<F: Distribution<D>, T: Send, const D: usize>(
 ) -> (f64, GradientsParams, Vec<T>) {
     assert!(
         trains(model),
-        "nll_gradients: expected a model that trains, found one without a trained parameter; call \
-         train() on it, or unfreeze() a part"
+        "nll_gradients: expected a model with trained parameters, found none; call train() on the \
+         model, or unfreeze() a part"
     );
     let dims = x.dims();
     check_rows(layer_name::<F>(), dims[0], context);
@@ -165,8 +165,8 @@ pub(super) fn trained_twice<M: Module>(model: &M) -> Option<String> {
     model.visit(&mut twice);
     let [first, second] = twice.found?;
     Some(format!(
-        "has one trained parameter in two places, `{first}` and `{second}`: clones share their \
-         parameters; build every part by a call of `init` of its own"
+        "has one trained parameter in two places, `{first}` and `{second}`, because clones share \
+         parameters; build each part with its own call of `init`"
     ))
 }
 

@@ -80,14 +80,15 @@ where
         let log_weight = checked(target(x), rows) - log_q;
         log_weights.extend(log_weight.into_data().iter::<f64>());
     }
-    let bad = |w: &&f64| w.is_nan() || **w == f64::INFINITY;
-    if let Some(bad) = log_weights.iter().find(bad) {
-        let reason = format!("ln p - ln q of a draw is {bad}; it must be finite or -inf");
+    if let Some(at) = log_weights.iter().position(|w| w.is_nan() || *w == f64::INFINITY) {
+        let bad = log_weights[at];
+        let reason = format!("ln p - ln q of draw {at} must be finite or -inf, found {bad}");
         return Err(Error::data("log_z target", reason));
     }
     let max = log_weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     if max == f64::NEG_INFINITY {
-        return Err(Error::data("log_z target", format!("is zero at every one of {n} draws")));
+        let reason = format!("is 0 at all {n} draws; train the flow first");
+        return Err(Error::data("log_z target", reason));
     }
     let (mut sum, mut squares) = (0.0, 0.0);
     for weight in log_weights.iter().map(|w| (w - max).exp()) {

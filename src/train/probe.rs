@@ -34,8 +34,8 @@ pub(super) fn check_rows<F: Distribution<D>, const D: usize>(
     };
     let event = &data.train.x.dims()[1..];
     let reason = format!(
-        "rows of shape {event:?} with {context} do not fit the model: {reason}; give it the shapes \
-         that it was built for"
+        "rows of shape {event:?} with {context} do not fit the model: {reason}; pass rows and \
+         context of the shapes that the model was built for"
     );
     Err(Error::data("training data", reason))
 }
@@ -51,7 +51,7 @@ pub(super) fn check_draws<B: Bijector<D>, P: Distribution<D>, const D: usize>(
     let plain = flow.valid();
     tried(|| plain.draw_with_log_prob::<D>(1, &mut Noise::seeded(0))).map(|_| ()).map_err(
         |reason| {
-            let remedy = "give a flow whose parts fit each other and that needs no context";
+            let remedy = "use a flow without a context, whose layers and base have fitting shapes";
             Error::data(what, format!("draws of the flow fail: {reason}; {remedy}"))
         },
     )
@@ -72,8 +72,8 @@ pub(super) fn check_patience<const D: usize>(config: &FitConfig, data: &FitData<
         return Ok(());
     }
     let reason = format!(
-        "needs validation rows, and there are none: {} rows with a validation_fraction of {}; raise \
-         the fraction, give rows by with_validation, or leave patience out",
+        "needs validation rows, found none: {} rows with a validation_fraction of {}; raise the \
+         fraction, pass rows to with_validation, or remove patience",
         data.train.len(),
         config.validation_fraction
     );
@@ -85,6 +85,6 @@ fn tried<T>(call: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(call)).map_err(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-        text.unwrap_or("it panicked").trim().to_string()
+        text.unwrap_or("panic without a message").trim().to_string()
     })
 }

@@ -59,7 +59,7 @@ impl ReduceBits {
     ///
     /// # Errors
     ///
-    /// The error names the row and the value of the first element that is not an integer in `0..256`.
+    /// The error names the row, the column and the value of the first element that is not an integer in `0..256`.
     pub fn apply<const D: usize>(&self, x: Tensor<D>) -> Result<Tensor<D>> {
         Dequantize::new(1 << SOURCE_BITS)?.check(&x)?;
         Ok((x / (1 << (SOURCE_BITS - self.bits)) as f64).floor())

@@ -324,9 +324,9 @@ fn untrained(culprit: Option<String>, any_rate: bool, [step, skipped]: [usize; 2
     if !any_rate {
         return no_rate("ReverseKlConfig");
     }
-    let reason = "every gradient was 0, as where all draws lie outside the bounds of splines, or the flow \
-                  is the target already; choose a base whose draws lie inside the bounds, or other \
-                  first weights";
+    let reason = "every gradient was 0, for example because all draws lie outside the spline \
+                  bounds, or the flow already equals the target; choose a base whose draws lie \
+                  inside the bounds, or other initial weights";
     Error::data("reverse KL target", reason)
 }
 
@@ -339,6 +339,6 @@ fn finite_target(log_p: &Tensor<1>, step: usize) -> Result<()> {
     let values = plain.into_data();
     let bad = values.iter::<f64>().enumerate().find(|(_, value)| !value.is_finite());
     let (row, value) = bad.expect("one is not finite");
-    let reason = format!("ln p of draw {row} in step {step} is {value}; it must be finite");
+    let reason = format!("ln p of draw {row} in step {step} must be finite, found {value}");
     Err(Error::data("reverse KL target", reason))
 }

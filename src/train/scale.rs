@@ -66,10 +66,11 @@ impl Column {
             false => (0.0, 0.0),
         };
         let distance = (mean.abs() / FAR).max(deviation / FAR).max(narrow).max(rare);
-        let mut text = format!("{place} has mean {mean:.3e} and deviation {deviation:.3e}");
+        let mut text =
+            format!("{place} has mean {mean:.3e} and standard deviation {deviation:.3e}");
         let remedy = (rare == distance).then(|| {
-            text += &format!(", and a rare value {:.0} deviations away", most / deviation);
-            "leave the column out, or treat the rare value as a category"
+            text += &format!(", and a rare value {:.0} standard deviations away", most / deviation);
+            "remove the column, or encode the rare value as a category"
         });
         Self { distance, text, remedy }
     }
@@ -126,8 +127,8 @@ mod tests {
         assert_eq!(what, "context of the training data");
         assert_eq!(
             reason,
-            "column 0 has mean 1.000e-3 and deviation 3.161e-2, and a rare value 32 deviations away; \
-             leave the column out, or treat the rare value as a category"
+            "column 0 has mean 1.000e-3 and standard deviation 3.161e-2, and a rare value 32 \
+             standard deviations away; remove the column, or encode the rare value as a category"
         );
     }
 

@@ -100,7 +100,7 @@ pub(super) fn warnings<const D: usize>(what: &str, x: &Tensor<D>) -> Vec<Warning
     for warning in &mut found {
         let more = warning.columns.len() - 1;
         if more > 0 {
-            warning.reason = format!("{} ({more} more columns like it)", warning.reason);
+            warning.reason = format!("{} ({more} more such columns)", warning.reason);
         }
         warning.reason += "; ";
         warning.reason += remedy(warning.kind);
@@ -111,16 +111,15 @@ pub(super) fn warnings<const D: usize>(what: &str, x: &Tensor<D>) -> Vec<Warning
 fn remedy(kind: WarningKind) -> &'static str {
     match kind {
         WarningKind::Ties => {
-            "a density on repeated values has no meaning: dequantize integers by \
-             with_dequantization, add noise of the width of the rounding, or treat the value as a \
-             category of its own, in the context"
+            "repeated values have no density: dequantize integers with with_dequantization, add \
+             uniform noise of the rounding width, or encode the value as a category in the context"
         }
         WarningKind::Integers => {
-            "a density on integers has no meaning: dequantize them by with_dequantization, or add \
+            "integers have no density: dequantize the integers with with_dequantization, or add \
              uniform noise"
         }
         WarningKind::FewValues => {
-            "a density on few values has no meaning: add noise of the width of the rounding, or give \
+            "so few values have no density: add uniform noise of the rounding width, or pass \
              integers and with_dequantization"
         }
     }
@@ -142,10 +141,10 @@ fn atoms(mut values: Vec<f64>, place: &str) -> Option<(WarningKind, String)> {
     }
     if rows >= TIED_ROWS && repeats && values.iter().all(|value| value.fract() == 0.0) {
         let reason =
-            format!("{place} holds integers alone, {distinct} different ones in {rows} rows");
+            format!("{place} holds only integers, {distinct} distinct values in {rows} rows");
         return Some((WarningKind::Integers, reason));
     }
-    let reason = format!("{place} holds {distinct} different values in {rows} rows");
+    let reason = format!("{place} holds only {distinct} distinct values in {rows} rows");
     few.then_some((WarningKind::FewValues, reason))
 }
 
@@ -210,6 +209,6 @@ mod tests {
         assert_eq!(found[0].columns, (0..18).collect::<Vec<_>>());
         let text = found[0].to_string();
         assert!(text.starts_with("validation data: element [0, 0, 0] holds "), "{text}");
-        assert!(text.contains(" of 200 rows (17 more columns like it); a density"), "{text}");
+        assert!(text.contains(" of 200 rows (17 more such columns); repeated values"), "{text}");
     }
 }

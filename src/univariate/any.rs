@@ -149,7 +149,7 @@ fn check_half_turn(bound: f64, spline: &RationalQuadraticConfig) -> Result<()> {
     if (low, high) == (-bound, bound) {
         return Ok(());
     }
-    let reason = format!("must be where the spline's domain [{low}, {high}] ends, found {bound}");
+    let reason = format!("must be the end of the spline's domain [{low}, {high}], found {bound}");
     Err(Error::config("HalfTurn", "bound", reason))
 }
 
@@ -158,8 +158,8 @@ impl AnyUnivariateConfig {
     /// circle.
     pub(crate) fn validate_on_line(&self, config: &'static str) -> Result<()> {
         if let Self::HalfTurn { .. } = self {
-            let reason = "a half turn maps every turn of an angle to the same: it needs a base of \
-                          angles, and this one is on the line";
+            let reason = "a HalfTurn needs a base distribution of angles, and the base of this \
+                          model is on the real line";
             return Err(Error::config(config, "univariate", reason.to_string()));
         }
         self.validate()

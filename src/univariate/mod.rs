@@ -160,7 +160,7 @@ pub(crate) fn check_elements(
 ) -> Result<()> {
     match univariate.elements() {
         Some(own) if own != elements => {
-            let reason = format!("expected a map of {elements} elements, found one of {own}");
+            let reason = format!("expected a map of {elements} elements, found {own} elements");
             Err(Error::config(layer, "univariate", reason))
         }
         _ => Ok(()),

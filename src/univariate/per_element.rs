@@ -63,7 +63,7 @@ impl<U> PerElement<U> {
         let (count, which) = (self.maps.len(), &self.which);
         let holds = !which.is_empty() && which.iter().all(|map| *map < count);
         crate::store::require("PerElement", "which", holds, || {
-            format!("must hold indices below {count}, at least one, found {which:?}")
+            format!("must hold at least 1 index, all below {count}, found {which:?}")
         })
     }
 }

@@ -111,7 +111,7 @@ pub(super) fn check_chain(layer: &'static str, layers: &[Stacked]) -> Result<()>
     let chain = dims.windows(2).all(|pair| pair[0][0] == pair[1][0] && pair[0][2] == pair[1][1]);
     let first = dims.first().is_some_and(|[stack, inputs, _]| *stack > 0 && *inputs > 1);
     let ends = dims.len() > 1 && first && dims[dims.len() - 1][2] == 1;
-    let reason = || format!("do not lead from a value and a signal to a value: {dims:?}");
+    let reason = || format!("must map a value and a signal to one value, found shapes {dims:?}");
     crate::store::require(layer, "layers", chain && ends, reason)
 }
 

@@ -29,7 +29,7 @@ config! {
 /// let map = SumOfSquaresConfig::new().with_degree(3).with_polynomials(2).init();
 /// assert_eq!(map.params_per_element(), 2 * 4 + 1);
 /// let error = SumOfSquaresConfig::new().with_degree(13).validate().unwrap_err();
-/// assert_eq!(error.to_string(), "SumOfSquaresConfig.degree: must be in 1 to 12, found 13");
+/// assert_eq!(error.to_string(), "SumOfSquaresConfig.degree: must be between 1 and 12, found 13");
 /// ```
 #[derive(Copy, PartialEq)]
 pub struct SumOfSquaresConfig {
@@ -128,7 +128,7 @@ impl SumOfSquaresConfig {
         length(NAME, "bound", self.bound)?;
         let (degree, slope) = (self.degree, self.min_slope);
         let (field, reason) = if !(1..=LARGEST_DEGREE).contains(&degree) {
-            ("degree", format!("must be in 1 to {LARGEST_DEGREE}, found {degree}"))
+            ("degree", format!("must be between 1 and {LARGEST_DEGREE}, found {degree}"))
         } else if !(slope > 0.0 && slope < 1.0) {
             ("min_slope", format!("must be in (0, 1), found {slope}"))
         } else {

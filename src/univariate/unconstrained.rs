@@ -123,7 +123,7 @@ impl UnconstrainedMonotonic {
     fn sound(&self) -> Result<()> {
         super::stacked::check_chain("UnconstrainedMonotonic", &self.layers)?;
         let activation = self.activation.is_elementwise();
-        let reason = || "must work element by element".to_string();
+        let reason = || "must be elementwise".to_string();
         crate::store::require("UnconstrainedMonotonic", "activation", activation, reason)?;
         repeats("UnconstrainedMonotonic", "nodes", 1, self.nodes)?;
         let bound = self.bound > 0.0 && self.bound <= curve::FAR;
@@ -139,7 +139,7 @@ impl UnconstrainedMonotonicConfig {
         count(NAME, "signal", 1, self.signal)?;
         repeats(NAME, "nodes", 1, self.nodes)?;
         if !self.activation.is_elementwise() {
-            let reason = "must work element by element: the units of a layer stay as many";
+            let reason = "must be elementwise, so that a layer keeps its number of units";
             return Err(Error::config(NAME, "activation", reason.to_string()));
         }
         if !(self.bound > 0.0 && self.bound <= curve::FAR) {

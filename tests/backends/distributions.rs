@@ -156,7 +156,7 @@ fn a_flow_draws_on_the_device_of_its_weights() {
     assert!(draw(&DEVICE).is_ok());
     for place in PLACES.iter().filter(|place| place.device != *DEVICE) {
         let text = *draw(&place.device).unwrap_err().downcast::<String>().unwrap();
-        assert!(text.contains("on the device of the weights"), "{text}");
+        assert!(text.contains("expected the device of the weights"), "{text}");
     }
 }
 

@@ -40,7 +40,7 @@ fn a_precision_gives_its_numbers_or_none() {
                 // The backend may reject a precision that it does not claim to support.
                 Err(panic) if place.device.supports_dtype(dtype) => {
                     let text = panic.downcast_ref::<String>().map_or("", String::as_str);
-                    let told = text.contains("expected a precision it computes in, found");
+                    let told = text.contains("expected a supported precision, found");
                     assert!(told, "{}, {dtype:?}: {text}", place.name);
                 }
                 Err(_) => {}

@@ -54,5 +54,5 @@ fn a_flow_trains_in_half_precision() {
 
     let refused = fit(cast(start.clone(), DType::F16), rows.clone().cast(DType::F16), &config);
     let text = refused.err().map(|error| error.to_string()).unwrap_or_default();
-    assert!(text.starts_with("fit.flow: has weights of f16"), "{text}");
+    assert!(text.starts_with("fit.flow: has f16 weights"), "{text}");
 }

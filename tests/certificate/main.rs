@@ -68,7 +68,7 @@ fn a_sound_flow_has_a_certificate_without_a_complaint() {
         assert!(layer.log_det.is_some_and(|error| error < 1e-7), "{layer:?}");
     }
     assert!(certificate.lost().is_none() && certificate.wrong().is_none());
-    assert!(certificate.to_string().ends_with("every layer leads back"), "{certificate}");
+    assert!(certificate.to_string().ends_with("every layer passed"), "{certificate}");
 }
 
 #[test]

@@ -132,7 +132,9 @@ fn gaussian_mixture_refuses_impossible_parts() {
 }
 
 #[test]
-#[should_panic(expected = "GaussianMixture: expected scales [2, 2] and weights [2]")]
+#[should_panic(
+    expected = "GaussianMixture: expected scales of shape [2, 2] and weights of shape [2]"
+)]
 fn gaussian_mixture_panics_on_parts_that_do_not_fit() {
     let two = tensor(&[1.0; 4], [2, 2]);
     let _ = GaussianMixture::fixed(two.clone(), two, tensor(&[1.0; 3], [3]));

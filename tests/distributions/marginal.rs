@@ -79,7 +79,7 @@ fn marginal_refuses_impossible_parts() {
 }
 
 #[test]
-#[should_panic(expected = "Marginal: expected weights [2], found [3]")]
+#[should_panic(expected = "Marginal: expected weights of shape [2], found [3]")]
 fn marginal_panics_on_another_number_of_weights() {
     let contexts = Tensor::<2>::ones([2, 3], &device());
     let _ = Marginal::new(conditional(), contexts, Tensor::ones([3], &device()));

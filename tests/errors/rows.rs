@@ -116,17 +116,17 @@ panics! {
     conv_rows: ConvNetConfig::new(4).init(4, 1, 2, &device()).forward(zeros(IMAGES), Some(&contexts(20))) => "ConvNet: expected a context of 1 or 10 rows, found 20";
     residual_conv_rows: ResidualConvNetConfig::new(4).init(4, 1, 2, &device()).forward(zeros(IMAGES), Some(&contexts(20))) => "ResidualConvNet: expected a context of 1 or 10 rows, found 20";
 
-    precision_of_events: flow().given(&contexts(10)).log_prob(f64s(X)) => "Flow: expected events of F32, found F64; cast one to the other";
-    precision_of_context: flow().given(&f64s([10, 2])).log_prob(zeros(X)) => "Flow: expected a context of F32, found F64; cast one to the other";
-    precision_of_flow: cast(flow(), DType::F64).given(&contexts(1)).log_prob(f64s(X)) => "Flow: expected a context of F64, found F32; cast one to the other";
-    precision_batched: flow().given(&f64s([1, 2])).log_prob_batched(zeros(X), 4) => "Flow: expected a context of F32, found F64; cast one to the other";
-    precision_sample: flow().given(&f64s([10, 2])).sample::<2>(10) => "Flow: expected a context of F32, found F64; cast one to the other";
-    precision_encode: flow().given(&f64s([10, 2])).encode(zeros(X)) => "Flow: expected a context of F32, found F64; cast one to the other";
-    precision_decode: flow().given(&contexts(10)).decode(f64s(X)) => "Flow: expected events of F32, found F64; cast one to the other";
-    precision_gradients: nll_gradients(&flow().train(), &zeros(X), Some(&f64s([10, 2]))) => "Flow: expected a context of F32, found F64; cast one to the other";
-    precision_scales: multi_scale().given(&f64s([10, 2])).log_prob(zeros(IMAGES)) => "MultiScale: expected a context of F32, found F64; cast one to the other";
-    precision_scales_events: multi_scale().log_prob(f64s(IMAGES)) => "MultiScale: expected events of F32, found F64; cast one to the other";
-    precision_scales_sample: multi_scale().given(&f64s([1, 2])).sample(10) => "MultiScale: expected a context of F32, found F64; cast one to the other";
+    precision_of_events: flow().given(&contexts(10)).log_prob(f64s(X)) => "Flow: expected events of F32, found F64; cast the input or the flow";
+    precision_of_context: flow().given(&f64s([10, 2])).log_prob(zeros(X)) => "Flow: expected a context of F32, found F64; cast the input or the flow";
+    precision_of_flow: cast(flow(), DType::F64).given(&contexts(1)).log_prob(f64s(X)) => "Flow: expected a context of F64, found F32; cast the input or the flow";
+    precision_batched: flow().given(&f64s([1, 2])).log_prob_batched(zeros(X), 4) => "Flow: expected a context of F32, found F64; cast the input or the flow";
+    precision_sample: flow().given(&f64s([10, 2])).sample::<2>(10) => "Flow: expected a context of F32, found F64; cast the input or the flow";
+    precision_encode: flow().given(&f64s([10, 2])).encode(zeros(X)) => "Flow: expected a context of F32, found F64; cast the input or the flow";
+    precision_decode: flow().given(&contexts(10)).decode(f64s(X)) => "Flow: expected events of F32, found F64; cast the input or the flow";
+    precision_gradients: nll_gradients(&flow().train(), &zeros(X), Some(&f64s([10, 2]))) => "Flow: expected a context of F32, found F64; cast the input or the flow";
+    precision_scales: multi_scale().given(&f64s([10, 2])).log_prob(zeros(IMAGES)) => "MultiScale: expected a context of F32, found F64; cast the input or the flow";
+    precision_scales_events: multi_scale().log_prob(f64s(IMAGES)) => "MultiScale: expected events of F32, found F64; cast the input or the flow";
+    precision_scales_sample: multi_scale().given(&f64s([1, 2])).sample(10) => "MultiScale: expected a context of F32, found F64; cast the input or the flow";
 
     whole_flow: NiceConfig::new(3).init(&device()).log_prob(zeros([1200, 4])) => "Coupling: expected shape [batch, 3], found [1200, 4]";
     whole_empty: NiceConfig::new(3).init(&device()).log_prob(zeros([0, 4])) => "Coupling: expected shape [batch, 3], found [0, 4]";
@@ -199,11 +199,11 @@ fn data<const D: usize>(shape: [usize; D]) -> Tensor<D> {
 }
 
 errors! {
-    fit_events_of_another_precision: trained(FitData::new(data(X).cast(DType::F64)).with_context(contexts(10))) => "training data: F64, but the model computes in F32; cast one to the other";
-    fit_context_of_another_precision: trained(FitData::new(data(X)).with_context(f64s([10, 2]))) => "context of the training data: F64, but the model computes in F32; cast one to the other";
-    fit_validation_of_another_precision: trained(FitData::new(data(X)).with_context(contexts(10)).with_validation(data(X), Some(f64s([10, 2])))) => "validation data: has rows of shape [3] in F32 with a context of width 2 in F64, the training data rows of shape [3] in F32 with a context of width 2 in F32";
+    fit_events_of_another_precision: trained(FitData::new(data(X).cast(DType::F64)).with_context(contexts(10))) => "training data: holds F64, but the model computes in F32; cast the data or the model";
+    fit_context_of_another_precision: trained(FitData::new(data(X)).with_context(f64s([10, 2]))) => "context of the training data: holds F64, but the model computes in F32; cast the data or the model";
+    fit_validation_of_another_precision: trained(FitData::new(data(X)).with_context(contexts(10)).with_validation(data(X), Some(f64s([10, 2])))) => "validation data: has rows of shape [3] in F32 with a context of width 2 in F64, but the training data has rows of shape [3] in F32 with a context of width 2 in F32";
     constant_pixel: FitData::new(data([5, 2, 3, 4]).slice_fill([0..5, 1..2, 2..3, 3..4], 0.5)).check() => "training data: the pixel of channel 1, row 2, column 3 is constant (0.5), its density is infinite; dequantize the images (with_dequantization), or crop them";
-    constant_column: FitData::new(data([5, 3]).slice_fill([0..5, 1..2], 0.5)).check() => "training data: column 1 is constant (0.5), its density is infinite; leave it out";
-    fit_rows: trained(FitData::new(data(X)).with_context(contexts(20))) => "training data: 10 rows, but 20 rows of context";
-    fit_validation_rows: trained(FitData::new(data(X)).with_context(contexts(10)).with_validation(data(X), Some(contexts(20)))) => "validation data: 10 rows, but 20 rows of context";
+    constant_column: FitData::new(data([5, 3]).slice_fill([0..5, 1..2], 0.5)).check() => "training data: column 1 is constant (0.5), its density is infinite; remove the column";
+    fit_rows: trained(FitData::new(data(X)).with_context(contexts(20))) => "training data: has 10 rows, but 20 rows of context";
+    fit_validation_rows: trained(FitData::new(data(X)).with_context(contexts(10)).with_validation(data(X), Some(contexts(20)))) => "validation data: has 10 rows, but 20 rows of context";
 }

@@ -154,7 +154,7 @@ fn a_normalized_network_is_refused_by_name() {
 fn excluded_options_of_normflows_are_refused_by_name() {
     let ones = |shape: &[usize]| HostTensor::floats(vec![1.0; shape.iter().product()], shape);
     for (file, tensor, shape, named) in [
-        ("realnvp_masked_affine", "flows.1.b", &[1, 5][..], "leaves nothing to move"),
+        ("realnvp_masked_affine", "flows.1.b", &[1, 5][..], "must move at least 1 index"),
         ("realnvp_masked_affine", "flows.0.t.net.5.scale", &[], "`output_fn`"),
         ("affine_coupling_block_exp", "flows.0.flows.1.param_map.net.5.scale", &[], "`output_fn`"),
         (

@@ -53,7 +53,7 @@ fn a_state_dictionary_a_checkpoint_and_an_old_file_are_one_flow() {
     let log_prob = flow.log_prob(x).into_scalar::<f64>();
     assert!(log_prob.is_finite());
     let error = zuko::real_nvp(&checkpoint, &options, &DEVICE).unwrap_err().to_string();
-    assert!(error.contains("below `state_dict` they are named as in zuko"), "{error}");
+    assert!(error.contains("the names below `state_dict` are those of zuko"), "{error}");
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn weights_of_another_library_are_an_error_that_names_it() {
         "tensor `_transforms.0` of shape [] is missing; the file holds base.loc, base.scale, \
          transform.transforms.0.hyper.0.bias, transform.transforms.0.hyper.0.weight, \
          transform.transforms.0.hyper.2.bias, transform.transforms.0.hyper.2.weight, \
-         transform.transforms.0.mask; they are named as in zuko"
+         transform.transforms.0.mask; the names are those of zuko"
     );
 }
 

@@ -178,7 +178,7 @@ fn a_resumed_run_equals_an_uninterrupted_one_bit_for_bit() {
 
     // A run without the option has another configuration.
     let other = fit(bomb(1000), x, &config.with_reversible(false)).unwrap_err();
-    assert!(other.to_string().contains("belongs to another configuration"), "{other}");
+    assert!(other.to_string().contains("belongs to a run with another configuration"), "{other}");
 }
 
 fn dropped_out() -> Coupling<Affine, Mlp> {

@@ -341,16 +341,13 @@ fn maps_of_too_many_parameters() {
     let coupling = CouplingConfig::new(32).with_mlp(MlpConfig::new(vec![128]));
     assert!(coupling.validate().is_ok());
     let error = coupling.try_init(wide.init(), &device()).unwrap_err().to_string();
-    assert!(error.starts_with("MlpConfig.hidden: asks for a tensor of shape [128, "), "{error}");
+    assert!(error.starts_with("MlpConfig.hidden: needs a tensor of shape [128, "), "{error}");
     let panic = std::panic::catch_unwind(|| coupling.init(wide.init(), &device())).unwrap_err();
     assert_eq!(panic.downcast_ref::<String>(), Some(&error));
     let masked = MaskedAutoregressiveConfig::new(32);
     assert!(masked.validate().is_ok());
     let error = masked.try_init(wide.init(), &device()).unwrap_err().to_string();
-    assert!(
-        error.starts_with("MadeConfig.outputs: asks for a tensor of shape [128, 32, "),
-        "{error}"
-    );
+    assert!(error.starts_with("MadeConfig.outputs: needs a tensor of shape [128, 32, "), "{error}");
     for result in [
         NsfConfig::new(4096).with_elementwise(Some(wide)).validate(),
         AutoregressiveNsfConfig::new(4096)
@@ -359,7 +356,7 @@ fn maps_of_too_many_parameters() {
             .validate(),
     ] {
         let error = result.unwrap_err().to_string();
-        assert!(error.contains("Config.elementwise: asks for a tensor of shape ["), "{error}");
+        assert!(error.contains("Config.elementwise: needs a tensor of shape ["), "{error}");
     }
 }
 
@@ -431,7 +428,10 @@ fn stacks_at_run_time_agree() {
             let z = built.valid().forward(rows([3, 4]), None).0;
             assert_eq!(z.dims(), [3, 4]);
             let error = stack(layer, &other[index]).unwrap_err().to_string();
-            assert_eq!(error, "AnyBijectorConfig.Stack: layer 3 takes 3 features, layer 0 takes 4");
+            assert_eq!(
+                error,
+                "AnyBijectorConfig.Stack: layer 3 takes 3 features, but layer 0 takes 4 features"
+            );
         }
     }
     for first in &two {
@@ -441,19 +441,19 @@ fn stacks_at_run_time_agree() {
             let error = stack(first, &three[index]).unwrap_err().to_string();
             assert_eq!(
                 error,
-                "AnyBijectorConfig.Stack: layer 3 takes 3 values of context, layer 0 takes 2"
+                "AnyBijectorConfig.Stack: layer 3 takes 3 context values, but layer 0 takes 2 context values"
             );
             let error = stack(first, &none[index]).unwrap_err().to_string();
             assert_eq!(
                 error,
-                "AnyBijectorConfig.Stack: layer 3 takes 0 values of context, layer 0 takes 2"
+                "AnyBijectorConfig.Stack: layer 3 takes 0 context values, but layer 0 takes 2 context values"
             );
         }
         assert!(stack(first, &plain[0]).is_ok());
     }
     let partial = r#"{"Partial": {"features": 4, "mask": "Halves", "inner": [{"Rotation": {"features": 3}}]}}"#;
     let error = any(partial).unwrap_err().to_string();
-    assert_eq!(error, "Partial.inner: takes 3 features, but the mask moves 2");
+    assert_eq!(error, "Partial.inner: must take the 2 moved features of the mask, found 3");
 }
 
 #[test]

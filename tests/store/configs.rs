@@ -185,7 +185,10 @@ fn a_configuration_that_was_changed() {
     let error = damaged(|text| text.replace("\"layers\": 4", "\"layers\": 5"));
     assert!(error.ends_with("checksum mismatch: the file was changed or truncated"), "{error}");
     let error = damaged(|_| r#"{"features": 4}"#.to_string());
-    assert!(error.contains("no checksum: not written by `burn_flows::store`"), "{error}");
+    assert!(
+        error.contains("no checksum: the file was not written by `burn_flows::store`"),
+        "{error}"
+    );
     // A checksum at the very end of a file is valid.
     let error = damaged(|_| resealed(format!("burn-flows-sha256:{}", "0".repeat(64))));
     assert!(error.contains("expected value at line 1"), "{error}");
@@ -205,7 +208,10 @@ fn the_path_of_a_configuration() {
     let folder = folder();
     let path = folder.path().join("it.bpk");
     let error = store::load_config::<NiceConfig>(&path).unwrap_err().to_string();
-    assert_eq!(error, format!("{}: the extension of a configuration is `.json`", path.display()));
+    assert_eq!(
+        error,
+        format!("{}: the extension of a configuration must be `.json`", path.display())
+    );
     let error = store::load_config::<NiceConfig>(folder.path().join("it")).unwrap_err();
     assert!(matches!(error, Error::Format { .. }), "{error}");
     let error = store::load_config::<NiceConfig>(folder.path().join("it.json")).unwrap_err();
@@ -231,7 +237,12 @@ fn a_configuration_that_json_cannot_hold() {
     assert!(error.ends_with("it.json: invalid type: null, expected f64"), "{error}");
     let error = store::save_with_config(&layer(), &Forgetful { bound: 1.0 }, &path);
     let error = error.unwrap_err().to_string();
-    assert!(error.ends_with("Forgetful does not come back from JSON as it was"), "{error}");
+    assert!(
+        error.ends_with(
+            "Forgetful changes when written to JSON and read back; check its serde attributes"
+        ),
+        "{error}"
+    );
     assert!(names_in(folder.path()).is_empty());
 }
 

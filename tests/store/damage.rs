@@ -133,7 +133,7 @@ fn a_lying_header_is_an_error() {
     *flag.last_mut().unwrap() = 2;
     reseal(&mut flag);
     let error = read(&safetensors, &flag, load).unwrap_err().to_string();
-    assert_eq!(error, "tensor `flag`: a bool is neither 0 nor 1");
+    assert_eq!(error, "tensor `flag`: holds a bool that is neither 0 nor 1");
 
     let file = std::fs::read(&burnpack).unwrap();
     for length in [0, 1 << 20, u32::MAX] {

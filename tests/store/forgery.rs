@@ -125,7 +125,7 @@ fn a_forged_order() {
                 place.copy_from_slice(&i64::from(value).to_le_bytes()[..width]);
             }
         });
-        let text = "is no order of all indices, or `back` does not undo it";
+        let text = "must hold each index once, and `back` must hold the inverse order";
         let error = store::open::<Permutation>(&path, &device).unwrap_err().to_string();
         assert!(error.contains(text), "{error}");
         let error = store::load(layer.clone(), &path).unwrap_err().to_string();
@@ -145,7 +145,7 @@ fn forged_tensors() {
     store::save(&layer(), &path).unwrap();
     patched(&path, "conditioner.output.mask", |bytes| bytes.fill(1));
     let error = store::open::<Layer>(&path, &device).unwrap_err().to_string();
-    assert!(error.contains("features depend on each other in a circle"), "{error}");
+    assert!(error.contains("must have no cycle of features"), "{error}");
     let error = store::load(layer(), &path).unwrap_err().to_string();
     assert!(error.contains("(MaskedLinear): setting `mask["), "{error}");
 
@@ -169,11 +169,12 @@ fn a_setting_that_no_constructor_takes() {
     store::save(&LeakyRelu::new(0.5).unwrap(), &path).unwrap();
     forged(&path, &serde_json::json!({ "type": "LeakyRelu", "slope": -0.5 }));
     let error = store::open::<LeakyRelu>(&path, &device()).unwrap_err().to_string();
-    let text = "describes no LeakyRelu: LeakyRelu.slope: must be positive and finite, found -0.5";
+    let text =
+        "does not describe a LeakyRelu: LeakyRelu.slope: must be positive and finite, found -0.5";
     assert!(error.ends_with(text), "{error}");
     let infinite = Layer { slope: f64::INFINITY };
     let error = store::save(&infinite, &path).unwrap_err().to_string();
-    assert!(error.ends_with("setting `slope` is inf; it must be finite"), "{error}");
+    assert!(error.ends_with("setting `slope` must be finite, found inf"), "{error}");
 }
 
 /// A layer with a single number.

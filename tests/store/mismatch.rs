@@ -81,7 +81,8 @@ fn a_singular_matrix() {
     let config = InvertibleConv1x1Config::new(3).with_parameterisation(Conv1x1Matrix::Plain);
     let convolution = || vec![config.init(&device())];
     let dense = || DenseLinearConfig::new(2).init(&device());
-    let why = "DenseMatrix.entries: is singular: it has no inverse that its precision could hold";
+    let why =
+        "DenseMatrix.entries: must be an invertible matrix, found a matrix singular up to rounding";
     let error = refusal(&convolution().map(&mut Zero), convolution);
     assert_eq!(error.to_string(), format!("tensor `0.matrix.Plain.entries`: {why}"));
     let error = refusal(&dense().map(&mut Zero), dense);
@@ -97,7 +98,7 @@ fn a_renamed_tensor() {
     assert_eq!(
         error.to_string(),
         "tensor `kernel` of shape [2, 3] is missing; the file holds `bias` [3], `weight` [2, 3] \
-         without a place in the model"
+         unused by the model"
     );
     assert!(matches!(error, Error::MissingTensor { name, expected, .. }
         if name == "kernel" && expected == [2, 3]));
@@ -108,7 +109,7 @@ fn a_missing_tensor() {
     let error = refusal(&model([2, 3], None), || model([2, 3], Some(3)));
     assert_eq!(
         error.to_string(),
-        "tensor `bias` of shape [3] is missing; the file holds no tensor without a place in the model"
+        "tensor `bias` of shape [3] is missing; the file holds no tensors unused by the model"
     );
 }
 
@@ -153,8 +154,7 @@ fn an_integer_that_does_not_fit() {
         (-1, DType::I8, DType::U64),
     ] {
         let error = refusal(&whole(value, from), || whole(1, to));
-        let expected =
-            format!("tensor `weight`: a value of the file does not fit into {}", to.name());
+        let expected = format!("tensor `weight`: holds a value outside the range of {}", to.name());
         assert_eq!(error.to_string(), expected);
     }
 }
@@ -199,10 +199,10 @@ fn one_integer_of_several_that_does_not_fit() {
     let model = |dtype| several(TensorData::new(vec![0_i64, 0], [1, 2]), dtype);
     for to in [DType::I8, DType::U8] {
         let error = refusal(&signed(), || model(to)).to_string();
-        assert!(error.contains("a value of the file does not fit into"), "{error}");
+        assert!(error.contains("holds a value outside the range of"), "{error}");
     }
     let error = refusal(&unsigned(), || model(DType::I64)).to_string();
-    assert!(error.contains("a value of the file does not fit into"), "{error}");
+    assert!(error.contains("holds a value outside the range of"), "{error}");
 }
 
 /// Both formats keep the precision of every tensor.
@@ -266,11 +266,11 @@ fn tensors_without_a_place_are_listed() {
     };
     let three = "`0.weight` [1, 1], `1.weight` [1, 1], `2.weight` [1, 1]";
     let error = many(3);
-    assert!(error.ends_with(&format!("{three} without a place in the model")), "{error}");
+    assert!(error.ends_with(&format!("{three} unused by the model")), "{error}");
     let error = refusal(&vec![model([1, 1], None)], || vec![model([1, 1], Some(1)); 3]).to_string();
     assert!(error.starts_with("tensor `0.bias` of shape [1] is missing"), "{error}");
     let error = many(5);
-    assert!(error.ends_with(&format!("{three}, 2 more without a place in the model")), "{error}");
+    assert!(error.ends_with(&format!("{three}, 2 more unused by the model")), "{error}");
 }
 
 #[test]
@@ -289,7 +289,7 @@ fn another_number_of_layers() {
         "{error}"
     );
     let error = refusal(&flow(1), || NiceConfig::new(4).init(&device()));
-    assert!(error.to_string().contains(" more without a place in the model"), "{error}");
+    assert!(error.to_string().contains(" more unused by the model"), "{error}");
 }
 
 /// The error names the setting that decides a shape, not the tensor of that shape.
@@ -360,8 +360,8 @@ fn weights_that_this_crate_did_not_write() {
         assert_eq!(
             error.to_string(),
             format!(
-                "{}: no checksum: not written by `burn_flows::store`, or changed since; weights of \
-                 other libraries are read by `burn_flows::interop`",
+                "{}: no checksum: the file was not written by `burn_flows::store`, or was changed; \
+                 read weights of other libraries with `burn_flows::interop`",
                 path.display()
             )
         );
@@ -411,8 +411,10 @@ fn another_extension() {
     let folder = folder();
     for name in ["model", "model.pt", "model.json", "model.bpk.gz"] {
         let path = folder.path().join(name);
-        let expected =
-            format!("{}: the extension of weights is `.safetensors` or `.bpk`", path.display());
+        let expected = format!(
+            "{}: the extension of weights must be `.safetensors` or `.bpk`",
+            path.display()
+        );
         let error = store::save(&model([1, 1], None), &path).unwrap_err();
         assert!(matches!(error, Error::Format { .. }));
         assert_eq!(error.to_string(), expected);

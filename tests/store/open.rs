@@ -234,7 +234,7 @@ fn a_layer_of_a_users() {
     }
     let weight = Param::from_tensor(Tensor::ones([1], &device()));
     let error = store::save(&Forgetful { weight }, folder().path().join("it.bpk")).unwrap_err();
-    let text = "tensor `weight`: is not described: its field needs `#[serde(with = \
+    let text = "tensor `weight`: is not described; give its field `#[serde(with = \
                 \"burn_flows::store::part\")]`";
     assert_eq!(error.to_string(), text);
 }
@@ -310,7 +310,10 @@ fn another_structure_is_named() {
         "{error}"
     );
     let error = crate::mismatch::refusal(&any(&[Exp, Tanh]), || any(&[Exp]));
-    assert!(error.to_string().contains("is a list of 1 in the model and a list of 2"), "{error}");
+    assert!(
+        error.to_string().contains("is a list of 1 elements in the model and a list of 2 elements"),
+        "{error}"
+    );
     let exp = || (Logit::new(0.1).unwrap(), burn_flows::bijector::Exp {});
     let error =
         crate::mismatch::refusal(&(Logit::new(0.1).unwrap(), burn_flows::bijector::Tanh {}), exp);
@@ -323,7 +326,7 @@ fn another_structure_is_named() {
     let text = "layer `1` (Tanh): setting `type` is Tanh in the model and Exp in the file; ";
     assert!(error.to_string().starts_with(text), "{error}");
     let error = store::open::<Known>(&path, &device()).unwrap_err();
-    assert!(error.to_string().contains("it.bpk: describes no Flow: "), "{error}");
+    assert!(error.to_string().contains("it.bpk: does not describe a Flow: "), "{error}");
 }
 
 #[test]
@@ -387,9 +390,12 @@ fn nested_stacks() {
         stack(20).forward(x, None).0.into_data()
     );
     let error = store::save(&stack(22), &path).unwrap_err().to_string();
-    assert!(error.ends_with("make 68 levels, of at most 64; unite nested stacks"), "{error}");
+    assert!(
+        error.ends_with("nested in 68 levels, the limit is 64; flatten nested stacks"),
+        "{error}"
+    );
     let error = store::save(&stack(21), &path).unwrap_err().to_string();
-    assert!(error.contains("make 65 levels"), "{error}");
+    assert!(error.contains("nested in 65 levels"), "{error}");
 
     store::save(&stack(1), &path).unwrap();
     let list = |inner| Value::from(vec![inner]);
@@ -414,7 +420,7 @@ fn nested_stacks() {
     store::save(&stack(1), &path).unwrap();
     forged(&path, &in_structs(33));
     let error = store::open::<AnyBijector>(&path, &device()).unwrap_err().to_string();
-    assert!(error.contains("make 66 levels"), "{error}");
+    assert!(error.contains("nested in 66 levels"), "{error}");
 }
 
 fn stack_of_one() -> AnyBijector {

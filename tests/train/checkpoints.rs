@@ -57,8 +57,8 @@ fn a_checkpoint_of_other_data_or_configuration_is_refused() {
         }
         assert!(matches!(error, Error::Format { .. }), "{error:?}");
         let text = format!(
-            "belongs to another configuration or other data, which differ in: {field}; choose \
-             another folder or delete it"
+            "belongs to a run with another configuration or other data, which differ in: \
+             {field}; choose another folder or delete the file"
         );
         assert!(error.to_string().ends_with(&text), "{field}: {error}");
     };
@@ -124,8 +124,8 @@ fn a_checkpoint_of_a_split_or_of_integers_is_refused_with_another() {
     assert!(run(0.05, 4, 0.2).contains("differ in: FitConfig.validation_fraction;"));
     // A setting that no tensor depends on.
     let settings = run(0.2, 4, 0.1);
-    let text = "belongs to a model with other settings: `alpha: 0.05` is `alpha: 0.2` here, in bijector: (L0, L1), \
-                0: Logit; choose another folder or delete it";
+    let text = "belongs to a model with other settings: `alpha: 0.05` in the file, `alpha: 0.2` in this model, at \
+                bijector: (L0, L1), 0: Logit; choose another folder or delete the file";
     assert!(settings.contains(text), "{settings}");
 }
 
@@ -140,7 +140,7 @@ fn another_dropout_is_refused() {
     let config = quick().with_epochs(2).with_checkpoint(Some(folder.path().to_path_buf()));
     fit(flow(0.1), banana(100, 1), &config).unwrap();
     let error = fit(flow(0.9), banana(100, 1), &config).unwrap_err().to_string();
-    assert!(error.contains("`prob: 0.1` is `prob: 0.9` here"), "{error}");
+    assert!(error.contains("`prob: 0.1` in the file, `prob: 0.9` in this model"), "{error}");
 }
 
 /// Neither the tensors nor a validation depend on the activation of the previous run.
@@ -157,7 +157,7 @@ fn another_activation_without_validation_is_refused() {
         .with_checkpoint(Some(folder.path().to_path_buf()));
     fit(flow(ActivationConfig::Relu), banana(100, 1), &config).unwrap();
     let error = fit(flow(ActivationConfig::Silu), banana(100, 1), &config).unwrap_err().to_string();
-    assert!(error.contains("`activation: Burn {` is `activation: Silu"), "{error}");
+    assert!(error.contains("`activation: Burn {` in the file, `activation: Silu"), "{error}");
     assert!(fit(flow(ActivationConfig::Relu), banana(100, 1), &config).is_ok());
 }
 
@@ -182,8 +182,8 @@ fn more_epochs_go_on_to_the_bits_of_a_longer_run() {
         }
     }
     let error = fit(flow, banana(200, 1), &config.with_epochs(4)).unwrap_err().to_string();
-    let text = "holds a run of 5 epochs, and FitConfig.epochs is 4; ask for 5 or more, choose another \
-                folder or delete it";
+    let text = "holds a run of 5 epochs, more than FitConfig.epochs (4); set epochs to 5 or more, choose \
+                another folder or delete the file";
     assert!(error.ends_with(text), "{error}");
 }
 
@@ -246,8 +246,8 @@ fn a_checkpoint_of_another_optimizer_is_refused() {
     ] {
         let error = run(flow.clone(), other).unwrap_err();
         assert!(matches!(error, Error::Format { .. }));
-        let text = "checkpoint.safetensors: belongs to another optimizer, other settings of it or \
-                    other frozen parameters; choose another folder or delete it";
+        let text = "checkpoint.safetensors: belongs to a run with another optimizer, other optimizer \
+                    settings or other frozen parameters; choose another folder or delete the file";
         assert!(error.to_string().ends_with(text), "{error}");
     }
     let (layers, base) = flow.clone().into_parts();

@@ -53,7 +53,8 @@ fn a_base_that_fails_is_named_with_its_latents() {
     let flow = Flow::new(scale, StandardNormal::<2>::new([2], &device));
     let error = fit(flow, banana(200, 1), &quick().with_max_skipped(0)).unwrap_err();
     let Error::NonFinite { layer, .. } = error else { panic!("{error}") };
-    let latents = layer.strip_prefix("base (StandardNormal), at latents of up to ").unwrap();
+    let latents =
+        layer.strip_prefix("base (StandardNormal), at latents of magnitude up to ").unwrap();
     let most = latents.parse::<f64>().unwrap();
     assert!(most > 1e26 && most < 1e28, "{most}");
 }
@@ -110,24 +111,24 @@ fn hostile_data_are_errors_that_say_what_and_where() {
     assert_eq!(refused(tensor(&good[..1]).into()), "training data: needs at least 2 rows, found 1");
     assert_eq!(
         refused(tensor(&[[1.0, 2.0], [f32::INFINITY, 0.0]]).into()),
-        "training data: row 1 holds inf"
+        "training data: row 1, column 0 holds inf; remove or impute it"
     );
     assert_eq!(
         refused(tensor(&[[1.0, 2.0], [1.0, 3.0]]).into()),
-        "training data: column 0 is constant (1), its density is infinite; leave it out"
+        "training data: column 0 is constant (1), its density is infinite; remove the column"
     );
     let dequantize = Dequantize::new(4).unwrap();
     assert_eq!(
         refused(FitData::new(tensor(&good)).with_dequantization(dequantize)),
-        "integer data: row 1 holds 5, expected an integer below 4 levels"
+        "integer data: row 1, column 1 holds 5, expected an integer from 0 to 3"
     );
     assert_eq!(
         refused(FitData::new(tensor(&good)).with_context(Tensor::zeros([2, 1], &device))),
-        "training data: 3 rows, but 2 rows of context"
+        "training data: has 3 rows, but 2 rows of context"
     );
     assert_eq!(
         refused(FitData::new(tensor(&good)).with_validation(tensor(&[[f32::NAN, 0.0]]), None)),
-        "validation data: row 0 holds NaN"
+        "validation data: row 0, column 0 holds NaN; remove or impute it"
     );
 }
 

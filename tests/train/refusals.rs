@@ -55,7 +55,12 @@ fn shapes_that_do_not_fit_are_errors() {
             let found = text(fit(flow.clone(), data.clone(), &config));
             let start = format!("training data: rows of shape {shapes} do not fit the model: ");
             assert!(found.starts_with(&start) && found.contains(reason), "{found}");
-            assert!(found.ends_with("; give it the shapes that it was built for"), "{found}");
+            assert!(
+                found.ends_with(
+                    "; pass rows and context of the shapes that the model was built for"
+                ),
+                "{found}"
+            );
         }
     }
 }
@@ -64,7 +69,8 @@ fn shapes_that_do_not_fit_are_errors() {
 fn precisions_that_do_not_fit_are_errors() {
     let device = Device::flex();
     let wide = normal(50, 2).cast(DType::F64);
-    let ends = "training data: F64, but the model computes in F32; cast one to the other";
+    let ends =
+        "training data: holds F64, but the model computes in F32; cast the data or the model";
     let found = text(fit(small().init(&device), wide.clone(), &quick()));
     assert_eq!(found, ends);
     let data = FitData::new(normal(50, 2)).with_context(wide.clone());
@@ -102,7 +108,7 @@ fn validation_rows_of_another_kind_are_errors() {
     ] {
         let error = text(data.check());
         assert!(
-            error.starts_with(&format!("validation data: has {found}, the training data ")),
+            error.starts_with(&format!("validation data: has {found}, but the training data has ")),
             "{error}"
         );
     }
@@ -132,7 +138,7 @@ fn patience_needs_validation_rows() {
     for (rows, fraction) in [(50, 0.0), (4, 0.1)] {
         let config = config.clone().with_validation_fraction(fraction);
         let found = text(fit(flow(), normal(rows, 2), &config));
-        let start = "FitConfig.patience: needs validation rows, and there are none: ";
+        let start = "FitConfig.patience: needs validation rows, found none: ";
         assert!(found.starts_with(start), "{found}");
         let data = FitData::new(normal(rows, 2)).with_validation(normal(9, 2), None);
         assert!(fit(flow(), data, &config).is_ok());
@@ -161,8 +167,8 @@ fn gradients_of_a_model_that_does_not_train_panic_and_say_so() {
         for call in calls {
             let panic = catch_unwind(AssertUnwindSafe(call)).unwrap_err();
             let text = panic.downcast_ref::<&str>().unwrap();
-            let expected = "nll_gradients: expected a model that trains, found one without a trained \
-                            parameter; call train() on it, or unfreeze() a part";
+            let expected = "nll_gradients: expected a model with trained parameters, found none; call \
+                            train() on the model, or unfreeze() a part";
             assert_eq!(*text, expected);
         }
     }

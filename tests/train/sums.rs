@@ -94,13 +94,18 @@ fn a_spread_that_the_precision_cannot_hold_is_an_error() {
     };
     assert_eq!(
         text(vec![-3e38, 3e38]),
-        "Standardize: element 0 spans 6.0000000109955115e38, more than F32 holds; scale it down"
+        "Standardize: element 0 has a range of 6.0000000109955115e38, which overflows F32; scale the element down"
     );
     let small = text(vec![0.0, 2e-39]);
-    assert!(small.ends_with("F32 holds no normal number of that size; scale it"), "{small}");
+    assert!(small.ends_with("outside the normal range of F32; scale the element"), "{small}");
     // 1e9 and 1e9 + 1 are the same f32 number.
     let constant = text(vec![1e9, 1e9 + 1.0]);
-    assert!(constant.ends_with("a constant or non-finite column has no density"), "{constant}");
+    assert!(
+        constant.ends_with(
+            "expected a positive finite number; remove a constant element or a non-finite row"
+        ),
+        "{constant}"
+    );
 }
 
 #[test]

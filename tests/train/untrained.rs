@@ -69,7 +69,7 @@ fn a_validation_row_outside_the_support_is_named() {
             reason,
             "ln p of row 17 is -inf after the last epoch, and no epoch had a finite validation NLL; \
              first non-finite: bijector.0 (Logit); remove the row, or choose layers and a base whose \
-             support holds it"
+             support contains the row"
         );
     }
 }
@@ -143,8 +143,8 @@ fn gradients_of_zero_are_an_error_that_names_the_column() {
     let outside = Noise::seeded(1).normal::<2>([200, 2], &Device::flex()) * 0.1 + 50.0;
     let far = outside.clone() + Tensor::<2>::from_data([[0.0, 1e6]], &Device::flex());
     for (data, start) in [
-        (far, "training data: column 1 has mean 1.000e6 and deviation"),
-        (outside, "training data: every gradient was 0, as where all rows lie outside"),
+        (far, "training data: column 1 has mean 1.000e6 and standard deviation"),
+        (outside, "training data: every gradient was 0, for example because all rows lie outside"),
     ] {
         let flow = NsfConfig::new(2).with_layers(2).init(&Device::flex());
         let error = fit(flow, data, &quick()).unwrap_err().to_string();
@@ -188,8 +188,7 @@ fn a_reverse_kl_whose_rates_or_gradients_are_zero_is_an_error() {
     let rates = Schedule::Burn(LrSchedulerConfig::Constant(0.0));
     let still = config.clone().with_schedule(rates);
     let error = fit_reverse_kl(small().init(&device), target, &still).unwrap_err();
-    let text =
-        "ReverseKlConfig.schedule: gave a learning rate of 0 in every step; choose another one";
+    let text = "ReverseKlConfig.schedule: gives a learning rate of 0 in every step; choose another schedule";
     assert_eq!(error.to_string(), text);
 
     let (splines, _) = NsfConfig::new(2).with_layers(2).init(&device).into_parts();
@@ -198,7 +197,10 @@ fn a_reverse_kl_whose_rates_or_gradients_are_zero_is_an_error() {
     for estimator in [Estimator::Full, Estimator::PathDerivative] {
         let config = config.clone().with_estimator(estimator);
         let error = fit_reverse_kl(flow.clone(), target, &config).unwrap_err().to_string();
-        assert!(error.starts_with("reverse KL target: every gradient was 0, as where"), "{error}");
+        assert!(
+            error.starts_with("reverse KL target: every gradient was 0, for example"),
+            "{error}"
+        );
     }
 }
 
@@ -209,8 +211,8 @@ fn clones_in_one_model_are_refused() {
     let twice = Mixture::new(vec![flow.clone(), flow.clone()], &device).unwrap();
     let reason = "has one trained parameter in two places, \
                   `components.0.bijector.0.conditioner.input.weight` and \
-                  `components.1.bijector.0.conditioner.input.weight`: clones share their parameters; \
-                  build every part by a call of `init` of its own";
+                  `components.1.bijector.0.conditioner.input.weight`, because clones share parameters; \
+                  build each part with its own call of `init`";
     let error = fit(twice, banana(50, 1), &quick()).unwrap_err().to_string();
     assert_eq!(error, format!("fit.flow: {reason}"));
     let (mut layers, base) = flow.into_parts();
@@ -256,7 +258,7 @@ fn weights_that_are_not_finite_are_not_returned() {
         let optimizer = ModuleOptimizer::from(Spoiler);
         let flow = small().init(&Device::flex());
         let error = fit_with(flow, banana(50, 1), &config, optimizer).unwrap_err();
-        let text = "training stopped at step 1: the weights were not finite; first non-finite: \
+        let text = "training stopped at step 1: the weights are not finite; first non-finite: \
                     bijector.0.conditioner.input.weight";
         assert_eq!(error.to_string(), text);
     }

@@ -13,14 +13,15 @@ pub(super) fn agree(stack: &'static str, layers: &[AnyBijectorConfig]) -> Result
         let (own_features, own_context) = layer.sizes()?;
         let sizes = [
             ("features", &mut features, own_features),
-            ("values of context", &mut context, own_context),
+            ("context values", &mut context, own_context),
         ];
         for (what, known, own) in sizes {
             let Some(own) = own else { continue };
             let (first, expected) = *known.get_or_insert((index, own));
             if own != expected {
-                let reason =
-                    format!("layer {index} takes {own} {what}, layer {first} takes {expected}");
+                let reason = format!(
+                    "layer {index} takes {own} {what}, but layer {first} takes {expected} {what}"
+                );
                 return Err(Error::config("AnyBijectorConfig", stack, reason));
             }
         }

@@ -302,7 +302,8 @@ fn validate_composed(config: &AnyBijectorConfig) -> Result<()> {
             match own.filter(|own| *own != moved) {
                 None => Ok(()),
                 Some(own) => {
-                    let reason = format!("takes {own} features, but the mask moves {moved}");
+                    let reason =
+                        format!("must take the {moved} moved features of the mask, found {own}");
                     Err(Error::config("Partial", "inner", reason))
                 }
             }

@@ -148,7 +148,7 @@ impl Cnf {
         let [times] = self.frequencies.dims();
         let needed = ends.last().map(|last| last[1] + 2 * times);
         let enough = ends.first().zip(needed).is_some_and(|(first, needed)| first[0] >= needed);
-        let reason = || format!("do not lead from time and features to the features: {ends:?}");
+        let reason = || format!("must map time and features to features, found shapes {ends:?}");
         crate::store::require("Cnf", "layers", chain && enough, reason)?;
         self.solver.validate()?;
         self.traces.training.validate()?;

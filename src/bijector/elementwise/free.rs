@@ -61,16 +61,17 @@ impl<U: Univariate> Elementwise<U> {
     fn sound(&self) -> Result<()> {
         let needed = self.univariate.params_per_element();
         let [found, elements] = self.params.dims();
-        let reason = || format!("needs {needed} for each element, found {found}");
+        let reason =
+            || format!("must have shape [{needed}, elements], found [{found}, {elements}]");
         crate::store::require("Elementwise", "params", needed == found && elements > 0, reason)?;
         let fits = self.network.is_some() == (self.context > 0);
         crate::store::require("Elementwise", "context", fits, || {
-            "needs a network, and it a context".to_string()
+            format!("must be 0 without a network, above 0 with a network, found {}", self.context)
         })?;
         let ends = [self.context, self.params()];
         let fits = self.network.as_ref().is_none_or(|network| network.ends() == ends);
         crate::store::require("Elementwise", "network", fits, || {
-            format!("must lead along {ends:?}")
+            format!("must map {} context values to {} outputs", ends[0], ends[1])
         })
     }
 }
@@ -101,7 +102,7 @@ impl<U: Univariate> Elementwise<U> {
         let (expected, found) = (univariate.params_per_element(), params.dims());
         assert!(
             found[0] == expected,
-            "Elementwise: expected parameters [{expected}, elements], found {found:?}"
+            "Elementwise: expected parameters of shape [{expected}, elements], found {found:?}"
         );
         expect_valid(check_elements("Elementwise", &univariate, found[1]));
         Self { univariate, params: Param::from_tensor(params), network: None, context: 0 }

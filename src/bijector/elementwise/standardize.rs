@@ -77,7 +77,7 @@ impl<const D: usize> Standardize<D> {
         let largest = x.dtype().finfo().expect("a float has these").max;
         if let Some(at) = moments.span.iter().position(|span| span.is_finite() && *span > largest) {
             let reason = format!(
-                "element {at} spans {:e}, more than {:?} holds; scale it down",
+                "element {at} has a range of {:e}, which overflows {:?}; scale the element down",
                 moments.span[at],
                 x.dtype()
             );
@@ -98,7 +98,7 @@ impl<const D: usize> Standardize<D> {
     pub fn new(mean: Tensor<D>, std: Tensor<D>) -> Result<Self> {
         if mean.dims() != std.dims() || mean.dims()[0] != 1 {
             let reason = format!(
-                "mean and std need one shape [1, event..], found {:?} and {:?}",
+                "mean and std must both have shape [1, event..], found {:?} and {:?}",
                 mean.dims(),
                 std.dims()
             );
@@ -124,14 +124,17 @@ impl<const D: usize> Standardize<D> {
         if let Some(at) = rounded(&std, dtype).into_iter().position(|v| !fits(v)) {
             let deviation = std[at];
             let why = match deviation > 0.0 && deviation.is_finite() {
-                true => format!("{dtype:?} holds no normal number of that size; scale it"),
-                false => "a constant or non-finite column has no density".to_string(),
+                true => format!("outside the normal range of {dtype:?}; scale the element"),
+                false => "expected a positive finite number; remove a constant element or a \
+                          non-finite row"
+                    .to_string(),
             };
-            let reason = format!("element {at} has standard deviation {deviation}; {why}");
+            let reason = format!("element {at} has standard deviation {deviation}, {why}");
             return Err(Error::data("Standardize", reason));
         }
-        if mean.iter().any(|v| !v.is_finite()) {
-            return Err(Error::data("Standardize", "a mean is not finite"));
+        if let Some(at) = mean.iter().position(|v| !v.is_finite()) {
+            let reason = format!("element {at} has mean {}, expected a finite number", mean[at]);
+            return Err(Error::data("Standardize", reason));
         }
         // Also in f64 the mean is stored as an f32 number and a rest, so that a cast to f32 keeps both.
         let narrow = if dtype == DType::F64 { DType::F32 } else { dtype };
@@ -151,7 +154,11 @@ impl<const D: usize> Standardize<D> {
     ///
     /// If the event does not have `D - 1` axes.
     pub fn identity(event: &[usize], device: &Device) -> Self {
-        assert_eq!(event.len() + 1, D, "Standardize: expected an event of {} axes", D - 1);
+        assert!(
+            event.len() + 1 == D,
+            "Standardize: expected an event of {} axes, found {event:?}",
+            D - 1
+        );
         let mut shape = [1; D];
         shape[1..].copy_from_slice(event);
         let zeros = || Tensor::zeros(shape, device);

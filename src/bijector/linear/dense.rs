@@ -93,7 +93,7 @@ impl DenseMatrix {
         if inverse.is_some_and(|inverse| 1.0 / (norm(&rows) * norm(&inverse)) > epsilon) {
             return Ok(());
         }
-        let reason = "is singular: it has no inverse that its precision could hold";
+        let reason = "must be an invertible matrix, found a matrix singular up to rounding";
         Err(Error::config("DenseMatrix", "entries", reason.into()))
     }
 

@@ -88,7 +88,7 @@ impl LuFactors {
             crate::store::shaped("LuFactors", "sign", &[size], sign.dims())?;
             let signs = sign.val().into_data().iter::<f64>().all(|sign| sign.abs() == 1.0);
             crate::store::require("LuFactors", "sign", signs, || {
-                "is neither 1 nor -1".to_string()
+                "must hold only 1 and -1".to_string()
             })?;
         }
         let found = self.permutation.as_ref().map_or(size, Permutation::size);
@@ -167,7 +167,10 @@ impl LuFactors {
     /// ```
     pub fn permuted(self, permutation: Permutation) -> Self {
         let (size, found) = (self.size(), permutation.size());
-        assert!(size == found, "LuFactors: expected a permutation of {size}, found {found}");
+        assert!(
+            size == found,
+            "LuFactors: expected a permutation of {size} indices, found {found}"
+        );
         Self { permutation: Some(permutation), permuted_last: false, ..self }
     }
 

@@ -71,13 +71,14 @@ impl Permutation {
         for (to, &from) in order.iter().enumerate() {
             if from >= order.len() || back[from] != usize::MAX {
                 let reason =
-                    format!("{order:?} does not hold every index below {} once", order.len());
+                    format!("must hold each index below {} once, found {order:?}", order.len());
                 return Err(Error::config("Permutation", "order", reason));
             }
             back[from] = to;
         }
         if order.is_empty() {
-            return Err(Error::config("Permutation", "order", "is empty".into()));
+            let reason = "must hold at least 1 index, found none";
+            return Err(Error::config("Permutation", "order", reason.into()));
         }
         Ok(back)
     }
@@ -116,7 +117,7 @@ impl Permutation {
         if order.len() == back.len() && places.all(|(to, from)| at(from) == Some(to)) {
             return Ok(());
         }
-        let reason = "is no order of all indices, or `back` does not undo it";
+        let reason = "must hold each index once, and `back` must hold the inverse order";
         Err(Error::config("Permutation", "order", reason.into()))
     }
 

@@ -142,10 +142,10 @@ impl Residual {
         let ends: Vec<[usize; 2]> = self.layers.iter().map(SpectralLinear::dims).collect();
         let chain = ends.windows(2).all(|pair| pair[0][1] == pair[1][0]);
         let round = ends.first().zip(ends.last()).is_some_and(|(first, last)| first[0] == last[1]);
-        let reason = || format!("do not lead from the features to the features: {ends:?}");
+        let reason = || format!("must map the features to the features, found shapes {ends:?}");
         crate::store::require("Residual", "layers", chain && round, reason)?;
         let (count, active) = (self.layers.len(), self.sharpness.len());
-        let reason = || format!("needs one or none for each of {count} layers, found {active}");
+        let reason = || format!("must hold {} or {count} values, found {active}", count - 1);
         crate::store::require(
             "Residual",
             "sharpness",

@@ -30,7 +30,7 @@ use crate::rows::callers_dims;
 /// If the event has another number of values. The message names the layer and both shapes.
 #[track_caller]
 pub(super) fn flat<const D: usize>(layer: &str, features: usize, x: Tensor<D>) -> Tensor<2> {
-    let rest = if D > 2 { " values" } else { "" };
+    let rest = if D > 2 { " elements in any shape" } else { "" };
     assert!(
         event_len(&x) == features,
         "{layer}: expected shape [batch, {features}{rest}], found {:?}",

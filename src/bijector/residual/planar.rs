@@ -146,7 +146,7 @@ impl Planar {
     /// Checks a layer that was read from a file.
     fn sound(&self) -> Result<()> {
         let count = self.params.count();
-        let reason = || format!("needs twice the features and 1, found {count}");
+        let reason = || format!("must hold 2 * features + 1 values, found {count}");
         crate::store::require("Planar", "params", count > 2 && !count.is_multiple_of(2), reason)?;
         self.activation.validate()
     }

@@ -99,7 +99,7 @@ impl Radial {
     fn sound(&self) -> Result<()> {
         let count = self.params.count();
         crate::store::require("Radial", "params", count > 2, || {
-            format!("needs the features and 2, found {count}")
+            format!("must hold features + 2 values, found {count}")
         })
     }
 }

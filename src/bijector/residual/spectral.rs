@@ -70,7 +70,7 @@ impl Parts {
         let bound = self.bound > 0.0 && self.bound < 1.0;
         let reason = || format!("must be in (0, 1), found {}", self.bound);
         crate::store::require("SpectralLinear", "bound", bound, reason)?;
-        let reason = || "must be of length 1, with `left`".to_string();
+        let reason = || "must be a unit vector, and `left` must be a unit vector".to_string();
         crate::store::require("SpectralLinear", "right", self.are_units(), reason)
     }
 }

@@ -121,7 +121,7 @@ impl SylvesterConfig {
         count("SylvesterConfig", "units", 1, self.units)?;
         if self.units > self.features {
             let reason =
-                format!("must be at most the features {}, found {}", self.features, self.units);
+                format!("must be at most features ({}), found {}", self.features, self.units);
             return Err(Error::config("SylvesterConfig", "units", reason));
         }
         repeats("SylvesterConfig", "reflections", 1, self.reflections)?;

@@ -28,7 +28,7 @@ use crate::noise::Noise;
 /// let error = config.try_init(2, 2, 0, &Device::flex()).unwrap_err();
 /// assert_eq!(
 ///     error.to_string(),
-///     "MadeConfig.dependencies: features depend on each other in a circle: 0 <- 1 <- 0"
+///     "MadeConfig.dependencies: must have no cycle of features, found 0 <- 1 <- 0"
 /// );
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,14 +71,14 @@ impl Dependencies {
                     return Ok(ordered(order));
                 }
                 Err(wrong(format!(
-                    "order {order:?} does not hold each of {features} features once"
+                    "order must hold each of {features} features once, found {order:?}"
                 )))
             }
             Self::Parents(lists) => graph(features, lists),
             Self::Adjacency(matrix) => {
                 if let Some(row) = matrix.iter().find(|row| row.len() != features) {
                     return Err(wrong(format!(
-                        "an adjacency matrix of {features} features needs rows as long, found {}",
+                        "must hold rows of {features} elements, one for each feature, found {}",
                         row.len()
                     )));
                 }
@@ -92,7 +92,7 @@ impl Dependencies {
 fn graph(features: usize, lists: &[Vec<usize>]) -> Result<Vec<Set>> {
     if lists.len() != features {
         return Err(wrong(format!(
-            "a graph of {features} features needs as many lists, found {}",
+            "must hold {features} lists or rows, one for each feature, found {}",
             lists.len()
         )));
     }
@@ -100,7 +100,7 @@ fn graph(features: usize, lists: &[Vec<usize>]) -> Result<Vec<Set>> {
     for (set, list) in sets.iter_mut().zip(lists) {
         for &parent in list {
             if parent >= features {
-                let reason = format!("parent {parent} is outside {features} features");
+                let reason = format!("must hold parents below {features}, found {parent}");
                 return Err(wrong(reason));
             }
             set.insert(parent);
@@ -142,8 +142,8 @@ seeded_config! {
 /// let error = MadeConfig::new(vec![64, 5]).try_init(7, 1, 0, &Device::flex()).unwrap_err();
 /// assert_eq!(
 ///     error.to_string(),
-///     "MadeConfig.hidden: 5 units cannot carry the 6 different sets of features that others \
-///      depend on"
+///     "MadeConfig.hidden: must hold widths of at least 6, one unit for each distinct set of \
+///      parents, found 5"
 /// );
 /// ```
 pub struct MadeConfig {
@@ -187,16 +187,16 @@ impl MadeConfig {
         }
         chain("MadeConfig", "hidden", &self.hidden)?;
         if self.residual && self.hidden.len() < 2 {
-            let reason = "residual needs a second width: the first is the stream's, every further \
-                          one a block";
+            let reason = "must hold at least 2 widths with residual (the stream, then each \
+                          block), found 1";
             return Err(Error::config("MadeConfig", "hidden", reason.to_string()));
         }
         if self.residual && self.hidden.iter().any(|w| *w != self.hidden[0]) {
-            let reason = format!("residual blocks need equal widths, found {:?}", self.hidden);
+            let reason = format!("must hold equal widths with residual, found {:?}", self.hidden);
             return Err(Error::config("MadeConfig", "hidden", reason));
         }
         if !self.activation.is_elementwise() {
-            let reason = "must work element by element: a mask cannot follow values that mix";
+            let reason = "must be elementwise, because a masked network must not mix units";
             return Err(Error::config("MadeConfig", "activation", reason.to_string()));
         }
         self.activation.validate_for(&self.hidden)?;
@@ -217,8 +217,8 @@ impl MadeConfig {
         match self.hidden.iter().find(|width| **width < needed) {
             Some(width) => {
                 let reason = format!(
-                    "{width} units cannot carry the {needed} different sets of features that \
-                     others depend on"
+                    "must hold widths of at least {needed}, one unit for each distinct set of \
+                     parents, found {width}"
                 );
                 Err(Error::config("MadeConfig", "hidden", reason))
             }

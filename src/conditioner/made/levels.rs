@@ -73,7 +73,7 @@ pub(super) fn depths(parents: &[Set]) -> Result<Vec<usize>> {
         return Ok(depths);
     }
     let names: Vec<String> = circle.iter().map(usize::to_string).collect();
-    let reason = format!("features depend on each other in a circle: {}", names.join(" <- "));
+    let reason = format!("must have no cycle of features, found {}", names.join(" <- "));
     Err(Error::config("MadeConfig", "dependencies", reason))
 }
 

@@ -93,7 +93,7 @@ impl Made {
     /// Returns an error if the fields read from a file do not form a valid layer.
     fn sound(&self) -> Result<()> {
         let elementwise = self.activation.is_elementwise();
-        let reason = || "must work element by element: a mask cannot follow values that mix".into();
+        let reason = || "must be elementwise, because a masked network must not mix units".into();
         crate::store::require("Made", "activation", elementwise, reason)?;
         let part = |holds: bool, field| {
             crate::store::require("Made", field, holds, || {

@@ -86,18 +86,22 @@ impl<B, P> MultiScale<B, P> {
     /// Returns an error if the fields that were read from a file are invalid.
     fn sound(&self) -> Result<()> {
         let (levels, bases, parts) = (self.levels.len(), self.bases.len(), self.parts.len());
-        let reason =
-            || format!("needs as many bases and parts, found {levels}, {bases} and {parts}");
+        let reason = || {
+            format!(
+                "needs 1 base and 1 part per level, found {levels} levels, {bases} bases and \
+                 {parts} parts"
+            )
+        };
         let alike = levels > 0 && bases == levels && parts == levels;
         crate::store::require("MultiScale", "levels", alike, reason)?;
         let fits = self.temperature >= 0.0 && self.temperature.is_finite();
-        let reason = || format!("must be at least 0, found {}", self.temperature);
+        let reason = || format!("must be at least 0 and finite, found {}", self.temperature);
         crate::store::require("MultiScale", "temperature", fits, reason)?;
         let latents = self.parts.iter().try_fold(0_usize, |all, part| {
             let own = part.iter().try_fold(1_usize, |all, axis| all.checked_mul(*axis))?;
             all.checked_add(own)
         });
-        let reason = || format!("{:?} are no shapes", self.parts);
+        let reason = || format!("overflows in its number of elements, found {:?}", self.parts);
         crate::store::require("MultiScale", "parts", latents.is_some(), reason)
     }
 }
@@ -117,7 +121,8 @@ impl<B: Bijector<4>, P: LevelBase> MultiScale<B, P> {
     ) -> Result<Self> {
         if levels.is_empty() || bases.len() != levels.len() || parts.len() != levels.len() {
             let reason = format!(
-                "needs at least 1 level, and as many bases and parts; found {}, {} and {}",
+                "needs at least 1 level, with 1 base and 1 part per level; found {} levels, {} \
+                 bases and {} parts",
                 levels.len(),
                 bases.len(),
                 parts.len()
@@ -302,7 +307,10 @@ impl<B: Bijector<4>, P: LevelBase> MultiScale<B, P> {
         let [batch, found] = z.dims();
         let sizes: Vec<usize> = self.parts.iter().map(|part| part.iter().product()).collect();
         let expected: usize = sizes.iter().sum();
-        assert!(found == expected, "MultiScale: expected {expected} latents, found {found}");
+        assert!(
+            found == expected,
+            "MultiScale: expected {expected} latent elements, found {found}"
+        );
         let pieces = z.split_with_sizes(sizes, 1).into_iter().zip(&self.parts);
         pieces.map(|(z, &[c, h, w])| z.reshape([batch, c, h, w])).collect()
     }

@@ -141,12 +141,14 @@ impl Options {
         // The spline also has bins and slopes at both ends, because FlowJAX cuts it off there instead of extending it
         // smoothly.
         let bins = params / 3;
-        let wrong = |why| scope.wrong(name, format!("gives {params} parameters a feature, {why}"));
+        let wrong =
+            |why| scope.wrong(name, format!("gives {params} parameters per feature, {why}"));
         if params != 3 * bins + 1 {
-            return Err(wrong("which fit neither an affine map nor a spline"));
+            return Err(wrong("expected 2 (affine map) or 3 * bins + 1 (spline)"));
         }
-        let interval =
-            self.interval.ok_or_else(|| wrong("those of a spline without an interval"))?;
+        let interval = self
+            .interval
+            .ok_or_else(|| wrong("as a spline does; set `interval` of the options"))?;
         // FlowJAX adds the raw parameters to the parameters of the identity.
         let spline = self.spline(bins, interval, None)?;
         Ok(AnyUnivariate::RationalQuadratic(spline))
@@ -367,7 +369,8 @@ fn flow(
         let layers = match shape {
             &[layers, ..] if layers > 0 => layers,
             found => {
-                return Err(chain.wrong(probe, format!("needs a layer, found shape {found:?}")));
+                let reason = format!("must hold at least 1 layer, found shape {found:?}");
+                return Err(chain.wrong(probe, reason));
             }
         };
         let permutation = flow.within(&format!("bijections[{permutation}]"));

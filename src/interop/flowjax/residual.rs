@@ -131,7 +131,7 @@ pub fn block_neural_autoregressive_flow(
             let outputs = dense.outputs();
             dense.expect(outputs, width)?;
             if outputs % features != 0 || outputs == 0 {
-                let reason = format!("has {outputs} units, not as many for each of {features}");
+                let reason = format!("must have a multiple of {features} units, found {outputs}");
                 return Err(chain.wrong(&bias(k), reason));
             }
             let scale = format!("{part}.weight.scale.args[0]");
@@ -144,7 +144,7 @@ pub fn block_neural_autoregressive_flow(
             width = outputs;
         }
         if width != features {
-            let reason = format!("does not lead back to {features} features");
+            let reason = format!("must have {features} units in the last layer, found {width}");
             return Err(chain.wrong(&bias(depth - 1), reason));
         }
         // Without a hidden layer, FlowJAX ignores the condition.

@@ -43,7 +43,8 @@ pub fn glow(
         let mut channels = None;
         for index in 0..numbers.len() {
             if height % 2 + width % 2 > 0 || height * width == 0 {
-                let reason = format!("level {index} needs even sides, found {height} by {width}");
+                let reason =
+                    format!("level {index} needs an even height and width, found {height}x{width}");
                 return Err(Error::config("nflows::glow", "size", reason));
             }
             (height, width) = (height / 2, width / 2);
@@ -84,6 +85,6 @@ fn steps_in(
     }
     match channels.filter(|found| found.is_multiple_of(4)) {
         Some(found) => Ok((steps, found)),
-        None => Err(scope.wrong("", "needs steps of a multiple of 4 channels".into())),
+        None => Err(scope.wrong("", "needs at least 1 step, of a multiple of 4 channels".into())),
     }
 }

@@ -274,8 +274,8 @@ fn composite(
     for (index, number) in scope.numbered("_transforms").into_iter().enumerate() {
         let part = format!("_transforms.{index}");
         if number != index {
-            let reason = "saved no tensors, so the file does not say which transform it is; build \
-                          the stack from its parts";
+            let reason = "has no tensors in the file, so its type is unknown; read the parts of \
+                          the stack one by one";
             return Err(scope.wrong(&part, reason.into()));
         }
         let (layer, width) = any(&scope.within(&part), options, device)?;

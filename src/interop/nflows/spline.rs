@@ -176,7 +176,7 @@ pub(super) fn elementwise_spline_in(
     let map = spline_of(per_element, 1.0, options)
         .filter(|map| map.params_per_element() == per_element)
         .ok_or_else(|| {
-            let reason = format!("with {per_element} parameters per feature are no spline here");
+            let reason = format!("gives {per_element} parameters per feature, which fit no spline");
             scope.wrong(parts[0], reason)
         })?;
     let params = from_f64(raw, [per_element, features], device);

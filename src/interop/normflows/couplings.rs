@@ -93,7 +93,7 @@ pub fn affine_coupling_block(
 fn plain(scope: &Scope<'_>, part: &str) -> Result<Plain> {
     let scale = |k: &usize| scope.has(&format!("{part}.{k}.scale"));
     if let Some(k) = scope.numbered(part).into_iter().find(scale) {
-        let reason = "scales an `output_fn`, which is not supported";
+        let reason = "belongs to an `output_fn`, which is not supported";
         return Err(scope.wrong(&format!("{part}.{k}.scale"), reason.into()));
     }
     Plain::read(scope, part)

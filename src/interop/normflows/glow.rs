@@ -151,7 +151,7 @@ pub fn multiscale(
             let base = scope.within(&format!("q0.{index}"));
             let (prior, seen) = base_in(&base, done, options.log_scale_factor, device)?;
             if let Some(classes) = classes.filter(|&classes| classes != seen) {
-                let reason = format!("needs {classes} classes as the bases before, found {seen}");
+                let reason = format!("must have {classes} classes, as other bases, found {seen}");
                 return Err(base.wrong("", reason));
             }
             (channels, classes) = (Some(4 * (width - done)), Some(seen));
@@ -167,7 +167,7 @@ pub fn multiscale(
 fn every(scope: &Scope<'_>) -> Result<usize> {
     let numbers = scope.numbered("");
     match (0..).zip(&numbers).find(|(at, number)| at != *number) {
-        Some((at, _)) => Err(scope.wrong(&at.to_string(), "saved no tensors".into())),
+        Some((at, _)) => Err(scope.wrong(&at.to_string(), "has no tensors in the file".into())),
         None => Ok(numbers.len()),
     }
 }
@@ -178,7 +178,7 @@ fn halved([height, width]: [usize; 2], level: usize) -> Result<[usize; 2]> {
     if even(height) && even(width) {
         return Ok([height / 2, width / 2]);
     }
-    let reason = format!("level {level} needs even sides, found {height} by {width}");
+    let reason = format!("level {level} needs an even height and width, found {height}x{width}");
     Err(Error::config("GlowOptions", "size", reason))
 }
 
@@ -202,7 +202,7 @@ fn level_in(
     steps.reverse();
     match channels.filter(|width| width.is_multiple_of(4)) {
         Some(width) => Ok((Unconditional::new((Squeeze::default(), steps)), width)),
-        None => Err(scope.wrong("", "needs blocks of a multiple of 4 channels".into())),
+        None => Err(scope.wrong("", "needs at least 1 block, of a multiple of 4 channels".into())),
     }
 }
 
@@ -288,7 +288,7 @@ fn network_norm_in(
 ) -> Result<(Tensor<1>, Tensor<1>)> {
     let (found, features) = scale_and_shift_in(scope, device)?;
     same_width(&scope.full("s"), Some(channels), features)?;
-    found.ok_or_else(|| scope.wrong("s", "has not seen a first batch".into()))
+    found.ok_or_else(|| scope.wrong("s", "is not initialized; run a batch before saving".into()))
 }
 
 /// The `GlowBase` with this `logscale_factor`, and its number of classes; 0 without classes.
@@ -330,7 +330,7 @@ mod tests {
         assert_eq!(halved([6, 4], 0).unwrap(), [3, 2]);
         assert_eq!(
             halved([3, 2], 1).unwrap_err().to_string(),
-            "GlowOptions.size: level 1 needs even sides, found 3 by 2"
+            "GlowOptions.size: level 1 needs an even height and width, found 3x2"
         );
         assert!(halved([0, 2], 1).is_err());
     }
@@ -342,7 +342,7 @@ mod tests {
             dict.insert(name, HostTensor::floats([1.0], [1]));
         }
         let error = every(&Scope::new(&dict, "flows")).unwrap_err();
-        assert_eq!(error.to_string(), "tensor `flows.1`: saved no tensors");
+        assert_eq!(error.to_string(), "tensor `flows.1`: has no tensors in the file");
     }
 
     #[test]
@@ -354,6 +354,6 @@ mod tests {
         dict.insert("data_dep_init_done", HostTensor::floats([0.0], []));
         let scope = Scope::new(&dict, "");
         let error = network_norm_in(&scope, 2, &Device::flex()).unwrap_err();
-        assert_eq!(error.to_string(), "tensor `s`: has not seen a first batch");
+        assert_eq!(error.to_string(), "tensor `s`: is not initialized; run a batch before saving");
     }
 }

@@ -190,7 +190,7 @@ fn plu_in(scope: &Scope<'_>, device: &Device) -> Result<(Vec<usize>, LuFactors)>
     let order: Option<Vec<usize>> = (0..features).map(source).collect();
     let ones = rows.iter().filter(|v| **v != 0.0).count();
     let Some(order) = order.filter(|_| ones == features) else {
-        return Err(scope.wrong("P", "is no permutation matrix".into()));
+        return Err(scope.wrong("P", "is not a permutation matrix".into()));
     };
     // The permutation is checked before it is used as a list of indices.
     scope.named("P", Permutation::given(&order, device))?;

@@ -121,7 +121,7 @@ pub(super) fn radial_in(scope: &Scope<'_>, device: &Device) -> Result<(Radial, u
     scope.floats("z_0", &[1, features])?;
     let size = scope.tensor("d", Some(&[]))?.as_ints();
     if size != Some(&[features as i64]) {
-        return Err(scope.wrong("d", format!("is not the number of features, {features}")));
+        return Err(scope.wrong("d", format!("must be the number of features, {features}")));
     }
     let vector = |values: &[f64]| from_f64(values.to_vec(), [values.len()], device);
     let (alpha, beta) = (scope.floats("alpha", &[1])?, scope.floats("beta", &[1])?);
@@ -170,7 +170,7 @@ pub(super) fn residual_in(
     let features = layers[0].0.weight.lazy_shape()[0];
     if width != Some(features) {
         let last = format!("{}.weight", 2 * layers.len() - 1);
-        return Err(net.wrong(&last, format!("does not lead back to {features} features")));
+        return Err(net.wrong(&last, format!("must have {features} outputs, one for each feature")));
     }
     Ok((Residual::from_layers(layers, sharpness, lipschitz), features))
 }

@@ -85,7 +85,7 @@ impl Splines {
                 .with_knot_map(KnotMap::Softmax { logit_scale, slope_offset: Some(0.0) })
         };
         if (3 * bins).checked_add_signed(slopes) != Some(per_feature) {
-            let reason = format!("gives {per_feature} parameters a feature, which fit no spline");
+            let reason = format!("gives {per_feature} parameters per feature, which fit no spline");
             return Err(scope.wrong(name, reason));
         }
         if bins == 1 {
@@ -272,7 +272,7 @@ fn periodic_in(
         places.filter(|places| places.len() == angles.len() && order.len() == domains.len());
     let Some(places) = places else {
         angles.sort_unstable();
-        let reason = format!("{inputs:?} are not the angles {angles:?} among its inputs");
+        let reason = format!("must list the circular inputs {angles:?}, found {inputs:?}");
         return Err(part.wrong("ind", reason));
     };
     let weights = part.floats("weights", &[inputs.len(), 2])?;

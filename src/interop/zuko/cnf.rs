@@ -74,7 +74,7 @@ pub fn cnf(
     whole(dict, "", |scope| {
         let transform = scope.within("transform");
         if transform.floats("times", &[2])? != [0.0, 1.0] {
-            return Err(transform.wrong("times", "is not from 0 to 1".into()));
+            return Err(transform.wrong("times", "must be [0, 1]".into()));
         }
         let (frequencies, [count]) = transform.floats_of_rank("freqs")?;
         let (mut layers, mut widths) = (vec![], vec![]);
@@ -92,7 +92,9 @@ pub fn cnf(
         if widths[0] < 2 * count + features {
             let first = format!("ode.{first}.weight");
             let reason = format!(
-                "needs {count} cosines and sines and {features} features, found {} inputs",
+                "must have at least {} inputs ({count} cosines, {count} sines, {features} \
+                 features), found {}",
+                2 * count + features,
                 widths[0]
             );
             return Err(transform.wrong(&first, reason));

@@ -119,7 +119,7 @@ pub(super) fn expect_no_normalization(scope: &Scope<'_>, part: &str) -> Result<(
     match numbers.windows(2).find(|pair| pair[1] != pair[0] + 2) {
         Some(pair) if pair[1] == pair[0] + 3 => {
             let name = format!("{part}.{}", pair[1]);
-            let reason = "stands behind a normalization (`normalize=True`), which is not supported";
+            let reason = "follows a normalization (`normalize=True`), which is not supported";
             Err(scope.wrong(&name, reason.into()))
         }
         _ => Ok(()),
@@ -192,7 +192,7 @@ pub(super) fn autoregressive_in(
         (input, plain.pop())
     };
     let Some(output) = output.filter(|_| blocks.is_empty() || plain.is_empty()) else {
-        return Err(scope.wrong("hyper", "is no masked network that this crate can read".into()));
+        return Err(scope.wrong("hyper", "is not a masked network of a supported structure".into()));
     };
     let activation = if linear { &NO_ACTIVATION } else { &options.activation };
     let per_feature = output.outputs() / features;
@@ -210,7 +210,8 @@ fn order_in(scope: &Scope<'_>) -> Result<usize> {
     let features = order.len();
     let steps = order.iter().max().map_or(0, |last| last.saturating_add(1));
     if steps > features || features == 0 || !(0..steps).all(|step| order.contains(&step)) {
-        return Err(scope.wrong("order", format!("{order:?} is no order of steps from 0")));
+        let reason = format!("must number the steps from 0 without gaps, found {order:?}");
+        return Err(scope.wrong("order", reason));
     }
     Ok(features)
 }
@@ -232,7 +233,7 @@ pub(super) fn elementwise_in(
         }
         let tensor = scope.tensor(&name, None)?;
         let Some(leading) = tensor.shape().len().checked_sub(*axes) else {
-            let reason = format!("has {} axes, fewer than {axes}", tensor.shape().len());
+            let reason = format!("must have at least {axes} axes, found {}", tensor.shape().len());
             return Err(scope.wrong(&name, reason));
         };
         let (found, own) = tensor.shape().split_at(leading);
@@ -249,7 +250,7 @@ pub(super) fn elementwise_in(
     let map = univariate.with_params(scope, first, total, options, device)?;
     for ((_, size, name), expected) in arguments.iter().zip(&map.sizes) {
         if size != expected {
-            let reason = format!("holds {size} numbers an element, expected {expected}");
+            let reason = format!("holds {size} numbers per element, expected {expected}");
             return Err(scope.wrong(name, reason));
         }
     }
@@ -306,7 +307,8 @@ impl Univariate {
         device: &Device,
     ) -> Result<super::univariate::Spread> {
         self.spread(scope, params, options, device)?.ok_or_else(|| {
-            let reason = format!("gives {params} parameters an element, wrong for {self:?}");
+            let reason =
+                format!("gives {params} parameters per element, which does not fit {self:?}");
             Error::Tensor { name: scope.full(name), reason }
         })
     }

@@ -321,7 +321,8 @@ fn normal_base(scope: &Scope<'_>, features: usize, device: &Device) -> Result<Di
     let loc = scope.floats("base.loc", &[features])?;
     let scale = scope.floats("base.scale", &[features])?;
     if let Some(at) = scale.iter().position(|v| *v <= 0.0) {
-        return Err(scope.wrong("base.scale", format!("element {at} is {}", scale[at])));
+        let reason = format!("element {at} is {}, expected a positive number", scale[at]);
+        return Err(scope.wrong("base.scale", reason));
     }
     let row = |values: &[f64]| from_f64(values.to_vec(), [1, features], device);
     DiagNormal::fixed(row(loc), row(scale))

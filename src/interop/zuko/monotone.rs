@@ -200,7 +200,7 @@ pub fn gf(
             return Ok((AnyBijector::Elementwise(layer), features));
         }
         let Some(features) = features else {
-            let reason = "does not say for how many features: tensor `base.loc` would".into();
+            let reason = "does not fix the number of features; add the tensor `base.loc`".into();
             return Err(part.wrong("hyper", reason));
         };
         let layer = elementwise_context_in(part, &map, features, options, device)?;

@@ -178,7 +178,7 @@ fn stacked(layer: &Scope<'_>, part: &str, signal: usize, device: &Device) -> Res
     expect_no_normalization(layer, part)?;
     let numbers = layer.numbered(part);
     if numbers.len() < 2 {
-        return Err(layer.wrong(part, "is no network that this crate can read".into()));
+        return Err(layer.wrong(part, "must be a network of at least 2 layers".into()));
     }
     let last = numbers.len() - 1;
     let (mut width, mut stack) = (1 + signal, None);
@@ -220,7 +220,7 @@ pub(super) fn expect_all(scope: &Scope<'_>, name: &str, map: &Spread) -> Result<
     if given == needed {
         return Ok(());
     }
-    let reason = format!("gives {given} parameters an element, expected {needed}");
+    let reason = format!("gives {given} parameters per element, expected {needed}");
     Err(Error::Tensor { name: scope.full(name), reason })
 }
 

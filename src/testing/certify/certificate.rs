@@ -50,7 +50,7 @@ impl LayerCertificate {
 
 /// The errors of the layers of a density, as measured by [`certify`](super::certify).
 #[derive(Debug, Clone, PartialEq)]
-#[must_use = "it says whether a layer is wrong"]
+#[must_use = "a certificate by itself fails no test: check `lost` and `wrong`"]
 pub struct Certificate {
     layers: Vec<LayerCertificate>,
     tolerance: f64,
@@ -110,7 +110,7 @@ impl fmt::Display for Certificate {
             (None, Some(layer)) => {
                 write!(f, "{} ({}) has a wrong log-determinant", layer.path, layer.name)
             }
-            (None, None) => write!(f, "every layer leads back"),
+            (None, None) => write!(f, "every layer passed"),
         }
     }
 }

@@ -47,7 +47,7 @@ pub(super) fn check_factor(config: &'static str, field: &'static str, value: f64
     let reason = if !value.is_finite() {
         format!("must be finite, found {value}")
     } else if value.abs() > LARGEST {
-        format!("must be at most {LARGEST:e} in size, found {value}")
+        format!("must be at most {LARGEST:e} in magnitude, found {value}")
     } else {
         return Ok(());
     };

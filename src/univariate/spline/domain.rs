@@ -98,8 +98,8 @@ impl SplineDomain {
                         return Ok(());
                     }
                     let reason = format!(
-                        "must be so far above low {low} that f32 tells them apart, within \
-                         {LARGEST_END:e}, found {high}"
+                        "must be above low {low} by a width that f32 resolves, both ends at most \
+                         {LARGEST_END:e} in magnitude, found {high}"
                     );
                     return Err(Error::config("SplineDomain", "high", reason));
                 }

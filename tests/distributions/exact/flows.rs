@@ -192,6 +192,6 @@ fn the_first_layer_that_is_not_finite_is_named() {
     let flat = found(vec![good(), layer(f64::NEG_INFINITY, 0.0), good()], 0.0);
     assert_eq!(flat.as_deref(), Some("bijector.1 (ActNorm)"));
     // All layers are finite, but the density is not.
-    let base = "base (StandardNormal), at latents of up to 1.000e300";
+    let base = "base (StandardNormal), at latents of magnitude up to 1.000e300";
     assert_eq!(found(vec![good(), good()], 1e300).as_deref(), Some(base));
 }

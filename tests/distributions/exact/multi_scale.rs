@@ -199,9 +199,9 @@ fn a_broken_base_is_named() {
     };
     assert_eq!(found(vec![prior(2), prior(2)]), None);
     let inner = found(vec![prior(2), prior(2).map(&mut Spoil)]);
-    assert!(inner.unwrap().starts_with("bases.1 (ChannelPrior), at latents of up to "));
+    assert!(inner.unwrap().starts_with("bases.1 (ChannelPrior), at latents of magnitude up to "));
     let outer = found(vec![prior(2).map(&mut Spoil), prior(2)]);
-    assert!(outer.unwrap().starts_with("bases.0 (ChannelPrior), at latents of up to "));
+    assert!(outer.unwrap().starts_with("bases.0 (ChannelPrior), at latents of magnitude up to "));
 }
 
 /// A context of one row works in encoding, decoding, initialisation, the search for non-finite

@@ -196,12 +196,12 @@ fn integers_outside_their_levels_are_refused() {
     }
     for bad in [-1.0, 4.0, 0.5, f64::NAN] {
         let text = check(bad).unwrap_err().to_string();
-        assert!(text.contains(&format!("row 1 holds {bad}, ")), "{text}");
+        assert!(text.contains(&format!("row 1, column 0 holds {bad}, ")), "{text}");
     }
     // The index counts events, not elements.
     let wide = column(&[0.0, 1.0, 2.0, 3.0, 7.0, 0.0]).reshape([3, 2]);
     let text = Dequantize::new(4).unwrap().check(&wide).unwrap_err().to_string();
-    assert!(text.contains("row 2 holds 7, "), "{text}");
+    assert!(text.contains("row 2, column 0 holds 7, "), "{text}");
     for (levels, fits) in [(1, false), (2, true), (1 << 24, true), ((1 << 24) + 1, false)] {
         assert_eq!(Dequantize::new(levels).is_ok(), fits, "{levels} levels");
     }

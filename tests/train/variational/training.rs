@@ -144,18 +144,18 @@ fn data_it_cannot_take_are_errors() {
     let x = neighbours(20, 1);
     assert_eq!(
         refused((x.clone() * 0.0 + 4.0).into()),
-        "integer data: row 0 holds 4, expected an integer below 4 levels"
+        "integer data: row 0, column 0 holds 4, expected an integer from 0 to 3"
     );
     assert_eq!(
         refused(FitData::new(x.clone()).with_validation(x.clone() + 0.5, None)),
         format!(
-            "integer data: row 0 holds {}, expected an integer below 4 levels",
+            "integer data: row 0, column 0 holds {}, expected an integer from 0 to 3",
             x.clone().slice([0..1, 0..1]).into_scalar::<f64>() + 0.5
         )
     );
     assert_eq!(
         refused(FitData::new(x).with_dequantization(Dequantize::new(4).unwrap())),
-        "integer data: the model takes integers; leave with_dequantization out"
+        "integer data: the model takes integers; remove with_dequantization"
     );
     let levels = VariationalDequantize::new(unit(0.0, 0, 0.0), UniformNoise {}, 1).unwrap_err();
     assert_eq!(levels.to_string(), "Dequantize.levels: must be between 2 and 16777216, found 1");
