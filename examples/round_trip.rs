@@ -138,7 +138,7 @@ fn table<const D: usize, M: Model<D>>(name: &str, event: [usize; D], model: M) {
         let model = model.valid();
         let ([there, back], data) = model.round_trips(x.clone(), &mut Noise::seeded(3));
         let verdict = match there.max(back) > LOST {
-            false => "every layer leads back".to_string(),
+            false => "every layer passed".to_string(),
             true => {
                 let found = [certify(&model, &x, None), certify(&model, &data, None)];
                 let layers = found.iter().flat_map(Certificate::layers);

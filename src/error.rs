@@ -52,7 +52,7 @@ pub enum Error {
         reason: String,
     },
     /// A tensor that is missing in a file.
-    #[error("tensor `{name}` of shape {expected:?} is missing; the file holds {found}")]
+    #[error("tensor `{name}`{} is missing; the file holds {found}", of_shape(expected))]
     MissingTensor {
         /// The tensor's path in the model, or its name in the foreign library.
         name: String,
@@ -129,6 +129,11 @@ fn not_finite(skipped: usize) -> String {
         0 => "the weights are not finite".to_string(),
         _ => format!("{skipped} consecutive steps had a non-finite loss or gradient"),
     }
+}
+
+/// The shape of a missing tensor, if it is known.
+fn of_shape(shape: &[usize]) -> String {
+    if shape.is_empty() { String::new() } else { format!(" of shape {shape:?}") }
 }
 
 /// Names a layer by its path and type.

@@ -92,7 +92,7 @@ fn weights_of_another_library_are_an_error_that_names_it() {
     let error = nflows::flow(&dict, &nflows::Options::new(), &DEVICE).unwrap_err().to_string();
     assert_eq!(
         error,
-        "tensor `_transforms.0` of shape [] is missing; the file holds base.loc, base.scale, \
+        "tensor `_transforms.0` is missing; the file holds base.loc, base.scale, \
          transform.transforms.0.hyper.0.bias, transform.transforms.0.hyper.0.weight, \
          transform.transforms.0.hyper.2.bias, transform.transforms.0.hyper.2.weight, \
          transform.transforms.0.mask; the names are those of zuko"
