@@ -44,7 +44,7 @@ fn model<const D: usize, F: Distribution<D>>(
     criterion.bench_function(&id("train"), |b| {
         b.iter(|| {
             let flow = trained.take().expect("put back below");
-            let (_, gradients) = nll_gradients(&flow, &x, None);
+            let (_, gradients) = nll_gradients(&flow, &x);
             trained = Some(optimizer.step(1e-3, flow, gradients));
         });
     });
@@ -53,7 +53,7 @@ fn model<const D: usize, F: Distribution<D>>(
     criterion.bench_function(&id("train_reversible"), |b| {
         b.iter(|| {
             let flow = trained.take().expect("put back below");
-            let (_, gradients) = reversible.nll_gradients(&flow, &x, None);
+            let (_, gradients) = reversible.nll_gradients(&flow, &x);
             trained = Some(optimizer.step(1e-3, flow, gradients));
         });
     });

@@ -39,7 +39,7 @@ fn run<const D: usize, F: Distribution<D> + 'static>(shape: [usize; D], flow: F)
             }
             "train" => {
                 let flow = trained.take().expect("put back below");
-                let (_, gradients) = nll_gradients(&flow, &x, None);
+                let (_, gradients) = nll_gradients(&flow, &x);
                 trained = Some(optimizer.step(1e-4, flow, gradients));
             }
             _ => return None,

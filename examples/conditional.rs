@@ -73,7 +73,7 @@ fn run() -> Outcome<()> {
         .with_seed(args.common.seed);
     let (flow, report) = fit(flow, FitData::new(x).with_context(c), &config)?;
 
-    let test_nll = nll(&flow, x_test.clone(), Some(&c_test), 1024);
+    let test_nll = nll(&flow, (x_test.clone(), c_test.clone()), 1024);
     let entropy = 1.0 + (TAU * ACROSS * ALONG).ln();
     println!(
         "test NLL {test_nll:.4} nats, conditional entropy of the true density {entropy:.4} nats"

@@ -95,9 +95,9 @@ fn run() -> Outcome<()> {
         .with_learning_rate(2e-2)
         .with_seed(args.common.seed);
     let flow = Flow::new(SinhArcsinh::new(2, &device), StandardNormal::<2>::new([2], &device));
-    let before = nll(&flow, test.clone(), None, 1024);
+    let before = nll(&flow, test.clone(), 1024);
     let (flow, fitted) = fit(flow, train, &config)?;
-    let after = nll(&flow, test.clone(), None, 1024);
+    let after = nll(&flow, test.clone(), 1024);
     let numbers = |t: Tensor<1>| t.into_data().iter::<f64>().collect::<Vec<_>>();
     let tail = numbers(flow.bijector().log_tail.val().exp());
     let skew = numbers(flow.bijector().skew.val());

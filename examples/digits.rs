@@ -157,13 +157,13 @@ fn train(args: &Args, data: &Data, run: u64, device: &Device) -> Result<Trained>
         let rows = FitData::new(data.train.x.clone())
             .with_context(data.train.classes.clone())
             .with_dequantization(Dequantize::new(LEVELS)?)
-            .with_validation(data.validation.x.clone(), Some(data.validation.classes.clone()));
+            .with_validation((data.validation.x.clone(), data.validation.classes.clone()));
         let (member, report) = fit(member(args, data, seed, device)?, rows, &config)?;
         let member = match unconditional {
             true => Marginal::new(member, Tensor::zeros([1, 0], device), Tensor::ones([1], device)),
             false => Marginal::of_classes(member, CLASSES, device),
         }?;
-        let of = |part: &Part| nll(&member, part.x.clone(), None, 512);
+        let of = |part: &Part| nll(&member, part.x.clone(), 512);
         println!(
             "  seed {seed}: {} parameters, {:.0} s, best epoch {} of {}, \
              validation NLL {:.2}, test NLL {:.2} nats",
@@ -239,7 +239,7 @@ fn run() -> Outcome<()> {
     let mut last = None;
     for run in args.common.seed..args.common.seed + args.runs.max(1) {
         let trained = train(&args, &data, run, &device)?;
-        let test = nll(&trained.digits, data.test.x.clone(), None, 512);
+        let test = nll(&trained.digits, data.test.x.clone(), 512);
         let Trained { digits, seconds } = &trained;
         let count = digits.components().len();
         println!("run {run}: mixture of {count} flows, {seconds:.0} s, test NLL {test:.2} nats");

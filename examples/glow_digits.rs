@@ -192,10 +192,10 @@ fn model(args: &Args, data: &Data, seed: u64, device: &Device) -> Outcome<Model>
 fn test_nll(model: &Model, data: &Data, device: &Device) -> Result<f64> {
     let x = data.test.x.clone();
     Ok(match &data.train.classes {
-        None => nll(model, x, None, 256),
+        None => nll(model, x, 256),
         Some(classes) => {
             let classes = classes.dims()[1];
-            nll(&Marginal::of_classes(model.clone(), classes, device)?, x, None, 256)
+            nll(&Marginal::of_classes(model.clone(), classes, device)?, x, 256)
         }
     })
 }
@@ -264,7 +264,7 @@ fn run() -> Outcome<()> {
             .with_seed(seed);
         let mut rows = FitData::new(data.train.x.clone())
             .with_dequantization(Dequantize::new(data.levels)?)
-            .with_validation(data.validation.x.clone(), data.validation.classes.clone());
+            .with_validation((data.validation.x.clone(), data.validation.classes.clone()));
         if let Some(classes) = &data.train.classes {
             rows = rows.with_context(classes.clone());
         }

@@ -87,7 +87,7 @@ fn run() -> Outcome<()> {
 
     let flow = result.model.into_inner();
     let test = dequantize.apply(digits("test")?, &mut Noise::seeded(args.common.seed));
-    let test_nll = nll(&flow, test, None, 512);
+    let test_nll = nll(&flow, test, 512);
     cli::finish(&serde_json::json!({
         "test_nll": test_nll,
         "bits_per_dim": bits_per_dim(test_nll, PIXELS, LEVELS),

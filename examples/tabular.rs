@@ -285,11 +285,11 @@ fn train<B: Bijector<2> + serde::Serialize>(
 ) -> Outcome<Fitted> {
     let (layers, base) = layers.into_parts();
     let flow = Flow::new((split.standardize.clone(), layers), base);
-    let data = FitData::new(split.train.clone()).with_validation(split.validation.clone(), None);
+    let data = FitData::new(split.train.clone()).with_validation(split.validation.clone());
     let (flow, report) = fit(flow, data, config)?;
     store::save(&flow, weights)?;
     let standard = |x: Tensor<2>| split.standardize.forward(x, None).0;
-    let test = nll(&flow, split.test.clone(), None, 1024);
+    let test = nll(&flow, split.test.clone(), 1024);
     let back = standard(flow.decode(flow.encode(split.test.clone())));
     let round_trip = (back - standard(split.test.clone())).abs().max().into_scalar::<f64>();
     Ok(Fitted { report, parameters: flow.num_params(), test, round_trip })

@@ -70,13 +70,11 @@ impl Target {
     /// The mean negative log-density of the target at these points, and its entropy.
     fn truth(self, x: Tensor<2>) -> (f64, f64) {
         match self {
-            Self::Moons => (nll(&TwoMoons {}, x, None, 1000), TwoMoons::ENTROPY),
-            Self::EightGaussians => {
-                (nll(&EightGaussians {}, x, None, 1000), EightGaussians::ENTROPY)
-            }
-            Self::Checkerboard => (nll(&Checkerboard {}, x, None, 1000), Checkerboard::ENTROPY),
-            Self::Rings => (nll(&Rings {}, x, None, 1000), Rings::ENTROPY),
-            Self::Pinwheel => (nll(&Pinwheel {}, x, None, 1000), Pinwheel::ENTROPY),
+            Self::Moons => (nll(&TwoMoons {}, x, 1000), TwoMoons::ENTROPY),
+            Self::EightGaussians => (nll(&EightGaussians {}, x, 1000), EightGaussians::ENTROPY),
+            Self::Checkerboard => (nll(&Checkerboard {}, x, 1000), Checkerboard::ENTROPY),
+            Self::Rings => (nll(&Rings {}, x, 1000), Rings::ENTROPY),
+            Self::Pinwheel => (nll(&Pinwheel {}, x, 1000), Pinwheel::ENTROPY),
         }
     }
 }
@@ -196,7 +194,7 @@ fn learn<B: Bijector<2>>(
         .with_seed(args.common.seed);
     let (flow, report) = fit(flow, train.clone(), &config)?;
 
-    let test_nll = nll(&flow, test.clone(), None, 1000);
+    let test_nll = nll(&flow, test.clone(), 1000);
     let (truth, entropy) = args.target.truth(test.clone());
     println!(
         "test NLL {test_nll:.4} nats; NLL of the true density {truth:.4} nats, \

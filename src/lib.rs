@@ -27,6 +27,7 @@
 //! | [`conditioner`] | networks that compute the parameters of a scalar map: dense, masked, convolutional |
 //! | [`distribution`] | bases, mixtures, and targets with exact density and sampler |
 //! | [`train`] | [`fit`](train::fit), reverse KL, normalizing constants, dequantization, burn-train's learner |
+//! | [`inference`] | calibration and coverage of posteriors, importance weights |
 //! | [`store`] | weights and configurations in files with a checksum |
 //! | `interop` | weights of nflows, zuko, normflows and FlowJAX |
 //! | `testing` | the conformance suite for a layer of your own, and certificates of a trained flow |
@@ -73,6 +74,7 @@ mod elimination;
 mod error;
 mod flow;
 pub mod guide;
+pub mod inference;
 mod initial;
 #[cfg(feature = "interop")]
 pub mod interop;

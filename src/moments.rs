@@ -72,12 +72,6 @@ impl Moments {
     }
 }
 
-/// The sum of all values, in f64.
-#[cfg(feature = "train")]
-pub(crate) fn total(x: &Tensor<1>) -> f64 {
-    x.to_data().iter::<f64>().sum()
-}
-
 /// The mean over the rows, `[1, event..]`, in the graph of `x` and in the precision of [`fine`].
 pub(crate) fn mean_over_rows<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     let x = fine(x);

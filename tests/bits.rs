@@ -34,7 +34,7 @@ fn integers(levels: usize, shape: [usize; 2]) -> Tensor<2> {
 fn bits(density: &impl Distribution<2>, x: Tensor<2>, levels: usize) -> f64 {
     let width = x.dims()[1];
     let v = Dequantize::new(levels).unwrap().apply(x, &mut Noise::seeded(8));
-    bits_per_dim(nll(density, v, None, 100), width, levels)
+    bits_per_dim(nll(density, v, 100), width, levels)
 }
 
 fn uniform(width: usize) -> Uniform<2> {
@@ -143,7 +143,7 @@ fn the_logit_adds_its_log_determinant() {
         assert_near(found_z.into_scalar::<f64>(), z);
         assert_near(found_log_det.into_scalar::<f64>(), log_det);
         let flow = Flow::new(logit, StandardNormal::<2>::new([1], &DEVICE));
-        let nll = nll(&flow, rows(&[pixel], 1), None, 1);
+        let nll = nll(&flow, rows(&[pixel], 1), 1);
         let by_hand = (base_nll - log_det) / std::f64::consts::LN_2 + 8.0;
         assert_near(bits_per_dim(nll, 1, 256), by_hand);
     }

@@ -77,7 +77,7 @@ fn flow(layers: usize) -> RealNvp {
 
 fn reversible<F: Distribution<2>>(model: &F, x: &Tensor<2>) -> (f64, GradientsParams) {
     let mut reversible = Reversible::new();
-    let result = reversible.nll_gradients(model, x, None);
+    let result = reversible.nll_gradients(model, x);
     assert!(reversible.layers().iter().all(|layer| layer.recovery == Recovery::Inverse));
     result
 }
@@ -98,10 +98,10 @@ fn steps_on_unchanged_weights_do_not_grow() {
     let (many, few) = (data(1024), data(32)); // many blocks with copies of the model; one block
     let mut reversible = Reversible::new();
     let mut step = |kind: usize| match kind {
-        0 => drop(nll_gradients(&model, &many.0, Some(&many.1))),
-        1 => drop(nll_gradients(&model, &few.0, Some(&few.1))),
-        2 => drop(reversible.nll_gradients(&model, &many.0, Some(&many.1))),
-        3 => drop(reversible.nll_gradients(&model, &few.0, Some(&few.1))),
+        0 => drop(nll_gradients(&model, (many.0.clone(), many.1.clone()))),
+        1 => drop(nll_gradients(&model, (few.0.clone(), few.1.clone()))),
+        2 => drop(reversible.nll_gradients(&model, (many.0.clone(), many.1.clone()))),
+        3 => drop(reversible.nll_gradients(&model, (few.0.clone(), few.1.clone()))),
         // The alternatives to the training flow that the docs of `Flow` recommend.
         4 => drop(model.valid().given(&few.1).log_prob(few.0.clone())),
         _ => drop(model.given(&many.1).log_prob_batched(many.0.clone(), 256)),
@@ -135,7 +135,7 @@ fn sixty_four_layers_take_the_memory_of_four() {
         (step, activations)
     };
     let whole = [4, 64].map(|layers| Whole { flow: flow(layers) });
-    let ordinary = |model: &Whole, x: &Tensor<2>| nll_gradients(model, x, None);
+    let ordinary = |model: &Whole, x: &Tensor<2>| nll_gradients(model, x);
     let of = |step: &dyn Fn(&Whole, &Tensor<2>) -> (f64, GradientsParams)| {
         [0, 1].map(|at| measured(&whole[at], 16384, step))
     };
@@ -151,6 +151,6 @@ fn sixty_four_layers_take_the_memory_of_four() {
     };
     let (_, activations) = ratio("128 rows, reversible", of(&reversible));
     assert!(activations < 1.3, "{activations}");
-    let (step, _) = ratio("128 rows, ordinary", of(&|model, x| nll_gradients(model, x, None)));
+    let (step, _) = ratio("128 rows, ordinary", of(&|model, x| nll_gradients(model, x)));
     assert!(step > 10.0, "{step}");
 }

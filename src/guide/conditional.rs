@@ -118,3 +118,36 @@
 //!
 //! A class is a context in one-hot form. [`Marginal`](crate::distribution::Marginal) sums the classes out and gives the
 //! density without a class. `cargo run --release -p examples --example digits` trains class-conditional flows.
+//!
+//! # Is the posterior calibrated?
+//!
+//! Draw new pairs from the prior and the simulator, and draws from the posterior of every observation. The true
+//! parameters must not differ from the draws: [`Ranks`](crate::inference::Ranks) tests each parameter,
+//! [`expected_coverage`](crate::inference::expected_coverage) and [`tarp`](crate::inference::tarp) test the whole
+//! posterior.
+//!
+//! ```
+//! use burn_flows::burn::tensor::Device;
+//! use burn_flows::inference::{Ranks, expected_coverage};
+//! use burn_flows::model::MafConfig;
+//! use burn_flows::prelude::*;
+//!
+//! let device = Device::flex();
+//! let flow = MafConfig::new(2).with_layers(1).with_context(1).with_seed(1).init(&device); // your posterior
+//! let (pairs, draws) = (200, 50);
+//! let mut noise = Noise::seeded(2);
+//! let truth = noise.normal::<2>([pairs, 2], &device); // from the prior
+//! let observed = noise.normal::<2>([pairs, 1], &device); // from the simulator
+//!
+//! let given = flow.given(&observed);
+//! let log_truth = given.log_prob(truth.clone());
+//! let posterior = given.sample_each_seeded::<2>(draws, 3); // [pairs * draws, parameters]
+//! let ranks = Ranks::new(truth, posterior.clone().reshape([pairs, draws, 2]))?;
+//! let coverage = ranks.coverage(0.9)?; // near 0.9 for each parameter
+//!
+//! let each = observed.clone().unsqueeze_dim::<3>(1).repeat_dim(1, draws).reshape([-1, 1]);
+//! let log_draws = flow.given(&each).log_prob(posterior).reshape([pairs, draws]);
+//! let regions = expected_coverage(log_truth, log_draws, &[0.5, 0.9])?;
+//! assert!((coverage[0] - 0.9).abs() < 0.1 && (regions[1] - 0.9).abs() < 0.1);
+//! # Ok::<(), burn_flows::Error>(())
+//! ```

@@ -41,7 +41,7 @@
 //!
 //! // Bits per dimension of integers: 4 for a uniform density over 16 levels.
 //! let dequantized = dequantize.apply(images, &mut noise);
-//! let nats = nll(&flow, dequantized, None, 64);
+//! let nats = nll(&flow, dequantized, 64);
 //! let bits = bits_per_dim(nats, 16, dequantize.levels()); // 16 pixels
 //! assert!(bits > 3.0 && bits < 6.0);
 //!

@@ -29,7 +29,7 @@
 //! let (layers, base) = model.into_parts();
 //! let flow = Flow::new((Standardize::from_data(train.clone())?, layers), base);
 //!
-//! let data = FitData::new(train).with_validation(validation, None);
+//! let data = FitData::new(train).with_validation(validation);
 //! let config = FitConfig::new().with_epochs(3).with_batch_size(32).with_seed(1);
 //! let (flow, report) = fit(flow, data, &config)?;
 //! assert_eq!(report.epochs.len(), 3);
@@ -67,16 +67,38 @@
 //! let flow = Flow::new(standard.clone(), StandardNormal::<2>::new([2], &device));
 //!
 //! // The mean negative log-likelihood of a row.
-//! let nats = nll(&flow, metres.clone() * 1000.0, None, 1024);
+//! let nats = nll(&flow, metres.clone() * 1000.0, 1024);
 //! let bits = nats / std::f64::consts::LN_2;
 //! assert!(bits > nats);
 //!
 //! // NLL of the standardised columns = NLL of the raw columns
 //! //                                  + the log-determinant of `Standardize`.
 //! let (z, log_det) = standard.forward(metres * 1000.0, None);
-//! let standardised = nll(flow.base(), z, None, 1024);
+//! let standardised = nll(flow.base(), z, 1024);
 //! let difference = nats + log_det.mean().into_scalar::<f64>() - standardised;
 //! assert!(difference.abs() < 1e-3);
+//! # Ok::<(), burn_flows::Error>(())
+//! ```
+//!
+//! # Weights of rows
+//!
+//! A weight says how often a row counts: an importance weight, a survey weight, or the balance of a class. A weight of
+//! 2 has the effect of two equal rows, a weight of 0 the effect of no row. Weights apply to training, to the validation
+//! NLL and to [`nll`](crate::train::nll); see [`Batch`](crate::train::Batch).
+//!
+//! ```
+//! use burn_flows::burn::tensor::Device;
+//! use burn_flows::prelude::*;
+//! use burn_flows::train::Batch;
+//!
+//! let device = Device::flex();
+//! let x = Noise::seeded(1).normal::<2>([300, 2], &device);
+//! let weights = Noise::seeded(2).uniform::<1>([300], &device); // one for each row
+//! let flow = RealNvpConfig::new(2).with_layers(2).with_seed(1).init(&device);
+//! let data = FitData::new(x.clone()).with_weights(weights.clone())?;
+//! let (flow, _) = fit(flow, data, &FitConfig::new().with_epochs(2).with_seed(1))?;
+//! let weighted = nll(&flow, Batch::new(x).with_weights(weights)?, 1024); // nats
+//! assert!(weighted.is_finite());
 //! # Ok::<(), burn_flows::Error>(())
 //! ```
 //!

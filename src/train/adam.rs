@@ -27,9 +27,9 @@ use crate::kernel::AdamStep;
 /// let x = Noise::seeded(1).normal::<2>([100, 2], &device) * 3.0;
 /// let mut flow = NiceConfig::new(2).init(&device).train();
 /// let mut optimizer = adamw(0.0);
-/// let (before, gradients) = nll_gradients(&flow, &x, None);
+/// let (before, gradients) = nll_gradients(&flow, &x);
 /// flow = optimizer.step(1e-2, flow, gradients);
-/// assert!(nll_gradients(&flow, &x, None).0 < before);
+/// assert!(nll_gradients(&flow, &x).0 < before);
 /// ```
 pub fn adamw(weight_decay: f64) -> ModuleOptimizer {
     let config = AdamWConfig::new().with_epsilon(EPSILON).with_weight_decay(weight_decay as f32);

@@ -1,4 +1,4 @@
-//! Training data: rows, optionally with a context, validation rows and integer levels.
+//! Training data: rows, validation rows and integer levels.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,23 +7,15 @@ use burn::data::dataloader::batcher::Batcher;
 use burn::data::dataloader::{DataLoader, DataLoaderBuilder};
 use burn::data::dataset::Dataset;
 use burn::data::dataset::DatasetError;
-use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor};
 
 use super::scale::place;
-use super::{Dequantize, Warning, ties};
+use super::{Batch, Dequantize, Warning, ties};
 use crate::error::{Error, Result};
 use crate::noise::Noise;
 
-/// Rows of data, optionally with one row of context for each row of data.
-#[derive(Debug, Clone)]
-pub struct Batch<const D: usize> {
-    /// The rows, `[rows, event..]`.
-    pub x: Tensor<D>,
-    /// The context, `[rows, width]`.
-    pub context: Option<Tensor<2>>,
-}
-
-/// Training data for [`fit`](super::fit). A tensor of rows converts by `into()`.
+/// Training data for [`fit`](super::fit). A tensor of rows, a pair of rows and context, and a [`Batch`] convert by
+/// `into()`.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -44,21 +36,21 @@ pub struct FitData<const D: usize> {
     pub(crate) train: Batch<D>,
     pub(crate) validation: Option<Batch<D>>,
     pub(crate) dequantize: Option<Dequantize>,
-    /// For every validation row that was split off, its row number in the caller's data.
-    pub(crate) held_out: Vec<usize>,
+    /// Whether the validation rows were split off the training rows.
+    pub(crate) held_out: bool,
 }
 
-impl<const D: usize> From<Tensor<D>> for FitData<D> {
-    fn from(x: Tensor<D>) -> Self {
-        Self::new(x)
+impl<B: Into<Batch<D>>, const D: usize> From<B> for FitData<D> {
+    fn from(rows: B) -> Self {
+        Self::new(rows)
     }
 }
 
 impl<const D: usize> FitData<D> {
-    /// Training data from the rows `x`, `[n, event..]`.
-    pub fn new(x: Tensor<D>) -> Self {
-        let train = Batch { x: x.without_autodiff(), context: None };
-        Self { train, validation: None, dequantize: None, held_out: vec![] }
+    /// Training data from rows `[n, event..]`, a pair of rows and context, or a [`Batch`].
+    pub fn new(rows: impl Into<Batch<D>>) -> Self {
+        let train = rows.into().plain();
+        Self { train, validation: None, dequantize: None, held_out: false }
     }
 
     /// Adds a row of context for every row of data.
@@ -74,12 +66,23 @@ impl<const D: usize> FitData<D> {
         self
     }
 
-    /// Sets validation rows, which are used unchanged. If [`fit`](super::fit) dequantizes the training rows, the
+    /// Adds a weight for every row: see [`Batch`]. The loss of a step is `sum(w_i nll_i) / (n mean(w))` over the `n`
+    /// rows of a batch, with the mean of all training weights. Data-dependent layers are initialised from rows that are
+    /// repeated as their weights ask. Layers that mix rows in training ([`BatchNorm`](crate::bijector::BatchNorm)) use
+    /// batch statistics without weights.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`Batch::with_weights`].
+    pub fn with_weights(self, weights: Tensor<1>) -> Result<Self> {
+        Ok(Self { train: self.train.with_weights(weights)?, ..self })
+    }
+
+    /// Sets validation rows, which are used unchanged; their weights apply to the validation NLL. If [`fit`](super::fit) dequantizes the training rows, the
     /// validation rows must already be dequantized. Without this call [`fit`](super::fit) splits validation rows off
     /// the training rows.
-    pub fn with_validation(mut self, x: Tensor<D>, context: Option<Tensor<2>>) -> Self {
-        let context = context.map(Tensor::without_autodiff);
-        self.validation = Some(Batch { x: x.without_autodiff(), context });
+    pub fn with_validation(mut self, rows: impl Into<Batch<D>>) -> Self {
+        self.validation = Some(rows.into().plain());
         self
     }
 
@@ -122,16 +125,19 @@ impl<const D: usize> FitData<D> {
         train
             .into_iter()
             .chain(validation)
-            .flat_map(|(what, rows)| ties::warnings(what, &rows.x))
+            .flat_map(|(what, rows)| ties::warnings(what, &rows.counted().x))
             .collect()
     }
 
     /// [`check`](Self::check) for a model. `integer_levels` is `None` for a model of real values, and the number of
     /// levels for a model of integers.
     pub(crate) fn check_for(&self, integer_levels: Option<usize>) -> Result<()> {
-        check_rows("training data", &self.train, 2)?;
+        check_context("training data", &self.train)?;
+        let train = self.train.counted();
+        check_rows("training data", &train, 2)?;
         if let Some(rows) = &self.validation {
-            check_rows("validation data", rows, 1)?;
+            check_context("validation data", rows)?;
+            check_rows("validation data", &rows.counted(), 1)?;
             check_like(&self.train, rows)?;
         }
         match (integer_levels, &self.dequantize) {
@@ -144,10 +150,10 @@ impl<const D: usize> FitData<D> {
                 let validation = self.validation.iter();
                 std::iter::once(&self.train)
                     .chain(validation)
-                    .try_for_each(|rows| dequantize.check(&rows.x))
+                    .try_for_each(|rows| dequantize.check_counted(&rows.counted()))
             }
-            (None, Some(dequantize)) => dequantize.check(&self.train.x),
-            (None, None) => check_columns(&self.train.x),
+            (None, Some(dequantize)) => dequantize.check_counted(&train),
+            (None, None) => check_columns(&train.x),
         }
     }
 
@@ -195,8 +201,17 @@ impl<const D: usize> FitData<D> {
         }
         self.train = self.train.select(&order[..rows - held]);
         self.validation = Some(validation);
-        self.held_out = order[rows - held..].to_vec();
+        self.held_out = true;
         self
+    }
+
+    /// The data without the rows of weight 0.
+    pub(crate) fn counted(self) -> Self {
+        Self {
+            train: self.train.counted().into_owned(),
+            validation: self.validation.map(|rows| rows.counted().into_owned()),
+            ..self
+        }
     }
 
     /// Shuffled training batches of one epoch on burn's data loader. Integer rows are dequantized. The seed decides the
@@ -235,29 +250,6 @@ impl<const D: usize> FitData<D> {
 /// The stream of a seed that decides the split. Training batches use the streams from 0 on.
 const SPLIT: u64 = u64::MAX - 1;
 
-impl<const D: usize> Batch<D> {
-    /// The number of rows.
-    pub fn len(&self) -> usize {
-        self.x.dims()[0]
-    }
-
-    /// Whether there are no rows.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// The rows with these numbers, in this order.
-    pub(crate) fn select(&self, rows: &[usize]) -> Self {
-        let indices: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
-        let data = TensorData::new(indices, [rows.len()]);
-        let indices = Tensor::<1, Int>::from_data(data, &self.x.device());
-        Self {
-            x: self.x.clone().select(0, indices.clone()),
-            context: self.context.as_ref().map(|c| c.clone().select(0, indices)),
-        }
-    }
-}
-
 /// A data set of row numbers.
 struct RowNumbers(usize);
 
@@ -282,12 +274,13 @@ struct TakeRows<const D: usize> {
 
 impl<const D: usize> Batcher<usize, Batch<D>> for TakeRows<D> {
     fn batch(&self, rows: Vec<usize>, device: &Device) -> Batch<D> {
-        let Batch { mut x, context } = self.rows.select(&rows);
+        let mut rows = self.rows.select(&rows);
         if let Some(dequantize) = &self.dequantize {
             let stream = self.drawn.fetch_add(1, Ordering::Relaxed);
-            x = dequantize.apply(x, &mut Noise::stream(self.seed, stream));
+            rows.x = dequantize.apply(rows.x, &mut Noise::stream(self.seed, stream));
         }
-        Batch { x: x.to_device(device), context: context.map(|c| c.to_device(device)) }
+        let context = rows.context.map(|context| context.to_device(device));
+        Batch { x: rows.x.to_device(device), context, ..rows }
     }
 }
 
@@ -296,13 +289,20 @@ fn check_rows<const D: usize>(what: &str, rows: &Batch<D>, least: usize) -> Resu
         let reason = format!("needs at least {least} rows, found {}", rows.len());
         return Err(Error::data(what, reason));
     }
-    check_finite(what, &rows.x)?;
+    check_finite(what, &rows.x, rows)?;
     let Some(context) = &rows.context else { return Ok(()) };
-    if context.dims()[0] != rows.len() {
-        let reason = format!("has {} rows, but {} rows of context", rows.len(), context.dims()[0]);
-        return Err(Error::data(what, reason));
+    check_finite(&format!("context of the {what}"), context, rows)
+}
+
+/// Returns an error unless there is a row of context for every row of data.
+fn check_context<const D: usize>(what: &str, rows: &Batch<D>) -> Result<()> {
+    match rows.context.as_ref().map(|context| context.dims()[0]) {
+        Some(found) if found != rows.len() => {
+            let reason = format!("has {} rows, but {found} rows of context", rows.len());
+            Err(Error::data(what, reason))
+        }
+        _ => Ok(()),
     }
-    check_finite(&format!("context of the {what}"), context)
 }
 
 /// Returns an error if validation rows differ from the training rows in shape, precision or context.
@@ -324,12 +324,16 @@ fn check_like<const D: usize>(train: &Batch<D>, validation: &Batch<D>) -> Result
     Err(Error::data("validation data", reason))
 }
 
-fn check_finite<const D: usize>(what: &str, x: &Tensor<D>) -> Result<()> {
+fn check_finite<const E: usize, const D: usize>(
+    what: &str,
+    x: &Tensor<E>,
+    rows: &Batch<D>,
+) -> Result<()> {
     let event = x.dims()[1..].iter().product::<usize>().max(1);
     match x.to_data().iter::<f64>().enumerate().find(|(_, v)| !v.is_finite()) {
         None => Ok(()),
         Some((at, value)) => {
-            let (row, place) = (at / event, place(at % event, &x.dims()[1..]));
+            let (row, place) = (rows.number(at / event), place(at % event, &x.dims()[1..]));
             let reason = format!("row {row}, {place} holds {value}; remove or impute it");
             Err(Error::data(what, reason))
         }

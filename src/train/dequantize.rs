@@ -3,6 +3,7 @@
 use burn::tensor::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
+use super::Batch;
 use super::scale::place;
 use crate::error::{Error, Result};
 use crate::noise::{Noise, below_one};
@@ -73,6 +74,12 @@ impl Dequantize {
     ///
     /// The error names the row, the column and the value of the first element that is not such an integer.
     pub fn check<const D: usize>(&self, x: &Tensor<D>) -> Result<()> {
+        self.check_counted(&Batch::from(x))
+    }
+
+    /// [`check`](Self::check) for rows that were selected: the error names the row of the caller.
+    pub(super) fn check_counted<const D: usize>(&self, rows: &Batch<D>) -> Result<()> {
+        let x = &rows.x;
         let event: usize = x.dims()[1..].iter().product();
         let data = x.to_data();
         let bad = |v: f64| v.fract() != 0.0 || v < 0.0 || v >= self.levels as f64;
@@ -81,7 +88,7 @@ impl Dequantize {
             Some((at, value)) => {
                 let reason = format!(
                     "row {}, {} holds {value}, expected an integer from 0 to {}",
-                    at / event,
+                    rows.number(at / event),
                     place(at % event, &x.dims()[1..]),
                     self.levels - 1
                 );

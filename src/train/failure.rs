@@ -82,10 +82,11 @@ pub(super) fn of_validation<F: Distribution<D>, const D: usize>(
     let one = rows.select(&[row]);
     let layer = weights.first_non_finite(one.x, one.context.as_ref());
     let layer = layer.map(|layer| format!("; first non-finite: {layer}")).unwrap_or_default();
-    let (what, row_of_caller) = match data.held_out.get(row) {
-        Some(row) => ("training data, held out for validation", *row),
-        None => ("validation data", row),
+    let what = match data.held_out {
+        true => "training data, held out for validation",
+        false => "validation data",
     };
+    let row_of_caller = rows.number(row);
     let reason = format!(
         "ln p of row {row_of_caller} is {} after the last epoch, and no epoch had a finite validation \
          NLL{layer}; remove the row, or choose layers and a base whose support contains the row",

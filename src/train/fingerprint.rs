@@ -48,6 +48,10 @@ impl Fingerprint {
             fields.insert(name.to_string(), hash(batch.map(|batch| &batch.x)));
             let context = batch.and_then(|batch| batch.context.as_ref());
             fields.insert(format!("context of the {name}"), hash(context));
+            let weights = batch.and_then(Batch::weights).map(|weights| {
+                digest(&weights.iter().flat_map(|weight| weight.to_le_bytes()).collect::<Vec<u8>>())
+            });
+            fields.insert(format!("weights of the {name}"), format!("{weights:?}"));
         };
         rows("training data", Some(&data.train));
         rows("validation data", data.validation.as_ref());

@@ -120,6 +120,7 @@ fn run<F: Distribution<D>, const D: usize>(
     optimizer: ModuleOptimizer,
 ) -> Result<(F, Report)> {
     data.check_for(flow.integer_levels())?;
+    let data = data.counted();
     data.check_precision(float_dtype(&flow))?;
     probe::check_batch("FitConfig", flow.mixes_rows(), config.batch_size)?;
     probe::check_rows(&flow, &data, config.seed)?;
@@ -222,9 +223,9 @@ impl<'a, F> Run<'a, F> {
         let start = (START_ELEMENTS / event).clamp(LEAST_START, MOST_START);
         let first = data.batches(config.batch_size.max(start), config.seed, &device);
         let first = first.iter().next().expect("the data were checked to have rows");
-        let Batch { x, context } = first.map_err(unreadable)?;
+        let first = first.map_err(unreadable)?.repeated(MOST_START);
         seed_draws(config.seed, START);
-        let weights = flow.init_from_data(x, context.as_ref());
+        let weights = flow.init_from_data(first.x, first.context.as_ref());
         let plain = weights.valid();
         Ok(Self {
             config,
@@ -318,16 +319,16 @@ impl<'a, F> Run<'a, F> {
         self.state.report.steps += 1;
         let warm = ((step + 1) as f64 / self.config.warmup_steps.max(1) as f64).min(1.0);
         let rate = self.schedule.step().base() * warm;
-        let Batch { x, context } = batch;
+        let total = batch.len() as f64 * data.train.total_weight() / data.train.len() as f64;
         let statistics = Statistics::of(&self.weights);
         let seed = |block| seed_draws(self.config.seed, step as u64 | block << BLOCK_BITS);
         let (value, mut grads) = if self.config.reversible {
             let mut reversible = Reversible::resumed(std::mem::take(&mut self.state.report.layers));
-            let result = reversible.of_mean_nll(&self.weights, &x, context.as_ref(), &seed);
+            let result = reversible.of_nll(&self.weights, &batch, total, &seed);
             self.state.report.layers = reversible.into_layers();
             result
         } else {
-            gradients::of_mean_nll(&self.weights, &x, context.as_ref(), &seed)
+            gradients::of_nll(&self.weights, &batch, total, &seed)
         };
         let norm = gradients::global_norm(&self.weights, &grads);
         if !(value.is_finite() && norm.is_finite()) {
@@ -336,7 +337,7 @@ impl<'a, F> Run<'a, F> {
             self.state.streak += 1;
             let over = self.state.streak > self.config.max_skipped;
             if over || self.state.trained == 0 && self.state.culprit.is_none() {
-                let inside = |plain: &F| plain.first_non_finite(x, context.as_ref());
+                let inside = |plain: &F| plain.first_non_finite(batch.x, batch.context.as_ref());
                 let layer = gradients::culprit(&self.weights, &grads, inside);
                 if over {
                     let counts = [step, self.state.streak];
@@ -435,8 +436,7 @@ fn validated<F: Distribution<D>, const D: usize>(
     batch: usize,
 ) -> Option<f64> {
     seed_draws(seed, VALIDATION);
-    let rows = data.validation.as_ref()?;
-    Some(nll(weights, rows.x.clone(), rows.context.as_ref(), batch))
+    Some(nll(weights, data.validation.as_ref()?, batch))
 }
 
 /// Whether the best epoch is at least `patience` epochs ago.

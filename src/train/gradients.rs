@@ -1,23 +1,25 @@
 //! Gradients of the loss, their global norm, clipping by that norm, and the search for values that are not finite.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
-use burn::tensor::{DType, Gradients, Tensor};
+use burn::tensor::{DType, Gradients, Tensor, TensorData};
 
+use super::Batch;
 use crate::bijector::layer_name;
 use crate::crew::{Crew, apart};
 use crate::distribution::Distribution;
 use crate::draws;
 use crate::math::wide;
-use crate::moments::total;
 use crate::noise::Noise;
 use crate::parallel::{Rows, gradient_blocks, is_flex};
 use crate::rows::{check_rows, in_block, rows_of};
 
-/// The mean negative log-likelihood of a batch in nats, and its gradients: one step of a training loop of your own.
+/// The mean negative log-likelihood of a batch in nats, and its gradients: one step of a training loop of your own. The
+/// rows are a tensor, a pair of rows and context, or a [`Batch`], whose weights apply to the mean.
 ///
 /// On CPU devices of `flex` the cores share the rows, which `backward` alone cannot do. The result does not depend on
 /// the number of cores ([`set_threads`](crate::set_threads)).
@@ -41,19 +43,20 @@ use crate::rows::{check_rows, in_block, rows_of};
 /// let x = Noise::seeded(1).normal::<2>([1000, 2], &device) * 3.0;
 /// let mut flow = NiceConfig::new(2).init(&device).train();
 /// let mut optimizer = AdamConfig::new().init();
-/// let (before, _) = nll_gradients(&flow, &x, None);
+/// let (before, _) = nll_gradients(&flow, &x);
 /// for _ in 0..20 {
-///     let (_, gradients) = nll_gradients(&flow, &x, None);
+///     let (_, gradients) = nll_gradients(&flow, &x);
 ///     flow = optimizer.step(1e-2, flow, gradients);
 /// }
-/// assert!(nll_gradients(&flow, &x, None).0 < before);
+/// assert!(nll_gradients(&flow, &x).0 < before);
 /// ```
 pub fn nll_gradients<F: Distribution<D>, const D: usize>(
     model: &F,
-    x: &Tensor<D>,
-    context: Option<&Tensor<2>>,
+    rows: impl Into<Batch<D>>,
 ) -> (f64, GradientsParams) {
-    apart(model, || seeded(|seed| of_mean_nll(model, x, context, seed)))
+    let rows = rows.into();
+    let rows = rows.counted();
+    apart(model, || seeded(|seed| of_nll(model, &rows, rows.total_weight(), seed)))
 }
 
 /// Runs a step of a user's training loop. Every block draws from its own stream, so the draws after the step do not
@@ -65,44 +68,103 @@ pub(super) fn seeded<T>(step: impl FnOnce(&(dyn Fn(u64) + Sync)) -> T) -> T {
     result
 }
 
-/// [`nll_gradients`]; `seed` is called before every block with its number.
-pub(super) fn of_mean_nll<F: Distribution<D>, const D: usize>(
+/// The weighted sum of the negative log-likelihoods divided by `total`, and its gradients. `seed` is called before
+/// every block with its number.
+pub(super) fn of_nll<F: Distribution<D>, const D: usize>(
     model: &F,
-    x: &Tensor<D>,
-    context: Option<&Tensor<2>>,
+    rows: &Batch<D>,
+    total: f64,
     seed: &(dyn Fn(u64) + Sync),
 ) -> (f64, GradientsParams) {
-    let (value, gradients, _) = by_blocks(model, x, context, seed, |model, x, context, weight| {
+    let (value, gradients, _) = by_blocks(model, rows, total, seed, |model, x, context, shares| {
         let log_prob = model.log_prob(x, context);
-        let value = total(&log_prob) * weight;
-        let loss = log_prob.sum() * weight;
-        (value, collected(loss.backward(), model), ())
+        let value = shares.total(&log_prob.to_data());
+        (value, collected(shares.sum(log_prob).backward(), model), ())
     });
     (value, gradients)
 }
 
-/// Value and gradients of a loss that is a weighted sum of log-probabilities over the rows. `part` computes both for
-/// one block. The third result is the third result of `part` for every block, in the order of the blocks.
+/// The factor of every row's log-probability in a loss.
+#[derive(Debug, Clone)]
+pub(super) enum Shares {
+    /// One factor for all rows.
+    Equal(f64),
+    /// A factor for each row.
+    Each(Vec<f64>),
+}
+
+impl Shares {
+    /// The factors of the weighted sum of the negative log-likelihoods divided by `total`.
+    pub fn of<const D: usize>(rows: &Batch<D>, total: f64) -> Self {
+        match rows.weights() {
+            None => Self::Equal(-1.0 / total),
+            Some(weights) => Self::Each(weights.iter().map(|weight| -weight / total).collect()),
+        }
+    }
+
+    fn part(&self, rows: Range<usize>) -> Self {
+        match self {
+            Self::Equal(share) => Self::Equal(*share),
+            Self::Each(shares) => Self::Each(shares[rows].to_vec()),
+        }
+    }
+
+    /// The sum of the values times their shares, in f64.
+    pub fn total(&self, values: &TensorData) -> f64 {
+        let values = values.iter::<f64>();
+        match self {
+            Self::Equal(share) => values.sum::<f64>() * share,
+            Self::Each(shares) => values.zip(shares).map(|(value, share)| value * share).sum(),
+        }
+    }
+
+    /// The values times their shares and the number of rows: their mean is the sum of the shares.
+    #[cfg(feature = "learner")]
+    pub fn rows(&self, values: Tensor<1>) -> Tensor<1> {
+        let rows = values.dims()[0] as f64;
+        match self {
+            Self::Equal(share) => values * (share * rows),
+            Self::Each(shares) => values.clone() * like(&values, shares) * rows,
+        }
+    }
+
+    /// The sum of the values times their shares, `[1]`, in the graph of the values.
+    pub fn sum(&self, values: Tensor<1>) -> Tensor<1> {
+        match self {
+            Self::Equal(share) => values.sum() * *share,
+            Self::Each(shares) => (values.clone() * like(&values, shares)).sum(),
+        }
+    }
+}
+
+/// A constant tensor of these numbers, beside `values`.
+fn like(values: &Tensor<1>, numbers: &[f64]) -> Tensor<1> {
+    let data = TensorData::new(numbers.to_vec(), [numbers.len()]);
+    Tensor::from_data(data, (&values.device().without_autodiff(), values.dtype()))
+}
+
+/// Value and gradients of a loss that is a sum of log-probabilities times [`Shares`]. `part` computes both for one
+/// block. The third result is the third result of `part` for every block, in the order of the blocks.
 pub(super) fn by_blocks<F: Distribution<D>, T: Send, const D: usize>(
     model: &F,
-    x: &Tensor<D>,
-    context: Option<&Tensor<2>>,
+    rows: &Batch<D>,
+    total: f64,
     seed: &(dyn Fn(u64) + Sync),
-    part: impl Fn(&F, Tensor<D>, Option<&Tensor<2>>, f64) -> (f64, GradientsParams, T) + Sync,
+    part: impl Fn(&F, Tensor<D>, Option<&Tensor<2>>, &Shares) -> (f64, GradientsParams, T) + Sync,
 ) -> (f64, GradientsParams, Vec<T>) {
     assert!(
         trains(model),
         "nll_gradients: expected a model with trained parameters, found none; call train() on the \
          model, or unfreeze() a part"
     );
-    let dims = x.dims();
+    let (x, context, dims) = (&rows.x, rows.context.as_ref(), rows.x.dims());
     check_rows(layer_name::<F>(), dims[0], context);
-    let weight = -1.0 / dims[0] as f64;
+    let shares = Shares::of(rows, total);
     let blocks = gradient_blocks(model, [dims[0], dims[2..].iter().product()]);
     let plain = x.is_plain() && context.is_none_or(Rows::is_plain);
     if blocks.len() < 2 || !plain || model.mixes_rows() {
         seed(0);
-        let (value, gradients, rest) = part(model, x.clone(), context, weight);
+        let (value, gradients, rest) = part(model, x.clone(), context, &shares);
         return (value, gradients, vec![rest]);
     }
     // Every worker has a copy of the model with its own graph: graphs that share parameters block each other. The
@@ -115,8 +177,9 @@ pub(super) fn by_blocks<F: Distribution<D>, T: Send, const D: usize>(
         seed(block as u64);
         let (copy, rows) = (&copies[worker], blocks[block].clone());
         let context = context.map(|context| rows_of(context, rows.clone()));
+        let shares = shares.part(rows.clone());
         let (value, gradients, rest) =
-            in_block(rows.len(), dims[0], || part(copy, x.part(rows), context.as_ref(), weight));
+            in_block(rows.len(), dims[0], || part(copy, x.part(rows), context.as_ref(), &shares));
         sum.take(copy, block, (value, gradients));
         rest
     });

@@ -12,6 +12,7 @@ use burn::train::metric::{
 use burn::train::{InferenceStep, TrainOutput, TrainStep};
 use serde::{Deserialize, Serialize};
 
+use super::gradients::Shares;
 use super::{Batch, bits_per_dim};
 use crate::distribution::Distribution;
 use crate::param::unshared;
@@ -19,8 +20,8 @@ use crate::param::unshared;
 /// A density as a model of burn-train: training and inference steps on [`Batch`]es.
 ///
 /// Pass it to `Learner::new(Trainee::new(flow), optimizer, schedule)`. Loaders are
-/// [`FitData::batches`](super::FitData::batches) or your own. After training, `result.model.into_inner()` is the
-/// trained flow.
+/// [`FitData::batches`](super::FitData::batches) or your own. Weights of rows apply within a batch: a step divides by
+/// the sum of the weights of its batch. After training, `result.model.into_inner()` is the trained flow.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -29,7 +30,7 @@ use crate::param::unshared;
 ///
 /// let device = Device::flex();
 /// let trainee = Trainee::new(RealNvpConfig::new(2).init(&device));
-/// let output = trainee.step(Batch { x: Tensor::<2>::zeros([3, 2], &device), context: None });
+/// let output = trainee.step(Batch::new(Tensor::<2>::zeros([3, 2], &device)));
 /// assert_eq!(output.nll().dims(), [3]);
 /// ```
 #[derive(Module, Debug, Serialize, Deserialize)]
@@ -54,8 +55,10 @@ impl<F, const D: usize> Trainee<F, D> {
 
 impl<F: Distribution<D>, const D: usize> Trainee<F, D> {
     fn output(&self, batch: Batch<D>) -> NllOutput {
-        let dims = batch.x.dims()[1..].iter().product();
-        NllOutput { nll: self.density.log_prob(batch.x, batch.context.as_ref()).neg(), dims }
+        let rows = batch.counted().into_owned();
+        let dims = rows.x.dims()[1..].iter().product();
+        let shares = Shares::of(&rows, rows.total_weight());
+        NllOutput { nll: self.density.log_prob(rows.x, rows.context.as_ref()).neg(), shares, dims }
     }
 }
 
@@ -65,7 +68,8 @@ impl<F: Distribution<D>, const D: usize> TrainStep for Trainee<F, D> {
 
     fn step(&self, batch: Batch<D>) -> TrainOutput<NllOutput> {
         let output = self.output(batch);
-        TrainOutput::new(self, output.nll.clone().mean().backward(), output)
+        let loss = output.shares.sum(output.nll.clone().neg());
+        TrainOutput::new(self, loss.backward(), output)
     }
 }
 
@@ -82,6 +86,7 @@ impl<F: Distribution<D>, const D: usize> InferenceStep for Trainee<F, D> {
 #[derive(Debug, Clone)]
 pub struct NllOutput {
     nll: Tensor<1>,
+    shares: Shares,
     dims: usize,
 }
 
@@ -101,7 +106,7 @@ impl ItemLazy for NllOutput {
 
 impl Adaptor<LossInput> for NllOutput {
     fn adapt(&self) -> LossInput {
-        LossInput::new(self.nll())
+        LossInput::new(self.shares.rows(self.nll.clone().neg()))
     }
 }
 
@@ -158,7 +163,7 @@ impl Metric for NllMetric {
         _metadata: &MetricMetadata,
     ) -> Result<SerializedEntry, TensorReadError> {
         let [rows] = output.nll.dims();
-        let nll = output.nll().try_into_data()?.iter::<f64>().sum::<f64>() / rows as f64;
+        let nll = output.shares.total(&output.nll.clone().neg().try_into_data()?);
         let value = match self.levels {
             Some(levels) => bits_per_dim(nll, output.dims, levels),
             None => nll,

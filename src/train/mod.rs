@@ -17,6 +17,7 @@
 
 mod adam;
 mod average;
+mod batch;
 mod checkpoint;
 mod config;
 mod data;
@@ -45,8 +46,9 @@ mod trial;
 mod variational;
 
 pub use adam::adamw;
+pub use batch::Batch;
 pub use config::FitConfig;
-pub use data::{Batch, FitData};
+pub use data::FitData;
 pub use dequantize::{Dequantize, bits_per_dim};
 pub use fit::{fit, fit_with};
 pub use gradients::nll_gradients;
@@ -62,12 +64,11 @@ pub use schedule::Schedule;
 pub use ties::{Warning, WarningKind};
 pub use variational::VariationalDequantize;
 
-use burn::tensor::Tensor;
-
 use crate::distribution::Distribution;
-use crate::moments::total;
+use gradients::Shares;
 
-/// The mean negative log-likelihood of the rows `x`, in nats, computed without a graph, `batch` rows per pass.
+/// The mean negative log-likelihood of the rows in nats, computed without a graph, `batch` rows per pass. The rows are
+/// a tensor, a pair of rows and context, or a [`Batch`], whose weights apply to the mean.
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -75,15 +76,16 @@ use crate::moments::total;
 ///
 /// let device = Device::flex();
 /// let normal = StandardNormal::<2>::new([2], &device);
-/// let at_zero = nll(&normal, Tensor::zeros([5, 2], &device), None, 2);
+/// let at_zero = nll(&normal, Tensor::zeros([5, 2], &device), 2);
 /// assert!((at_zero - (2.0 * std::f64::consts::PI).ln()).abs() < 1e-6);
 /// ```
 pub fn nll<const D: usize, P: Distribution<D>>(
     density: &P,
-    x: Tensor<D>,
-    context: Option<&Tensor<2>>,
+    rows: impl Into<Batch<D>>,
     batch: usize,
 ) -> f64 {
-    let log_prob = density.log_prob_batched(x, context, batch);
-    -total(&log_prob) / log_prob.dims()[0] as f64
+    let rows = rows.into();
+    let rows = rows.counted();
+    let log_prob = density.log_prob_batched(rows.x.clone(), rows.context.as_ref(), batch);
+    Shares::of(&rows, rows.total_weight()).total(&log_prob.into_data())
 }

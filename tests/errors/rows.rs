@@ -66,7 +66,7 @@ panics! {
     flow_log_prob: flow().given(&contexts(20)).log_prob(zeros(X)) => "Flow: expected a context of 1 or 10 rows, found 20";
     flow_batched: flow().given(&contexts(20)).log_prob_batched(zeros(X), 4) => "Flow: expected a context of 1 or 10 rows, found 20";
     flow_batched_fewer: flow().given(&contexts(7)).log_prob_batched(zeros(X), 4) => "Flow: expected a context of 1 or 10 rows, found 7";
-    flow_nll: nll(&flow(), zeros(X), Some(&contexts(20)), 4) => "Flow: expected a context of 1 or 10 rows, found 20";
+    flow_nll: nll(&flow(), (zeros(X), contexts(20)), 4) => "Flow: expected a context of 1 or 10 rows, found 20";
     flow_encode: flow().given(&contexts(20)).encode(zeros(X)) => "Flow: expected a context of 1 or 10 rows, found 20";
     flow_decode: flow().given(&contexts(9)).decode(zeros(X)) => "Flow: expected a context of 1 or 10 rows, found 9";
     flow_sample: flow().given(&contexts(20)).sample::<2>(10) => "Flow: expected a context of 1 or 10 rows, found 20";
@@ -74,8 +74,8 @@ panics! {
     flow_draw_with: flow().given(&contexts(20)).draw_with_log_prob::<2>(10, &mut noise()) => "Flow: expected a context of 1 or 10 rows, found 20";
     flow_init: Distribution::init_from_data(flow(), zeros(X), Some(&contexts(20))) => "Flow: expected a context of 1 or 10 rows, found 20";
     flow_noise: flow().draw_for(&zeros(X), Some(&contexts(20)), &mut noise()) => "VariationalDequantize: expected a context of 1 or 10 rows, found 20";
-    gradients: nll_gradients(&flow().train(), &zeros([600, 3]), Some(&contexts(700))) => "Flow: expected a context of 1 or 600 rows, found 700";
-    gradients_reversible: Reversible::new().nll_gradients(&flow().train(), &zeros([600, 3]), Some(&contexts(700))) => "Flow: expected a context of 1 or 600 rows, found 700";
+    gradients: nll_gradients(&flow().train(), (zeros([600, 3]), contexts(700))) => "Flow: expected a context of 1 or 600 rows, found 700";
+    gradients_reversible: Reversible::new().nll_gradients(&flow().train(), (zeros([600, 3]), contexts(700))) => "Flow: expected a context of 1 or 600 rows, found 700";
     certificate: burn_flows::testing::certify(&flow(), &zeros(X), &contexts(20)) => "Flow: expected a context of 1 or 10 rows, found 20";
     scales_log_prob: multi_scale().given(&contexts(20)).log_prob(zeros(IMAGES)) => "MultiScale: expected a context of 1 or 10 rows, found 20";
     scales_batched: multi_scale().given(&contexts(20)).log_prob_batched(zeros(IMAGES), 4) => "MultiScale: expected a context of 1 or 10 rows, found 20";
@@ -123,7 +123,7 @@ panics! {
     precision_sample: flow().given(&f64s([10, 2])).sample::<2>(10) => "Flow: expected a context of F32, found F64; cast the input or the flow";
     precision_encode: flow().given(&f64s([10, 2])).encode(zeros(X)) => "Flow: expected a context of F32, found F64; cast the input or the flow";
     precision_decode: flow().given(&contexts(10)).decode(f64s(X)) => "Flow: expected events of F32, found F64; cast the input or the flow";
-    precision_gradients: nll_gradients(&flow().train(), &zeros(X), Some(&f64s([10, 2]))) => "Flow: expected a context of F32, found F64; cast the input or the flow";
+    precision_gradients: nll_gradients(&flow().train(), (zeros(X), f64s([10, 2]))) => "Flow: expected a context of F32, found F64; cast the input or the flow";
     precision_scales: multi_scale().given(&f64s([10, 2])).log_prob(zeros(IMAGES)) => "MultiScale: expected a context of F32, found F64; cast the input or the flow";
     precision_scales_events: multi_scale().log_prob(f64s(IMAGES)) => "MultiScale: expected events of F32, found F64; cast the input or the flow";
     precision_scales_sample: multi_scale().given(&f64s([1, 2])).sample(10) => "MultiScale: expected a context of F32, found F64; cast the input or the flow";
@@ -131,7 +131,7 @@ panics! {
     whole_flow: NiceConfig::new(3).init(&device()).log_prob(zeros([1200, 4])) => "Coupling: expected shape [batch, 3], found [1200, 4]";
     whole_empty: NiceConfig::new(3).init(&device()).log_prob(zeros([0, 4])) => "Coupling: expected shape [batch, 3], found [0, 4]";
     whole_batched: NiceConfig::new(3).init(&device()).log_prob_batched(zeros([1200, 4]), 500) => "Coupling: expected shape [batch, 3], found [1200, 4]";
-    whole_gradients: nll_gradients(&NiceConfig::new(3).init(&device()).train(), &zeros([1200, 4]), None) => "Coupling: expected shape [batch, 3], found [1200, 4]";
+    whole_gradients: nll_gradients(&NiceConfig::new(3).init(&device()).train(), &zeros([1200, 4])) => "Coupling: expected shape [batch, 3], found [1200, 4]";
     whole_base: Flow::new(Exp {}, StandardNormal::<2>::new([3], &device())).log_prob(zeros([1200, 4])) => "StandardNormal: expected an event of shape [3] after the batch axis, found shape [1200, 4]";
     whole_standardize: Flow::new(Standardize::identity(&[3], &device()), StandardNormal::<2>::new([3], &device())).encode(zeros([1200, 4])) => "Standardize: expected shape [1200, 3], found [1200, 4]";
     whole_autoregressive: maf().given(&contexts(1)).log_prob(zeros([1200, 4])) => "MaskedAutoregressive: expected shape [batch, 3], found [1200, 4]";
@@ -201,9 +201,9 @@ fn data<const D: usize>(shape: [usize; D]) -> Tensor<D> {
 errors! {
     fit_events_of_another_precision: trained(FitData::new(data(X).cast(DType::F64)).with_context(contexts(10))) => "training data: holds F64, but the model computes in F32; cast the data or the model";
     fit_context_of_another_precision: trained(FitData::new(data(X)).with_context(f64s([10, 2]))) => "context of the training data: holds F64, but the model computes in F32; cast the data or the model";
-    fit_validation_of_another_precision: trained(FitData::new(data(X)).with_context(contexts(10)).with_validation(data(X), Some(f64s([10, 2])))) => "validation data: has rows of shape [3] in F32 with a context of width 2 in F64, but the training data has rows of shape [3] in F32 with a context of width 2 in F32";
+    fit_validation_of_another_precision: trained(FitData::new(data(X)).with_context(contexts(10)).with_validation((data(X), f64s([10, 2])))) => "validation data: has rows of shape [3] in F32 with a context of width 2 in F64, but the training data has rows of shape [3] in F32 with a context of width 2 in F32";
     constant_pixel: FitData::new(data([5, 2, 3, 4]).slice_fill([0..5, 1..2, 2..3, 3..4], 0.5)).check() => "training data: the pixel of channel 1, row 2, column 3 is constant (0.5), its density is infinite; dequantize the images (with_dequantization), or crop them";
     constant_column: FitData::new(data([5, 3]).slice_fill([0..5, 1..2], 0.5)).check() => "training data: column 1 is constant (0.5), its density is infinite; remove the column";
     fit_rows: trained(FitData::new(data(X)).with_context(contexts(20))) => "training data: has 10 rows, but 20 rows of context";
-    fit_validation_rows: trained(FitData::new(data(X)).with_context(contexts(10)).with_validation(data(X), Some(contexts(20)))) => "validation data: has 10 rows, but 20 rows of context";
+    fit_validation_rows: trained(FitData::new(data(X)).with_context(contexts(10)).with_validation((data(X), contexts(20)))) => "validation data: has 10 rows, but 20 rows of context";
 }

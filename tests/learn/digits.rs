@@ -25,7 +25,7 @@ fn real_nvp_learns_real_digits() {
     let data = FitData::new(table("digits_train_int.csv")).with_dequantization(dequantize);
     let (flow, _) = fit(flow, data, &fitting(40, 128, 2e-3)).unwrap();
     let test = dequantize.apply(table("digits_test_int.csv"), &mut Noise::seeded(2));
-    let score = nll(&flow, test.clone(), None, 512);
+    let score = nll(&flow, test.clone(), 512);
     assert!(score < -84.0, "{score}");
     let back = (flow.decode(flow.encode(test.clone())) - test).abs().max().into_scalar::<f64>();
     assert!(back < 1e-4, "{back}");
@@ -48,7 +48,7 @@ fn learns_digits_as_images<F: Distribution<4>>(flow: F, epochs: usize, bound: f6
     let data = FitData::new(square("digits_train_int.csv")).with_dequantization(dequantize);
     let (flow, _) = fit(flow, data, &fitting(epochs, 128, 3e-3)).unwrap();
     let test = dequantize.apply(square("digits_test_int.csv"), &mut Noise::seeded(2));
-    let score = nll(&flow, test.clone(), None, 512);
+    let score = nll(&flow, test.clone(), 512);
     assert!(score < bound, "{score} nats, expected less than {bound}");
 
     let back = flow.decode(flow.encode(test.clone()));

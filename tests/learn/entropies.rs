@@ -31,7 +31,7 @@ fn gf_learns_turned_mixtures_to_their_entropy() {
     let config = GaussianizationFlowConfig::new(2).with_layers(3);
     let flow = built(&Device::flex(), |device| config.init(device));
     let (flow, _) = fit(flow, turned(10_000, 1), &fitting(20, 128, 1e-2)).unwrap();
-    let test = nll(&flow, turned(6000, 2), None, 1000);
+    let test = nll(&flow, turned(6000, 2), 1000);
     assert!((test - entropy).abs() < 0.05, "test NLL {test}, entropy {entropy}");
     // Rotated back, the draws form four groups of equal size around plus and minus 1.
     let drawn = flow.sample_seeded(4000, 3).matmul(turn().transpose());
@@ -58,7 +58,7 @@ fn circular_nsf_learns_wrapped_normals_to_their_entropy() {
         CircularNsfConfig::new(2).with_made(masked(64)).init(device)
     });
     let (flow, _) = fit(flow, angles(10_000, 1), &fitting(20, 128, 5e-3)).unwrap();
-    let test = nll(&flow, angles(6000, 2), None, 1000);
+    let test = nll(&flow, angles(6000, 2), 1000);
     assert!((test - entropy).abs() < 0.05, "test NLL {test}, entropy {entropy}");
     // Checks the share of draws on each side of the point.
     let x = flow.sample_seeded(4000, 3).narrow(1, 0, 1);
@@ -79,7 +79,7 @@ fn nice_learns_a_sheared_normal_to_its_entropy() {
     let config = NiceConfig::new(2).with_layers(6).with_mlp(silu(64));
     let flow = built(&Device::flex(), |device| config.init(device));
     let (flow, _) = fit(flow, sheared(10_000, 1), &fitting(50, 128, 5e-3)).unwrap();
-    let test = nll(&flow, sheared(6000, 2), None, 1000);
+    let test = nll(&flow, sheared(6000, 2), 1000);
     assert!(test < entropy + 0.05, "test NLL {test}, entropy {entropy}");
 }
 
@@ -91,7 +91,7 @@ fn maf_learns_the_density_of_its_paper_to_its_entropy() {
     let config = MafConfig::new(2).with_layers(2).with_made(masked(32)).with_seed(0);
     let flow = built(&Device::flex(), |device| config.init(device));
     let (flow, _) = fit(flow, bent(10_000, 1), &fitting(30, 128, 5e-3)).unwrap();
-    let test = nll(&flow, bent(6000, 2), None, 1000);
+    let test = nll(&flow, bent(6000, 2), 1000);
     assert!((test - entropy).abs() < 0.05, "test NLL {test}, entropy {entropy}");
 }
 
@@ -105,7 +105,7 @@ fn maf_on_a_mixture_learns_eight_modes() {
     let flow = built(&device, |device| MafMogConfig::new(maf, 24).init(device));
     let (flow, _) = fit(flow, draw(8000, 1), &fitting(20, 128, 5e-3)).unwrap();
     let test = draw(5000, 2);
-    let gap = nll(&flow, test.clone(), None, 1000) - nll(&modes, test, None, 1000);
+    let gap = nll(&flow, test.clone(), 1000) - nll(&modes, test, 1000);
     assert!((-0.01..0.06).contains(&gap), "{gap} nats above the true density");
 }
 

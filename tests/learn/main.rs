@@ -55,7 +55,7 @@ fn moons(rows: usize, seed: u64) -> Tensor<2> {
 /// The mean NLL of a flow on two moons minus that of the true density.
 fn above_moons<F: Distribution<2>>(flow: &F) -> f64 {
     let test = moons(5000, 2);
-    nll(flow, test.clone(), None, 1000) - nll(&TwoMoons {}, test, None, 1000)
+    nll(flow, test.clone(), 1000) - nll(&TwoMoons {}, test, 1000)
 }
 
 /// The mean NLL after training on two moons, minus that of the true density.

@@ -23,7 +23,7 @@ fn a_flow_learns_under_the_learner_and_comes_back() {
     let x = Noise::seeded(1).normal::<2>([512, 2], &device) * 0.2 + 1.0;
     let test = Noise::seeded(2).normal::<2>([512, 2], &device) * 0.2 + 1.0;
     let flow = built(&device, |device| RealNvpConfig::new(2).with_layers(2).init(device));
-    let before = nll(&flow, test.clone(), None, 512);
+    let before = nll(&flow, test.clone(), 512);
     let data = FitData::new(x);
     let loader = |seed| data.batches(64, seed, &device);
     let training = SupervisedTraining::new(folder.path(), loader(1), loader(2))
@@ -33,7 +33,7 @@ fn a_flow_learns_under_the_learner_and_comes_back() {
     let optimizer = AdamWConfig::new().with_epsilon(1e-8).init();
     let result = training.launch(Learner::new(Trainee::new(flow.train()), optimizer, 5e-3));
     assert!(result.error.is_none());
-    let after = nll(&result.model.into_inner(), test, None, 512);
+    let after = nll(&result.model.into_inner(), test, 512);
     let entropy = 1.0 + (2.0 * std::f64::consts::PI * 0.04).ln();
     assert!(before > entropy + 2.0, "{before}");
     assert!(after < entropy + 0.1, "NLL {after}, entropy {entropy}");

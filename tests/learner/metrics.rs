@@ -15,7 +15,7 @@ const LN_2PI: f32 = 1.837_877_1;
 
 fn rows(values: &[f32]) -> Batch<2> {
     let data = TensorData::new(values.to_vec(), [values.len() / 2, 2]);
-    Batch { x: Tensor::from_data(data, &Device::flex()), context: None }
+    Batch::new(Tensor::from_data(data, &Device::flex()))
 }
 
 fn trainee() -> Trainee<DiagNormal<2>, 2> {
@@ -37,6 +37,11 @@ fn a_step_has_the_loss_of_every_row_and_the_gradient_of_their_mean() {
     let output = TrainStep::step(&model, batch);
     near(output.item.sync().unwrap());
     // The gradient with respect to the means is minus the mean of the rows.
+    means_are(&model, output.grads, [-1.0, 2.0 / 3.0]);
+}
+
+/// The gradient with respect to the means, the first parameter.
+fn means_are(model: &impl Module, gradients: GradientsParams, wanted: [f32; 2]) {
     struct First(GradientsParams, Vec<f32>);
     impl burn::module::ModuleVisitor for First {
         fn visit_float<const D: usize>(&mut self, param: &burn::module::Param<Tensor<D>>) {
@@ -46,10 +51,28 @@ fn a_step_has_the_loss_of_every_row_and_the_gradient_of_their_mean() {
             }
         }
     }
-    let mut first = First(output.grads, vec![]);
+    let mut first = First(gradients, vec![]);
     model.visit(&mut first);
-    let wanted = [-1.0, 2.0 / 3.0];
+    assert_eq!(first.1.len(), 2);
     first.1.iter().zip(wanted).for_each(|(a, b)| assert!((a - b).abs() < 1e-5, "{a} {b}"));
+}
+
+#[test]
+fn weights_of_rows_apply_to_steps_and_metrics() {
+    let weights = Tensor::from_data([1.0, 3.0, 0.0], &Device::flex());
+    let batch = rows(&[1.0, 0.0, 0.0, -3.0, 2.0, 1.0]).with_weights(weights).unwrap();
+    let model = trainee().train();
+    let output = TrainStep::step(&model, batch.clone());
+    means_are(&model, output.grads, [-0.25, 2.25]);
+    let output = InferenceStep::step(&trainee(), batch);
+    assert_eq!(output.nll().dims(), [2]);
+    let mut metric = NllMetric::nats();
+    let metadata =
+        MetricMetadata { progress: Progress::new(1, 1, None), iteration: None, lr: None };
+    metric.update(&output, &metadata).unwrap();
+    let found = metric.final_value().current();
+    let expected = (0.5 + 3.0 * 4.5) / 4.0 + f64::from(LN_2PI);
+    assert!((found - expected).abs() < 1e-5, "{found} {expected}");
 }
 
 #[test]

@@ -67,7 +67,7 @@ fn batches() -> Vec<Batch<2>> {
         let normal = Noise::seeded(seed).normal::<2>([32, 2], &Device::flex());
         let y = normal.clone().narrow(1, 1, 1) * 2.0;
         let x = normal.narrow(1, 0, 1) + y.clone().square() * 0.25;
-        Batch { x: Tensor::cat(vec![x, y], 1), context: None }
+        Batch::new(Tensor::cat(vec![x, y], 1))
     };
     (0..24).map(draw).collect()
 }

@@ -188,8 +188,7 @@ fn everything() -> Vec<TensorData> {
     found.extend(parts.into_iter().map(Tensor::into_data));
     let training = flow.clone().train();
     found.push(training.log_prob(x.clone()).into_data());
-    let steps =
-        [nll_gradients(&training, &x, None), Reversible::new().nll_gradients(&training, &x, None)];
+    let steps = [nll_gradients(&training, &x), Reversible::new().nll_gradients(&training, &x)];
     let (weights, losses) = trained(&flow, || FitData::new(x.clone()), 600);
     let lists =
         steps.map(|(value, gradients)| [vec![value as f32], flat(&training, &gradients)].concat());

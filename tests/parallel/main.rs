@@ -89,7 +89,7 @@ fn small_batches_of_a_large_model_are_alike() {
             let x = normal([rows, 64], rows as u64);
             found.push(flow.log_prob(x.clone()).into_data());
             found.push(flow.sample_seeded(rows, 1).into_data());
-            let (_, gradients) = nll_gradients(&trainee, &x, None);
+            let (_, gradients) = nll_gradients(&trainee, &x);
             let gradients = flat(&trainee, &gradients);
             found.push(TensorData::new(gradients.clone(), [gradients.len()]));
         }
@@ -207,8 +207,8 @@ fn a_gradient_by_blocks_is_that_of_the_whole_batch() {
 fn one_row_of_context_serves_every_block_of_a_gradient() {
     let (flow, x, row) = (vectors(2).train(), normal([600, 5], 1), normal([1, 2], 2));
     let _turn = turn();
-    let (value, gradients) = nll_gradients(&flow, &x, Some(&row));
-    let (repeated, same) = nll_gradients(&flow, &x, Some(&row.clone().repeat_dim(0, 600)));
+    let (value, gradients) = nll_gradients(&flow, (x.clone(), row.clone()));
+    let (repeated, same) = nll_gradients(&flow, (x.clone(), row.clone().repeat_dim(0, 600)));
     assert_eq!(value, repeated);
     assert_eq!(flat(&flow, &gradients), flat(&flow, &same));
     // The gradient equals that of the mean of `-log_prob`.
@@ -219,7 +219,7 @@ fn one_row_of_context_serves_every_block_of_a_gradient() {
     let far = pairs.map(|(a, b)| (a - b).abs() / b.abs().max(1.0)).fold(0.0, f32::max);
     assert!(far < 1e-4, "{far}");
     // Data with an autodiff graph are evaluated as one block.
-    let (alone, _) = nll_gradients(&flow, &x.autodiff(), Some(&row));
+    let (alone, _) = nll_gradients(&flow, (x.autodiff(), row.clone()));
     assert!((alone - value).abs() < 1e-4);
 }
 

@@ -71,7 +71,7 @@ fn let_go_the_same_layer_spoils_the_gradients() {
     let model = blurred_flow().train();
     let x = normal([700, 4], 1);
     let mut lax = Reversible::new().with_limit(1.0).unwrap();
-    let (_, wrong) = lax.nll_gradients(&model, &x, None);
+    let (_, wrong) = lax.nll_gradients(&model, &x);
     let (_, right) = loss_and_gradients(&model, &x, None);
     let far = apart(&right, &flat(&model, &wrong));
     assert!(far > 1e-4, "{far:e}");
@@ -121,7 +121,7 @@ fn a_step_is_redone_once_and_the_layer_keeps_its_input_from_then_on() {
     let x = normal([100, 4], 1);
     let mut reversible = Reversible::new();
     let mut step = || {
-        reversible.nll_gradients(&model, &x, None);
+        reversible.nll_gradients(&model, &x);
         let take = |count: &AtomicUsize| count.swap(0, Ordering::Relaxed);
         (take(&counted.forwards), take(&counted.inverses))
     };
@@ -151,7 +151,7 @@ fn with_no_drift_allowed_the_gradients_are_the_same_to_rounding() {
     let model = normal_flow(vec![coupling(), coupling(), coupling()]).train();
     let x = normal([100, 4], 1);
     let mut strict = Reversible::new().with_limit(0.0).unwrap();
-    let (_, found) = strict.nll_gradients(&model, &x, None);
+    let (_, found) = strict.nll_gradients(&model, &x);
     let (_, expected) = loss_and_gradients(&model, &x, None);
     assert!(apart(&expected, &flat(&model, &found)) < 1e-6);
     assert!(strict.layers().iter().any(|layer| layer.recovery == Input));
@@ -172,7 +172,7 @@ fn a_step_that_is_done_again_moves_running_statistics_once() {
     let mut reversible = Reversible::new().with_limit(0.0).unwrap();
     for _ in 0..3 {
         loss_and_gradients(&ordinary, &x, None);
-        reversible.nll_gradients(&strict, &x, None);
+        reversible.nll_gradients(&strict, &x);
     }
     assert!(reversible.layers().iter().any(|layer| layer.recovery == Input));
     let [found, expected] = [strict, ordinary].map(|model| model.valid().log_prob(x.clone()));
@@ -184,10 +184,10 @@ fn a_loss_that_is_not_finite_leaves_every_layer_as_it_is() {
     let model = normal_flow((coupling(), coupling())).train();
     let x = normal([100, 4], 1);
     let mut reversible = Reversible::new();
-    let (value, _) = reversible.nll_gradients(&model, &(x.clone() * f32::NAN), None);
+    let (value, _) = reversible.nll_gradients(&model, &(x.clone() * f32::NAN));
     assert!(!value.is_finite());
     assert!(reversible.layers().is_empty());
-    let (value, _) = reversible.nll_gradients(&model, &x, None);
+    let (value, _) = reversible.nll_gradients(&model, &x);
     assert!(value.is_finite());
     assert!(reversible.layers().iter().all(|layer| layer.recovery == Inverse));
 }
@@ -199,7 +199,7 @@ fn nothing_of_two_layers_is_left_for_the_next_backward_pass() {
     let x = normal([50, 4], 1);
     let (_, before) = loss_and_gradients(&model, &x, None);
     let pending = model.log_prob(x.clone()).mean().neg();
-    let (_, between) = Reversible::new().nll_gradients(&model, &x, None);
+    let (_, between) = Reversible::new().nll_gradients(&model, &x);
     let after = GradientsParams::from_grads(pending.backward(), &model);
     assert!(apart(&before, &flat(&model, &between)) < 1e-5);
     assert!(apart(&before, &flat(&model, &after)) < 1e-6);

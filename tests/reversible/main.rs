@@ -73,7 +73,7 @@ fn loss_and_gradients<F: Distribution<D>, const D: usize>(
     x: &Tensor<D>,
     context: Option<&Tensor<2>>,
 ) -> (f64, Vec<Option<Vec<f64>>>) {
-    let (value, gradients) = nll_gradients(model, x, context);
+    let (value, gradients) = nll_gradients(model, (x.clone(), context.cloned()));
     (value, flat(model, &gradients))
 }
 
@@ -86,7 +86,7 @@ fn assert_same<F: Distribution<D>, const D: usize>(
 ) -> Vec<LayerDrift> {
     let (expected, ordinary) = loss_and_gradients(model, x, context);
     let mut reversible = Reversible::new();
-    let (found, gradients) = reversible.nll_gradients(model, x, context);
+    let (found, gradients) = reversible.nll_gradients(model, (x.clone(), context.cloned()));
     assert!((expected - found).abs() <= tolerance * expected.abs().max(1.0), "{expected} {found}");
     let far = apart(&ordinary, &flat(model, &gradients));
     println!("{far:.1e} of {tolerance:.0e}, largest drift {:.1e}", largest(reversible.layers()));

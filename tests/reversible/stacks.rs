@@ -192,9 +192,9 @@ fn a_layer_without_an_inverse_keeps_its_input() {
 fn a_graph_in_front_is_left_alone() {
     let model = moved(built(&device(), |_| flow(coupling(4))), 1).train();
     let x = normal([20, 4], 1);
-    let (plain, _) = Reversible::new().nll_gradients(&model, &x, None);
+    let (plain, _) = Reversible::new().nll_gradients(&model, &x);
     let tracked = x.autodiff().require_grad() * 1.0;
-    let (value, gradients) = Reversible::new().nll_gradients(&model, &tracked, None);
+    let (value, gradients) = Reversible::new().nll_gradients(&model, &tracked);
     assert_eq!(plain, value);
     assert!(!gradients.is_empty());
 }

@@ -217,7 +217,7 @@ fn the_number_of_threads_changes_no_bit() {
     let images = normal([150, 1, 8, 8], 1);
     assert_same_on_threads(|| {
         let mut reversible = Reversible::new();
-        let (value, gradients) = reversible.nll_gradients(&glow, &images, None);
+        let (value, gradients) = reversible.nll_gradients(&glow, &images);
         (value, flat(&glow, &gradients), reversible.layers().to_vec())
     });
 }

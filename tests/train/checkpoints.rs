@@ -43,7 +43,7 @@ fn a_checkpoint_of_other_data_or_configuration_is_refused() {
     let data = |x, train, held, validation| {
         FitData::new(banana(100, x))
             .with_context(context(train))
-            .with_validation(banana(100, held), Some(context(validation)))
+            .with_validation((banana(100, held), context(validation)))
     };
     let folder = tempfile::tempdir().unwrap();
     let config = quick().with_epochs(1).with_checkpoint(Some(folder.path().to_path_buf()));
@@ -87,7 +87,7 @@ fn a_checkpoint_of_other_data_or_configuration_is_refused() {
     let x = |seed| banana(100, seed).cast(DType::F64);
     let wide_data = FitData::new(x(1))
         .with_context(context(2).cast(DType::F64))
-        .with_validation(x(3), Some(context(4).cast(DType::F64)));
+        .with_validation((x(3), context(4).cast(DType::F64)));
     let fields = "context of the training data, context of the validation data, tensors of the model, \
                   training data, validation data";
     refused(wide(), wide_data, config.clone(), fields);
@@ -204,7 +204,7 @@ fn more_epochs_follow_the_cosine_of_the_new_total() {
 #[test]
 fn more_patience_goes_on_after_an_early_stop() {
     let flow = built(&Device::flex(), |device| small().init(device));
-    let data = || FitData::new(banana(60, 7)).with_validation(banana(60, 8), None);
+    let data = || FitData::new(banana(60, 7)).with_validation(banana(60, 8));
     let config =
         quick().with_epochs(400).with_learning_rate(2e-2).with_schedule(Schedule::Constant);
     let patience = |config: &FitConfig, patience| config.clone().with_patience(Some(patience));

@@ -51,7 +51,7 @@ fn flow() -> Normalized {
     let mean = RunningState::new(Tensor::zeros([2], &device));
     let layers = (BatchNormConfig::new(2).init(&device), Centre { mean });
     let flow = Flow::new(layers, StandardNormal::new([2], &device)).train();
-    (1..4).for_each(|seed| drop(nll_gradients(&flow, &rows(seed), None)));
+    (1..4).for_each(|seed| drop(nll_gradients(&flow, &rows(seed))));
     flow.valid()
 }
 
@@ -152,8 +152,8 @@ fn init_from_data_of_a_clone() {
 
 #[test]
 fn a_clone_in_a_training_loop() {
-    stays(|clone| drop(nll_gradients(&clone.train(), &rows(5), None)));
-    stays(|clone| drop(Reversible::new().nll_gradients(&clone.train(), &rows(5), None)));
+    stays(|clone| drop(nll_gradients(&clone.train(), &rows(5))));
+    stays(|clone| drop(Reversible::new().nll_gradients(&clone.train(), &rows(5))));
 }
 
 #[test]
@@ -161,13 +161,13 @@ fn a_clone_in_the_learner() {
     use burn::train::TrainStep;
     stays(|clone| {
         let trainee = Trainee::<_, 2>::new(clone).train();
-        trainee.step(Batch { x: rows(5), context: None });
+        trainee.step(Batch::new(rows(5)));
     });
     // A flow in training mode stays in training mode, with its own statistics.
     let original = flow().train();
     let before = bits(&original);
     let trainee = Trainee::<_, 2>::new(original.clone());
-    trainee.step(Batch { x: rows(5), context: None });
+    trainee.step(Batch::new(rows(5)));
     assert_eq!(bits(&original), before);
     assert_ne!(bits(&trainee.into_inner()), before);
 }

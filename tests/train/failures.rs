@@ -63,8 +63,8 @@ fn a_base_that_fails_is_named_with_its_latents() {
 fn a_rare_non_finite_step_is_skipped_and_counted() {
     let device = Device::flex();
     let mark = Tensor::<2>::from_floats([[1000.0, 0.0]], &device);
-    let data = FitData::new(Tensor::cat(vec![banana(639, 1), mark], 0))
-        .with_validation(banana(100, 2), None);
+    let data =
+        FitData::new(Tensor::cat(vec![banana(639, 1), mark], 0)).with_validation(banana(100, 2));
     let flow = Hiccup { inner: small().init(&device) };
     let (flow, report) = fit(flow, data, &quick().with_epochs(5)).unwrap();
     assert_eq!((report.steps, report.skipped_steps), (50, 5));
@@ -81,8 +81,8 @@ fn a_row_that_overflows_spoils_no_running_statistics() {
     // The square of the first value overflows in f32, that of the second does not.
     for far in [1e25, 1e15] {
         let row = Tensor::<2>::from_floats([[far, 0.0]], &device);
-        let data = FitData::new(Tensor::cat(vec![banana(399, 1), row], 0))
-            .with_validation(banana(100, 2), None);
+        let data =
+            FitData::new(Tensor::cat(vec![banana(399, 1), row], 0)).with_validation(banana(100, 2));
         for reversible in [false, true] {
             let config = quick().with_reversible(reversible);
             let (_, report) = fit(Hiccup { inner: flow() }, data.clone(), &config).unwrap();
@@ -127,7 +127,7 @@ fn hostile_data_are_errors_that_say_what_and_where() {
         "training data: has 3 rows, but 2 rows of context"
     );
     assert_eq!(
-        refused(FitData::new(tensor(&good)).with_validation(tensor(&[[f32::NAN, 0.0]]), None)),
+        refused(FitData::new(tensor(&good)).with_validation(tensor(&[[f32::NAN, 0.0]]))),
         "validation data: row 0, column 0 holds NaN; remove or impute it"
     );
 }

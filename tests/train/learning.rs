@@ -17,7 +17,7 @@ fn learns_a_curved_density_to_its_entropy() {
         .with_average(Some(0.99))
         .with_progress(false);
     let (flow, report) = fit(flow, banana(4000, 1), &config).unwrap();
-    let test = nll(&flow, banana(4000, 2), None, 1024);
+    let test = nll(&flow, banana(4000, 2), 1024);
     assert!(test < BANANA_ENTROPY + 0.05, "test NLL {test}, entropy {BANANA_ENTROPY}");
     assert!(test > BANANA_ENTROPY - 0.05, "test NLL {test} is below the entropy");
     assert_eq!(report.stop, Stop::Finished);
@@ -32,7 +32,7 @@ fn a_gaussian_with_parameters_fits_like_the_closed_form() {
     let (normal, report) = fit(normal, x.clone(), &config).unwrap();
     let variance = x.clone().var(0).into_scalar::<f64>();
     let closed = 0.5 * (1.0 + (2.0 * std::f64::consts::PI * variance).ln());
-    let found = nll(&normal, x, None, 512);
+    let found = nll(&normal, x, 512);
     assert!((found - closed).abs() < 2e-3, "{found}, expected {closed}");
     assert_eq!(report.best_validation_nll, None);
     assert_eq!(report.best_epoch, 60);
@@ -99,7 +99,7 @@ fn batch_normalization_trains_and_evaluates_by_running_statistics() {
     // Large batches, because the tail of the banana makes the variance of 64 rows a poor estimate.
     let config = quick().with_epochs(60).with_batch_size(512).with_learning_rate(5e-3);
     let (flow, _) = fit(flow, banana(4000, 1) * 5.0 + 7.0, &config).unwrap();
-    let test = nll(&flow, banana(2000, 2) * 5.0 + 7.0, None, 512);
+    let test = nll(&flow, banana(2000, 2) * 5.0 + 7.0, 512);
     let entropy = BANANA_ENTROPY + 2.0 * 5f64.ln();
     assert!(test < entropy + 0.25, "test NLL {test}, entropy {entropy}");
 }
@@ -131,14 +131,14 @@ fn early_stopping_returns_the_best_weights() {
         .with_schedule(Schedule::Constant)
         .with_validation_fraction(0.5);
     let validation = banana(60, 8);
-    let data = FitData::new(banana(60, 7)).with_validation(validation.clone(), None);
+    let data = FitData::new(banana(60, 7)).with_validation(validation.clone());
     let (flow, report) = fit(flow, data, &config).unwrap();
     assert_eq!(report.stop, Stop::EarlyStopping);
     assert_eq!(report.epochs.len(), report.best_epoch + 5);
     let best = report.best_validation_nll.unwrap();
     let least = report.epochs.iter().map(|e| e.validation_nll.unwrap()).fold(f64::MAX, f64::min);
     assert_eq!(best, least);
-    assert!((nll(&flow, validation, None, 1024) - best).abs() < 1e-6);
+    assert!((nll(&flow, validation, 1024) - best).abs() < 1e-6);
 }
 
 #[test]

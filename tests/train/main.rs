@@ -12,6 +12,7 @@ mod scales;
 mod sums;
 mod untrained;
 mod variational;
+mod weights;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

@@ -88,23 +88,17 @@ fn validation_rows_of_another_kind_are_errors() {
     let given = FitData::new(x.clone()).with_context(c.clone());
     let wide = x.clone().cast(DType::F64);
     for (data, found) in [
+        (plain.clone().with_validation(normal(9, 3)), "rows of shape [3] in F32 with no context"),
         (
-            plain.clone().with_validation(normal(9, 3), None),
-            "rows of shape [3] in F32 with no context",
-        ),
-        (
-            plain.clone().with_validation(x.clone(), Some(c)),
+            plain.clone().with_validation((x.clone(), c)),
             "rows of shape [2] in F32 with a context of width 1 in F32",
         ),
+        (given.clone().with_validation(x.clone()), "rows of shape [2] in F32 with no context"),
         (
-            given.clone().with_validation(x.clone(), None),
-            "rows of shape [2] in F32 with no context",
-        ),
-        (
-            given.with_validation(x.clone(), Some(x)),
+            given.with_validation((x.clone(), x)),
             "rows of shape [2] in F32 with a context of width 2 in F32",
         ),
-        (plain.with_validation(wide, None), "rows of shape [2] in F64 with no context"),
+        (plain.with_validation(wide), "rows of shape [2] in F64 with no context"),
     ] {
         let error = text(data.check());
         assert!(
@@ -140,7 +134,7 @@ fn patience_needs_validation_rows() {
         let found = text(fit(flow(), normal(rows, 2), &config));
         let start = "FitConfig.patience: needs validation rows, found none: ";
         assert!(found.starts_with(start), "{found}");
-        let data = FitData::new(normal(rows, 2)).with_validation(normal(9, 2), None);
+        let data = FitData::new(normal(rows, 2)).with_validation(normal(9, 2));
         assert!(fit(flow(), data, &config).is_ok());
     }
 }
@@ -161,8 +155,8 @@ fn gradients_of_a_model_that_does_not_train_panic_and_say_so() {
     let (flow, x) = (small().init(&Device::flex()), normal(50, 2));
     let frozen = flow.clone().train().freeze();
     for model in [flow.valid(), frozen] {
-        let calls: [&dyn Fn(); 2] = [&|| drop(nll_gradients(&model, &x, None)), &|| {
-            drop(Reversible::new().nll_gradients(&model, &x, None))
+        let calls: [&dyn Fn(); 2] = [&|| drop(nll_gradients(&model, &x)), &|| {
+            drop(Reversible::new().nll_gradients(&model, &x))
         }];
         for call in calls {
             let panic = catch_unwind(AssertUnwindSafe(call)).unwrap_err();
@@ -185,7 +179,7 @@ fn atoms_are_reported_and_refused_where_asked() {
     let strict = quick().with_strict(true);
     assert_eq!(text(fit(small().init(&device), zeros.clone(), &strict)), warning);
 
-    let data = FitData::new(normal(300, 2)).with_validation(zeros, None);
+    let data = FitData::new(normal(300, 2)).with_validation(zeros);
     let found = text(fit(small().init(&device), data, &strict));
     assert!(found.starts_with("validation data: column 1 holds 0.5 in "), "{found}");
     assert!(fit(small().init(&device), normal(300, 2), &strict.with_epochs(1)).is_ok());

@@ -60,7 +60,7 @@ fn behind_logit() -> BehindLogit {
 #[test]
 fn a_validation_row_outside_the_support_is_named() {
     for reversible in [false, true] {
-        let data = FitData::new(unit(100, 1)).with_validation(with_zero(unit(30, 2), 17), None);
+        let data = FitData::new(unit(100, 1)).with_validation(with_zero(unit(30, 2), 17));
         let config = quick().with_reversible(reversible).with_average(Some(0.9));
         let error = fit(behind_logit(), data, &config).unwrap_err();
         let Error::Data { what, reason } = error else { panic!("{error}") };
@@ -97,7 +97,7 @@ fn a_row_that_was_held_out_is_named_by_its_place_in_the_training_data() {
 fn a_resumed_run_without_trained_weights_is_an_error_again() {
     let folder = tempfile::tempdir().unwrap();
     let config = quick().with_checkpoint(Some(folder.path().to_path_buf()));
-    let data = FitData::new(unit(100, 1)).with_validation(with_zero(unit(30, 2), 17), None);
+    let data = FitData::new(unit(100, 1)).with_validation(with_zero(unit(30, 2), 17));
     let first = fit(behind_logit(), data.clone(), &config).unwrap_err().to_string();
     let again = fit(behind_logit(), data, &config).unwrap_err().to_string();
     assert!(first.contains("row 17"), "{first}");
@@ -127,7 +127,7 @@ fn the_first_weights_are_never_the_best() {
     let start = small().init(&device);
     // Two steps per epoch. Those of the first epoch are skipped, then a high learning rate makes
     // the weights worse.
-    let data = || FitData::new(banana(128, 1)).with_validation(banana(60, 2), None);
+    let data = || FitData::new(banana(128, 1)).with_validation(banana(60, 2));
     // `fit` first tries a row. The third call searches for the non-finite layer of the first step.
     let flow = Flicker { inner: start.clone(), calls: Arc::new(AtomicUsize::new(4)) };
     let config = quick().with_epochs(2).with_learning_rate(1.0).with_average(Some(0.999));

@@ -6,9 +6,10 @@ mod step;
 use std::collections::BTreeSet;
 
 use burn::optim::GradientsParams;
-use burn::tensor::{DType, Tensor};
+use burn::tensor::DType;
 use serde::{Deserialize, Serialize};
 
+use super::Batch;
 use super::gradients;
 use super::statistics::Statistics;
 use crate::bijector::Recovery;
@@ -72,12 +73,12 @@ const LIMIT_F64: f64 = 1e-12;
 /// let mut flow = RealNvpConfig::new(2).init(&device).train();
 /// let mut optimizer = AdamConfig::new().init();
 /// let mut reversible = Reversible::new();
-/// let (before, _) = reversible.nll_gradients(&flow, &x, None);
+/// let (before, _) = reversible.nll_gradients(&flow, &x);
 /// for _ in 0..20 {
-///     let (_, gradients) = reversible.nll_gradients(&flow, &x, None);
+///     let (_, gradients) = reversible.nll_gradients(&flow, &x);
 ///     flow = optimizer.step(1e-2, flow, gradients);
 /// }
-/// assert!(reversible.nll_gradients(&flow, &x, None).0 < before);
+/// assert!(reversible.nll_gradients(&flow, &x).0 < before);
 /// let kept = reversible.layers().iter().filter(|layer| layer.recovery != Recovery::Inverse);
 /// assert_eq!(kept.count(), 0);
 /// ```
@@ -96,7 +97,7 @@ pub struct Reversible {
 /// let flow = NiceConfig::new(2).init(&Device::flex()).train();
 /// let x = Noise::seeded(1).normal::<2>([50, 2], &Device::flex());
 /// let mut reversible = Reversible::new();
-/// reversible.nll_gradients(&flow, &x, None);
+/// reversible.nll_gradients(&flow, &x);
 /// assert!(reversible.layers().iter().all(|layer| layer.drift.unwrap() < 2e-6));
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -150,23 +151,23 @@ impl Reversible {
     pub fn nll_gradients<F: Distribution<D>, const D: usize>(
         &mut self,
         model: &F,
-        x: &Tensor<D>,
-        context: Option<&Tensor<2>>,
+        rows: impl Into<Batch<D>>,
     ) -> (f64, GradientsParams) {
-        apart(model, || gradients::seeded(|seed| self.of_mean_nll(model, x, context, seed)))
+        let rows = rows.into().plain();
+        let rows = rows.counted();
+        let total = rows.total_weight();
+        apart(model, || gradients::seeded(|seed| self.of_nll(model, &rows, total, seed)))
     }
 
-    /// [`nll_gradients`](Self::nll_gradients); `seed` is called before every block with its number.
-    pub(super) fn of_mean_nll<F: Distribution<D>, const D: usize>(
+    /// [`of_nll`](gradients::of_nll) without activations, for rows without a graph.
+    pub(super) fn of_nll<F: Distribution<D>, const D: usize>(
         &mut self,
         model: &F,
-        x: &Tensor<D>,
-        context: Option<&Tensor<2>>,
+        rows: &Batch<D>,
+        total: f64,
         seed: &(dyn Fn(u64) + Sync),
     ) -> (f64, GradientsParams) {
-        let x = x.clone().without_autodiff();
-        let context = context.map(|context| context.clone().without_autodiff());
-        let limit = match x.dtype() {
+        let limit = match rows.x.dtype() {
             DType::F64 => LIMIT_F64,
             _ => LIMIT_F32,
         };
@@ -175,13 +176,10 @@ impl Reversible {
         loop {
             let kept = self.layers.iter().filter(|layer| layer.recovery != Recovery::Inverse);
             let kept: BTreeSet<&str> = kept.map(|layer| layer.path.as_str()).collect();
-            let (value, gradients, blocks) = gradients::by_blocks(
-                model,
-                &x,
-                context.as_ref(),
-                seed,
-                |model, x, context, weight| Step::new(&kept, weight).run(model, x, context),
-            );
+            let (value, gradients, blocks) =
+                gradients::by_blocks(model, rows, total, seed, |model, x, context, shares| {
+                    Step::new(&kept, shares).run(model, x, context)
+                });
             // If the loss is not finite, the measured drifts have no meaning.
             let whole = value.is_finite();
             let lost = |lost, block| self.note(block, limit) || lost;

@@ -12,16 +12,15 @@ use super::fingerprint::Fingerprint;
 use crate::bijector::{Bijector, Carried, Place, Recovery, Walk};
 use crate::distribution::Distribution;
 use crate::draws;
-use crate::moments::total;
 use crate::noise::Noise;
-use crate::train::gradients::add;
+use crate::train::gradients::{Shares, add};
 
 /// The state of a step.
 pub(super) struct Step<'a> {
     /// Paths of the layers that store their input.
     kept: &'a BTreeSet<&'a str>,
     /// The weight of the log-probability of a row in the loss.
-    weight: f64,
+    shares: &'a Shares,
     log_prob: Option<Tensor<1>>,
     gradients: GradientsParams,
     /// One [`Trail`] per layer, stored on the way to the latent for the way back.
@@ -46,10 +45,10 @@ enum Kept<const D: usize> {
 }
 
 impl<'a> Step<'a> {
-    pub(super) fn new(kept: &'a BTreeSet<&'a str>, weight: f64) -> Self {
+    pub(super) fn new(kept: &'a BTreeSet<&'a str>, shares: &'a Shares) -> Self {
         Self {
             kept,
-            weight,
+            shares,
             log_prob: None,
             gradients: GradientsParams::new(),
             trails: vec![],
@@ -67,7 +66,7 @@ impl<'a> Step<'a> {
     ) -> (f64, GradientsParams, Vec<LayerDrift>) {
         model.walk(&mut self, &Place::start(context), x);
         let log_prob = self.log_prob.expect("a density has a log-probability");
-        let value = total(&log_prob) * self.weight;
+        let value = self.shares.total(&log_prob.into_data());
         if !self.drifts.is_empty() {
             let drifts = Tensor::cat(self.drifts, 0).into_data();
             let measured = self.layers.iter_mut().filter(|l| l.recovery == Recovery::Inverse);
@@ -160,7 +159,7 @@ impl<'a> Step<'a> {
         gradient: Option<Tensor<D>>,
     ) -> Carried<D> {
         let gradient = gradient.expect("a walk back carries a gradient");
-        let loss = (graph.output * gradient).sum() + graph.log_det.sum() * self.weight;
+        let loss = (graph.output * gradient).sum() + self.shares.sum(graph.log_det);
         let mut gradients = loss.backward();
         self.collect(layer, &mut gradients);
         let gradient = taken(&graph.input, &mut gradients);
@@ -195,7 +194,7 @@ impl Walk for Step<'_> {
         let inputs = inputs.map(|x| x.autodiff().require_grad());
         let log_prob = log_prob(inputs.clone());
         self.count(log_prob.clone());
-        let mut gradients = (log_prob.sum() * self.weight).backward();
+        let mut gradients = self.shares.sum(log_prob).backward();
         self.collect(module, &mut gradients);
         inputs.map(|x| taken(&x, &mut gradients))
     }

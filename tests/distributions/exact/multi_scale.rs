@@ -221,8 +221,9 @@ fn one_row_of_context_serves_every_level() {
 
     // Gradients by a whole graph and gradients layer by layer are equal.
     let flow = flow.train();
-    let (value, whole) = burn_flows::train::nll_gradients(&flow, &x, Some(&all));
-    let (found, parts) = burn_flows::train::Reversible::new().nll_gradients(&flow, &x, Some(&one));
+    let (value, whole) = burn_flows::train::nll_gradients(&flow, (x.clone(), all.clone()));
+    let (found, parts) =
+        burn_flows::train::Reversible::new().nll_gradients(&flow, (x.clone(), one.clone()));
     assert_near(&[found], &[value], 1e-12);
     struct Both<'a>([&'a burn_flows::burn::optim::GradientsParams; 2], usize);
     impl ModuleVisitor for Both<'_> {

@@ -123,7 +123,7 @@ fn an_evaluation_takes_its_rows_by_parts_and_weighs_them_alike() {
     let expected = mean_nll([weights[0], weights[1]], &rows);
     assert_near(report.epochs[0].validation_nll.unwrap(), expected);
     for batch in [1, 5, 13, 1000] {
-        assert_near(nll(&fitted, column(&rows), None, batch), expected);
+        assert_near(nll(&fitted, column(&rows), batch), expected);
     }
 }
 
@@ -211,7 +211,7 @@ fn integers_outside_their_levels_are_refused() {
 #[test]
 fn batches_hold_no_graph() {
     let x = || column(&[0.1, 0.2, 0.3, 0.4]).autodiff();
-    let data = FitData::new(x()).with_context(x()).with_validation(x(), Some(x()));
+    let data = FitData::new(x()).with_context(x()).with_validation((x(), x()));
     for batch in data.batches(2, 1, &Device::flex().autodiff()).iter() {
         let batch = batch.unwrap();
         assert!(!batch.x.is_autodiff() && !batch.context.unwrap().is_autodiff());
@@ -243,11 +243,11 @@ fn checkpoints_are_as_far_apart_as_configured() {
 #[test]
 fn one_validation_row_is_enough_and_none_is_an_error() {
     let rows = |count: usize| column(&[0.3, 0.6]).narrow(0, 0, count);
-    let check = |rows| FitData::new(column(&[0.1, 0.2])).with_validation(rows, None).check();
+    let check = |rows| FitData::new(column(&[0.1, 0.2])).with_validation(rows).check();
     assert!(check(rows(1)).is_ok());
     let none = Tensor::zeros([0, 1], (&Device::flex(), DType::F64));
     assert!(check(none).unwrap_err().to_string().starts_with("validation data: needs at least 1"));
-    let batch = |count: usize| burn_flows::train::Batch { x: rows(count), context: None };
+    let batch = |count: usize| burn_flows::train::Batch::new(rows(count));
     assert_eq!((batch(2).len(), batch(2).is_empty(), batch(1).is_empty()), (2, false, false));
 }
 

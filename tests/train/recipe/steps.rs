@@ -88,7 +88,7 @@ fn assert_follows(config: &FitConfig, mark: Option<f64>) -> Report {
         rows[17] = mark;
     }
     let validation = normals(1.0, 30, 2);
-    let data = FitData::new(column(&rows)).with_validation(column(&validation), None);
+    let data = FitData::new(column(&rows)).with_validation(column(&validation));
     let spy = Spy::new(START);
     let (fitted, found) = fit(spy.clone(), data, config).unwrap();
     assert!(!fitted.devices()[0].is_autodiff(), "the weights are on the plain device");
@@ -190,12 +190,11 @@ fn the_best_weights_keep_the_statistics_of_their_epoch() {
     for average in [None, Some(0.3)] {
         let layer = burn_flows::bijector::BatchNormConfig::new(1).init(&device);
         let start = burn_flows::distribution::DiagNormalConfig::new(vec![1]).init::<2>(&device);
-        let data =
-            FitData::new(rows(normals(-2.0, 50, 1))).with_validation(validation.clone(), None);
+        let data = FitData::new(rows(normals(-2.0, 50, 1))).with_validation(validation.clone());
         let config = base().with_epochs(20).with_learning_rate(0.01).with_average(average);
         let (fitted, report) = fit(Flow::new(layer, start), data, &config).unwrap();
         assert!(report.best_epoch < 15, "{}", report.best_epoch);
-        let found = burn_flows::train::nll(&fitted, validation.clone(), None, 1024);
+        let found = burn_flows::train::nll(&fitted, validation.clone(), 1024);
         let best = report.best_validation_nll.unwrap();
         assert!((found - best).abs() < 1e-6, "{average:?}: {found}, reported {best}");
     }
@@ -289,7 +288,7 @@ fn rows_of_a_context_go_with_their_blocks() {
     let model = Shifted { inner: normal(START) }.train();
     let (x, context) = (normals(0.5, 700, 1), normals(9.0, 700, 2));
     let shifted = column(&x) + column(&context);
-    let (value, gradients) = nll_gradients(&model, &shifted, Some(&column(&context)));
+    let (value, gradients) = nll_gradients(&model, (shifted.clone(), column(&context)));
     assert_near(value, mean_nll(START, &x));
     assert_all_near(&gathered(&model, gradients), &gradient(START, &x));
 }
@@ -301,7 +300,7 @@ fn a_gradient_of_any_number_of_rows_is_the_mean_over_them() {
     let model = normal(START).train();
     for rows in [1, 2, 255, 256, 257, 511, 512, 513, 700, 1025] {
         let x = normals(0.5, rows, rows as u64);
-        let (value, gradients) = nll_gradients(&model, &column(&x), None);
+        let (value, gradients) = nll_gradients(&model, &column(&x));
         assert_near(value, mean_nll(START, &x));
         assert_all_near(&gathered(&model, gradients), &gradient(START, &x));
     }

@@ -21,8 +21,8 @@ fn learned_noise_needs_fewer_bits_than_uniform_and_never_fewer_than_the_truth() 
     let uniform = VariationalDequantize::new(unit(0.01, 0, 0.0), UniformNoise {}, LEVELS).unwrap();
     let (uniform, _) = fit(uniform, data(), &config).unwrap();
     let bits = |nll| bits_per_dim(nll, 2, 1);
-    let one = bits(nll(&learned, test.clone(), None, 1000));
-    let uniform = bits(nll(&uniform, test.clone(), None, 1000));
+    let one = bits(nll(&learned, test.clone(), 1000));
+    let uniform = bits(nll(&uniform, test.clone(), 1000));
     let many = bits(-mean(learned.bound(test, None, 32, &mut Noise::seeded(3))));
     println!("uniform {uniform}, learned {one}, of 32 draws {many}, entropy {}", entropy());
     assert!(one < uniform - 0.02, "learned noise {one} bits/dim, uniform {uniform}");
@@ -147,7 +147,7 @@ fn data_it_cannot_take_are_errors() {
         "integer data: row 0, column 0 holds 4, expected an integer from 0 to 3"
     );
     assert_eq!(
-        refused(FitData::new(x.clone()).with_validation(x.clone() + 0.5, None)),
+        refused(FitData::new(x.clone()).with_validation(x.clone() + 0.5)),
         format!(
             "integer data: row 0, column 0 holds {}, expected an integer from 0 to 3",
             x.clone().slice([0..1, 0..1]).into_scalar::<f64>() + 0.5

@@ -1,0 +1,302 @@
+//! Simulation-based calibration, expected coverage and TARP.
+
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// The ranks of true parameters among posterior draws: simulation-based calibration.
+///
+/// ```text
+/// theta_i ~ prior,  x_i ~ p(x | theta_i),  draws theta_i1 .. theta_iL ~ q(theta | x_i)
+/// rank      the number of draws below theta_i, for every parameter
+/// ```
+///
+/// If `q` is the posterior, the ranks of each parameter are uniform on `0..=L`. Ranks in the middle show a posterior
+/// that is too wide, ranks at both ends one that is too narrow, ranks at one end a bias.
+///
+/// Paper: Talts, Betancourt, Simpson, Vehtari, Gelman (2018), Validating Bayesian Inference Algorithms with
+/// Simulation-Based Calibration, section 3 and theorem 1, arXiv:1804.06788.
+///
+/// # Example
+///
+/// ```
+/// use burn::tensor::Device;
+/// use burn_flows::inference::Ranks;
+/// use burn_flows::prelude::*;
+///
+/// let mut noise = Noise::seeded(1);
+/// let device = Device::flex();
+/// let truth = noise.normal::<2>([200, 2], &device);
+/// let draws = noise.normal::<3>([200, 50, 2], &device);
+/// let ranks = Ranks::new(truth, draws)?;
+/// assert!(ranks.p_values().iter().all(|p| *p > 0.001)); // the draws have the distribution of the truth
+/// # Ok::<(), burn_flows::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ranks {
+    /// The ranks, one list for each parameter.
+    ranks: Vec<Vec<usize>>,
+    /// The number of draws for each true parameter.
+    draws: usize,
+}
+
+impl Ranks {
+    /// The ranks of `truth`, `[pairs, parameters]`, among `draws`, `[pairs, draws, parameters]`.
+    ///
+    /// # Errors
+    ///
+    /// If the shapes do not belong together, there is no pair or no draw, or a number is not finite.
+    pub fn new(truth: Tensor<2>, draws: Tensor<3>) -> Result<Self> {
+        let [pairs, count, parameters] = fitting(&truth, &draws)?;
+        let (truth, draws) = (numbers("truth", truth)?, numbers("draws", draws)?);
+        let rank = |pair: usize, parameter: usize| {
+            let own = truth[pair * parameters + parameter];
+            let of = |draw: usize| draws[(pair * count + draw) * parameters + parameter];
+            (0..count).filter(|&draw| of(draw) < own).count()
+        };
+        let list = |parameter| (0..pairs).map(|pair| rank(pair, parameter)).collect();
+        Ok(Self { ranks: (0..parameters).map(list).collect(), draws: count })
+    }
+
+    /// The ranks of one parameter, each between 0 and the number of draws.
+    ///
+    /// # Panics
+    ///
+    /// If there is no parameter with this number.
+    pub fn of(&self, parameter: usize) -> &[usize] {
+        &self.ranks[parameter]
+    }
+
+    /// The number of draws for each true parameter.
+    pub fn draws(&self) -> usize {
+        self.draws
+    }
+
+    /// The number of ranks in each of `bins` bins of equal width, for one parameter: the histogram of the paper. The
+    /// expected number in bin `b` is proportional to the number of ranks that the bin can hold.
+    ///
+    /// # Panics
+    ///
+    /// If there is no parameter with this number, or `bins` is 0 or above the number of draws + 1.
+    pub fn histogram(&self, parameter: usize, bins: usize) -> Vec<usize> {
+        let values = self.draws + 1;
+        assert!((1..=values).contains(&bins), "Ranks: expected 1 to {values} bins, found {bins}");
+        let mut counts = vec![0; bins];
+        self.ranks[parameter].iter().for_each(|rank| counts[rank * bins / values] += 1);
+        counts
+    }
+
+    /// For every parameter, the p-value of the hypothesis that its ranks are uniform, by a Kolmogorov-Smirnov test. The
+    /// test treats ranks as continuous, so with few draws the true p-value is smaller.
+    ///
+    /// Distribution of the statistic: Kolmogorov (1933), with the correction of Stephens (1970) for few pairs.
+    pub fn p_values(&self) -> Vec<f64> {
+        let values = (self.draws + 1) as f64;
+        let test = |ranks: &Vec<usize>| {
+            let mut sorted = ranks.clone();
+            sorted.sort_unstable();
+            let count = sorted.len() as f64;
+            // A rank r is spread evenly over [r, r + 1): the share of ranks up to r is compared at r + 1.
+            let below = |rank: usize| sorted.partition_point(|other| *other <= rank) as f64 / count;
+            let gap = |rank: &usize| {
+                let upper = (below(*rank) - (rank + 1) as f64 / values).abs();
+                let before = sorted.partition_point(|other| other < rank) as f64 / count;
+                upper.max((before - *rank as f64 / values).abs())
+            };
+            kolmogorov(sorted.iter().map(gap).fold(0.0, f64::max), count)
+        };
+        self.ranks.iter().map(test).collect()
+    }
+
+    /// For every parameter, the share of pairs whose truth lies in the central interval of this level of the draws. A
+    /// calibrated posterior has `level` up to chance, of standard deviation `sqrt(level (1 - level) / pairs)`.
+    ///
+    /// # Errors
+    ///
+    /// If the level is not in (0, 1).
+    pub fn coverage(&self, level: f64) -> Result<Vec<f64>> {
+        in_unit(level)?;
+        let share = |ranks: &Vec<usize>| {
+            let position = |rank: &usize| (*rank as f64 + 0.5) / (self.draws + 1) as f64;
+            let inside = ranks.iter().filter(|rank| 2.0 * (position(rank) - 0.5).abs() < level);
+            inside.count() as f64 / ranks.len() as f64
+        };
+        Ok(self.ranks.iter().map(share).collect())
+    }
+}
+
+/// For every level, the share of pairs whose truth lies in the highest-density region of that level: expected coverage.
+///
+/// `truth` is `ln q(theta_i | x_i)`, `[pairs]`, and `draws` is `ln q` of draws from `q(theta | x_i)`, `[pairs, draws]`.
+/// A calibrated posterior has the coverage `level`; a smaller coverage shows a posterior that is too narrow.
+///
+/// Paper: Hermans, Delaunoy, Rozet, Wehenkel, Begy, Louppe (2022), A Trust Crisis In Simulation-Based Inference?,
+/// section 2, equations 2 and 3, arXiv:2110.06581.
+///
+/// # Errors
+///
+/// If the shapes do not belong together, there is no pair or no draw, a log-density is NaN, or a level is not in (0, 1).
+///
+/// ```
+/// use burn::tensor::Device;
+/// use burn_flows::inference::expected_coverage;
+/// use burn_flows::prelude::*;
+///
+/// let mut noise = Noise::seeded(1);
+/// let device = Device::flex();
+/// // Log-densities of N(0, 1), up to a constant, at the truth and at draws.
+/// let truth = noise.normal::<1>([500], &device).square() * -0.5;
+/// let draws = noise.normal::<2>([500, 100], &device).square() * -0.5;
+/// let coverage = expected_coverage(truth, draws, &[0.5, 0.9])?;
+/// assert!((coverage[0] - 0.5).abs() < 0.08 && (coverage[1] - 0.9).abs() < 0.05);
+/// # Ok::<(), burn_flows::Error>(())
+/// ```
+pub fn expected_coverage(truth: Tensor<1>, draws: Tensor<2>, levels: &[f64]) -> Result<Vec<f64>> {
+    let pairs = truth.dims()[0];
+    let [rows, count] = draws.dims();
+    if rows != pairs || pairs == 0 || count == 0 {
+        let reason = format!("expected [{pairs}, draws] log-densities, found [{rows}, {count}]");
+        return Err(Error::data("draws", reason));
+    }
+    let (truth, draws) = (known("truth", truth)?, known("draws", draws)?);
+    // The region of draw `i` holds the truth from the level on that is the share of draws of a higher density.
+    let share = |(own, row): (&f64, &[f64])| {
+        row.iter().filter(|other| *other > own).count() as f64 / count as f64
+    };
+    let shares: Vec<f64> = truth.iter().zip(draws.chunks(count)).map(share).collect();
+    covered(&shares, levels)
+}
+
+/// For every level, the share of pairs whose truth lies in the region of TARP: tests of accuracy with random points.
+///
+/// ```text
+/// f_i        the share of draws that lie closer to a random point r_i than theta_i does
+/// coverage   the share of pairs with f_i < level
+/// ```
+///
+/// If `q` is the posterior, the coverage is `level` for any distribution of `r_i` that may depend on `x_i`. Distances
+/// are Euclidean after every parameter is divided by its standard deviation over the truths. The points are uniform in
+/// the box that holds the truths, drawn from the seed. In contrast to [`expected_coverage`], TARP needs no densities,
+/// and with enough pairs it is sensitive to any error.
+///
+/// Paper: Lemos, Coogan, Hezaveh, Perreault-Levasseur (2023), Sampling-Based Accuracy Testing of Posterior Estimators
+/// for General Inference, algorithm 2 and theorem 3, arXiv:2302.03026.
+///
+/// # Shapes
+///
+/// - truth `[pairs, parameters]`; draws `[pairs, draws, parameters]`; one result for each level
+///
+/// # Errors
+///
+/// If the shapes do not belong together, there is no pair or no draw, a number is not finite, or a level is not in
+/// (0, 1).
+///
+/// # Example
+///
+/// ```
+/// use burn::tensor::Device;
+/// use burn_flows::inference::tarp;
+/// use burn_flows::prelude::*;
+///
+/// let mut noise = Noise::seeded(1);
+/// let device = Device::flex();
+/// let truth = noise.normal::<2>([500, 2], &device);
+/// let draws = noise.normal::<3>([500, 100, 2], &device);
+/// let coverage = tarp(truth, draws, &[0.5], 7)?;
+/// assert!((coverage[0] - 0.5).abs() < 0.08);
+/// # Ok::<(), burn_flows::Error>(())
+/// ```
+pub fn tarp(truth: Tensor<2>, draws: Tensor<3>, levels: &[f64], seed: u64) -> Result<Vec<f64>> {
+    let [pairs, count, parameters] = fitting(&truth, &draws)?;
+    let (truth, draws) = (numbers("truth", truth)?, numbers("draws", draws)?);
+    let column = |at: usize| truth.iter().skip(at).step_by(parameters).copied();
+    let scale: Vec<f64> = (0..parameters)
+        .map(|at| {
+            let mean = column(at).sum::<f64>() / pairs as f64;
+            let variance = column(at).map(|v| (v - mean).powi(2)).sum::<f64>() / pairs as f64;
+            if variance > 0.0 { variance.sqrt() } else { 1.0 }
+        })
+        .collect();
+    let ends: Vec<(f64, f64)> = (0..parameters)
+        .map(|at| {
+            (column(at).fold(f64::INFINITY, f64::min), column(at).fold(f64::NEG_INFINITY, f64::max))
+        })
+        .collect();
+    let mut noise = crate::noise::Noise::seeded(seed);
+    let shares: Vec<f64> = (0..pairs)
+        .map(|pair| {
+            let point: Vec<f64> =
+                ends.iter().map(|(low, high)| low + (high - low) * noise.next_uniform()).collect();
+            let distance = |theta: &[f64]| -> f64 {
+                let parts = theta.iter().zip(&point).zip(&scale);
+                parts.map(|((a, b), scale)| ((a - b) / scale).powi(2)).sum()
+            };
+            let own = distance(&truth[pair * parameters..(pair + 1) * parameters]);
+            let rows = draws[pair * count * parameters..(pair + 1) * count * parameters]
+                .chunks(parameters);
+            rows.filter(|row| distance(row) < own).count() as f64 / count as f64
+        })
+        .collect();
+    covered(&shares, levels)
+}
+
+/// For every level, the share of numbers below it.
+fn covered(shares: &[f64], levels: &[f64]) -> Result<Vec<f64>> {
+    let of = |level: &f64| {
+        in_unit(*level)?;
+        Ok(shares.iter().filter(|share| *share < level).count() as f64 / shares.len() as f64)
+    };
+    levels.iter().map(of).collect()
+}
+
+fn in_unit(level: f64) -> Result<()> {
+    if level > 0.0 && level < 1.0 {
+        return Ok(());
+    }
+    Err(Error::data("level", format!("must be in (0, 1), found {level}")))
+}
+
+/// Numbers of pairs, draws and parameters, if the shapes belong together and none is 0.
+fn fitting(truth: &Tensor<2>, draws: &Tensor<3>) -> Result<[usize; 3]> {
+    let ([pairs, parameters], [rows, count, width]) = (truth.dims(), draws.dims());
+    if rows == pairs && width == parameters && pairs * count * parameters > 0 {
+        return Ok([pairs, count, parameters]);
+    }
+    let found = draws.dims();
+    let reason = format!(
+        "expected shape [{pairs}, draws, {parameters}] for that of the truth, found {found:?}"
+    );
+    Err(Error::data("draws", reason))
+}
+
+/// The numbers of a tensor, which must be finite.
+fn numbers<const D: usize>(what: &str, x: Tensor<D>) -> Result<Vec<f64>> {
+    let values: Vec<f64> = x.into_data().iter::<f64>().collect();
+    match values.iter().position(|value| !value.is_finite()) {
+        None => Ok(values),
+        Some(at) => Err(Error::data(what, format!("element {at} is {}", values[at]))),
+    }
+}
+
+/// The numbers of a tensor, which must not be NaN.
+fn known<const D: usize>(what: &str, x: Tensor<D>) -> Result<Vec<f64>> {
+    let values: Vec<f64> = x.into_data().iter::<f64>().collect();
+    match values.iter().position(|value| value.is_nan()) {
+        None => Ok(values),
+        Some(at) => Err(Error::data(what, format!("element {at} is NaN"))),
+    }
+}
+
+/// The probability that the statistic of Kolmogorov and Smirnov of `count` uniform numbers exceeds `gap`.
+fn kolmogorov(gap: f64, count: f64) -> f64 {
+    let scaled = gap * (count.sqrt() + 0.12 + 0.11 / count.sqrt());
+    // Below this the series converges slowly, and the probability is 1 to nine digits.
+    if scaled < 0.25 {
+        return 1.0;
+    }
+    let term = |k: i32| {
+        (-2.0 * f64::from(k * k) * scaled * scaled).exp() * f64::from(1 - 2 * ((k + 1) % 2))
+    };
+    (2.0 * (1..=100).map(term).sum::<f64>()).clamp(0.0, 1.0)
+}

@@ -1,0 +1,232 @@
+//! Importance weights: effective draws, the tail of the weights, and weighted means.
+
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// Importance weights of draws from `q` for a target `p`, both known up to a constant.
+///
+/// ```text
+/// w_i = p~(x_i) / q(x_i),  x_i ~ q
+/// effective draws   (sum w)^2 / sum w^2
+/// mean of f         sum(w_i f_i) / sum w                                       (self-normalised)
+/// standard error    sqrt(sum(w_i^2 (f_i - mean)^2)) / sum w
+/// Pareto k          shape of a generalised Pareto distribution fitted to the largest weights
+/// ```
+///
+/// Papers: Kong (1992), A note on importance sampling using standardized weights (effective draws); Owen (2013), Monte
+/// Carlo theory, methods and examples, equation 9.9 (standard error); Vehtari, Simpson, Gelman, Yao, Gabry (2024),
+/// Pareto smoothed importance sampling, sections 2.4 and 3, arXiv:1507.02646; Zhang, Stephens (2009), A new and
+/// efficient estimation method for the generalized Pareto distribution.
+///
+/// # Numerics
+///
+/// Weights are computed in f64, relative to the largest one, so log-weights of any size are valid.
+///
+/// # Example
+///
+/// ```
+/// use burn::tensor::Device;
+/// use burn_flows::inference::ImportanceWeights;
+/// use burn_flows::prelude::*;
+///
+/// // Draws of N(0, 2^2) for the target N(0, 1).
+/// let device = Device::flex();
+/// let x = Noise::seeded(1).normal::<2>([4000, 1], &device) * 2.0;
+/// let log_q = x.clone().square().sum_dim(1).reshape([-1]) * -0.125;
+/// let log_p = x.clone().square().sum_dim(1).reshape([-1]) * -0.5;
+/// let weights = ImportanceWeights::new(log_p - log_q)?;
+/// assert!(weights.pareto_k().unwrap() < 0.5);
+/// let variance = weights.mean(x.square()).remove(0);
+/// assert!((variance.mean - 1.0).abs() < 4.0 * variance.standard_error);
+/// # Ok::<(), burn_flows::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ImportanceWeights {
+    /// The weights, relative to the largest one.
+    weights: Vec<f64>,
+}
+
+/// A weighted mean, from [`ImportanceWeights::mean`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Estimate {
+    /// The estimate of the expectation.
+    pub mean: f64,
+    /// The standard error of `mean`. It is too small if `q` misses a part of the target.
+    pub standard_error: f64,
+}
+
+impl ImportanceWeights {
+    /// Weights from `ln p~ - ln q` of every draw, `[draws]`. Minus infinity is the weight 0.
+    ///
+    /// # Errors
+    ///
+    /// If a log-weight is NaN or plus infinity, or no draw has a positive weight.
+    pub fn new(log_weights: Tensor<1>) -> Result<Self> {
+        let log_weights: Vec<f64> = log_weights.into_data().iter::<f64>().collect();
+        let bad = |value: &f64| value.is_nan() || *value == f64::INFINITY;
+        if let Some(at) = log_weights.iter().position(bad) {
+            let found = log_weights[at];
+            let reason = format!("draw {at} must be finite or -inf, found {found}");
+            return Err(Error::data("log-weights", reason));
+        }
+        let largest = log_weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        if largest == f64::NEG_INFINITY {
+            let draws = log_weights.len();
+            let reason =
+                format!("all {draws} draws have the weight 0; the target is 0 at every draw");
+            return Err(Error::data("log-weights", reason));
+        }
+        Ok(Self { weights: log_weights.iter().map(|value| (value - largest).exp()).collect() })
+    }
+
+    /// The number of draws.
+    pub fn len(&self) -> usize {
+        self.weights.len()
+    }
+
+    /// Whether there are no draws; never, because [`new`](Self::new) refuses an empty list.
+    pub fn is_empty(&self) -> bool {
+        self.weights.is_empty()
+    }
+
+    /// The weights divided by their sum.
+    pub fn normalized(&self) -> Vec<f64> {
+        let total: f64 = self.weights.iter().sum();
+        self.weights.iter().map(|weight| weight / total).collect()
+    }
+
+    /// The number of independent draws from the target that are worth as much as the weighted draws, between 1 and the
+    /// number of draws.
+    pub fn effective_draws(&self) -> f64 {
+        let total: f64 = self.weights.iter().sum();
+        total * total / self.weights.iter().map(|weight| weight * weight).sum::<f64>()
+    }
+
+    /// The weighted mean of every column of `values`, `[draws, columns]`.
+    ///
+    /// # Panics
+    ///
+    /// If the number of rows is not the number of draws.
+    pub fn mean(&self, values: Tensor<2>) -> Vec<Estimate> {
+        let ([rows, columns], shares) = (values.dims(), self.normalized());
+        let draws = shares.len();
+        assert!(rows == draws, "ImportanceWeights: expected values of {draws} rows, found {rows}");
+        let values: Vec<f64> = values.into_data().iter::<f64>().collect();
+        let column = |column: usize| {
+            // A draw of weight 0 may have any value.
+            let pairs = shares.iter().zip(values.chunks(columns).map(|row| row[column]));
+            let pairs: Vec<(f64, f64)> = pairs
+                .filter(|(share, _)| **share > 0.0)
+                .map(|(share, value)| (*share, value))
+                .collect();
+            let mean: f64 = pairs.iter().map(|(share, value)| share * value).sum();
+            let square = |(share, value): &(f64, f64)| (share * (value - mean)).powi(2);
+            Estimate { mean, standard_error: pairs.iter().map(square).sum::<f64>().sqrt() }
+        };
+        (0..columns).map(column).collect()
+    }
+
+    /// The shape `k` of the tail of the weights. Below 0.5 the weights have a finite variance, and estimates are
+    /// reliable; up to 0.7 smoothed weights are; above 0.7 the draws miss parts of the target. `None` with fewer than 5
+    /// draws in the tail, or if all weights of the tail are equal.
+    pub fn pareto_k(&self) -> Option<f64> {
+        self.tail().map(|tail| tail.shape)
+    }
+
+    /// The weights with the largest ones replaced by the expected order statistics of the fitted tail, at most the
+    /// largest weight. Estimates have a smaller variance and a small bias. Without a fitted tail, or with a tail of
+    /// infinite [`pareto_k`](Self::pareto_k), the weights are unchanged.
+    pub fn smoothed(&self) -> Self {
+        let Some(tail) = self.tail() else { return self.clone() };
+        let mut weights = self.weights.clone();
+        let count = tail.draws.len();
+        for (at, &draw) in tail.draws.iter().enumerate() {
+            let share = (at as f64 + 0.5) / count as f64;
+            weights[draw] = (tail.threshold + tail.quantile(share)).min(1.0);
+        }
+        Self { weights }
+    }
+
+    /// The fitted tail: the `min(n / 5, 3 sqrt(n))` largest weights.
+    fn tail(&self) -> Option<Tail> {
+        let count = self.weights.len() as f64;
+        let count = (count / 5.0).min(3.0 * count.sqrt()).ceil() as usize;
+        if count < LEAST_TAIL || count >= self.weights.len() {
+            return None;
+        }
+        let mut draws: Vec<usize> = (0..self.weights.len()).collect();
+        draws.sort_by(|&a, &b| self.weights[a].total_cmp(&self.weights[b]));
+        let tail = draws.split_off(draws.len() - count);
+        let threshold = self.weights[draws[draws.len() - 1]];
+        let excess: Vec<f64> = tail.iter().map(|&draw| self.weights[draw] - threshold).collect();
+        let [shape, scale] = pareto(&excess)?;
+        Some(Tail { draws: tail, threshold, shape, scale })
+    }
+}
+
+/// Fewer weights than this have no tail to fit.
+const LEAST_TAIL: usize = 5;
+
+/// The largest weights in increasing order, and their fitted distribution.
+struct Tail {
+    draws: Vec<usize>,
+    threshold: f64,
+    shape: f64,
+    scale: f64,
+}
+
+impl Tail {
+    /// The excess over the threshold that a share of the tail does not reach.
+    fn quantile(&self, share: f64) -> f64 {
+        let log = (-share).ln_1p();
+        match self.shape.abs() < 1e-12 {
+            true => -self.scale * log,
+            false => self.scale * (-self.shape * log).exp_m1() / self.shape,
+        }
+    }
+}
+
+/// Shape and scale of a generalised Pareto distribution, by the estimator of Zhang and Stephens (2009), section 4, with
+/// the weak prior of Vehtari et al. (2024), appendix G. The excesses are in increasing order and not negative.
+fn pareto(excess: &[f64]) -> Option<[f64; 2]> {
+    let count = excess.len();
+    let (quartile, largest) = (excess[(count as f64 / 4.0 + 0.5) as usize - 1], excess[count - 1]);
+    if largest <= 0.0 {
+        return None;
+    }
+    // With ties at the threshold the quartile may be 0.
+    let quartile =
+        if quartile > 0.0 { quartile } else { excess.iter().copied().find(|x| *x > 0.0)? };
+    let grid = 30 + (count as f64).sqrt() as usize;
+    let shape_of =
+        |theta: f64| excess.iter().map(|x| (-theta * x).ln_1p()).sum::<f64>() / count as f64;
+    let thetas: Vec<f64> = (1..=grid)
+        .map(|j| {
+            let root = (grid as f64 / (j as f64 - 0.5)).sqrt();
+            1.0 / largest + (1.0 - root) / (3.0 * quartile)
+        })
+        .collect();
+    let profile: Vec<f64> = thetas
+        .iter()
+        .map(|&theta| {
+            let shape = shape_of(theta);
+            count as f64 * ((-theta / shape).ln() - shape - 1.0)
+        })
+        .collect();
+    let most = profile.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let weights: Vec<f64> = profile.iter().map(|log| (log - most).exp()).collect();
+    let total: f64 = weights.iter().sum();
+    let theta: f64 =
+        thetas.iter().zip(&weights).map(|(theta, weight)| theta * weight).sum::<f64>() / total;
+    let shape = shape_of(theta);
+    let scale = -shape / theta;
+    let count = count as f64;
+    let shape = (count * shape + PRIOR * 0.5) / (count + PRIOR);
+    (shape.is_finite() && scale.is_finite()).then_some([shape, scale])
+}
+
+/// The number of observations that the prior of the shape, centred at 0.5, is worth.
+const PRIOR: f64 = 10.0;

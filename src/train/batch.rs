@@ -1,0 +1,246 @@
+//! Rows of data with their contexts and weights.
+
+use std::borrow::Cow;
+
+use burn::tensor::{Int, Tensor, TensorData};
+
+use crate::error::{Error, Result};
+
+/// Rows of data, optionally with a row of context and a weight for each row of data.
+///
+/// Tensors convert by `into()`: `x` is a batch without a context, `(x, context)` a batch with one.
+///
+/// # Weights
+///
+/// A weight says how often a row counts: an importance weight, a survey weight, or the balance of a class. The mean
+/// over the rows is `sum(w_i value_i) / sum(w_i)`. A row of weight 2 counts as two equal rows, a row of weight 0 as no
+/// row. Only the ratios of the weights matter.
+///
+/// # Shapes
+///
+/// - `x` `[rows, event..]`; `context` `[rows, width]`, or one row that applies to all rows; weights `[rows]`
+///
+/// # Example
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::{distribution::StandardNormal, train::{Batch, nll}};
+///
+/// let device = Device::flex();
+/// let normal = StandardNormal::<2>::new([1], &device);
+/// let x = Tensor::<2>::from_data([[0.0], [1.0], [9.0]], &device);
+/// let weights = Tensor::<1>::from_data([1.0, 3.0, 0.0], &device);
+/// let rows = Batch::new(x).with_weights(weights)?;
+/// let expected = 0.5 * (2.0 * std::f64::consts::PI).ln() + 0.5 * 3.0 / 4.0;
+/// assert!((nll(&normal, rows, 100) - expected).abs() < 1e-6);
+/// # Ok::<(), burn_flows::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Batch<const D: usize> {
+    /// The rows, `[rows, event..]`.
+    pub x: Tensor<D>,
+    /// The context, `[rows, width]`.
+    pub context: Option<Tensor<2>>,
+    /// The weights, valid and one for each row.
+    pub(super) weights: Option<Vec<f64>>,
+    /// The row numbers in the caller's data, if rows were selected.
+    pub(super) numbers: Option<Vec<usize>>,
+}
+
+impl<const D: usize> From<Tensor<D>> for Batch<D> {
+    fn from(x: Tensor<D>) -> Self {
+        Self::new(x)
+    }
+}
+
+impl<const D: usize> From<&Tensor<D>> for Batch<D> {
+    fn from(x: &Tensor<D>) -> Self {
+        Self::new(x.clone())
+    }
+}
+
+impl<C: Into<Option<Tensor<2>>>, const D: usize> From<(Tensor<D>, C)> for Batch<D> {
+    fn from((x, context): (Tensor<D>, C)) -> Self {
+        Self { context: context.into(), ..Self::new(x) }
+    }
+}
+
+impl<const D: usize> From<&Batch<D>> for Batch<D> {
+    fn from(rows: &Batch<D>) -> Self {
+        rows.clone()
+    }
+}
+
+impl<const D: usize> Batch<D> {
+    /// Rows without a context and without weights.
+    pub fn new(x: Tensor<D>) -> Self {
+        Self { x, context: None, weights: None, numbers: None }
+    }
+
+    /// Adds a row of context for every row of data, or one row for all.
+    pub fn with_context(self, context: Tensor<2>) -> Self {
+        Self { context: Some(context), ..self }
+    }
+
+    /// Adds a weight for every row.
+    ///
+    /// # Errors
+    ///
+    /// If the number of weights is not the number of rows, a weight is negative or not finite, or all weights are 0.
+    pub fn with_weights(self, weights: Tensor<1>) -> Result<Self> {
+        let weights: Vec<f64> = weights.into_data().iter::<f64>().collect();
+        let wrong = |reason| Err(Error::data("weights", reason));
+        if weights.len() != self.len() {
+            let (rows, found) = (self.len(), weights.len());
+            return wrong(format!("expected 1 weight for each of {rows} rows, found {found}"));
+        }
+        let valid = |weight: &f64| *weight >= 0.0 && weight.is_finite();
+        if let Some(row) = weights.iter().position(|weight| !valid(weight)) {
+            let found = weights[row];
+            return wrong(format!("row {row} holds {found}, expected a finite number from 0 on"));
+        }
+        if !weights.is_empty() && weights.iter().all(|weight| *weight == 0.0) {
+            return wrong("all are 0, expected a positive weight in at least 1 row".to_string());
+        }
+        // Only ratios matter. Without the division, weights near the largest f64 would have an infinite sum.
+        let largest = weights.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
+        let weights = weights.into_iter().map(|weight| weight / largest).collect();
+        Ok(Self { weights: Some(weights), ..self })
+    }
+
+    /// The weights, divided by the largest one; `None` if all rows count alike.
+    pub fn weights(&self) -> Option<&[f64]> {
+        self.weights.as_deref()
+    }
+
+    /// The number of rows.
+    pub fn len(&self) -> usize {
+        self.x.dims()[0]
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The rows outside any graph.
+    pub(super) fn plain(self) -> Self {
+        let context = self.context.map(Tensor::without_autodiff);
+        Self { x: self.x.without_autodiff(), context, ..self }
+    }
+
+    /// The sum of the weights; without weights the number of rows.
+    pub(super) fn total_weight(&self) -> f64 {
+        match &self.weights {
+            Some(weights) => weights.iter().sum(),
+            None => self.len() as f64,
+        }
+    }
+
+    /// The number of a row in the caller's data.
+    pub(super) fn number(&self, row: usize) -> usize {
+        self.numbers.as_ref().map_or(row, |numbers| numbers[row])
+    }
+
+    /// The rows that count: those of a positive weight. A row of weight 0 is not evaluated, so it may hold any values.
+    /// If the remaining weights are equal, the result has no weights.
+    pub(super) fn counted(&self) -> Cow<'_, Self> {
+        let Some(weights) = &self.weights else { return Cow::Borrowed(self) };
+        let rows: Vec<usize> = (0..weights.len()).filter(|&row| weights[row] > 0.0).collect();
+        let equal = rows.windows(2).all(|pair| weights[pair[0]] == weights[pair[1]]);
+        let mut counted = match rows.len() < weights.len() {
+            true => Cow::Owned(self.select(&rows)),
+            false => Cow::Borrowed(self),
+        };
+        if equal {
+            counted.to_mut().weights = None;
+        }
+        counted
+    }
+
+    /// Rows that all count alike, for statistics without weights: each row as often as its weight asks. If the weights
+    /// are whole multiples of the least one, and `most` rows hold all multiples, every row stands that many times.
+    /// Otherwise as many rows as before are drawn at equal distances of the summed weights.
+    pub(super) fn repeated(&self, most: usize) -> Self {
+        let Some(weights) = &self.weights else { return self.clone() };
+        let least = weights.iter().copied().fold(f64::INFINITY, f64::min);
+        let times: Vec<f64> = weights.iter().map(|weight| weight / least).collect();
+        let whole = times.iter().all(|times| (times - times.round()).abs() < 1e-9 * times)
+            && times.iter().sum::<f64>() <= most as f64;
+        let count = if whole { times.iter().sum::<f64>().round() } else { self.len() as f64 };
+        let step = times.iter().sum::<f64>() / count;
+        let (mut rows, mut end) = (vec![], 0.0);
+        for (row, times) in times.iter().enumerate() {
+            end += times;
+            while (rows.len() as f64 + 0.5) * step < end {
+                rows.push(row);
+            }
+        }
+        Self { weights: None, ..self.select(&rows) }
+    }
+
+    /// The rows with these numbers, in this order.
+    pub(crate) fn select(&self, rows: &[usize]) -> Self {
+        let indices: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
+        let data = TensorData::new(indices, [rows.len()]);
+        let indices = Tensor::<1, Int>::from_data(data, &self.x.device());
+        let context = self.context.as_ref().map(|context| match context.dims()[0] {
+            1 if self.len() != 1 => context.clone(),
+            _ => context.clone().select(0, indices.clone()),
+        });
+        Self {
+            x: self.x.clone().select(0, indices.clone()),
+            context,
+            weights: self.weights.as_ref().map(|all| rows.iter().map(|&row| all[row]).collect()),
+            numbers: Some(rows.iter().map(|&row| self.number(row)).collect()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+
+    fn weighted(weights: &[f64]) -> Batch<2> {
+        let x: Vec<f64> = (0..weights.len()).map(|row| row as f64).collect();
+        let x = Tensor::<1>::from_data(x.as_slice(), &Device::flex()).reshape([-1, 1]);
+        Batch::new(x).with_weights(Tensor::from_data(weights, &Device::flex())).unwrap()
+    }
+
+    fn rows(batch: &Batch<2>) -> Vec<f64> {
+        batch.x.to_data().iter::<f64>().collect()
+    }
+
+    #[test]
+    fn rows_stand_as_often_as_whole_weights_ask() {
+        assert_eq!(rows(&weighted(&[0.5, 1.5, 1.0]).repeated(10)), [0.0, 1.0, 1.0, 1.0, 2.0, 2.0]);
+        assert_eq!(rows(&weighted(&[3.0; 4]).repeated(10)), [0.0, 1.0, 2.0, 3.0]);
+    }
+
+    #[test]
+    fn other_weights_keep_the_number_of_rows_and_their_shares() {
+        let weights: Vec<f64> = (0..1000).map(|row| 0.5 + f64::from(row % 7).sqrt()).collect();
+        let repeated = weighted(&weights).repeated(4096);
+        assert_eq!(repeated.len(), 1000);
+        let total: f64 = weights.iter().sum();
+        let share = |kind: usize| {
+            let found = rows(&repeated).iter().filter(|row| **row as usize % 7 == kind).count();
+            let asked: f64 = weights.iter().skip(kind).step_by(7).sum::<f64>() / total;
+            (found as f64 / 1000.0 - asked).abs()
+        };
+        assert!((0..7).all(|kind| share(kind) < 0.01));
+        let too_many = weighted(&[1.0, 1000.0]).repeated(100);
+        assert_eq!(rows(&too_many), [1.0, 1.0]);
+    }
+
+    #[test]
+    fn selected_rows_know_their_numbers() {
+        let batch = weighted(&[1.0, 0.0, 2.0, 0.0, 3.0]);
+        let counted = batch.counted();
+        assert_eq!((rows(&counted), counted.number(2)), (vec![0.0, 2.0, 4.0], 4));
+        let one = counted.select(&[1]);
+        assert_eq!((one.number(0), one.weights().unwrap()), (2, &[2.0 / 3.0][..]));
+    }
+}
