@@ -131,7 +131,7 @@ panics! {
     whole_flow: NiceConfig::new(3).init(&device()).log_prob(zeros([1200, 4])) => "Coupling: expected shape [batch, 3], found [1200, 4]";
     whole_empty: NiceConfig::new(3).init(&device()).log_prob(zeros([0, 4])) => "Coupling: expected shape [batch, 3], found [0, 4]";
     whole_batched: NiceConfig::new(3).init(&device()).log_prob_batched(zeros([1200, 4]), 500) => "Coupling: expected shape [batch, 3], found [1200, 4]";
-    whole_gradients: nll_gradients(&NiceConfig::new(3).init(&device()).train(), &zeros([1200, 4])) => "Coupling: expected shape [batch, 3], found [1200, 4]";
+    whole_gradients: nll_gradients(&NiceConfig::new(3).init(&device()).train(), zeros([1200, 4])) => "Coupling: expected shape [batch, 3], found [1200, 4]";
     whole_base: Flow::new(Exp {}, StandardNormal::<2>::new([3], &device())).log_prob(zeros([1200, 4])) => "StandardNormal: expected an event of shape [3] after the batch axis, found shape [1200, 4]";
     whole_standardize: Flow::new(Standardize::identity(&[3], &device()), StandardNormal::<2>::new([3], &device())).encode(zeros([1200, 4])) => "Standardize: expected shape [1200, 3], found [1200, 4]";
     whole_autoregressive: maf().given(&contexts(1)).log_prob(zeros([1200, 4])) => "MaskedAutoregressive: expected shape [batch, 3], found [1200, 4]";

@@ -51,7 +51,7 @@ fn flow() -> Normalized {
     let mean = RunningState::new(Tensor::zeros([2], &device));
     let layers = (BatchNormConfig::new(2).init(&device), Centre { mean });
     let flow = Flow::new(layers, StandardNormal::new([2], &device)).train();
-    (1..4).for_each(|seed| drop(nll_gradients(&flow, &rows(seed))));
+    (1..4).for_each(|seed| drop(nll_gradients(&flow, rows(seed))));
     flow.valid()
 }
 
@@ -152,8 +152,8 @@ fn init_from_data_of_a_clone() {
 
 #[test]
 fn a_clone_in_a_training_loop() {
-    stays(|clone| drop(nll_gradients(&clone.train(), &rows(5))));
-    stays(|clone| drop(Reversible::new().nll_gradients(&clone.train(), &rows(5))));
+    stays(|clone| drop(nll_gradients(&clone.train(), rows(5))));
+    stays(|clone| drop(Reversible::new().nll_gradients(&clone.train(), rows(5))));
 }
 
 #[test]

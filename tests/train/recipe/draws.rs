@@ -87,7 +87,7 @@ fn every_block_of_a_batch_has_draws_of_its_own() {
 
     let model = model().train();
     for _ in 0..3 {
-        nll_gradients(&model, &integers(700));
+        nll_gradients(&model, integers(700));
     }
     let tape = model.noise().seen.lock().unwrap().clone();
     assert!(tape.len() >= 2 * 3, "{}", tape.len());

@@ -300,7 +300,7 @@ fn a_gradient_of_any_number_of_rows_is_the_mean_over_them() {
     let model = normal(START).train();
     for rows in [1, 2, 255, 256, 257, 511, 512, 513, 700, 1025] {
         let x = normals(0.5, rows, rows as u64);
-        let (value, gradients) = nll_gradients(&model, &column(&x));
+        let (value, gradients) = nll_gradients(&model, column(&x));
         assert_near(value, mean_nll(START, &x));
         assert_all_near(&gathered(&model, gradients), &gradient(START, &x));
     }
