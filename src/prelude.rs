@@ -10,6 +10,6 @@ pub use crate::model::{
     NsfConfig, RealNvp, RealNvpConfig,
 };
 #[cfg(feature = "train")]
-pub use crate::train::{FitConfig, FitData, fit, nll};
+pub use crate::train::{Batch, FitConfig, FitData, fit, nll};
 pub use crate::univariate::{Additive, Affine, Univariate};
 pub use crate::{Error, Flow, Noise, store};

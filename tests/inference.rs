@@ -251,5 +251,106 @@ fn shapes_and_numbers_that_cannot_be_are_errors() {
         assert_eq!(ranks.coverage(level).unwrap_err().to_string(), error);
     }
     let none = expected_coverage(tensor(vec![], [0]), tensor(vec![], [0, 3]), &[0.5]).unwrap_err();
-    assert_eq!(none.to_string(), "draws: expected [0, draws] log-densities, found [0, 3]");
+    assert_eq!(none.to_string(), "truth: expected at least 1 pair, found none");
+    let none = Ranks::new(truth.clone(), Tensor::zeros([5, 0, 2], &Device::flex())).unwrap_err();
+    assert_eq!(none.to_string(), "draws: expected at least 1 draw, found none");
+    let none = ImportanceWeights::new(tensor(vec![], [0])).unwrap_err();
+    assert_eq!(none.to_string(), "log-weights: expected at least 1 draw, found none");
+    let same = tarp(Tensor::full([5, 2], 0.7, &Device::flex()), pairs(5, 4, 0.0, 1.0).1, &[0.5], 1);
+    let text = "truth: parameter 0 has the same value in all 5 pairs; remove it";
+    assert_eq!(same.unwrap_err().to_string(), text);
+}
+
+/// Whatever the bulk is: equal weights, weights that underflow, or weights of 0.
+#[test]
+fn a_few_draws_that_decide_have_an_infinite_k() {
+    let bulk = |value: f64, outliers: &[f64]| {
+        let mut logs = vec![value; 1000];
+        logs.iter_mut().step_by(300).zip(outliers).for_each(|(log, outlier)| *log = *outlier);
+        logs
+    };
+    let steep: Vec<f64> = (0..1000).map(|at| -1000.0 * f64::from(at)).collect();
+    for logs in [
+        bulk(0.0, &[10.0]),
+        bulk(0.0, &[20.0, 21.0, 22.0]),
+        bulk(f64::NEG_INFINITY, &[1.0, 2.0, 3.0]),
+        steep,
+    ] {
+        let weights = ImportanceWeights::new(tensor(logs, [1000])).unwrap();
+        assert_eq!(weights.pareto_k(), Some(f64::INFINITY));
+        assert!(weights.effective_draws() < 4.0);
+        assert_eq!(weights.smoothed(), weights);
+    }
+    let mut calls = 0;
+    for seed in 0..100 {
+        let logs = Noise::seeded(seed).normal::<1>([1000], &Device::flex()) * 500.0;
+        let weights = ImportanceWeights::new(logs).unwrap();
+        calls += usize::from(weights.pareto_k().is_none_or(|k| k < 0.7));
+        let smoothed = weights.smoothed().effective_draws();
+        assert!((1.0..=1000.0).contains(&smoothed), "{smoothed}");
+    }
+    assert_eq!(calls, 0, "of 100 targets were called reliable");
+}
+
+/// A target of 0 outside (2, 2.3), of which few draws of N(0, 1) are inside.
+#[test]
+fn smoothing_gives_no_weight_to_draws_outside_the_target() {
+    let x: Vec<f64> =
+        Noise::seeded(1).normal::<1>([4000], &Device::flex()).into_data().iter().collect();
+    let inside = |x: &f64| (2.0..2.3).contains(x);
+    let logs = x.iter().map(|x| if inside(x) { 0.5 * x * x } else { f64::NEG_INFINITY }).collect();
+    let weights = ImportanceWeights::new(tensor(logs, [4000])).unwrap().smoothed();
+    for (weight, x) in weights.normalized().iter().zip(&x) {
+        assert_eq!(*weight > 0.0, inside(x), "{x}");
+    }
+}
+
+/// The levels that few draws cannot tell apart count in part.
+#[test]
+fn coverage_is_calibrated_with_any_number_of_draws() {
+    let mut noise = Noise::seeded(9);
+    for draws in [1, 3, 10] {
+        let truth = noise.normal::<2>([10_000, 1], &Device::flex());
+        let others = noise.normal::<3>([10_000, draws, 1], &Device::flex());
+        let log = |x: Tensor<2>| x.square() * -0.5;
+        let levels = [0.1, 0.5, 0.9, 0.95];
+        let flat = others.clone().reshape([10_000, draws]);
+        let regions =
+            expected_coverage(log(truth.clone()).reshape([10_000]), log(flat), &levels).unwrap();
+        let points = tarp(truth.clone(), others.clone(), &levels, 1).unwrap();
+        let ranks = Ranks::new(truth, others).unwrap();
+        for (at, level) in levels.into_iter().enumerate() {
+            let found = [regions[at], points[at], ranks.coverage(level).unwrap()[0]];
+            assert!(
+                found.iter().all(|found| (found - level).abs() < 0.02),
+                "{draws} {level}: {found:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn flat_densities_have_the_coverage_of_their_level() {
+    let zeros = |shape: [usize; 2]| Tensor::<2>::zeros(shape, &Device::flex());
+    let found = expected_coverage(zeros([100, 1]).reshape([100]), zeros([100, 50]), &[0.05, 0.95]);
+    found
+        .unwrap()
+        .iter()
+        .zip([0.05, 0.95])
+        .for_each(|(found, level)| assert!((found - level).abs() < 1e-9));
+}
+
+#[test]
+fn tarp_does_not_depend_on_units() {
+    let (truth, draws) = pairs(300, 20, 0.3, 1.0);
+    let run = |unit: f64| {
+        let scaled = |values: Vec<f64>| values.into_iter().map(|value| value * unit).collect();
+        let values = [truth.to_data(), draws.to_data()].map(|data| data.iter::<f64>().collect());
+        let [truth, draws] = values.map(scaled);
+        tarp(tensor(truth, [300, 2]), tensor(draws, [300, 20, 2]), &[0.3, 0.6], 1).unwrap()
+    };
+    let expected = run(1.0);
+    for unit in [2f64.powi(700), 2f64.powi(-700)] {
+        assert_eq!(run(unit), expected);
+    }
 }

@@ -78,7 +78,7 @@
 //!   parameter.
 //! * A posterior with bounds needs a first layer that maps the interval to the real line: see the chapter
 //!   [`layers`](super::layers).
-//! * The chapter [`trouble`](super::trouble) has a coverage check for held-out pairs.
+//! * The last section of this chapter tests the posterior on new pairs.
 //!
 //! # The scale of the context
 //!
@@ -124,7 +124,7 @@
 //! Draw new pairs from the prior and the simulator, and draws from the posterior of every observation. The true
 //! parameters must not differ from the draws: [`Ranks`](crate::inference::Ranks) tests each parameter,
 //! [`expected_coverage`](crate::inference::expected_coverage) and [`tarp`](crate::inference::tarp) test the whole
-//! posterior.
+//! posterior. All of them work with any number of draws per pair; about 1,000 pairs show a coverage to 0.02.
 //!
 //! ```
 //! use burn_flows::burn::tensor::Device;

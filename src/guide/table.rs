@@ -89,16 +89,17 @@
 //! ```
 //! use burn_flows::burn::tensor::Device;
 //! use burn_flows::prelude::*;
-//! use burn_flows::train::Batch;
 //!
 //! let device = Device::flex();
-//! let x = Noise::seeded(1).normal::<2>([300, 2], &device);
-//! let weights = Noise::seeded(2).uniform::<1>([300], &device); // one for each row
+//! let mut noise = Noise::seeded(1);
+//! let (x, held_out) = (noise.normal::<2>([300, 2], &device), noise.normal::<2>([50, 2], &device));
+//! let weights = noise.uniform::<1>([300], &device); // one for each row
+//! let validation = Batch::new(held_out).with_weights(noise.uniform([50], &device))?;
 //! let flow = RealNvpConfig::new(2).with_layers(2).with_seed(1).init(&device);
-//! let data = FitData::new(x.clone()).with_weights(weights.clone())?;
-//! let (flow, _) = fit(flow, data, &FitConfig::new().with_epochs(2).with_seed(1))?;
-//! let weighted = nll(&flow, Batch::new(x).with_weights(weights)?, 1024); // nats
-//! assert!(weighted.is_finite());
+//! let data = FitData::new(x).with_weights(weights)?.with_validation(validation.clone());
+//! let (flow, report) = fit(flow, data, &FitConfig::new().with_epochs(2).with_seed(1))?;
+//! let weighted = nll(&flow, validation, 1024); // nats
+//! assert!((weighted - report.best_validation_nll.unwrap()).abs() < 1e-6);
 //! # Ok::<(), burn_flows::Error>(())
 //! ```
 //!

@@ -101,3 +101,24 @@
 //!
 //! In a clone of the repository, `cargo run --release -p examples --example log_z -- --model iaf` fits a curved target
 //! and compares `ln Z` with the true value.
+//!
+//! # Expectations under the target
+//!
+//! The flow is close to the target, not equal to it. Importance weights correct its draws, and say whether they can:
+//! [`pareto_k`](crate::inference::ImportanceWeights::pareto_k) is below 0.5 if the estimates are reliable.
+//!
+//! ```
+//! use burn_flows::burn::tensor::{Device, Tensor};
+//! use burn_flows::inference::ImportanceWeights;
+//! use burn_flows::prelude::*;
+//!
+//! let device = Device::flex();
+//! let flow = Flow::new(ActNormConfig::new(2).init(&device), StandardNormal::<2>::new([2], &device)); // your flow
+//! let target = |x: Tensor<2>| (x * 1.2).square().sum_dim(1).reshape([-1]) * -0.5; // N(0, 1 / 1.2^2)
+//! let (x, log_q) = flow.sample_with_log_prob_seeded::<2>(4000, 1);
+//! let weights = ImportanceWeights::new(target(x.clone()) - log_q)?;
+//! assert!(weights.pareto_k().is_some_and(|k| k < 0.5));
+//! let variance = weights.mean(x.square())[0];
+//! assert!((variance.mean - 1.0 / 1.44).abs() < 4.0 * variance.standard_error);
+//! # Ok::<(), burn_flows::Error>(())
+//! ```

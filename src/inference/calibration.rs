@@ -4,6 +4,7 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::noise::Noise;
 
 /// The ranks of true parameters among posterior draws: simulation-based calibration.
 ///
@@ -13,7 +14,8 @@ use crate::error::{Error, Result};
 /// ```
 ///
 /// If `q` is the posterior, the ranks of each parameter are uniform on `0..=L`. Ranks in the middle show a posterior
-/// that is too wide, ranks at both ends one that is too narrow, ranks at one end a bias.
+/// that is too wide, ranks at both ends one that is too narrow, ranks at one end a bias. The parameters must be
+/// continuous: ties of a discrete parameter are not ranks.
 ///
 /// Paper: Talts, Betancourt, Simpson, Vehtari, Gelman (2018), Validating Bayesian Inference Algorithms with
 /// Simulation-Based Calibration, section 3 and theorem 1, arXiv:1804.06788.
@@ -110,26 +112,34 @@ impl Ranks {
     }
 
     /// For every parameter, the share of pairs whose truth lies in the central interval of this level of the draws. A
-    /// calibrated posterior has `level` up to chance, of standard deviation `sqrt(level (1 - level) / pairs)`.
+    /// calibrated posterior has `level` up to chance, of standard deviation at most `sqrt(level (1 - level) / pairs)`,
+    /// with any number of draws: a rank stands for an interval of levels and counts in part at its ends.
     ///
     /// # Errors
     ///
     /// If the level is not in (0, 1).
     pub fn coverage(&self, level: f64) -> Result<Vec<f64>> {
         in_unit(level)?;
+        let ends = [0.5 - 0.5 * level, 0.5 + 0.5 * level];
         let share = |ranks: &Vec<usize>| {
-            let position = |rank: &usize| (*rank as f64 + 0.5) / (self.draws + 1) as f64;
-            let inside = ranks.iter().filter(|rank| 2.0 * (position(rank) - 0.5).abs() < level);
-            inside.count() as f64 / ranks.len() as f64
+            let inside = ranks.iter().map(|rank| overlap([*rank, rank + 1], self.draws, ends));
+            inside.sum::<f64>() / ranks.len() as f64
         };
         Ok(self.ranks.iter().map(share).collect())
     }
 }
 
+/// The part of the interval from the first to the second rank, as shares of `draws + 1`, that lies between two shares.
+fn overlap(ranks: [usize; 2], draws: usize, ends: [f64; 2]) -> f64 {
+    let [from, to] = ranks.map(|rank| rank as f64 / (draws + 1) as f64);
+    (to.min(ends[1]) - from.max(ends[0])).max(0.0) / (to - from)
+}
+
 /// For every level, the share of pairs whose truth lies in the highest-density region of that level: expected coverage.
 ///
 /// `truth` is `ln q(theta_i | x_i)`, `[pairs]`, and `draws` is `ln q` of draws from `q(theta | x_i)`, `[pairs, draws]`.
-/// A calibrated posterior has the coverage `level`; a smaller coverage shows a posterior that is too narrow.
+/// A calibrated posterior has the coverage `level`, with any number of draws and also where densities are equal: a
+/// truth counts in part if the draws leave its level open. A smaller coverage shows a posterior that is too narrow.
 ///
 /// Paper: Hermans, Delaunoy, Rozet, Wehenkel, Begy, Louppe (2022), A Trust Crisis In Simulation-Based Inference?,
 /// section 2, equations 2 and 3, arXiv:2110.06581.
@@ -155,17 +165,19 @@ impl Ranks {
 pub fn expected_coverage(truth: Tensor<1>, draws: Tensor<2>, levels: &[f64]) -> Result<Vec<f64>> {
     let pairs = truth.dims()[0];
     let [rows, count] = draws.dims();
-    if rows != pairs || pairs == 0 || count == 0 {
+    not_empty(pairs, count)?;
+    if rows != pairs {
         let reason = format!("expected [{pairs}, draws] log-densities, found [{rows}, {count}]");
         return Err(Error::data("draws", reason));
     }
     let (truth, draws) = (known("truth", truth)?, known("draws", draws)?);
-    // The region of draw `i` holds the truth from the level on that is the share of draws of a higher density.
-    let share = |(own, row): (&f64, &[f64])| {
-        row.iter().filter(|other| *other > own).count() as f64 / count as f64
+    // The region of a level holds the truth if its share of draws of a higher density is below the level.
+    let ranks = |(own, row): (&f64, &[f64])| {
+        let above = row.iter().filter(|other| *other > own).count();
+        [above, above + row.iter().filter(|other| *other == own).count() + 1]
     };
-    let shares: Vec<f64> = truth.iter().zip(draws.chunks(count)).map(share).collect();
-    covered(&shares, levels)
+    let ranks: Vec<[usize; 2]> = truth.iter().zip(draws.chunks(count)).map(ranks).collect();
+    covered(&ranks, count, levels)
 }
 
 /// For every level, the share of pairs whose truth lies in the region of TARP: tests of accuracy with random points.
@@ -176,8 +188,8 @@ pub fn expected_coverage(truth: Tensor<1>, draws: Tensor<2>, levels: &[f64]) -> 
 /// ```
 ///
 /// If `q` is the posterior, the coverage is `level` for any distribution of `r_i` that may depend on `x_i`. Distances
-/// are Euclidean after every parameter is divided by its standard deviation over the truths. The points are uniform in
-/// the box that holds the truths, drawn from the seed. In contrast to [`expected_coverage`], TARP needs no densities,
+/// are Euclidean after every parameter is divided by its range over the truths. The points are uniform in the box that
+/// holds the truths, drawn from the seed. A truth counts in part if the draws leave its level open. In contrast to [`expected_coverage`], TARP needs no densities,
 /// and with enough pairs it is sensitive to any error.
 ///
 /// Paper: Lemos, Coogan, Hezaveh, Perreault-Levasseur (2023), Sampling-Based Accuracy Testing of Posterior Estimators
@@ -189,8 +201,8 @@ pub fn expected_coverage(truth: Tensor<1>, draws: Tensor<2>, levels: &[f64]) -> 
 ///
 /// # Errors
 ///
-/// If the shapes do not belong together, there is no pair or no draw, a number is not finite, or a level is not in
-/// (0, 1).
+/// If the shapes do not belong together, there is no pair or no draw, a number is not finite, a parameter has the same
+/// value in all pairs, or a level is not in (0, 1).
 ///
 /// # Example
 ///
@@ -211,41 +223,49 @@ pub fn tarp(truth: Tensor<2>, draws: Tensor<3>, levels: &[f64], seed: u64) -> Re
     let [pairs, count, parameters] = fitting(&truth, &draws)?;
     let (truth, draws) = (numbers("truth", truth)?, numbers("draws", draws)?);
     let column = |at: usize| truth.iter().skip(at).step_by(parameters).copied();
-    let scale: Vec<f64> = (0..parameters)
-        .map(|at| {
-            let mean = column(at).sum::<f64>() / pairs as f64;
-            let variance = column(at).map(|v| (v - mean).powi(2)).sum::<f64>() / pairs as f64;
-            if variance > 0.0 { variance.sqrt() } else { 1.0 }
-        })
+    let fold = |at, from: f64, f: fn(f64, f64) -> f64| column(at).fold(from, f);
+    let ends: Vec<[f64; 2]> = (0..parameters)
+        .map(|at| [fold(at, f64::INFINITY, f64::min), fold(at, f64::NEG_INFINITY, f64::max)])
         .collect();
-    let ends: Vec<(f64, f64)> = (0..parameters)
-        .map(|at| {
-            (column(at).fold(f64::INFINITY, f64::min), column(at).fold(f64::NEG_INFINITY, f64::max))
-        })
-        .collect();
-    let mut noise = crate::noise::Noise::seeded(seed);
-    let shares: Vec<f64> = (0..pairs)
+    if let Some(at) = ends.iter().position(|[low, high]| low == high) {
+        let reason = format!("parameter {at} has the same value in all {pairs} pairs; remove it");
+        return Err(Error::data("truth", reason));
+    }
+    let mut noise = Noise::seeded(seed);
+    let ranks: Vec<[usize; 2]> = (0..pairs)
         .map(|pair| {
-            let point: Vec<f64> =
-                ends.iter().map(|(low, high)| low + (high - low) * noise.next_uniform()).collect();
+            let point: Vec<f64> = ends
+                .iter()
+                .map(|[low, high]| {
+                    let share = noise.next_uniform();
+                    low * (1.0 - share) + high * share
+                })
+                .collect();
             let distance = |theta: &[f64]| -> f64 {
-                let parts = theta.iter().zip(&point).zip(&scale);
-                parts.map(|((a, b), scale)| ((a - b) / scale).powi(2)).sum()
+                let part = |((a, b), [low, high]): ((&f64, &f64), &[f64; 2])| {
+                    // Halves, because the range itself may overflow.
+                    ((0.5 * a - 0.5 * b) / (0.5 * high - 0.5 * low)).powi(2)
+                };
+                theta.iter().zip(&point).zip(&ends).map(part).sum()
             };
             let own = distance(&truth[pair * parameters..(pair + 1) * parameters]);
             let rows = draws[pair * count * parameters..(pair + 1) * count * parameters]
                 .chunks(parameters);
-            rows.filter(|row| distance(row) < own).count() as f64 / count as f64
+            let others: Vec<f64> = rows.map(distance).collect();
+            let closer = others.iter().filter(|other| **other < own).count();
+            [closer, closer + others.iter().filter(|other| **other == own).count() + 1]
         })
         .collect();
-    covered(&shares, levels)
+    covered(&ranks, count, levels)
 }
 
-/// For every level, the share of numbers below it.
-fn covered(shares: &[f64], levels: &[f64]) -> Result<Vec<f64>> {
+/// For every level, the share of ranks below it. Each pair has the least rank of its truth among `draws` draws, and one
+/// more than the largest.
+fn covered(ranks: &[[usize; 2]], draws: usize, levels: &[f64]) -> Result<Vec<f64>> {
     let of = |level: &f64| {
         in_unit(*level)?;
-        Ok(shares.iter().filter(|share| *share < level).count() as f64 / shares.len() as f64)
+        let below = ranks.iter().map(|ranks| overlap(*ranks, draws, [0.0, *level]));
+        Ok(below.sum::<f64>() / ranks.len() as f64)
     };
     levels.iter().map(of).collect()
 }
@@ -260,7 +280,8 @@ fn in_unit(level: f64) -> Result<()> {
 /// Numbers of pairs, draws and parameters, if the shapes belong together and none is 0.
 fn fitting(truth: &Tensor<2>, draws: &Tensor<3>) -> Result<[usize; 3]> {
     let ([pairs, parameters], [rows, count, width]) = (truth.dims(), draws.dims());
-    if rows == pairs && width == parameters && pairs * count * parameters > 0 {
+    not_empty(pairs * parameters, count)?;
+    if rows == pairs && width == parameters {
         return Ok([pairs, count, parameters]);
     }
     let found = draws.dims();
@@ -268,6 +289,15 @@ fn fitting(truth: &Tensor<2>, draws: &Tensor<3>) -> Result<[usize; 3]> {
         "expected shape [{pairs}, draws, {parameters}] for that of the truth, found {found:?}"
     );
     Err(Error::data("draws", reason))
+}
+
+/// Returns an error unless there are pairs and draws.
+fn not_empty(pairs: usize, draws: usize) -> Result<()> {
+    if pairs > 0 && draws > 0 {
+        return Ok(());
+    }
+    let (what, kind) = if pairs == 0 { ("truth", "pair") } else { ("draws", "draw") };
+    Err(Error::data(what, format!("expected at least 1 {kind}, found none")))
 }
 
 /// The numbers of a tensor, which must be finite.

@@ -22,7 +22,8 @@ use crate::error::{Error, Result};
 ///
 /// # Numerics
 ///
-/// Weights are computed in f64, relative to the largest one, so log-weights of any size are valid.
+/// Weights are computed in f64, relative to the largest one, so log-weights of any size are valid. The difference
+/// `ln p~ - ln q` of large f32 numbers is inaccurate before it arrives here; compute it in f64.
 ///
 /// # Example
 ///
@@ -54,7 +55,8 @@ pub struct ImportanceWeights {
 pub struct Estimate {
     /// The estimate of the expectation.
     pub mean: f64,
-    /// The standard error of `mean`. It is too small if `q` misses a part of the target.
+    /// The standard error of `mean`; infinite for a single draw. It is too small if `q` misses a part of the target, or
+    /// if few draws decide (see [`ImportanceWeights::pareto_k`]).
     pub standard_error: f64,
 }
 
@@ -73,6 +75,9 @@ impl ImportanceWeights {
             return Err(Error::data("log-weights", reason));
         }
         let largest = log_weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        if log_weights.is_empty() {
+            return Err(Error::data("log-weights", "expected at least 1 draw, found none"));
+        }
         if largest == f64::NEG_INFINITY {
             let draws = log_weights.len();
             let reason =
@@ -124,46 +129,58 @@ impl ImportanceWeights {
                 .collect();
             let mean: f64 = pairs.iter().map(|(share, value)| share * value).sum();
             let square = |(share, value): &(f64, f64)| (share * (value - mean)).powi(2);
-            Estimate { mean, standard_error: pairs.iter().map(square).sum::<f64>().sqrt() }
+            let error = pairs.iter().map(square).sum::<f64>().sqrt();
+            Estimate { mean, standard_error: if draws > 1 { error } else { f64::INFINITY } }
         };
         (0..columns).map(column).collect()
     }
 
     /// The shape `k` of the tail of the weights. Below 0.5 the weights have a finite variance, and estimates are
-    /// reliable; up to 0.7 smoothed weights are; above 0.7 the draws miss parts of the target. `None` with fewer than 5
-    /// draws in the tail, or if all weights of the tail are equal.
+    /// reliable; up to 0.7 [smoothed](Self::smoothed) weights are; above 0.7 the draws miss parts of the target. It is
+    /// infinite if fewer than 5 draws are larger than the bulk, so that these few decide every estimate. `None` if there
+    /// is no tail: with fewer than 25 draws, or if all weights are equal.
     pub fn pareto_k(&self) -> Option<f64> {
-        self.tail().map(|tail| tail.shape)
+        match self.tail()? {
+            Some(tail) => Some(tail.shape),
+            None => Some(f64::INFINITY),
+        }
     }
 
     /// The weights with the largest ones replaced by the expected order statistics of the fitted tail, at most the
-    /// largest weight. Estimates have a smaller variance and a small bias. Without a fitted tail, or with a tail of
-    /// infinite [`pareto_k`](Self::pareto_k), the weights are unchanged.
+    /// largest weight. Estimates have a smaller variance and a small bias. Draws of weight 0 keep it. Without a finite
+    /// [`pareto_k`](Self::pareto_k) the weights are unchanged.
     pub fn smoothed(&self) -> Self {
-        let Some(tail) = self.tail() else { return self.clone() };
+        let Some(Some(tail)) = self.tail() else { return self.clone() };
         let mut weights = self.weights.clone();
         let count = tail.draws.len();
         for (at, &draw) in tail.draws.iter().enumerate() {
             let share = (at as f64 + 0.5) / count as f64;
             weights[draw] = (tail.threshold + tail.quantile(share)).min(1.0);
         }
+        let largest = weights.iter().copied().fold(0.0, f64::max);
+        weights.iter_mut().for_each(|weight| *weight /= largest);
         Self { weights }
     }
 
-    /// The fitted tail: the `min(n / 5, 3 sqrt(n))` largest weights.
-    fn tail(&self) -> Option<Tail> {
+    /// The fitted tail: of the `min(n / 5, 3 sqrt(n))` largest weights those above all others. `None` without a tail,
+    /// `Some(None)` if it has no fit.
+    fn tail(&self) -> Option<Option<Tail>> {
         let count = self.weights.len() as f64;
         let count = (count / 5.0).min(3.0 * count.sqrt()).ceil() as usize;
-        if count < LEAST_TAIL || count >= self.weights.len() {
+        if count < LEAST_TAIL || self.weights.iter().all(|weight| *weight == 1.0) {
             return None;
         }
         let mut draws: Vec<usize> = (0..self.weights.len()).collect();
         draws.sort_by(|&a, &b| self.weights[a].total_cmp(&self.weights[b]));
-        let tail = draws.split_off(draws.len() - count);
-        let threshold = self.weights[draws[draws.len() - 1]];
+        let mut tail = draws.split_off(draws.len() - count);
+        let threshold = self.weights[draws[draws.len() - 1]].max(f64::MIN_POSITIVE);
+        tail.retain(|&draw| self.weights[draw] > threshold);
+        if tail.len() < LEAST_TAIL {
+            return Some(None);
+        }
         let excess: Vec<f64> = tail.iter().map(|&draw| self.weights[draw] - threshold).collect();
-        let [shape, scale] = pareto(&excess)?;
-        Some(Tail { draws: tail, threshold, shape, scale })
+        let fitted = pareto(&excess);
+        Some(fitted.map(|[shape, scale]| Tail { draws: tail, threshold, shape, scale }))
     }
 }
 
@@ -190,16 +207,11 @@ impl Tail {
 }
 
 /// Shape and scale of a generalised Pareto distribution, by the estimator of Zhang and Stephens (2009), section 4, with
-/// the weak prior of Vehtari et al. (2024), appendix G. The excesses are in increasing order and not negative.
+/// the weak prior of Vehtari et al. (2024), appendix G. The excesses are positive and in increasing order. `None` if
+/// they span more than f64 can divide.
 fn pareto(excess: &[f64]) -> Option<[f64; 2]> {
     let count = excess.len();
     let (quartile, largest) = (excess[(count as f64 / 4.0 + 0.5) as usize - 1], excess[count - 1]);
-    if largest <= 0.0 {
-        return None;
-    }
-    // With ties at the threshold the quartile may be 0.
-    let quartile =
-        if quartile > 0.0 { quartile } else { excess.iter().copied().find(|x| *x > 0.0)? };
     let grid = 30 + (count as f64).sqrt() as usize;
     let shape_of =
         |theta: f64| excess.iter().map(|x| (-theta * x).ln_1p()).sum::<f64>() / count as f64;

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use burn::tensor::{Int, Tensor, TensorData};
 
 use crate::error::{Error, Result};
+use crate::rows::check_rows;
 
 /// Rows of data, optionally with a row of context and a weight for each row of data.
 ///
@@ -14,7 +15,7 @@ use crate::error::{Error, Result};
 ///
 /// A weight says how often a row counts: an importance weight, a survey weight, or the balance of a class. The mean
 /// over the rows is `sum(w_i value_i) / sum(w_i)`. A row of weight 2 counts as two equal rows, a row of weight 0 as no
-/// row. Only the ratios of the weights matter.
+/// row. Only the ratios of the weights matter; a weight below 1e-300 of the largest one counts as 0.
 ///
 /// # Shapes
 ///
@@ -104,11 +105,12 @@ impl<const D: usize> Batch<D> {
         }
         // Only ratios matter. Without the division, weights near the largest f64 would have an infinite sum.
         let largest = weights.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
-        let weights = weights.into_iter().map(|weight| weight / largest).collect();
+        let share = |weight: f64| Some(weight / largest).filter(|share| *share > LEAST_SHARE);
+        let weights = weights.into_iter().map(|weight| share(weight).unwrap_or(0.0)).collect();
         Ok(Self { weights: Some(weights), ..self })
     }
 
-    /// The weights, divided by the largest one; `None` if all rows count alike.
+    /// The weights, divided by the largest one; `None` if none were set.
     pub fn weights(&self) -> Option<&[f64]> {
         self.weights.as_deref()
     }
@@ -144,8 +146,16 @@ impl<const D: usize> Batch<D> {
 
     /// The rows that count: those of a positive weight. A row of weight 0 is not evaluated, so it may hold any values.
     /// If the remaining weights are equal, the result has no weights.
+    ///
+    /// # Panics
+    ///
+    /// If the weights or the context have another number of rows than `x`, which a caller may have replaced.
+    #[track_caller]
     pub(super) fn counted(&self) -> Cow<'_, Self> {
         let Some(weights) = &self.weights else { return Cow::Borrowed(self) };
+        let (rows, found) = (self.len(), weights.len());
+        assert!(found == rows, "Batch: expected 1 weight for each of {rows} rows, found {found}");
+        check_rows("Batch", rows, self.context.as_ref());
         let rows: Vec<usize> = (0..weights.len()).filter(|&row| weights[row] > 0.0).collect();
         let equal = rows.windows(2).all(|pair| weights[pair[0]] == weights[pair[1]]);
         let mut counted = match rows.len() < weights.len() {
@@ -160,18 +170,27 @@ impl<const D: usize> Batch<D> {
 
     /// Rows that all count alike, for statistics without weights: each row as often as its weight asks. If the weights
     /// are whole multiples of the least one, and `most` rows hold all multiples, every row stands that many times.
-    /// Otherwise as many rows as before are drawn at equal distances of the summed weights.
+    /// Otherwise as many rows as before are drawn at equal distances of the summed weights, from rows in random order.
+    /// If they would be copies of few rows, every row stands once: a layer divides by the deviation of its first batch.
     pub(super) fn repeated(&self, most: usize) -> Self {
         let Some(weights) = &self.weights else { return self.clone() };
+        let alike = || Self { weights: None, ..self.clone() };
+        let total = self.total_weight();
         let least = weights.iter().copied().fold(f64::INFINITY, f64::min);
-        let times: Vec<f64> = weights.iter().map(|weight| weight / least).collect();
-        let whole = times.iter().all(|times| (times - times.round()).abs() < 1e-9 * times)
-            && times.iter().sum::<f64>() <= most as f64;
-        let count = if whole { times.iter().sum::<f64>().round() } else { self.len() as f64 };
-        let step = times.iter().sum::<f64>() / count;
+        let whole = total / least <= most as f64
+            && weights.iter().all(|weight| {
+                let times = weight / least;
+                (times - times.round()).abs() < 1e-9 * times
+            });
+        let effective = total * total / weights.iter().map(|weight| weight * weight).sum::<f64>();
+        if !whole && effective < LEAST_EFFECTIVE {
+            return alike();
+        }
+        let count = if whole { (total / least).round() } else { self.len() as f64 };
+        let step = total / count;
         let (mut rows, mut end) = (vec![], 0.0);
-        for (row, times) in times.iter().enumerate() {
-            end += times;
+        for (row, weight) in weights.iter().enumerate() {
+            end += weight;
             while (rows.len() as f64 + 0.5) * step < end {
                 rows.push(row);
             }
@@ -196,6 +215,12 @@ impl<const D: usize> Batch<D> {
         }
     }
 }
+
+/// The least weight relative to the largest one. Its share of a sum must be a normal number of f64.
+const LEAST_SHARE: f64 = 1e-300;
+
+/// The least number of rows that weights are worth, `(sum w)^2 / sum w^2`, for statistics from repeated rows.
+const LEAST_EFFECTIVE: f64 = 10.0;
 
 #[cfg(test)]
 mod tests {
@@ -236,8 +261,15 @@ mod tests {
             let asked = own.map(|(weight, _)| weight).sum::<f64>() / total;
             assert!((found - asked).abs() < 0.02, "kind {kind}: {found}, asked {asked}");
         }
-        let too_many = weighted(&[1.0, 1000.0]).repeated(100);
-        assert_eq!(rows(&too_many), [1.0, 1.0]);
+    }
+
+    #[test]
+    fn rows_worth_few_rows_all_count_alike() {
+        assert_eq!(rows(&weighted(&[1.0, 1000.0]).repeated(100)), [0.0, 1.0]);
+        let mut dominated = vec![1.0; 400];
+        dominated[3] = 1e-290;
+        dominated[7] = 1e30;
+        assert_eq!(weighted(&dominated).counted().repeated(4096).len(), 399);
     }
 
     #[test]

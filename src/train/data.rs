@@ -47,7 +47,8 @@ impl<B: Into<Batch<D>>, const D: usize> From<B> for FitData<D> {
 }
 
 impl<const D: usize> FitData<D> {
-    /// Training data from rows `[n, event..]`, a pair of rows and context, or a [`Batch`].
+    /// Training data from rows `[n, event..]`, a pair of rows and context, or a [`Batch`]. A context must have a row for
+    /// each row of data.
     pub fn new(rows: impl Into<Batch<D>>) -> Self {
         let train = rows.into().plain();
         Self { train, validation: None, dequantize: None, held_out: false }
@@ -68,7 +69,8 @@ impl<const D: usize> FitData<D> {
 
     /// Adds a weight for every row: see [`Batch`]. The loss of a step is `sum(w_i nll_i) / (n mean(w))` over the `n`
     /// rows of a batch, with the mean of all training weights. Data-dependent layers are initialised from rows that are
-    /// repeated as their weights ask. Layers that mix rows in training ([`BatchNorm`](crate::bijector::BatchNorm)) use
+    /// repeated as their weights ask. Validation rows that are split off keep their weights; `validation_fraction` is a
+    /// share of the rows, not of the weights. Layers that mix rows in training ([`BatchNorm`](crate::bijector::BatchNorm)) use
     /// batch statistics without weights.
     ///
     /// # Errors
@@ -294,8 +296,12 @@ fn check_rows<const D: usize>(what: &str, rows: &Batch<D>, least: usize) -> Resu
     check_finite(&format!("context of the {what}"), context, rows)
 }
 
-/// Returns an error unless there is a row of context for every row of data.
+/// Returns an error unless there is a row of context, and a weight, for every row of data.
 fn check_context<const D: usize>(what: &str, rows: &Batch<D>) -> Result<()> {
+    if let Some(weights) = rows.weights().filter(|weights| weights.len() != rows.len()) {
+        let reason = format!("has {} rows, but {} weights", rows.len(), weights.len());
+        return Err(Error::data(what, reason));
+    }
     match rows.context.as_ref().map(|context| context.dims()[0]) {
         Some(found) if found != rows.len() => {
             let reason = format!("has {} rows, but {found} rows of context", rows.len());

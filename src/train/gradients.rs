@@ -31,7 +31,7 @@ use crate::rows::{check_rows, in_block, rows_of};
 ///
 /// # Panics
 ///
-/// The panics of [`Distribution::log_prob`]; also if the model has no trained parameter.
+/// The panics of [`Distribution::log_prob`]; also if the model has no trained parameter, or there is no row.
 ///
 /// # Example
 ///
@@ -158,6 +158,7 @@ pub(super) fn by_blocks<F: Distribution<D>, T: Send, const D: usize>(
          model, or unfreeze() a part"
     );
     let (x, context, dims) = (&rows.x, rows.context.as_ref(), rows.x.dims());
+    assert!(dims[0] > 0, "nll_gradients: expected at least 1 row, found 0");
     check_rows(layer_name::<F>(), dims[0], context);
     let shares = Shares::of(rows, total);
     let blocks = gradient_blocks(model, [dims[0], dims[2..].iter().product()]);

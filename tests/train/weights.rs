@@ -1,5 +1,7 @@
 //! Weights of rows: a weight of 2 is the row twice, a weight of 0 is no row.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::{GradientsParams, SgdConfig};
 use burn::tensor::{Device, Tensor};
@@ -279,4 +281,86 @@ fn a_run_with_other_weights_does_not_resume() {
     run(1.0).unwrap();
     let error = run(2.0).unwrap_err().to_string();
     assert!(error.contains("weights of the training data"), "{error}");
+}
+
+/// A caller may replace the rows or the context after the weights were set.
+#[test]
+fn rows_that_do_not_belong_to_their_weights_are_refused() {
+    let flow = small().with_context(1).init(&Device::flex());
+    let text = |call: &dyn Fn()| {
+        let panic = catch_unwind(AssertUnwindSafe(call)).unwrap_err();
+        let owned = panic.downcast_ref::<String>().cloned();
+        owned.or_else(|| panic.downcast_ref::<&str>().map(|text| text.to_string())).unwrap()
+    };
+    let context = |rows| banana(rows, 2).narrow(1, 0, 1);
+    let batch = |rows| {
+        let batch = Batch::new(banana(4, 1)).with_context(context(rows));
+        batch.with_weights(tensor(&[1.0, 2.0, 0.0, 4.0])).unwrap()
+    };
+    let trained = flow.clone().train();
+    let expected = "Batch: expected a context of 1 or 4 rows, found 8";
+    assert_eq!(
+        text(&|| {
+            nll(&flow, batch(8), 10);
+        }),
+        expected
+    );
+    assert_eq!(text(&|| drop(nll_gradients(&trained, batch(8)))), expected);
+    assert_eq!(
+        text(&|| drop(Reversible::new().nll_gradients(&trained, batch(2)))),
+        expected.replace("8", "2")
+    );
+    assert!(nll(&flow, batch(1), 10).is_finite());
+    let mut other = batch(4);
+    (other.x, other.context) = (banana(2, 1), Some(context(2)));
+    let expected = "Batch: expected 1 weight for each of 2 rows, found 4";
+    assert_eq!(
+        text(&|| {
+            nll(&flow, &other, 10);
+        }),
+        expected
+    );
+    let error = fit(flow.clone(), FitData::new(&other), &quick()).unwrap_err().to_string();
+    assert_eq!(error, "training data: has 2 rows, but 4 weights");
+    let good = FitData::new((banana(4, 1), context(4)));
+    let error = fit(flow, good.with_validation(&other), &quick()).unwrap_err().to_string();
+    assert_eq!(error, "validation data: has 2 rows, but 4 weights");
+    let none = Tensor::<2>::zeros([0, 2], &Device::flex());
+    let trained = small().init(&Device::flex()).train();
+    let expected = "nll_gradients: expected at least 1 row, found 0";
+    assert_eq!(text(&|| drop(nll_gradients(&trained, &none))), expected);
+    assert_eq!(text(&|| drop(Reversible::new().nll_gradients(&trained, &none))), expected);
+}
+
+/// One row with almost all of the weight, and rows with almost none: ActNorm would divide by the deviation of copies.
+#[test]
+fn weights_of_any_range_train_data_dependent_layers() {
+    let x = banana(400, 1);
+    for (large, least) in [(1e6, 1.0), (1.0, 1e-307), (1.0, 5e-324), (1e300, 1e-300)] {
+        let weights: Vec<f64> = (0..400)
+            .map(|row| {
+                if row == 3 {
+                    large
+                } else if row == 7 {
+                    least
+                } else {
+                    1.0f64.min(large)
+                }
+            })
+            .collect();
+        let data = burn::tensor::TensorData::new(weights, [400]);
+        let weights = Tensor::from_data(data, (&Device::flex(), burn::tensor::DType::F64));
+        let data =
+            FitData::new(x.clone()).with_weights(weights).unwrap().with_validation(x.clone());
+        let flow = MafConfig::new(2).with_layers(2).with_seed(5).init(&Device::flex());
+        match fit(flow, data, &quick()) {
+            Ok((flow, _)) => {
+                let found = nll(&flow, x.clone(), 100);
+                assert!(found < 10.0, "{large:e} {least:e}: {found}");
+            }
+            Err(error) => {
+                assert_eq!(error.to_string(), "training data: needs at least 2 rows, found 1")
+            }
+        }
+    }
 }
