@@ -73,6 +73,11 @@ fn equal_weights_are_worth_all_draws() {
     assert!((weights.effective_draws() - 100.0).abs() < 1e-12);
     assert_eq!(weights.pareto_k(), None);
     assert_eq!(weights.smoothed(), weights);
+    let k = |count: usize| {
+        let logs = (0..count).map(|at| (at as f64).sqrt()).collect();
+        ImportanceWeights::new(tensor(logs, [count])).unwrap().pareto_k()
+    };
+    assert!(k(20).is_none() && k(21).is_some());
     let mut one = vec![f64::NEG_INFINITY; 100];
     one[7] = 2.0;
     let one = ImportanceWeights::new(tensor(one, [100])).unwrap();

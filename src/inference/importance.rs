@@ -138,7 +138,7 @@ impl ImportanceWeights {
     /// The shape `k` of the tail of the weights. Below 0.5 the weights have a finite variance, and estimates are
     /// reliable; up to 0.7 [smoothed](Self::smoothed) weights are; above 0.7 the draws miss parts of the target. It is
     /// infinite if fewer than 5 draws are larger than the bulk, so that these few decide every estimate. `None` if there
-    /// is no tail: with fewer than 25 draws, or if all weights are equal.
+    /// is no tail: with fewer than 21 draws, or if all weights are equal.
     pub fn pareto_k(&self) -> Option<f64> {
         match self.tail()? {
             Some(tail) => Some(tail.shape),
