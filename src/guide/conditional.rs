@@ -129,7 +129,6 @@
 //! ```
 //! use burn_flows::burn::tensor::Device;
 //! use burn_flows::inference::{Ranks, expected_coverage};
-//! use burn_flows::model::MafConfig;
 //! use burn_flows::prelude::*;
 //!
 //! let device = Device::flex();

@@ -1,7 +1,6 @@
 //! Simulation-based calibration, expected coverage and TARP.
 
 use burn::tensor::Tensor;
-use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::noise::Noise;
@@ -35,7 +34,7 @@ use crate::noise::Noise;
 /// assert!(ranks.p_values().iter().all(|p| *p > 0.001)); // the draws have the distribution of the truth
 /// # Ok::<(), burn_flows::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ranks {
     /// The ranks, one list for each parameter.
     ranks: Vec<Vec<usize>>,
@@ -51,7 +50,8 @@ impl Ranks {
     /// If the shapes do not belong together, there is no pair or no draw, or a number is not finite.
     pub fn new(truth: Tensor<2>, draws: Tensor<3>) -> Result<Self> {
         let [pairs, count, parameters] = fitting(&truth, &draws)?;
-        let (truth, draws) = (numbers("truth", truth)?, numbers("draws", draws)?);
+        let (truth, draws) =
+            (numbers("truth", truth, f64::is_finite)?, numbers("draws", draws, f64::is_finite)?);
         let rank = |pair: usize, parameter: usize| {
             let own = truth[pair * parameters + parameter];
             let of = |draw: usize| draws[(pair * count + draw) * parameters + parameter];
@@ -170,7 +170,8 @@ pub fn expected_coverage(truth: Tensor<1>, draws: Tensor<2>, levels: &[f64]) -> 
         let reason = format!("expected [{pairs}, draws] log-densities, found [{rows}, {count}]");
         return Err(Error::data("draws", reason));
     }
-    let (truth, draws) = (known("truth", truth)?, known("draws", draws)?);
+    let (truth, draws) =
+        (numbers("truth", truth, |x| !x.is_nan())?, numbers("draws", draws, |x| !x.is_nan())?);
     // The region of a level holds the truth if its share of draws of a higher density is below the level.
     let ranks = |(own, row): (&f64, &[f64])| {
         let above = row.iter().filter(|other| *other > own).count();
@@ -221,7 +222,8 @@ pub fn expected_coverage(truth: Tensor<1>, draws: Tensor<2>, levels: &[f64]) -> 
 /// ```
 pub fn tarp(truth: Tensor<2>, draws: Tensor<3>, levels: &[f64], seed: u64) -> Result<Vec<f64>> {
     let [pairs, count, parameters] = fitting(&truth, &draws)?;
-    let (truth, draws) = (numbers("truth", truth)?, numbers("draws", draws)?);
+    let (truth, draws) =
+        (numbers("truth", truth, f64::is_finite)?, numbers("draws", draws, f64::is_finite)?);
     let column = |at: usize| truth.iter().skip(at).step_by(parameters).copied();
     let fold = |at, from: f64, f: fn(f64, f64) -> f64| column(at).fold(from, f);
     let ends: Vec<[f64; 2]> = (0..parameters)
@@ -300,21 +302,12 @@ fn not_empty(pairs: usize, draws: usize) -> Result<()> {
     Err(Error::data(what, format!("expected at least 1 {kind}, found none")))
 }
 
-/// The numbers of a tensor, which must be finite.
-fn numbers<const D: usize>(what: &str, x: Tensor<D>) -> Result<Vec<f64>> {
+/// The numbers of a tensor, or an error that names the first one for which `valid` is false.
+fn numbers<const D: usize>(what: &str, x: Tensor<D>, valid: fn(f64) -> bool) -> Result<Vec<f64>> {
     let values: Vec<f64> = x.into_data().iter::<f64>().collect();
-    match values.iter().position(|value| !value.is_finite()) {
+    match values.iter().position(|value| !valid(*value)) {
         None => Ok(values),
         Some(at) => Err(Error::data(what, format!("element {at} is {}", values[at]))),
-    }
-}
-
-/// The numbers of a tensor, which must not be NaN.
-fn known<const D: usize>(what: &str, x: Tensor<D>) -> Result<Vec<f64>> {
-    let values: Vec<f64> = x.into_data().iter::<f64>().collect();
-    match values.iter().position(|value| value.is_nan()) {
-        None => Ok(values),
-        Some(at) => Err(Error::data(what, format!("element {at} is NaN"))),
     }
 }
 

@@ -43,7 +43,7 @@ use crate::error::{Error, Result};
 /// assert!((variance.mean - 1.0).abs() < 4.0 * variance.standard_error);
 /// # Ok::<(), burn_flows::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ImportanceWeights {
     /// The weights, relative to the largest one.
     weights: Vec<f64>,
