@@ -338,7 +338,7 @@ fn run() -> Outcome<()> {
             fitted.parameters,
             report.seconds,
             report.best_epoch,
-            report.best_validation_nll.unwrap_or(f64::NAN) + units,
+            report.best_validation_loss.unwrap_or(f64::NAN) + units,
         );
         scores.push(test);
         seconds = report.seconds;

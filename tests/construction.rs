@@ -11,7 +11,7 @@ use burn_flows::bijector::*;
 use burn_flows::conditioner::*;
 use burn_flows::distribution::*;
 use burn_flows::model::*;
-use burn_flows::train::{FitConfig, ReverseKlConfig};
+use burn_flows::train::FitConfig;
 use burn_flows::univariate::*;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -169,7 +169,6 @@ construct! {
 
 settings! {
     fit: FitConfig, r#"{"batch_size": 0}"#;
-    reverse_kl: ReverseKlConfig, r#"{"steps": 0}"#;
 }
 
 /// A misspelt field of an enum variant is an error.

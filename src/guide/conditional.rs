@@ -101,7 +101,7 @@
 //!     let data = FitData::new(x.clone()).with_context(context);
 //!     let config = FitConfig::new().with_epochs(3).with_batch_size(32).with_learning_rate(1e-2);
 //!     let (_, report) = fit(flow, data, &config)?;
-//!     Ok::<_, Error>(report.best_validation_nll.unwrap())
+//!     Ok::<_, Error>(report.best_validation_loss.unwrap())
 //! };
 //! let kelvin = standard.clone() * 15.0 + 290.0;
 //! let (in_kelvin, in_standard_units) = (train(kelvin)?, train(standard)?);

@@ -99,7 +99,7 @@
 //! let data = FitData::new(x).with_weights(weights)?.with_validation(validation.clone());
 //! let (flow, report) = fit(flow, data, &FitConfig::new().with_epochs(2).with_seed(1))?;
 //! let weighted = nll(&flow, validation, 1024); // nats
-//! assert!((weighted - report.best_validation_nll.unwrap()).abs() < 1e-6);
+//! assert!((weighted - report.best_validation_loss.unwrap()).abs() < 1e-6);
 //! # Ok::<(), burn_flows::Error>(())
 //! ```
 //!

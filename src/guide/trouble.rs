@@ -10,7 +10,7 @@
 //! | error: non-finite loss or gradient, layer named | learning rate or layer | lower `learning_rate`, `warmup_steps` |
 //! | `skipped_steps` above 0 | a few bad batches | look for outliers; lower `learning_rate` |
 //! | error: a validation row is named | row outside of the support | another first layer, or remove the row |
-//! | `train_nll` falls, `validation_nll` rises | overfitting | dropout, `patience`, `average`, fewer layers |
+//! | `train_loss` falls, `validation_loss` rises | overfitting | dropout, `patience`, `average`, fewer layers |
 //! | both fall until the last epoch | too few epochs | more `epochs`, or a higher `learning_rate` |
 //! | the NLL falls without limit | ties in a column | `warnings`: see the chapter [`table`](super::table) |
 //!

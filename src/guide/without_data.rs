@@ -13,7 +13,8 @@
 //! use burn_flows::burn::tensor::{Device, Tensor};
 //! use burn_flows::conditioner::MadeConfig;
 //! use burn_flows::model::IafConfig;
-//! use burn_flows::train::{ReverseKlConfig, fit_reverse_kl};
+//! use burn_flows::prelude::*;
+//! use burn_flows::train::{fit_reverse_kl, log_z};
 //!
 //! /// A normal with correlation 0.8, times e^3: ln Z = 3 + ln 2 pi + ln(1 - 0.8^2) / 2.
 //! fn target(point: Tensor<2>) -> Tensor<1> {
@@ -25,16 +26,12 @@
 //! let device = Device::flex();
 //! let network = MadeConfig::new(vec![16]);
 //! let flow = IafConfig::new(2).with_layers(2).with_made(network).with_seed(1).init(&device);
-//! let config = ReverseKlConfig::new()
-//!     .with_steps(150)
-//!     .with_batch_size(64)
-//!     .with_learning_rate(2e-2)
-//!     .with_evaluation_draws(2000)
-//!     .with_seed(1);
-//! let (flow, report) = fit_reverse_kl(flow, target, &config)?;
+//! // An epoch has 100 steps of 64 draws.
+//! let config = FitConfig::new().with_epochs(2).with_batch_size(64).with_learning_rate(2e-2).with_seed(1);
+//! let (flow, _report) = fit_reverse_kl(flow, target, &config)?;
 //!
 //! let truth = 3.0 + (2.0 * std::f64::consts::PI).ln() + 0.36f64.ln() / 2.0;
-//! let found = report.log_z;
+//! let found = log_z(&flow, target, 2000, 1024, &mut Noise::seeded(1))?;
 //! assert!((found.estimate - truth).abs() < 0.1);
 //! assert!(found.effective_draws > 1000.0); // of 2000
 //! assert_eq!(flow.sample::<2>(10).dims(), [10, 2]);
@@ -53,17 +50,34 @@
 //!
 //! The default estimator, [`Estimator::PathDerivative`](crate::train::Estimator), also needs a density of given data.
 //! [`Estimator::Full`](crate::train::Estimator) avoids the density of given data. Choose `Full` for an `Iaf` of many
-//! features.
+//! features:
+//!
+//! ```
+//! use burn_flows::burn::tensor::{Device, Tensor};
+//! use burn_flows::model::IafConfig;
+//! use burn_flows::prelude::*;
+//! use burn_flows::train::{Estimator, ReverseKl, Training};
+//!
+//! let flow = IafConfig::new(3).with_layers(2).init(&Device::flex());
+//! let target = |x: Tensor<2>| (x - 1.0).square().sum_dim(1).reshape([-1]) * -0.5;
+//! let config = FitConfig::new().with_epochs(2).with_batch_size(50);
+//! let draws = FitData::drawn(500)?; // draws in an epoch
+//! let objective = ReverseKl::new(target).with_estimator(Estimator::Full);
+//! let (_, report) = Training::new(flow, draws, &config).with_objective(objective).run()?;
+//! assert!(report.epochs[1].train_loss < report.epochs[0].train_loss);
+//! # Ok::<(), burn_flows::Error>(())
+//! ```
 //!
 //! # How to read the result
 //!
 //! [`LogZ`](crate::train::LogZ) holds the estimate, its standard error and the effective number of draws.
 //!
-//! * If the effective number of draws is far below `evaluation_draws`, flow and target differ. Train for more steps, or
-//!   choose a model with more layers.
+//! * If the effective number of draws is far below the number of draws, flow and target differ. Train for more
+//!   epochs, or choose a model with more layers.
 //! * The reverse divergence seeks modes. A flow can miss a mode of the target completely. The estimate of `Z`
 //!   then lacks the missing mode, and the standard error does not show the error. Start from several seeds and compare.
-//! * `report.losses` holds the loss of each step: an estimate of `KL(q || p) - ln Z` in nats.
+//! * `report.epochs` holds the losses: estimates of `KL(q || p) - ln Z` in nats. The validation loss has the same noise
+//!   in every epoch, so two epochs compare without the error of the draws.
 //!
 //! # Targets with bounds
 //!
@@ -81,7 +95,7 @@
 //! use burn_flows::bijector::{Exp, Inverse};
 //! use burn_flows::burn::tensor::{Device, Tensor};
 //! use burn_flows::prelude::*;
-//! use burn_flows::train::{ReverseKlConfig, fit_reverse_kl};
+//! use burn_flows::train::{fit_reverse_kl, log_z};
 //!
 //! // Two gamma densities of shape 3: p~ = x^2 exp(-x), Z = 2 for each.
 //! let target = |x: Tensor<2>| (x.clone().log() * 2.0 - x).sum_dim(1).squeeze_dim::<1>(1);
@@ -91,10 +105,11 @@
 //! let model = RealNvpConfig::new(2).with_layers(2).with_mlp(network).with_seed(1).init(&device);
 //! let (layers, base) = model.into_parts();
 //! let flow = Flow::new((Inverse::new(Exp {}), layers), base);
-//! let config = ReverseKlConfig::new().with_steps(150).with_batch_size(64).with_learning_rate(2e-2);
-//! let (flow, report) = fit_reverse_kl(flow, target, &config)?;
+//! let config = FitConfig::new().with_epochs(2).with_batch_size(64).with_learning_rate(2e-2);
+//! let (flow, _) = fit_reverse_kl(flow, target, &config)?;
 //!
-//! assert!((report.log_z.estimate - 2.0 * 2f64.ln()).abs() < 0.1);
+//! let found = log_z(&flow, target, 2000, 1024, &mut Noise::seeded(1))?;
+//! assert!((found.estimate - 2.0 * 2f64.ln()).abs() < 0.1);
 //! assert!(flow.sample_seeded::<2>(100, 1).min().into_scalar::<f32>() > 0.0);
 //! # Ok::<(), burn_flows::Error>(())
 //! ```

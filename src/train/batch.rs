@@ -1,11 +1,12 @@
 //! Rows of data with their contexts and weights.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::error::{Error, Result};
-use crate::rows::check_rows;
+use crate::rows::{check_rows, rows_of};
 
 /// Rows of data, optionally with a row of context and a weight for each row of data.
 ///
@@ -42,8 +43,10 @@ pub struct Batch<const D: usize> {
     pub x: Tensor<D>,
     /// The context, `[rows, width]`.
     pub context: Option<Tensor<2>>,
-    /// The weights, valid and one for each row.
+    /// The weights divided by the largest one, valid and one for each row.
     pub(super) weights: Option<Vec<f64>>,
+    /// The largest weight, 1 without weights.
+    pub(super) largest: f64,
     /// The row numbers in the caller's data, if rows were selected.
     pub(super) numbers: Option<Vec<usize>>,
 }
@@ -75,7 +78,7 @@ impl<const D: usize> From<&Batch<D>> for Batch<D> {
 impl<const D: usize> Batch<D> {
     /// Rows without a context and without weights.
     pub fn new(x: Tensor<D>) -> Self {
-        Self { x, context: None, weights: None, numbers: None }
+        Self { x, context: None, weights: None, largest: 1.0, numbers: None }
     }
 
     /// Adds a row of context for every row of data, or one row for all.
@@ -107,7 +110,7 @@ impl<const D: usize> Batch<D> {
         let largest = weights.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
         let share = |weight: f64| Some(weight / largest).filter(|share| *share > LEAST_SHARE);
         let weights = weights.into_iter().map(|weight| share(weight).unwrap_or(0.0)).collect();
-        Ok(Self { weights: Some(weights), ..self })
+        Ok(Self { weights: Some(weights), largest, ..self })
     }
 
     /// The weights, divided by the largest one; `None` if none were set.
@@ -162,8 +165,9 @@ impl<const D: usize> Batch<D> {
             true => Cow::Owned(self.select(&rows)),
             false => Cow::Borrowed(self),
         };
-        if equal {
-            counted.to_mut().weights = None;
+        if equal && let Some(weight) = rows.first().map(|&row| weights[row]) {
+            let counted = counted.to_mut();
+            (counted.weights, counted.largest) = (None, counted.largest * weight);
         }
         counted
     }
@@ -198,6 +202,49 @@ impl<const D: usize> Batch<D> {
         Self { weights: None, ..self.select(&rows) }
     }
 
+    /// The rows of all batches. `None` without a batch.
+    pub(super) fn joined(batches: Vec<Self>) -> Option<Self> {
+        let largest = batches.iter().map(|batch| batch.largest).fold(0.0, f64::max);
+        let weighted = batches.iter().any(|batch| batch.weights.is_some());
+        let weights = batches.iter().flat_map(|batch| {
+            let own = batch.weights.clone().unwrap_or_else(|| vec![1.0; batch.len()]);
+            own.into_iter().map(|weight| weight * (batch.largest / largest))
+        });
+        let weights = weighted.then(|| weights.collect());
+        let contexts = batches.iter().map(|batch| batch.context.clone()).collect::<Option<_>>();
+        let rows: Vec<_> = batches.into_iter().map(|batch| batch.x).collect();
+        if rows.is_empty() {
+            return None;
+        }
+        let context = contexts.map(|contexts: Vec<_>| Tensor::cat(contexts, 0));
+        Some(Self { x: Tensor::cat(rows, 0), context, weights, largest, numbers: None })
+    }
+
+    /// The rows on a device.
+    pub(super) fn to_device(&self, device: &Device) -> Self {
+        let context = self.context.as_ref().map(|context| context.clone().to_device(device));
+        Self { x: self.x.clone().to_device(device), context, ..self.clone() }
+    }
+
+    /// The mean weight in the caller's unit.
+    pub(super) fn mean_weight(&self) -> f64 {
+        self.total_weight() / self.len() as f64 * self.largest
+    }
+
+    /// Some of the rows, without their row numbers. The graph is kept.
+    pub(super) fn part(&self, rows: Range<usize>) -> Self {
+        if rows == (0..self.len()) {
+            return self.clone();
+        }
+        Self {
+            x: self.x.clone().slice([rows.clone()]),
+            context: self.context.as_ref().map(|context| rows_of(context, rows.clone())),
+            weights: self.weights.as_ref().map(|all| all[rows.clone()].to_vec()),
+            largest: self.largest,
+            numbers: None,
+        }
+    }
+
     /// The rows with these numbers, in this order.
     pub(crate) fn select(&self, rows: &[usize]) -> Self {
         let indices: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
@@ -211,6 +258,7 @@ impl<const D: usize> Batch<D> {
             x: self.x.clone().select(0, indices.clone()),
             context,
             weights: self.weights.as_ref().map(|all| rows.iter().map(|&row| all[row]).collect()),
+            largest: self.largest,
             numbers: Some(rows.iter().map(|&row| self.number(row)).collect()),
         }
     }

@@ -64,7 +64,7 @@ impl State {
     }
 
     /// Returns an error if a setting that the model displays differs between the checkpoint and `own`, the new run.
-    /// Differing whole numbers are allowed if the model reproduces the reported NLL to the last bit, which `again`
+    /// Differing whole numbers are allowed if the model reproduces the reported loss to the last bit, which `again`
     /// computes: a user's layer may display a counter.
     pub fn check_settings(
         &self,
@@ -75,7 +75,7 @@ impl State {
         let Some((setting, counts)) = self.fingerprint.other_setting(&own.fingerprint) else {
             return Ok(());
         };
-        let reported = self.report.best_validation_nll;
+        let reported = self.report.best_validation_loss;
         if counts && reported.is_some() && reported == again() {
             return Ok(());
         }
@@ -84,7 +84,13 @@ impl State {
     }
 
     /// The reason why the run of `config`, which starts from `own`, cannot resume from this checkpoint.
-    pub fn refuse(&self, own: &Self, config: &FitConfig, steps_per_epoch: usize) -> Option<String> {
+    /// A loader has no `steps_per_epoch`.
+    pub fn refuse(
+        &self,
+        own: &Self,
+        config: &FitConfig,
+        steps_per_epoch: Option<usize>,
+    ) -> Option<String> {
         let differing = self.fingerprint.differing(&own.fingerprint);
         if !differing.is_empty() {
             let owner = "a run with another configuration or other data, which differ in";
@@ -95,7 +101,7 @@ impl State {
         }
         let (report, done) = (&self.report, self.report.epochs.len());
         let numbered = report.epochs.iter().zip(1..).all(|(epoch, number)| epoch.epoch == number);
-        let counted = report.steps == done * steps_per_epoch
+        let counted = steps_per_epoch.is_none_or(|steps| report.steps == done * steps)
             && report.best_epoch <= done
             && self.trained.saturating_add(report.skipped_steps) <= report.steps
             && self.evaluation_batch > 0;
@@ -242,8 +248,13 @@ mod tests {
             Trial::default(),
             8,
         );
-        let epoch =
-            |epoch| Epoch { epoch, train_nll: Some(1.0), validation_nll: None, learning_rate: 0.1 };
+        let epoch = |epoch| Epoch {
+            epoch,
+            train_loss: Some(1.0),
+            validation_loss: None,
+            learning_rate: 0.1,
+            metrics: Default::default(),
+        };
         state.report.epochs = vec![epoch(1), epoch(2)];
         (state.report.steps, state.report.best_epoch, state.trained) = (6, 2, 6);
         state.report.stop = Stop::EarlyStopping;
@@ -253,7 +264,7 @@ mod tests {
     #[test]
     fn a_state_that_no_run_has_is_refused() {
         let config = FitConfig::new().with_epochs(3);
-        let refused = |state: State| state.refuse(&state.clone(), &config, 3);
+        let refused = |state: State| state.refuse(&state.clone(), &config, Some(3));
         assert_eq!(refused(state()), None);
         let edits: [fn(&mut State); 6] = [
             |state| state.report.steps = usize::MAX,

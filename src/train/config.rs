@@ -48,13 +48,16 @@ pub struct FitConfig {
     /// validated and returned.
     #[config(default = None)]
     pub average: Option<f64>,
-    /// Epochs without a lower validation NLL after which training stops. Requires validation rows.
+    /// Epochs without a lower validation loss after which training stops. Requires validation rows.
     #[config(default = None)]
     pub patience: Option<usize>,
     /// Share of the training rows that is split off for validation, in [0, 1). Without effect if the data have
-    /// validation rows of their own.
+    /// validation rows of their own, or come from a loader.
     #[config(default = 0.1)]
     pub validation_fraction: f64,
+    /// Seconds after which training stops. The unfinished epoch is validated and reported; a resumed run repeats it.
+    #[config(default = None)]
+    pub time_limit: Option<f64>,
     /// Seed of the validation split, the order of the rows, the dequantization and dropout.
     #[config(default = 0)]
     pub seed: u64,
@@ -65,15 +68,15 @@ pub struct FitConfig {
     #[config(default = 1024)]
     pub evaluation_batch: usize,
     /// Trains in the memory of one layer, as [`Reversible`](super::Reversible) does. Each step takes longer. Set it if
-    /// a deep flow does not fit into memory.
+    /// a deep flow does not fit into memory. Requires the objective [`Nll`](super::Nll).
     #[config(default = false)]
     pub reversible: bool,
     /// Shows a progress bar if standard error is a terminal.
     #[config(default = true)]
     pub progress: bool,
     /// A folder for checkpoints. If the folder holds a checkpoint, training resumes from it. Data, model, optimizer and
-    /// configuration must then be the ones of the checkpoint. Only `epochs`, `patience`, `evaluation_batch`,
-    /// `max_skipped`, `progress`, `checkpoint_every` and `strict` may differ.
+    /// configuration must then be the ones of the checkpoint. Only `epochs`, `patience`, `time_limit`,
+    /// `evaluation_batch`, `max_skipped`, `progress`, `checkpoint_every` and `strict` may differ.
     #[config(default = None)]
     pub checkpoint: Option<PathBuf>,
     /// Epochs between two checkpoints.
@@ -105,6 +108,8 @@ impl FitConfig {
         within("gradient_clip", clip, clip > 0.0, "positive")?;
         let average = self.average.unwrap_or(0.0);
         within("average", average, (0.0..1.0).contains(&average), "in [0, 1)")?;
+        let limit = self.time_limit.unwrap_or(1.0);
+        within("time_limit", limit, limit > 0.0, "positive")?;
         let fraction = self.validation_fraction;
         within("validation_fraction", fraction, (0.0..1.0).contains(&fraction), "in [0, 1)")?;
         self.schedule.init("FitConfig", self.learning_rate, 1).map(|_| ())

@@ -1,17 +1,18 @@
 //! Training data: rows, validation rows and integer levels.
 
+use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
+use burn::data::dataloader::DataLoader;
 use burn::data::dataloader::batcher::Batcher;
-use burn::data::dataloader::{DataLoader, DataLoaderBuilder};
-use burn::data::dataset::Dataset;
-use burn::data::dataset::DatasetError;
+use burn::data::dataset::{Dataset, DatasetError};
 use burn::tensor::{DType, Device, Tensor};
 
+use super::order::Order;
 use super::scale::place;
+use super::source::{Dequantized, Items, ItemsOf, Rows, Source, each_batch};
 use super::{Batch, Dequantize, Warning, ties};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, at_least};
 use crate::noise::Noise;
 
 /// Training data for [`fit`](super::fit). A tensor of rows, a pair of rows and context, and a [`Batch`] convert by
@@ -33,11 +34,19 @@ use crate::noise::Noise;
 /// ```
 #[derive(Debug, Clone)]
 pub struct FitData<const D: usize> {
-    pub(crate) train: Batch<D>,
-    pub(crate) validation: Option<Batch<D>>,
+    pub(crate) train: Part<D>,
+    pub(crate) validation: Option<Part<D>>,
     pub(crate) dequantize: Option<Dequantize>,
     /// Whether the validation rows were split off the training rows.
     pub(crate) held_out: bool,
+}
+
+/// Training or validation rows.
+#[derive(Debug, Clone)]
+pub(crate) struct Part<const D: usize> {
+    /// All rows, or the first rows of a data set or a loader, which are examined.
+    pub rows: Batch<D>,
+    pub(super) source: Source<D>,
 }
 
 impl<B: Into<Batch<D>>, const D: usize> From<B> for FitData<D> {
@@ -50,8 +59,117 @@ impl<const D: usize> FitData<D> {
     /// Training data from rows `[n, event..]`, a pair of rows and context, or a [`Batch`]. A context must have a row for
     /// each row of data.
     pub fn new(rows: impl Into<Batch<D>>) -> Self {
-        let train = rows.into().plain();
+        Self::of(Part { rows: rows.into().plain(), source: Source::Memory })
+    }
+
+    fn of(train: Part<D>) -> Self {
         Self { train, validation: None, dequantize: None, held_out: false }
+    }
+
+    /// Training data from a data set of burn, whose items `batcher` joins to a [`Batch`]. The items may come from disk,
+    /// from a database or from a generator. The rows in memory are those of a few batches.
+    ///
+    /// [`fit`](super::fit) reads the items in a new random order in every epoch, which the seed decides, also after a
+    /// resume. Another thread reads the next batch while a step runs. Validation rows are split off as for rows in memory.
+    ///
+    /// 10,000 random rows, fewer if an event has more than 1600 elements, are read once and kept: see [`rows`](Self::rows).
+    /// Each further batch is checked for its shape, its precision and for values that are not finite.
+    ///
+    /// # Errors
+    ///
+    /// If there is no item, an item cannot be read, or the batcher returns another number of rows than items.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use burn::data::{dataloader::batcher::Batcher, dataset::{Dataset, DatasetError}};
+    /// use burn::tensor::{Device, Tensor, TensorData};
+    /// use burn_flows::{Noise, model::NiceConfig, train::{Batch, FitConfig, FitData, fit}};
+    ///
+    /// /// A million rows that are computed when they are read.
+    /// struct Generated;
+    ///
+    /// impl Dataset<[f32; 2]> for Generated {
+    ///     fn get(&self, index: usize) -> Result<[f32; 2], DatasetError> {
+    ///         let mut noise = Noise::stream(1, index as u64);
+    ///         Ok([noise.next_normal() as f32, noise.next_normal() as f32 * 2.0])
+    ///     }
+    ///
+    ///     fn len(&self) -> usize {
+    ///         1_000_000
+    ///     }
+    /// }
+    ///
+    /// struct ToRows;
+    ///
+    /// impl Batcher<[f32; 2], Batch<2>> for ToRows {
+    ///     fn batch(&self, items: Vec<[f32; 2]>, device: &Device) -> Batch<2> {
+    ///         let rows = TensorData::new(items.concat(), [items.len(), 2]);
+    ///         Tensor::<2>::from_data(rows, device).into()
+    ///     }
+    /// }
+    ///
+    /// let data = FitData::from_dataset(Generated, ToRows)?;
+    /// assert_eq!(data.rows().len(), 10_000); // for statistics
+    /// let flow = NiceConfig::new(2).init(&Device::flex());
+    /// let config = FitConfig::new().with_epochs(1).with_batch_size(100_000).with_validation_fraction(0.01);
+    /// let (_, report) = fit(flow, data, &config)?;
+    /// assert_eq!(report.steps, 10);
+    /// # Ok::<(), burn_flows::Error>(())
+    /// ```
+    pub fn from_dataset<I: Clone + Send + Sync + 'static>(
+        dataset: impl Dataset<I> + 'static,
+        batcher: impl Batcher<I, Batch<D>> + 'static,
+    ) -> Result<Self> {
+        let items = ItemsOf { dataset: Arc::new(dataset), batcher: Arc::new(batcher) };
+        let rows = Rows::all(items.len());
+        let order = Order::new(rows.len(), 0, EXAMINED);
+        let device = Device::default();
+        let (one, _) = first_rows(&*items.loader(&rows, Some(order.clone()), 1, &device), 1)?;
+        let count = examined(&one).min(rows.len());
+        let loader = items.loader(&rows, Some(order), count, &device);
+        let (examined, _) = first_rows(&*loader, count)?;
+        if examined.len() != count {
+            let reason = format!("the batcher returned {} rows for {count} items", examined.len());
+            return Err(Error::data("training data", reason));
+        }
+        Ok(Self::of(Part {
+            rows: examined,
+            source: Source::Items { items: Arc::new(items), rows },
+        }))
+    }
+
+    /// Training data from a data loader of burn. The loader decides the batches and their order, so `batch_size` and
+    /// `validation_fraction` of the configuration have no effect. A loader that shuffles by a seed gives the same batches
+    /// after a resume, if its order depends on the number of calls of `iter` alone, as that of burn's loader with up to one
+    /// worker.
+    ///
+    /// The first 10,000 rows, fewer if an event has more than 1600 elements, are read once and kept: see
+    /// [`rows`](Self::rows). Each further batch is checked for its shape, its precision and for values that are not finite.
+    ///
+    /// # Errors
+    ///
+    /// If the loader returns no batch, or an item cannot be read.
+    pub fn from_loader(loader: Arc<dyn DataLoader<Batch<D>>>) -> Result<Self> {
+        let (rows, batch_size) = first_rows(&*loader, usize::MAX)?;
+        Ok(Self::of(Part { rows, source: Source::Loader { loader, batch_size } }))
+    }
+
+    /// No rows: the objective draws `draws` rows in every epoch, as [`ReverseKl`](super::ReverseKl) does.
+    ///
+    /// # Errors
+    ///
+    /// If `draws` is 0.
+    pub fn drawn(draws: usize) -> Result<Self> {
+        at_least("FitData", "draws", 1, draws)?;
+        let rows = Batch::new(Tensor::zeros([0; D], &Device::default()));
+        Ok(Self::of(Part { rows, source: Source::Drawn(draws) }))
+    }
+
+    /// The training rows in memory: all rows, or those of a data set or a loader that are kept. Checks, warnings and
+    /// statistics use them, and [`Standardize::from_data`](crate::bijector::Standardize::from_data) can.
+    pub fn rows(&self) -> &Batch<D> {
+        &self.train.rows
     }
 
     /// Adds a row of context for every row of data.
@@ -63,7 +181,7 @@ impl<const D: usize> FitData<D> {
     /// networks whose last layer does not start at zero, and networks inside an [`Inverse`](crate::bijector::Inverse),
     /// as in [`Iaf`](crate::model::Iaf).
     pub fn with_context(mut self, context: Tensor<2>) -> Self {
-        self.train.context = Some(context.without_autodiff());
+        self.train.rows.context = Some(context.without_autodiff());
         self
     }
 
@@ -77,14 +195,16 @@ impl<const D: usize> FitData<D> {
     ///
     /// The errors of [`Batch::with_weights`].
     pub fn with_weights(self, weights: Tensor<1>) -> Result<Self> {
-        Ok(Self { train: self.train.with_weights(weights)?, ..self })
+        let train = Part { rows: self.train.rows.with_weights(weights)?, ..self.train };
+        Ok(Self { train, ..self })
     }
 
-    /// Sets validation rows, which are used unchanged; their weights apply to the validation NLL. If [`fit`](super::fit) dequantizes the training rows, the
-    /// validation rows must already be dequantized. Without this call [`fit`](super::fit) splits validation rows off
-    /// the training rows.
-    pub fn with_validation(mut self, rows: impl Into<Batch<D>>) -> Self {
-        self.validation = Some(rows.into().plain());
+    /// Sets validation rows, which are used unchanged; their weights apply to the validation loss. If
+    /// [`fit`](super::fit) dequantizes the training rows, the validation rows must already be dequantized. Without this
+    /// call [`fit`](super::fit) splits validation rows off the training rows. Validation rows of a data set or a loader
+    /// are read batch by batch, in their own order.
+    pub fn with_validation(mut self, rows: impl Into<FitData<D>>) -> Self {
+        self.validation = Some(rows.into().train);
         self
     }
 
@@ -123,24 +243,29 @@ impl<const D: usize> FitData<D> {
     /// ```
     pub fn warnings(&self) -> Vec<Warning> {
         let train = self.dequantize.is_none().then_some(("training data", &self.train));
-        let validation = self.validation.iter().map(|rows| ("validation data", rows));
+        let validation = self.validation.iter().map(|part| ("validation data", part));
         train
             .into_iter()
             .chain(validation)
-            .flat_map(|(what, rows)| ties::warnings(what, &rows.counted().x))
+            .filter(|(_, part)| !part.is_drawn())
+            .flat_map(|(what, part)| ties::warnings(what, &part.rows.counted().x))
             .collect()
     }
 
     /// [`check`](Self::check) for a model. `integer_levels` is `None` for a model of real values, and the number of
     /// levels for a model of integers.
     pub(crate) fn check_for(&self, integer_levels: Option<usize>) -> Result<()> {
-        check_context("training data", &self.train)?;
-        let train = self.train.counted();
+        if self.train.is_drawn() {
+            return Ok(());
+        }
+        let all = &self.train.rows;
+        check_context("training data", all)?;
+        let train = all.counted();
         check_rows("training data", &train, 2)?;
-        if let Some(rows) = &self.validation {
+        if let Some(Part { rows, .. }) = self.validation.as_ref().filter(|part| !part.is_drawn()) {
             check_context("validation data", rows)?;
             check_rows("validation data", &rows.counted(), 1)?;
-            check_like(&self.train, rows)?;
+            check_like("validation data", rows, all)?;
         }
         match (integer_levels, &self.dequantize) {
             (Some(_), Some(_)) => {
@@ -152,7 +277,7 @@ impl<const D: usize> FitData<D> {
                 let validation = self.validation.iter();
                 std::iter::once(&self.train)
                     .chain(validation)
-                    .try_for_each(|rows| dequantize.check_counted(&rows.counted()))
+                    .try_for_each(|part| dequantize.check_counted(&part.rows.counted()))
             }
             (None, Some(dequantize)) => dequantize.check_counted(&train),
             (None, None) => check_columns(&train.x),
@@ -168,8 +293,8 @@ impl<const D: usize> FitData<D> {
         let Some(expected) = expected else { return Ok(()) };
         let sets =
             [("training data", Some(&self.train)), ("validation data", self.validation.as_ref())];
-        for (what, rows) in sets {
-            let Some(rows) = rows else { continue };
+        for (what, part) in sets {
+            let Some(Part { rows, .. }) = part.filter(|part| !part.is_drawn()) else { continue };
             let context = rows.context.as_ref().map(Tensor::dtype);
             let found = [
                 (what.to_string(), Some(rows.x.dtype())),
@@ -188,20 +313,39 @@ impl<const D: usize> FitData<D> {
         Ok(())
     }
 
-    /// Splits validation rows off, if there are none: the last rows of a seeded order. Integers are dequantized once,
-    /// so that every epoch is validated on the same numbers.
+    /// Splits validation rows off, if there are none: the last rows of a seeded order. Integers in memory are
+    /// dequantized once, so that every epoch is validated on the same numbers. A loader has no rows to split off.
     pub(crate) fn split(mut self, fraction: f64, seed: u64) -> Self {
-        let rows = self.train.x.dims()[0];
+        let rows = self.train.len();
         let held = (rows as f64 * fraction).round() as usize;
-        if self.validation.is_some() || held == 0 || held + 2 > rows {
+        if self.validation.is_some() || held == 0 || held.saturating_add(2) > rows {
             return self;
         }
-        let order = Noise::stream(seed, SPLIT).permutation(rows);
-        let mut validation = self.train.select(&order[rows - held..]);
-        if let Some(dequantize) = &self.dequantize {
-            validation.x = dequantize.apply(validation.x, &mut Noise::stream(seed, SPLIT + 1));
-        }
-        self.train = self.train.select(&order[..rows - held]);
+        let order = Order::new(rows, seed, SPLIT);
+        let places = |places: Range<usize>| places.map(|place| order.at(place)).collect::<Vec<_>>();
+        let validation = match &mut self.train.source {
+            Source::Memory => {
+                let mut validation = self.train.rows.select(&places(rows - held..rows));
+                if let Some(dequantize) = &self.dequantize {
+                    let noise = &mut Noise::stream(seed, SPLIT + 1);
+                    validation.x = dequantize.apply(validation.x, noise);
+                }
+                self.train.rows = self.train.rows.select(&places(0..rows - held));
+                Part { rows: validation, source: Source::Memory }
+            }
+            Source::Items { items, rows: all } => {
+                let [train, validation] = all.split(held, &order);
+                let items = items.clone();
+                *all = train;
+                let source = Source::Items { items, rows: validation };
+                Part { rows: self.train.rows.clone(), source }
+            }
+            Source::Loader { .. } => return self,
+            Source::Drawn(count) => {
+                *count -= held;
+                Part { rows: self.train.rows.clone(), source: Source::Drawn(held) }
+            }
+        };
         self.validation = Some(validation);
         self.held_out = true;
         self
@@ -209,15 +353,16 @@ impl<const D: usize> FitData<D> {
 
     /// The data without the rows of weight 0.
     pub(crate) fn counted(self) -> Self {
-        Self {
-            train: self.train.counted().into_owned(),
-            validation: self.validation.map(|rows| rows.counted().into_owned()),
-            ..self
-        }
+        let counted = |part: Part<D>| Part { rows: part.rows.counted().into_owned(), ..part };
+        Self { train: counted(self.train), validation: self.validation.map(counted), ..self }
     }
 
-    /// Shuffled training batches of one epoch on burn's data loader. Integer rows are dequantized. The seed decides the
+    /// Shuffled training batches of one epoch, by burn's data loader. Integer rows are dequantized. The seed decides the
     /// order and the dequantization.
+    ///
+    /// # Panics
+    ///
+    /// If the data have no rows ([`drawn`](Self::drawn)).
     ///
     /// ```
     /// use burn::tensor::{Device, Tensor};
@@ -235,18 +380,139 @@ impl<const D: usize> FitData<D> {
         seed: u64,
         device: &Device,
     ) -> Arc<dyn DataLoader<Batch<D>>> {
-        let take = TakeRows {
-            rows: self.train.clone(),
-            dequantize: self.dequantize,
-            seed,
-            drawn: AtomicU64::new(0),
-        };
-        DataLoaderBuilder::new(take)
-            .batch_size(size.clamp(1, self.train.len().max(1)))
-            .shuffle(seed)
-            .set_device(device.clone().without_autodiff())
-            .build(RowNumbers(self.train.len()))
+        let order = Order::new(self.train.len(), seed, 0);
+        let loader = self.train.loader(Some(order), size, device);
+        match self.dequantize {
+            Some(dequantize) => Arc::new(Dequantized { loader, dequantize, seed }),
+            None => loader,
+        }
     }
+
+    /// Validation batches, the same in every epoch. Those that were split off are dequantized.
+    pub(super) fn validation_batches(
+        &self,
+        part: &Part<D>,
+        size: usize,
+        seed: u64,
+        device: &Device,
+    ) -> Arc<dyn DataLoader<Batch<D>>> {
+        let loader = part.loader(None, size, device);
+        match self.dequantize {
+            // Rows in memory were dequantized when they were split off.
+            Some(dequantize) if self.held_out && !part.is_in_memory() => {
+                Arc::new(Dequantized { loader, dequantize, seed: seed ^ SPLIT })
+            }
+            _ => loader,
+        }
+    }
+}
+
+impl<const D: usize> Part<D> {
+    /// The number of rows, also of those that are not in memory.
+    pub fn len(&self) -> usize {
+        match &self.source {
+            Source::Memory => self.rows.len(),
+            Source::Items { rows, .. } => rows.len(),
+            Source::Loader { loader, .. } => loader.num_items(),
+            Source::Drawn(count) => *count,
+        }
+    }
+
+    /// Whether an objective draws the rows.
+    pub fn is_drawn(&self) -> bool {
+        matches!(self.source, Source::Drawn(_))
+    }
+
+    /// Whether a loader decides the batches.
+    pub fn is_loader(&self) -> bool {
+        matches!(self.source, Source::Loader { .. })
+    }
+
+    /// The rows of a batch, of which a loader decides.
+    pub fn batch_size(&self, configured: usize) -> usize {
+        match &self.source {
+            Source::Loader { batch_size, .. } => *batch_size,
+            _ => configured,
+        }
+    }
+
+    /// Whether all rows are in memory.
+    pub fn is_in_memory(&self) -> bool {
+        matches!(self.source, Source::Memory)
+    }
+
+    /// The batches of one epoch, in an order, or in the order of the source. A loader has batches of its own.
+    pub(super) fn loader(
+        &self,
+        order: Option<Order>,
+        size: usize,
+        device: &Device,
+    ) -> Arc<dyn DataLoader<Batch<D>>> {
+        match &self.source {
+            Source::Memory => {
+                let dataset = Arc::new(RowNumbers(self.rows.len()));
+                let items = ItemsOf { dataset, batcher: Arc::new(TakeRows(self.rows.clone())) };
+                items.loader(&Rows::all(self.rows.len()), order, size, device)
+            }
+            Source::Items { items, rows } => items.loader(rows, order, size, device),
+            Source::Loader { loader, .. } => loader.clone(),
+            Source::Drawn(_) => panic!("FitData: expected rows of data, found none"),
+        }
+    }
+
+    /// Checks a batch that was read from a data set or a loader, and leaves out its rows of weight 0.
+    pub(super) fn checked(
+        &self,
+        what: impl FnOnce() -> String,
+        batch: Batch<D>,
+    ) -> Result<Batch<D>> {
+        if self.is_in_memory() {
+            return Ok(batch);
+        }
+        let (what, batch) = (&what(), batch.plain());
+        check_context(what, &batch)?;
+        check_like(what, &batch, &self.rows)?;
+        let batch = batch.counted().into_owned();
+        check_rows(what, &batch, 0)?;
+        Ok(batch)
+    }
+}
+
+/// The largest number of rows of a data set or a loader that are examined.
+const MOST_EXAMINED: usize = 10_000;
+
+/// The number of their elements, 64 MiB in f32.
+const EXAMINED_ELEMENTS: usize = 1 << 24;
+
+/// The stream that decides which rows of a data set are examined.
+const EXAMINED: u64 = u64::MAX - 3;
+
+/// The number of rows to examine, for events as in this batch.
+fn examined<const D: usize>(batch: &Batch<D>) -> usize {
+    let event = batch.x.dims()[1..].iter().product::<usize>().max(1);
+    (EXAMINED_ELEMENTS / event).clamp(2, MOST_EXAMINED)
+}
+
+/// The first rows of a loader, at most `most`, and the rows of its first batch.
+fn first_rows<const D: usize>(
+    loader: &dyn DataLoader<Batch<D>>,
+    most: usize,
+) -> Result<(Batch<D>, usize)> {
+    let (mut batches, mut found, mut size) = (vec![], 0, 0);
+    each_batch(loader, false, |_, batch| {
+        check_context("training data", &batch)?;
+        if let Some(first) = batches.first() {
+            check_like("training data", &batch, first)?;
+        }
+        let most = most.min(examined(&batch));
+        size = size.max(batch.len());
+        let wanted = batch.len().min(most - found);
+        batches.push(batch.plain().part(0..wanted));
+        found += wanted;
+        Ok(found < most)
+    })?;
+    let rows = Batch::joined(batches).filter(|rows| !rows.is_empty());
+    Ok((rows.ok_or_else(|| Error::data("training data", "holds no rows"))?, size))
 }
 
 /// The stream of a seed that decides the split. Training batches use the streams from 0 on.
@@ -266,23 +532,12 @@ impl Dataset<usize> for RowNumbers {
     }
 }
 
-/// Selects the rows of a batch from memory and dequantizes them.
-struct TakeRows<const D: usize> {
-    rows: Batch<D>,
-    dequantize: Option<Dequantize>,
-    seed: u64,
-    drawn: AtomicU64,
-}
+/// Selects the rows of a batch from memory.
+struct TakeRows<const D: usize>(Batch<D>);
 
 impl<const D: usize> Batcher<usize, Batch<D>> for TakeRows<D> {
     fn batch(&self, rows: Vec<usize>, device: &Device) -> Batch<D> {
-        let mut rows = self.rows.select(&rows);
-        if let Some(dequantize) = &self.dequantize {
-            let stream = self.drawn.fetch_add(1, Ordering::Relaxed);
-            rows.x = dequantize.apply(rows.x, &mut Noise::stream(self.seed, stream));
-        }
-        let context = rows.context.map(|context| context.to_device(device));
-        Batch { x: rows.x.to_device(device), context, ..rows }
+        self.0.select(&rows).to_device(device)
     }
 }
 
@@ -311,8 +566,8 @@ fn check_context<const D: usize>(what: &str, rows: &Batch<D>) -> Result<()> {
     }
 }
 
-/// Returns an error if validation rows differ from the training rows in shape, precision or context.
-fn check_like<const D: usize>(train: &Batch<D>, validation: &Batch<D>) -> Result<()> {
+/// Returns an error if rows differ from the training rows in shape, precision or context.
+fn check_like<const D: usize>(what: &str, rows: &Batch<D>, train: &Batch<D>) -> Result<()> {
     let text = |rows: &Batch<D>| {
         let (event, precision) = (&rows.x.dims()[1..], rows.x.dtype());
         let context = match &rows.context {
@@ -323,11 +578,11 @@ fn check_like<const D: usize>(train: &Batch<D>, validation: &Batch<D>) -> Result
         };
         format!("rows of shape {event:?} in {precision:?} with {context}")
     };
-    if text(train) == text(validation) {
+    if text(train) == text(rows) {
         return Ok(());
     }
-    let reason = format!("has {}, but the training data has {}", text(validation), text(train));
-    Err(Error::data("validation data", reason))
+    let reason = format!("has {}, but the training data has {}", text(rows), text(train));
+    Err(Error::data(what, reason))
 }
 
 fn check_finite<const E: usize, const D: usize>(

@@ -34,7 +34,7 @@ pub(super) fn check_reached<const D: usize>(
     integers: bool,
     nll: Option<f64>,
 ) -> Result<()> {
-    let x = &data.train.x;
+    let x = &data.train.rows.x;
     let most = if x.dtype() == DType::F64 { MOST_NATS_F64 } else { MOST_NATS };
     let Some(nll) = nll.filter(|nll| nll / event_len(x).max(1) as f64 > most) else {
         return Ok(());
@@ -52,6 +52,12 @@ pub(super) fn no_rate(config: &'static str) -> Error {
 
 /// The error of a run in which every gradient was 0.
 pub(super) fn of_gradients<const D: usize>(data: &FitData<D>, integers: bool) -> Error {
+    if data.train.is_drawn() {
+        let reason = "every gradient was 0, for example because all draws lie outside the spline \
+                      bounds, or the flow already equals the target; choose a base whose draws lie \
+                      inside the bounds, or other initial weights";
+        return Error::data("training draws", reason);
+    }
     let zero = "every gradient was 0, for example because all rows lie outside the spline bounds";
     match scale::furthest(data, integers) {
         Some((what, reason)) => Error::data(what, format!("{reason}; {zero}")),
@@ -62,19 +68,27 @@ pub(super) fn of_gradients<const D: usize>(data: &FitData<D>, integers: bool) ->
     }
 }
 
-/// The error of a run in which no epoch had a finite validation NLL, or, without validation rows, finite weights.
-/// `weights` are the weights of the last epoch.
+/// The error of a run in which no epoch had a finite validation loss, or, without validation rows, finite weights.
+/// `weights` are the weights of the last epoch. If the loss is the NLL, the error names the first row in memory whose
+/// NLL is not finite.
 pub(super) fn of_validation<F: Distribution<D>, const D: usize>(
     weights: &F,
     data: &FitData<D>,
+    nll: bool,
     batch: usize,
     [step, skipped]: [usize; 2],
 ) -> Error {
     if let Some(layer) = first_non_finite(weights, None) {
         return of_steps(data, weights.integer_levels().is_some(), [step, 0], layer);
     }
-    let Some(rows) = &data.validation else {
-        return Error::NonFinite { step, skipped, layer: "the loss".to_string() };
+    let rows = match &data.validation {
+        Some(part) if nll && part.is_in_memory() => &part.rows,
+        Some(_) => {
+            let reason = "no epoch had a finite loss; remove rows outside of the support of the \
+                          model, or choose other layers or another base";
+            return Error::data("validation data", reason);
+        }
+        None => return Error::NonFinite { step, skipped, layer: "the loss".to_string() },
     };
     let log_prob = weights.log_prob_batched(rows.x.clone(), rows.context.as_ref(), batch);
     let log_prob: Vec<f64> = log_prob.into_data().iter::<f64>().collect();

@@ -7,12 +7,14 @@ use burn::tensor::{Bool, Int, Tensor};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::data::Part;
 use super::{Batch, FitConfig, FitData};
 
 /// Fields of [`FitConfig`] that may differ in a resumed run: they do not change the numbers of a step.
-const FREE: [&str; 8] = [
+const FREE: [&str; 9] = [
     "epochs",
     "patience",
+    "time_limit",
     "evaluation_batch",
     "max_skipped",
     "progress",
@@ -31,7 +33,12 @@ pub(super) struct Fingerprint {
 
 impl Fingerprint {
     /// The fingerprint of the data before validation rows are split off.
-    pub fn of<M, const D: usize>(config: &FitConfig, data: &FitData<D>, model: &M) -> Self
+    pub fn of<M, const D: usize>(
+        config: &FitConfig,
+        objective: &str,
+        data: &FitData<D>,
+        model: &M,
+    ) -> Self
     where
         M: Module + ModuleDisplay,
     {
@@ -44,7 +51,11 @@ impl Fingerprint {
                 fields.insert(format!("FitConfig.{name}"), value.to_string());
             }
         }
-        let mut rows = |name: &str, batch: Option<&Batch<D>>| {
+        fields.insert("objective".to_string(), objective.to_string());
+        let mut rows = |name: &str, part: Option<&Part<D>>| {
+            let batch = part.map(|part| &part.rows);
+            let count = part.map_or(0, Part::len);
+            fields.insert(format!("number of rows of the {name}"), count.to_string());
             fields.insert(name.to_string(), hash(batch.map(|batch| &batch.x)));
             let context = batch.and_then(|batch| batch.context.as_ref());
             fields.insert(format!("context of the {name}"), hash(context));

@@ -9,14 +9,16 @@ use burn::optim::GradientsParams;
 use burn::tensor::{DType, Gradients, Tensor, TensorData};
 
 use super::Batch;
+use super::objective::{Block, Nll, Objective};
 use crate::bijector::layer_name;
 use crate::crew::{Crew, apart};
 use crate::distribution::Distribution;
 use crate::draws;
+use crate::error::Result;
 use crate::math::wide;
 use crate::noise::Noise;
 use crate::parallel::{Rows, gradient_blocks, is_flex};
-use crate::rows::{check_rows, in_block, rows_of};
+use crate::rows::{check_rows, in_block};
 
 /// The mean negative log-likelihood of a batch in nats, and its gradients: one step of a training loop of your own. The
 /// rows are a tensor, a pair of rows and context, or a [`Batch`], whose weights apply to the mean.
@@ -56,35 +58,84 @@ pub fn nll_gradients<F: Distribution<D>, const D: usize>(
 ) -> (f64, GradientsParams) {
     let rows = rows.into();
     let rows = rows.counted();
-    apart(model, || seeded(|seed| of_nll(model, &rows, rows.total_weight(), seed)))
+    let work = Work::of(&rows, rows.total_weight());
+    let step = |seed: &Seed| of_objective(model, &Nll, &work, seed);
+    apart(model, || seeded(step)).expect("the NLL has no error")
 }
+
+/// Seeds the draws of a model in a block, and returns the noise of the objective.
+pub(super) type Seed<'a> = dyn Fn(u64) -> Noise + Sync + 'a;
 
 /// Runs a step of a user's training loop. Every block draws from its own stream, so the draws after the step do not
 /// depend on the thread that ran a block.
-pub(super) fn seeded<T>(step: impl FnOnce(&(dyn Fn(u64) + Sync)) -> T) -> T {
+pub(super) fn seeded<T>(step: impl FnOnce(&Seed) -> T) -> T {
     let [now, later] = draws::with(|noise| [noise.next_u64(), noise.next_u64()]);
-    let result = step(&|block| draws::seed(Noise::stream(now, block)));
+    let result = step(&|block| {
+        draws::seed(Noise::stream(now, block));
+        Noise::stream(now ^ OBJECTIVE, block)
+    });
     draws::seed(Noise::seeded(later));
     result
 }
 
-/// The weighted sum of the negative log-likelihoods divided by `total`, and its gradients. `seed` is called before
-/// every block with its number.
-pub(super) fn of_nll<F: Distribution<D>, const D: usize>(
-    model: &F,
-    rows: &Batch<D>,
-    total: f64,
-    seed: &(dyn Fn(u64) + Sync),
-) -> (f64, GradientsParams) {
-    let (value, gradients, _) = by_blocks(model, rows, total, seed, |model, x, context, shares| {
-        let log_prob = model.log_prob(x, context);
-        let value = shares.total(&log_prob.to_data());
-        (value, collected(shares.sum(log_prob).backward(), model), ())
-    });
-    (value, gradients)
+/// Separates the noise of the objective from the draws of the model.
+pub(super) const OBJECTIVE: u64 = 0x6f62_6a65;
+
+/// The rows of a step, and the number by which their weighted sum is divided.
+pub(super) struct Work<'a, const D: usize> {
+    pub batch: Option<&'a Batch<D>>,
+    /// The number of rows, also if the objective draws them.
+    pub rows: usize,
+    pub total: f64,
 }
 
-/// The factor of every row's log-probability in a loss.
+impl<'a, const D: usize> Work<'a, D> {
+    pub fn of(batch: &'a Batch<D>, total: f64) -> Self {
+        Self { batch: Some(batch), rows: batch.len(), total }
+    }
+
+    /// Rows that the objective draws.
+    pub fn drawn(rows: usize) -> Self {
+        Self { batch: None, rows, total: rows as f64 }
+    }
+
+    /// Whether neither the rows nor their context have a graph.
+    fn is_plain(&self) -> bool {
+        self.batch.is_none_or(|batch| {
+            batch.x.is_plain() && batch.context.as_ref().is_none_or(Rows::is_plain)
+        })
+    }
+
+    /// The number of pixels of a row.
+    fn pixels(&self) -> usize {
+        self.batch.map_or(1, |batch| batch.x.dims()[2..].iter().product())
+    }
+
+    pub fn shares(&self) -> Shares {
+        match self.batch {
+            Some(batch) => Shares::of(batch, self.total),
+            None => Shares::Equal(1.0 / self.total),
+        }
+    }
+}
+
+/// The weighted sum of the losses divided by the total, and its gradients. `seed` is called before every block with its
+/// number.
+pub(super) fn of_objective<F: Distribution<D>, O: Objective<F, D>, const D: usize>(
+    model: &F,
+    objective: &O,
+    work: &Work<'_, D>,
+    seed: &Seed,
+) -> Result<(f64, GradientsParams)> {
+    let part = |model: &F, block: Block<'_, D>, shares: &Shares, noise: &mut Noise| {
+        let losses = block.losses(objective, model, noise)?;
+        let value = shares.total(&losses.to_data());
+        Ok((value, collected(shares.sum(losses).backward(), model), ()))
+    };
+    by_blocks(model, work, seed, part).map(|(value, gradients, _)| (value, gradients))
+}
+
+/// The factor of every row in a loss.
 #[derive(Debug, Clone)]
 pub(super) enum Shares {
     /// One factor for all rows.
@@ -94,11 +145,11 @@ pub(super) enum Shares {
 }
 
 impl Shares {
-    /// The factors of the weighted sum of the negative log-likelihoods divided by `total`.
+    /// The factors of the weighted sum divided by `total`.
     pub fn of<const D: usize>(rows: &Batch<D>, total: f64) -> Self {
         match rows.weights() {
-            None => Self::Equal(-1.0 / total),
-            Some(weights) => Self::Each(weights.iter().map(|weight| -weight / total).collect()),
+            None => Self::Equal(1.0 / total),
+            Some(weights) => Self::Each(weights.iter().map(|weight| weight / total).collect()),
         }
     }
 
@@ -143,30 +194,29 @@ fn like(values: &Tensor<1>, numbers: &[f64]) -> Tensor<1> {
     Tensor::from_data(data, (&values.device().without_autodiff(), values.dtype()))
 }
 
-/// Value and gradients of a loss that is a sum of log-probabilities times [`Shares`]. `part` computes both for one
-/// block. The third result is the third result of `part` for every block, in the order of the blocks.
+/// Value and gradients of a weighted sum over rows. `part` computes both for one block. The third result is the third
+/// result of `part` for every block, in the order of the blocks.
 pub(super) fn by_blocks<F: Distribution<D>, T: Send, const D: usize>(
     model: &F,
-    rows: &Batch<D>,
-    total: f64,
-    seed: &(dyn Fn(u64) + Sync),
-    part: impl Fn(&F, Tensor<D>, Option<&Tensor<2>>, &Shares) -> (f64, GradientsParams, T) + Sync,
-) -> (f64, GradientsParams, Vec<T>) {
+    work: &Work<'_, D>,
+    seed: &Seed,
+    part: impl Fn(&F, Block<'_, D>, &Shares, &mut Noise) -> Result<(f64, GradientsParams, T)> + Sync,
+) -> Result<(f64, GradientsParams, Vec<T>)> {
     assert!(
         trains(model),
         "nll_gradients: expected a model with trained parameters, found none; call train() on the \
          model, or unfreeze() a part"
     );
-    let (x, context, dims) = (&rows.x, rows.context.as_ref(), rows.x.dims());
-    assert!(dims[0] > 0, "nll_gradients: expected at least 1 row, found 0");
-    check_rows(layer_name::<F>(), dims[0], context);
-    let shares = Shares::of(rows, total);
-    let blocks = gradient_blocks(model, [dims[0], dims[2..].iter().product()]);
-    let plain = x.is_plain() && context.is_none_or(Rows::is_plain);
-    if blocks.len() < 2 || !plain || model.mixes_rows() {
-        seed(0);
-        let (value, gradients, rest) = part(model, x.clone(), context, &shares);
-        return (value, gradients, vec![rest]);
+    let rows = work.rows;
+    assert!(rows > 0, "nll_gradients: expected at least 1 row, found 0");
+    check_rows(layer_name::<F>(), rows, work.batch.and_then(|batch| batch.context.as_ref()));
+    let shares = work.shares();
+    let blocks = gradient_blocks(model, [rows, work.pixels()]);
+    if blocks.len() < 2 || !work.is_plain() || model.mixes_rows() {
+        let mut noise = seed(0);
+        let block = Block::new(work.batch, 0..rows);
+        let (value, gradients, rest) = part(model, block, &shares, &mut noise)?;
+        return Ok((value, gradients, vec![rest]));
     }
     // Every worker has a copy of the model with its own graph: graphs that share parameters block each other. The
     // copies are made from plain weights, because `fork` leaves a node behind every parameter that no backward pass
@@ -174,18 +224,19 @@ pub(super) fn by_blocks<F: Distribution<D>, T: Send, const D: usize>(
     let crew = Crew::of(blocks.len());
     let copies: Vec<F> = (0..crew.len()).map(|_| model.valid().train()).collect();
     let sum = Sum::new();
-    let rest = crew.each(blocks.len(), |worker, block| {
-        seed(block as u64);
-        let (copy, rows) = (&copies[worker], blocks[block].clone());
-        let context = context.map(|context| rows_of(context, rows.clone()));
-        let shares = shares.part(rows.clone());
-        let (value, gradients, rest) =
-            in_block(rows.len(), dims[0], || part(copy, x.part(rows), context.as_ref(), &shares));
-        sum.take(copy, block, (value, gradients));
-        rest
+    let rest = crew.each(blocks.len(), |worker, number| {
+        let mut noise = seed(number as u64);
+        let (copy, range) = (&copies[worker], blocks[number].clone());
+        let shares = shares.part(range.clone());
+        let (value, gradients, rest) = in_block(range.len(), rows, || {
+            part(copy, Block::new(work.batch, range), &shares, &mut noise)
+        })?;
+        sum.take(copy, number, (value, gradients));
+        Ok(rest)
     });
+    let rest = rest.into_iter().collect::<Result<Vec<T>>>()?;
     let (value, gradients) = sum.into_total();
-    (value, gradients, rest)
+    Ok((value, gradients, rest))
 }
 
 /// Whether a parameter of the model is trained: it is in a graph and not frozen.

@@ -68,7 +68,7 @@ impl<F: Distribution<D>, const D: usize> TrainStep for Trainee<F, D> {
 
     fn step(&self, batch: Batch<D>) -> TrainOutput<NllOutput> {
         let output = self.output(batch);
-        let loss = output.shares.sum(output.nll.clone().neg());
+        let loss = output.shares.sum(output.nll.clone());
         TrainOutput::new(self, loss.backward(), output)
     }
 }
@@ -106,7 +106,7 @@ impl ItemLazy for NllOutput {
 
 impl Adaptor<LossInput> for NllOutput {
     fn adapt(&self) -> LossInput {
-        LossInput::new(self.shares.rows(self.nll.clone().neg()))
+        LossInput::new(self.shares.rows(self.nll.clone()))
     }
 }
 
@@ -163,7 +163,7 @@ impl Metric for NllMetric {
         _metadata: &MetricMetadata,
     ) -> Result<SerializedEntry, TensorReadError> {
         let [rows] = output.nll.dims();
-        let nll = output.shares.total(&output.nll.clone().neg().try_into_data()?);
+        let nll = output.shares.total(&output.nll.clone().try_into_data()?);
         let value = match self.levels {
             Some(levels) => bits_per_dim(nll, output.dims, levels),
             None => nll,

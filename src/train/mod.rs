@@ -2,8 +2,11 @@
 //!
 //! [`fit`] is the whole training loop, on burn's optimizers, schedules and data loaders. It splits off validation rows,
 //! shuffles batches, initialises data-dependent layers, clips gradients by their global norm, averages the weights,
-//! stops early at the best weights and writes whole checkpoints. The `learner` feature trains a flow in burn-train's
-//! learner instead, which supports several devices.
+//! stops early at the best weights and writes whole checkpoints. [`Training`] adds an [`Objective`], an optimizer,
+//! metrics and callbacks of your own. The `learner` feature trains a flow in burn-train's learner instead, which
+//! supports several devices.
+//!
+//! [`FitData`] holds tensors, or reads rows from a data set or a loader of burn, in memory of a few batches.
 //!
 //! [`FitConfig::reversible`] trains a deep flow in the memory of one layer. [`Reversible`] does so in a training loop
 //! of your own.
@@ -24,24 +27,27 @@ mod data;
 mod dequantize;
 mod failure;
 mod fingerprint;
-mod fit;
 mod gradients;
 #[cfg(feature = "learner")]
 mod learner;
 mod log_z;
 mod noise_model;
+mod objective;
+mod order;
 mod probe;
 mod progress;
 mod reduce_bits;
 mod report;
-mod reverse_kl;
 mod reversible;
+mod run;
 mod scale;
 #[cfg(feature = "learner")]
 pub mod scaling;
 mod schedule;
+mod source;
 mod statistics;
 mod ties;
+mod training;
 mod trial;
 mod variational;
 
@@ -50,18 +56,18 @@ pub use batch::Batch;
 pub use config::FitConfig;
 pub use data::FitData;
 pub use dequantize::{Dequantize, bits_per_dim};
-pub use fit::{fit, fit_with};
 pub use gradients::nll_gradients;
 #[cfg(feature = "learner")]
 pub use learner::{NllMetric, NllOutput, Trainee};
 pub use log_z::{LogZ, log_z};
 pub use noise_model::{NoiseModel, UniformNoise};
+pub use objective::{Atomic, Block, Estimator, Nll, Objective, ReverseKl, reverse_kl};
 pub use reduce_bits::ReduceBits;
-pub use report::{Epoch, Report, Stop};
-pub use reverse_kl::{Estimator, ReverseKlConfig, ReverseKlReport, fit_reverse_kl, reverse_kl};
+pub use report::{Epoch, Report, Step, Stop};
 pub use reversible::{LayerDrift, Reversible};
 pub use schedule::Schedule;
 pub use ties::{Warning, WarningKind};
+pub use training::{Training, fit, fit_reverse_kl};
 pub use variational::VariationalDequantize;
 
 use crate::distribution::Distribution;
@@ -87,5 +93,5 @@ pub fn nll<const D: usize, P: Distribution<D>>(
     let rows = rows.into();
     let rows = rows.counted();
     let log_prob = density.log_prob_batched(rows.x.clone(), rows.context.as_ref(), batch);
-    Shares::of(&rows, rows.total_weight()).total(&log_prob.into_data())
+    -Shares::of(&rows, rows.total_weight()).total(&log_prob.into_data())
 }

@@ -1,4 +1,4 @@
-//! The progress bar: NLL and remaining time, hidden if standard error is not a terminal.
+//! The progress bar: loss and remaining time, hidden if standard error is not a terminal.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -32,13 +32,13 @@ impl Progress {
         self.0.inc(1);
     }
 
-    /// Shows the NLL of a finished epoch.
+    /// Shows the losses of a finished epoch.
     pub fn epoch(&self, epoch: &Epoch, best: Option<f64>) {
         let mut text = format!("epoch {}", epoch.epoch);
-        if let Some(train) = epoch.train_nll {
-            text += &format!(" nll {train:.3}");
+        if let Some(train) = epoch.train_loss {
+            text += &format!(" loss {train:.3}");
         }
-        if let (Some(validation), Some(best)) = (epoch.validation_nll, best) {
+        if let (Some(validation), Some(best)) = (epoch.validation_loss, best) {
             text += &format!(" validation {validation:.3} best {best:.3}");
         }
         self.0.set_message(text);

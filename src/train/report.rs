@@ -1,5 +1,7 @@
 //! The report of a training run.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::{Deserialize, Serialize};
 
 use super::{LayerDrift, Warning};
@@ -12,6 +14,10 @@ pub enum Stop {
     Finished,
     /// Validation did not improve for `patience` epochs.
     EarlyStopping,
+    /// The time limit passed.
+    TimeLimit,
+    /// A callback asked for the end.
+    Callback,
 }
 
 /// The report of one epoch.
@@ -19,12 +25,30 @@ pub enum Stop {
 pub struct Epoch {
     /// The number of the epoch, counted from 1.
     pub epoch: usize,
-    /// Mean negative log-likelihood over the training batches, in nats; `None` if every step of the epoch was skipped.
-    pub train_nll: Option<f64>,
-    /// Mean negative log-likelihood of the validation rows, in nats. It is computed with the averaged weights if the
-    /// configuration asks for an average.
-    pub validation_nll: Option<f64>,
+    /// The mean loss over the training batches; `None` if every step of the epoch was skipped. The loss of
+    /// [`fit`](super::fit) is the negative log-likelihood in nats.
+    pub train_loss: Option<f64>,
+    /// The mean loss of the validation rows. It is computed with the averaged weights if the configuration asks for an
+    /// average.
+    pub validation_loss: Option<f64>,
     /// The learning rate of the last step.
+    pub learning_rate: f64,
+    /// The numbers of [`Training::with_metric`](super::Training::with_metric), by name.
+    #[serde(default)]
+    pub metrics: BTreeMap<String, f64>,
+}
+
+/// The report of one optimizer step, for [`Training::on_step`](super::Training::on_step).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Step {
+    /// The number of the step, counted from 1 over all epochs.
+    pub step: usize,
+    /// The mean loss of the rows; `None` if the step was skipped, because its loss or gradient was not finite.
+    pub loss: Option<f64>,
+    /// The global norm of the gradients before clipping.
+    pub gradient_norm: f64,
+    /// The learning rate.
     pub learning_rate: f64,
 }
 
@@ -44,8 +68,8 @@ pub struct Report {
     pub epochs: Vec<Epoch>,
     /// The epoch whose weights were returned.
     pub best_epoch: usize,
-    /// The validation NLL of the best epoch, in nats.
-    pub best_validation_nll: Option<f64>,
+    /// The validation loss of the best epoch.
+    pub best_validation_loss: Option<f64>,
     /// Optimizer steps, including skipped ones.
     pub steps: usize,
     /// Steps that were skipped because their loss or gradient was not finite.
@@ -68,7 +92,7 @@ impl Default for Report {
         Self {
             epochs: vec![],
             best_epoch: 0,
-            best_validation_nll: None,
+            best_validation_loss: None,
             steps: 0,
             skipped_steps: 0,
             layers: vec![],
@@ -77,5 +101,52 @@ impl Default for Report {
             resumed_from: None,
             stop: Stop::Finished,
         }
+    }
+}
+
+impl Report {
+    /// The whole report as JSON. A number that is not finite is `null`.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("a report has a JSON form")
+    }
+
+    /// The epochs as CSV: a header, and a row for each epoch, with a column for each metric. A missing number is an empty
+    /// field.
+    ///
+    /// ```
+    /// use burn::tensor::Device;
+    /// use burn_flows::{Noise, model::NiceConfig, train::{FitConfig, fit}};
+    ///
+    /// let x = Noise::seeded(1).normal::<2>([100, 2], &Device::flex());
+    /// let (_, report) = fit(NiceConfig::new(2).init(&Device::flex()), x, &FitConfig::new().with_epochs(3))?;
+    /// let csv = report.to_csv(); // for `std::fs::write`
+    /// assert_eq!(csv.lines().next(), Some("epoch,train_loss,validation_loss,learning_rate"));
+    /// assert_eq!(csv.lines().count(), 4);
+    /// # Ok::<(), burn_flows::Error>(())
+    /// ```
+    pub fn to_csv(&self) -> String {
+        let metrics = self.epochs.iter().flat_map(|epoch| epoch.metrics.keys());
+        let metrics: BTreeSet<&String> = metrics.collect();
+        let names = ["epoch", "train_loss", "validation_loss", "learning_rate"];
+        let names = names.into_iter().map(quoted).chain(metrics.iter().map(|name| quoted(name)));
+        let mut csv = names.collect::<Vec<_>>().join(",") + "\n";
+        for epoch in &self.epochs {
+            let number =
+                |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
+            let losses = [epoch.train_loss, epoch.validation_loss, Some(epoch.learning_rate)];
+            let own = metrics.iter().map(|name| epoch.metrics.get(*name).copied());
+            let row = losses.into_iter().chain(own).map(number);
+            let row: Vec<String> = std::iter::once(epoch.epoch.to_string()).chain(row).collect();
+            csv += &(row.join(",") + "\n");
+        }
+        csv
+    }
+}
+
+/// A field of a CSV file, in quotes if its text needs them (RFC 4180).
+fn quoted(text: &str) -> String {
+    match text.contains([',', '"', '\n', '\r']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text.to_string(),
     }
 }

@@ -19,9 +19,13 @@ pub(super) fn furthest<const D: usize>(
     data: &FitData<D>,
     integers: bool,
 ) -> Option<(&'static str, String)> {
+    if data.train.is_drawn() {
+        return None;
+    }
     let unit = data.dequantize.map_or(1.0, |dequantize| dequantize.levels() as f64);
-    let rows = (!integers).then(|| Column::furthest(&data.train.x, unit)).flatten();
-    let context = data.train.context.as_ref().and_then(|context| Column::furthest(context, 1.0));
+    let rows = (!integers).then(|| Column::furthest(&data.train.rows.x, unit)).flatten();
+    let context =
+        data.train.rows.context.as_ref().and_then(|context| Column::furthest(context, 1.0));
     let distance = |column: &Option<Column>| column.as_ref().map_or(0.0, |column| column.distance);
     if distance(&rows) >= distance(&context) {
         return rows.map(|column| {

@@ -22,7 +22,7 @@ fn a_flow_trains_to_the_same_losses_everywhere() {
         let flow = to_device(cast(start.valid(), dtype), device);
         let x = Tensor::from_data(rows.clone().into_data(), (device, dtype));
         let (_, report) = fit(flow, x, &config).unwrap();
-        report.epochs.iter().filter_map(|epoch| epoch.train_nll).collect()
+        report.epochs.iter().filter_map(|epoch| epoch.train_loss).collect()
     };
     let expected = losses(&DEVICE, DType::F64);
     assert!(expected.len() == 3 && expected[2] < expected[0] - 0.5, "{expected:?}");
@@ -47,7 +47,7 @@ fn a_flow_trains_in_half_precision() {
         let (_, report) =
             fit(cast(start.clone(), dtype), rows.clone().cast(dtype), &config).unwrap();
         assert_eq!(report.skipped_steps, 0, "{dtype:?}");
-        report.epochs.last().and_then(|epoch| epoch.train_nll).unwrap()
+        report.epochs.last().and_then(|epoch| epoch.train_loss).unwrap()
     };
     let (found, expected) = (last(DType::BF16), last(DType::F64));
     assert!((found - expected).abs() < 0.1, "{found}, expected {expected}");

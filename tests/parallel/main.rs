@@ -162,7 +162,7 @@ fn trained<F: Distribution<D>, const D: usize>(
 ) -> (Vec<f32>, Vec<f64>) {
     let config = FitConfig::new().with_epochs(2).with_batch_size(batch).with_progress(false);
     let (fitted, report) = fit(flow.clone(), data(), &config).unwrap();
-    let losses = report.epochs.iter().map(|epoch| epoch.train_nll.unwrap()).collect();
+    let losses = report.epochs.iter().map(|epoch| epoch.train_loss.unwrap()).collect();
     (weights(&fitted), losses)
 }
 

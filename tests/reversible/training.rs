@@ -14,7 +14,7 @@ use burn_flows::conditioner::{ConvNetConfig, MadeConfig, Mlp};
 use burn_flows::model::*;
 use burn_flows::set_threads;
 use burn_flows::train::{
-    FitConfig, FitData, Report, Schedule, UniformNoise, VariationalDequantize, fit, fit_with,
+    FitConfig, FitData, Report, Schedule, Training, UniformNoise, VariationalDequantize, fit,
 };
 
 use super::drift::blurred_flow;
@@ -48,8 +48,10 @@ fn assert_same_step<F: Distribution<D>, const D: usize>(model: F, x: Tensor<D>) 
     let model = cast(moved(model, 3), DType::F64).valid();
     let start = Distribution::init_from_data(model, x.clone(), None);
     let step = |config: &FitConfig| {
-        let (model, report) =
-            fit_with(start.valid(), x.clone(), config, SgdConfig::new().init()).unwrap();
+        let (model, report) = Training::new(start.valid(), x.clone(), config)
+            .with_optimizer(SgdConfig::new().init())
+            .run()
+            .unwrap();
         let moves = weights(&model).into_iter().zip(weights(&start)).map(|(a, b)| a - b);
         (moves.collect::<Vec<_>>(), report)
     };
@@ -116,10 +118,11 @@ fn fit_learns_the_same() {
     let (_, found) = fit(flow, x, &quick().with_reversible(true)).unwrap();
     assert!(ordinary.layers.is_empty() && found.layers.len() == 4);
     for (a, b) in ordinary.epochs.iter().zip(&found.epochs) {
-        let [a, b] = [a, b].map(|epoch| (epoch.train_nll.unwrap(), epoch.validation_nll.unwrap()));
+        let [a, b] =
+            [a, b].map(|epoch| (epoch.train_loss.unwrap(), epoch.validation_loss.unwrap()));
         assert!((a.0 - b.0).abs() < 1e-3 && (a.1 - b.1).abs() < 1e-3, "{a:?} {b:?}");
     }
-    assert!(ordinary.epochs[2].train_nll < ordinary.epochs[0].train_nll);
+    assert!(ordinary.epochs[2].train_loss < ordinary.epochs[0].train_loss);
 }
 
 /// A flow that panics after a number of calls: a crash in the middle of an epoch.

@@ -15,7 +15,7 @@ use burn_flows::conditioner::*;
 use burn_flows::distribution::*;
 use burn_flows::model::*;
 use burn_flows::testing::moved;
-use burn_flows::train::{FitConfig, ReverseKlConfig};
+use burn_flows::train::FitConfig;
 use burn_flows::univariate::*;
 use burn_flows::{Noise, burn};
 
@@ -107,7 +107,6 @@ fn network<const D: usize>(
 #[test]
 fn training() {
     judge(&FitConfig::new(), FitConfig::validate, |_| vec![]);
-    judge(&ReverseKlConfig::new(), ReverseKlConfig::validate, |_| vec![]);
 }
 
 fn mlp() -> MlpConfig {

@@ -5,7 +5,7 @@ use burn::module::ParamGroup;
 use burn::optim::{AdamWConfig, LionConfig, RmsPropConfig, Sgd, SgdConfig};
 use burn::tensor::DType;
 use burn_flows::bijector::{BatchNormConfig, Logit};
-use burn_flows::train::{Dequantize, FitData, Schedule, Stop, fit, fit_with};
+use burn_flows::train::{Dequantize, FitData, Schedule, Stop, Training, fit};
 
 use super::*;
 
@@ -228,7 +228,9 @@ fn a_checkpoint_of_another_optimizer_is_refused() {
     let flow = small().init(&Device::flex());
     let config = quick().with_checkpoint(Some(folder.path().to_path_buf())).with_epochs(1);
     let adam = || AdamWConfig::new().with_weight_decay(0.0);
-    let run = |flow, optimizer| fit_with(flow, banana(100, 1), &config, optimizer);
+    let run = |flow, optimizer| {
+        Training::new(flow, banana(100, 1), &config).with_optimizer(optimizer).run()
+    };
     run(flow.clone(), adam().init()).unwrap();
 
     let bias = ParamGroup::from_regex("bias$").unwrap();

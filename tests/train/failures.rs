@@ -68,7 +68,7 @@ fn a_rare_non_finite_step_is_skipped_and_counted() {
     let flow = Hiccup { inner: small().init(&device) };
     let (flow, report) = fit(flow, data, &quick().with_epochs(5)).unwrap();
     assert_eq!((report.steps, report.skipped_steps), (50, 5));
-    assert!(report.epochs[4].validation_nll < report.epochs[0].validation_nll);
+    assert!(report.epochs[4].validation_loss < report.epochs[0].validation_loss);
     assert!(numbers(&flow.inner, banana(10, 1)).iter().all(|v| v.is_finite()));
 }
 
@@ -87,13 +87,13 @@ fn a_row_that_overflows_spoils_no_running_statistics() {
             let config = quick().with_reversible(reversible);
             let (_, report) = fit(Hiccup { inner: flow() }, data.clone(), &config).unwrap();
             assert_eq!(report.skipped_steps, 6);
-            let nll = |epoch: usize| report.epochs[epoch].validation_nll.unwrap();
+            let nll = |epoch: usize| report.epochs[epoch].validation_loss.unwrap();
             assert!(nll(5) < nll(0) && nll(5) < 6.0, "{far:e}: {:?}", report.epochs);
         }
         if far > 1e20 {
             // A run without skipped steps.
             let (_, report) = fit(flow(), data, &quick()).unwrap();
-            assert!(report.best_validation_nll.unwrap() < 6.0, "{:?}", report.epochs);
+            assert!(report.best_validation_loss.unwrap() < 6.0, "{:?}", report.epochs);
         }
     }
 }

@@ -34,7 +34,7 @@ fn a_gaussian_with_parameters_fits_like_the_closed_form() {
     let closed = 0.5 * (1.0 + (2.0 * std::f64::consts::PI * variance).ln());
     let found = nll(&normal, x, 512);
     assert!((found - closed).abs() < 2e-3, "{found}, expected {closed}");
-    assert_eq!(report.best_validation_nll, None);
+    assert_eq!(report.best_validation_loss, None);
     assert_eq!(report.best_epoch, 60);
 }
 
@@ -135,8 +135,8 @@ fn early_stopping_returns_the_best_weights() {
     let (flow, report) = fit(flow, data, &config).unwrap();
     assert_eq!(report.stop, Stop::EarlyStopping);
     assert_eq!(report.epochs.len(), report.best_epoch + 5);
-    let best = report.best_validation_nll.unwrap();
-    let least = report.epochs.iter().map(|e| e.validation_nll.unwrap()).fold(f64::MAX, f64::min);
+    let best = report.best_validation_loss.unwrap();
+    let least = report.epochs.iter().map(|e| e.validation_loss.unwrap()).fold(f64::MAX, f64::min);
     assert_eq!(best, least);
     assert!((nll(&flow, validation, 1024) - best).abs() < 1e-6);
 }
@@ -159,7 +159,7 @@ fn integers_are_dequantized_anew_and_scored_in_bits() {
     let data = FitData::new(x).with_dequantization(dequantize);
     let config = quick().with_epochs(30).with_learning_rate(3e-3);
     let (_, report) = fit(flow, data, &config).unwrap();
-    let bits = burn_flows::train::bits_per_dim(report.best_validation_nll.unwrap(), 2, 4);
+    let bits = burn_flows::train::bits_per_dim(report.best_validation_loss.unwrap(), 2, 4);
     assert!(bits < 1.6, "{bits} bits/dim, a uniform density has 2, the true one 1");
     assert!(bits > 1.0, "{bits} bits/dim is below the true value 1");
 }

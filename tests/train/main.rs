@@ -1,7 +1,9 @@
 //! Training: results, resuming, errors, integer data, learned noise.
 
+mod atomic;
 #[path = "../common/built.rs"]
 mod built;
+mod callbacks;
 mod checkpoints;
 mod clones;
 mod failures;
@@ -9,10 +11,12 @@ mod learning;
 mod recipe;
 mod refusals;
 mod scales;
+mod sources;
 mod sums;
 mod untrained;
 mod variational;
 mod weights;
+mod wrappers;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

@@ -3,9 +3,7 @@
 use burn::tensor::DType;
 use burn_flows::bijector::BatchNormConfig;
 use burn_flows::cast;
-use burn_flows::train::{
-    FitData, ReverseKlConfig, Reversible, fit, fit_reverse_kl, log_z, nll_gradients,
-};
+use burn_flows::train::{FitData, Reversible, fit, fit_reverse_kl, log_z, nll_gradients};
 
 use super::*;
 
@@ -117,9 +115,8 @@ fn batch_normalization_needs_two_rows() {
     let found = text(fit(flow.valid(), normal(50, 2), &quick().with_batch_size(1)));
     assert_eq!(found, format!("FitConfig.{reason}"));
     let target = |x: Tensor<2>| x.square().sum_dim(1).reshape([-1]) * -0.5;
-    let config = ReverseKlConfig::new().with_batch_size(1);
-    let found = text(fit_reverse_kl(flow, target, &config));
-    assert_eq!(found, format!("ReverseKlConfig.{reason}"));
+    let found = text(fit_reverse_kl(flow, target, &quick().with_batch_size(1)));
+    assert_eq!(found, format!("FitConfig.{reason}"));
     // Without batch normalization, batches of one row train.
     let config = quick().with_batch_size(1).with_epochs(1);
     assert!(fit(small().init(&device), normal(9, 2), &config).is_ok());
@@ -146,8 +143,8 @@ fn a_reverse_kl_of_a_flow_that_needs_a_context_is_an_error() {
     let reason = "draws of the flow fail: Mlp: expected a context of width 1, found none; ";
     let found = text(log_z(&flow, target, 10, 10, &mut Noise::seeded(1)));
     assert!(found.starts_with(&format!("log_z: {reason}")), "{found}");
-    let found = text(fit_reverse_kl(flow, target, &ReverseKlConfig::new()));
-    assert!(found.starts_with(&format!("fit_reverse_kl: {reason}")), "{found}");
+    let found = text(fit_reverse_kl(flow, target, &quick()));
+    assert!(found.starts_with(&format!("training draws: {reason}")), "{found}");
 }
 
 #[test]

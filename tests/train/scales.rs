@@ -111,7 +111,7 @@ fn data_of_any_scale_train_or_name_the_column() {
             match result {
                 Ok(report) => {
                     let (first, best) =
-                        (report.epochs[0].validation_nll, report.best_validation_nll);
+                        (report.epochs[0].validation_loss, report.best_validation_loss);
                     assert!(report.skipped_steps == 0 && best < first, "{start}: {report:?}");
                 }
                 Err(error) => {

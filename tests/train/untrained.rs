@@ -5,7 +5,7 @@ use burn_flows::bijector::{ActNormConfig, Coupling, Logit};
 use burn_flows::conditioner::Mlp;
 use burn_flows::distribution::{Mixture, Uniform};
 use burn_flows::model::NsfConfig;
-use burn_flows::train::{FitData, ReverseKlConfig, fit, fit_reverse_kl, fit_with};
+use burn_flows::train::{Estimator, FitData, ReverseKl, Training, fit, fit_reverse_kl};
 use burn_flows::univariate::Affine;
 
 use super::*;
@@ -117,8 +117,7 @@ fn steps_that_were_all_skipped_are_an_error_however_few() {
         ActNormConfig::new(2).init(&Device::flex()),
         StandardNormal::<2>::new([2], &Device::flex()),
     );
-    let config = ReverseKlConfig::new().with_steps(3);
-    assert!(fit_reverse_kl(flow, target, &config).is_err());
+    assert!(fit_reverse_kl(flow, target, &quick().with_epochs(1)).is_err());
 }
 
 #[test]
@@ -128,13 +127,14 @@ fn the_first_weights_are_never_the_best() {
     // Two steps per epoch. Those of the first epoch are skipped, then a high learning rate makes
     // the weights worse.
     let data = || FitData::new(banana(128, 1)).with_validation(banana(60, 2));
-    // `fit` first tries a row. The third call searches for the non-finite layer of the first step.
-    let flow = Flicker { inner: start.clone(), calls: Arc::new(AtomicUsize::new(4)) };
+    // `fit` first tries rows in three calls. The fifth call searches for the non-finite layer of the
+    // first step.
+    let flow = Flicker { inner: start.clone(), calls: Arc::new(AtomicUsize::new(6)) };
     let config = quick().with_epochs(2).with_learning_rate(1.0).with_average(Some(0.999));
     let (flow, report) = fit(flow, data(), &config).unwrap();
     assert_eq!((report.skipped_steps, report.best_epoch), (2, 2));
-    assert_eq!(report.epochs[0].train_nll, None);
-    assert!(report.best_validation_nll > report.epochs[0].validation_nll);
+    assert_eq!(report.epochs[0].train_loss, None);
+    assert!(report.best_validation_loss > report.epochs[0].validation_loss);
     assert_ne!(numbers(&flow.inner, banana(9, 3)), numbers(&start, banana(9, 3)));
 }
 
@@ -162,7 +162,7 @@ fn a_flow_without_a_trained_parameter_is_refused() {
     assert_eq!(fit(base, banana(50, 1), &quick()).unwrap_err().to_string(), text);
     assert_eq!(fit(frozen.clone(), banana(50, 1), &quick()).unwrap_err().to_string(), text);
     let target = |x: Tensor<2>| x.square().sum_dim(1).reshape([-1]) * -0.5;
-    let error = fit_reverse_kl(frozen, target, &ReverseKlConfig::new().with_steps(1)).unwrap_err();
+    let error = fit_reverse_kl(frozen, target, &quick().with_epochs(1)).unwrap_err();
     assert_eq!(error.to_string(), text);
 }
 
@@ -180,27 +180,27 @@ fn a_learning_rate_of_zero_trains_nothing() {
 #[test]
 fn a_reverse_kl_whose_rates_or_gradients_are_zero_is_an_error() {
     use burn::lr_scheduler::LrSchedulerConfig;
-    use burn_flows::train::{Estimator, Schedule};
+    use burn_flows::train::Schedule;
 
     let device = Device::flex();
     let target = |x: Tensor<2>| (x - 1.0).square().sum_dim(1).reshape([-1]) * -0.5;
-    let config = ReverseKlConfig::new().with_steps(3).with_evaluation_draws(10);
+    let config = quick().with_epochs(1).with_batch_size(10);
     let rates = Schedule::Burn(LrSchedulerConfig::Constant(0.0));
     let still = config.clone().with_schedule(rates);
     let error = fit_reverse_kl(small().init(&device), target, &still).unwrap_err();
-    let text = "ReverseKlConfig.schedule: gives a learning rate of 0 in every step; choose another schedule";
+    let text =
+        "FitConfig.schedule: gives a learning rate of 0 in every step; choose another schedule";
     assert_eq!(error.to_string(), text);
 
     let (splines, _) = NsfConfig::new(2).with_layers(2).init(&device).into_parts();
     let [low, high] = [50.0, 60.0].map(|end| Tensor::<2>::full([1, 2], end, &device));
     let flow = Flow::new(splines, Uniform::new(low, high).unwrap());
     for estimator in [Estimator::Full, Estimator::PathDerivative] {
-        let config = config.clone().with_estimator(estimator);
-        let error = fit_reverse_kl(flow.clone(), target, &config).unwrap_err().to_string();
-        assert!(
-            error.starts_with("reverse KL target: every gradient was 0, for example"),
-            "{error}"
-        );
+        let objective = ReverseKl::new(target).with_estimator(estimator);
+        let draws = FitData::drawn(30).unwrap();
+        let training = Training::new(flow.clone(), draws, &config).with_objective(objective);
+        let error = training.run().unwrap_err().to_string();
+        assert!(error.starts_with("training draws: every gradient was 0, for example"), "{error}");
     }
 }
 
@@ -219,7 +219,7 @@ fn clones_in_one_model_are_refused() {
     layers.extend(layers.clone());
     let target = |x: Tensor<2>| x.square().sum_dim(1).reshape([-1]) * -0.5;
     let stacked = Flow::new(layers, base);
-    let error = fit_reverse_kl(stacked, target, &ReverseKlConfig::new()).unwrap_err().to_string();
+    let error = fit_reverse_kl(stacked, target, &quick()).unwrap_err().to_string();
     assert!(error.contains("`bijector.0.conditioner.input.weight` and `bijector.1."), "{error}");
 
     // Frozen clones are not trained, and separately built parts share no parameter.
@@ -257,7 +257,8 @@ fn weights_that_are_not_finite_are_not_returned() {
         let config = quick().with_epochs(1).with_validation_fraction(fraction);
         let optimizer = ModuleOptimizer::from(Spoiler);
         let flow = small().init(&Device::flex());
-        let error = fit_with(flow, banana(50, 1), &config, optimizer).unwrap_err();
+        let training = Training::new(flow, banana(50, 1), &config).with_optimizer(optimizer);
+        let error = training.run().unwrap_err();
         let text = "training stopped at step 1: the weights are not finite; first non-finite: \
                     bijector.0.conditioner.input.weight";
         assert_eq!(error.to_string(), text);

@@ -10,12 +10,14 @@ use burn::tensor::DType;
 use serde::{Deserialize, Serialize};
 
 use super::Batch;
-use super::gradients;
+use super::gradients::{self, Seed, Shares, Work};
+use super::objective::Block;
 use super::statistics::Statistics;
 use crate::bijector::Recovery;
 use crate::crew::apart;
 use crate::distribution::Distribution;
 use crate::error::{Result, not_negative};
+use crate::noise::Noise;
 use step::Step;
 
 /// The largest allowed drift of a recovered input by default. Gradients may be off by several times the drift. With a
@@ -155,20 +157,19 @@ impl Reversible {
     ) -> (f64, GradientsParams) {
         let rows = rows.into().plain();
         let rows = rows.counted();
-        let total = rows.total_weight();
-        apart(model, || gradients::seeded(|seed| self.of_nll(model, &rows, total, seed)))
+        let work = Work::of(&rows, rows.total_weight());
+        apart(model, || gradients::seeded(|seed| self.of_nll(model, &work, seed)))
     }
 
-    /// [`of_nll`](gradients::of_nll) without activations, for rows without a graph.
+    /// [`of_objective`](gradients::of_objective) for the NLL without activations, for rows without a graph.
     pub(super) fn of_nll<F: Distribution<D>, const D: usize>(
         &mut self,
         model: &F,
-        rows: &Batch<D>,
-        total: f64,
-        seed: &(dyn Fn(u64) + Sync),
+        work: &Work<'_, D>,
+        seed: &Seed,
     ) -> (f64, GradientsParams) {
-        let limit = match rows.x.dtype() {
-            DType::F64 => LIMIT_F64,
+        let limit = match work.batch.map(|batch| batch.x.dtype()) {
+            Some(DType::F64) => LIMIT_F64,
             _ => LIMIT_F32,
         };
         let limit = self.limit.unwrap_or(limit);
@@ -176,10 +177,12 @@ impl Reversible {
         loop {
             let kept = self.layers.iter().filter(|layer| layer.recovery != Recovery::Inverse);
             let kept: BTreeSet<&str> = kept.map(|layer| layer.path.as_str()).collect();
+            let step = |model: &F, block: Block<'_, D>, shares: &Shares, _: &mut Noise| {
+                let (x, context) = block.data()?;
+                Ok(Step::new(&kept, shares).run(model, x, context.as_ref()))
+            };
             let (value, gradients, blocks) =
-                gradients::by_blocks(model, rows, total, seed, |model, x, context, shares| {
-                    Step::new(&kept, shares).run(model, x, context)
-                });
+                gradients::by_blocks(model, work, seed, step).expect("the rows are data");
             // If the loss is not finite, the measured drifts have no meaning.
             let whole = value.is_finite();
             let lost = |lost, block| self.note(block, limit) || lost;

@@ -66,7 +66,7 @@ impl<'a> Step<'a> {
     ) -> (f64, GradientsParams, Vec<LayerDrift>) {
         model.walk(&mut self, &Place::start(context), x);
         let log_prob = self.log_prob.expect("a density has a log-probability");
-        let value = self.shares.total(&log_prob.into_data());
+        let value = -self.shares.total(&log_prob.into_data());
         if !self.drifts.is_empty() {
             let drifts = Tensor::cat(self.drifts, 0).into_data();
             let measured = self.layers.iter_mut().filter(|l| l.recovery == Recovery::Inverse);
@@ -159,7 +159,7 @@ impl<'a> Step<'a> {
         gradient: Option<Tensor<D>>,
     ) -> Carried<D> {
         let gradient = gradient.expect("a walk back carries a gradient");
-        let loss = (graph.output * gradient).sum() + self.shares.sum(graph.log_det);
+        let loss = (graph.output * gradient).sum() - self.shares.sum(graph.log_det);
         let mut gradients = loss.backward();
         self.collect(layer, &mut gradients);
         let gradient = taken(&graph.input, &mut gradients);
@@ -194,7 +194,7 @@ impl Walk for Step<'_> {
         let inputs = inputs.map(|x| x.autodiff().require_grad());
         let log_prob = log_prob(inputs.clone());
         self.count(log_prob.clone());
-        let mut gradients = self.shares.sum(log_prob).backward();
+        let mut gradients = self.shares.sum(log_prob.neg()).backward();
         self.collect(module, &mut gradients);
         inputs.map(|x| taken(&x, &mut gradients))
     }

@@ -1,6 +1,6 @@
 //! Defaults and limits of the training configurations.
 
-use burn_flows::train::{Estimator, ReverseKlConfig, Schedule};
+use burn_flows::train::Schedule;
 
 use super::*;
 
@@ -11,21 +11,10 @@ fn the_defaults_of_fit() {
     assert_eq!((config.learning_rate, config.weight_decay), (1e-3, 0.0));
     assert!(matches!(config.schedule, Schedule::Cosine));
     assert_eq!((config.warmup_steps, config.gradient_clip), (0, Some(10.0)));
-    assert_eq!((config.average, config.patience), (None, None));
+    assert_eq!((config.average, config.patience, config.time_limit), (None, None, None));
     assert_eq!((config.validation_fraction, config.seed, config.max_skipped), (0.1, 0, 20));
     assert!(!config.reversible && config.progress && config.checkpoint.is_none());
     assert_eq!(config.checkpoint_every, 1);
-}
-
-#[test]
-fn the_defaults_of_reverse_kl() {
-    let config = ReverseKlConfig::new();
-    assert_eq!((config.steps, config.batch_size), (1000, 256));
-    assert_eq!((config.learning_rate, config.gradient_clip), (1e-3, Some(10.0)));
-    assert!(matches!(config.schedule, Schedule::Cosine));
-    assert_eq!((config.average, config.estimator), (None, Estimator::PathDerivative));
-    assert_eq!((config.seed, config.max_skipped), (0, 20));
-    assert_eq!((config.evaluation_draws, config.evaluation_batch), (10_000, 1024));
 }
 
 #[test]
@@ -63,32 +52,6 @@ fn the_limits_of_fit() {
     ] {
         let text = wrong.validate().unwrap_err().to_string();
         assert!(text.starts_with(&format!("FitConfig.{field}: ")), "{text}");
-    }
-}
-
-#[test]
-fn the_limits_of_reverse_kl() {
-    let base = ReverseKlConfig::new;
-    for fits in [
-        base().with_steps(1).with_batch_size(1).with_evaluation_draws(2).with_evaluation_batch(1),
-        base().with_learning_rate(1.0).with_average(Some(0.0)).with_gradient_clip(None),
-    ] {
-        fits.validate().unwrap();
-    }
-    for (wrong, field) in [
-        (base().with_steps(0), "steps"),
-        (base().with_batch_size(0), "batch_size"),
-        (base().with_evaluation_draws(1), "evaluation_draws"),
-        (base().with_evaluation_batch(0), "evaluation_batch"),
-        (base().with_learning_rate(0.0), "learning_rate"),
-        (base().with_learning_rate(1.001), "learning_rate"),
-        (base().with_gradient_clip(Some(0.0)), "gradient_clip"),
-        (base().with_average(Some(1.0)), "average"),
-        (base().with_average(Some(-0.1)), "average"),
-        (base().with_schedule(Schedule::Exponential { gamma: 1.01 }), "schedule"),
-    ] {
-        let text = wrong.validate().unwrap_err().to_string();
-        assert!(text.starts_with(&format!("ReverseKlConfig.{field}: ")), "{text}");
     }
 }
 

@@ -155,11 +155,15 @@ impl Spy {
         Self { inner: normal(weights), calls, started }
     }
 
-    /// The calls of the training steps or of the evaluations, without the row that `fit` tries
-    /// first.
+    /// The calls of the training steps or of the evaluations, without the rows that `fit` tries
+    /// first: two rows, and the first of three rows beside each of the others.
     fn calls(&self, training: bool) -> Vec<Call> {
         let calls = self.calls.lock().unwrap().clone();
-        calls.into_iter().skip(1).filter(|call| call.training == training).collect()
+        let beside = |calls: &[Call]| {
+            calls[0].x.len() == 2 && calls[1].x.len() == 2 && calls[0].x[0] == calls[1].x[0]
+        };
+        let tried = if calls.len() > 2 && beside(&calls[1..]) { 3 } else { 1 };
+        calls.into_iter().skip(tried).filter(|call| call.training == training).collect()
     }
 }
 

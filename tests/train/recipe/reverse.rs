@@ -1,8 +1,10 @@
 //! Training without data, and the normalising constant: every loss, weight and estimate of a run.
 
+use std::ops::ControlFlow;
+
 use burn_flows::bijector::ActNorm;
 use burn_flows::train::{
-    Estimator, LogZ, ReverseKlConfig, Schedule, fit_reverse_kl, log_z, reverse_kl,
+    Estimator, FitData, LogZ, ReverseKl, Schedule, Training, log_z, reverse_kl,
 };
 
 use super::*;
@@ -10,6 +12,8 @@ use super::*;
 type Family = Flow<Vec<ActNorm>, DiagNormal<2>>;
 
 const START: Weights = [-1.0, 0.4];
+
+const STEPS: usize = 12;
 
 fn family(weights: Weights) -> Family {
     Flow::new(vec![], normal(weights))
@@ -69,23 +73,35 @@ fn assert_same_estimate(found: LogZ, expected: LogZ) {
 
 /// Fits a flow, and repeats the run by hand on the draws that the target received. In step `broken`
 /// the target has no finite gradient.
-fn assert_follows(config: &ReverseKlConfig, broken: Option<usize>) {
+fn assert_follows(config: &FitConfig, estimator: Estimator, broken: Option<usize>) {
     let draws: Mutex<Vec<(bool, Vec<f64>)>> = Mutex::default();
     let spied = |x: Tensor<2>| {
         let values = x.to_data().iter::<f64>().collect();
         let mut draws = draws.lock().unwrap();
         draws.push((x.device().is_autodiff(), values));
         let log_p = target(x);
-        match broken == Some(draws.len() - 1) {
+        // The first call is that of the check before the training.
+        match broken.is_some_and(|broken| broken + 2 == draws.len()) {
             true => log_p.clone() + (log_p.clone() - log_p.detach()).sqrt(),
             false => log_p,
         }
     };
-    let (fitted, report) = fit_reverse_kl(family(START), spied, config).unwrap();
+    let mut losses = vec![];
+    let (fitted, report) =
+        Training::new(family(START), FitData::drawn(STEPS * 30).unwrap(), config)
+            .with_objective(ReverseKl::new(&spied).with_estimator(estimator))
+            .on_step(|step, _| {
+                losses.push(step.loss);
+                ControlFlow::Continue(())
+            })
+            .run()
+            .unwrap();
+    let evaluated = log_z(&fitted, spied, 500, 200, &mut Noise::seeded(9)).unwrap();
     let draws = draws.into_inner().unwrap();
-    let (steps, evaluations) = draws.split_at(config.steps);
+    let (steps, evaluations) = draws[1..].split_at(STEPS);
     assert!(steps.iter().all(|(tracked, x)| *tracked && x.len() == 30));
     let sizes: Vec<usize> = evaluations.iter().map(|(_, x)| x.len()).collect();
+    // One draw is that of a check of `log_z`.
     assert_eq!(sizes, [200, 200, 100]);
 
     let (mut weights, mut adam, mut mean) = (START, Adam::default(), START);
@@ -93,12 +109,12 @@ fn assert_follows(config: &ReverseKlConfig, broken: Option<usize>) {
     for (step, (_, x)) in steps.iter().enumerate() {
         units.extend(x.iter().map(|x| (x - weights[0]) * (-weights[1]).exp()));
         if broken == Some(step) {
-            assert_eq!(report.losses[step], None);
+            assert_eq!(losses[step], None);
             continue;
         }
-        let (loss, gradient) = divergence(weights, x, config.estimator);
-        assert_near(report.losses[step].unwrap(), loss);
-        let part = step as f64 / config.steps as f64;
+        let (loss, gradient) = divergence(weights, x, estimator);
+        assert_near(losses[step].unwrap(), loss);
+        let part = step as f64 / STEPS as f64;
         let rate = match config.schedule {
             Schedule::Constant => 0.05,
             _ => 0.025 * (1.0 + (std::f64::consts::PI * part).cos()),
@@ -112,11 +128,11 @@ fn assert_follows(config: &ReverseKlConfig, broken: Option<usize>) {
     assert_all_near(&super::weights(&fitted), &last);
     assert!(!fitted.devices()[0].is_autodiff(), "the weights are on the plain device");
     let skipped = usize::from(broken.is_some());
-    assert_eq!((report.losses.len(), report.skipped_steps), (config.steps, skipped));
+    assert_eq!((report.steps, report.skipped_steps), (STEPS, skipped));
     assert!(report.seconds > 0.0);
 
     let x: Vec<f64> = evaluations.iter().flat_map(|(_, x)| x.clone()).collect();
-    assert_same_estimate(report.log_z, estimate(last, &x, log_target));
+    assert_same_estimate(evaluated, estimate(last, &x, log_target));
     // All steps and evaluations use different draws.
     units.extend(x.iter().map(|x| (x - last[0]) * (-last[1]).exp()));
     let n = units.len() as f64;
@@ -128,20 +144,19 @@ fn assert_follows(config: &ReverseKlConfig, broken: Option<usize>) {
 
 #[test]
 fn every_step_of_either_estimator_and_the_last_estimate() {
-    let base = ReverseKlConfig::new()
-        .with_steps(12)
+    let base = FitConfig::new()
+        .with_epochs(1)
         .with_batch_size(30)
         .with_learning_rate(0.05)
-        .with_evaluation_draws(500)
-        .with_evaluation_batch(200);
+        .with_validation_fraction(0.0);
     for estimator in [Estimator::Full, Estimator::PathDerivative] {
-        let base = base.clone().with_estimator(estimator);
-        assert_follows(&base, None);
-        assert_follows(&base.clone().with_schedule(Schedule::Constant).with_seed(3), None);
-        assert_follows(&base.clone().with_gradient_clip(Some(0.1)), None);
-        assert_follows(&base.clone().with_gradient_clip(None).with_average(Some(0.3)), None);
-        assert_follows(&base.clone().with_average(Some(0.99)), None);
-        assert_follows(&base.with_average(Some(0.5)), Some(4));
+        let follows = |config: FitConfig| assert_follows(&config, estimator, None);
+        follows(base.clone());
+        follows(base.clone().with_schedule(Schedule::Constant).with_seed(3));
+        follows(base.clone().with_gradient_clip(Some(0.1)));
+        follows(base.clone().with_gradient_clip(None).with_average(Some(0.3)));
+        follows(base.clone().with_average(Some(0.99)));
+        assert_follows(&base.clone().with_average(Some(0.5)), estimator, Some(4));
     }
 }
 

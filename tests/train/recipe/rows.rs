@@ -73,7 +73,7 @@ fn the_share_of_validation_rows_is_rounded() {
     let held = |rows: usize, fraction: f64| {
         let config = config().with_epochs(1).with_validation_fraction(fraction);
         let (spy, report) = run(numbered(rows), &config);
-        assert_eq!(report.epochs[0].validation_nll.is_some(), !spy.calls(false).is_empty());
+        assert_eq!(report.epochs[0].validation_loss.is_some(), !spy.calls(false).is_empty());
         spy.calls(false).first().map_or(0, |call| call.x.len())
     };
     assert_eq!(held(100, 0.124), 12);
@@ -121,7 +121,7 @@ fn an_evaluation_takes_its_rows_by_parts_and_weighs_them_alike() {
     let (fitted, _) = fit(Spy::new(START), numbered(100), &config).unwrap();
     let weights = weights(&fitted);
     let expected = mean_nll([weights[0], weights[1]], &rows);
-    assert_near(report.epochs[0].validation_nll.unwrap(), expected);
+    assert_near(report.epochs[0].validation_loss.unwrap(), expected);
     for batch in [1, 5, 13, 1000] {
         assert_near(nll(&fitted, column(&rows), batch), expected);
     }
