@@ -1,0 +1,185 @@
+//! A density under an encoded context.
+
+use burn::module::{Module, ModuleDisplay};
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::Encoder;
+use crate::bijector::{Place, Walk};
+use crate::crew::apart;
+use crate::distribution::Distribution;
+use crate::flow::float_dtype;
+use crate::math::sum_event;
+use crate::noise::Noise;
+use crate::parallel::over_rows;
+use crate::rows::check_rows;
+
+/// A conditional density and the encoder of its context, trained together.
+///
+/// ```text
+/// p(x | c) = density(x | encoder(c))
+/// ```
+///
+/// Paper of an encoder that is trained with the flow: Radev, Mertens, Voss, Ardizzone, Köthe (2022), BayesFlow,
+/// equation 9, arXiv:2003.06281.
+///
+/// `Embedded` is a [`Distribution`] if its density is, so [`fit`](crate::train::fit), files and burn's learner accept
+/// it. [`init_from_data`](Distribution::init_from_data) initialises the encoder first, then the density with the
+/// encoded contexts.
+///
+/// # Shapes
+///
+/// - events as in the density
+/// - context `[batch, width]` as in the encoder, or one row that applies to the whole batch and is encoded once
+///
+/// # Numerics
+///
+/// A row whose context is not finite has the log-density NaN, also if the encoder gives finite features.
+///
+/// # Panics
+///
+/// If there is no context, the context has a precision other than the encoder, or neither one row nor one row for each
+/// event. Also if the encoder returns another number of rows, or another width than the density expects.
+///
+/// # Example
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use burn_flows::distribution::Distribution;
+/// use burn_flows::encoder::{Embedded, SetEncoderConfig};
+/// use burn_flows::model::MafConfig;
+/// use burn_flows::train::{FitConfig, FitData, fit};
+/// use burn_flows::Noise;
+///
+/// let device = Device::flex();
+/// let mut noise = Noise::seeded(1);
+/// let theta = noise.normal::<2>([200, 2], &device);
+/// let sets = theta.clone().repeat_dim(1, 5) + noise.normal([200, 10], &device); // five measurements of both
+///
+/// let encoder = SetEncoderConfig::new(5, 2, 4).with_seed(1).init(&device);
+/// let flow = MafConfig::new(2).with_layers(1).with_context(4).with_seed(2).init(&device);
+/// let data = FitData::new(theta.clone()).with_context(sets.clone());
+/// let (posterior, _) = fit(Embedded::new(encoder, flow), data, &FitConfig::new().with_epochs(1))?;
+/// assert_eq!(posterior.log_prob(theta, Some(&sets)).dims(), [200]);
+/// # Ok::<(), burn_flows::Error>(())
+/// ```
+#[derive(Module, Debug, Serialize, Deserialize)]
+#[module(custom_display)]
+pub struct Embedded<E, F> {
+    encoder: E,
+    density: F,
+}
+
+crate::display::display!(Embedded<E, F>);
+
+impl<E, F> Embedded<E, F> {
+    /// The density under the contexts that `encoder` returns.
+    pub fn new(encoder: E, density: F) -> Self {
+        Self { encoder, density }
+    }
+
+    /// The encoder of the context.
+    pub fn encoder(&self) -> &E {
+        &self.encoder
+    }
+
+    /// The density, whose context is the result of the encoder.
+    pub fn density(&self) -> &F {
+        &self.density
+    }
+
+    /// Returns the encoder and the density.
+    pub fn into_parts(self) -> (E, F) {
+        (self.encoder, self.density)
+    }
+}
+
+/// Returns the context.
+///
+/// # Panics
+///
+/// If there is none, or its rows or its precision do not fit.
+#[track_caller]
+fn checked<'a, E: Module + ModuleDisplay>(
+    encoder: &E,
+    rows: usize,
+    context: Option<&'a Tensor<2>>,
+) -> &'a Tensor<2> {
+    let Some(found) = context else { panic!("Embedded: expected a context, found none") };
+    check_rows("Embedded", rows, context);
+    if let Some(expected) = float_dtype(encoder).filter(|expected| *expected != found.dtype()) {
+        let found = found.dtype();
+        panic!(
+            "Embedded: expected a context of {expected:?}, found {found:?}; cast the context or the model"
+        );
+    }
+    found
+}
+
+/// The features of every row; NaN for a context that is not finite.
+fn encoded<E: Encoder>(encoder: &E, context: &Tensor<2>) -> Tensor<2> {
+    let [rows, width] = context.dims();
+    over_rows(encoder, context.clone(), None, [rows, width], |context, _| {
+        let rows = context.dims()[0];
+        let known = (context.clone() * 0.0).sum_dim(1);
+        let features = encoder.encode(context);
+        let found = features.dims();
+        assert!(
+            found[0] == rows,
+            "Embedded: expected {rows} rows from the encoder, found shape {found:?}"
+        );
+        features + known
+    })
+}
+
+impl<const D: usize, E: Encoder, F: Distribution<D>> Distribution<D> for Embedded<E, F> {
+    fn log_prob(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<1> {
+        let context = checked(&self.encoder, x.dims()[0], context);
+        apart(self, || self.density.log_prob(x, Some(&encoded(&self.encoder, context))))
+    }
+
+    fn sample(
+        &self,
+        n: usize,
+        context: Option<&Tensor<2>>,
+        noise: &mut Noise,
+        device: &Device,
+    ) -> Tensor<D> {
+        let context = checked(&self.encoder, n, context);
+        apart(self, || {
+            let context = encoded(&self.encoder, context);
+            self.density.sample(n, Some(&context), noise, device)
+        })
+    }
+
+    fn integer_levels(&self) -> Option<usize> {
+        self.density.integer_levels()
+    }
+
+    fn mixes_rows(&self) -> bool {
+        self.encoder.mixes_rows() || self.density.mixes_rows()
+    }
+
+    fn init_from_data(self, x: Tensor<D>, context: Option<&Tensor<2>>) -> Self {
+        let context = checked(&self.encoder, x.dims()[0], context).clone().without_autodiff();
+        let encoder = self.encoder.init_from_data(context.clone());
+        let context = encoded(&encoder.valid(), &context);
+        Self { density: self.density.init_from_data(x, Some(&context)), encoder }
+    }
+
+    fn walk<W: Walk>(&self, walk: &mut W, at: &Place<'_>, x: Tensor<D>) -> Tensor<D> {
+        if walk.comes_back() {
+            let [gradient] = walk.density(self, at, [x], |[x]| self.log_prob(x, at.context()));
+            return gradient;
+        }
+        let context = checked(&self.encoder, x.dims()[0], at.context());
+        let features = encoded(&self.encoder, context);
+        // 0, or NaN where the features are not finite.
+        let spoiled = |features: Tensor<2>| sum_event(features * 0.0);
+        walk.density(&self.encoder, &at.part("encoder"), [features.clone()], |[features]| {
+            spoiled(features)
+        });
+        let density = at.part("density").with_context(Some(&features));
+        self.density.walk(walk, &density, x)
+    }
+}
