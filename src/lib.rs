@@ -103,8 +103,9 @@ mod walk;
 
 pub use burn;
 pub use crew::set_threads;
+pub use distribution::Given;
 pub use error::{Error, Result};
-pub use flow::{Finish, Flow, Given, MultiScale};
+pub use flow::{Finish, Flow, MultiScale};
 pub use initial::seeded;
 pub use noise::Noise;
 pub use param::{cast, to_device};

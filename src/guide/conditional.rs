@@ -26,7 +26,7 @@
 //! let given = flow.given(&context);
 //! assert_eq!(given.log_prob(x.clone()).dims(), [400]); // ln p(x_i | context_i), in nats
 //! assert_eq!(given.sample_seeded::<2>(400, 1).dims(), [400, 2]); // one draw for each context
-//! assert_eq!(given.sample_each::<2>(3).dims(), [1200, 2]); // three draws for each context
+//! assert_eq!(given.sample_each::<2, 3>(5).dims(), [400, 5, 2]); // five draws for each context
 //!
 //! let back = given.decode(given.encode(x.clone()));
 //! assert!((back - x).abs().max().into_scalar::<f32>() < 1e-4);
@@ -36,8 +36,8 @@
 //! # Ok::<(), burn_flows::Error>(())
 //! ```
 //!
-//! `sample_each` returns the draws of the first context first. `reshape([contexts, draws, features])` separates the
-//! contexts. The context has one row, or one row for each event. Another number of rows is a panic.
+//! `sample_each` draws several events for each context, `[contexts, draws, features]`. `log_prob` and `sample` require
+//! a context of one row, or of one row for each event. Another number of rows is a panic.
 //!
 //! # The posterior of a simulator
 //!
@@ -140,12 +140,10 @@
 //!
 //! let given = flow.given(&observed);
 //! let log_truth = given.log_prob(truth.clone());
-//! let posterior = given.sample_each_seeded::<2>(draws, 3); // [pairs * draws, parameters]
-//! let ranks = Ranks::new(truth, posterior.clone().reshape([pairs, draws, 2]))?;
+//! let (posterior, log_draws) = given.sample_each_with_log_prob_seeded(draws, 3); // [pairs, draws, parameters]
+//! let ranks = Ranks::new(truth, posterior)?;
 //! let coverage = ranks.coverage(0.9)?; // near 0.9 for each parameter
 //!
-//! let each = observed.clone().unsqueeze_dim::<3>(1).repeat_dim(1, draws).reshape([-1, 1]);
-//! let log_draws = flow.given(&each).log_prob(posterior).reshape([pairs, draws]);
 //! let regions = expected_coverage(log_truth, log_draws, &[0.5, 0.9])?;
 //! assert!((coverage[0] - 0.9).abs() < 0.1 && (regions[1] - 0.9).abs() < 0.1);
 //! # Ok::<(), burn_flows::Error>(())
