@@ -10,6 +10,7 @@
 //! | [`GaussianMixture`] | vectors; `K` learned normals |
 //! | [`Mixture`] | any; weights free or from a network of the context |
 //! | [`Marginal`] | any; a conditional density with its context marginalised |
+//! | [`Embedded`](crate::encoder::Embedded) | any; a conditional density and the encoder of its context |
 //! | [`TwoMoons`], [`EightGaussians`], [`Checkerboard`], [`Rings`], [`Pinwheel`] | 2-D toy targets without parameters |
 
 mod conditional_normal;

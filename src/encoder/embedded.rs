@@ -5,10 +5,10 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::Encoder;
-use crate::bijector::{Place, Walk};
+use crate::bijector::{Bijector, Place, Walk};
 use crate::crew::apart;
-use crate::distribution::Distribution;
-use crate::flow::float_dtype;
+use crate::distribution::{Distribution, Given, given};
+use crate::flow::{Flow, float_dtype};
 use crate::math::sum_event;
 use crate::noise::Noise;
 use crate::parallel::over_rows;
@@ -92,6 +92,82 @@ impl<E, F> Embedded<E, F> {
     pub fn into_parts(self) -> (E, F) {
         (self.encoder, self.density)
     }
+
+    given! {}
+
+    /// The features of the contexts, `[rows, features]`: the context of the density. Encode a context once for many
+    /// draws.
+    ///
+    /// ```
+    /// use burn::tensor::{Device, Tensor};
+    /// use burn_flows::encoder::{Embedded, ImageEncoderConfig};
+    /// use burn_flows::model::MafConfig;
+    ///
+    /// let device = Device::flex();
+    /// let encoder = ImageEncoderConfig::new([1, 8, 8], 4).init(&device);
+    /// let flow = Embedded::new(encoder, MafConfig::new(2).with_context(4).init(&device));
+    /// let images = Tensor::<2>::ones([3, 64], &device);
+    /// let features = flow.features(&images);
+    /// let draws: Tensor<3> = flow.density().given(&features).sample_each(1000);
+    /// assert_eq!(draws.dims(), [3, 1000, 2]);
+    /// ```
+    pub fn features(&self, context: &Tensor<2>) -> Tensor<2>
+    where
+        E: Encoder,
+    {
+        let context = checked(&self.encoder, context.dims()[0], Some(context));
+        encoded(&self.encoder, context)
+    }
+}
+
+impl<E: Encoder, B, P> Given<'_, Embedded<E, Flow<B, P>>> {
+    /// The latents of `x`.
+    pub fn encode<const D: usize>(&self, x: Tensor<D>) -> Tensor<D>
+    where
+        B: Bijector<D>,
+        P: Distribution<D>,
+    {
+        let features = self.features(x.dims()[0]);
+        self.distribution.density.given(&features).encode(x)
+    }
+
+    /// The data that belong to the latents `z`.
+    pub fn decode<const D: usize>(&self, z: Tensor<D>) -> Tensor<D>
+    where
+        B: Bijector<D>,
+        P: Distribution<D>,
+    {
+        let features = self.features(z.dims()[0]);
+        self.distribution.density.given(&features).decode(z)
+    }
+
+    /// Draws `n` new events from given noise. The events are in the graph of the flow and of the encoder, if they have
+    /// one.
+    pub fn draw<const D: usize>(&self, n: usize, noise: &mut Noise) -> Tensor<D>
+    where
+        B: Bijector<D>,
+        P: Distribution<D>,
+    {
+        self.distribution.density.given(&self.features(n)).draw(n, noise)
+    }
+
+    /// [`draw`](Self::draw) and the `ln p` of the events, in one pass.
+    pub fn draw_with_log_prob<const D: usize>(
+        &self,
+        n: usize,
+        noise: &mut Noise,
+    ) -> (Tensor<D>, Tensor<1>)
+    where
+        B: Bijector<D>,
+        P: Distribution<D>,
+    {
+        self.distribution.density.given(&self.features(n)).draw_with_log_prob(n, noise)
+    }
+
+    /// The features for `rows` events.
+    fn features(&self, rows: usize) -> Tensor<2> {
+        self.distribution.features(checked(&self.distribution.encoder, rows, self.context))
+    }
 }
 
 /// Returns the context.
@@ -149,6 +225,20 @@ impl<const D: usize, E: Encoder, F: Distribution<D>> Distribution<D> for Embedde
         apart(self, || {
             let context = encoded(&self.encoder, context);
             self.density.sample(n, Some(&context), noise, device)
+        })
+    }
+
+    fn sample_with_log_prob(
+        &self,
+        n: usize,
+        context: Option<&Tensor<2>>,
+        noise: &mut Noise,
+        device: &Device,
+    ) -> (Tensor<D>, Tensor<1>) {
+        let context = checked(&self.encoder, n, context);
+        apart(self, || {
+            let context = encoded(&self.encoder, context);
+            self.density.sample_with_log_prob(n, Some(&context), noise, device)
         })
     }
 

@@ -37,8 +37,8 @@ pub struct SeriesEncoderConfig {
     /// Number of steps that a convolution sees at once, odd.
     #[config(default = 5)]
     pub kernel: usize,
-    /// Number of steps from one output of a convolution to the next. Raise it for long series: the dense network gets
-    /// the outputs of the last convolution at all its steps.
+    /// Number of steps from one output of a convolution to the next, at most `kernel`. Raise it for long series: the
+    /// dense network gets the outputs of the last convolution at all its steps.
     #[config(default = 2)]
     pub stride: usize,
     /// Widths of the hidden layers of the dense network after the convolutions.
@@ -158,13 +158,19 @@ impl SeriesEncoder {
     }
 }
 
-/// Returns an error unless a window is odd, and its distance to the next at least 1.
+/// Returns an error unless a window is odd and reaches the next one.
 fn check_window(config: &'static str, kernel: usize, stride: usize) -> Result<()> {
     count(config, "kernel", 1, kernel)?;
     if kernel.is_multiple_of(2) {
         return Err(Error::config(config, "kernel", format!("must be odd, found {kernel}")));
     }
-    count(config, "stride", 1, stride)
+    count(config, "stride", 1, stride)?;
+    if stride > kernel {
+        let reason =
+            format!("must be at most kernel ({kernel}), or steps are skipped, found {stride}");
+        return Err(Error::config(config, "stride", reason));
+    }
+    Ok(())
 }
 
 impl SeriesEncoderConfig {
