@@ -32,7 +32,7 @@ fn the_order_has_no_effect_but_the_elements_do() {
     assert!(distance(row([A, B, C]), row([A, B, B])) > 1e-2);
     // The values of an element belong together.
     let swapped = [[A[0], B[1], 1.0], [B[0], A[1], 1.0], C];
-    assert!(distance(row([A, B, C]), row(swapped)) > 1e-2);
+    assert!(distance(row([A, B, C]), row(swapped)) > 1e-4);
 }
 
 #[test]

@@ -64,7 +64,7 @@ fn every_configuration_comes_back() {
     comes_back(ConvNetConfig::new(9));
     comes_back(MlpEncoderConfig::new(3, 2).with_residual(true).with_seed(1));
     comes_back(SetEncoderConfig::new(3, 2, 2).with_mask(true).with_pooled(5).with_dropout(0.2));
-    comes_back(SeriesEncoderConfig::new(2, 9, 2).with_kernel(3).with_stride(4));
+    comes_back(SeriesEncoderConfig::new(2, 9, 2).with_kernel(7).with_stride(4));
     comes_back(ImageEncoderConfig::new([1, 4, 6], 2).with_convolutions(vec![7]));
     comes_back(DiagNormalConfig::new(vec![2, 3]));
     let leaky = RidgeActivation::LeakyRelu { slope: 0.3 };
