@@ -9,8 +9,8 @@ use crate::noise::Noise;
 /// A distribution with a context, or without one. It borrows the distribution and has the methods of a flow.
 ///
 /// [`Flow`](crate::Flow), [`MultiScale`](crate::MultiScale), [`Mixture`](super::Mixture),
-/// [`ConditionalNormal`](super::ConditionalNormal) and [`Embedded`](crate::encoder::Embedded) have a method `given`. For other distributions, use
-/// [`Given::new`](Self::new).
+/// [`ConditionalNormal`](super::ConditionalNormal) and [`Embedded`](crate::encoder::Embedded) have a method `given`.
+/// For other distributions, use [`Given::new`](Self::new).
 ///
 /// The sampling methods evaluate `distribution.valid()` and keep no graph. They draw on the device of the
 /// distribution's parameters. A distribution without parameters draws on the device of the context, or on the default

@@ -20,8 +20,8 @@ use crate::rows::check_rows;
 /// p(x | c) = density(x | encoder(c))
 /// ```
 ///
-/// Paper of an encoder that is trained with the flow: Radev, Mertens, Voss, Ardizzone, Köthe (2022), BayesFlow,
-/// equation 9, arXiv:2003.06281.
+/// Paper of an encoder that is trained with the flow: Radev, Mertens, Voss, Ardizzone, Köthe (2020), BayesFlow, section
+/// on the summary network, arXiv:2003.06281.
 ///
 /// `Embedded` is a [`Distribution`] if its density is, so [`fit`](crate::train::fit), files and burn's learner accept
 /// it. [`init_from_data`](Distribution::init_from_data) initialises the encoder first, then the density with the

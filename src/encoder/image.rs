@@ -53,9 +53,10 @@ crate::store::checked! {
 /// out = mlp(all pixels of h_n)
 /// ```
 ///
-/// Outside the image, `h` is 0. At an odd height or width, the last mean is over the pixels that are left. Paper: LeCun,
-/// Bottou, Bengio, Haffner (1998), Gradient-based learning applied to document recognition, section II, Proceedings of
-/// the IEEE 86.
+/// Outside the image, `h` is 0. At an odd height or width, the last mean is over the pixels that are left.
+///
+/// Paper: LeCun, Bottou, Bengio, Haffner (1998), Gradient-based learning applied to document recognition, section II,
+/// Proceedings of the IEEE 86.
 ///
 /// # Shapes
 ///

@@ -62,8 +62,8 @@ crate::store::checked! {
 /// out = mlp(h_n at all steps)
 /// ```
 ///
-/// Outside the series, `h` is 0. Paper of convolutions as features of a simulated series: Lueckmann et al. (2017),
-/// Flexible statistical inference for mechanistic models of neural dynamics, section 2.4, arXiv:1711.01861.
+/// Outside the series, `h` is 0. Paper: Waibel, Hanazawa, Hinton, Shikano, Lang (1989), Phoneme recognition using
+/// time-delay neural networks, section II, IEEE Transactions on Acoustics, Speech, and Signal Processing 37.
 ///
 /// # Shapes
 ///

@@ -184,8 +184,8 @@ fn an_empty_batch_gives_an_empty_result() {
     fn check<E: Encoder>(encoder: E, width: usize) {
         let model = Embedded::new(encoder, flow());
         for rows in [0, 1] {
-            let c = contexts(1, width).slice([0..rows]);
-            let none = normal(1, 2, 1).slice([0..0]);
+            let c = contexts(1, width).slice([0..rows, 0..width]);
+            let none = normal(1, 2, 1).slice([0..0, 0..2]);
             assert_eq!(model.given(&c).log_prob(none.clone()).dims(), [0]);
             assert_eq!(model.given(&c).sample::<2>(0).dims(), [0, 2]);
             assert_eq!(model.given(&c).encode(none).dims(), [0, 2]);

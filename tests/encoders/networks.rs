@@ -127,11 +127,11 @@ fn a_set_is_pooled() {
     let context = double(&[0.5, 2.0, 1.0, 7.0, 7.0, 0.0, -1.0, 0.3, 1.0], [1, 9]);
     let found = host(encoder.encode(context));
     let weights = weights(&encoder);
-    let element = |x: &[f64]| dense(x, &mut weights[..4].to_vec().into_iter());
+    let element = |x: &[f64]| dense(x, &mut weights[..4].iter().cloned());
     let (first, last) = (element(&[0.5, 2.0]), element(&[-1.0, 0.3]));
     let mut pooled: Vec<f64> = first.iter().zip(last).map(|(a, b)| (a + b) / 2.0).collect();
     pooled.push(2.0 / 3.0);
-    assert_near(&found, &dense(&pooled, &mut weights[4..].to_vec().into_iter()));
+    assert_near(&found, &dense(&pooled, &mut weights[4..].iter().cloned()));
 }
 
 /// A row has the same bits alone and in a batch, in both precisions, also in training.
