@@ -95,8 +95,14 @@ impl<E, F> Embedded<E, F> {
 
     given! {}
 
-    /// The features of the contexts, `[rows, features]`: the context of the density. Encode a context once for many
-    /// draws.
+    /// The features of the contexts, `[rows, features]`: the context of the density. They are in the graph of the
+    /// encoder, if it has one. [`Given::sample_each`] encodes a context for each draw; the example encodes it once.
+    ///
+    /// # Panics
+    ///
+    /// If the contexts have another width or another precision than the encoder.
+    ///
+    /// # Example
     ///
     /// ```
     /// use burn::tensor::{Device, Tensor};

@@ -11,7 +11,7 @@ use burn_flows::conditioner::{Mlp, MlpConfig};
 use burn_flows::distribution::{Distribution, StandardNormal};
 use burn_flows::encoder::Embedded;
 use burn_flows::model::{MafConfig, RealNvp, RealNvpConfig};
-use burn_flows::testing::moved;
+use burn_flows::testing::{certify, moved};
 use burn_flows::train::{Batch, FitConfig, Reversible, Trainee, fit, nll_gradients};
 use burn_flows::univariate::Affine;
 use burn_flows::{Flow, cast, store};
@@ -341,6 +341,16 @@ fn fit_trains_an_encoder_of_ones_own() {
         assert!(after > before + 1.0, "{after} {before}");
         assert_ne!(weights(model.encoder()), weights(new.encoder()));
     }
+}
+
+/// A certificate visits the layers of the flow under the features.
+#[test]
+fn an_embedded_flow_has_a_certificate() {
+    let (model, x, c) = (embedded(), normal(20, 2, 1), contexts(20, 9));
+    let found = certify(&model, &x, &c);
+    let paths: Vec<&str> = found.layers().iter().map(|layer| layer.path.as_str()).collect();
+    assert_eq!(paths, ["density.bijector.0", "density.bijector.1"]);
+    assert!(found.lost().is_none() && found.wrong().is_none(), "{found}");
 }
 
 struct Times(f64);
