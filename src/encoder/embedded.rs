@@ -96,7 +96,7 @@ impl<E, F> Embedded<E, F> {
     given! {}
 
     /// The features of the contexts, `[rows, features]`: the context of the density. They are in the graph of the
-    /// encoder, if it has one. [`Given::sample_each`] encodes a context for each draw; the example encodes it once.
+    /// encoder, if it has one. [`Given::sample_each`] may encode a context several times; the example encodes it once.
     ///
     /// # Panics
     ///

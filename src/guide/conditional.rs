@@ -170,8 +170,8 @@
 //! # Ok::<(), burn_flows::Error>(())
 //! ```
 //!
-//! `sample_each` encodes a context once for each draw. For many draws of one context, encode it once by
-//! [`Embedded::features`](crate::encoder::Embedded::features) and draw from the flow under the features.
+//! `sample_each` may encode a context several times. [`Embedded::features`](crate::encoder::Embedded::features) encodes
+//! it once, for any number of draws from the flow under the features.
 //!
 //! # An encoder of your own
 //!
