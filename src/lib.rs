@@ -26,6 +26,7 @@
 //! | [`univariate`] | monotone scalar maps inside layers: affine maps, splines, polynomials, monotone networks |
 //! | [`conditioner`] | networks that compute the parameters of a scalar map: dense, masked, convolutional |
 //! | [`distribution`] | bases, mixtures, and targets with exact density and sampler |
+//! | [`encoder`] | networks that turn a structured context, such as a set or a series, into the context of a density |
 //! | [`train`] | [`fit`](train::fit), reverse KL, normalizing constants, dequantization, burn-train's learner |
 //! | [`inference`] | calibration and coverage of posteriors, importance weights |
 //! | [`store`] | weights and configurations in files with a checksum |
@@ -71,6 +72,7 @@ mod display;
 pub mod distribution;
 mod draws;
 mod elimination;
+pub mod encoder;
 mod error;
 mod flow;
 pub mod guide;
@@ -101,8 +103,9 @@ mod walk;
 
 pub use burn;
 pub use crew::set_threads;
+pub use distribution::Given;
 pub use error::{Error, Result};
-pub use flow::{Finish, Flow, Given, MultiScale};
+pub use flow::{Finish, Flow, MultiScale};
 pub use initial::seeded;
 pub use noise::Noise;
 pub use param::{cast, to_device};

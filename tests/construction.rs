@@ -10,6 +10,7 @@ use burn_flows::Result;
 use burn_flows::bijector::*;
 use burn_flows::conditioner::*;
 use burn_flows::distribution::*;
+use burn_flows::encoder::*;
 use burn_flows::model::*;
 use burn_flows::train::FitConfig;
 use burn_flows::univariate::*;
@@ -128,6 +129,11 @@ construct! {
     made: MadeConfig, r#"{"hidden": [4]}"#, r#"{"hidden": []}"#, (2, 3, 0, &device());
     conv: ConvNetConfig, r#"{"hidden": 4}"#, r#"{"hidden": 0}"#, (2, 3, 0, &device());
     residual_conv: ResidualConvNetConfig, r#"{"hidden": 4}"#, r#"{"hidden": 0}"#, (2, 3, 0, &device());
+
+    mlp_encoder: MlpEncoderConfig, r#"{"context": 3, "features": 2}"#, r#"{"context": 0}"#, (&device());
+    set_encoder: SetEncoderConfig, r#"{"elements": 3, "width": 2, "features": 2}"#, r#"{"pooled": 0}"#, (&device());
+    series_encoder: SeriesEncoderConfig, r#"{"channels": 2, "steps": 9, "features": 2}"#, r#"{"kernel": 2}"#, (&device());
+    image_encoder: ImageEncoderConfig, r#"{"image": [1, 4, 4], "features": 2}"#, r#"{"image": [1, 4, 0]}"#, (&device());
 
     conditional_normal: ConditionalNormalConfig, r#"{"event": [2], "context": 1, "mlp": {"hidden": [4]}}"#, r#"{"context": 0}"#, <2>(&device());
     diag_normal: DiagNormalConfig, r#"{"event": [2]}"#, r#"{"event": []}"#, <2>(&device());

@@ -195,7 +195,7 @@ impl Activation {
     }
 
     /// Applies the activation to an image, whose units are the channels.
-    pub(super) fn of_channels(&self, x: Tensor<4>) -> Tensor<4> {
+    pub(crate) fn of_channels(&self, x: Tensor<4>) -> Tensor<4> {
         match self {
             // burn's SwiGlu acts on the last axis.
             Self::Burn(nn::Activation::SwiGlu(inner)) => {

@@ -113,12 +113,13 @@ impl ContextScale {
         }
     }
 
-    /// Sets the scale from the batch. A column that is constant in the batch is shifted but not scaled.
-    fn init_from_data(self, context: &Tensor<2>) -> Self {
-        if self.initialized.val().into_scalar::<u8>() != 0 {
+    /// Sets the scale from the rows of a first batch, unless it was set before or there is no row. A column that is
+    /// constant in the batch is shifted but not scaled.
+    pub(crate) fn init_from_data(self, context: &Tensor<2>) -> Self {
+        let [rows, width] = context.dims();
+        if rows == 0 || self.initialized.val().into_scalar::<u8>() != 0 {
             return self;
         }
-        let [rows, width] = context.dims();
         let values: Vec<f64> = context.to_data().iter::<f64>().collect();
         let numbers = (0..width).map(|at| {
             let column = || values[at..].iter().step_by(width);

@@ -299,6 +299,18 @@ impl Mlp {
     pub(crate) fn ends(&self) -> [usize; 2] {
         [self.d_in, self.output.weight.lazy_shape()[1]]
     }
+
+    /// Whether the network takes its input alone, without a context.
+    pub(crate) fn is_unconditional(&self) -> bool {
+        self.context == 0
+    }
+
+    /// Sets the scale of a network made by [`MlpConfig::of_context`] from the rows of a first batch, also if the last
+    /// layer is not zero.
+    pub(crate) fn scaled_to(self, rows: &Tensor<2>) -> Self {
+        let context_scale = self.context_scale.map(|scale| scale.init_from_data(rows));
+        Self { context_scale, ..self }
+    }
 }
 
 #[cfg(feature = "interop")]

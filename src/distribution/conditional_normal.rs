@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::Serialize;
 
-use super::{Distribution, batch_shape, check_event, check_rank};
+use super::{Distribution, batch_shape, check_event, check_rank, given};
 use crate::conditioner::{Conditioner, Mlp, MlpConfig, check_context};
 use crate::config::{construct, seeded_config};
 use crate::error::{Result, count, fits};
@@ -138,6 +138,8 @@ impl ConditionalNormalConfig {
 }
 
 impl<const D: usize> ConditionalNormal<D> {
+    given! {}
+
     /// The mean and the log-scale of each of `rows` events.
     fn mean_and_log_scale(
         &self,

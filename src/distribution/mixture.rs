@@ -5,7 +5,7 @@ use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Tensor};
 use serde::Serialize;
 
-use super::{Distribution, drawn_by_weight, finite};
+use super::{Distribution, drawn_by_weight, finite, given};
 use crate::conditioner::{MlpConfig, RowParams};
 use crate::crew::apart;
 use crate::error::{Result, count};
@@ -149,6 +149,8 @@ impl<P: Module> Mixture<P> {
         let weights = RowParams::new(vec![0.0; self.components.len()], mlp, context, device);
         Ok(Self { weights, conditional: true, ..self })
     }
+
+    given! {}
 
     /// Returns the components of the mixture.
     pub fn components(&self) -> &[P] {

@@ -10,11 +10,13 @@
 //! | [`GaussianMixture`] | vectors; `K` learned normals |
 //! | [`Mixture`] | any; weights free or from a network of the context |
 //! | [`Marginal`] | any; a conditional density with its context marginalised |
+//! | [`Embedded`](crate::encoder::Embedded) | any; a conditional density and the encoder of its context |
 //! | [`TwoMoons`], [`EightGaussians`], [`Checkerboard`], [`Rings`], [`Pinwheel`] | 2-D toy targets without parameters |
 
 mod conditional_normal;
 mod diag_normal;
 mod gaussian_mixture;
+mod given;
 mod level;
 mod marginal;
 mod mixture;
@@ -26,6 +28,8 @@ mod uniform;
 pub use conditional_normal::{ConditionalNormal, ConditionalNormalConfig};
 pub use diag_normal::{DiagNormal, DiagNormalConfig};
 pub use gaussian_mixture::{GaussianMixture, GaussianMixtureConfig};
+pub use given::Given;
+pub(crate) use given::given;
 pub use level::{ChannelPrior, ChannelPriorConfig, LevelBase};
 pub use marginal::Marginal;
 pub use mixture::Mixture;
@@ -79,6 +83,24 @@ pub trait Distribution<const D: usize>: Module + ModuleDisplay + Sync {
         noise: &mut Noise,
         device: &Device,
     ) -> Tensor<D>;
+
+    /// Returns `n` draws, as [`sample`](Self::sample), and their `ln p`, shape `[n]`. Default: `sample`, then
+    /// [`log_prob`](Self::log_prob). A flow computes both in one pass.
+    ///
+    /// # Panics
+    ///
+    /// The panics of [`sample`](Self::sample).
+    fn sample_with_log_prob(
+        &self,
+        n: usize,
+        context: Option<&Tensor<2>>,
+        noise: &mut Noise,
+        device: &Device,
+    ) -> (Tensor<D>, Tensor<1>) {
+        let x = self.sample(n, context, noise, device);
+        let log_prob = self.log_prob(x.clone(), context);
+        (x, log_prob)
+    }
 
     /// [`log_prob`](Self::log_prob) without a graph, `batch` rows at a time: its memory depends on
     /// `batch`, not on the number of rows. The numbers are the same bit for bit.

@@ -3,7 +3,6 @@
 mod given;
 mod multi_scale;
 
-pub use given::Given;
 pub use multi_scale::{Finish, MultiScale};
 
 use burn::module::{Module, ModuleDisplay, ModuleVisitor, Param};
@@ -12,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bijector::{Bijector, Carried, Place, Walk, layer_name};
 use crate::crew::apart;
-use crate::distribution::Distribution;
+use crate::distribution::{Distribution, given};
 use crate::math::known_context;
 use crate::noise::Noise;
 use crate::parallel::over_rows;
@@ -90,11 +89,7 @@ impl<B, P> Flow<B, P> {
         (self.bijector, self.base)
     }
 
-    /// This flow with a context, or without one. The result has the methods of a flow:
-    /// `flow.given(&context).log_prob(x)`.
-    pub fn given<'a>(&'a self, context: impl Into<Option<&'a Tensor<2>>>) -> Given<'a, Self> {
-        Given { flow: self, context: context.into() }
-    }
+    given! {}
 
     /// `ln p(x)` in nats, shape `[batch]`.
     pub fn log_prob<const D: usize>(&self, x: Tensor<D>) -> Tensor<1>
@@ -223,6 +218,7 @@ impl<B, P> Flow<B, P> {
         n: usize,
         context: Option<&Tensor<2>>,
         noise: &mut Noise,
+        asked: Option<&Device>,
     ) -> (Tensor<D>, Tensor<1>)
     where
         B: Bijector<D>,
@@ -230,7 +226,7 @@ impl<B, P> Flow<B, P> {
     {
         apart(self, || {
             let context = fitted(self, n, None, context);
-            let z = self.latents(n, context.as_ref(), noise, None);
+            let z = self.latents(n, context.as_ref(), noise, asked);
             let size = size(&z);
             over_rows(self, z, context.as_ref(), size, |z, context| {
                 let log_base = self.base.log_prob(z.clone(), context);
@@ -312,6 +308,17 @@ impl<const D: usize, B: Bijector<D>, P: Distribution<D>> Distribution<D> for Flo
     ) -> Tensor<D> {
         check_device(self, device);
         self.drawn(n, context, noise, Some(device))
+    }
+
+    fn sample_with_log_prob(
+        &self,
+        n: usize,
+        context: Option<&Tensor<2>>,
+        noise: &mut Noise,
+        device: &Device,
+    ) -> (Tensor<D>, Tensor<1>) {
+        check_device(self, device);
+        self.drawn_with_log_prob(n, context, noise, Some(device))
     }
 
     fn init_from_data(self, x: Tensor<D>, context: Option<&Tensor<2>>) -> Self {

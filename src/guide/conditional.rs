@@ -26,7 +26,7 @@
 //! let given = flow.given(&context);
 //! assert_eq!(given.log_prob(x.clone()).dims(), [400]); // ln p(x_i | context_i), in nats
 //! assert_eq!(given.sample_seeded::<2>(400, 1).dims(), [400, 2]); // one draw for each context
-//! assert_eq!(given.sample_each::<2>(3).dims(), [1200, 2]); // three draws for each context
+//! assert_eq!(given.sample_each::<2, 3>(5).dims(), [400, 5, 2]); // five draws for each context
 //!
 //! let back = given.decode(given.encode(x.clone()));
 //! assert!((back - x).abs().max().into_scalar::<f32>() < 1e-4);
@@ -36,8 +36,8 @@
 //! # Ok::<(), burn_flows::Error>(())
 //! ```
 //!
-//! `sample_each` returns the draws of the first context first. `reshape([contexts, draws, features])` separates the
-//! contexts. The context has one row, or one row for each event. Another number of rows is a panic.
+//! `sample_each` draws several events for each context, `[contexts, draws, features]`. `log_prob` and `sample` require
+//! a context of one row, or of one row for each event. Another number of rows is a panic.
 //!
 //! # The posterior of a simulator
 //!
@@ -113,6 +113,99 @@
 //! [`Iaf`](crate::model::Iaf) and residual and continuous flows, among others. Standardise the context for these
 //! layers. A training loop of your own calls [`Distribution::init_from_data`](crate::distribution::Distribution)
 //! before the first step.
+//! [`Embedded::standardized`](crate::encoder::Embedded::standardized) standardises the context of any density by the
+//! mean and the deviation of all contexts:
+//!
+//! ```
+//! use burn_flows::burn::tensor::Device;
+//! use burn_flows::encoder::Embedded;
+//! use burn_flows::model::IafConfig;
+//! use burn_flows::prelude::*;
+//!
+//! let device = Device::flex();
+//! let kelvin = Noise::seeded(1).normal::<2>([300, 1], &device) * 15.0 + 290.0;
+//! let flow = IafConfig::new(2).with_layers(1).with_context(1).with_seed(1).init(&device);
+//! let flow = Embedded::standardized(flow, &kelvin)?;
+//! let x = Noise::seeded(2).normal::<2>([300, 2], &device);
+//! assert_eq!(flow.given(&kelvin).log_prob(x).dims(), [300]); // the context in kelvin
+//! # Ok::<(), burn_flows::Error>(())
+//! ```
+//!
+//! # A context that is a set, a series or an image
+//!
+//! An encoder is a network that turns the context into a few features, and the features are the context of the flow.
+//! [`Embedded`](crate::encoder::Embedded) joins both, and `fit` trains both. The module [`encoder`](crate::encoder)
+//! lists the encoders. A context is a `Tensor<2>`: give a set, a series or an image flat, one row each.
+//!
+//! The observation of the example below is a set of two to four measurements of one parameter. Every element has a mask
+//! as its last column: 1 for a present element, 0 for an absent element. The posterior is narrower for a larger set.
+//!
+//! ```
+//! use burn_flows::burn::tensor::{Device, Tensor};
+//! use burn_flows::encoder::{Embedded, SetEncoderConfig};
+//! use burn_flows::prelude::*;
+//!
+//! let device = Device::flex();
+//! let mut noise = Noise::seeded(1);
+//! let parameter = noise.normal::<2>([2000, 1], &device);
+//! let measured = parameter.clone() + noise.normal([2000, 4], &device); // four measurements each
+//! let count = (noise.uniform::<2>([2000, 1], &device) * 3.0).floor() + 2.0; // 2, 3 or 4 of them are present
+//! let place = Tensor::<2>::from_data([[0.5, 1.5, 2.5, 3.5]], &device);
+//! let mask = place.expand([2000, 4]).lower(count.expand([2000, 4])).float();
+//! let sets = Tensor::stack::<3>(vec![measured, mask], 2).flatten(1, 2); // value, mask, value, mask, ..
+//!
+//! let encoder = SetEncoderConfig::new(4, 1, 2).with_mask(true).with_pooled(8).with_seed(1).init(&device);
+//! let flow = MafConfig::new(1).with_layers(1).with_context(2).with_seed(2).init(&device);
+//! let data = FitData::new(parameter).with_context(sets);
+//! let config = FitConfig::new().with_epochs(4).with_batch_size(32).with_learning_rate(5e-3).with_seed(1);
+//! let (posterior, _) = fit(Embedded::new(encoder, flow), data, &config)?;
+//!
+//! let deviation = |set: [f64; 8]| {
+//!     let observed = Tensor::<1>::from_data(set, &device).reshape([1, 8]);
+//!     posterior.given(&observed).sample_seeded::<2>(2000, 1).var(0).sqrt().into_scalar::<f64>()
+//! };
+//! let two = deviation([0.4, 1.0, 0.6, 1.0, 0.0, 0.0, 0.0, 0.0]); // sqrt(1 / 3) = 0.58
+//! let four = deviation([0.4, 1.0, 0.6, 1.0, 0.3, 1.0, 0.7, 1.0]); // sqrt(1 / 5) = 0.45
+//! assert!(four < two && (two - 0.58).abs() < 0.1 && (four - 0.45).abs() < 0.1);
+//! # Ok::<(), burn_flows::Error>(())
+//! ```
+//!
+//! `sample_each` may encode a context several times. [`Embedded::features`](crate::encoder::Embedded::features) encodes
+//! it once, for any number of draws from the flow under the features.
+//!
+//! # An encoder of your own
+//!
+//! Any burn module becomes an encoder by the three methods of [`Encoder`](crate::encoder::Encoder).
+//!
+//! ```
+//! use burn_flows::burn;
+//! use burn_flows::burn::module::Module;
+//! use burn_flows::burn::nn::{Linear, LinearConfig};
+//! use burn_flows::burn::tensor::{Device, Tensor};
+//! use burn_flows::encoder::{Embedded, Encoder, StandardizeContext};
+//! use burn_flows::prelude::*;
+//!
+//! #[derive(Module, Debug)]
+//! struct Own { linear: Linear }
+//!
+//! impl Encoder for Own {
+//!     fn encode(&self, context: Tensor<2>) -> Tensor<2> { self.linear.forward(context).tanh() }
+//!     fn init_from_data(self, _context: Tensor<2>) -> Self { self }
+//!     fn mixes_rows(&self) -> bool { false }
+//! }
+//!
+//! let device = Device::flex();
+//! let mut noise = Noise::seeded(1);
+//! let context = noise.normal::<2>([400, 3], &device) * 20.0 + 500.0;
+//! let x = noise.normal::<2>([400, 2], &device);
+//! // Standardised contexts, then the module.
+//! let own = Own { linear: LinearConfig::new(3, 4).init(&device) };
+//! let encoder = (StandardizeContext::from_data(&context)?, own);
+//! let flow = RealNvpConfig::new(2).with_layers(2).with_context(4).with_seed(1).init(&device);
+//! let (flow, _) = fit(Embedded::new(encoder, flow), (x, context), &FitConfig::new().with_epochs(1))?;
+//! assert!(flow.encoder().1.linear.weight.val().abs().max().into_scalar::<f32>() > 0.0);
+//! # Ok::<(), burn_flows::Error>(())
+//! ```
 //!
 //! # Classes
 //!
@@ -140,12 +233,10 @@
 //!
 //! let given = flow.given(&observed);
 //! let log_truth = given.log_prob(truth.clone());
-//! let posterior = given.sample_each_seeded::<2>(draws, 3); // [pairs * draws, parameters]
-//! let ranks = Ranks::new(truth, posterior.clone().reshape([pairs, draws, 2]))?;
+//! let (posterior, log_draws) = given.sample_each_with_log_prob_seeded(draws, 3); // [pairs, draws, parameters]
+//! let ranks = Ranks::new(truth, posterior)?;
 //! let coverage = ranks.coverage(0.9)?; // near 0.9 for each parameter
 //!
-//! let each = observed.clone().unsqueeze_dim::<3>(1).repeat_dim(1, draws).reshape([-1, 1]);
-//! let log_draws = flow.given(&each).log_prob(posterior).reshape([pairs, draws]);
 //! let regions = expected_coverage(log_truth, log_draws, &[0.5, 0.9])?;
 //! assert!((coverage[0] - 0.9).abs() < 0.1 && (regions[1] - 0.9).abs() < 0.1);
 //! # Ok::<(), burn_flows::Error>(())

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Dequantize, NoiseModel};
 use crate::bijector::{Place, Walk};
 use crate::crew::apart;
-use crate::distribution::Distribution;
+use crate::distribution::{Distribution, given};
 use crate::draws;
 use crate::error::Result;
 use crate::math::{event_len, fine, log_sum_exp, sum_event};
@@ -80,6 +80,8 @@ impl<F, Q> VariationalDequantize<F, Q> {
     pub fn new(density: F, noise: Q, levels: usize) -> Result<Self> {
         Ok(Self { density, noise, dequantize: Dequantize::new(levels)? })
     }
+
+    given! {}
 
     /// The density of the dequantized values on `[0, 1)^n`.
     pub fn density(&self) -> &F {

@@ -10,6 +10,9 @@ use burn_flows::conditioner::{
     ResidualConvNetConfig,
 };
 use burn_flows::distribution::{ChannelPriorConfig, DiagNormalConfig};
+use burn_flows::encoder::{
+    ImageEncoderConfig, MlpEncoderConfig, SeriesEncoderConfig, SetEncoderConfig,
+};
 use burn_flows::interop::{HostTensor, StateDict, nflows, normflows, zuko};
 use burn_flows::model::{
     AutoregressiveNsfConfig, BernsteinFlowConfig, CircularNsfConfig, GaussianizationFlowConfig,
@@ -332,6 +335,30 @@ errors! {
     scale_offset: ScaleMap::InverseSigmoid { offset: NAN }.validate() => "ScaleMap.offset: must be in [-20, 20], found NaN";
     scale_floor: ScaleMap::Sigmoid { offset: 2.0, floor: -0.1 }.validate() => "ScaleMap.floor: must be in [0, 1000000], found -0.1";
     scale_floor_softplus: ScaleMap::Softplus { offset: 0.0, floor: NAN }.validate() => "ScaleMap.floor: must be in [0, 1000000], found NaN";
+    mlp_encoder_features: MlpEncoderConfig::new(3, 0).validate() => "MlpEncoderConfig.features: must be at least 1, found 0";
+    mlp_encoder_hidden: MlpEncoderConfig::new(3, 2).with_hidden(vec![4, 0]).validate() => "MlpEncoderConfig.hidden: must be at least 1, found 0";
+    mlp_encoder_residual: MlpEncoderConfig::new(3, 2).with_hidden(vec![4, 5]).with_residual(true).validate() => "MlpEncoderConfig.hidden: must hold equal widths with residual, found [4, 5]";
+    mlp_encoder_dropout: MlpEncoderConfig::new(3, 2).with_dropout(1.0).validate() => "MlpEncoderConfig.dropout: must be in [0, 1), found 1";
+    set_encoder_elements: SetEncoderConfig::new(0, 2, 2).validate() => "SetEncoderConfig.elements: must be at least 1, found 0";
+    set_encoder_width: SetEncoderConfig::new(3, 0, 2).validate() => "SetEncoderConfig.width: must be at least 1, found 0";
+    set_encoder_features: SetEncoderConfig::new(3, 2, 0).validate() => "SetEncoderConfig.features: must be at least 1, found 0";
+    set_encoder_pooled: SetEncoderConfig::new(3, 2, 2).with_pooled(0).validate() => "SetEncoderConfig.pooled: must be at least 1, found 0";
+    set_encoder_element: SetEncoderConfig::new(3, 2, 2).with_element_hidden(vec![0]).validate() => "SetEncoderConfig.element_hidden: must be at least 1, found 0";
+    set_encoder_set: SetEncoderConfig::new(3, 2, 2).with_set_hidden(vec![]).validate() => "SetEncoderConfig.set_hidden: must be at least 1, found 0";
+    set_encoder_huge: SetEncoderConfig::new(1 << 20, 1 << 20, 2).validate() => "SetEncoderConfig.elements: needs a tensor of shape [1048576, 1048577]; the limit is 2147483648 elements";
+    series_encoder_channels: SeriesEncoderConfig::new(0, 9, 2).validate() => "SeriesEncoderConfig.channels: must be at least 1, found 0";
+    series_encoder_steps: SeriesEncoderConfig::new(2, 0, 2).validate() => "SeriesEncoderConfig.steps: must be at least 1, found 0";
+    series_encoder_convolutions: SeriesEncoderConfig::new(2, 9, 2).with_convolutions(vec![]).validate() => "SeriesEncoderConfig.convolutions: must be at least 1, found 0";
+    series_encoder_channels_between: SeriesEncoderConfig::new(2, 9, 2).with_convolutions(vec![0]).validate() => "SeriesEncoderConfig.convolutions: must be at least 1, found 0";
+    series_encoder_kernel: SeriesEncoderConfig::new(2, 9, 2).with_kernel(0).validate() => "SeriesEncoderConfig.kernel: must be at least 1, found 0";
+    series_encoder_even: SeriesEncoderConfig::new(2, 9, 2).with_kernel(4).validate() => "SeriesEncoderConfig.kernel: must be odd, found 4";
+    series_encoder_stride: SeriesEncoderConfig::new(2, 9, 2).with_kernel(3).with_stride(4).validate() => "SeriesEncoderConfig.stride: must be at most kernel (3), or steps are skipped, found 4";
+    series_encoder_hidden: SeriesEncoderConfig::new(2, 9, 2).with_hidden(vec![0]).validate() => "SeriesEncoderConfig.hidden: must be at least 1, found 0";
+    image_encoder_side: ImageEncoderConfig::new([1, 0, 4], 2).validate() => "ImageEncoderConfig.image: must be at least 1, found 0";
+    image_encoder_convolutions: ImageEncoderConfig::new([1, 4, 4], 2).with_convolutions(vec![3, 0]).validate() => "ImageEncoderConfig.convolutions: must be at least 1, found 0";
+    image_encoder_dropout: ImageEncoderConfig::new([1, 4, 4], 2).with_dropout(NAN).validate() => "ImageEncoderConfig.dropout: must be in [0, 1), found NaN";
+    image_encoder_activation: ImageEncoderConfig::new([1, 4, 4], 2).with_convolutions(vec![5]).with_activation(ActivationConfig::Burn(BurnActivation::PRelu(PReluConfig::new().with_num_parameters(3)))).validate() => "ActivationConfig.num_parameters: must be the width of every layer [5], found 3";
+
     diag_normal_event: DiagNormalConfig::new(vec![]).validate() => "DiagNormalConfig.event: must be at least 1, found 0";
     diag_normal_empty: DiagNormalConfig::new(vec![2, 0]).validate() => "DiagNormalConfig.event: must be at least 1, found 0";
 

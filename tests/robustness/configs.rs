@@ -13,6 +13,7 @@ use burn::tensor::{Device, Tensor};
 use burn_flows::bijector::*;
 use burn_flows::conditioner::*;
 use burn_flows::distribution::*;
+use burn_flows::encoder::*;
 use burn_flows::model::*;
 use burn_flows::testing::moved;
 use burn_flows::train::FitConfig;
@@ -53,6 +54,12 @@ fn solved(solver: Solver, numbers: Vec<f64>) -> Vec<f64> {
         return numbers;
     }
     numbers.into_iter().filter(|number| !number.is_nan()).collect()
+}
+
+/// The features of an encoder at moved weights.
+fn encoder(encoder: impl Encoder, width: usize) -> Vec<f64> {
+    let contexts = rows([4, width]);
+    host(moved(encoder.init_from_data(contexts.clone()), 1).valid().encode(contexts))
 }
 
 /// The log-densities of a distribution at moved weights.
@@ -248,6 +255,14 @@ hostile! {
         activated(BurnActivation::SwiGlu(SwiGluConfig::new(4, 4)))
     ], |c| c.validate().and_then(|()| c.periodic.as_ref().map_or(Ok(()), |p| p.validate(3))), network(c.init(3, 2, 0, &device()), [4, 3], 0);
     made_net: [made()], |c| c.try_init(3, 2, 2, &device()).map(drop), network(c.init(3, 2, 2, &device()), [4, 3], 2);
+
+    mlp_encoder: [MlpEncoderConfig::new(3, 2).with_hidden(vec![4]), MlpEncoderConfig::new(3, 2).with_hidden(vec![4, 4]).with_residual(true)], |c| c.validate(), encoder(c.init(&device()), c.context);
+    set_encoder: [
+        SetEncoderConfig::new(3, 2, 2).with_element_hidden(vec![4]).with_pooled(3).with_set_hidden(vec![4]),
+        SetEncoderConfig::new(3, 2, 2).with_mask(true).with_element_hidden(vec![4]).with_pooled(3).with_set_hidden(vec![4])
+    ], |c| c.validate(), encoder(c.init(&device()), c.elements * (c.width + usize::from(c.mask)));
+    series_encoder: [SeriesEncoderConfig::new(2, 7, 2).with_convolutions(vec![3, 3]).with_kernel(3).with_hidden(vec![4])], |c| c.validate(), encoder(c.init(&device()), c.channels * c.steps);
+    image_encoder: [ImageEncoderConfig::new([2, 4, 3], 2).with_convolutions(vec![3, 3]).with_hidden(vec![4])], |c| c.validate(), encoder(c.init(&device()), c.image.iter().product());
 
     diag_normal: [DiagNormalConfig::new(vec![3])], |c| if c.event.len() == 1 { c.validate() } else { Ok(()) },
         if c.event.len() == 1 { density::<2>(c.init(&device()), [4, c.event[0]], 0) } else { vec![] };

@@ -8,6 +8,7 @@ use burn::tensor::{Device, Tensor};
 use burn_flows::bijector::*;
 use burn_flows::conditioner::*;
 use burn_flows::distribution::*;
+use burn_flows::encoder::*;
 use burn_flows::model::*;
 use burn_flows::testing::moved;
 use burn_flows::{Flow, Noise, burn};
@@ -158,6 +159,9 @@ densities! {
     residual_flow: ResidualFlowConfig::new(3).with_layers(2).with_hidden(vec![8]).init(&device()), [0, 3], 0;
     glow: GlowConfig::new([1, 4, 4], 2).with_steps(2).with_network(ConvNetConfig::new(4)).with_context(2).init(&device()), [0, 1, 4, 4], 2;
     real_nvp_image: RealNvpImageConfig::new([1, 4, 4], 1).with_network(ResidualConvNetConfig::new(4).with_blocks(1)).init(&device()), [0, 1, 4, 4], 0;
+    embedded_set: Embedded::new(SetEncoderConfig::new(2, 2, 2).with_mask(true).with_pooled(4).init(&device()), RealNvpConfig::new(3).with_layers(2).with_mlp(mlp()).with_context(2).init(&device())), [0, 3], 6;
+    embedded_series: Embedded::new(SeriesEncoderConfig::new(1, 6, 2).init(&device()), RealNvpConfig::new(3).with_layers(2).with_mlp(mlp()).with_context(2).init(&device())), [0, 3], 6;
+    embedded_image: Embedded::new(ImageEncoderConfig::new([1, 2, 3], 2).init(&device()), RealNvpConfig::new(3).with_layers(2).with_mlp(mlp()).with_context(2).init(&device())), [0, 3], 6;
     continuous: Flow::new(CnfConfig::new(2).with_hidden(vec![4]).init(&device()), StandardNormal::<2>::new([2], &device())), [0, 2], 0;
 }
 

@@ -11,6 +11,7 @@ use burn::tensor::{Bool, Device, Distribution as Numbers, Int, Tensor};
 use burn_flows::bijector::*;
 use burn_flows::conditioner::*;
 use burn_flows::distribution::*;
+use burn_flows::encoder::*;
 use burn_flows::model::*;
 use burn_flows::univariate::*;
 use burn_flows::{Flow, Noise, burn, seeded};
@@ -135,6 +136,10 @@ seeds! {
     neural: NeuralConfig::new().with_signal(2).with_hidden(vec![4, 3]), |c| c.init(&device());
     neural_of_elements: NeuralConfig::new().with_signal(2).with_hidden(vec![4, 3]).with_elements(3), |c| c.init(&device());
     unconstrained: UnconstrainedMonotonicConfig::new().with_signal(2).with_hidden(vec![4, 3]), |c| c.init(&device());
+    mlp_encoder: MlpEncoderConfig::new(3, 2), |c| c.init(&device());
+    set_encoder: SetEncoderConfig::new(3, 2, 2).with_mask(true), |c| c.init(&device());
+    series_encoder: SeriesEncoderConfig::new(2, 9, 2), |c| c.init(&device());
+    image_encoder: ImageEncoderConfig::new([1, 4, 4], 2), |c| c.init(&device());
 
     coupling: CouplingConfig::new(4).with_mlp(mlp()).with_context(2), |c| c.init(Affine::default(), &device());
     masked_autoregressive: MaskedAutoregressiveConfig::new(4).with_made(made()), |c| c.init(Affine::default(), &device());
@@ -356,5 +361,5 @@ fn every_seeded_configuration_is_here() {
             known += 1;
         }
     }
-    assert_eq!(known, 39);
+    assert_eq!(known, 43);
 }

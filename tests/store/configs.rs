@@ -12,6 +12,9 @@ use burn_flows::conditioner::{
     ActivationConfig, ConvNetConfig, Degrees, Dependencies, MadeConfig, MlpConfig, Periodic,
 };
 use burn_flows::distribution::DiagNormalConfig;
+use burn_flows::encoder::{
+    ImageEncoderConfig, MlpEncoderConfig, SeriesEncoderConfig, SetEncoderConfig,
+};
 use burn_flows::model::{
     AutoregressiveNsfConfig, ChannelMixing, CircularNsfConfig, GlowConfig, IafConfig, MafConfig,
     MafMogConfig, Masks, NiceConfig, Orders, PlanarFlowConfig, RealNvpConfig, ResidualFlowConfig,
@@ -59,6 +62,10 @@ fn every_configuration_comes_back() {
     comes_back(TriangularLinearConfig::new(5));
     comes_back(InvertibleConv1x1Config::new(5).with_parameterisation(Conv1x1Matrix::Householder));
     comes_back(ConvNetConfig::new(9));
+    comes_back(MlpEncoderConfig::new(3, 2).with_residual(true).with_seed(1));
+    comes_back(SetEncoderConfig::new(3, 2, 2).with_mask(true).with_pooled(5).with_dropout(0.2));
+    comes_back(SeriesEncoderConfig::new(2, 9, 2).with_kernel(7).with_stride(4));
+    comes_back(ImageEncoderConfig::new([1, 4, 6], 2).with_convolutions(vec![7]));
     comes_back(DiagNormalConfig::new(vec![2, 3]));
     let leaky = RidgeActivation::LeakyRelu { slope: 0.3 };
     let log_softplus = PlanarConstraint::LogSoftplus;

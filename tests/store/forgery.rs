@@ -9,9 +9,13 @@ use burn_flows::bijector::{
     Permutation,
 };
 use burn_flows::conditioner::MadeConfig;
+use burn_flows::encoder::{
+    Encoder, ImageEncoderConfig, MlpEncoderConfig, SeriesEncoderConfig, SetEncoderConfig,
+};
 use burn_flows::store;
 use burn_flows::univariate::Affine;
 use safetensors::{SafeTensors, tensor::TensorView};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -44,6 +48,47 @@ fn a_forged_description() {
         }
     }
     assert!(refused > 5 * taken && taken > 30, "{refused} refused, {taken} taken");
+}
+
+/// A forged encoder gives an error, or an encoder that maps contexts of its width.
+#[test]
+fn a_forged_encoder() {
+    fn check<E: Encoder + Serialize + DeserializeOwned>(encoder: E, width: usize) {
+        let (device, folder) = (device(), folder());
+        let path = folder.path().join("it.safetensors");
+        store::save(&encoder, &path).unwrap();
+        let (mut refused, mut taken) = (0, 0);
+        for changed in changes(&description(&encoder), false) {
+            forged(&path, &changed);
+            match store::open::<E>(&path, &device) {
+                Err(_) => refused += 1,
+                Ok(opened) => {
+                    let context = crate::rows(2, width);
+                    let call = std::panic::AssertUnwindSafe(|| opened.encode(context).dims());
+                    match std::panic::catch_unwind(call) {
+                        Ok(dims) => assert_eq!(dims[0], 2, "{changed}"),
+                        Err(text) => {
+                            let text = text.downcast::<String>().unwrap();
+                            let other = text.contains("Encoder: expected a context of width");
+                            assert!(other, "{text}: {changed}");
+                        }
+                    }
+                    taken += 1;
+                }
+            }
+        }
+        assert!(refused > 5 * taken, "{refused} refused, {taken} taken");
+    }
+    let device = device();
+    let hidden = || vec![4];
+    check(MlpEncoderConfig::new(3, 2).with_hidden(hidden()).init(&device), 3);
+    let set = SetEncoderConfig::new(3, 2, 2).with_pooled(3).with_element_hidden(hidden());
+    check(set.clone().with_set_hidden(hidden()).init(&device), 6);
+    check(set.with_set_hidden(hidden()).with_mask(true).init(&device), 9);
+    let series = SeriesEncoderConfig::new(2, 7, 2).with_convolutions(vec![3]).with_kernel(3);
+    check(series.with_hidden(hidden()).init(&device), 14);
+    let image = ImageEncoderConfig::new([2, 3, 3], 2).with_convolutions(vec![3]);
+    check(image.with_hidden(hidden()).init(&device), 18);
 }
 
 /// All copies of a description with one changed value. `places` includes the values inside the

@@ -74,6 +74,16 @@ impl<const D: usize> Standardize<D> {
             return Err(Error::data("Standardize", format!("needs at least 2 rows, found {rows}")));
         }
         let moments = Moments::of_elements(&x);
+        let deviation = moments.deviation();
+        Self::of_moments(moments, deviation, &x)
+    }
+
+    /// Builds the layer from the moments of the rows of `x`, and a standard deviation for every element.
+    ///
+    /// # Errors
+    ///
+    /// If the values or the standard deviation of an element leave the range of the precision.
+    pub(crate) fn of_moments(moments: Moments, std: Vec<f64>, x: &Tensor<D>) -> Result<Self> {
         let largest = x.dtype().finfo().expect("a float has these").max;
         if let Some(at) = moments.span.iter().position(|span| span.is_finite() && *span > largest) {
             let reason = format!(
@@ -85,8 +95,7 @@ impl<const D: usize> Standardize<D> {
         }
         let mut shape = x.dims();
         shape[0] = 1;
-        let deviation = moments.deviation();
-        Self::of_host(moments.mean, deviation, shape, &x.device(), x.dtype())
+        Self::of_host(moments.mean, std, shape, &x.device(), x.dtype())
     }
 
     /// Builds the layer from a given mean and standard deviation, both `[1, event..]`.
@@ -170,6 +179,16 @@ impl<const D: usize> Standardize<D> {
         Self { mean: fixed(mean), rest: fixed(rest), std: fixed(std) }
     }
 
+    /// The shape of an event, with 1 on the batch axis.
+    pub(crate) fn dims(&self) -> [usize; D] {
+        self.mean.dims()
+    }
+
+    /// The standardised values, in the graph of `x`.
+    pub(crate) fn standardized(&self, x: Tensor<D>) -> Tensor<D> {
+        (x - self.mean.val() - self.rest.val()) / self.std.val()
+    }
+
     fn check(&self, x: &Tensor<D>) {
         let (mut expected, found) = (self.mean.val().dims(), callers_dims(x));
         expected[0] = found[0];
@@ -181,7 +200,7 @@ impl<const D: usize> Bijector<D> for Standardize<D> {
     fn forward(&self, x: Tensor<D>, _context: Option<&Tensor<2>>) -> (Tensor<D>, Tensor<1>) {
         self.check(&x);
         let log_det = repeat_batch(wide(self.std.val()).log().sum().neg(), &x);
-        ((x - self.mean.val() - self.rest.val()) / self.std.val(), log_det)
+        (self.standardized(x), log_det)
     }
 
     fn inverse(&self, z: Tensor<D>, _context: Option<&Tensor<2>>) -> Tensor<D> {

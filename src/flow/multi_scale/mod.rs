@@ -6,10 +6,10 @@ use burn::module::Module;
 use burn::tensor::{Tensor, TensorCreationOptions};
 use serde::{Deserialize, Serialize};
 
-use super::{Given, fitted, float_dtype, size};
+use super::{fitted, float_dtype, size};
 use crate::bijector::Bijector;
 use crate::crew::apart;
-use crate::distribution::LevelBase;
+use crate::distribution::{LevelBase, given};
 use crate::error::{Error, Result, not_negative};
 use crate::math::zeros_batch;
 use crate::noise::Noise;
@@ -181,11 +181,7 @@ impl<B: Bijector<4>, P: LevelBase> MultiScale<B, P> {
         &self.parts
     }
 
-    /// This flow with a context, or without one. The result has the methods of a flow:
-    /// `flow.given(&context).log_prob(x)`.
-    pub fn given<'a>(&'a self, context: impl Into<Option<&'a Tensor<2>>>) -> Given<'a, Self> {
-        Given { flow: self, context: context.into() }
-    }
+    given! {}
 
     /// `ln p(x)` in nats, shape `[batch]`.
     pub fn log_prob(&self, x: Tensor<4>) -> Tensor<1> {

@@ -78,10 +78,19 @@ fn draws_under_a_context_follow_a_seed() {
     let rows: Vec<_> = [0, 0, 1, 1, 2, 2].map(|row| context.clone().narrow(0, row, 1)).into();
     let repeated = Tensor::cat(rows, 0);
     let expected: Tensor<2> = flow.given(&repeated).sample_seeded(6, 9);
-    assert_near(&host(given.sample_each_seeded::<2>(2, 9)), &host(expected), 1e-14);
-    assert_eq!(given.sample_each::<2>(2).dims(), [6, 3]);
+    let each: Tensor<3> = given.sample_each_seeded(2, 9);
+    assert_near(&host(each.clone()), &host(expected.clone()), 1e-14);
+    let (again, log_prob): (Tensor<3>, _) = given.sample_each_with_log_prob_seeded(2, 9);
+    assert_near(&host(again), &host(each), 1e-14);
+    assert_eq!(log_prob.dims(), [3, 2]);
+    assert_near(&host(log_prob), &host(flow.given(&repeated).log_prob(expected)), 1e-10);
+    let unseeded: Tensor<3> = given.sample_each(2);
+    assert_eq!(unseeded.dims(), [3, 2, 3]);
+    let (unseeded, log_prob): (Tensor<3>, _) = given.sample_each_with_log_prob(2);
+    assert_eq!((unseeded.dims(), log_prob.dims()), ([3, 2, 3], [3, 2]));
     // Without a context, `sample_each` draws like `sample`.
-    let draws: Tensor<2> = plain.given(None).sample_each_seeded(4, 9);
+    let draws: Tensor<3> = plain.given(None).sample_each_seeded(4, 9);
+    assert_eq!(draws.dims(), [1, 4, 3]);
     assert_near(&host(draws), &host(plain.sample_seeded::<2>(4, 9)), 1e-14);
 }
 

@@ -2,6 +2,7 @@
 
 mod densities;
 mod flows;
+mod given;
 mod mixtures;
 mod multi_scale;
 mod noise;

@@ -80,7 +80,7 @@ fn every_row_is_scored_and_drawn_under_its_own_context() {
     }
     let drawn = flow.given(&context).draw(4, &mut Noise::seeded(9));
     assert_near(&host(flow.given(&context).sample_seeded(4, 9)), &host(drawn.clone()), 1e-12);
-    let each = flow.given(&context.clone().narrow(0, 1, 2)).sample_each_seeded(2, 9);
+    let each: Tensor<5> = flow.given(&context.clone().narrow(0, 1, 2)).sample_each_seeded(2, 9);
     let rows: Vec<_> = [1, 1, 2, 2].map(|row| context.clone().narrow(0, row, 1)).into();
     let expected = flow.given(&Tensor::cat(rows, 0)).sample_seeded(4, 9);
     assert_near(&host(each), &host(expected), 1e-12);
