@@ -30,7 +30,7 @@ impl Dataset<Vec<f32>> for Generated {
             (state >> 40) as f32 / (1u64 << 24) as f32 - 0.5
         };
         // The first numbers of neighbouring rows are similar.
-        (0..4).for_each(|_| drop(uniform()));
+        (0..4).for_each(|_| _ = uniform());
         let unit = 1.0 / WIDTH as f32;
         Ok((0..WIDTH).map(|k| (k as f32 * unit) + (1.0 + k as f32 * unit) * uniform()).collect())
     }
