@@ -17,7 +17,10 @@ use burn_flows::model::{
     AutoregressiveNsfConfig, GlowConfig, MafConfig, Masks, NsfConfig, RealNvpConfig, StepNorm,
 };
 use burn_flows::testing::moved;
-use burn_flows::train::{adamw, nll_gradients};
+use burn_flows::train::{FitConfig, adamw, fit, nll_gradients};
+
+/// Batches of the operation `fit`.
+const BATCHES: usize = 100;
 
 /// Runs an operation by its name. Returns `None` if no operation has this name.
 type Run = Box<dyn FnMut(&str) -> Option<()>>;
@@ -36,6 +39,18 @@ fn run<const D: usize, F: Distribution<D> + 'static>(shape: [usize; D], flow: F)
             "sample" => {
                 let mut noise = Noise::seeded(1);
                 drop(black_box(plain.sample(shape[0], None, &mut noise, &device)));
+            }
+            "fit" => {
+                let mut shape = shape;
+                shape[0] *= BATCHES;
+                let rows = Noise::seeded(1).normal::<D>(shape, &device);
+                let config = FitConfig::new()
+                    .with_epochs(1)
+                    .with_batch_size(shape[0] / BATCHES)
+                    .with_learning_rate(1e-4)
+                    .with_average(Some(0.99))
+                    .with_progress(false);
+                drop(black_box(fit(plain.clone(), rows, &config).expect("a fitted flow")));
             }
             "train" => {
                 let flow = trained.take().expect("put back below");
@@ -72,6 +87,14 @@ fn workload(name: &str) -> Option<Run> {
         "glow_L2_K8_h64_3x16x16_B32" => {
             let config = GlowConfig::new([3, 16, 16], 2).with_steps(8);
             run([32, 3, 16, 16], config.with_network(ConvNetConfig::new(64)).init(&device))
+        }
+        "realnvp_D16_K5_B128" => {
+            let config = RealNvpConfig::new(16).with_layers(5).with_masks(Masks::Alternating);
+            run([128, 16], config.init(&device))
+        }
+        "maf_D16_K5_B128" => run([128, 16], masked(16)),
+        "nsf_ar_D16_K5_B128" => {
+            run([128, 16], AutoregressiveNsfConfig::new(16).with_layers(5).init(&device))
         }
         "affine_coupling_1layer_D64_B1024" => run([1024, 64], couplings(1)),
         "affine_coupling_1layer_D64_B8192" => run([8192, 64], couplings(1)),

@@ -65,7 +65,7 @@ fn main() {
     let normal = DiagNormalConfig::new(vec![WIDTH]).init::<2>(&Device::flex());
     let config = FitConfig::new()
         .with_epochs(1)
-        .with_batch_size(2048)
+        .with_batch_size(512)
         .with_learning_rate(1e-2)
         .with_validation_fraction(0.001);
     let (_, report) = fit(normal, data, &config).expect("a fitted density");

@@ -81,6 +81,8 @@ def main():
         for operation in operations:
             calls = {"ours": lambda: ours.time(name, operation)}
             for library, made in libraries.items():
+                if operation not in made:
+                    continue
                 calls[library] = lambda call=made[operation]: timed(call)
             peers = measure(calls, arguments.seconds)
             mine = peers.pop("ours")
