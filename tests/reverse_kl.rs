@@ -117,7 +117,8 @@ fn training_finds_the_constant_of_a_normal_with_either_estimator() {
             Training::new(flow(4), draws, &config).with_objective(objective).run().unwrap()
         };
         let (fitted, report) = run();
-        assert_eq!(report.steps, 300);
+        // A tenth of the draws validate.
+        assert_eq!(report.steps, 270);
         let before = log_z(&flow(4), bell, 10_000, 1024, &mut Noise::seeded(1)).unwrap();
         let found = log_z(&fitted, bell, 10_000, 1024, &mut Noise::seeded(2)).unwrap();
         assert!(found.effective_draws > 9000.0, "{found:?}");
