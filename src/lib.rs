@@ -27,7 +27,7 @@
 //! | [`conditioner`] | networks that compute the parameters of a scalar map: dense, masked, convolutional |
 //! | [`distribution`] | bases, mixtures, and targets with exact density and sampler |
 //! | [`train`] | [`fit`](train::fit), reverse KL, normalizing constants, dequantization, burn-train's learner |
-//! | [`inference`] | calibration and coverage of posteriors, importance weights |
+//! | [`inference`] | calibration and coverage of posteriors, importance weights, rejection sampling, truncated proposals |
 //! | [`store`] | weights and configurations in files with a checksum |
 //! | `interop` | weights of nflows, zuko, normflows and FlowJAX |
 //! | `testing` | the conformance suite for a layer of your own, and certificates of a trained flow |

@@ -14,6 +14,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use crate::crew::{Crew, apart, threads};
+use crate::param::index_tensor;
 use crate::rows::{callers_rows, in_block};
 
 /// The largest number of rows in a block; more rows exceed the cache of a core.
@@ -82,6 +83,8 @@ pub(crate) trait Rows: Send + Sync + Sized {
     fn elements(&self) -> usize;
     /// The value with this number of rows of zeros.
     fn room(&self, rows: usize) -> Self;
+    /// The rows at these indices, in their order.
+    fn chosen(&self, rows: &[usize]) -> Self;
     /// The value with the rows from `start` on replaced by `part`, in place if nothing else holds the value.
     fn with(self, start: usize, part: Self) -> Self;
 }
@@ -112,6 +115,10 @@ impl<const D: usize> Rows for Tensor<D> {
         shape[0] = rows;
         // `Tensor::zeros` of burn-flex 0.22 holds the zeros twice for a moment.
         Tensor::full(shape, 0.0, (&self.device(), self.dtype()))
+    }
+
+    fn chosen(&self, rows: &[usize]) -> Self {
+        self.clone().select(0, index_tensor(rows, &self.device()))
     }
 
     fn with(self, start: usize, part: Self) -> Self {
@@ -146,6 +153,10 @@ impl<A: Rows, B: Rows> Rows for (A, B) {
         (self.0.room(rows), self.1.room(rows))
     }
 
+    fn chosen(&self, rows: &[usize]) -> Self {
+        (self.0.chosen(rows), self.1.chosen(rows))
+    }
+
     fn with(self, start: usize, part: Self) -> Self {
         (self.0.with(start, part.0), self.1.with(start, part.1))
     }
@@ -177,6 +188,10 @@ impl<A: Rows> Rows for Vec<A> {
 
     fn room(&self, rows: usize) -> Self {
         self.iter().map(|value| value.room(rows)).collect()
+    }
+
+    fn chosen(&self, rows: &[usize]) -> Self {
+        self.iter().map(|value| value.chosen(rows)).collect()
     }
 
     fn with(self, start: usize, part: Self) -> Self {

@@ -12,6 +12,7 @@ use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 use burn_flows::bijector::Recovery;
+use burn_flows::inference::RejectionSampler;
 use burn_flows::model::RealNvp;
 use burn_flows::prelude::*;
 use burn_flows::train::{Reversible, nll_gradients};
@@ -191,6 +192,20 @@ fn many_draws_take_the_memory_of_a_chunk() {
         }
     }
     set_threads(0);
+}
+
+#[test]
+fn rejection_takes_the_memory_of_a_round() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let device = Device::flex();
+    let network = MlpConfig::new(vec![16]);
+    let flow = RealNvpConfig::new(4).with_layers(2).with_mlp(network).init(&device).valid();
+    let half = |x: &Tensor<2>| x.clone().narrow(1, 0, 1).greater_elem(0.0).squeeze_dim::<1>(1);
+    let sampler = RejectionSampler::new(flow.given(None), half);
+    let draw = |n| beyond_result(|| sampler.sample_with_log_prob_seeded::<3>(n, 1).unwrap());
+    let (few, many) = (draw(8192), draw(65_536));
+    println!("8192 draws: {few}, 65536 draws: {many} bytes");
+    assert!(many < 1.5 * few, "{few} {many}");
 }
 
 #[test]

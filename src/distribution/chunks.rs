@@ -41,7 +41,7 @@ pub(super) fn in_chunks<T: Rows>(
     if rows == 0 {
         return one.part(0..0);
     }
-    let most = (MOST_ELEMENTS / one.elements().max(1)).clamp(1, MOST_ROWS);
+    let most = most_rows(one.elements());
     let chunks: Vec<_> = if copies >= OWN_ROWS.min(most) {
         let parts = blocks(copies, most);
         (0..contexts).flat_map(|k| parts.iter().map(move |part| (k..k + 1, part.len()))).collect()
@@ -54,6 +54,11 @@ pub(super) fn in_chunks<T: Rows>(
         (room.with(start, chunk(from, copies)), start + count)
     });
     filled.0
+}
+
+/// The largest number of rows of this many elements in a chunk.
+pub(crate) fn most_rows(elements: usize) -> usize {
+    (MOST_ELEMENTS / elements.max(1)).clamp(1, MOST_ROWS)
 }
 
 /// `copies` of each of these rows of the context. A single row stays a single row.

@@ -244,7 +244,7 @@ impl<'a, F> Given<'a, F> {
     }
 
     /// The number of rows of the context, 1 without a context.
-    fn contexts(&self) -> usize {
+    pub(crate) fn contexts(&self) -> usize {
         self.context.map_or(1, |context| context.dims()[0])
     }
 
@@ -258,7 +258,7 @@ impl<'a, F> Given<'a, F> {
     }
 
     /// Draws in chunks, without a graph.
-    fn drawn<const D: usize, T: Rows>(
+    pub(crate) fn drawn<const D: usize, T: Rows>(
         &self,
         outer: [usize; 2],
         noise: &mut Noise,
@@ -280,7 +280,10 @@ impl<'a, F> Given<'a, F> {
 }
 
 /// Separates the first axis of a batch into two, one of which may be 0.
-fn separated<const D: usize, const E: usize>(x: Tensor<D>, outer: [usize; 2]) -> Tensor<E> {
+pub(crate) fn separated<const D: usize, const E: usize>(
+    x: Tensor<D>,
+    outer: [usize; 2],
+) -> Tensor<E> {
     const { assert!(E == D + 1, "the draws of each context have one axis more than a batch") };
     let mut shape = [0; E];
     shape[..2].copy_from_slice(&outer);

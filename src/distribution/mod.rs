@@ -25,11 +25,12 @@ mod student_t;
 mod toy;
 mod uniform;
 
+pub(crate) use chunks::most_rows;
 pub use conditional_normal::{ConditionalNormal, ConditionalNormalConfig};
 pub use diag_normal::{DiagNormal, DiagNormalConfig};
 pub use gaussian_mixture::{GaussianMixture, GaussianMixtureConfig};
 pub use given::Given;
-pub(crate) use given::given;
+pub(crate) use given::{given, separated};
 pub use level::{ChannelPrior, ChannelPriorConfig, LevelBase};
 pub use marginal::Marginal;
 pub use mixture::Mixture;
