@@ -159,7 +159,7 @@ fn no_draws_no_contexts_and_f64() {
     assert!(rates.iter().all(|rate| rate.proposals >= 1000 && rate.rate() > 0.0));
     let (x, log_prob, _) = sampler.sample_with_log_prob_seeded::<3>(4, 1).unwrap();
     assert_eq!((x.dtype(), log_prob.dtype()), (DType::F64, DType::F64));
-    let none = context.slice([0..0]);
+    let none = context.slice(0..0);
     let sampler = RejectionSampler::new(flow.given(&none), positive);
     let (x, log_prob, rates) = sampler.sample_with_log_prob_seeded::<3>(4, 1).unwrap();
     assert_eq!((x.dims(), log_prob.dims(), rates.len()), ([0, 4, 3], [0, 4], 0));
@@ -195,7 +195,7 @@ fn a_rate_that_is_too_low_is_an_error() {
 
 #[test]
 fn a_predicate_of_a_wrong_length_panics() {
-    let first = |x: &Tensor<2>| positive(x).slice([0..1]);
+    let first = |x: &Tensor<2>| positive(x).slice(0..1);
     let sampler = RejectionSampler::new(Given::new(&SHIFTED, None), first);
     let call = AssertUnwindSafe(|| sampler.sample_seeded::<3>(10, 1).is_ok());
     let text = catch_unwind(call).unwrap_err().downcast::<String>().unwrap();

@@ -93,7 +93,7 @@ fn a_mixture_does_not_depend_on_the_number_of_threads() {
 #[test]
 fn no_contexts_and_no_draws_have_the_shape_of_an_event() {
     let (flow, context) = (masked(2), normal([3, 2], 3));
-    let none = context.clone().slice([0..0]);
+    let none = context.clone().slice(0..0);
     for (context, n, rows) in [(&none, 5, 0), (&context, 0, 3), (&none, 0, 0)] {
         let given = flow.given(context);
         let each: Tensor<3> = given.sample_each(n);
