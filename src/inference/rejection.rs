@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use burn::tensor::{Bool, Tensor};
+use burn::tensor::{Bool, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::Given;
@@ -210,7 +210,7 @@ where
         n: usize,
         least: usize,
         noise: &mut Noise,
-        draw: impl Fn(&F, usize, Option<&Tensor<2>>, &mut Noise, &burn::tensor::Device) -> T + Sync,
+        draw: impl Fn(&F, usize, Option<&Tensor<2>>, &mut Noise, &Device) -> T + Sync,
         event: impl Fn(&T) -> &Tensor<D> + Sync,
     ) -> Result<(T, Vec<AcceptanceRate>)> {
         let Given { distribution, context } = self.proposal;
