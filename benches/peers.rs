@@ -10,11 +10,12 @@ use std::io::{BufRead, Write};
 use std::time::Instant;
 
 use burn_flows::Noise;
-use burn_flows::burn::tensor::Device;
+use burn_flows::burn::tensor::{Device, Tensor};
 use burn_flows::conditioner::{ConvNetConfig, MadeConfig};
 use burn_flows::distribution::Distribution;
 use burn_flows::model::{
-    AutoregressiveNsfConfig, GlowConfig, MafConfig, Masks, NsfConfig, RealNvpConfig, StepNorm,
+    AutoregressiveNsf, AutoregressiveNsfConfig, GlowConfig, MafConfig, Masks, NsfConfig,
+    RealNvpConfig, StepNorm,
 };
 use burn_flows::testing::moved;
 use burn_flows::train::{FitConfig, adamw, fit, nll_gradients};
@@ -63,6 +64,15 @@ fn run<const D: usize, F: Distribution<D> + 'static>(shape: [usize; D], flow: F)
     })
 }
 
+/// Draws `n` events for each of some contexts.
+fn draws_of_each(contexts: usize, n: usize, flow: AutoregressiveNsf) -> Run {
+    let context = Noise::seeded(1).normal::<2>([contexts, 10], &Device::flex());
+    Box::new(move |operation| {
+        let draw = || -> Tensor<3> { flow.given(&context).sample_each_seeded(n, 1) };
+        (operation == "sample").then(|| drop(black_box(draw())))
+    })
+}
+
 fn workload(name: &str) -> Option<Run> {
     let device = Device::flex();
     let couplings = |layers| {
@@ -83,6 +93,10 @@ fn workload(name: &str) -> Option<Run> {
         }
         "nsf_ar_D16_K5_B1024" => {
             run([1024, 16], AutoregressiveNsfConfig::new(16).with_layers(5).init(&device))
+        }
+        "nsf_ar_D10_K3_4x10000" => {
+            let flow = AutoregressiveNsfConfig::new(10).with_context(10).init(&device);
+            draws_of_each(4, 10_000, moved(flow, 1))
         }
         "glow_L2_K8_h64_3x16x16_B32" => {
             let config = GlowConfig::new([3, 16, 16], 2).with_steps(8);

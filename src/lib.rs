@@ -28,7 +28,7 @@
 //! | [`distribution`] | bases, mixtures, and targets with exact density and sampler |
 //! | [`encoder`] | networks that turn a structured context, such as a set or a series, into the context of a density |
 //! | [`train`] | [`fit`](train::fit), reverse KL, normalizing constants, dequantization, burn-train's learner |
-//! | [`inference`] | calibration and coverage of posteriors, importance weights |
+//! | [`inference`] | calibration and coverage of posteriors, importance weights, rejection sampling, truncated proposals |
 //! | [`store`] | weights and configurations in files with a checksum |
 //! | `interop` | weights of nflows, zuko, normflows and FlowJAX |
 //! | `testing` | the conformance suite for a layer of your own, and certificates of a trained flow |

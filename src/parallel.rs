@@ -2,7 +2,7 @@
 //!
 //! `flex` distributes single operations over several threads. At the sizes of a flow, this costs more than it saves.
 //! The rows of a batch are independent, so a block of rows runs in a pool of one thread, where `flex` stays on that
-//! thread.
+//! thread. Where there is only one thread, it evaluates the blocks one after the other.
 //!
 //! An evaluation has the same bits for every number of blocks. A gradient is a sum over rows. Its blocks depend on the
 //! model and the batch only, and the gradients of the blocks are added in order, so the result does not depend on the
@@ -14,6 +14,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use crate::crew::{Crew, apart, threads};
+use crate::param::index_tensor;
 use crate::rows::{callers_rows, in_block};
 
 /// The largest number of rows in a block; more rows exceed the cache of a core.
@@ -78,6 +79,14 @@ pub(crate) trait Rows: Send + Sync + Sized {
     fn joined(parts: Vec<Self>) -> Self;
     /// The value with a single row of zeros.
     fn blank(&self) -> Self;
+    /// The number of elements of a row.
+    fn elements(&self) -> usize;
+    /// The value with this number of rows of zeros.
+    fn room(&self, rows: usize) -> Self;
+    /// The rows at these indices, in their order.
+    fn chosen(&self, rows: &[usize]) -> Self;
+    /// The value with the rows from `start` on replaced by `part`, in place if nothing else holds the value.
+    fn with(self, start: usize, part: Self) -> Self;
 }
 
 impl<const D: usize> Rows for Tensor<D> {
@@ -94,9 +103,27 @@ impl<const D: usize> Rows for Tensor<D> {
     }
 
     fn blank(&self) -> Self {
+        self.room(1)
+    }
+
+    fn elements(&self) -> usize {
+        self.dims()[1..].iter().product()
+    }
+
+    fn room(&self, rows: usize) -> Self {
         let mut shape = self.dims();
-        shape[0] = 1;
-        Tensor::zeros(shape, (&self.device(), self.dtype()))
+        shape[0] = rows;
+        // `Tensor::zeros` of burn-flex 0.22 holds the zeros twice for a moment.
+        Tensor::full(shape, 0.0, (&self.device(), self.dtype()))
+    }
+
+    fn chosen(&self, rows: &[usize]) -> Self {
+        self.clone().select(0, index_tensor(rows, &self.device()))
+    }
+
+    fn with(self, start: usize, part: Self) -> Self {
+        let rows = start..start + part.dims()[0];
+        self.slice_assign([rows], part)
     }
 }
 
@@ -116,6 +143,22 @@ impl<A: Rows, B: Rows> Rows for (A, B) {
 
     fn blank(&self) -> Self {
         (self.0.blank(), self.1.blank())
+    }
+
+    fn elements(&self) -> usize {
+        self.0.elements() + self.1.elements()
+    }
+
+    fn room(&self, rows: usize) -> Self {
+        (self.0.room(rows), self.1.room(rows))
+    }
+
+    fn chosen(&self, rows: &[usize]) -> Self {
+        (self.0.chosen(rows), self.1.chosen(rows))
+    }
+
+    fn with(self, start: usize, part: Self) -> Self {
+        (self.0.with(start, part.0), self.1.with(start, part.1))
     }
 }
 
@@ -138,10 +181,27 @@ impl<A: Rows> Rows for Vec<A> {
     fn blank(&self) -> Self {
         self.iter().map(Rows::blank).collect()
     }
+
+    fn elements(&self) -> usize {
+        self.iter().map(Rows::elements).sum()
+    }
+
+    fn room(&self, rows: usize) -> Self {
+        self.iter().map(|value| value.room(rows)).collect()
+    }
+
+    fn chosen(&self, rows: &[usize]) -> Self {
+        self.iter().map(|value| value.chosen(rows)).collect()
+    }
+
+    fn with(self, start: usize, part: Self) -> Self {
+        self.into_iter().zip(part).map(|(value, part)| value.with(start, part)).collect()
+    }
 }
 
 /// Calls `evaluate` for all rows of `input`. `size` holds the number of rows and the number of pixels per row (1 for a
-/// vector). `model` must not mix rows. An input with a graph stays in one block.
+/// vector). `model` must not mix rows. An input with a graph stays in one block. Other inputs are evaluated in blocks, on
+/// one thread too, so the memory of the layers is that of a block for each thread.
 pub(crate) fn over_rows<I: Rows, O: Rows>(
     model: &(impl Module + Sync),
     input: I,
@@ -170,13 +230,18 @@ fn shared_out<I: Rows, O: Rows>(
     }
     let least = LEAST_ROWS.min(least_rows(model, WORK));
     let [most, least] = [MOST_ROWS, least].map(|rows| images(rows, pixels));
-    let blocks = blocks(count, count.div_ceil(threads()).clamp(least, most));
-    let can_be_shared = blocks.len() > 1
+    let shares = blocks(count, count.div_ceil(threads()).clamp(least, most));
+    let can_be_shared = shares.len() > 1
         && input.is_plain()
         && context.is_none_or(Rows::is_plain)
         && model.devices().iter().all(is_plain);
-    let crew = Crew::of(if can_be_shared { blocks.len() } else { 1 });
-    if crew.len() < 2 {
+    if !can_be_shared {
+        return evaluate(input, context);
+    }
+    let crew = Crew::of(shares.len());
+    // Alone, this thread takes the largest blocks. They bound the memory, and they fit the cache.
+    let blocks = if crew.len() > 1 { shares } else { blocks(count, most) };
+    if blocks.len() == 1 {
         return evaluate(input, context);
     }
     let whole = callers_rows(count);
@@ -210,7 +275,7 @@ fn images(rows: usize, pixels: usize) -> usize {
 }
 
 /// Divides the rows into as few blocks of about equal length as possible, with at most `size` rows each.
-fn blocks(count: usize, size: usize) -> Vec<Range<usize>> {
+pub(crate) fn blocks(count: usize, size: usize) -> Vec<Range<usize>> {
     let number = count.div_ceil(size).max(1);
     (0..number).map(|k| k * count / number..(k + 1) * count / number).collect()
 }

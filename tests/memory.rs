@@ -12,6 +12,7 @@ use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 use burn_flows::bijector::Recovery;
+use burn_flows::inference::RejectionSampler;
 use burn_flows::model::RealNvp;
 use burn_flows::prelude::*;
 use burn_flows::train::{Reversible, nll_gradients};
@@ -153,4 +154,78 @@ fn sixty_four_layers_take_the_memory_of_four() {
     assert!(activations < 1.3, "{activations}");
     let (step, _) = ratio("128 rows, ordinary", of(&|model, x| nll_gradients(model, x)));
     assert!(step > 10.0, "{step}");
+}
+
+/// The peak of allocated bytes during a call, above the bytes before it and those of its result.
+fn beyond_result<T>(call: impl Fn() -> T) -> f64 {
+    drop(call()); // allocates what later calls reuse
+    let before = NOW.load(Relaxed);
+    PEAK.store(before, Relaxed);
+    let result = call();
+    let (peak, after) = (PEAK.load(Relaxed), NOW.load(Relaxed));
+    drop(result);
+    (peak - before) as f64 - (after - before) as f64
+}
+
+#[test]
+fn many_draws_take_the_memory_of_a_chunk() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let device = Device::flex();
+    let network = MlpConfig::new(vec![16]);
+    let config = RealNvpConfig::new(4).with_layers(2).with_mlp(network).with_context(3);
+    let flow = config.init(&device).valid();
+    let draw = |[contexts, n]: [usize; 2]| {
+        let context = Noise::seeded(2).normal::<2>([contexts, 3], &device);
+        beyond_result(|| -> (Tensor<3>, _) {
+            flow.given(&context).sample_each_with_log_prob_seeded(n, 1)
+        })
+    };
+    for threads in [1, 2] {
+        set_threads(threads);
+        // One context, many contexts of few draws, few contexts of many draws: 8 times the draws in chunks of one size.
+        for [few, many] in
+            [[[1, 8192], [1, 65_536]], [[2000, 4], [16_000, 4]], [[2, 4096], [16, 4096]]]
+        {
+            let (few_bytes, many_bytes) = (draw(few), draw(many));
+            println!("{threads} threads, {few:?}: {few_bytes}, {many:?}: {many_bytes} bytes");
+            assert!(many_bytes < 1.5 * few_bytes, "{few_bytes} {many_bytes}");
+        }
+    }
+    set_threads(0);
+}
+
+#[test]
+fn rejection_takes_the_memory_of_a_round() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let device = Device::flex();
+    let network = MlpConfig::new(vec![16]);
+    let flow = RealNvpConfig::new(4).with_layers(2).with_mlp(network).init(&device).valid();
+    let half = |x: &Tensor<2>| x.clone().narrow(1, 0, 1).greater_elem(0.0).squeeze_dim::<1>(1);
+    let sampler = RejectionSampler::new(flow.given(None), half);
+    let draw = |n| beyond_result(|| sampler.sample_with_log_prob_seeded::<3>(n, 1).unwrap());
+    let (few, many) = (draw(8192), draw(65_536));
+    println!("8192 draws: {few}, 65536 draws: {many} bytes");
+    assert!(many < 1.5 * few, "{few} {many}");
+}
+
+#[test]
+fn one_thread_evaluates_in_blocks() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let device = Device::flex();
+    let made = burn_flows::conditioner::MadeConfig::new(vec![32]);
+    let config = AutoregressiveNsfConfig::new(10).with_layers(1).with_made(made);
+    let flow = config.init(&device).valid();
+    let rows = 8192;
+    let x = Noise::seeded(2).normal::<2>([rows, 10], &device);
+    set_threads(1);
+    let bytes = [
+        beyond_result(|| flow.log_prob(x.clone())),
+        beyond_result(|| flow.encode(x.clone())),
+        beyond_result(|| flow.decode(x.clone())),
+    ];
+    set_threads(0);
+    let batch = (4 * 10 * rows) as f64;
+    println!("{bytes:?} bytes beyond the result; the batch has {batch}");
+    // The results of the blocks and the values of one block. The spline parameters of all rows are 23 times the batch.
+    assert!(bytes.iter().all(|bytes| *bytes < 6.0 * batch), "{bytes:?}");
 }

@@ -23,6 +23,7 @@ def table():
         ("maf_D16_K5_B1024", "masked", 5, (1024, 16), ALL),
         ("nsf_coupling_D64_K5_B1024", "spline_coupling", 5, (1024, 64), ALL),
         ("nsf_ar_D16_K5_B1024", "spline_masked", 5, (1024, 16), ALL),
+        ("nsf_ar_D10_K3_4x10000", "spline_posterior", 3, (10_000, 10), (SAMPLE,)),
         ("glow_L2_K8_h64_3x16x16_B32", "glow", 8, (32, 3, 16, 16), ALL),
     ]
     for batch in (1024, 8192, 65536):
@@ -51,6 +52,7 @@ GOALS = [
     (r"realnvp.*B64$", ALL, 2.0),
     (r"maf", (LOG_PROB, TRAIN), 1.5),
     (r"maf_D64", (SAMPLE,), 10.0),
+    (r"nsf_ar_D10_K3_4x10000", (SAMPLE,), 14.0),
     (r"nsf_ar", (SAMPLE,), 10.0),
     (r"nsf_ar", (LOG_PROB, TRAIN), 2.0),
     (r"nsf_coupling", ALL, 3.0),
@@ -116,6 +118,13 @@ def zuko_model(kind, layers, shape):
         "spline_coupling": lambda d: zuko.flows.NICE(d, univariate=spline, shapes=widths, **common),
         "spline_masked": lambda d: zuko.flows.NSF(d, bins=BINS, **common),
     }
+    if kind == "spline_posterior":
+        # Draws of a posterior for each of 4 observations. The time of a draw does not depend on their number.
+        import torch
+
+        flow = zuko.flows.NSF(shape[1], shape[1], bins=BINS, **common)
+        context = torch.randn(4, shape[1])
+        return TorchModel(flow, lambda x: flow(context[0]).log_prob(x), lambda n: flow(context).sample((n,)))
     if kind not in makers:
         return None
     flow = makers[kind](shape[1])
@@ -171,6 +180,8 @@ def nflows_model(kind, layers, shape):
         ),
         "glow": glow,
     }
+    if kind not in makers:
+        return None
     size = 1
     for axis in shape[1:]:
         size *= axis

@@ -236,9 +236,14 @@ impl Distribution<2> for GaussianMixture {
         check_rows("GaussianMixture", n, context);
         let mean = self.mean.val();
         let weights = log_softmax(self.logits.val().without_autodiff(), 0).exp();
-        let chosen = drawn_by_weight(weights.unsqueeze_dim(0), n, noise);
+        let [_, features] = self.shape();
+        let mut standard = Vec::with_capacity(n * features);
+        let chosen = drawn_by_weight(weights.unsqueeze_dim(0), n, noise, |noise| {
+            standard.extend((0..features).map(|_| noise.next_normal()));
+        });
         let chosen = index_tensor(&chosen, &mean.device());
-        let standard = noise.fill([n, self.shape()[1]], (device, mean.dtype()), Noise::next_normal);
+        let options = (&device.clone().without_autodiff(), mean.dtype());
+        let standard = Tensor::<2>::from_data(TensorData::new(standard, [n, features]), options);
         let scale = self.log_scale.val().select(0, chosen.clone()).exp();
         standard * scale + mean.select(0, chosen)
     }

@@ -3,8 +3,12 @@
 use burn::tensor::{Device, Tensor};
 
 use super::Distribution;
+use super::chunks::in_chunks;
+use crate::bijector::layer_name;
 use crate::crew::apart;
 use crate::noise::Noise;
+use crate::parallel::Rows;
+use crate::rows::check_rows;
 
 /// A distribution with a context, or without one. It borrows the distribution and has the methods of a flow.
 ///
@@ -15,6 +19,16 @@ use crate::noise::Noise;
 /// The sampling methods evaluate `distribution.valid()` and keep no graph. They draw on the device of the
 /// distribution's parameters. A distribution without parameters draws on the device of the context, or on the default
 /// device.
+///
+/// # Memory
+///
+/// Draws are made in chunks of at most 8192 rows and 4 million elements. Beyond the result, the memory is that of a
+/// chunk, for any number of draws and contexts. A context with at least 512 draws is passed on as a single row, so a
+/// distribution with a network of the context evaluates the network once for each chunk.
+///
+/// The numbers do not depend on the number of threads. The distributions of this crate draw row by row, so chunks do
+/// not change their numbers. [`Mixture`](super::Mixture) and [`Marginal`](super::Marginal) choose a component for every
+/// row first: more than 512 draws of them differ from a single call of [`Distribution::sample`].
 ///
 /// # Shapes
 ///
@@ -194,7 +208,7 @@ impl<'a, F> Given<'a, F> {
     where
         F: Distribution<D>,
     {
-        self.evaluated(|plain, device| plain.sample(n, self.context, noise, device))
+        self.drawn(self.each_of(n), noise, F::sample)
     }
 
     fn sampled_with_log_prob<const D: usize>(
@@ -205,27 +219,15 @@ impl<'a, F> Given<'a, F> {
     where
         F: Distribution<D>,
     {
-        self.evaluated(|plain, device| plain.sample_with_log_prob(n, self.context, noise, device))
-    }
-
-    /// Runs `work` on the distribution without a graph, with the device of its draws.
-    fn evaluated<const D: usize, T: Send>(&self, work: impl FnOnce(&F, &Device) -> T + Send) -> T
-    where
-        F: Distribution<D>,
-    {
-        apart(self.distribution, || {
-            let plain = self.distribution.valid();
-            let own = plain.devices().into_iter().next();
-            let device = own.or_else(|| self.context.map(|c| c.device().without_autodiff()));
-            work(&plain, &device.unwrap_or_default())
-        })
+        self.drawn(self.each_of(n), noise, F::sample_with_log_prob)
     }
 
     fn sampled_each<const D: usize, const E: usize>(&self, n: usize, noise: &mut Noise) -> Tensor<E>
     where
         F: Distribution<D>,
     {
-        self.each(n, |given, outer| separated(given.sampled(outer[0] * outer[1], noise), outer))
+        let outer = [self.contexts(), n];
+        separated(self.drawn(outer, noise, F::sample), outer)
     }
 
     fn sampled_each_with_log_prob<const D: usize, const E: usize>(
@@ -236,27 +238,60 @@ impl<'a, F> Given<'a, F> {
     where
         F: Distribution<D>,
     {
-        self.each(n, |given, outer| {
-            let (x, log_prob) = given.sampled_with_log_prob(outer[0] * outer[1], noise);
-            (separated(x, outer), log_prob.reshape(outer))
-        })
+        let outer = [self.contexts(), n];
+        let (x, log_prob) = self.drawn(outer, noise, F::sample_with_log_prob);
+        (separated(x, outer), separated(log_prob, outer))
     }
 
-    /// Calls `draw` with `n` copies of each row of the context, and with the number of contexts and `n`.
-    fn each<T>(&self, n: usize, draw: impl FnOnce(Given<'_, F>, [usize; 2]) -> T) -> T {
-        let Some(context) = self.context else { return draw(*self, [1, n]) };
-        let [rows, width] = context.dims();
-        let each = context.clone().reshape([rows, 1, width]).expand([rows, n, width]);
-        let each = each.reshape([rows * n, width]);
-        draw(Given { distribution: self.distribution, context: Some(&each) }, [rows, n])
+    /// The number of rows of the context, 1 without a context.
+    pub(crate) fn contexts(&self) -> usize {
+        self.context.map_or(1, |context| context.dims()[0])
+    }
+
+    /// The number of contexts, and of draws for each context, of `n` draws.
+    fn each_of<const D: usize>(&self, n: usize) -> [usize; 2]
+    where
+        F: Distribution<D>,
+    {
+        check_rows(layer_name::<F>(), n, self.context);
+        if self.contexts() == 1 { [1, n] } else { [n, 1] }
+    }
+
+    /// Draws in chunks, without a graph.
+    pub(crate) fn drawn<const D: usize, T: Rows>(
+        &self,
+        outer: [usize; 2],
+        noise: &mut Noise,
+        draw: impl Fn(&F, usize, Option<&Tensor<2>>, &mut Noise, &Device) -> T + Sync,
+    ) -> T
+    where
+        F: Distribution<D>,
+    {
+        apart(self.distribution, || {
+            let plain = self.distribution.valid();
+            let own = plain.devices().into_iter().next();
+            let device = own.or_else(|| self.context.map(|c| c.device().without_autodiff()));
+            let device = device.unwrap_or_default();
+            in_chunks(self.context, outer, noise, |rows, context, noise| {
+                draw(&plain, rows, context, noise, &device)
+            })
+        })
     }
 }
 
-/// Separates the first axis of a batch into two.
-fn separated<const D: usize, const E: usize>(x: Tensor<D>, outer: [usize; 2]) -> Tensor<E> {
+/// Separates the first axis of a batch into two, one of which may be 0.
+pub(crate) fn separated<const D: usize, const E: usize>(
+    x: Tensor<D>,
+    outer: [usize; 2],
+) -> Tensor<E> {
     const { assert!(E == D + 1, "the draws of each context have one axis more than a batch") };
     let mut shape = [0; E];
     shape[..2].copy_from_slice(&outer);
     shape[2..].copy_from_slice(&x.dims()[1..]);
-    x.reshape(shape)
+    // In a shape to reshape to, burn reads 0 as "the axis of the tensor".
+    if outer.contains(&0) {
+        Tensor::zeros(shape, (&x.device(), x.dtype()))
+    } else {
+        x.reshape(shape)
+    }
 }

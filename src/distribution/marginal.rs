@@ -137,7 +137,7 @@ impl<P: Module> Marginal<P> {
     fn drawn(&self, n: usize, noise: &mut Noise) -> Tensor<2> {
         let weights = self.log_weights.val().exp().unsqueeze_dim(0);
         let contexts = self.contexts.val();
-        let chosen = index_tensor(&drawn_by_weight(weights, n, noise), &contexts.device());
+        let chosen = index_tensor(&drawn_by_weight(weights, n, noise, |_| {}), &contexts.device());
         contexts.select(0, chosen)
     }
 }

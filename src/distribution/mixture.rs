@@ -184,7 +184,7 @@ impl<const D: usize, P: Distribution<D>> Distribution<D> for Mixture<P> {
     ) -> Tensor<D> {
         apart(self, || {
             let weights = self.log_weights(n, context).without_autodiff().exp();
-            let chosen = drawn_by_weight(weights, n, noise);
+            let chosen = drawn_by_weight(weights, n, noise, |_| {});
             let (mut parts, mut order) = (vec![], vec![]);
             for (index, component) in self.components.iter().enumerate() {
                 let rows: Vec<usize> = (0..n).filter(|&row| chosen[row] == index).collect();

@@ -13,6 +13,7 @@
 //! | [`Embedded`](crate::encoder::Embedded) | any; a conditional density and the encoder of its context |
 //! | [`TwoMoons`], [`EightGaussians`], [`Checkerboard`], [`Rings`], [`Pinwheel`] | 2-D toy targets without parameters |
 
+mod chunks;
 mod conditional_normal;
 mod diag_normal;
 mod gaussian_mixture;
@@ -25,11 +26,12 @@ mod student_t;
 mod toy;
 mod uniform;
 
+pub(crate) use chunks::most_rows;
 pub use conditional_normal::{ConditionalNormal, ConditionalNormalConfig};
 pub use diag_normal::{DiagNormal, DiagNormalConfig};
 pub use gaussian_mixture::{GaussianMixture, GaussianMixtureConfig};
 pub use given::Given;
-pub(crate) use given::given;
+pub(crate) use given::{given, separated};
 pub use level::{ChannelPrior, ChannelPriorConfig, LevelBase};
 pub use marginal::Marginal;
 pub use mixture::Mixture;
@@ -166,8 +168,13 @@ pub trait Distribution<const D: usize>: Module + ModuleDisplay + Sync {
 }
 
 /// Draws an index for each of `n` rows. The weights are `[n, K]`, one row each, or `[1, K]`, the same
-/// for all rows.
-fn drawn_by_weight(weights: Tensor<2>, n: usize, noise: &mut Noise) -> Vec<usize> {
+/// for all rows. After each index, `then` draws what else belongs to the row.
+fn drawn_by_weight(
+    weights: Tensor<2>,
+    n: usize,
+    noise: &mut Noise,
+    mut then: impl FnMut(&mut Noise),
+) -> Vec<usize> {
     let ([_, count], weights) = (weights.dims(), weights.into_data());
     let weights: Vec<f64> = weights.iter::<f64>().collect();
     let sums: Vec<Vec<f64>> = weights
@@ -185,6 +192,7 @@ fn drawn_by_weight(weights: Tensor<2>, n: usize, noise: &mut Noise) -> Vec<usize
         let sums = &sums[row % sums.len()];
         // The last sum is 1 up to rounding. Scaling by it keeps a draw below the end.
         let at = noise.next_uniform() * sums[count - 1];
+        then(noise);
         sums.partition_point(|&sum| sum <= at)
     };
     (0..n).map(pick).collect()

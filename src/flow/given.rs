@@ -33,7 +33,8 @@ impl<B, P> Given<'_, Flow<B, P>> {
         B: Bijector<D>,
         P: Distribution<D>,
     {
-        self.distribution.drawn(n, self.context, noise, None)
+        self.distribution
+            .drawn(n, self.context, noise, None, |flow, z, c| flow.bijector.inverse(z, c))
     }
 
     /// [`draw`](Self::draw) and the `ln p` of the events, in one pass.
@@ -46,7 +47,7 @@ impl<B, P> Given<'_, Flow<B, P>> {
         B: Bijector<D>,
         P: Distribution<D>,
     {
-        self.distribution.drawn_with_log_prob(n, self.context, noise, None)
+        self.distribution.drawn(n, self.context, noise, None, Flow::inverse_with_log_prob)
     }
 }
 

@@ -14,7 +14,7 @@ use crate::crew::apart;
 use crate::distribution::{Distribution, given};
 use crate::math::known_context;
 use crate::noise::Noise;
-use crate::parallel::over_rows;
+use crate::parallel::{Rows, over_rows};
 use crate::rows::spread;
 
 /// A density made of a bijector and a base, with exact log-density and exact sampling.
@@ -100,8 +100,7 @@ impl<B, P> Flow<B, P> {
         self.given(None).log_prob(x)
     }
 
-    /// [`log_prob`](Self::log_prob) without a graph, `batch` rows per pass. The memory depends on `batch`, not on the
-    /// number of rows. The numbers are the same bit for bit.
+    /// [`log_prob`](Self::log_prob) without a graph, `batch` rows per pass. The numbers are the same bit for bit.
     ///
     /// # Panics
     ///
@@ -195,31 +194,15 @@ impl<B, P> Flow<B, P> {
         self.given(None).draw_with_log_prob(n, noise)
     }
 
-    fn drawn<const D: usize>(
+    /// Draws latents and applies `map` to them, with rows in parallel.
+    fn drawn<const D: usize, T: Rows>(
         &self,
         n: usize,
         context: Option<&Tensor<2>>,
         noise: &mut Noise,
         asked: Option<&Device>,
-    ) -> Tensor<D>
-    where
-        B: Bijector<D>,
-        P: Distribution<D>,
-    {
-        apart(self, || {
-            let context = fitted(self, n, None, context);
-            let z = self.latents(n, context.as_ref(), noise, asked);
-            self.inverse(z, context.as_ref())
-        })
-    }
-
-    fn drawn_with_log_prob<const D: usize>(
-        &self,
-        n: usize,
-        context: Option<&Tensor<2>>,
-        noise: &mut Noise,
-        asked: Option<&Device>,
-    ) -> (Tensor<D>, Tensor<1>)
+        map: impl Fn(&Self, Tensor<D>, Option<&Tensor<2>>) -> T + Sync,
+    ) -> T
     where
         B: Bijector<D>,
         P: Distribution<D>,
@@ -228,11 +211,7 @@ impl<B, P> Flow<B, P> {
             let context = fitted(self, n, None, context);
             let z = self.latents(n, context.as_ref(), noise, asked);
             let size = size(&z);
-            over_rows(self, z, context.as_ref(), size, |z, context| {
-                let log_base = self.base.log_prob(z.clone(), context);
-                let (x, log_det) = self.bijector.inverse_with_log_det(z, context);
-                (x, log_base - log_det)
-            })
+            over_rows(self, z, context.as_ref(), size, |z, context| map(self, z, context))
         })
     }
 
@@ -260,6 +239,21 @@ impl<B, P> Flow<B, P> {
         let context = fitted(self, z.dims()[0], Some(z.dtype()), context);
         let size = size(&z);
         over_rows(self, z, context.as_ref(), size, |z, context| self.bijector.inverse(z, context))
+    }
+
+    /// The data that belong to the latents, and their `ln p`, of one block.
+    fn inverse_with_log_prob<const D: usize>(
+        &self,
+        z: Tensor<D>,
+        context: Option<&Tensor<2>>,
+    ) -> (Tensor<D>, Tensor<1>)
+    where
+        B: Bijector<D>,
+        P: Distribution<D>,
+    {
+        let log_base = self.base.log_prob(z.clone(), context);
+        let (x, log_det) = self.bijector.inverse_with_log_det(z, context);
+        (x, log_base - log_det)
     }
 
     /// Draws of the base, in the precision of the flow's parameters.
@@ -307,7 +301,7 @@ impl<const D: usize, B: Bijector<D>, P: Distribution<D>> Distribution<D> for Flo
         device: &Device,
     ) -> Tensor<D> {
         check_device(self, device);
-        self.drawn(n, context, noise, Some(device))
+        self.drawn(n, context, noise, Some(device), |flow, z, c| flow.bijector.inverse(z, c))
     }
 
     fn sample_with_log_prob(
@@ -318,7 +312,7 @@ impl<const D: usize, B: Bijector<D>, P: Distribution<D>> Distribution<D> for Flo
         device: &Device,
     ) -> (Tensor<D>, Tensor<1>) {
         check_device(self, device);
-        self.drawn_with_log_prob(n, context, noise, Some(device))
+        self.drawn(n, context, noise, Some(device), Self::inverse_with_log_prob)
     }
 
     fn init_from_data(self, x: Tensor<D>, context: Option<&Tensor<2>>) -> Self {

@@ -212,6 +212,56 @@
 //! A class is a context in one-hot form. [`Marginal`](crate::distribution::Marginal) sums the classes out and gives the
 //! density without a class. `cargo run --release -p examples --example digits` trains class-conditional flows.
 //!
+//! # Draws inside the support of the prior
+//!
+//! A flow puts a part of its mass outside the bounds of a prior. [`RejectionSampler`](crate::inference::RejectionSampler)
+//! keeps the draws inside, and corrects their log-densities by the acceptance rate.
+//!
+//! ```
+//! use burn_flows::burn::tensor::{Device, Tensor};
+//! use burn_flows::inference::RejectionSampler;
+//! use burn_flows::prelude::*;
+//!
+//! let device = Device::flex();
+//! let flow = MafConfig::new(2).with_layers(1).with_context(1).with_seed(1).init(&device); // your posterior
+//! let observed = Tensor::<2>::from_data([[0.3], [-1.0]], &device);
+//! let bounds = |theta: &Tensor<2>| theta.clone().abs().max_dim(1).lower_elem(2.0).squeeze_dim::<1>(1);
+//! let sampler = RejectionSampler::new(flow.given(&observed), bounds);
+//! let (theta, log_prob, rates) = sampler.sample_with_log_prob_seeded::<3>(500, 1)?;
+//! assert_eq!((theta.dims(), log_prob.dims()), ([2, 500, 2], [2, 500])); // two observations
+//! assert!(rates.iter().all(|rate| rate.rate() > 0.8));
+//! # Ok::<(), burn_flows::Error>(())
+//! ```
+//!
+//! A rate below 1e-4 is an error that names the observation. A low rate shows a posterior that misses the prior: train
+//! with a first layer for the interval, or check the observation.
+//!
+//! # A second round of simulations
+//!
+//! If only one observation matters, most draws of a wide prior simulate nothing like it. Truncated proposals (TSNPE)
+//! restrict the prior to the region where the current posterior has its mass.
+//! [`HighestDensityRegion`](crate::inference::HighestDensityRegion) finds the region and draws the prior inside it. The
+//! next `fit` uses the same loss, because the truncated prior is proportional to the prior inside the region.
+//!
+//! ```
+//! use burn_flows::burn::tensor::{Device, Tensor};
+//! use burn_flows::inference::HighestDensityRegion;
+//! use burn_flows::prelude::*;
+//!
+//! let device = Device::flex();
+//! let flow = MafConfig::new(2).with_layers(1).with_context(1).with_seed(1).init(&device); // of the first round
+//! let observed = Tensor::<2>::from_data([[0.3]], &device);
+//! let region = HighestDensityRegion::with_epsilon(flow.given(&observed), 1e-3, 10_000, 1)?;
+//! let prior = |n: usize, noise: &mut Noise| noise.uniform::<2>([n, 2], &device) * 20.0 - 10.0;
+//! let (theta, rate) = region.sample_prior_seeded(prior, 200, 2)?; // simulate these, and fit again
+//! assert_eq!(theta.dims(), [200, 2]);
+//! assert!(rate.rate() < 0.2); // the prior probability of the region
+//! # Ok::<(), burn_flows::Error>(())
+//! ```
+//!
+//! The posterior of the second round is valid at this observation only. Simulations of the first round inside the
+//! region belong to the data of the second round.
+//!
 //! # Is the posterior calibrated?
 //!
 //! Draw new pairs from the prior and the simulator, and draws from the posterior of every observation. The true

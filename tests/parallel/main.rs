@@ -4,6 +4,7 @@
 #[path = "../common/built.rs"]
 mod built;
 mod callers;
+mod draws;
 mod rows;
 #[path = "../common/whole.rs"]
 mod whole;

@@ -221,11 +221,10 @@ impl<B: Bijector<4>, P: LevelBase> MultiScale<B, P> {
         apart(self, || {
             let device = self.devices().into_iter().next().unwrap_or_default();
             let options = TensorCreationOptions { device, dtype: float_dtype(self) };
-            let standard = self.parts.iter().map(|&[channels, height, width]| {
-                noise.fill([n, channels, height, width], options.clone(), Noise::next_normal)
-                    * self.temperature
-            });
-            let standard: Vec<_> = standard.collect();
+            // Image by image, so that the noise of an image does not depend on the number of images.
+            let elements = self.parts.iter().map(|part| part.iter().product::<usize>()).sum();
+            let standard = noise.fill([n, elements], options, Noise::next_normal);
+            let standard = self.unflatten(standard * self.temperature);
             let context = fitted(self, n, None, context);
             self.inward_out(standard, context.as_ref(), |base, noise, kept, context| {
                 base.draw(noise, kept, context)

@@ -39,8 +39,9 @@ fn by_hand(
     temperature: f64,
 ) -> Tensor<4> {
     let mut noise = Noise::seeded(9);
-    let outer = noise.normal::<4>([n, 3, 2, 2], &device()) * temperature;
-    let inner = noise.normal::<4>([n, 2, 2, 2], &device()) * temperature;
+    // The noise of one image after the other, each with the outer level first.
+    let both = noise.normal::<4>([n, 5, 2, 2], &device()) * temperature;
+    let (outer, inner) = (both.clone().narrow(1, 0, 3), both.narrow(1, 3, 2));
     let inner = flow.bases()[1].draw(inner, None, context);
     let kept = Bijector::<4>::inverse(&flow.levels()[1], inner, context);
     let outer = flow.bases()[0].draw(outer, Some(&kept), context);
