@@ -232,8 +232,8 @@ impl Distribution<2> for CategoricalMade {
         self.categories.iter().all(|count| *count == first).then_some(first)
     }
 
-    fn column_levels(&self, _columns: usize) -> Vec<Option<usize>> {
-        self.categories.iter().copied().map(Some).collect()
+    fn column_levels(&self, columns: usize) -> Vec<Option<usize>> {
+        (0..columns).map(|column| self.categories.get(column).copied()).collect()
     }
 
     fn init_from_data(self, x: Tensor<2>, context: Option<&Tensor<2>>) -> Self {

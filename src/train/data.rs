@@ -9,8 +9,9 @@ use burn::data::dataset::Dataset;
 use burn::data::dataset::DatasetError;
 use burn::tensor::{DType, Device, Tensor};
 
+use super::dequantize::check_levels;
 use super::scale::place;
-use super::{Batch, Dequantize, Warning, ties};
+use super::{Batch, Dequantization, Warning, ties};
 use crate::error::{Error, Result};
 use crate::noise::Noise;
 
@@ -35,7 +36,7 @@ use crate::noise::Noise;
 pub struct FitData<const D: usize> {
     pub(crate) train: Batch<D>,
     pub(crate) validation: Option<Batch<D>>,
-    pub(crate) dequantize: Option<Dequantize>,
+    pub(crate) dequantize: Option<Dequantization>,
     /// Whether the validation rows were split off the training rows.
     pub(crate) held_out: bool,
 }
@@ -88,9 +89,10 @@ impl<const D: usize> FitData<D> {
         self
     }
 
-    /// Declares that the training rows are integers, which are dequantized anew in every epoch.
-    pub fn with_dequantization(mut self, dequantize: Dequantize) -> Self {
-        self.dequantize = Some(dequantize);
+    /// Declares that the training rows hold integers, which are dequantized anew in every epoch: in every column for a
+    /// [`Dequantize`](super::Dequantize), in chosen columns for a [`DequantizeColumns`](super::DequantizeColumns).
+    pub fn with_dequantization(mut self, dequantize: impl Into<Dequantization>) -> Self {
+        self.dequantize = Some(dequantize.into());
         self
     }
 
@@ -99,10 +101,10 @@ impl<const D: usize> FitData<D> {
     /// # Errors
     ///
     /// If there are fewer than two rows, a value is not finite, a column is constant (its density is infinite),
-    /// integers are outside their levels, or a context has a number of rows that differs from the number of rows of
+    /// integers that are to be dequantized are outside their levels, or a context has a number of rows that differs from the number of rows of
     /// data. Also if the validation rows differ from the training rows in shape, precision or context.
     pub fn check(&self) -> Result<()> {
-        self.check_for(None)
+        self.check_for(&vec![None; self.elements()])
     }
 
     /// Properties of the data that make a likelihood misleading: columns with ties, columns of integers that are not
@@ -122,18 +124,33 @@ impl<const D: usize> FitData<D> {
     /// assert!(warnings[0].to_string().starts_with("training data: column 0 holds 0 in "));
     /// ```
     pub fn warnings(&self) -> Vec<Warning> {
-        let train = self.dequantize.is_none().then_some(("training data", &self.train));
-        let validation = self.validation.iter().map(|rows| ("validation data", rows));
-        train
-            .into_iter()
-            .chain(validation)
-            .flat_map(|(what, rows)| ties::warnings(what, &rows.counted().x))
-            .collect()
+        self.warnings_for(&vec![None; self.elements()])
     }
 
-    /// [`check`](Self::check) for a model. `integer_levels` is `None` for a model of real values, and the number of
-    /// levels for a model of integers.
-    pub(crate) fn check_for(&self, integer_levels: Option<usize>) -> Result<()> {
+    /// [`warnings`](Self::warnings) for a model with these levels of its columns: integers of the model have no density.
+    pub(crate) fn warnings_for(&self, levels: &[Option<usize>]) -> Vec<Warning> {
+        let train = ties::warnings("training data", &self.train.counted().x, |column| {
+            levels[column].or(self.dequantized(column)).is_some()
+        });
+        let validation = self.validation.iter().flat_map(|rows| {
+            ties::warnings("validation data", &rows.counted().x, |column| levels[column].is_some())
+        });
+        train.into_iter().chain(validation).collect()
+    }
+
+    /// The number of elements of an event.
+    pub(crate) fn elements(&self) -> usize {
+        self.train.x.dims()[1..].iter().product()
+    }
+
+    /// The levels of a column that is dequantized.
+    fn dequantized(&self, column: usize) -> Option<usize> {
+        self.dequantize.as_ref().and_then(|dequantize| dequantize.levels(column))
+    }
+
+    /// [`check`](Self::check) for a model. `levels` holds the number of levels of each column that is an integer to the
+    /// model, and `None` for real numbers.
+    pub(crate) fn check_for(&self, levels: &[Option<usize>]) -> Result<()> {
         check_context("training data", &self.train)?;
         let train = self.train.counted();
         check_rows("training data", &train, 2)?;
@@ -142,21 +159,26 @@ impl<const D: usize> FitData<D> {
             check_rows("validation data", &rows.counted(), 1)?;
             check_like(&self.train, rows)?;
         }
-        match (integer_levels, &self.dequantize) {
-            (Some(_), Some(_)) => {
-                let reason = "the model takes integers; remove with_dequantization";
-                Err(Error::data("integer data", reason))
-            }
-            (Some(levels), None) => {
-                let dequantize = Dequantize::new(levels)?;
-                let validation = self.validation.iter();
-                std::iter::once(&self.train)
-                    .chain(validation)
-                    .try_for_each(|rows| dequantize.check_counted(&rows.counted()))
-            }
-            (None, Some(dequantize)) => dequantize.check_counted(&train),
-            (None, None) => check_columns(&train.x),
+        if let Some(dequantize) = &self.dequantize {
+            dequantize.check_event(levels.len())?;
         }
+        let twice = |column: &usize| levels[*column].and(self.dequantized(*column)).is_some();
+        if let Some(column) = (0..levels.len()).find(twice) {
+            let reason = match levels.iter().all(Option::is_some) {
+                true => "the model takes integers; remove with_dequantization".to_string(),
+                false => format!(
+                    "the model takes integers in {}; dequantize other columns only",
+                    place(column, &train.x.dims()[1..])
+                ),
+            };
+            return Err(Error::data("integer data", reason));
+        }
+        let integers = |column: usize| levels[column].or(self.dequantized(column));
+        check_levels(&train, integers)?;
+        if let Some(rows) = &self.validation {
+            check_levels(&rows.counted(), |column| levels[column])?;
+        }
+        check_columns(&train.x, |column| integers(column).is_some())
     }
 
     /// Checks that all data have the precision of the model, if the model has one.
@@ -237,7 +259,7 @@ impl<const D: usize> FitData<D> {
     ) -> Arc<dyn DataLoader<Batch<D>>> {
         let take = TakeRows {
             rows: self.train.clone(),
-            dequantize: self.dequantize,
+            dequantize: self.dequantize.clone(),
             seed,
             drawn: AtomicU64::new(0),
         };
@@ -269,7 +291,7 @@ impl Dataset<usize> for RowNumbers {
 /// Selects the rows of a batch from memory and dequantizes them.
 struct TakeRows<const D: usize> {
     rows: Batch<D>,
-    dequantize: Option<Dequantize>,
+    dequantize: Option<Dequantization>,
     seed: u64,
     drawn: AtomicU64,
 }
@@ -346,11 +368,12 @@ fn check_finite<const E: usize, const D: usize>(
     }
 }
 
-fn check_columns<const D: usize>(x: &Tensor<D>) -> Result<()> {
+/// Returns an error if a column of real numbers is constant.
+fn check_columns<const D: usize>(x: &Tensor<D>, integers: impl Fn(usize) -> bool) -> Result<()> {
     let event: usize = x.dims()[1..].iter().product();
     let values: Vec<f64> = x.to_data().iter::<f64>().collect();
     let (first, rest) = values.split_at(event.min(values.len()));
-    let mut varies = vec![false; event];
+    let mut varies: Vec<bool> = (0..event).map(integers).collect();
     for row in rest.chunks(event.max(1)) {
         varies.iter_mut().zip(row.iter().zip(first)).for_each(|(v, (a, b))| *v |= a != b);
     }

@@ -119,15 +119,13 @@ fn run<F: Distribution<D>, const D: usize>(
     config: &FitConfig,
     optimizer: ModuleOptimizer,
 ) -> Result<(F, Report)> {
-    data.check_for(flow.integer_levels())?;
+    let levels = flow.column_levels(data.elements());
+    data.check_for(&levels)?;
     let data = data.counted();
     data.check_precision(float_dtype(&flow))?;
     probe::check_batch("FitConfig", flow.mixes_rows(), config.batch_size)?;
     probe::check_rows(&flow, &data, config.seed)?;
-    let warnings = match flow.integer_levels() {
-        Some(_) => vec![],
-        None => data.warnings(),
-    };
+    let warnings = data.warnings_for(&levels);
     if let (true, Some(Warning { what, reason, .. })) = (config.strict, warnings.first()) {
         return Err(Error::data(what, reason));
     }
