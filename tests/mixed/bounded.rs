@@ -47,7 +47,7 @@ fn edges() {
             let at = |v: f64| {
                 let x = of(&[v], [1, 1], dtype).autodiff().require_grad();
                 let (z, log_det) = layer.forward(x.clone(), None);
-                let gradients = (z.clone().sum() + log_det.clone().sum()).backward();
+                let gradients = (z.clone().sum() * 2.0 + log_det.clone().sum()).backward();
                 (host(z)[0], host(log_det)[0], host(x.grad(&gradients).unwrap())[0])
             };
             let (z, log_det, gradient) = at(end);
