@@ -58,6 +58,9 @@ crate::store::checked! {
 /// Paper: Germain, Gregor, Murray, Larochelle (2015), MADE: Masked Autoencoder for Distribution Estimation, section 3,
 /// arXiv:1502.03509 (binary columns; here each column has several categories).
 ///
+/// A flow has a density of real numbers in every column. Categories therefore stand beside a flow, in a
+/// [`Product`](super::Product) or a [`Chained`](super::Chained), not under its layers.
+///
 /// # Shapes
 ///
 /// - events: `[batch, columns]` of integers, stored as floats; context `[batch, context]`, or one row for all

@@ -32,7 +32,8 @@ crate::store::checked! {
 /// # Shapes
 ///
 /// - events: vectors, `[batch, features]`; each distribution takes its columns in ascending order
-/// - context: `[batch, context]`, or one row for all; the second distribution takes `context` plus the width of the code
+/// - context: `[batch, context]`, or one row for all; the context of the second distribution is wider by the width of
+///   the code
 ///
 /// # Numerics
 ///

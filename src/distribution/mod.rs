@@ -126,9 +126,9 @@ pub trait Distribution<const D: usize>: Module + ModuleDisplay + Sync {
         None
     }
 
-    /// The number of levels of each of the `columns` elements of an event: `Some(levels)` for integers `0..levels`, `None`
-    /// for real numbers. [`fit`](crate::train::fit) checks integers, and does not expect a density of them. Default:
-    /// [`integer_levels`](Self::integer_levels) for every column.
+    /// The levels of each of the `columns` elements of an event: `Some(levels)` for integers `0..levels`, `None` for
+    /// real numbers. [`fit`](crate::train::fit) checks that such a column holds integers, and warns about columns of
+    /// real numbers only. Default: [`integer_levels`](Self::integer_levels) for every column.
     fn column_levels(&self, columns: usize) -> Vec<Option<usize>> {
         vec![self.integer_levels(); columns]
     }
@@ -186,7 +186,7 @@ fn common_levels(first: &impl Distribution<2>, second: &impl Distribution<2>) ->
     first.integer_levels().filter(|levels| second.integer_levels() == Some(*levels))
 }
 
-/// Draws in the precision of a distribution's parameters. A part without parameters draws in the precision of the device.
+/// Draws in the precision of a distribution's parameters. A part without parameters draws in that of the device.
 fn in_own_precision<M: Module>(own: &M, x: Tensor<2>) -> Tensor<2> {
     match float_dtype(own) {
         Some(dtype) => x.cast(dtype),

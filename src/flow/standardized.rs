@@ -8,9 +8,9 @@ use crate::bijector::{Bijector, Bound, Bounded, Standardize};
 use crate::error::{Error, Result};
 
 impl<B: Module + ModuleDisplay, P: Module + ModuleDisplay> Flow<B, P> {
-    /// Puts the standardisation of the rows of `x` before the bijector. The flow then takes and returns events in the
-    /// units of `x`: `encode`, `decode`, `log_prob` and `sample`. The mean and the standard deviation are saved with the
-    /// flow and never trained.
+    /// Puts the standardisation of the rows of `x` before the bijector. `encode`, `decode`, `log_prob` and `sample` then
+    /// take and return events in the units of `x`. The mean and the standard deviation are saved with the flow and never
+    /// trained.
     ///
     /// ```text
     /// log p(x) = log p(f((x - mean) / std)) + log-det of f - sum of ln std

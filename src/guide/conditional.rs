@@ -77,7 +77,8 @@
 //! * A coupling (`RealNvp`, `Nsf`) needs at least two parameters. `Maf` and `AutoregressiveNsf` also accept one
 //!   parameter.
 //! * A posterior with bounds, as of a uniform prior, needs a first layer that maps the intervals to the real line:
-//!   `flow.standardized_within(bounds, &parameters)?`. See [`Flow::standardized_within`](crate::Flow::standardized_within).
+//!   `flow.standardized_within(bounds, &parameters)?`. See
+//!   [`Flow::standardized_within`](crate::Flow::standardized_within).
 //! * The likelihood of a simulator with a choice and a number, such as a reaction time, is a
 //!   [`Chained`](crate::distribution::Chained) with a context.
 //! * The last section of this chapter tests the posterior on new pairs.

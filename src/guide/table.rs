@@ -48,8 +48,8 @@
 //!   rows, `fit` uses 10 % of the training rows for validation ([`validation_fraction`](crate::train::FitConfig)).
 //! * [`fit`](crate::train::fit) returns the weights of the epoch with the lowest validation NLL (negative
 //!   log-likelihood).
-//! * `Flow::new(Standardize::from_data(train)?, model)` builds the same density. Its base is the whole model, so `encode`
-//!   returns standardised rows. The `encode` of `model.standardized(&train)?` returns latents.
+//! * `Flow::new(Standardize::from_data(train)?, model)` builds the same density. Its base is the whole model, so
+//!   `encode` returns standardised rows. The `encode` of `model.standardized(&train)?` returns latents.
 //! * The default of `FitConfig` is 100 epochs. In a clone of the repository,
 //!   `cargo run --release -p examples --example tabular -- --data FILE` fits a CSV or NPY file from the command line.
 //!

@@ -101,8 +101,9 @@ impl<const D: usize> FitData<D> {
     /// # Errors
     ///
     /// If there are fewer than two rows, a value is not finite, a column is constant (its density is infinite),
-    /// integers that are to be dequantized are outside their levels, or a context has a number of rows that differs from the number of rows of
-    /// data. Also if the validation rows differ from the training rows in shape, precision or context.
+    /// integers that are to be dequantized are outside their levels, or a context has a number of rows that differs from
+    /// the number of rows of data. Also if the validation rows differ from the training rows in shape, precision or
+    /// context.
     pub fn check(&self) -> Result<()> {
         self.check_for(&vec![None; self.elements()])
     }
@@ -127,7 +128,7 @@ impl<const D: usize> FitData<D> {
         self.warnings_for(&vec![None; self.elements()])
     }
 
-    /// [`warnings`](Self::warnings) for a model with these levels of its columns: integers of the model have no density.
+    /// [`warnings`](Self::warnings) for a model with these levels of its columns. Integers of the model cause none.
     pub(crate) fn warnings_for(&self, levels: &[Option<usize>]) -> Vec<Warning> {
         let train = ties::warnings("training data", &self.train.counted().x, |column| {
             levels[column].or(self.dequantized(column)).is_some()

@@ -95,7 +95,7 @@ impl Dequantize {
     }
 }
 
-/// Checks that every element of a column with levels is an integer in `0..levels`. The error names the row of the caller.
+/// Checks that every element of a column with levels is an integer in `0..levels`. The error names the caller's row.
 pub(super) fn check_levels<const D: usize>(
     rows: &Batch<D>,
     levels: impl Fn(usize) -> Option<usize>,

@@ -8,15 +8,15 @@ use super::{Batch, Dequantize};
 use crate::error::{Error, Result, count};
 use crate::noise::Noise;
 
-/// Spreads the integers of chosen columns over `[0, 1)` by uniform noise, as [`Dequantize`], and copies the other columns.
+/// Spreads the integers of chosen columns over `[0, 1)` by uniform noise, as [`Dequantize`]. Other columns are copied.
 ///
 /// ```text
 /// v_i = (x_i + u_i) / levels_i,  u_i uniform on [0, 1)        i a chosen column
 /// log p(x) >= E log p(v) - sum_i ln levels_i                  a probability of the integers, a density of the others
 /// ```
 ///
-/// The columns are ordered integers, such as counts and grades: neighbouring integers become neighbouring intervals. Use
-/// a [`CategoricalMade`](crate::distribution::CategoricalMade) for categories without an order.
+/// The columns are ordered integers, such as counts and grades: neighbouring integers become neighbouring intervals.
+/// Use a [`CategoricalMade`](crate::distribution::CategoricalMade) for categories without an order.
 ///
 /// Columns are numbered through all elements of an event, from 0. Paper: Theis, van den Oord, Bethge (2016), A note on
 /// the evaluation of generative models, section 3.1, arXiv:1511.01844.
@@ -56,8 +56,8 @@ impl TryFrom<Fields> for DequantizeColumns {
 }
 
 impl DequantizeColumns {
-    /// Dequantization of these columns: pairs of a column and the number of its levels. Column `i` of `(i, levels)` holds
-    /// the integers `0..levels`.
+    /// Dequantization of these columns: pairs of a column and the number of its levels. Column `i` of `(i, levels)`
+    /// holds the integers `0..levels`.
     ///
     /// # Errors
     ///
@@ -93,8 +93,8 @@ impl DequantizeColumns {
     ///
     /// # Errors
     ///
-    /// The error names the column that does not exist, or the row, the column and the value of the first element that is
-    /// no such integer.
+    /// The error names the column that does not exist, or the row, the column and the value of the first element that
+    /// is no such integer.
     pub fn check<const D: usize>(&self, x: &Tensor<D>) -> Result<()> {
         self.check_event(x.dims()[1..].iter().product())?;
         check_levels(&Batch::from(x), |column| self.levels(column))

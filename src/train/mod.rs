@@ -9,8 +9,8 @@
 //! of your own.
 //!
 //! Integer data, such as pixels, need a density that is spread over each integer. [`Dequantize`] spreads it by uniform
-//! noise, [`DequantizeColumns`] in chosen columns only, [`VariationalDequantize`] by learned noise. [`ReduceBits`] keeps the highest bits of images, [`bits_per_dim`]
-//! scores images.
+//! noise, [`DequantizeColumns`] in chosen columns only, [`VariationalDequantize`] by learned noise. [`ReduceBits`] keeps
+//! the highest bits of images, [`bits_per_dim`] scores images.
 //!
 //! [`fit_reverse_kl`] trains a flow without data, to a density that is known up to a constant. [`log_z`] estimates that
 //! constant.

@@ -59,8 +59,8 @@ crate::store::checked! {
 /// Every map increases. Paper: Kucukelbir, Tran, Ranganath, Gelman, Blei (2017), Automatic Differentiation Variational
 /// Inference, section 2.3 (transformations of constrained variables), arXiv:1603.00788.
 ///
-/// [`Flow::standardized_within`](crate::Flow::standardized_within) puts this layer in front of a flow, together with the
-/// standardisation of the unbounded values.
+/// [`Flow::standardized_within`](crate::Flow::standardized_within) puts this layer in front of a flow, and standardises
+/// the unbounded values.
 ///
 /// # Shapes
 ///
@@ -320,8 +320,8 @@ impl Limits {
 /// The limits of one element in the precision of a batch.
 #[derive(Debug, Clone, Copy)]
 struct Limits {
-    /// The least and the largest value that is not outside: an end, the largest finite number on the open side of a half
-    /// line, infinity for a free element.
+    /// The least and the largest value that is not outside: an end, the largest finite number on the open side of a
+    /// half line, infinity for a free element.
     low: f64,
     high: f64,
     /// The least and the largest number inside.
