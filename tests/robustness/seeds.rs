@@ -357,5 +357,5 @@ fn every_seeded_configuration_is_here() {
             known += 1;
         }
     }
-    assert_eq!(known, 39);
+    assert_eq!(known, 40);
 }

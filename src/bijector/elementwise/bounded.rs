@@ -32,6 +32,9 @@ pub enum Bound {
     Between(f64, f64),
 }
 
+/// The largest number of f32. Larger ends would be infinite there.
+const LARGEST: f64 = f32::MAX as f64;
+
 impl Bound {
     /// The finite ends.
     fn ends(self) -> (Option<f64>, Option<f64>) {
@@ -113,27 +116,24 @@ impl Bounded {
     ///
     /// # Errors
     ///
-    /// If there is no bound, an end is not finite, or a lower end is not below its upper end by a finite amount.
+    /// If there is no bound, an end or a width is not finite in f32, or a lower end is not below its upper end.
     pub fn new(bounds: Vec<Bound>) -> Result<Self> {
         count("Bounded", "bounds", 1, bounds.len())?;
         let wrong = |at: usize, what: &str, bound: Bound| {
-            Err(Error::config(
-                "Bounded",
-                "bounds",
-                format!("element {at} needs {what}, found {bound:?}"),
-            ))
+            let reason = format!("element {at} needs {what}, found {bound:?}");
+            Err(Error::config("Bounded", "bounds", reason))
         };
         for (at, &bound) in bounds.iter().enumerate() {
             let (low, high) = bound.ends();
-            if !low.into_iter().chain(high).all(f64::is_finite) {
-                return wrong(at, "finite ends", bound);
+            if !low.into_iter().chain(high).all(|end| end.abs() <= LARGEST) {
+                return wrong(at, "finite ends up to 3.4e38", bound);
             }
             if let (Some(low), Some(high)) = (low, high) {
                 if low >= high {
                     return wrong(at, "low < high", bound);
                 }
-                if !(high - low).is_finite() {
-                    return wrong(at, "a finite width", bound);
+                if high - low > LARGEST {
+                    return wrong(at, "a width up to 3.4e38", bound);
                 }
             }
         }
