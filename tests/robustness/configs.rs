@@ -134,7 +134,6 @@ fn angles() -> Option<Periodic> {
 const STACK: &str = r#"{"Stack": [
     {"LeakyRelu": {"slope": 0.5}},
     {"Standardize": {"features": 3}},
-    {"Bounded": {"bounds": ["Free", {"Above": -90.0}, {"Between": [-90.0, 90.0]}]}},
     {"Softclip": {"bound": 9.0}},
     {"Inverse": [{"LeakyTanh": {"turn": 2.0}}, "Tanh", {"Logit": {"alpha": 0.05}}]},
     {"Shuffle": {"features": 3, "seed": 1}},
