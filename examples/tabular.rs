@@ -213,9 +213,10 @@ struct Split {
     train: Tensor<2>,
     validation: Tensor<2>,
     test: Tensor<2>,
-    /// Standardises the columns. It is the identity if the rows of the files are already
-    /// standardised.
-    standardize: Standardize<2>,
+    /// The rows whose means and deviations standardise the columns.
+    units: Tensor<2>,
+    /// Whether the rows of the files are already standardised. Densities are then reported in their units.
+    standardised: bool,
 }
 
 impl Split {
@@ -231,25 +232,20 @@ impl Split {
             let file = folder.join(format!("{}_{part}_raw.csv", args.dataset));
             Ok::<_, Error>(Table::read(&file)?.tensor(device))
         };
-        Self::new(part("train")?, part("val")?, part("test")?)
+        Ok(Self::new(part("train")?, part("val")?, part("test")?))
     }
 
-    fn new(train: Tensor<2>, validation: Tensor<2>, test: Tensor<2>) -> Outcome<Self> {
-        let standardize = Standardize::from_data(train.clone())?;
-        Ok(Self { train, validation, test, standardize })
+    fn new(train: Tensor<2>, validation: Tensor<2>, test: Tensor<2>) -> Self {
+        Self { units: train.clone(), train, validation, test, standardised: false }
     }
 
     fn of_the_paper(preset: Preset, folder: &Path, device: &Device) -> Outcome<Self> {
         let parts = preset.read(folder)?;
         let train = parts.train.tensor(device);
         let validation = parts.validation.tensor(device);
-        let standardize = if parts.standardised {
-            let zeros = Tensor::<2>::zeros([1, preset.columns()], device);
-            Standardize::new(zeros.clone(), zeros + 1.0)?
-        } else {
-            Standardize::from_data(Tensor::cat(vec![train.clone(), validation.clone()], 0))?
-        };
-        Ok(Self { train, validation, test: parts.test.tensor(device), standardize })
+        let units = Tensor::cat(vec![train.clone(), validation.clone()], 0);
+        let (test, standardised) = (parts.test.tensor(device), parts.standardised);
+        Ok(Self { train, validation, test, units, standardised })
     }
 
     fn random(table: Table, seed: u64, device: &Device) -> Outcome<Self> {
@@ -264,7 +260,7 @@ impl Split {
         let take = |range: std::ops::Range<usize>| {
             all.clone().select(0, Tensor::<1, Int>::from_data(&order[range], device))
         };
-        Self::new(take(2 * held..rows), take(held..2 * held), take(0..held))
+        Ok(Self::new(take(2 * held..rows), take(held..2 * held), take(0..held)))
     }
 }
 
@@ -283,12 +279,11 @@ fn train<B: Bijector<2> + serde::Serialize>(
     config: &FitConfig,
     weights: &Path,
 ) -> Outcome<Fitted> {
-    let (layers, base) = layers.into_parts();
-    let flow = Flow::new((split.standardize.clone(), layers), base);
+    let flow = layers.standardized(&split.units)?;
     let data = FitData::new(split.train.clone()).with_validation(split.validation.clone());
     let (flow, report) = fit(flow, data, config)?;
     store::save(&flow, weights)?;
-    let standard = |x: Tensor<2>| split.standardize.forward(x, None).0;
+    let standard = |x: Tensor<2>| flow.bijector().0.forward(x, None).0;
     let test = nll(&flow, split.test.clone(), 1024);
     let back = standard(flow.decode(flow.encode(split.test.clone())));
     let round_trip = (back - standard(split.test.clone())).abs().max().into_scalar::<f64>();
@@ -302,7 +297,11 @@ fn run() -> Outcome<()> {
     let [rows, width] = split.train.dims();
     println!("{rows} training rows of {width} columns");
     let settings = Settings::new(&args);
-    let standard = |x: &Tensor<2>| split.standardize.forward(x.clone(), None);
+    let standardize = match split.standardised {
+        true => Standardize::identity(&[width], &device),
+        false => Standardize::from_data(split.units.clone())?,
+    };
+    let standard = |x: &Tensor<2>| standardize.forward(x.clone(), None);
     // The difference between nats in the units of the table and nats in standardised units. It is
     // the same for all rows.
     let units = standard(&split.test.clone().narrow(0, 0, 1)).1.into_scalar::<f64>();

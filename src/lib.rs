@@ -25,7 +25,7 @@
 //! | [`bijector`] | invertible layers, each with formulas, shapes and paper; the trait [`Bijector`](bijector::Bijector) |
 //! | [`univariate`] | monotone scalar maps inside layers: affine maps, splines, polynomials, monotone networks |
 //! | [`conditioner`] | networks that compute the parameters of a scalar map: dense, masked, convolutional |
-//! | [`distribution`] | bases, mixtures, and targets with exact density and sampler |
+//! | [`distribution`] | bases, mixtures, columns of different kinds, and targets with exact density and sampler |
 //! | [`encoder`] | networks that turn a structured context, such as a set or a series, into the context of a density |
 //! | [`train`] | [`fit`](train::fit), reverse KL, normalizing constants, dequantization, burn-train's learner |
 //! | [`inference`] | calibration and coverage of posteriors, importance weights, rejection sampling, truncated proposals |

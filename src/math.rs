@@ -142,7 +142,8 @@ pub(crate) fn log_sum_exp<const D: usize>(x: Tensor<D>, dim: usize) -> Tensor<D>
 /// as a rectifier does, and the density would look valid.
 pub(crate) fn known_context(log_prob: Tensor<1>, context: Option<&Tensor<2>>) -> Tensor<1> {
     match context {
-        Some(context) if context.dims()[1] > 0 => {
+        // burn 0.22 expands nothing to no rows.
+        Some(context) if context.dims()[1] > 0 && log_prob.dims()[0] > 0 => {
             let (rows, known) = (log_prob.dims(), (context.clone() * 0.0).sum_dim(1));
             log_prob + known.reshape([context.dims()[0]]).expand(rows)
         }

@@ -209,6 +209,27 @@ pub(crate) fn index_tensor(indices: &[usize], device: &Device) -> Tensor<1, Int>
     Tensor::from_data(TensorData::new(values, [count]), &device.clone().without_autodiff())
 }
 
+/// The indices of a parameter, on the host.
+pub(crate) fn host_indices(indices: &Param<Tensor<1, Int>>) -> Vec<usize> {
+    let values = indices.val().into_data().try_to_vec_as::<i64>().expect("integers");
+    values.into_iter().map(|index| index as usize).collect()
+}
+
+/// The precision of a module's first float parameter.
+pub(crate) fn float_dtype<M: Module>(module: &M) -> Option<DType> {
+    struct First(Option<DType>);
+    impl ModuleVisitor for First {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if self.0.is_none() {
+                self.0 = Some(param.val().dtype());
+            }
+        }
+    }
+    let mut first = First(None);
+    module.visit(&mut first);
+    first.0
+}
+
 /// Sets a new value of a parameter. The parameter keeps its identity and its place inside or outside a graph.
 pub(crate) fn replaced<const D: usize>(
     param: Param<Tensor<D>>,

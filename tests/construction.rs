@@ -134,7 +134,7 @@ construct! {
     set_encoder: SetEncoderConfig, r#"{"elements": 3, "width": 2, "features": 2}"#, r#"{"pooled": 0}"#, (&device());
     series_encoder: SeriesEncoderConfig, r#"{"channels": 2, "steps": 9, "features": 2}"#, r#"{"kernel": 2}"#, (&device());
     image_encoder: ImageEncoderConfig, r#"{"image": [1, 4, 4], "features": 2}"#, r#"{"image": [1, 4, 0]}"#, (&device());
-
+    categorical_made: CategoricalMadeConfig, r#"{"categories": [3, 2]}"#, r#"{"categories": [0]}"#, (&device());
     conditional_normal: ConditionalNormalConfig, r#"{"event": [2], "context": 1, "mlp": {"hidden": [4]}}"#, r#"{"context": 0}"#, <2>(&device());
     diag_normal: DiagNormalConfig, r#"{"event": [2]}"#, r#"{"event": []}"#, <2>(&device());
     gaussian_mixture: GaussianMixtureConfig, r#"{"features": 2, "components": 3}"#, NONE, (&device());
@@ -187,6 +187,7 @@ fn a_choice_refuses_fields_that_it_does_not_have() {
     refused::<AnyBijectorConfig>(
         r#"{"Elementwise": {"univariate": "Additive", "features": 2, "slip": 3}}"#,
     );
+    refused::<AnyBijectorConfig>(r#"{"Bounded": {"bounds": ["Free"], "slip": 1}}"#);
     refused::<AnyBijectorConfig>(r#"{"LeakyRelu": {"slope": 0.1, "slip": 1}}"#);
     refused::<AnyUnivariateConfig>(r#"{"HalfTurn": {"bound": 1.0, "spline": {}, "slip": 1}}"#);
     refused::<ScaleMap>(r#"{"SoftBound": {"bound": 1.0, "slip": 1}}"#);

@@ -9,7 +9,7 @@ use crate::error::{Error, Result, fits};
 use crate::kernel::{join, pick, span, weave};
 use crate::math::event_len;
 use crate::noise::Noise;
-use crate::param::index_param;
+use crate::param::{host_indices, index_param};
 use crate::rows::callers_dims;
 
 /// The kept part of an event; the rest is moved. Libraries disagree on the meaning of a 1 in a mask, so this type does
@@ -251,6 +251,31 @@ impl Split {
     pub(crate) fn moved(&self) -> usize {
         let each = if self.spatial { 1 } else { self.event[1..].iter().product() };
         (self.width - self.kept) * each
+    }
+
+    /// Returns an error unless the split is one of the columns of vectors, for a type that reads it from a file.
+    pub(crate) fn sound_for_columns(&self, name: &'static str) -> Result<()> {
+        crate::store::require(name, "split", self.event.len() == 1 && !self.spatial, || {
+            format!("must split the columns of vectors, found the event {:?}", self.event)
+        })
+    }
+
+    /// The kept and the moved indices of axis 1, in ascending order.
+    pub(crate) fn groups(&self) -> [Vec<usize>; 2] {
+        if let Some(Indices { kept, moved, .. }) = &self.indices {
+            return [kept, moved].map(host_indices);
+        }
+        let (first, second) = match self.kept_first {
+            true => (self.kept, self.width - self.kept),
+            false => (self.width - self.kept, self.kept),
+        };
+        let groups = [(0..first).collect(), (first..first + second).collect()];
+        if self.kept_first {
+            groups
+        } else {
+            let [moved, kept] = groups;
+            [kept, moved]
+        }
     }
 
     /// The number of input channels of the conditioner, and the number of elements of axis 1 that it serves, for an

@@ -25,6 +25,7 @@
 //! | [`Squeeze`] | moves blocks of pixels into channels |
 //! | [`HaarSqueeze`] | moves blocks of pixels into channels of averages and details |
 //! | [`Standardize`] | fixed zero mean and unit variance |
+//! | [`Bounded`] | half lines and intervals to the real line, chosen for each element |
 //! | [`Logit`], [`Exp`], [`Softplus`], [`Tanh`], [`LeakyTanh`], [`Softclip`], [`LeakyRelu`] | fixed elementwise maps |
 //! | [`Inverse`] | any layer with its directions exchanged |
 //! | [`Partial`] | any layer, applied to a part of the event |
@@ -61,7 +62,8 @@ pub use block_autoregressive::{BlockNeuralAutoregressive, BlockNeuralAutoregress
 pub use continuous::{Cnf, CnfConfig, Divergence, SmoothActivation, Solver};
 pub use coupling::{Coupling, CouplingConfig};
 pub use elementwise::{
-    Elementwise, Exp, LeakyRelu, LeakyTanh, Logit, Sigmoid, Softclip, Softplus, Standardize, Tanh,
+    Bound, Bounded, Elementwise, Exp, LeakyRelu, LeakyTanh, Logit, Sigmoid, Softclip, Softplus,
+    Standardize, Tanh,
 };
 pub use haar_squeeze::HaarSqueeze;
 pub use inverse::Inverse;

@@ -26,9 +26,10 @@ use crate::rows::check_rows;
 /// chunk, for any number of draws and contexts. A context with at least 512 draws is passed on as a single row, so a
 /// distribution with a network of the context evaluates the network once for each chunk.
 ///
-/// The numbers do not depend on the number of threads. The distributions of this crate draw row by row, so chunks do
-/// not change their numbers. [`Mixture`](super::Mixture) and [`Marginal`](super::Marginal) choose a component for every
-/// row first: more than 512 draws of them differ from a single call of [`Distribution::sample`].
+/// The numbers do not depend on the number of threads. A flow draws row by row, so chunks do not change its numbers.
+/// [`Mixture`](super::Mixture), [`Marginal`](super::Marginal), [`Product`](super::Product), [`Chained`](super::Chained)
+/// and [`CategoricalMade`](super::CategoricalMade) draw one part of all rows after the other: more than 512 draws of
+/// them differ from a single call of [`Distribution::sample`].
 ///
 /// # Shapes
 ///

@@ -173,6 +173,10 @@ impl<const D: usize, P: Distribution<D>> Distribution<D> for Marginal<P> {
         self.conditional.integer_levels()
     }
 
+    fn column_levels(&self, columns: usize) -> Vec<Option<usize>> {
+        self.conditional.column_levels(columns)
+    }
+
     fn mixes_rows(&self) -> bool {
         self.conditional.mixes_rows()
     }

@@ -215,6 +215,18 @@ impl<const D: usize, P: Distribution<D>> Distribution<D> for Mixture<P> {
         levels.filter(|_| self.components.iter().all(|part| part.integer_levels() == levels))
     }
 
+    fn column_levels(&self, columns: usize) -> Vec<Option<usize>> {
+        let mut levels = self.components[0].column_levels(columns);
+        for part in &self.components[1..] {
+            let other = part.column_levels(columns);
+            levels
+                .iter_mut()
+                .zip(other)
+                .for_each(|(own, other)| *own = own.filter(|_| *own == other));
+        }
+        levels
+    }
+
     fn mixes_rows(&self) -> bool {
         self.components.iter().any(|part| part.mixes_rows())
     }

@@ -8,11 +8,16 @@
 //! | [`Uniform`] | any shape; a fixed box |
 //! | [`ConditionalNormal`] | any shape; mean and scale from a network of the context |
 //! | [`GaussianMixture`] | vectors; `K` learned normals |
+//! | [`CategoricalMade`] | vectors of categories; each column given the columns before it |
+//! | [`Product`] | vectors; two independent groups of columns |
+//! | [`Chained`] | vectors; a group of columns, and the other columns given them |
 //! | [`Mixture`] | any; weights free or from a network of the context |
 //! | [`Marginal`] | any; a conditional density with its context marginalised |
 //! | [`Embedded`](crate::encoder::Embedded) | any; a conditional density and the encoder of its context |
 //! | [`TwoMoons`], [`EightGaussians`], [`Checkerboard`], [`Rings`], [`Pinwheel`] | 2-D toy targets without parameters |
 
+mod categorical_made;
+mod chained;
 mod chunks;
 mod conditional_normal;
 mod diag_normal;
@@ -21,11 +26,15 @@ mod given;
 mod level;
 mod marginal;
 mod mixture;
+mod one_hot;
+mod product;
 mod standard_normal;
 mod student_t;
 mod toy;
 mod uniform;
 
+pub use categorical_made::{CategoricalMade, CategoricalMadeConfig};
+pub use chained::Chained;
 pub(crate) use chunks::most_rows;
 pub use conditional_normal::{ConditionalNormal, ConditionalNormalConfig};
 pub use diag_normal::{DiagNormal, DiagNormalConfig};
@@ -35,6 +44,7 @@ pub(crate) use given::{given, separated};
 pub use level::{ChannelPrior, ChannelPriorConfig, LevelBase};
 pub use marginal::Marginal;
 pub use mixture::Mixture;
+pub use product::Product;
 pub use standard_normal::StandardNormal;
 pub use student_t::{StudentT, StudentTConfig};
 pub use toy::{Checkerboard, EightGaussians, Pinwheel, Rings, TwoMoons};
@@ -43,10 +53,11 @@ pub use uniform::Uniform;
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{Bool, Device, Tensor};
 
-use crate::bijector::layer_name;
+use crate::bijector::{Split, layer_name};
 use crate::crew::apart;
 use crate::error::{Error, Result};
 use crate::noise::Noise;
+use crate::param::float_dtype;
 use crate::rows::{callers_dims, callers_rows, check_rows, in_block, rows_of};
 use crate::trace::{Search, trace};
 use crate::walk::{Place, Walk};
@@ -139,6 +150,13 @@ pub trait Distribution<const D: usize>: Module + ModuleDisplay + Sync {
         None
     }
 
+    /// The levels of each of the `columns` elements of an event: `Some(levels)` for integers `0..levels`, `None` for
+    /// real numbers. [`fit`](crate::train::fit) checks that such a column holds integers, and warns about columns of
+    /// real numbers only. Default: [`integer_levels`](Self::integer_levels) for every column.
+    fn column_levels(&self, columns: usize) -> Vec<Option<usize>> {
+        vec![self.integer_levels(); columns]
+    }
+
     /// Whether a row's `ln p` depends on the other rows in training, as with batch normalization.
     /// Default: no.
     fn mixes_rows(&self) -> bool {
@@ -164,6 +182,39 @@ pub trait Distribution<const D: usize>: Module + ModuleDisplay + Sync {
         let mut search = Search(None);
         trace(self, x, context, &mut search);
         search.0
+    }
+}
+
+/// The levels of the columns of two groups, for `columns` columns: see [`Distribution::column_levels`].
+fn levels_of_groups(
+    split: &Split,
+    first: &impl Distribution<2>,
+    second: &impl Distribution<2>,
+    columns: usize,
+) -> Vec<Option<usize>> {
+    let groups = split.groups();
+    let mut levels = vec![None; columns];
+    // A batch of another width is refused later.
+    let mut set = |(column, level): (&usize, Option<usize>)| {
+        if let Some(place) = levels.get_mut(*column) {
+            *place = level;
+        }
+    };
+    groups[0].iter().zip(first.column_levels(groups[0].len())).for_each(&mut set);
+    groups[1].iter().zip(second.column_levels(groups[1].len())).for_each(&mut set);
+    levels
+}
+
+/// The levels that all columns of two groups have in common: see [`Distribution::integer_levels`].
+fn common_levels(first: &impl Distribution<2>, second: &impl Distribution<2>) -> Option<usize> {
+    first.integer_levels().filter(|levels| second.integer_levels() == Some(*levels))
+}
+
+/// Draws in the precision of a distribution's parameters. A part without parameters draws in that of the device.
+fn in_own_precision<M: Module>(own: &M, x: Tensor<2>) -> Tensor<2> {
+    match float_dtype(own) {
+        Some(dtype) => x.cast(dtype),
+        None => x,
     }
 }
 

@@ -252,6 +252,10 @@ impl<const D: usize, E: Encoder, F: Distribution<D>> Distribution<D> for Embedde
         self.density.integer_levels()
     }
 
+    fn column_levels(&self, columns: usize) -> Vec<Option<usize>> {
+        self.density.column_levels(columns)
+    }
+
     fn mixes_rows(&self) -> bool {
         self.encoder.mixes_rows() || self.density.mixes_rows()
     }

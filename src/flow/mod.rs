@@ -2,10 +2,11 @@
 
 mod given;
 mod multi_scale;
+mod standardized;
 
 pub use multi_scale::{Finish, MultiScale};
 
-use burn::module::{Module, ModuleDisplay, ModuleVisitor, Param};
+use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +16,7 @@ use crate::distribution::{Distribution, given};
 use crate::math::known_context;
 use crate::noise::Noise;
 use crate::parallel::{Rows, over_rows};
+pub(crate) use crate::param::float_dtype;
 use crate::rows::spread;
 
 /// A density made of a bijector and a base, with exact log-density and exact sampling.
@@ -382,19 +384,4 @@ fn fitted<M: Module + ModuleDisplay>(
         }
     }
     spread(name, rows, context)
-}
-
-/// The precision of a module's first float parameter.
-pub(crate) fn float_dtype<M: Module + ModuleDisplay>(module: &M) -> Option<DType> {
-    struct First(Option<DType>);
-    impl ModuleVisitor for First {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if self.0.is_none() {
-                self.0 = Some(param.val().dtype());
-            }
-        }
-    }
-    let mut first = First(None);
-    module.visit(&mut first);
-    first.0
 }

@@ -76,8 +76,11 @@
 //! * An observation far from all simulated observations has an unreliable posterior.
 //! * A coupling (`RealNvp`, `Nsf`) needs at least two parameters. `Maf` and `AutoregressiveNsf` also accept one
 //!   parameter.
-//! * A posterior with bounds needs a first layer that maps the interval to the real line: see the chapter
-//!   [`layers`](super::layers).
+//! * A posterior with bounds, as of a uniform prior, needs a first layer that maps the intervals to the real line:
+//!   `flow.standardized_within(bounds, &parameters)?`. See
+//!   [`Flow::standardized_within`](crate::Flow::standardized_within).
+//! * The likelihood of a simulator with a choice and a number, such as a reaction time, is a
+//!   [`Chained`](crate::distribution::Chained) with a context.
 //! * The last section of this chapter tests the posterior on new pairs.
 //!
 //! # The scale of the context

@@ -26,8 +26,7 @@
 //! let device = Device::flex();
 //! let x = Noise::seeded(1).normal::<2>([100, 3], &device) * 5.0;
 //! let config = RealNvpConfig::new(3).with_layers(2).with_seed(1);
-//! let (layers, base) = config.init(&device).into_parts();
-//! let flow: Model = Flow::new((Standardize::from_data(x.clone())?, layers), base);
+//! let flow: Model = config.init(&device).standardized(&x)?;
 //! store::save(&flow, &path)?;
 //!
 //! let opened: Model = store::open(&path, &device)?;

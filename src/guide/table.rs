@@ -26,8 +26,7 @@
 //!
 //! let network = MlpConfig::new(vec![32]).with_dropout(0.2);
 //! let model = RealNvpConfig::new(columns).with_layers(4).with_mlp(network).with_seed(1).init(&device);
-//! let (layers, base) = model.into_parts();
-//! let flow = Flow::new((Standardize::from_data(train.clone())?, layers), base);
+//! let flow = model.standardized(&train)?;
 //!
 //! let data = FitData::new(train).with_validation(validation);
 //! let config = FitConfig::new().with_epochs(3).with_batch_size(32).with_seed(1);
@@ -40,14 +39,17 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! * [`Standardize`](crate::bijector::Standardize) is the first layer. The mean and the deviation of a column come from
-//!   the training rows. Both are saved with the flow and are not trained.
+//! * [`Flow::standardized`](crate::Flow::standardized) makes [`Standardize`](crate::bijector::Standardize) the first
+//!   layer. The mean and the deviation of a column come from the training rows. Both are saved with the flow and are not
+//!   trained.
+//! * [`Flow::standardized_within`](crate::Flow::standardized_within) also takes a bound for each column. Samples lie
+//!   inside the bounds.
 //! * [`FitData::with_validation`](crate::train::FitData::with_validation) sets the validation rows. Without validation
 //!   rows, `fit` uses 10 % of the training rows for validation ([`validation_fraction`](crate::train::FitConfig)).
 //! * [`fit`](crate::train::fit) returns the weights of the epoch with the lowest validation NLL (negative
 //!   log-likelihood).
-//! * `Flow::new(Standardize::from_data(train)?, model)` builds the same density. Its base is the
-//!   whole model, so `encode` returns standardised rows. With `into_parts`, as above, `encode` returns latents.
+//! * `Flow::new(Standardize::from_data(train)?, model)` builds the same density. Its base is the whole model, so
+//!   `encode` returns standardised rows. The `encode` of `model.standardized(&train)?` returns latents.
 //! * The default of `FitConfig` is 100 epochs. In a clone of the repository,
 //!   `cargo run --release -p examples --example tabular -- --data FILE` fits a CSV or NPY file from the command line.
 //!
@@ -126,9 +128,91 @@
 //! assert_eq!(spread.floor().into_data(), count.into_data());
 //! ```
 //!
-//! If all columns are integers below one limit, [`FitData::with_dequantization`](crate::train::FitData) draws the noise
-//! anew in each epoch: see the chapter [`images`](super::images). A category without an order is better used as a
-//! context, one-hot: see the chapter [`conditional`](super::conditional).
+//! [`FitData::with_dequantization`](crate::train::FitData::with_dequantization) draws the noise anew in each epoch: of
+//! all columns with [`Dequantize`](crate::train::Dequantize), of chosen columns with
+//! [`DequantizeColumns`](crate::train::DequantizeColumns).
+//!
+//! # Columns of different kinds
+//!
+//! | column | what fits |
+//! | --- | --- |
+//! | real number | no bound ([`Bound::Free`](crate::bijector::Bound)) |
+//! | positive number, number above or below a limit | [`Bound::Above`](crate::bijector::Bound), [`Bound::Below`](crate::bijector::Bound) |
+//! | share, number in an interval | [`Bound::Between`](crate::bijector::Bound) |
+//! | angle | a circular spline, on a [`Uniform`](crate::distribution::Uniform) in a [`Product`](crate::distribution::Product) of bases |
+//! | ordered integer: a count, a grade | [`DequantizeColumns`](crate::train::DequantizeColumns), and `Bound::Between(0.0, 1.0)` |
+//! | category that is known when the flow is used | the context, one-hot: see the chapter [`conditional`](super::conditional) |
+//! | category to be modelled | [`CategoricalMade`](crate::distribution::CategoricalMade) in a [`Chained`](crate::distribution::Chained) |
+//!
+//! The program below models a class, a count, a share and a size, which all depend on each other. The class comes first.
+//! The flow of the other columns has the one-hot class as its context.
+//!
+//! ```
+//! use burn_flows::bijector::Bound;
+//! use burn_flows::burn::tensor::{Device, Tensor};
+//! use burn_flows::distribution::{CategoricalMadeConfig, Chained};
+//! use burn_flows::prelude::*;
+//! use burn_flows::train::DequantizeColumns;
+//!
+//! let device = Device::flex();
+//! let mut noise = Noise::seeded(1);
+//! let mut column = || noise.uniform::<2>([300, 1], &device);
+//! // Column 0: a class 0, 1 or 2. Column 1: a count of 0 to 4. Column 2: a share. Column 3: a positive size.
+//! let x = [(column() * 3.0).floor(), (column() * 5.0).floor(), column(), column().exp()];
+//! let x = Tensor::cat(x.to_vec(), 1);
+//!
+//! // The count becomes a number in (0, 1).
+//! let counts = DequantizeColumns::new(vec![(1, 5)])?;
+//! let numbers = counts.apply(x.clone(), &mut Noise::seeded(2)).narrow(1, 1, 3); // columns 1 to 3
+//! let unit = Bound::Between(0.0, 1.0);
+//! let flow = RealNvpConfig::new(3).with_layers(2).with_context(3).with_seed(1).init(&device);
+//! let flow = flow.standardized_within(vec![unit, unit, Bound::Above(0.0)], &numbers)?;
+//!
+//! let class = CategoricalMadeConfig::new(vec![3]).with_seed(1).init(&device);
+//! let model = Chained::new(&Mask::Kept(vec![0]), 4, class, flow, &device)?.with_one_hot(vec![Some(3)])?;
+//! let data = FitData::new(x).with_dequantization(counts.clone());
+//! let (model, report) = fit(model, data, &FitConfig::new().with_epochs(2).with_seed(1))?;
+//! assert!(report.warnings.is_empty());
+//!
+//! // The negative log-likelihood of classes, counts, shares and sizes is at most this number of nats.
+//! let bound = report.best_validation_nll.unwrap() + counts.log_volume();
+//! assert!(bound.is_finite());
+//! let drawn = counts.restore(model.sample(10, None, &mut Noise::seeded(3), &device)); // whole classes and counts
+//! assert_eq!(drawn.clone().narrow(1, 0, 2).floor().into_data(), drawn.narrow(1, 0, 2).into_data());
+//! # Ok::<(), burn_flows::Error>(())
+//! ```
+//!
+//! A category can also come last, given the numbers: the numbers are then the first distribution of the `Chained`.
+//! Several categories are columns of one `CategoricalMade`.
+//!
+//! An angle beside a length needs a base on a circle and a line. A normal base has mass outside the circle.
+//!
+//! ```
+//! use std::f64::consts::PI;
+//!
+//! use burn_flows::burn::tensor::{Device, Tensor};
+//! use burn_flows::distribution::{Product, Uniform};
+//! use burn_flows::prelude::*;
+//! use burn_flows::univariate::{RationalQuadraticConfig, SplineDomain};
+//!
+//! let device = Device::flex();
+//! let high = Tensor::<2>::full([1, 1], PI, &device);
+//! let angle = Uniform::new(-high.clone(), high)?;
+//! // Column 0 is the angle.
+//! let base = Product::new(&Mask::Kept(vec![0]), 2, angle, StandardNormal::<2>::new([1], &device), &device)?;
+//! let spline = |domain| RationalQuadraticConfig::new().with_domain(domain).init();
+//! let coupling = |kept, spline| {
+//!     CouplingConfig::new(2).with_mask(Mask::Kept(vec![kept])).with_seed(1).init(spline, &device)
+//! };
+//! let layers = (
+//!     coupling(1, spline(SplineDomain::Circular { bound: PI })), // moves the angle
+//!     coupling(0, spline(SplineDomain::LinearTails { bound: 5.0 })), // moves the length
+//! );
+//! let flow = Flow::new(layers, base);
+//! let x = flow.sample_seeded::<2>(1000, 1);
+//! assert!(x.narrow(1, 0, 1).abs().max().into_scalar::<f64>() <= PI);
+//! # Ok::<(), burn_flows::Error>(())
+//! ```
 //!
 //! # Missing values
 //!

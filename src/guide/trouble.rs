@@ -6,7 +6,7 @@
 //!
 //! | observation | cause | remedy |
 //! | --- | --- | --- |
-//! | error: non-finite loss or gradient, column named | scale of the column | `Standardize` as the first layer |
+//! | error: non-finite loss or gradient, column named | scale of the column | [`Flow::standardized`](crate::Flow::standardized) |
 //! | error: non-finite loss or gradient, layer named | learning rate or layer | lower `learning_rate`, `warmup_steps` |
 //! | `skipped_steps` above 0 | a few bad batches | look for outliers; lower `learning_rate` |
 //! | error: a validation row is named | row outside of the support | another first layer, or remove the row |
@@ -31,8 +31,7 @@
 //! let error = fit(model(), x.clone(), &config).unwrap_err().to_string();
 //! assert!(error.starts_with("training data: column 1 has mean "), "{error}");
 //!
-//! let (layers, base) = model().into_parts();
-//! let flow = Flow::new((Standardize::from_data(x.clone())?, layers), base);
+//! let flow = model().standardized(&x)?;
 //! assert!(fit(flow, x, &config).is_ok());
 //! # Ok::<(), burn_flows::Error>(())
 //! ```
@@ -100,8 +99,7 @@
 //! let (train, held_out) = (draw(1000), draw(2000));
 //! let network = MlpConfig::new(vec![16]);
 //! let model = RealNvpConfig::new(2).with_layers(2).with_mlp(network).with_seed(1).init(&device);
-//! let (layers, base) = model.into_parts();
-//! let flow = Flow::new((Standardize::from_data(train.clone())?, layers), base);
+//! let flow = model.standardized(&train)?;
 //! let (flow, _) = fit(flow, train, &FitConfig::new().with_epochs(2).with_seed(1))?;
 //!
 //! let z = flow.encode(held_out);

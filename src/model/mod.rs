@@ -23,8 +23,8 @@
 //!
 //! * Start with [`RealNvp`]. On few rows, give its `mlp` dropout, set its `masks` to [`Random`](Masks::Random), and set
 //!   the `average` of the weights in `fit`. Together, the three settings help more than more layers.
-//! * Put a [`Standardize`](crate::bijector::Standardize) in front of the model. If the data lie in an interval, put a
-//!   [`Logit`](crate::bijector::Logit) before the `Standardize`.
+//! * Call [`Flow::standardized`](crate::Flow::standardized) for data that are not standardised. If columns have bounds,
+//!   call [`Flow::standardized_within`](crate::Flow::standardized_within).
 //! * For the density of a table, also try [`Nsf`], [`AutoregressiveNsf`] and [`Maf`]. Set `linear` where columns are
 //!   nearly linear combinations of other columns.
 //! * For training without data, take [`Iaf`], whose draws and their density are one pass.

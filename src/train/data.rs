@@ -8,10 +8,11 @@ use burn::data::dataloader::batcher::Batcher;
 use burn::data::dataset::{Dataset, DatasetError};
 use burn::tensor::{DType, Device, Tensor};
 
+use super::dequantize::check_levels;
 use super::order::Order;
 use super::scale::place;
 use super::source::{Dequantized, Items, ItemsOf, Rows, Source, each_batch};
-use super::{Batch, Dequantize, Warning, ties};
+use super::{Batch, Dequantization, Warning, ties};
 use crate::error::{Error, Result, at_least};
 use crate::noise::Noise;
 
@@ -36,7 +37,7 @@ use crate::noise::Noise;
 pub struct FitData<const D: usize> {
     pub(crate) train: Part<D>,
     pub(crate) validation: Option<Part<D>>,
-    pub(crate) dequantize: Option<Dequantize>,
+    pub(crate) dequantize: Option<Dequantization>,
     /// Whether the validation rows were split off the training rows.
     pub(crate) held_out: bool,
 }
@@ -208,9 +209,10 @@ impl<const D: usize> FitData<D> {
         self
     }
 
-    /// Declares that the training rows are integers, which are dequantized anew in every epoch.
-    pub fn with_dequantization(mut self, dequantize: Dequantize) -> Self {
-        self.dequantize = Some(dequantize);
+    /// Declares that the training rows hold integers, which are dequantized anew in every epoch: in every column for a
+    /// [`Dequantize`](super::Dequantize), in chosen columns for a [`DequantizeColumns`](super::DequantizeColumns).
+    pub fn with_dequantization(mut self, dequantize: impl Into<Dequantization>) -> Self {
+        self.dequantize = Some(dequantize.into());
         self
     }
 
@@ -219,10 +221,11 @@ impl<const D: usize> FitData<D> {
     /// # Errors
     ///
     /// If there are fewer than two rows, a value is not finite, a column is constant (its density is infinite),
-    /// integers are outside their levels, or a context has a number of rows that differs from the number of rows of
-    /// data. Also if the validation rows differ from the training rows in shape, precision or context.
+    /// integers that are to be dequantized are outside their levels, or a context has a number of rows that differs from
+    /// the number of rows of data. Also if the validation rows differ from the training rows in shape, precision or
+    /// context.
     pub fn check(&self) -> Result<()> {
-        self.check_for(None)
+        self.check_for(&vec![None; self.elements()])
     }
 
     /// Properties of the data that make a likelihood misleading: columns with ties, columns of integers that are not
@@ -242,19 +245,37 @@ impl<const D: usize> FitData<D> {
     /// assert!(warnings[0].to_string().starts_with("training data: column 0 holds 0 in "));
     /// ```
     pub fn warnings(&self) -> Vec<Warning> {
-        let train = self.dequantize.is_none().then_some(("training data", &self.train));
-        let validation = self.validation.iter().map(|part| ("validation data", part));
-        train
-            .into_iter()
-            .chain(validation)
-            .filter(|(_, part)| !part.is_drawn())
-            .flat_map(|(what, part)| ties::warnings(what, &part.rows.counted().x))
-            .collect()
+        self.warnings_for(&vec![None; self.elements()])
     }
 
-    /// [`check`](Self::check) for a model. `integer_levels` is `None` for a model of real values, and the number of
-    /// levels for a model of integers.
-    pub(crate) fn check_for(&self, integer_levels: Option<usize>) -> Result<()> {
+    /// [`warnings`](Self::warnings) for a model with these levels of its columns. Integers of the model cause none.
+    pub(crate) fn warnings_for(&self, levels: &[Option<usize>]) -> Vec<Warning> {
+        if self.train.is_drawn() {
+            return vec![];
+        }
+        let train = ties::warnings("training data", &self.train.rows.counted().x, |column| {
+            levels[column].or(self.dequantized(column)).is_some()
+        });
+        let validation = self.validation.iter().flat_map(|part| {
+            let rows = part.rows.counted();
+            ties::warnings("validation data", &rows.x, |column| levels[column].is_some())
+        });
+        train.into_iter().chain(validation).collect()
+    }
+
+    /// The number of elements of an event.
+    pub(crate) fn elements(&self) -> usize {
+        self.train.rows.x.dims()[1..].iter().product()
+    }
+
+    /// The levels of a column that is dequantized.
+    fn dequantized(&self, column: usize) -> Option<usize> {
+        self.dequantize.as_ref().and_then(|dequantize| dequantize.levels(column))
+    }
+
+    /// [`check`](Self::check) for a model. `levels` holds the number of levels of each column that is an integer to the
+    /// model, and `None` for real numbers.
+    pub(crate) fn check_for(&self, levels: &[Option<usize>]) -> Result<()> {
         if self.train.is_drawn() {
             return Ok(());
         }
@@ -267,21 +288,26 @@ impl<const D: usize> FitData<D> {
             check_rows("validation data", &rows.counted(), 1)?;
             check_like("validation data", rows, all)?;
         }
-        match (integer_levels, &self.dequantize) {
-            (Some(_), Some(_)) => {
-                let reason = "the model takes integers; remove with_dequantization";
-                Err(Error::data("integer data", reason))
-            }
-            (Some(levels), None) => {
-                let dequantize = Dequantize::new(levels)?;
-                let validation = self.validation.iter();
-                std::iter::once(&self.train)
-                    .chain(validation)
-                    .try_for_each(|part| dequantize.check_counted(&part.rows.counted()))
-            }
-            (None, Some(dequantize)) => dequantize.check_counted(&train),
-            (None, None) => check_columns(&train.x),
+        if let Some(dequantize) = &self.dequantize {
+            dequantize.check_event(levels.len())?;
         }
+        let twice = |column: &usize| levels[*column].and(self.dequantized(*column)).is_some();
+        if let Some(column) = (0..levels.len()).find(twice) {
+            let reason = match levels.iter().all(Option::is_some) {
+                true => "the model takes integers; remove with_dequantization".to_string(),
+                false => format!(
+                    "the model takes integers in {}; dequantize other columns only",
+                    place(column, &train.x.dims()[1..])
+                ),
+            };
+            return Err(Error::data("integer data", reason));
+        }
+        let integers = |column: usize| levels[column].or(self.dequantized(column));
+        check_levels(&train, integers)?;
+        if let Some(part) = self.validation.as_ref().filter(|part| !part.is_drawn()) {
+            check_levels(&part.rows.counted(), |column| levels[column])?;
+        }
+        check_columns(&train.x, |column| integers(column).is_some())
     }
 
     /// Checks that all data have the precision of the model, if the model has one.
@@ -382,7 +408,7 @@ impl<const D: usize> FitData<D> {
     ) -> Arc<dyn DataLoader<Batch<D>>> {
         let order = Order::new(self.train.len(), seed, 0);
         let loader = self.train.loader(Some(order), size, device);
-        match self.dequantize {
+        match self.dequantize.clone() {
             Some(dequantize) => Arc::new(Dequantized { loader, dequantize, seed }),
             None => loader,
         }
@@ -397,7 +423,7 @@ impl<const D: usize> FitData<D> {
         device: &Device,
     ) -> Arc<dyn DataLoader<Batch<D>>> {
         let loader = part.loader(None, size, device);
-        match self.dequantize {
+        match self.dequantize.clone() {
             // Rows in memory were dequantized when they were split off.
             Some(dequantize) if self.held_out && !part.is_in_memory() => {
                 Arc::new(Dequantized { loader, dequantize, seed: seed ^ SPLIT })
@@ -460,11 +486,13 @@ impl<const D: usize> Part<D> {
         }
     }
 
-    /// Checks a batch that was read from a data set or a loader, and leaves out its rows of weight 0.
+    /// Checks a batch that was read from a data set or a loader, and leaves out its rows of weight 0. `levels` are those
+    /// of the columns that are integers to the model.
     pub(super) fn checked(
         &self,
         what: impl FnOnce() -> String,
         batch: Batch<D>,
+        levels: &[Option<usize>],
     ) -> Result<Batch<D>> {
         if self.is_in_memory() {
             return Ok(batch);
@@ -474,6 +502,7 @@ impl<const D: usize> Part<D> {
         check_like(what, &batch, &self.rows)?;
         let batch = batch.counted().into_owned();
         check_rows(what, &batch, 0)?;
+        check_levels(&batch, |column| levels[column])?;
         Ok(batch)
     }
 }
@@ -601,11 +630,12 @@ fn check_finite<const E: usize, const D: usize>(
     }
 }
 
-fn check_columns<const D: usize>(x: &Tensor<D>) -> Result<()> {
+/// Returns an error if a column of real numbers is constant.
+fn check_columns<const D: usize>(x: &Tensor<D>, integers: impl Fn(usize) -> bool) -> Result<()> {
     let event: usize = x.dims()[1..].iter().product();
     let values: Vec<f64> = x.to_data().iter::<f64>().collect();
     let (first, rest) = values.split_at(event.min(values.len()));
-    let mut varies = vec![false; event];
+    let mut varies: Vec<bool> = (0..event).map(integers).collect();
     for row in rest.chunks(event.max(1)) {
         varies.iter_mut().zip(row.iter().zip(first)).for_each(|(v, (a, b))| *v |= a != b);
     }

@@ -74,27 +74,7 @@ impl Dequantize {
     ///
     /// The error names the row, the column and the value of the first element that is not such an integer.
     pub fn check<const D: usize>(&self, x: &Tensor<D>) -> Result<()> {
-        self.check_counted(&Batch::from(x))
-    }
-
-    /// [`check`](Self::check) for rows that were selected: the error names the row of the caller.
-    pub(super) fn check_counted<const D: usize>(&self, rows: &Batch<D>) -> Result<()> {
-        let x = &rows.x;
-        let event: usize = x.dims()[1..].iter().product();
-        let data = x.to_data();
-        let bad = |v: f64| v.fract() != 0.0 || v < 0.0 || v >= self.levels as f64;
-        match data.iter::<f64>().enumerate().find(|(_, v)| bad(*v)) {
-            None => Ok(()),
-            Some((at, value)) => {
-                let reason = format!(
-                    "row {}, {} holds {value}, expected an integer from 0 to {}",
-                    rows.number(at / event),
-                    place(at % event, &x.dims()[1..]),
-                    self.levels - 1
-                );
-                Err(Error::data("integer data", reason))
-            }
-        }
+        check_levels(&Batch::from(x), |_| Some(self.levels))
     }
 
     /// Returns `(x + u) / levels` with fresh uniform noise `u`.
@@ -112,6 +92,32 @@ impl Dequantize {
         let top = (x.clone() + 1.0) * unit * last;
         let value = (x.clone() + u) * unit;
         value.min_pair(top).max_pair(x * unit).clamp(first, last)
+    }
+}
+
+/// Checks that every element of a column with levels is an integer in `0..levels`. The error names the caller's row.
+pub(super) fn check_levels<const D: usize>(
+    rows: &Batch<D>,
+    levels: impl Fn(usize) -> Option<usize>,
+) -> Result<()> {
+    let x = &rows.x;
+    let event: usize = x.dims()[1..].iter().product();
+    let levels: Vec<_> = (0..event).map(levels).collect();
+    let bad = |(at, v): (usize, f64)| {
+        let levels = levels[at % event]?;
+        (v.fract() != 0.0 || v < 0.0 || v >= levels as f64).then_some((at, v, levels))
+    };
+    match x.to_data().iter::<f64>().enumerate().find_map(bad) {
+        None => Ok(()),
+        Some((at, value, levels)) => {
+            let reason = format!(
+                "row {}, {} holds {value}, expected an integer from 0 to {}",
+                rows.number(at / event),
+                place(at % event, &x.dims()[1..]),
+                levels - 1
+            );
+            Err(Error::data("integer data", reason))
+        }
     }
 }
 

@@ -66,8 +66,9 @@ impl Fingerprint {
         };
         rows("training data", Some(&data.train));
         rows("validation data", data.validation.as_ref());
-        let levels = data.dequantize.map(|dequantize| dequantize.levels());
-        fields.insert("levels of the dequantization".to_string(), format!("{levels:?}"));
+        let levels = data.dequantize.as_ref().map(|dequantize| dequantize.text());
+        let levels = levels.map_or("None".to_string(), |levels| format!("Some({levels})"));
+        fields.insert("levels of the dequantization".to_string(), levels);
         let mut tensors = Tensors { path: vec![], text: String::new() };
         model.visit(&mut tensors);
         fields.insert("tensors of the model".to_string(), digest(tensors.text.as_bytes()));

@@ -12,8 +12,8 @@
 //! of your own.
 //!
 //! Integer data, such as pixels, need a density that is spread over each integer. [`Dequantize`] spreads it by uniform
-//! noise, [`VariationalDequantize`] by learned noise. [`ReduceBits`] keeps the highest bits of images, [`bits_per_dim`]
-//! scores images.
+//! noise, [`DequantizeColumns`] in chosen columns only, [`VariationalDequantize`] by learned noise. [`ReduceBits`] keeps
+//! the highest bits of images, [`bits_per_dim`] scores images.
 //!
 //! [`fit_reverse_kl`] trains a flow without data, to a density that is known up to a constant. [`log_z`] estimates that
 //! constant.
@@ -25,6 +25,7 @@ mod checkpoint;
 mod config;
 mod data;
 mod dequantize;
+mod dequantize_columns;
 mod failure;
 mod fingerprint;
 mod gradients;
@@ -56,6 +57,7 @@ pub use batch::Batch;
 pub use config::FitConfig;
 pub use data::FitData;
 pub use dequantize::{Dequantize, bits_per_dim};
+pub use dequantize_columns::{Dequantization, DequantizeColumns};
 pub use gradients::nll_gradients;
 #[cfg(feature = "learner")]
 pub use learner::{NllMetric, NllOutput, Trainee};

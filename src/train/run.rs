@@ -36,24 +36,21 @@ pub(super) fn run<F: Distribution<D>, O: Objective<F, D>, const D: usize>(
     let started = Instant::now();
     let Training { model, data, config, objective, hooks, .. } = training;
     let config = &config;
-    let integers = model.integer_levels();
-    data.check_for(integers)?;
+    let levels = model.column_levels(data.elements());
+    data.check_for(&levels)?;
     let data = data.counted();
     data.check_precision(float_dtype(&model))?;
     probe::check_batch("FitConfig", model.mixes_rows(), config.batch_size)?;
     probe::check_reversible(config, objective.is_nll())?;
     probe::check_rows(&model, &objective, &data, config.seed)?;
-    let warnings = match integers {
-        Some(_) => vec![],
-        None => data.warnings(),
-    };
+    let warnings = data.warnings_for(&levels);
     if let (true, Some(Warning { what, reason, .. })) = (config.strict, warnings.first()) {
         return Err(Error::data(what, reason));
     }
     let fingerprint = Fingerprint::of(config, &objective.describe(), &data, &model);
     let data = data.split(config.validation_fraction, config.seed);
     probe::check_patience(config, &data)?;
-    let settings = Settings { config, objective, data: &data, started };
+    let settings = Settings { config, objective, data: &data, levels, started };
     let mut run = Run::start(model, settings, hooks, fingerprint, optimizer)?;
     let done = run.state.report.steps;
     let progress = Progress::new(run.planned, done, config.progress);
@@ -72,6 +69,8 @@ struct Settings<'a, O, const D: usize> {
     config: &'a FitConfig,
     objective: O,
     data: &'a FitData<D>,
+    /// The levels of the columns that are integers to the model.
+    levels: Vec<Option<usize>>,
     started: Instant,
 }
 
@@ -210,7 +209,7 @@ impl<'a, F: Distribution<D>, O: Objective<F, D>, const D: usize> Run<'a, F, O, D
             let most = if data.train.is_loader() { usize::MAX } else { steps };
             each_batch(&*loader, !data.train.is_in_memory(), |at, batch| {
                 let what = || format!("training data, batch {at} of epoch {number}");
-                let batch = data.train.checked(what, batch)?;
+                let batch = data.train.checked(what, batch, &self.settings.levels)?;
                 // A batch of a loader may hold a single row, or rows of weight 0 only.
                 if batch.is_empty() || batch.len() < 2 && self.weights.mixes_rows() {
                     return Ok(at + 1 < most);
@@ -464,7 +463,8 @@ fn first_weights<F: Distribution<D>, O, const D: usize>(
             let mut first = None;
             let loader = settings.data.batches(size, config.seed, device);
             each_batch(&*loader, false, |_, batch| {
-                first = Some(part.checked(|| "training data".to_string(), batch)?);
+                let what = || "training data".to_string();
+                first = Some(part.checked(what, batch, &settings.levels)?);
                 Ok(false)
             })?;
             first.expect("the data were checked to have rows")
@@ -503,7 +503,8 @@ fn validated<F: Distribution<D>, O: Objective<F, D>, const D: usize>(
     } else {
         let loader = settings.data.validation_batches(part, size, settings.config.seed, device);
         each_batch(&*loader, !part.is_in_memory(), |at, batch| {
-            let batch = part.checked(|| format!("validation data, batch {at}"), batch)?;
+            let what = || format!("validation data, batch {at}");
+            let batch = part.checked(what, batch, &settings.levels)?;
             if batch.is_empty() { Ok(true) } else { add(Work::of(&batch, 1.0)) }
         })?;
     }

@@ -22,10 +22,13 @@ pub(super) fn furthest<const D: usize>(
     if data.train.is_drawn() {
         return None;
     }
-    let unit = data.dequantize.map_or(1.0, |dequantize| dequantize.levels() as f64);
+    let unit = |column| {
+        let levels = data.dequantize.as_ref().and_then(|dequantize| dequantize.levels(column));
+        levels.map_or(1.0, |levels| levels as f64)
+    };
     let rows = (!integers).then(|| Column::furthest(&data.train.rows.x, unit)).flatten();
-    let context =
-        data.train.rows.context.as_ref().and_then(|context| Column::furthest(context, 1.0));
+    let context = data.train.rows.context.as_ref();
+    let context = context.and_then(|context| Column::furthest(context, |_| 1.0));
     let distance = |column: &Option<Column>| column.as_ref().map_or(0.0, |column| column.distance);
     if distance(&rows) >= distance(&context) {
         return rows.map(|column| {
@@ -50,10 +53,17 @@ struct Column {
 }
 
 impl Column {
-    fn furthest<const D: usize>(x: &Tensor<D>, unit: f64) -> Option<Self> {
+    /// The furthest column. The values of a column are divided by its `unit`.
+    fn furthest<const D: usize>(x: &Tensor<D>, unit: impl Fn(usize) -> f64) -> Option<Self> {
         let event = x.dims()[1..].to_vec();
-        let values: Vec<f64> = x.to_data().iter::<f64>().map(|value| value / unit).collect();
         let columns = event.iter().product::<usize>();
+        let units: Vec<f64> = (0..columns).map(unit).collect();
+        let values = x
+            .to_data()
+            .iter::<f64>()
+            .enumerate()
+            .map(|(at, v)| v / units[at % columns])
+            .collect::<Vec<_>>();
         let of = |at: usize| Self::of(values[at..].iter().step_by(columns), &place(at, &event));
         let all = (0..columns).map(of).filter(|column| column.distance > 1.0);
         all.reduce(|a, b| if b.distance > a.distance { b } else { a })

@@ -12,8 +12,9 @@ use burn::data::dataloader::{
 use burn::data::dataset::{Dataset, DatasetError};
 use burn::tensor::Device;
 
+use super::dequantize::check_levels;
 use super::order::Order;
-use super::{Batch, Dequantize};
+use super::{Batch, Dequantization};
 use crate::error::{Error, Result};
 use crate::noise::Noise;
 
@@ -145,19 +146,19 @@ impl<I> Dataset<I> for Ordered<I> {
 /// A loader of integers, whose batches are dequantized.
 pub(super) struct Dequantized<const D: usize> {
     pub loader: Arc<dyn DataLoader<Batch<D>>>,
-    pub dequantize: Dequantize,
+    pub dequantize: Dequantization,
     pub seed: u64,
 }
 
 impl<const D: usize> Dequantized<D> {
     fn with(&self, loader: Arc<dyn DataLoader<Batch<D>>>) -> Arc<dyn DataLoader<Batch<D>>> {
-        Arc::new(Self { loader, ..*self })
+        Arc::new(Self { loader, dequantize: self.dequantize.clone(), seed: self.seed })
     }
 }
 
 impl<const D: usize> DataLoader<Batch<D>> for Dequantized<D> {
     fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<Batch<D>> + 'a> {
-        let (batches, dequantize) = (self.loader.iter(), self.dequantize);
+        let (batches, dequantize) = (self.loader.iter(), self.dequantize.clone());
         Box::new(DequantizedBatches { batches, dequantize, seed: self.seed, number: 0 })
     }
 
@@ -176,7 +177,7 @@ impl<const D: usize> DataLoader<Batch<D>> for Dequantized<D> {
 
 struct DequantizedBatches<'a, const D: usize> {
     batches: Box<dyn DataLoaderIterator<Batch<D>> + 'a>,
-    dequantize: Dequantize,
+    dequantize: Dequantization,
     seed: u64,
     number: u64,
 }
@@ -188,10 +189,12 @@ impl<const D: usize> Iterator for DequantizedBatches<'_, D> {
         let mut noise = Noise::stream(self.seed, self.number);
         self.number += 1;
         let spread = |batch: Batch<D>| {
+            let levels = |column| self.dequantize.levels(column);
+            check_levels(&batch, levels).map_err(DatasetError::new)?;
             let x = self.dequantize.apply(batch.x.clone(), &mut noise);
-            Batch { x, ..batch }
+            Ok(Batch { x, ..batch })
         };
-        Some(self.batches.next()?.map(spread))
+        Some(self.batches.next()?.and_then(spread))
     }
 }
 

@@ -3,11 +3,12 @@
 
 use burn::module::Module;
 use burn::tensor::{DType, Device, Tensor};
+use burn_flows::bijector::Mask;
 use burn_flows::conditioner::{ConvNetConfig, ResidualConvNetConfig};
 use burn_flows::distribution::{
-    Checkerboard, ConditionalNormal, ConditionalNormalConfig, DiagNormal, DiagNormalConfig,
-    Distribution, EightGaussians, GaussianMixtureConfig, Marginal, Mixture, Pinwheel, Rings,
-    StandardNormal, StudentT, StudentTConfig, TwoMoons, Uniform,
+    CategoricalMadeConfig, Chained, Checkerboard, ConditionalNormal, ConditionalNormalConfig,
+    DiagNormal, DiagNormalConfig, Distribution, EightGaussians, GaussianMixtureConfig, Marginal,
+    Mixture, Pinwheel, Product, Rings, StandardNormal, StudentT, StudentTConfig, TwoMoons, Uniform,
 };
 use burn_flows::model::{
     AutoregressiveNsfConfig, BernsteinFlowConfig, CircularNsfConfig, GaussianizationFlowConfig,
@@ -119,6 +120,9 @@ distributions! {
     uniform: |device| Uniform::new(Tensor::<2>::zeros([1, 3], device), Tensor::ones([1, 3], device) * 2.0).unwrap(), 0;
     mixture: |device| Mixture::new((0..2).map(|_| RealNvpConfig::new(3).with_layers(1).with_mlp(mlp()).init(device)).collect(), device).unwrap(), 0;
     marginal: |device| Marginal::of_classes(RealNvpConfig::new(3).with_layers(2).with_mlp(mlp()).with_context(2).init(device), 2, device).unwrap(), 0;
+    categorical_made: |device| CategoricalMadeConfig::new(vec![3, 2]).with_made(made()).with_context(2).init(device), 2;
+    product: |device| Product::new(&Mask::Kept(vec![1]), 3, CategoricalMadeConfig::new(vec![3]).init(device), RealNvpConfig::new(2).with_layers(2).with_mlp(mlp()).init(device), device).unwrap(), 0;
+    chained: |device| Chained::new(&Mask::Kept(vec![1]), 3, CategoricalMadeConfig::new(vec![3]).init(device), RealNvpConfig::new(2).with_layers(2).with_mlp(mlp()).with_context(3).init(device), device).unwrap().with_one_hot(vec![Some(3)]).unwrap(), 0;
     checkerboard: |_| Checkerboard {}, 0;
     eight_gaussians: |_| EightGaussians {}, 0;
     pinwheel: |_| Pinwheel {}, 0;

@@ -8,8 +8,8 @@ use burn_flows::conditioner::{
     Conditioner, ConvNetConfig, MadeConfig, MlpConfig, ResidualConvNetConfig,
 };
 use burn_flows::distribution::{
-    ChannelPrior, ChannelPriorConfig, ConditionalNormalConfig, Distribution, LevelBase, Mixture,
-    StandardNormal, TwoMoons,
+    CategoricalMadeConfig, ChannelPrior, ChannelPriorConfig, ConditionalNormalConfig, Distribution,
+    LevelBase, Mixture, Product, StandardNormal, TwoMoons,
 };
 use burn_flows::model::{
     Glow, GlowConfig, MafConfig, NiceConfig, RealNvp, RealNvpConfig, RealNvpImageConfig,
@@ -133,6 +133,9 @@ panics! {
     whole_batched: NiceConfig::new(3).init(&device()).log_prob_batched(zeros([1200, 4]), 500) => "Coupling: expected shape [batch, 3], found [1200, 4]";
     whole_gradients: nll_gradients(&NiceConfig::new(3).init(&device()).train(), zeros([1200, 4])) => "Coupling: expected shape [batch, 3], found [1200, 4]";
     whole_base: Flow::new(Exp {}, StandardNormal::<2>::new([3], &device())).log_prob(zeros([1200, 4])) => "StandardNormal: expected an event of shape [3] after the batch axis, found shape [1200, 4]";
+    whole_bounded: Flow::new(Bounded::new(vec![Bound::Above(0.0); 3]).unwrap(), StandardNormal::<2>::new([3], &device())).encode(zeros([1200, 4])) => "Bounded: expected an event of 3 elements, found shape [1200, 4]";
+    whole_categories: CategoricalMadeConfig::new(vec![3, 2]).init(&device()).log_prob(zeros([1200, 4]), None) => "CategoricalMade: expected an event of shape [2] after the batch axis, found shape [1200, 4]";
+    whole_product: Flow::new(Vec::<Standardize<2>>::new(), Product::new(&Mask::Halves, 2, StandardNormal::<2>::new([1], &device()), StandardNormal::<2>::new([1], &device()), &device()).unwrap()).log_prob(zeros([1200, 4])) => "Product: expected shape [batch, 2], found [1200, 4]";
     whole_standardize: Flow::new(Standardize::identity(&[3], &device()), StandardNormal::<2>::new([3], &device())).encode(zeros([1200, 4])) => "Standardize: expected shape [1200, 3], found [1200, 4]";
     whole_autoregressive: maf().given(&contexts(1)).log_prob(zeros([1200, 4])) => "MaskedAutoregressive: expected shape [batch, 3], found [1200, 4]";
     glow_channels_last: glow().log_prob(zeros([4, 8, 8, 3])) => "Glow: expected images [batch, 3, 8, 8] (channels, height, width), found shape [4, 8, 8, 3]; move the channels to axis 1";

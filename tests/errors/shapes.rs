@@ -171,6 +171,8 @@ panics! {
     svd_right: SvdFactors::from_weights(reflections(3), zeros([3]), reflections(2)) => "SvdFactors: expected right reflections of width 3, found 2";
     permutation_forward: Permutation::reverse(3, &device()).unwrap().forward(zeros(WIDE), None) => "Permutation: expected shape [batch, 3], found [2, 4]";
     permutation_inverse: Permutation::reverse(3, &device()).unwrap().inverse(zeros([2, 4, 1, 1]), None) => "Permutation: expected shape [batch, 3, ..], found [2, 4, 1, 1]";
+    bounded_forward: Bounded::new(vec![Bound::Free; 3]).unwrap().forward(zeros(WIDE), None) => "Bounded: expected an event of 3 elements, found shape [2, 4]";
+    bounded_inverse: Bounded::new(vec![Bound::Free; 3]).unwrap().inverse(zeros(WIDE), None) => "Bounded: expected an event of 3 elements, found shape [2, 4]";
     standardize_forward: standardize().forward(zeros(WIDE), None) => "Standardize: expected shape [2, 3], found [2, 4]";
     standardize_inverse: standardize().inverse(zeros(WIDE), None) => "Standardize: expected shape [2, 3], found [2, 4]";
     rotation_square: RotationMatrix::from_weights(zeros([2, 3])) => "Rotation: expected a square matrix, found shape [2, 3]";

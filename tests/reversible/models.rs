@@ -3,8 +3,8 @@
 use burn_flows::bijector::{Coupling, Logit};
 use burn_flows::conditioner::{ConvNetConfig, MadeConfig, Mlp, ResidualConvNetConfig};
 use burn_flows::distribution::{
-    ConditionalNormalConfig, DiagNormalConfig, GaussianMixtureConfig, Marginal, Mixture,
-    StudentTConfig,
+    CategoricalMadeConfig, Chained, ConditionalNormalConfig, DiagNormalConfig,
+    GaussianMixtureConfig, Marginal, Mixture, Product, StudentTConfig,
 };
 use burn_flows::model::*;
 use burn_flows::univariate::RationalQuadraticConfig;
@@ -175,4 +175,29 @@ fn mixtures_and_marginals_are_differentiated_whole() {
     assert_trains(before(0, mixture), &x, None, &[Inverse]);
     let classes = |device: &Device| Marginal::of_classes(real_nvp_of(3).init(device), 3, device);
     assert_trains(|device| classes(device).unwrap(), &x, None, &[]);
+}
+
+/// The parts of a product are walked one after the other. A chain is a single density.
+#[test]
+fn products_and_chains() {
+    let x = normal([300, 4], 1);
+    let mask = Mask::Kept(vec![1, 2]);
+    let part = |device: &Device, context| {
+        RealNvpConfig::new(2).with_layers(3).with_mlp(mlp()).with_context(context).init(device)
+    };
+    let product =
+        |device: &Device| Product::new(&mask, 4, part(device, 0), part(device, 0), device).unwrap();
+    assert_trains(product, &x, None, &[Inverse]);
+    assert_trains(before(0, product), &x, None, &[Inverse]);
+    let chain =
+        |device: &Device| Chained::new(&mask, 4, part(device, 0), part(device, 2), device).unwrap();
+    assert_trains(chain, &x, None, &[]);
+    assert_trains(before(0, chain), &x, None, &[Inverse]);
+    let categories = |device: &Device| {
+        let made = CategoricalMadeConfig::new(vec![3, 2]).with_made(made()).init(device);
+        Product::new(&mask, 4, made, part(device, 0), device).unwrap()
+    };
+    let classes = (Noise::seeded(3).uniform::<2>([300, 2], &Device::flex()) * 2.0).floor();
+    let x = x.slice_assign([0..300, 1..3], classes);
+    assert_trains(categories, &x, None, &[Inverse]);
 }

@@ -270,6 +270,10 @@ hostile! {
         if c.event.len() == 1 { density::<2>(c.init(&device()), [4, c.event[0]], 0) } else { vec![] };
     conditional_normal: [ConditionalNormalConfig::new(vec![3], 2, mlp())], |c| if c.event.len() == 1 { c.validate() } else { Ok(()) },
         if c.event.len() == 1 { density::<2>(c.init(&device()), [4, c.event[0]], c.context) } else { vec![] };
+    categorical_made: [CategoricalMadeConfig::new(vec![3, 2]).with_made(made()).with_context(2)], |c| c.validate(), {
+        let events = Tensor::zeros([4, c.categories.len()], &device());
+        host(moved(c.init(&device()), 1).log_prob(events, context(4, c.context).as_ref()))
+    };
     gaussian_mixture: [GaussianMixtureConfig::new(3, 2)], |c| c.validate(), density(c.init(&device()), [4, c.features], 0);
     channel_prior: [ChannelPriorConfig::new(3).with_kept(2).with_context(2)], |c| c.validate(), {
         let kept = (c.kept > 0).then(|| rows([2, c.kept, 2, 2]));

@@ -1,9 +1,11 @@
 //! Constructors that take numbers or tensors return an `Error` or a value that gives no NaN.
 
 use burn::tensor::{Device, Tensor};
-use burn_flows::bijector::{Bijector, LeakyRelu, LeakyTanh, Logit, Softclip, Standardize};
+use burn_flows::bijector::{
+    Bijector, Bound, Bounded, LeakyRelu, LeakyTanh, Logit, Softclip, Standardize,
+};
 use burn_flows::distribution::*;
-use burn_flows::train::{Dequantize, ReduceBits};
+use burn_flows::train::{Dequantize, DequantizeColumns, ReduceBits};
 use burn_flows::{Result, burn};
 
 use crate::hostile::{COUNTS, NUMBERS};
@@ -62,6 +64,9 @@ fn numbers() {
             .and_then(|mixture| mixture.with_weights(weights));
         judge(weighted, "weight", value);
 
+        judge_layer(Bounded::new(vec![Bound::Above(value)]), "lower end", value);
+        judge_layer(Bounded::new(vec![Bound::Below(value)]), "upper end", value);
+        judge_layer(Bounded::new(vec![Bound::Between(-3.0, value)]), "interval", value);
         judge_layer(LeakyRelu::new(value), "slope", value);
         judge_layer(LeakyTanh::new(value), "turn", value);
         judge_layer(Softclip::new(value), "bound", value);
@@ -77,6 +82,8 @@ fn counts() {
     for count in COUNTS {
         let count = count as usize;
         drop(Dequantize::new(count));
+        drop(DequantizeColumns::new(vec![(count, count)]));
+        drop(CategoricalMadeConfig::new(vec![count, 2]).validate());
         drop(ReduceBits::new(count));
     }
 }

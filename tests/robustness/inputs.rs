@@ -130,6 +130,8 @@ densities! {
     uniform: Uniform::new(full([1, 3], -0.01), full([1, 3], 1.0)).unwrap(), [0, 3], 0;
     mixture: Mixture::new(vec![NiceConfig::new(3).with_mlp(mlp()).init(&device()), NiceConfig::new(3).with_mlp(mlp()).init(&device())], &device()).unwrap(), [0, 3], 0;
     marginal: Marginal::new(RealNvpConfig::new(3).with_layers(4).with_mlp(mlp()).with_context(2).init(&device()), rows([4, 2]), full([4], 1.0)).unwrap(), [0, 3], 0;
+    product: Product::new(&Mask::Kept(vec![1]), 3, Uniform::new(full([1, 1], -0.01), full([1, 1], 1.0)).unwrap(), ConditionalNormalConfig::new(vec![2], 2, mlp()).init::<2>(&device()), &device()).unwrap(), [0, 3], 2;
+    chained: Chained::new(&Mask::Kept(vec![1]), 3, MafConfig::new(1).with_layers(2).with_made(made()).with_context(2).init(&device()), RealNvpConfig::new(2).with_layers(2).with_mlp(mlp()).with_context(3).init(&device()), &device()).unwrap(), [0, 3], 2;
     two_moons: TwoMoons {}, [0, 2], 0;
     eight_gaussians: EightGaussians {}, [0, 2], 0;
     rings: Rings {}, [0, 2], 0;

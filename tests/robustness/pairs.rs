@@ -388,6 +388,7 @@ fn stacks_at_run_time_agree() {
                 .map(|layer| format!("{{\"{layer}\": {{{n}, \"reflections\": 2}}}}")),
         );
         plain.push(format!("{{\"BatchNorm\": {{{n}, \"epsilon\": 1e-5, \"momentum\": 0.1}}}}"));
+        plain.push(format!("{{\"Bounded\": {{\"bounds\": {:?}}}}}", vec!["Free"; features]));
         plain.push(format!("{{\"Shuffle\": {{{n}, \"seed\": 1}}}}"));
         plain.push(format!(
             "{{\"Permutation\": {{\"order\": {:?}}}}}",

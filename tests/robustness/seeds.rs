@@ -160,6 +160,7 @@ seeds! {
     conv1x1_qr: InvertibleConv1x1Config::new(3).with_parameterisation(Conv1x1Matrix::Qr), |c| c.init(&device());
     conv1x1_svd: InvertibleConv1x1Config::new(3).with_parameterisation(Conv1x1Matrix::Svd), |c| c.init(&device());
     gaussian_mixture: GaussianMixtureConfig::new(3, 2), |c| c.init(&device());
+    categorical_made: CategoricalMadeConfig::new(vec![3, 2]).with_made(made()), |c| c.init(&device());
     conditional_normal: ConditionalNormalConfig::new(vec![3], 2, mlp()), |c| c.init::<2>(&device());
 
     nice: NiceConfig::new(3).with_mlp(mlp()), |c| c.init(&device());
@@ -361,5 +362,5 @@ fn every_seeded_configuration_is_here() {
             known += 1;
         }
     }
-    assert_eq!(known, 43);
+    assert_eq!(known, 44);
 }

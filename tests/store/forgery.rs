@@ -5,10 +5,11 @@ use std::path::Path;
 use burn::module::Module;
 use burn::tensor::Tensor;
 use burn_flows::bijector::{
-    AnyBijector, Bijector, LeakyRelu, Logit, MaskedAutoregressive, MaskedAutoregressiveConfig,
-    Permutation,
+    AnyBijector, Bijector, LeakyRelu, Logit, Mask, MaskedAutoregressive,
+    MaskedAutoregressiveConfig, Permutation,
 };
 use burn_flows::conditioner::MadeConfig;
+use burn_flows::distribution::{CategoricalMadeConfig, Chained, Product, StandardNormal};
 use burn_flows::encoder::{
     Encoder, ImageEncoderConfig, MlpEncoderConfig, SeriesEncoderConfig, SetEncoderConfig,
 };
@@ -89,6 +90,43 @@ fn a_forged_encoder() {
     check(series.with_hidden(hidden()).init(&device), 14);
     let image = ImageEncoderConfig::new([2, 3, 3], 2).with_convolutions(vec![3]);
     check(image.with_hidden(hidden()).init(&device), 18);
+}
+
+/// The columns of a distribution and its parts: a forged description gives an error or the described model.
+#[test]
+fn forged_columns() {
+    fn judged<M: Module + Serialize + DeserializeOwned>(model: M) -> Vec<Value> {
+        let folder = folder();
+        let path = folder.path().join("it.safetensors");
+        store::save(&model, &path).unwrap();
+        let description = description(&model);
+        let taken = changes(&description, false).into_iter().filter(|changed| {
+            forged(&path, changed);
+            let opened = store::open::<M>(&path, &device());
+            opened.is_ok_and(|opened| {
+                assert!(store::load(opened, &path).is_ok(), "{changed}");
+                true
+            })
+        });
+        taken.collect()
+    }
+    let device = device();
+    let made = MadeConfig::new(vec![4]);
+    let class = || CategoricalMadeConfig::new(vec![3, 2]).with_made(made.clone()).init(&device);
+    let normal = |n| StandardNormal::<2>::new([n], &device);
+    let categories = |value: &Value| value["categories"] == serde_json::json!([3, 2]);
+    assert!(judged(class()).iter().all(categories));
+    let mask = Mask::Kept(vec![0, 2]);
+    let product = Product::new(&mask, 3, class(), normal(1), &device).unwrap();
+    assert!(judged(product).iter().all(|value| categories(&value["first"])));
+    let chain = Chained::new(&mask, 3, class(), normal(1), &device).unwrap();
+    let chain = chain.with_one_hot(vec![Some(3), None]).unwrap();
+    for value in judged(chain) {
+        let code = value["code"].as_array().unwrap();
+        assert!(
+            code.len() == 2 && code.iter().all(|each| each.is_null() || each.as_u64() > Some(0))
+        );
+    }
 }
 
 /// All copies of a description with one changed value. `places` includes the values inside the

@@ -67,6 +67,15 @@ fn every_distribution() {
     let normal =
         ConditionalNormalConfig::new(vec![2], 3, MlpConfig::new(vec![4])).init::<2>(&device);
     same::<2, _>(Marginal::of_classes(moved(normal, 3), 3, &device).unwrap());
+    let class = || moved(CategoricalMadeConfig::new(vec![3, 2]).with_seed(1).init(&device), 3);
+    same::<2, _>(class());
+    let unit = Uniform::new(row(0.0, 0.0), row(1.0, 1.0)).unwrap();
+    same::<2, _>(Product::new(&Mask::Alternating, 4, unit, class(), &device).unwrap());
+    let normal =
+        ConditionalNormalConfig::new(vec![1], 4, MlpConfig::new(vec![4])).init::<2>(&device);
+    let chain =
+        Chained::new(&Mask::Kept(vec![0, 2]), 3, class(), moved(normal, 4), &device).unwrap();
+    same::<2, _>(chain.with_one_hot(vec![Some(3), None]).unwrap());
 }
 
 #[test]

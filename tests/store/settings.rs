@@ -7,7 +7,8 @@ use burn_flows::conditioner::{
     ActivationConfig, ConvNetConfig, Degrees, Dependencies, MadeConfig, MlpConfig, Periodic,
 };
 use burn_flows::distribution::{
-    ConditionalNormalConfig, DiagNormalConfig, GaussianMixtureConfig, StudentTConfig,
+    CategoricalMadeConfig, ConditionalNormalConfig, DiagNormalConfig, GaussianMixtureConfig,
+    StudentTConfig,
 };
 use burn_flows::model::*;
 use burn_flows::store;
@@ -186,6 +187,7 @@ pub fn every_layer() -> Vec<AnyBijectorConfig> {
                 .with_solver(Solver::Rk4 { steps: 3 })
                 .with_training(Divergence::Hutchinson { probes: 2 }),
         ),
+        Any::Bounded { bounds: vec![Bound::Free, Bound::Above(0.5), Bound::Between(-1.0, 2.0)] },
         Any::Coupling { univariate: affine, coupling },
         Any::Coupling { univariate: AnyUnivariateConfig::Additive, coupling: wide },
         Any::Coupling { univariate: AnyUnivariateConfig::Additive, coupling: turned },
@@ -316,6 +318,14 @@ fn distributions_of_any_rank() {
         Some(config.init::<2>(&device()))
     });
     assert!(count > 3);
+}
+
+#[test]
+fn categories() {
+    let made = MadeConfig::new(vec![4, 4]);
+    let config = CategoricalMadeConfig::new(vec![3, 2]).with_made(made).with_context(1);
+    let count = every_change(config, |config| config.try_init(&device()).ok());
+    assert!(count > 5, "{count}");
 }
 
 #[test]

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::sizes::{Sizes, agree};
 use crate::bijector::{
     ActNorm, ActNormConfig, BatchNorm, BatchNormConfig, BlockNeuralAutoregressive,
-    BlockNeuralAutoregressiveConfig, Cnf, CnfConfig, Coupling, CouplingConfig, DenseLinear,
-    DenseLinearConfig, Elementwise, Exp, Householder, HouseholderConfig, Inverse, LeakyRelu,
-    LeakyTanh, Logit, LuLinear, LuLinearConfig, Mask, MaskedAutoregressive,
+    BlockNeuralAutoregressiveConfig, Bound, Bounded, Cnf, CnfConfig, Coupling, CouplingConfig,
+    DenseLinear, DenseLinearConfig, Elementwise, Exp, Householder, HouseholderConfig, Inverse,
+    LeakyRelu, LeakyTanh, Logit, LuLinear, LuLinearConfig, Mask, MaskedAutoregressive,
     MaskedAutoregressiveConfig, Partial, Permutation, Planar, PlanarConfig, QrLinear,
     QrLinearConfig, Radial, RadialConfig, Residual, ResidualConfig, Rotation, RotationConfig,
     Softclip, Softplus, Standardize, SvdLinear, SvdLinearConfig, Sylvester, SylvesterConfig, Tanh,
@@ -184,6 +184,8 @@ table! {
         Tanh;
     }
     composed {
+        /// [`Bounded`].
+        Bounded(Bounded);
         /// [`Coupling`] with a dense network.
         Coupling(Coupling<AnyUnivariate, Mlp>);
         /// [`Elementwise`].
@@ -204,6 +206,11 @@ table! {
         Standardize(Standardize<2>);
     }
     composed_by {
+        /// [`Bounded::new`].
+        Bounded {
+            /// The bound of each feature.
+            bounds: Vec<Bound>,
+        },
         /// [`AnyBijector::Coupling`] with a dense network.
         Coupling {
             /// The scalar map.
@@ -279,6 +286,7 @@ fn validate_composed(config: &AnyBijectorConfig) -> Result<()> {
     use AnyBijectorConfig as Of;
     let all = |inner: &[AnyBijectorConfig]| inner.iter().try_for_each(AnyBijectorConfig::validate);
     match config {
+        Of::Bounded { bounds } => Bounded::new(bounds.clone()).map(drop),
         Of::Coupling { univariate, coupling } => {
             univariate.validate()?;
             coupling.validate_for(univariate.init().params_per_element())
@@ -325,6 +333,7 @@ fn compose(config: &AnyBijectorConfig, device: &Device) -> Result<AnyBijector> {
         inner.iter().map(|config| config.build(device)).collect()
     };
     Ok(match config {
+        Of::Bounded { bounds } => AnyBijector::Bounded(Bounded::new(bounds.clone())?),
         Of::Coupling { univariate, coupling } => {
             AnyBijector::Coupling(coupling.try_init(univariate.init(), device)?)
         }
@@ -365,6 +374,7 @@ fn composed_sizes(config: &AnyBijectorConfig) -> Result<Sizes> {
         | Of::Reverse { features }
         | Of::Shuffle { features, .. }
         | Of::Standardize { features } => (*features, None),
+        Of::Bounded { bounds } => (bounds.len(), None),
         Of::Permutation { order } => (order.len(), None),
         Of::Coupling { coupling, .. } => (coupling.features, Some(coupling.context)),
         Of::ElementwiseContext { features, context, .. } => (*features, Some(*context)),

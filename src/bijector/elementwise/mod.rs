@@ -1,5 +1,6 @@
-//! Scalar maps of every element: with parameters ([`Elementwise`], [`Standardize`]) and without.
+//! Scalar maps of every element: with parameters ([`Bounded`], [`Elementwise`], [`Standardize`]) and without.
 
+mod bounded;
 mod exp;
 mod free;
 mod leaky_relu;
@@ -10,6 +11,7 @@ mod softplus;
 mod standardize;
 mod tanh;
 
+pub use bounded::{Bound, Bounded};
 pub use exp::Exp;
 pub use free::Elementwise;
 pub use leaky_relu::LeakyRelu;

@@ -234,7 +234,12 @@ impl MadeConfig {
     }
 
     /// [`validate_for`](Self::validate_for) with this number of outputs per feature.
-    fn validate_between(&self, features: usize, outputs: usize, context: usize) -> Result<()> {
+    pub(crate) fn validate_between(
+        &self,
+        features: usize,
+        outputs: usize,
+        context: usize,
+    ) -> Result<()> {
         self.validate_for(features, context)?;
         self.validate_outputs(features, outputs)
     }

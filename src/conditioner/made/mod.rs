@@ -8,7 +8,7 @@ pub use config::{Degrees, Dependencies, MadeConfig};
 
 use burn::module::{Module, Param};
 use burn::nn::Linear;
-use burn::tensor::{Bool, Device, Int, Tensor};
+use burn::tensor::{Bool, DType, Device, Int, Tensor};
 use serde::{Deserialize, Serialize};
 
 use self::levels::{BlockMasks, HostMask, Masks};
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::error::Result;
 use crate::math::sigmoid;
-use crate::param::index_param;
+use crate::param::{host_indices, index_param};
 use crate::rows::spread;
 
 crate::store::checked! {
@@ -252,6 +252,11 @@ impl Made {
         host_indices(&self.steps[0])
     }
 
+    /// The precision of the weights.
+    pub(crate) fn dtype(&self) -> DType {
+        self.output.weight().dtype()
+    }
+
     /// The term that the context adds to the first layer, `[batch, width]`.
     fn context_term(&self, context: Option<&Tensor<2>>) -> Option<Tensor<2>> {
         let (layer, context) = (self.context.as_ref()?, context?);
@@ -259,7 +264,8 @@ impl Made {
         Some(if self.style.activated_context { self.activation.forward(term) } else { term })
     }
 
-    fn context_width(&self) -> usize {
+    /// The width of the context, 0 for none.
+    pub(crate) fn context_width(&self) -> usize {
         self.context.as_ref().map_or(0, |layer| layer.weight.lazy_shape()[0])
     }
 
@@ -365,9 +371,4 @@ fn host_mask(layer: &MaskedLinear) -> HostMask {
     let [_, outputs] = mask.dims();
     let open = mask.into_data().try_to_vec_as().expect("booleans");
     HostMask { open, outputs }
-}
-
-fn host_indices(indices: &Param<Tensor<1, Int>>) -> Vec<usize> {
-    let values = indices.val().into_data().try_to_vec_as::<i64>().expect("integers");
-    values.into_iter().map(|index| index as usize).collect()
 }

@@ -16,8 +16,8 @@ use std::ops::Range;
 
 use burn::tensor::Tensor;
 
-use super::{Made, host_indices, times};
-use crate::param::index_tensor;
+use super::{Made, times};
+use crate::param::{host_indices, index_tensor};
 
 /// About how many units of the widest layer form a block. A smaller number gives more and narrower
 /// products between blocks. A larger number gives larger products inside blocks, which are narrow in

@@ -26,6 +26,11 @@ rows! {
     elementwise_any: Elementwise::new(AnyUnivariateConfig::Additive.init(), 3, &DEVICE).unwrap(), [3, 3];
     standardize_vector: standardize([9, 3]), [4, 3];
     standardize_image: standardize([9, 2, 2, 2]), [3, 2, 2, 2];
+    bounded_above: Bounded::new(vec![Bound::Above(0.5); 4]).unwrap(), Suite::new([3, 4]).with_domain(0.5, INFINITY).with_edges(&[0.5, 0.0, -1.0]).with_range(-8.0, 50.0).with_range_edges(&[-1e4, 1e4]);
+    bounded_below: Bounded::new(vec![Bound::Below(-0.25); 4]).unwrap(), Suite::new([3, 4]).with_domain(-INFINITY, -0.25).with_edges(&[-0.25, 0.0, 1.0]).with_range(-50.0, 8.0).with_range_edges(&[-1e4, 1e4]);
+    bounded_between: Bounded::new(vec![Bound::Between(-0.5, 2.0); 4]).unwrap(), Suite::new([3, 4]).with_domain(-0.5, 2.0).with_edges(&[-0.5, 2.0, -1.0, 3.0]).with_range(-8.0, 8.0).with_range_edges(&[-1e4, 1e4]);
+    bounded_each: Bounded::new(vec![Bound::Free, Bound::Above(-2.0), Bound::Below(3.0), Bound::Between(-2.0, 3.0)]).unwrap(), Suite::new([3, 4]).with_domain(-2.0, 3.0).with_edges(&[-2.0, 3.0, -9.0, 9.0]).with_range(-8.0, 8.0).with_range_edges(&[-1e4, 1e4]);
+    bounded_image: Bounded::new(vec![Bound::Between(0.0, 1.0); 6]).unwrap(), Suite::new([2, 1, 3, 2]).with_domain(0.0, 1.0).with_range(-8.0, 8.0);
     exp: Exp {}, Suite::new([3, 4]).with_domain(-50.0, 50.0).with_range(0.0, INFINITY).with_range_edges(&[0.0, -1.0]);
     exp_image: Exp {}, Suite::new([2, 1, 2, 2]).with_domain(-50.0, 50.0).with_range(0.0, INFINITY);
     exp_inverse: Inverse::new(Exp {}), Suite::new([3, 4]).with_range(-50.0, 50.0).with_domain(0.0, INFINITY).with_edges(&[0.0, -1.0]);

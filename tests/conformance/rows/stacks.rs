@@ -74,5 +74,6 @@ rows! {
     any_coupling_context: any_coupling(2), Suite::new([3, 3]).with_context(2);
     any_partial: any(r#"{"Partial": {"features": 4, "mask": "Halves", "inner": [{"ActNorm": {"features": 2}}, {"LuLinear": {"features": 2}}]}}"#), [4, 4];
     any_batch_norm: any(r#"{"BatchNorm": {"features": 3, "epsilon": 1e-5, "momentum": 0.1}}"#), [4, 3];
+    any_bounds_of_each: any(r#"{"Stack": [{"Bounded": {"bounds": ["Free", {"Above": -3.0}, {"Between": [-3.0, 3.0]}]}}, {"ActNorm": {"features": 3}}]}"#), Suite::new([3, 3]).with_domain(-3.0, 3.0).with_range(-8.0, 8.0);
     any_standardize: AnyBijector::Stack(vec![AnyBijector::Standardize(standardize([7, 3])), any_coupling(0)]), [3, 3];
 }
