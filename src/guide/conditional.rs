@@ -265,6 +265,39 @@
 //! The posterior of the second round is valid at this observation only. Simulations of the first round inside the
 //! region belong to the data of the second round.
 //!
+//! Parameters from any other proposal need another loss: [`Atomic`](crate::train::Atomic) (SNPE-C) trains the posterior
+//! under the prior, whatever the proposal.
+//!
+//! # A likelihood instead of a posterior
+//!
+//! Neural likelihood estimation (NLE) swaps the roles: the data of the simulator are the event, the parameters are the
+//! context. The product over several independent observations is then a sum of log-densities, and the prior may change
+//! after the training. Draws of the prior with [importance weights](crate::inference::ImportanceWeights) give posterior
+//! means.
+//!
+//! ```
+//! use burn_flows::burn::tensor::{Device, Tensor};
+//! use burn_flows::inference::ImportanceWeights;
+//! use burn_flows::prelude::*;
+//!
+//! let device = Device::flex();
+//! let mut noise = Noise::seeded(1);
+//! let parameters = noise.normal::<2>([3000, 1], &device);
+//! let data = parameters.clone() + noise.normal([3000, 1], &device) * 0.5; // the simulator
+//!
+//! let flow = MafConfig::new(1).with_layers(1).with_context(1).with_seed(1).init(&device);
+//! let config = FitConfig::new().with_epochs(5).with_batch_size(32).with_learning_rate(1e-2).with_seed(1);
+//! let (likelihood, _) = fit(flow, (data, parameters), &config)?;
+//!
+//! let observed = [0.8, 1.1, 1.3]; // three measurements of the same parameters
+//! let prior = noise.normal::<2>([5000, 1], &device);
+//! let log_likelihood = observed.map(|x| likelihood.given(&prior).log_prob(Tensor::<2>::full([5000, 1], x, &device)));
+//! let weights = ImportanceWeights::new(log_likelihood.into_iter().reduce(|a, b| a + b).unwrap())?;
+//! let mean = weights.mean(prior)[0].mean;
+//! assert!((mean - 3.2 / 3.25).abs() < 0.1); // the exact posterior mean: sum of the data / (n + 1/4)
+//! # Ok::<(), burn_flows::Error>(())
+//! ```
+//!
 //! # Is the posterior calibrated?
 //!
 //! Draw new pairs from the prior and the simulator, and draws from the posterior of every observation. The true
