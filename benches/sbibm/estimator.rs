@@ -28,28 +28,33 @@ use crate::regression::Regression;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Flows in the ensemble: `passes / pairs`, and at most `most_members`.
-    pub most_members: usize,
-    pub passes: usize,
+    /// The fewest and the most flows in the ensemble. Between these limits it has `rows` divided by the pairs.
+    pub members: [usize; 2],
+    /// Pairs that all members see together in one epoch.
+    pub rows: usize,
     /// The peak learning rate.
     pub rate: f64,
     /// The peak learning rate after a regression. With a small rate the flows stay close to the identity.
     pub regression_rate: f64,
-    /// Optimizer steps of a member, unless its validation NLL has not fallen for `patience` epochs.
+    /// Optimizer steps of a member.
     pub steps: usize,
+    /// Epochs without a lower validation NLL after which the training of a member stops.
     pub patience: usize,
     /// Decay of the average of the weights.
     pub average: f64,
+    /// Masked spline layers of a flow.
     pub layers: usize,
+    /// Widths of the hidden layers of the masked networks.
     pub hidden: Vec<usize>,
+    /// Bins of a spline.
     pub bins: usize,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            most_members: 16,
-            passes: 80_000,
+            members: [4, 16],
+            rows: 80_000,
             rate: 1e-2,
             regression_rate: 3e-4,
             steps: 3_000,
@@ -64,7 +69,8 @@ impl Default for Settings {
 
 impl Settings {
     fn members(&self, pairs: usize) -> usize {
-        (self.passes / pairs).clamp(1, self.most_members)
+        let [fewest, most] = self.members;
+        (self.rows / pairs).clamp(fewest, most)
     }
 
     /// The number of steps is about the same for any number of pairs.
