@@ -8,6 +8,7 @@ import pathlib
 import subprocess
 import tempfile
 import time
+import warnings
 
 import numpy as np
 
@@ -185,4 +186,5 @@ def main():
 
 
 if __name__ == "__main__":
+    warnings.simplefilter("ignore")  # nflows calls deprecated functions
     main()

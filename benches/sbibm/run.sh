@@ -7,6 +7,7 @@
 # The script installs the Python libraries once, at the versions of requirements.txt, in a virtual environment outside
 # the repository, and downloads the wheel of sbibm beside it without installing it. SBIBM_VENV sets the folder.
 set -euo pipefail
+export PYTHONDONTWRITEBYTECODE=1
 here="$(cd "$(dirname "$0")" && pwd)"
 venv="${SBIBM_VENV:-${XDG_CACHE_HOME:-$HOME/.cache}/burn-flows/sbibm}"
 if ! cmp -s "$here/requirements.txt" "$venv/installed.txt"; then
