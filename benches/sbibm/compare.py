@@ -170,7 +170,8 @@ def run(chosen, program, folder):
                 if chosen.json:
                     chosen.json.write_text(json.dumps(rows, indent=1))
                 if method == "ours" and chosen.coverage:
-                    print(f"\nexpected coverage, {task}, {simulations} simulations: {ours.call('coverage')}", flush=True)
+                    coverage = ours.call("coverage")
+                    print(f"\nexpected coverage, {task}, {simulations} simulations: {coverage}", flush=True)
 
 
 def main():
