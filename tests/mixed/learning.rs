@@ -105,7 +105,7 @@ fn categories_that_depend_on_each_other() {
         tensor(&rows.collect::<Vec<f64>>(), [n, 2])
     };
     let model = CategoricalMadeConfig::new(vec![2, 3]).with_seed(1).init(&device());
-    let (model, _) = fit(model, rows(6000, 1), &config(15)).unwrap();
+    let (model, _) = fit(model, rows(20_000, 1), &config(15)).unwrap();
     let table: Vec<f64> = (0..6).flat_map(|k| [(k / 3) as f64, (k % 3) as f64]).collect();
     let found = log_probs(&model, &tensor(&table, [6, 2]), None);
     for (found, p) in found.iter().zip(joint) {

@@ -162,7 +162,7 @@ impl Spy {
         let beside = |calls: &[Call]| {
             calls[0].x.len() == 2 && calls[1].x.len() == 2 && calls[0].x[0] == calls[1].x[0]
         };
-        let tried = if calls.len() > 2 && beside(&calls[1..]) { 3 } else { 1 };
+        let tried = if calls.len() > 3 && beside(&calls[1..]) { 3 } else { 1 };
         calls.into_iter().skip(tried).filter(|call| call.training == training).collect()
     }
 }
