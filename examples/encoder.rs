@@ -4,7 +4,7 @@
 //! of them says how narrow the posterior is. The exact posterior is known: a normal. The program ends with an error if
 //! the flow is further than 0.05 nats from it.
 //!
-//! `cargo run --release -p examples --example encoder`
+//! `cargo run --release -p examples --example encoder` also writes the losses of all epochs to `out/encoder.csv`.
 
 #[path = "common/cli.rs"]
 mod cli;
@@ -72,6 +72,7 @@ fn run() -> Outcome<()> {
     let (variance, mean) = draws.var_mean(1);
     println!("posteriors of three sets, means: {}", list(mean));
     println!("posteriors of three sets, standard deviations: {}", list(variance.sqrt()));
+    std::fs::write(cli::output(&args.common.out, "encoder.csv")?, report.to_csv())?;
     cli::finish(&serde_json::json!({
         "test_nll": test_nll,
         "exact_nll": exact_nll,

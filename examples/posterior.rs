@@ -11,6 +11,8 @@ mod plots;
 #[path = "common/simulators.rs"]
 mod simulators;
 
+use std::process::ExitCode;
+
 use burn_flows::bijector::Bound;
 use burn_flows::conditioner::MadeConfig;
 use burn_flows::distribution::Mixture;
@@ -33,7 +35,7 @@ struct Args {
     simulations: usize,
 }
 
-fn main() -> cli::Outcome<()> {
+fn run() -> cli::Outcome<()> {
     let Args { common, task, simulations } = Args::parse();
     let (device, (width, bound)) = (common.device()?, task.prior());
     let mut noise = Noise::seeded(common.seed);
@@ -72,5 +74,15 @@ fn main() -> cli::Outcome<()> {
     let coverage = expected_coverage(given.log_prob(truth), log_draws, &levels)?;
     println!("coverage of 50 % regions {:.3}, of 90 % regions {:.3}", coverage[4], coverage[8]);
     let points: Vec<[f64; 2]> = levels.into_iter().zip(coverage).map(|(a, b)| [a, b]).collect();
-    plots::curve(&points, &cli::output(&common.out, "coverage.png")?)
+    plots::curve(&points, &cli::output(&common.out, "coverage.png")?)?;
+    cli::finish(&serde_json::json!({
+        "effective_draws": effective,
+        "pareto_k": k,
+        "coverage": points,
+    }));
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    cli::exit(run())
 }

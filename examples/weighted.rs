@@ -4,7 +4,7 @@
 //! population divided by that among the rows, corrects the density. The NLL on the population compares the corrected
 //! density with the density of the rows without weights, and with the true one.
 //!
-//! `cargo run --release -p examples --example weighted`
+//! `cargo run --release -p examples --example weighted` also writes the losses of all epochs to `out/weighted.csv`.
 
 #[path = "common/cli.rs"]
 mod cli;
@@ -69,6 +69,7 @@ fn run() -> Outcome<()> {
     };
     let shares = [right(&corrected), right(&plain)];
     println!("share of the second group  with weights {:.2}, without {:.2}", shares[0], shares[1]);
+    std::fs::write(cli::output(&args.common.out, "weighted.csv")?, report.to_csv())?;
     cli::finish(&serde_json::json!({
         "weighted_nll": with,
         "unweighted_nll": without,

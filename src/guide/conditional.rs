@@ -150,17 +150,17 @@
 //!
 //! let device = Device::flex();
 //! let mut noise = Noise::seeded(1);
-//! let parameter = noise.normal::<2>([2000, 1], &device);
-//! let measured = parameter.clone() + noise.normal([2000, 4], &device); // four measurements each
-//! let count = (noise.uniform::<2>([2000, 1], &device) * 3.0).floor() + 2.0; // 2, 3 or 4 of them are present
+//! let parameter = noise.normal::<2>([4000, 1], &device);
+//! let measured = parameter.clone() + noise.normal([4000, 4], &device); // four measurements each
+//! let count = (noise.uniform::<2>([4000, 1], &device) * 3.0).floor() + 2.0; // 2, 3 or 4 of them are present
 //! let place = Tensor::<2>::from_data([[0.5, 1.5, 2.5, 3.5]], &device);
-//! let mask = place.expand([2000, 4]).lower(count.expand([2000, 4])).float();
+//! let mask = place.expand([4000, 4]).lower(count.expand([4000, 4])).float();
 //! let sets = Tensor::stack::<3>(vec![measured, mask], 2).flatten(1, 2); // value, mask, value, mask, ..
 //!
-//! let encoder = SetEncoderConfig::new(4, 1, 2).with_mask(true).with_pooled(8).with_seed(1).init(&device);
-//! let flow = MafConfig::new(1).with_layers(1).with_context(2).with_seed(2).init(&device);
+//! let encoder = SetEncoderConfig::new(4, 1, 4).with_mask(true).with_pooled(16).with_seed(1).init(&device);
+//! let flow = MafConfig::new(1).with_layers(1).with_context(4).with_seed(2).init(&device);
 //! let data = FitData::new(parameter).with_context(sets);
-//! let config = FitConfig::new().with_epochs(4).with_batch_size(32).with_learning_rate(5e-3).with_seed(1);
+//! let config = FitConfig::new().with_epochs(12).with_batch_size(32).with_learning_rate(5e-3).with_seed(1);
 //! let (posterior, _) = fit(Embedded::new(encoder, flow), data, &config)?;
 //!
 //! let deviation = |set: [f64; 8]| {
@@ -169,7 +169,7 @@
 //! };
 //! let two = deviation([0.4, 1.0, 0.6, 1.0, 0.0, 0.0, 0.0, 0.0]); // sqrt(1 / 3) = 0.58
 //! let four = deviation([0.4, 1.0, 0.6, 1.0, 0.3, 1.0, 0.7, 1.0]); // sqrt(1 / 5) = 0.45
-//! assert!(four < two && (two - 0.58).abs() < 0.1 && (four - 0.45).abs() < 0.1);
+//! assert!(four < two && (two - 0.58).abs() < 0.1 && (four - 0.45).abs() < 0.1, "{two} {four}");
 //! # Ok::<(), burn_flows::Error>(())
 //! ```
 //!

@@ -175,7 +175,7 @@
 //! assert!(report.warnings.is_empty());
 //!
 //! // The negative log-likelihood of classes, counts, shares and sizes is at most this number of nats.
-//! let bound = report.best_validation_nll.unwrap() + counts.log_volume();
+//! let bound = report.best_validation_loss.unwrap() + counts.log_volume();
 //! assert!(bound.is_finite());
 //! let drawn = counts.restore(model.sample(10, None, &mut Noise::seeded(3), &device)); // whole classes and counts
 //! assert_eq!(drawn.clone().narrow(1, 0, 2).floor().into_data(), drawn.narrow(1, 0, 2).into_data());
