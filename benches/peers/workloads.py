@@ -342,11 +342,13 @@ def jax_operations(kind, layers, shape):
         held[:] = step(*held)
         jax.block_until_ready(held[0])
 
+    # Compiled once: another loss or optimizer would be compiled again in every call.
+    likelihood = train_flows.losses.MaximumLikelihoodLoss()
     fit_optimizer = optax.chain(optax.clip_by_global_norm(CLIP), optax.adamw(RATE, weight_decay=0.0))
 
     def fit():
         rows = jax.random.normal(jax.random.key(3), (BATCHES * shape[0], *shape[1:]))
-        more = dict(batch_size=shape[0], val_prop=VALIDATION, optimizer=fit_optimizer)
+        more = dict(batch_size=shape[0], val_prop=VALIDATION, optimizer=fit_optimizer, loss_fn=likelihood)
         train_flows.fit_to_data(
             jax.random.key(4), flow, rows, max_epochs=1, show_progress=False, **more
         )
