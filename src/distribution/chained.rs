@@ -101,10 +101,22 @@ impl<P, Q> Chained<P, Q> {
     ///
     /// # Errors
     ///
-    /// If the code has another number of entries than the first distribution has columns, or a number of categories
-    /// is 0.
-    pub fn with_one_hot(self, code: Vec<Option<usize>>) -> Result<Self> {
+    /// If the code has another number of entries than the first distribution has columns, a number of categories is 0,
+    /// or the first distribution has another number of categories in a column.
+    pub fn with_one_hot(self, code: Vec<Option<usize>>) -> Result<Self>
+    where
+        P: Distribution<2>,
+    {
         self.check_code(&code)?;
+        let own = self.first.column_levels(code.len());
+        for (at, pair) in own.into_iter().zip(&code).enumerate() {
+            if let (Some(own), Some(found)) = pair
+                && own != *found
+            {
+                let reason = format!("must be {own} for first column {at}, found {found}");
+                return Err(Error::config("Chained", "code", reason));
+            }
+        }
         Ok(Self { code, ..self })
     }
 

@@ -41,7 +41,8 @@ pub(super) fn in_chunks<T: Rows>(
     if rows == 0 {
         return one.part(0..0);
     }
-    let most = most_rows(one.elements());
+    let width = context.map_or(0, |context| context.dims()[1]);
+    let most = most_rows(one.elements() + width);
     let chunks: Vec<_> = if copies >= OWN_ROWS.min(most) {
         let parts = blocks(copies, most);
         (0..contexts).flat_map(|k| parts.iter().map(move |part| (k..k + 1, part.len()))).collect()

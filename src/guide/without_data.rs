@@ -26,7 +26,7 @@
 //! let device = Device::flex();
 //! let network = MadeConfig::new(vec![16]);
 //! let flow = IafConfig::new(2).with_layers(2).with_made(network).with_seed(1).init(&device);
-//! // An epoch has 100 steps of 64 draws.
+//! // An epoch has 100 batches of 64 draws; 10 of them validate.
 //! let config = FitConfig::new().with_epochs(2).with_batch_size(64).with_learning_rate(2e-2).with_seed(1);
 //! let (flow, _report) = fit_reverse_kl(flow, target, &config)?;
 //!

@@ -108,6 +108,10 @@ impl<'a, F: Distribution<D>, const D: usize> HighestDensityRegion<'a, F, D> {
         }
         let below = ((epsilon * draws as f64) as usize).min(draws - 1);
         let (_, threshold, _) = logs.select_nth_unstable_by(below, f64::total_cmp);
+        if !threshold.is_finite() {
+            let reason = format!("ln q at the quantile must be finite, found {threshold}");
+            return Err(Error::data("HighestDensityRegion", reason));
+        }
         Ok(Self { posterior, threshold: *threshold, least_rate: LEAST_RATE })
     }
 

@@ -172,10 +172,11 @@ impl<const D: usize> Batch<D> {
         counted
     }
 
-    /// Rows that all count alike, for statistics without weights: each row as often as its weight asks. If the weights
+    /// Rows that all count alike, for statistics without weights: each row is repeated in proportion to its weight. If the weights
     /// are whole multiples of the least one, and `most` rows hold all multiples, every row stands that many times.
     /// Otherwise as many rows as before are drawn at equal distances of the summed weights, from rows in random order.
-    /// If they would be copies of few rows, every row stands once: a layer divides by the deviation of its first batch.
+    /// If the weights are worth fewer than 10 rows, each row is used once. Copies of few rows give a layer a deviation
+    /// near 0.
     pub(super) fn repeated(&self, most: usize) -> Self {
         let Some(weights) = &self.weights else { return self.clone() };
         let alike = || Self { weights: None, ..self.clone() };
@@ -224,6 +225,12 @@ impl<const D: usize> Batch<D> {
     pub(super) fn to_device(&self, device: &Device) -> Self {
         let context = self.context.as_ref().map(|context| context.clone().to_device(device));
         Self { x: self.x.clone().to_device(device), context, ..self.clone() }
+    }
+
+    /// The number of elements of a row and its context, at least 1.
+    pub(super) fn elements_of_row(&self) -> usize {
+        let event: usize = self.x.dims()[1..].iter().product();
+        (event + self.context.as_ref().map_or(0, |context| context.dims()[1])).max(1)
     }
 
     /// The mean weight in the caller's unit.

@@ -52,10 +52,12 @@ pub struct FitConfig {
     #[config(default = None)]
     pub patience: Option<usize>,
     /// Share of the training rows that is split off for validation, in [0, 1). Without effect if the data have
-    /// validation rows of their own, or come from a loader.
+    /// validation rows of their own, or come from a loader. Nothing is split off if the share is below half a row, or
+    /// would leave fewer than two training rows.
     #[config(default = 0.1)]
     pub validation_fraction: f64,
-    /// Seconds after which training stops. The unfinished epoch is validated and reported; a resumed run repeats it.
+    /// Seconds after which training stops, checked after each step. The unfinished epoch is validated and reported. A
+    /// resumed run continues from the last checkpoint, after a whole epoch.
     #[config(default = None)]
     pub time_limit: Option<f64>,
     /// Seed of the validation split, the order of the rows, the dequantization and dropout.

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use burn::data::dataloader::DataLoader;
 use burn::data::dataloader::batcher::Batcher;
@@ -40,6 +41,8 @@ pub struct FitData<const D: usize> {
     pub(crate) dequantize: Option<Dequantization>,
     /// Whether the validation rows were split off the training rows.
     pub(crate) held_out: bool,
+    /// A call that has no meaning for the source of the rows, for the error of [`check`](Self::check).
+    misplaced: Option<&'static str>,
 }
 
 /// Training or validation rows.
@@ -64,7 +67,7 @@ impl<const D: usize> FitData<D> {
     }
 
     fn of(train: Part<D>) -> Self {
-        Self { train, validation: None, dequantize: None, held_out: false }
+        Self { train, validation: None, dequantize: None, held_out: false, misplaced: None }
     }
 
     /// Training data from a data set of burn, whose items `batcher` joins to a [`Batch`]. The items may come from disk,
@@ -73,7 +76,7 @@ impl<const D: usize> FitData<D> {
     /// [`fit`](super::fit) reads the items in a new random order in every epoch, which the seed decides, also after a
     /// resume. Another thread reads the next batch while a step runs. Validation rows are split off as for rows in memory.
     ///
-    /// 10,000 random rows, fewer if an event has more than 1600 elements, are read once and kept: see [`rows`](Self::rows).
+    /// 10,000 random rows, fewer if a row and its context have more than 1600 elements, are read once and kept: see [`rows`](Self::rows).
     /// Each further batch is checked for its shape, its precision and for values that are not finite.
     ///
     /// # Errors
@@ -128,12 +131,13 @@ impl<const D: usize> FitData<D> {
         let device = Device::default();
         let (one, _) = first_rows(&*items.loader(&rows, Some(order.clone()), 1, &device), 1)?;
         let count = examined(&one).min(rows.len());
-        let loader = items.loader(&rows, Some(order), count, &device);
-        let (examined, _) = first_rows(&*loader, count)?;
+        let loader = items.loader(&rows, Some(order.clone()), count, &device);
+        let (mut examined, _) = first_rows(&*loader, count)?;
         if examined.len() != count {
             let reason = format!("the batcher returned {} rows for {count} items", examined.len());
             return Err(Error::data("training data", reason));
         }
+        examined.numbers = Some((0..count).map(|place| order.at(place)).collect());
         Ok(Self::of(Part {
             rows: examined,
             source: Source::Items { items: Arc::new(items), rows },
@@ -143,9 +147,9 @@ impl<const D: usize> FitData<D> {
     /// Training data from a data loader of burn. The loader decides the batches and their order, so `batch_size` and
     /// `validation_fraction` of the configuration have no effect. A loader that shuffles by a seed gives the same batches
     /// after a resume, if its order depends on the number of calls of `iter` alone, as that of burn's loader with up to one
-    /// worker.
+    /// worker. Each training, and each resume, needs a loader of its own.
     ///
-    /// The first 10,000 rows, fewer if an event has more than 1600 elements, are read once and kept: see
+    /// The first 10,000 rows, fewer if a row and its context have more than 1600 elements, are read once and kept: see
     /// [`rows`](Self::rows). Each further batch is checked for its shape, its precision and for values that are not finite.
     ///
     /// # Errors
@@ -153,7 +157,10 @@ impl<const D: usize> FitData<D> {
     /// If the loader returns no batch, or an item cannot be read.
     pub fn from_loader(loader: Arc<dyn DataLoader<Batch<D>>>) -> Result<Self> {
         let (rows, batch_size) = first_rows(&*loader, usize::MAX)?;
-        Ok(Self::of(Part { rows, source: Source::Loader { loader, batch_size } }))
+        Ok(Self::of(Part {
+            rows,
+            source: Source::Loader { loader, batch_size, passes: Arc::new(AtomicUsize::new(1)) },
+        }))
     }
 
     /// No rows: the objective draws `draws` rows in every epoch, as [`ReverseKl`](super::ReverseKl) does.
@@ -167,8 +174,8 @@ impl<const D: usize> FitData<D> {
         Ok(Self::of(Part { rows, source: Source::Drawn(draws) }))
     }
 
-    /// The training rows in memory: all rows, or those of a data set or a loader that are kept. Checks, warnings and
-    /// statistics use them, and [`Standardize::from_data`](crate::bijector::Standardize::from_data) can.
+    /// The training rows in memory, before dequantization: all rows, or those of a data set or a loader that are kept.
+    /// Checks, warnings and statistics use them, and [`Standardize::from_data`](crate::bijector::Standardize::from_data) can.
     pub fn rows(&self) -> &Batch<D> {
         &self.train.rows
     }
@@ -181,21 +188,34 @@ impl<const D: usize> FitData<D> {
     /// [`BlockNeuralAutoregressive`](crate::bijector::BlockNeuralAutoregressive), [`Cnf`](crate::bijector::Cnf),
     /// networks whose last layer does not start at zero, and networks inside an [`Inverse`](crate::bijector::Inverse),
     /// as in [`Iaf`](crate::model::Iaf).
+    ///
+    /// The batches of a data set or a loader bring their own context: [`check`](Self::check) refuses this call for them.
     pub fn with_context(mut self, context: Tensor<2>) -> Self {
+        if !self.train.is_in_memory() {
+            self.misplaced =
+                Some("with_context needs rows in memory; set the context in the batcher");
+            return self;
+        }
         self.train.rows.context = Some(context.without_autodiff());
         self
     }
 
     /// Adds a weight for every row: see [`Batch`]. The loss of a step is `sum(w_i nll_i) / (n mean(w))` over the `n`
-    /// rows of a batch, with the mean of all training weights. Data-dependent layers are initialised from rows that are
-    /// repeated as their weights ask. Validation rows that are split off keep their weights; `validation_fraction` is a
+    /// rows of a batch, with the mean of all training weights; for a data set or a
+    /// loader the mean of the weights in [`rows`](Self::rows). Data-dependent layers are initialised from rows repeated
+    /// in proportion to their weights. Validation rows that are split off keep their weights; `validation_fraction` is a
     /// share of the rows, not of the weights. Layers that mix rows in training ([`BatchNorm`](crate::bijector::BatchNorm)) use
     /// batch statistics without weights.
     ///
     /// # Errors
     ///
-    /// The errors of [`Batch::with_weights`].
+    /// The errors of [`Batch::with_weights`]; also for rows of a data set or a loader, whose batches bring their own
+    /// weights.
     pub fn with_weights(self, weights: Tensor<1>) -> Result<Self> {
+        if !self.train.is_in_memory() {
+            let reason = "with_weights needs rows in memory; set the weights in the batcher";
+            return Err(Error::data("weights", reason));
+        }
         let train = Part { rows: self.train.rows.with_weights(weights)?, ..self.train };
         Ok(Self { train, ..self })
     }
@@ -205,7 +225,13 @@ impl<const D: usize> FitData<D> {
     /// call [`fit`](super::fit) splits validation rows off the training rows. Validation rows of a data set or a loader
     /// are read batch by batch, in their own order.
     pub fn with_validation(mut self, rows: impl Into<FitData<D>>) -> Self {
-        self.validation = Some(rows.into().train);
+        let rows = rows.into();
+        if rows.dequantize.is_some() {
+            self.misplaced =
+                Some("the validation rows are not dequantized; apply Dequantize to them");
+        }
+        self.misplaced = self.misplaced.or(rows.misplaced);
+        self.validation = Some(rows.train);
         self
     }
 
@@ -276,6 +302,12 @@ impl<const D: usize> FitData<D> {
     /// [`check`](Self::check) for a model. `levels` holds the number of levels of each column that is an integer to the
     /// model, and `None` for real numbers.
     pub(crate) fn check_for(&self, levels: &[Option<usize>]) -> Result<()> {
+        let drawn =
+            "the objective draws the rows, which are not integers; remove with_dequantization";
+        let dequantized = self.train.is_drawn() && self.dequantize.is_some();
+        if let Some(reason) = self.misplaced.or(dequantized.then_some(drawn)) {
+            return Err(Error::data("training data", reason));
+        }
         if self.train.is_drawn() {
             return Ok(());
         }
@@ -462,6 +494,23 @@ impl<const D: usize> Part<D> {
         }
     }
 
+    /// Brings a loader to the order of the epoch after `epochs` epochs. The first pass examined the rows.
+    pub fn skip_epochs(&self, epochs: usize) -> Result<()> {
+        let Source::Loader { loader, passes, .. } = &self.source else { return Ok(()) };
+        let done = passes.load(Ordering::Relaxed);
+        if done > epochs + 1 {
+            let reason = format!(
+                "the loader has already made {} epochs, but the checkpoint has {epochs}; build a \
+                 new loader to resume",
+                done - 1
+            );
+            return Err(Error::data("training data", reason));
+        }
+        (done..epochs + 1).for_each(|_| drop(loader.iter()));
+        passes.store(epochs + 1, Ordering::Relaxed);
+        Ok(())
+    }
+
     /// Whether all rows are in memory.
     pub fn is_in_memory(&self) -> bool {
         matches!(self.source, Source::Memory)
@@ -481,7 +530,10 @@ impl<const D: usize> Part<D> {
                 items.loader(&Rows::all(self.rows.len()), order, size, device)
             }
             Source::Items { items, rows } => items.loader(rows, order, size, device),
-            Source::Loader { loader, .. } => loader.clone(),
+            Source::Loader { loader, passes, .. } => {
+                passes.fetch_add(1, Ordering::Relaxed);
+                loader.clone()
+            }
             Source::Drawn(_) => panic!("FitData: expected rows of data, found none"),
         }
     }
@@ -516,10 +568,9 @@ const EXAMINED_ELEMENTS: usize = 1 << 24;
 /// The stream that decides which rows of a data set are examined.
 const EXAMINED: u64 = u64::MAX - 3;
 
-/// The number of rows to examine, for events as in this batch.
+/// The number of rows to examine, for events and contexts as in this batch.
 fn examined<const D: usize>(batch: &Batch<D>) -> usize {
-    let event = batch.x.dims()[1..].iter().product::<usize>().max(1);
-    (EXAMINED_ELEMENTS / event).clamp(2, MOST_EXAMINED)
+    (EXAMINED_ELEMENTS / batch.elements_of_row()).clamp(2, MOST_EXAMINED)
 }
 
 /// The first rows of a loader, at most `most`, and the rows of its first batch.
@@ -528,7 +579,7 @@ fn first_rows<const D: usize>(
     most: usize,
 ) -> Result<(Batch<D>, usize)> {
     let (mut batches, mut found, mut size) = (vec![], 0, 0);
-    each_batch(loader, false, |_, batch| {
+    each_batch(loader, "training data", false, |_, batch| {
         check_context("training data", &batch)?;
         if let Some(first) = batches.first() {
             check_like("training data", &batch, first)?;

@@ -31,11 +31,18 @@ pub(super) struct Fingerprint {
     settings: String,
 }
 
+/// Whether a field of the configuration decides the numbers of a run. The loss of an objective other than the NLL may
+/// depend on the other rows of a validation batch.
+fn decides(name: &str, nll: bool) -> bool {
+    !FREE.contains(&name) || name == "evaluation_batch" && !nll
+}
+
 impl Fingerprint {
     /// The fingerprint of the data before validation rows are split off.
     pub fn of<M, const D: usize>(
         config: &FitConfig,
         objective: &str,
+        nll: bool,
         data: &FitData<D>,
         model: &M,
     ) -> Self
@@ -45,7 +52,7 @@ impl Fingerprint {
         let mut fields = BTreeMap::new();
         let settings = serde_json::to_value(config).unwrap_or_default();
         let settings = settings.as_object().into_iter().flatten();
-        for (name, value) in settings.filter(|(name, _)| !FREE.contains(&name.as_str())) {
+        for (name, value) in settings.filter(|(name, _)| decides(name, nll)) {
             // With validation rows of the caller, the fraction has no effect.
             if name != "validation_fraction" || data.validation.is_none() {
                 fields.insert(format!("FitConfig.{name}"), value.to_string());

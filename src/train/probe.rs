@@ -127,6 +127,22 @@ pub(super) fn check_initialized<M: Module>(model: &M) -> Result<()> {
     Err(Error::config("fit", "flow", reason))
 }
 
+/// Two events of the shape of the data, or of the draws of the model, by which a checkpoint tells objectives apart.
+pub(super) fn example<F: Distribution<D>, const D: usize>(
+    flow: &F,
+    data: &FitData<D>,
+) -> Tensor<D> {
+    let device = flow.devices().into_iter().next().unwrap_or_default().without_autodiff();
+    let noise = &mut Noise::seeded(TRIED);
+    match data.train.is_drawn() {
+        false => data.train.rows.select(&[0, 1]).to_device(&device).x,
+        true => {
+            let drawn = flow.valid().sample(2, None, noise, &device);
+            noise.normal(drawn.dims(), &device).cast(drawn.dtype())
+        }
+    }
+}
+
 /// The stream of the model's own draws for that row.
 const TRIED: u64 = u64::MAX - 2;
 

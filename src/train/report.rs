@@ -27,14 +27,16 @@ pub struct Epoch {
     pub epoch: usize,
     /// The mean loss over the training batches; `None` if every step of the epoch was skipped. The loss of
     /// [`fit`](super::fit) is the negative log-likelihood in nats.
+    #[serde(with = "numbers::optional")]
     pub train_loss: Option<f64>,
     /// The mean loss of the validation rows. It is computed with the averaged weights if the configuration asks for an
     /// average.
+    #[serde(with = "numbers::optional")]
     pub validation_loss: Option<f64>,
     /// The learning rate of the last step.
     pub learning_rate: f64,
     /// The numbers of [`Training::with_metric`](super::Training::with_metric), by name.
-    #[serde(default)]
+    #[serde(default, with = "numbers::named")]
     pub metrics: BTreeMap<String, f64>,
 }
 
@@ -69,6 +71,7 @@ pub struct Report {
     /// The epoch whose weights were returned.
     pub best_epoch: usize,
     /// The validation loss of the best epoch.
+    #[serde(with = "numbers::optional")]
     pub best_validation_loss: Option<f64>,
     /// Optimizer steps, including skipped ones.
     pub steps: usize,
@@ -105,7 +108,7 @@ impl Default for Report {
 }
 
 impl Report {
-    /// The whole report as JSON. A number that is not finite is `null`.
+    /// The whole report as JSON. A loss or a metric that is not finite is text: `"NaN"`, `"inf"` or `"-inf"`.
     pub fn to_json(&self) -> String {
         serde_json::to_string_pretty(self).expect("a report has a JSON form")
     }
@@ -148,5 +151,71 @@ fn quoted(text: &str) -> String {
     match text.contains([',', '"', '\n', '\r']) {
         true => format!("\"{}\"", text.replace('"', "\"\"")),
         false => text.to_string(),
+    }
+}
+
+/// Numbers that JSON does not have, as text. JSON would make them `null`, which is no number to read back.
+mod numbers {
+    use serde::{Deserialize, Serialize};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Number {
+        Finite(f64),
+        Text(String),
+    }
+
+    impl From<f64> for Number {
+        fn from(value: f64) -> Self {
+            if value.is_finite() { Self::Finite(value) } else { Self::Text(value.to_string()) }
+        }
+    }
+
+    impl TryFrom<Number> for f64 {
+        type Error = std::num::ParseFloatError;
+
+        fn try_from(number: Number) -> Result<Self, Self::Error> {
+            match number {
+                Number::Finite(value) => Ok(value),
+                Number::Text(text) => text.parse(),
+            }
+        }
+    }
+
+    pub mod optional {
+        use serde::de::Error;
+        use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+        use super::Number;
+
+        pub fn serialize<S: Serializer>(value: &Option<f64>, s: S) -> Result<S::Ok, S::Error> {
+            value.map(Number::from).serialize(s)
+        }
+
+        pub fn deserialize<'a, D: Deserializer<'a>>(d: D) -> Result<Option<f64>, D::Error> {
+            let number = Option::<Number>::deserialize(d)?;
+            number.map(f64::try_from).transpose().map_err(D::Error::custom)
+        }
+    }
+
+    pub mod named {
+        use std::collections::BTreeMap;
+
+        use serde::de::Error;
+        use serde::{Deserialize, Deserializer, Serializer};
+
+        use super::Number;
+
+        type Named = BTreeMap<String, f64>;
+
+        pub fn serialize<S: Serializer>(values: &Named, s: S) -> Result<S::Ok, S::Error> {
+            s.collect_map(values.iter().map(|(name, value)| (name, Number::from(*value))))
+        }
+
+        pub fn deserialize<'a, D: Deserializer<'a>>(d: D) -> Result<Named, D::Error> {
+            let numbers = BTreeMap::<String, Number>::deserialize(d)?;
+            let value = |(name, number)| f64::try_from(number).map(|value| (name, value));
+            numbers.into_iter().map(value).collect::<Result<_, _>>().map_err(D::Error::custom)
+        }
     }
 }

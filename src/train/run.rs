@@ -47,7 +47,11 @@ pub(super) fn run<F: Distribution<D>, O: Objective<F, D>, const D: usize>(
     if let (true, Some(Warning { what, reason, .. })) = (config.strict, warnings.first()) {
         return Err(Error::data(what, reason));
     }
-    let fingerprint = Fingerprint::of(config, &objective.describe(), &data, &model);
+    let objective_text = match config.checkpoint {
+        Some(_) => objective.describe(&probe::example(&model, &data)),
+        None => String::new(),
+    };
+    let fingerprint = Fingerprint::of(config, &objective_text, objective.is_nll(), &data, &model);
     let data = data.split(config.validation_fraction, config.seed);
     probe::check_patience(config, &data)?;
     let settings = Settings { config, objective, data: &data, levels, started };
@@ -148,7 +152,9 @@ impl<'a, F: Distribution<D>, O: Objective<F, D>, const D: usize> Run<'a, F, O, D
             let report = &mut run.state.report;
             report.resumed_from = Some(report.epochs.len());
             report.stop = stop(report, config);
-            run.skip_to(run.state.report.steps);
+            (0..run.state.report.steps).for_each(|step| run.next_rate(step));
+            let epochs = run.state.report.epochs.len();
+            data.train.skip_epochs(epochs)?;
             return Ok(run);
         }
         trains?;
@@ -166,15 +172,6 @@ impl<'a, F: Distribution<D>, O: Objective<F, D>, const D: usize> Run<'a, F, O, D
             rate: config.learning_rate,
             state,
         })
-    }
-
-    /// Brings the schedule, and the loader of the caller, to where the interrupted run left them.
-    fn skip_to(&mut self, step: usize) {
-        (0..step).for_each(|step| self.next_rate(step));
-        if self.settings.data.train.is_loader() {
-            let loader = self.settings.data.train.loader(None, 1, &self.device);
-            (0..self.state.report.epochs.len()).for_each(|_| drop(loader.iter()));
-        }
     }
 
     /// Sets the learning rate of a step. Beyond the planned steps, which a loader may exceed, the rate stays: a cosine
@@ -207,10 +204,12 @@ impl<'a, F: Distribution<D>, O: Objective<F, D>, const D: usize> Run<'a, F, O, D
             let order = Noise::stream(config.seed, number as u64).next_u64();
             let loader = data.batches(config.batch_size, order, &self.device);
             let most = if data.train.is_loader() { usize::MAX } else { steps };
-            each_batch(&*loader, !data.train.is_in_memory(), |at, batch| {
+            let ahead = !data.train.is_in_memory();
+            each_batch(&*loader, "training data", ahead, |at, batch| {
                 let what = || format!("training data, batch {at} of epoch {number}");
                 let batch = data.train.checked(what, batch, &self.settings.levels)?;
-                // A batch of a loader may hold a single row, or rows of weight 0 only.
+                let batch = batch.to_device(&self.device);
+                // A batch of a loader may hold no row or a single one.
                 if batch.is_empty() || batch.len() < 2 && self.weights.mixes_rows() {
                     return Ok(at + 1 < most);
                 }
@@ -219,6 +218,10 @@ impl<'a, F: Distribution<D>, O: Objective<F, D>, const D: usize> Run<'a, F, O, D
                 let go_on = self.counted_step(&work, &mut sums, progress)?;
                 Ok(go_on && at + 1 < most)
             })?;
+        }
+        if sums.steps == 0 {
+            let reason = format!("the loader returned no batch of rows in epoch {number}");
+            return Err(Error::data("training data", reason));
         }
         self.end_epoch(number, &sums, progress)
     }
@@ -236,6 +239,7 @@ impl<'a, F: Distribution<D>, O: Objective<F, D>, const D: usize> Run<'a, F, O, D
             sums.rows += work.rows;
         }
         sums.rate = step.learning_rate;
+        sums.steps += 1;
         progress.step();
         if let Some(callback) = &mut self.hooks.step
             && callback(&step, &self.weights).is_break()
@@ -428,6 +432,7 @@ impl<'a, F: Distribution<D>, O: Objective<F, D>, const D: usize> Run<'a, F, O, D
 struct Sums {
     total: f64,
     rows: usize,
+    steps: usize,
     rate: f64,
 }
 
@@ -454,15 +459,23 @@ fn first_weights<F: Distribution<D>, O, const D: usize>(
     if part.is_drawn() {
         return Ok(flow);
     }
-    let event = part.rows.x.dims()[1..].iter().product::<usize>().max(1);
-    let start = (START_ELEMENTS / event).clamp(LEAST_START, MOST_START);
+    let start = (START_ELEMENTS / part.rows.elements_of_row()).clamp(LEAST_START, MOST_START);
     let size = config.batch_size.max(start);
     let first = match part.is_loader() {
-        true => part.rows.part(0..size.min(part.rows.len())).to_device(device),
+        true => {
+            let rows = part.rows.part(0..size.min(part.rows.len())).to_device(device);
+            match &settings.data.dequantize {
+                Some(dequantize) => {
+                    let noise = &mut Noise::stream(config.seed ^ OBJECTIVE, START);
+                    Batch { x: dequantize.apply(rows.x.clone(), noise), ..rows }
+                }
+                None => rows,
+            }
+        }
         false => {
             let mut first = None;
             let loader = settings.data.batches(size, config.seed, device);
-            each_batch(&*loader, false, |_, batch| {
+            each_batch(&*loader, "training data", false, |_, batch| {
                 let what = || "training data".to_string();
                 first = Some(part.checked(what, batch, &settings.levels)?);
                 Ok(false)
@@ -495,6 +508,8 @@ fn validated<F: Distribution<D>, O: Objective<F, D>, const D: usize>(
         total += work.batch.map_or(work.rows as f64, Batch::total_weight) * largest;
         Ok(true)
     };
+    // Batches of about equal size: an objective over a whole batch would lose by a last one of few rows.
+    let size = part.len().div_ceil(part.len().div_ceil(size).max(1)).max(1);
     if part.is_drawn() {
         for start in (0..part.len()).step_by(size) {
             // The shares divide by 1 here, and by the total below.
@@ -502,11 +517,14 @@ fn validated<F: Distribution<D>, O: Objective<F, D>, const D: usize>(
         }
     } else {
         let loader = settings.data.validation_batches(part, size, settings.config.seed, device);
-        each_batch(&*loader, !part.is_in_memory(), |at, batch| {
+        each_batch(&*loader, "validation data", !part.is_in_memory(), |at, batch| {
             let what = || format!("validation data, batch {at}");
-            let batch = part.checked(what, batch, &settings.levels)?;
+            let batch = part.checked(what, batch, &settings.levels)?.to_device(device);
             if batch.is_empty() { Ok(true) } else { add(Work::of(&batch, 1.0)) }
         })?;
+    }
+    if total == 0.0 {
+        return Err(Error::data("validation data", "the loader returned no batch of rows"));
     }
     Ok(Some(sum / total))
 }

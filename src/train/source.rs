@@ -3,6 +3,7 @@
 use std::fmt::{self, Debug};
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc::sync_channel;
 
 use burn::data::dataloader::batcher::Batcher;
@@ -25,8 +26,8 @@ pub(super) enum Source<const D: usize> {
     Memory,
     /// Some of the rows of a data set.
     Items { items: Arc<dyn Items<D>>, rows: Rows },
-    /// A loader with batches and an order of its own.
-    Loader { loader: Arc<dyn DataLoader<Batch<D>>>, batch_size: usize },
+    /// A loader with batches and an order of its own, and the number of passes so far.
+    Loader { loader: Arc<dyn DataLoader<Batch<D>>>, batch_size: usize, passes: Arc<AtomicUsize> },
     /// No rows: the objective draws this many.
     Drawn(usize),
 }
@@ -159,7 +160,7 @@ impl<const D: usize> Dequantized<D> {
 impl<const D: usize> DataLoader<Batch<D>> for Dequantized<D> {
     fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<Batch<D>> + 'a> {
         let (batches, dequantize) = (self.loader.iter(), self.dequantize.clone());
-        Box::new(DequantizedBatches { batches, dequantize, seed: self.seed, number: 0 })
+        Box::new(DequantizedBatches { batches, dequantize, seed: self.seed, number: 1 })
     }
 
     fn num_items(&self) -> usize {
@@ -179,6 +180,7 @@ struct DequantizedBatches<'a, const D: usize> {
     batches: Box<dyn DataLoaderIterator<Batch<D>> + 'a>,
     dequantize: Dequantization,
     seed: u64,
+    /// The stream of the next batch. Stream 0 of the seed decides the order.
     number: u64,
 }
 
@@ -189,6 +191,8 @@ impl<const D: usize> Iterator for DequantizedBatches<'_, D> {
         let mut noise = Noise::stream(self.seed, self.number);
         self.number += 1;
         let spread = |batch: Batch<D>| {
+            // A row of weight 0 may hold any values.
+            let batch = batch.counted().into_owned();
             let levels = |column| self.dequantize.levels(column);
             check_levels(&batch, levels).map_err(DatasetError::new)?;
             let x = self.dequantize.apply(batch.x.clone(), &mut noise);
@@ -208,12 +212,13 @@ impl<const D: usize> DataLoaderIterator<Batch<D>> for DequantizedBatches<'_, D> 
 /// loads the next batches in the meantime.
 pub(super) fn each_batch<const D: usize>(
     loader: &dyn DataLoader<Batch<D>>,
+    what: &str,
     ahead: bool,
     mut take: impl FnMut(usize, Batch<D>) -> Result<bool>,
 ) -> Result<()> {
     let mut take_all = |batches: &mut dyn Iterator<Item = Result<Batch<D>, DatasetError>>| {
         for (number, batch) in batches.enumerate() {
-            if !take(number, batch.map_err(unreadable)?)? {
+            if !take(number, batch.map_err(|error| Error::data(what, error.to_string()))?)? {
                 break;
             }
         }
@@ -225,14 +230,15 @@ pub(super) fn each_batch<const D: usize>(
     std::thread::scope(|scope| {
         let (sender, receiver) = sync_channel(READY);
         // A send fails if no further batch is wanted.
-        scope.spawn(move || loader.iter().all(|batch| sender.send(batch).is_ok()));
-        take_all(&mut receiver.into_iter())
+        let loading = scope.spawn(move || loader.iter().all(|batch| sender.send(batch).is_ok()));
+        let taken = take_all(&mut receiver.into_iter());
+        match loading.join() {
+            Ok(_) => taken,
+            // The message of a data set that panics is that of the caller.
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
     })
 }
 
 /// Batches that wait to be used. With one, the loader computes while a step runs.
 const READY: usize = 1;
-
-fn unreadable(error: DatasetError) -> Error {
-    Error::data("training data", error.to_string())
-}

@@ -76,11 +76,10 @@ pub fn fit<F: Distribution<D>, const D: usize>(
 }
 
 /// Fits a flow to a target that is known up to a constant, without data: [`fit`] with the objective [`ReverseKl`]. An
-/// epoch has 100 steps of `batch_size` draws. [`log_z`](super::log_z) estimates the constant afterwards.
+/// epoch has 100 batches of `batch_size` draws, of which `validation_fraction` validate. [`log_z`](super::log_z) estimates the constant afterwards.
 ///
 /// For epochs of another length write `Training::new(flow, FitData::drawn(draws)?, &config)` with the objective. The
-/// fields of the configuration have the meaning of [`fit`]: `validation_fraction` of the draws of an epoch, the same in
-/// all epochs, decide which epoch is the best.
+/// validation draws have the same noise in all epochs, and decide which epoch is the best.
 ///
 /// # Errors
 ///
@@ -118,12 +117,12 @@ where
     P: Distribution<D>,
 {
     config.validate()?;
-    let draws = FitData::drawn(config.batch_size.saturating_mul(STEPS))?;
+    let draws = FitData::drawn(config.batch_size.saturating_mul(BATCHES))?;
     Training::new(flow, draws, config).with_objective(ReverseKl::new(target)).run()
 }
 
-/// The steps of an epoch of [`fit_reverse_kl`].
-const STEPS: usize = 100;
+/// The batches of an epoch of [`fit_reverse_kl`].
+const BATCHES: usize = 100;
 
 /// A training with more settings than [`fit`]: an objective, an optimizer, callbacks, metrics. [`run`](Self::run) does
 /// what [`fit`] does.
@@ -204,12 +203,15 @@ impl<'a, F: Distribution<D>, O, const D: usize> Training<'a, F, O, D> {
         name: impl Into<String>,
         metric: impl FnMut(&F) -> f64 + Send + 'a,
     ) -> Self {
-        self.hooks.metrics.push((name.into(), Box::new(metric)));
+        let name = name.into();
+        self.hooks.metrics.retain(|(other, _)| *other != name);
+        self.hooks.metrics.push((name, Box::new(metric)));
         self
     }
 
     /// Calls `callback` after each epoch with its report and the current model on the plain device, the averaged one if
-    /// the configuration asks for an average. `ControlFlow::Break(())` ends the training. Each setting replaces the last.
+    /// the configuration asks for an average. `ControlFlow::Break(())` ends the training; a later run with the same
+    /// checkpoint continues it. A second callback replaces the first one.
     pub fn on_epoch(
         mut self,
         callback: impl FnMut(&Epoch, &F) -> ControlFlow<()> + Send + 'a,
@@ -220,7 +222,8 @@ impl<'a, F: Distribution<D>, O, const D: usize> Training<'a, F, O, D> {
 
     /// Calls `callback` after each step with its numbers and the model that trains, which is on the autodiff device: call
     /// `valid()` before an evaluation. `ControlFlow::Break(())` ends the training at once. The unfinished epoch is
-    /// validated and reported, and a resumed run repeats it. Each setting replaces the last.
+    /// validated and reported, and a resumed run continues from the last checkpoint. A second callback replaces the first
+    /// one.
     pub fn on_step(
         mut self,
         callback: impl FnMut(&Step, &F) -> ControlFlow<()> + Send + 'a,

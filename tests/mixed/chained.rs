@@ -185,15 +185,19 @@ fn wrong_groups_and_codes_are_refused() {
         text(class_first().with_one_hot(vec![Some(0)])),
         "Chained.code: must be at least 1, found 0"
     );
+    assert_eq!(
+        text(class_first().with_one_hot(vec![Some(2)])),
+        "Chained.code: must be 3 for first column 0, found 2"
+    );
     assert_eq!(class_first().column_levels(2), [None, Some(3)]);
     assert_eq!(class_last().column_levels(2), [None, Some(3)]);
 }
 
 #[test]
-#[should_panic(expected = "expected a context of width 3, found 2")]
+#[should_panic(expected = "expected a context of width 4, found 3")]
 fn a_code_of_another_width_is_a_panic() {
-    let second = ConditionalNormalConfig::new(vec![1], 3, mlp()).init::<2>(&device());
+    let second = ConditionalNormalConfig::new(vec![1], 4, mlp()).init::<2>(&device());
     let model = Chained::new(&Mask::Kept(vec![1]), 2, class(0), second, &device()).unwrap();
-    let model = model.with_one_hot(vec![Some(2)]).unwrap();
+    let model = model.with_one_hot(vec![Some(3)]).unwrap();
     let _ = model.log_prob(tensor(&[0.0, 1.0], [1, 2]), None);
 }

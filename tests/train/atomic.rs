@@ -123,3 +123,18 @@ fn what_the_loss_cannot_take_is_an_error() {
         " of the batch must be finite, found -inf; remove parameters outside of the prior"
     ));
 }
+
+/// 21 validation rows in batches of 20: the last batch does not hold a single row.
+#[test]
+fn validation_rows_are_divided_evenly() {
+    let device = Device::flex();
+    let flow = MafConfig::new(2).with_layers(1).with_context(1).init(&device);
+    let prior = |t: Tensor<2>| t.square().sum_dim(1).reshape([-1]) * -0.5;
+    let context = |rows| Noise::seeded(2).normal::<2>([rows, 1], &device);
+    let data = FitData::new((banana(60, 1), context(60)));
+    let data = data.with_validation((banana(21, 2), context(21)));
+    let config = quick().with_epochs(1).with_evaluation_batch(20);
+    let objective = Atomic::new(5, prior).unwrap();
+    let (_, report) = Training::new(flow, data, &config).with_objective(objective).run().unwrap();
+    assert!(report.best_validation_loss.unwrap().is_finite());
+}

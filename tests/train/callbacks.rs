@@ -143,7 +143,7 @@ impl Objective<RealNvp, 2> for Shifted {
         Ok(flow.log_prob(x + shift).neg())
     }
 
-    fn describe(&self) -> String {
+    fn describe(&self, _example: &Tensor<2>) -> String {
         format!("Shifted by {}", self.0)
     }
 }
@@ -176,8 +176,9 @@ fn an_objective_of_ones_own_has_seeded_noise_blocks_checkpoints_and_validation()
     run(&kept, 0.3).unwrap();
     let error = run(&kept, 0.4).unwrap_err().to_string();
     assert!(error.contains("which differ in: objective; "), "{error}");
+    // A batch of validation rows may matter to another loss, so its size is compared too.
     let error = fit(start(), banana(1400, 1), &kept).unwrap_err().to_string();
-    assert!(error.contains("which differ in: objective; "), "{error}");
+    assert!(error.contains("which differ in: FitConfig.evaluation_batch, objective; "), "{error}");
 
     let error = run(&config.with_reversible(true), 0.3).unwrap_err().to_string();
     let expected =
@@ -232,4 +233,42 @@ fn training_without_data_resumes_bit_for_bit_and_stops_early() {
     assert_eq!(numbers(&resumed, banana(9, 3)), numbers(&whole, banana(9, 3)));
     let (_, early) = run(&config.with_learning_rate(0.3).with_epochs(40).with_patience(Some(2)));
     assert_eq!(early.stop, Stop::EarlyStopping);
+}
+
+/// A metric may be NaN, and JSON has no NaN.
+#[test]
+fn numbers_that_are_not_finite_survive_a_checkpoint_and_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = quick().with_epochs(2).with_checkpoint(Some(folder.path().to_path_buf()));
+    let run = |config: &FitConfig| {
+        let flow = small().with_seed(1).init(&Device::flex());
+        let training = Training::new(flow, banana(200, 1), config);
+        let training = training.with_metric("nan", |_| f64::NAN);
+        training.with_metric("inf", |_| f64::NEG_INFINITY).run().unwrap().1
+    };
+    run(&config);
+    let report = run(&config.with_epochs(3));
+    assert_eq!(report.resumed_from, Some(2));
+    for epoch in &report.epochs {
+        assert!(epoch.metrics["nan"].is_nan() && epoch.metrics["inf"] == f64::NEG_INFINITY);
+    }
+    let read: Report = serde_json::from_str(&report.to_json()).unwrap();
+    assert!(read.epochs[0].metrics["nan"].is_nan());
+    assert!(report.to_csv().contains(",-inf,NaN\n"), "{}", report.to_csv());
+}
+
+#[test]
+fn the_checkpoint_of_another_target_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = quick().with_epochs(1).with_checkpoint(Some(folder.path().to_path_buf()));
+    let run = |config: &FitConfig, centre: f64| {
+        let target = move |x: Tensor<2>| (x - centre).square().sum_dim(1).reshape([-1]) * -0.5;
+        let flow = small().with_seed(1).init(&Device::flex());
+        let draws = FitData::drawn(200).unwrap();
+        Training::new(flow, draws, config).with_objective(ReverseKl::new(target)).run()
+    };
+    run(&config, 1.0).unwrap();
+    run(&config, 1.0).unwrap();
+    let error = run(&config, 2.0).unwrap_err().to_string();
+    assert!(error.contains("which differ in: objective; "), "{error}");
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Mutex;
 
-use burn::data::dataloader::DataLoaderBuilder;
 use burn::data::dataloader::batcher::Batcher;
+use burn::data::dataloader::{DataLoader, DataLoaderBuilder, DataLoaderIterator};
 use burn::data::dataset::{Dataset, DatasetError};
 use burn::tensor::TensorData;
 use burn_flows::train::{Dequantize, FitData, Training};
@@ -354,4 +354,108 @@ fn few_batches_are_ahead_of_the_steps() {
     // Loading overlaps the steps.
     let least = *ahead.iter().min().unwrap();
     assert!(ahead.iter().filter(|ahead| **ahead > least).count() > 90, "{ahead:?}");
+}
+
+#[test]
+fn weights_and_context_of_a_data_set_come_from_its_batches() {
+    let data = || FitData::from_dataset(Items::banana(300), CONTEXT).unwrap();
+    let error = data().with_weights(Tensor::ones([300], &Device::flex())).unwrap_err().to_string();
+    assert_eq!(error, "weights: with_weights needs rows in memory; set the weights in the batcher");
+    let error = data().with_context(Tensor::ones([300, 1], &Device::flex())).check().unwrap_err();
+    let expected =
+        "training data: with_context needs rows in memory; set the context in the batcher";
+    assert_eq!(error.to_string(), expected);
+    let held = FitData::new(banana(50, 1)).with_dequantization(Dequantize::new(4).unwrap());
+    let error = FitData::new(banana(50, 1)).with_validation(held).check().unwrap_err();
+    let expected =
+        "training data: the validation rows are not dequantized; apply Dequantize to them";
+    assert_eq!(error.to_string(), expected);
+    let drawn = FitData::<2>::drawn(10).unwrap().with_dequantization(Dequantize::new(4).unwrap());
+    assert!(drawn.check().unwrap_err().to_string().contains("remove with_dequantization"));
+}
+
+/// A flow starts from dequantized integers, also those of a loader.
+#[test]
+fn the_integers_of_a_loader_are_dequantized_before_the_start() {
+    let items: Vec<Item> =
+        (0..512).map(|row| [(row % 256) as f32, (row * 7 % 256) as f32, 0.0, 1.0]).collect();
+    let loader = DataLoaderBuilder::new(Rows::default()).batch_size(100).build(Items::new(items));
+    let data = FitData::from_loader(loader).unwrap();
+    let data = data.with_dequantization(Dequantize::new(256).unwrap());
+    let norm = ActNormConfig::new(2).init(&Device::flex());
+    let flow = Flow::new(norm, StandardNormal::<2>::new([2], &Device::flex()));
+    let config = quick().with_epochs(1).with_learning_rate(1e-12);
+    let (flow, _) = fit(flow, data, &config).unwrap();
+    // Uniform on (0, 1): the deviation 0.29 becomes 1.
+    let z = flow.encode(Tensor::<2>::from_data([[0.0, 0.0], [1.0, 1.0]], &Device::flex()));
+    let z: Vec<f64> = z.into_data().iter::<f64>().collect();
+    assert!((z[0] + 1.73).abs() < 0.2 && (z[2] - 1.73).abs() < 0.2, "{z:?}");
+}
+
+#[test]
+fn a_loader_that_was_used_does_not_resume() {
+    let folder = tempfile::tempdir().unwrap();
+    let loader = DataLoaderBuilder::new(CONTEXT).batch_size(50).shuffle(4);
+    let data = FitData::from_loader(loader.build(Items::banana(200))).unwrap();
+    let config = quick().with_epochs(2).with_checkpoint(Some(folder.path().to_path_buf()));
+    fit(flow(), data.clone(), &config.clone().with_checkpoint(None).with_epochs(3)).unwrap();
+    let other = DataLoaderBuilder::new(CONTEXT).batch_size(50).shuffle(4);
+    let other = FitData::from_loader(other.build(Items::banana(200))).unwrap();
+    fit(flow(), other, &config).unwrap();
+    let error = fit(flow(), data, &config.with_epochs(4)).unwrap_err().to_string();
+    let expected = "training data: the loader has already made 3 epochs, but the checkpoint has 2; build a new \
+                    loader to resume";
+    assert_eq!(error, expected);
+}
+
+/// A loader whose passes after the first one are empty.
+struct Once(Arc<dyn DataLoader<Batch<2>>>, AtomicUsize);
+
+impl DataLoader<Batch<2>> for Once {
+    fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<Batch<2>> + 'a> {
+        match self.1.fetch_add(1, Ordering::Relaxed) {
+            0 => self.0.iter(),
+            _ => {
+                let mut iter = self.0.iter();
+                iter.by_ref().for_each(drop);
+                iter
+            }
+        }
+    }
+    fn num_items(&self) -> usize {
+        self.0.num_items()
+    }
+    fn to_device(&self, _device: &Device) -> Arc<dyn DataLoader<Batch<2>>> {
+        unimplemented!()
+    }
+    fn slice(&self, _start: usize, _end: usize) -> Arc<dyn DataLoader<Batch<2>>> {
+        unimplemented!()
+    }
+}
+
+#[test]
+fn an_epoch_without_rows_is_an_error() {
+    let loader = DataLoaderBuilder::new(CONTEXT).batch_size(50).build(Items::banana(200));
+    let data = FitData::from_loader(Arc::new(Once(loader, AtomicUsize::new(0)))).unwrap();
+    let error = fit(flow(), data, &quick()).unwrap_err().to_string();
+    assert_eq!(error, "training data: the loader returned no batch of rows in epoch 1");
+}
+
+#[test]
+#[should_panic(expected = "the shelf is empty")]
+fn a_data_set_that_panics_ends_the_training_with_its_own_message() {
+    /// It panics long after the rows for statistics were read.
+    struct Shelf(AtomicUsize);
+    impl Dataset<Item> for Shelf {
+        fn get(&self, index: usize) -> Result<Item, DatasetError> {
+            let read = self.0.fetch_add(1, Ordering::Relaxed);
+            assert!(read < 1000, "the shelf is empty");
+            Ok([index as f32, (index % 7) as f32, 1.0, 1.0])
+        }
+        fn len(&self) -> usize {
+            300
+        }
+    }
+    let data = FitData::from_dataset(Shelf(AtomicUsize::new(0)), CONTEXT).unwrap();
+    fit(flow(), data, &quick().with_epochs(9)).unwrap();
 }

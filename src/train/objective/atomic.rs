@@ -8,15 +8,15 @@ use std::fmt;
 
 use burn::tensor::{Tensor, TensorData};
 
-use super::{Block, Objective};
+use super::{Block, Objective, values};
 use crate::distribution::Distribution;
 use crate::error::{Error, Result, at_least};
 use crate::math::{fine, log_sum_exp};
 use crate::noise::Noise;
 use crate::param::index_tensor;
 
-/// The atomic loss of SNPE-C (APT): trains a posterior `q(t | x)` on parameters `t` from any proposal, as in the later
-/// rounds of sequential inference, and yet to the posterior under the prior `p(t)`.
+/// The atomic loss of SNPE-C (APT) for the later rounds of sequential inference. The parameters `t` may come from any
+/// proposal. The trained density `q(t | x)` is the posterior under the prior `p(t)`.
 ///
 /// ```text
 /// loss of row i  -ln [r(t_i) / sum_k r(t_k)]        r(t) = q(t | x_i) / p(t)
@@ -27,8 +27,10 @@ use crate::param::index_tensor;
 /// atoms. Paper: Greenberg, Nonnenmacher, Macke (2019), section 3.3, arXiv:1905.07488.
 ///
 /// The rows of the data are the parameters, the contexts are the observations. A step evaluates `atoms` densities for
-/// every row. The loss does not fix the scale of `q` where no atom lies, so `q` can leak out of the support of the prior;
-/// [`Rejection`](crate::inference) and bounded flows help.
+/// every row. The loss does not fix the scale of `q` where no atom lies, so `q` can leak out of the support of the prior:
+/// use [`Flow::standardized_within`](crate::Flow::standardized_within), or draw by a
+/// [`RejectionSampler`](crate::inference::RejectionSampler). An [`Embedded`](crate::encoder::Embedded) flow encodes each
+/// observation once for every atom.
 ///
 /// # Errors
 ///
@@ -115,8 +117,8 @@ where
         Ok((log_sum_exp(ratios, 1) - own).reshape([rows]).cast(dtype))
     }
 
-    fn describe(&self) -> String {
-        format!("{self:?}")
+    fn describe(&self, example: &Tensor<D>) -> String {
+        format!("{self:?}, prior{}", values((self.log_prior)(example.clone())))
     }
 }
 

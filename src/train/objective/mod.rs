@@ -25,6 +25,12 @@ use crate::error::{Error, Result};
 use crate::noise::Noise;
 use crate::rows::rows_of;
 
+/// The values of a function at an example, to five digits.
+fn values(function: Tensor<1>) -> String {
+    let values = function.without_autodiff().into_data();
+    values.iter::<f64>().map(|value| format!(" {value:.4e}")).collect()
+}
+
 /// A loss for each row, whose weighted mean a training minimises. [`Training::with_objective`](super::Training) sets it.
 ///
 /// `fit` divides the rows of a step into blocks, which the cores share, and calls [`losses`](Self::losses) for each
@@ -57,8 +63,8 @@ use crate::rows::rows_of;
 /// # Ok::<(), burn_flows::Error>(())
 /// ```
 pub trait Objective<F, const D: usize>: Send + Sync {
-    /// The loss of each row of a block, shape `[rows]`, in the graph of the model. Random numbers must come from `noise`:
-    /// each step and each block has its own, and so does a resumed run.
+    /// The loss of each row of a block, shape `[rows]`, in the graph of the model. Random numbers must come from `noise`.
+    /// Each block of each step has its own stream. A resumed run uses the same streams.
     ///
     /// # Errors
     ///
@@ -71,8 +77,10 @@ pub trait Objective<F, const D: usize>: Send + Sync {
         false
     }
 
-    /// The kind and the settings of the objective. A checkpoint of another one is refused. Default: the name of the type.
-    fn describe(&self) -> String {
+    /// The kind and the settings of the objective, by which a checkpoint of another objective is refused. `example` holds
+    /// two events: a function that belongs to the objective can be told by its values there. Default: the name of the
+    /// type.
+    fn describe(&self, _example: &Tensor<D>) -> String {
         layer_name::<Self>().to_string()
     }
 

@@ -11,7 +11,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{Block, Objective};
+use super::{Block, Objective, values};
 use crate::bijector::Bijector;
 use crate::distribution::Distribution;
 use crate::error::{Error, Result};
@@ -49,7 +49,7 @@ pub enum Estimator {
 ///
 /// # Errors
 ///
-/// Training ends with an error if the target is not finite at a finite draw: no gradient leads away from there.
+/// Training ends with an error if the target is not finite at a finite draw: the target has no gradient there.
 ///
 /// # Example
 ///
@@ -107,8 +107,8 @@ where
         Ok(log_q - log_p)
     }
 
-    fn describe(&self) -> String {
-        format!("ReverseKl, {:?}", self.estimator)
+    fn describe(&self, example: &Tensor<D>) -> String {
+        format!("ReverseKl, {:?}, target{}", self.estimator, values((self.target)(example.clone())))
     }
 
     fn first_non_finite(
