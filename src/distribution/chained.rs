@@ -24,10 +24,10 @@ crate::store::checked! {
 /// are copied. [`with_one_hot`](Self::with_one_hot) codes a column of categories as zeros and ones, which a network
 /// learns from more easily than from the number of a category.
 ///
-/// Both orders mix categories with real numbers: real numbers given the category, with a
-/// [`CategoricalMade`](super::CategoricalMade) first, and the category given real numbers, with a `CategoricalMade`
-/// second. Paper: Boelts, Lueckmann, Gao, Macke (2022), Flexible and efficient simulation-based inference for models of
-/// decision-making (mixed neural likelihood estimation, reaction times given choices), eLife 11:e77220.
+/// Put a [`CategoricalMade`](super::CategoricalMade) first to model real numbers given the category. Put it second to
+/// model the category given real numbers. Paper: Boelts, Lueckmann, Gao, Macke (2022), Flexible and efficient
+/// simulation-based inference for models of decision-making (mixed neural likelihood estimation, reaction times given
+/// choices), eLife 11:e77220.
 ///
 /// # Shapes
 ///

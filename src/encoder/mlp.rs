@@ -46,8 +46,8 @@ crate::store::checked! {
 /// out = mlp(c * 2^e - s)        e, s per column, set from a first batch
 /// ```
 ///
-/// Paper of learned features of an observation: Radev, Mertens, Voss, Ardizzone, Köthe (2020), BayesFlow, section on the
-/// summary network, arXiv:2003.06281.
+/// Paper of learned features of an observation: Radev, Mertens, Voss, Ardizzone, Köthe (2020), BayesFlow, section on
+/// the summary network, arXiv:2003.06281.
 ///
 /// # Shapes
 ///

@@ -236,12 +236,12 @@
 //! # Ok::<(), burn_flows::Error>(())
 //! ```
 //!
-//! A rate below 1e-4 is an error that names the observation. A low rate shows a posterior that misses the prior: train
-//! with a first layer for the interval, or check the observation.
+//! A rate below 1e-4 is an error that names the observation. A low rate means that the flow puts little mass
+//! inside the prior. Use [`standardized_within`](crate::Flow::standardized_within), or check the observation.
 //!
 //! # A second round of simulations
 //!
-//! If only one observation matters, most draws of a wide prior simulate nothing like it. Truncated proposals (TSNPE)
+//! Most draws of a wide prior give simulations far from a single observation. Truncated proposals (TSNPE)
 //! restrict the prior to the region where the current posterior has its mass.
 //! [`HighestDensityRegion`](crate::inference::HighestDensityRegion) finds the region and draws the prior inside it. The
 //! next `fit` uses the same loss, because the truncated prior is proportional to the prior inside the region.

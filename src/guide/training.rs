@@ -34,8 +34,8 @@
 //! # Ok::<(), burn_flows::Error>(())
 //! ```
 //!
-//! [`on_step`](crate::train::Training::on_step) does the same after each optimizer step, with the loss and the norm of the
-//! gradient. [`with_optimizer`](crate::train::Training::with_optimizer) takes any optimizer of burn.
+//! [`on_step`](crate::train::Training::on_step) does the same after each optimizer step, with the loss and the norm of
+//! the gradient. [`with_optimizer`](crate::train::Training::with_optimizer) takes any optimizer of burn.
 //!
 //! # Data larger than memory
 //!
@@ -94,10 +94,14 @@
 //! [`FitData::from_loader`](crate::train::FitData::from_loader) takes a `DataLoader` of burn, which decides the batches.
 //! `cargo bench --bench stream` trains on 10 GiB of generated rows and measures its peak of memory.
 //!
+//! The batches bring their own context and weights: a batcher calls
+//! [`Batch::with_weights`](crate::train::Batch::with_weights). A time limit is checked after each step. A resumed run
+//! continues from its last checkpoint: see the chapter [`reproducibility`](super::reproducibility).
+//!
 //! # Other losses
 //!
 //! An [`Objective`](crate::train::Objective) is a loss for each row.
 //! [`with_objective`](crate::train::Training::with_objective) takes [`ReverseKl`](crate::train::ReverseKl) for a target
-//! without data (chapter [`without_data`](super::without_data)), [`Atomic`](crate::train::Atomic) for the later rounds of
-//! sequential inference (chapter [`conditional`](super::conditional)), or an objective of your own. All settings of the
+//! without data (chapter [`without_data`](super::without_data)), [`Atomic`](crate::train::Atomic) for the later rounds
+//! of sequential inference (chapter [`conditional`](super::conditional)), or an objective of your own. All settings of the
 //! configuration work with every objective; [`reversible`](crate::train::FitConfig::reversible) needs the NLL.

@@ -190,7 +190,8 @@ pub fn expected_coverage(truth: Tensor<1>, draws: Tensor<2>, levels: &[f64]) -> 
 ///
 /// If `q` is the posterior, the coverage is `level` for any distribution of `r_i` that may depend on `x_i`. Distances
 /// are Euclidean after every parameter is divided by its range over the truths. The points are uniform in the box that
-/// holds the truths, drawn from the seed. A truth counts in part if the draws leave its level open. In contrast to [`expected_coverage`], TARP needs no densities,
+/// holds the truths, drawn from the seed. If the finite draws place a truth on both sides of a level, the
+/// truth counts as a fraction. In contrast to [`expected_coverage`], TARP needs no densities,
 /// and with enough pairs it is sensitive to any error.
 ///
 /// Paper: Lemos, Coogan, Hezaveh, Perreault-Levasseur (2023), Sampling-Based Accuracy Testing of Posterior Estimators

@@ -56,13 +56,14 @@ impl AcceptanceRate {
 ///
 /// # Shapes
 ///
-/// - draws `[contexts, n, event..]`, log-densities `[contexts, n]`, one rate for each context; 1 context if none is given
+/// - draws `[contexts, n, event..]`, log-densities `[contexts, n]`, one rate for each context
+/// - without a context, as for one context
 ///
 /// # Numerics
 ///
-/// The rate counts all proposals, also those after the `n`-th accepted draw. The forms with a log-density make at least
-/// 1000 proposals for each context, so a rate of 0.5 is known to 3 %, its standard error divided by the rate. A draw
-/// with NaN is outside every support that is given by comparisons.
+/// The rate counts all proposals, also those after the `n`-th accepted draw. `sample_with_log_prob`
+/// makes at least 1000 proposals for each context. A rate of 0.5 then has a relative standard error of 3 %. A draw with
+/// NaN is outside every support that is given by comparisons.
 ///
 /// Proposals are made in rounds of bounded memory. The draws follow the seed: they do not depend on the number of
 /// threads.
@@ -119,8 +120,8 @@ where
         Self { proposal, support, least_rate: LEAST_RATE }
     }
 
-    /// Sets the least acceptance rate. A context whose rate is lower after `10 / least_rate` proposals is an error,
-    /// instead of a call that does not return. Lower it to wait longer.
+    /// Sets the least acceptance rate. A context whose rate is lower after `10 / least_rate` proposals is an error.
+    /// Without this limit, a call might never return. A lower limit allows more proposals.
     ///
     /// # Errors
     ///

@@ -76,8 +76,8 @@ pub struct FitConfig {
     /// Shows a progress bar if standard error is a terminal.
     #[config(default = true)]
     pub progress: bool,
-    /// A folder for checkpoints. If the folder holds a checkpoint, training resumes from it. Data, model, optimizer and
-    /// configuration must then be the ones of the checkpoint. Only `epochs`, `patience`, `time_limit`,
+    /// A folder for checkpoints. If the folder holds a checkpoint, training resumes from it. A resumed
+    /// run requires the data, model, objective, optimizer and settings that wrote the checkpoint. Only `epochs`, `patience`, `time_limit`,
     /// `evaluation_batch`, `max_skipped`, `progress`, `checkpoint_every` and `strict` may differ.
     #[config(default = None)]
     pub checkpoint: Option<PathBuf>,
