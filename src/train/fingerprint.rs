@@ -7,7 +7,7 @@ use burn::tensor::{Bool, Int, Tensor};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::data::Part;
+use super::part::Part;
 use super::{Batch, FitConfig, FitData};
 
 /// Fields of [`FitConfig`] that may differ in a resumed run: they do not change the numbers of a step.

@@ -21,6 +21,7 @@
 mod adam;
 mod average;
 mod batch;
+mod check;
 mod checkpoint;
 mod config;
 mod data;
@@ -35,6 +36,7 @@ mod log_z;
 mod noise_model;
 mod objective;
 mod order;
+mod part;
 mod probe;
 mod progress;
 mod reduce_bits;

@@ -9,10 +9,10 @@ use burn::tensor::Device;
 
 use super::adam::check_trains;
 use super::checkpoint::{Checkpoint, State};
-use super::data::Part;
 use super::fingerprint::Fingerprint;
 use super::gradients::{OBJECTIVE, Work};
 use super::objective::{Block, Objective};
+use super::part::Part;
 use super::progress::Progress;
 use super::source::each_batch;
 use super::statistics::Statistics;
