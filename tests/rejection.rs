@@ -255,8 +255,37 @@ fn the_default_region_leaves_out_a_ten_thousandth() {
     assert!((found - expected).abs() < 4.0 * 0.1f64.sqrt(), "{found} {expected}");
 }
 
+/// A standard normal whose density is 0 for a negative first element, although it draws there.
+#[derive(Module, Debug)]
+struct Cut {
+    normal: DiagNormal<2>,
+}
+
+impl Distribution<2> for Cut {
+    fn log_prob(&self, x: Tensor<2>, context: Option<&Tensor<2>>) -> Tensor<1> {
+        let outside = positive(&x).bool_not();
+        self.normal.log_prob(x, context).mask_fill(outside, f64::NEG_INFINITY)
+    }
+
+    fn sample(
+        &self,
+        n: usize,
+        context: Option<&Tensor<2>>,
+        noise: &mut Noise,
+        device: &Device,
+    ) -> Tensor<2> {
+        self.normal.sample(n, context, noise, device)
+    }
+}
+
 #[test]
 fn what_has_no_region_is_an_error() {
+    let cut = Cut { normal: plane(1.0) };
+    let made = HighestDensityRegion::<_, 2>::with_epsilon(Given::new(&cut, None), 0.1, 100, 1);
+    assert_eq!(
+        made.map(|_| ()).unwrap_err().to_string(),
+        "HighestDensityRegion: ln q at the quantile must be finite, found -inf"
+    );
     let normal = plane(1.0);
     let given = Given::new(&normal, None);
     let error = |epsilon, draws| {

@@ -227,7 +227,8 @@ where
                 )
             };
             let inside = |draws: &T| truths("RejectionSampler", event(draws), &self.support);
-            let rules = Rules { n, least, least_rate: self.least_rate };
+            let width = context.map_or(0, |context| context.dims()[1]);
+            let rules = Rules { n, least, least_rate: self.least_rate, width };
             rules.accepted(contexts, noise, propose, inside)
         })
     }
@@ -266,6 +267,8 @@ pub(super) struct Rules {
     /// The least number of proposals for each context, at least 1.
     pub(super) least: usize,
     pub(super) least_rate: f64,
+    /// The width of a context, which is repeated for every proposal.
+    pub(super) width: usize,
 }
 
 impl Rules {
@@ -283,7 +286,7 @@ impl Rules {
         }
         // A row that is dropped shows the shape of an event.
         let one = propose(&[0], 1, &mut Noise::seeded(0));
-        let most = most_rows(one.elements());
+        let most = most_rows(one.elements() + self.width);
         let mut room = one.room(contexts * self.n);
         let mut rates = vec![AcceptanceRate::default(); contexts];
         let first = self.n.max(self.least).max(FEWEST).min(most);

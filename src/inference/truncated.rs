@@ -75,8 +75,8 @@ impl<'a, F: Distribution<D>, const D: usize> HighestDensityRegion<'a, F, D> {
     ///
     /// # Errors
     ///
-    /// If the context has more than one row, `epsilon` is not in (0, 1), `draws` is below `1 / epsilon`, or a draw has a
-    /// log-density of NaN.
+    /// If the context has more than one row, `epsilon` is not in (0, 1), `draws` is below `1 / epsilon`, a draw has a
+    /// log-density of NaN, or the log-density at the quantile is infinite.
     pub fn with_epsilon(
         posterior: Given<'a, F>,
         epsilon: f64,
@@ -195,7 +195,7 @@ impl<'a, F: Distribution<D>, const D: usize> HighestDensityRegion<'a, F, D> {
         let inside = |theta: &Tensor<D>| {
             truths("HighestDensityRegion", theta, |theta| self.contains(theta.clone()))
         };
-        let rules = Rules { n, least: 1, least_rate: self.least_rate };
+        let rules = Rules { n, least: 1, least_rate: self.least_rate, width: 0 };
         apart(self.posterior.distribution, || {
             let (theta, rates) = rules.accepted(1, noise, propose, inside)?;
             Ok((theta, rates[0]))

@@ -425,11 +425,11 @@ impl DataLoader<Batch<2>> for Once {
     fn num_items(&self) -> usize {
         self.0.num_items()
     }
-    fn to_device(&self, _device: &Device) -> Arc<dyn DataLoader<Batch<2>>> {
-        unimplemented!()
+    fn to_device(&self, device: &Device) -> Arc<dyn DataLoader<Batch<2>>> {
+        Arc::new(Once(self.0.to_device(device), AtomicUsize::new(0)))
     }
-    fn slice(&self, _start: usize, _end: usize) -> Arc<dyn DataLoader<Batch<2>>> {
-        unimplemented!()
+    fn slice(&self, start: usize, end: usize) -> Arc<dyn DataLoader<Batch<2>>> {
+        Arc::new(Once(self.0.slice(start, end), AtomicUsize::new(0)))
     }
 }
 
