@@ -393,3 +393,19 @@ fn two_rounds_sharpen_the_posterior() {
     println!("divergence of one round {one:.3}, of two rounds {two:.3} nats; rate {}", rate.rate());
     assert!(two < 1.0 && two < 0.5 * one, "{one} {two}");
 }
+
+#[test]
+fn what_is_not_finite_is_named_and_never_accepted() {
+    let context = tensor(&[0.0, f64::NAN], [2, 1]);
+    let sampler = RejectionSampler::new(Given::new(&SHIFTED, &context), positive);
+    let error = sampler.sample_seeded::<3>(10, 1).unwrap_err().to_string();
+    assert_eq!(error, "context of the proposal: row 1, column 0 holds NaN");
+    // A third of the draws overflow f32.
+    let wide = plane(3e38);
+    let everywhere = |x: &Tensor<2>| Tensor::<2>::ones([x.dims()[0], 1], &x.device()).bool();
+    let everywhere = |x: &Tensor<2>| everywhere(x).squeeze_dim::<1>(1);
+    let sampler = RejectionSampler::new(Given::new(&wide, None), everywhere);
+    let (x, rates) = sampler.sample_seeded::<3>(1000, 1).unwrap();
+    assert!(host(x).iter().all(|value| value.is_finite()));
+    assert!((0.3..0.8).contains(&rates[0].rate()), "{}", rates[0].rate());
+}

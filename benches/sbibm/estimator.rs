@@ -6,8 +6,9 @@
 //! q(theta | x) = mean of q_k(e | x), times |de/dtheta|
 //! ```
 //!
-//! Every member `q_k` holds out another tenth of the pairs. Its validation NLL stops its training, and the first member
-//! with the regression and the first one without decide whether all members have it.
+//! A member `q_k` is of one of three kinds: with the data as its context, with features of the data from a network, or
+//! with the data and the regression. Every member holds out another tenth of the pairs. Its validation NLL stops its
+//! training, and the first members of the three kinds decide the kind of all members.
 
 use std::f64::consts::{FRAC_1_SQRT_2, TAU};
 use std::path::Path;
@@ -16,6 +17,7 @@ use burn_flows::burn::module::Module;
 use burn_flows::burn::tensor::{Device, Tensor, TensorData};
 use burn_flows::conditioner::{ActivationConfig, MadeConfig};
 use burn_flows::distribution::{Distribution, Mixture};
+use burn_flows::encoder::{Embedded, Encoder, MlpEncoder, MlpEncoderConfig, StandardizeContext};
 use burn_flows::model::{AutoregressiveNsf, AutoregressiveNsfConfig, Orders};
 use burn_flows::train::{FitConfig, FitData, fit};
 use burn_flows::univariate::RationalQuadraticConfig;
@@ -42,10 +44,18 @@ pub struct Settings {
     pub patience: usize,
     /// Decay of the average of the weights.
     pub average: f64,
+    /// The largest norm of a gradient.
+    pub clip: f64,
     /// Masked spline layers of a flow.
     pub layers: usize,
     /// Widths of the hidden layers of the masked networks.
     pub hidden: Vec<usize>,
+    /// The same behind a network of features.
+    pub hidden_of_features: Vec<usize>,
+    /// Widths of the hidden layers of the network of features.
+    pub network: Vec<usize>,
+    /// Number of features.
+    pub features: usize,
     /// Bins of a spline.
     pub bins: usize,
 }
@@ -53,15 +63,19 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            members: [4, 16],
-            rows: 80_000,
+            members: [3, 16],
+            rows: 30_000,
             rate: 1e-2,
             regression_rate: 3e-4,
-            steps: 3_000,
+            steps: 5_000,
             patience: 15,
-            average: 0.99,
+            average: 0.995,
+            clip: 0.3,
             layers: 3,
             hidden: vec![64; 4],
+            hidden_of_features: vec![64; 2],
+            network: vec![64; 4],
+            features: 16,
             bins: 8,
         }
     }
@@ -81,6 +95,7 @@ impl Settings {
             .with_batch_size(batch)
             .with_learning_rate(rate)
             .with_average(Some(self.average))
+            .with_gradient_clip(Some(self.clip))
             .with_patience(Some(self.patience))
             .with_progress(false)
             .with_seed(seed)
@@ -89,8 +104,45 @@ impl Settings {
 
 /// A trained estimator of `p(theta | x)`.
 pub struct Estimator {
-    flow: Mixture<AutoregressiveNsf>,
+    flow: Mixture<Member>,
     maps: Maps,
+}
+
+type Member = Embedded<Context, AutoregressiveNsf>;
+
+/// What a flow is conditioned on.
+#[derive(Module, Debug, Serialize, Deserialize)]
+enum Context {
+    Data(StandardizeContext),
+    Features(MlpEncoder),
+}
+
+impl Encoder for Context {
+    fn encode(&self, x: Tensor<2>) -> Tensor<2> {
+        match self {
+            Self::Data(encoder) => encoder.encode(x),
+            Self::Features(encoder) => encoder.encode(x),
+        }
+    }
+
+    fn init_from_data(self, x: Tensor<2>) -> Self {
+        match self {
+            Self::Data(encoder) => Self::Data(encoder.init_from_data(x)),
+            Self::Features(encoder) => Self::Features(encoder.init_from_data(x)),
+        }
+    }
+
+    fn mixes_rows(&self) -> bool {
+        false
+    }
+}
+
+/// The kinds of a member.
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Data,
+    Features,
+    Regression,
 }
 
 /// The maps of parameters and data to the units of the flow.
@@ -211,23 +263,36 @@ fn tensor(rows: &[Vec<f64>]) -> Tensor<2> {
 /// A member with its validation NLL, in units of the parameters.
 fn member(
     settings: &Settings,
+    kind: Kind,
     maps: &Maps,
     (theta, x): (&[Vec<f64>], &[Vec<f64>]),
     seed: u64,
-) -> Result<(AutoregressiveNsf, f64)> {
-    let rate = if maps.regression.is_some() { settings.regression_rate } else { settings.rate };
+) -> Result<(Member, f64)> {
+    let device = Device::flex();
     let (events, contexts, slopes) = maps.tensors(theta, x);
-    let made = MadeConfig::new(settings.hidden.clone()).with_activation(ActivationConfig::Silu);
+    let width = contexts.dims()[1];
+    let (context, features, hidden) = if kind == Kind::Features {
+        let network = MlpEncoderConfig::new(width, settings.features);
+        let network = network.with_hidden(settings.network.clone()).with_seed(seed);
+        let context = Context::Features(network.try_init(&device)?);
+        (context, settings.features, &settings.hidden_of_features)
+    } else {
+        let context = Context::Data(StandardizeContext::from_data(&contexts)?);
+        (context, width, &settings.hidden)
+    };
+    let made = MadeConfig::new(hidden.clone()).with_activation(ActivationConfig::Silu);
     let flow = AutoregressiveNsfConfig::new(events.dims()[1])
         .with_layers(settings.layers)
         .with_made(made)
-        .with_context(contexts.dims()[1])
+        .with_context(features)
         .with_spline(RationalQuadraticConfig::new().with_bins(settings.bins))
         .with_orders(Orders::Random(seed))
         .with_seed(seed)
-        .try_init(&Device::flex())?;
+        .try_init(&device)?;
+    let rate = if kind == Kind::Regression { settings.regression_rate } else { settings.rate };
     let data = FitData::new(events).with_context(contexts);
-    let (flow, report) = fit(flow, data, &settings.fit(theta.len(), rate, seed))?;
+    let config = settings.fit(theta.len(), rate, seed);
+    let (flow, report) = fit(Embedded::new(context, flow), data, &config)?;
     let nll = report.best_validation_loss.expect("a tenth is held out");
     // The mean over all pairs stands for that over the tenth: it has less noise, and cancels between equal kinds.
     let slope = slopes.iter().sum::<f64>() / slopes.len() as f64;
@@ -242,16 +307,22 @@ impl Estimator {
         theta: &[Vec<f64>],
         x: &[Vec<f64>],
     ) -> Result<Self> {
-        let first = |regression| {
-            let maps = Maps::new(regression, bound, theta, x);
-            let (flow, nll) = member(settings, &maps, (theta, x), 0)?;
-            Ok((maps, flow, nll))
+        let first = |kind| {
+            let maps = Maps::new(kind == Kind::Regression, bound, theta, x);
+            let (flow, nll) = member(settings, kind, &maps, (theta, x), 0)?;
+            Ok((nll, kind, maps, flow))
         };
-        let (without, with) = (first(false)?, first(true)?);
-        let (maps, flow, _) = if with.2 < without.2 { with } else { without };
+        let mut best = first(Kind::Data)?;
+        for kind in [Kind::Features, Kind::Regression] {
+            let other = first(kind)?;
+            if other.0 < best.0 {
+                best = other;
+            }
+        }
+        let (_, kind, maps, flow) = best;
         let mut members = vec![flow];
         for seed in 1..settings.members(theta.len()) {
-            members.push(member(settings, &maps, (theta, x), seed as u64)?.0);
+            members.push(member(settings, kind, &maps, (theta, x), seed as u64)?.0);
         }
         Ok(Self { flow: Mixture::new(members, &Device::flex())?, maps })
     }

@@ -38,7 +38,9 @@ use crate::error::{Error, Result};
 
 /// A network that maps a context to the context of a density.
 ///
-/// All three methods are required, so that a module around another encoder must pass each of them on.
+/// All three methods are required, so that a module around another encoder must pass each of them on. To
+/// [open](crate::store::open) a model with an encoder of your own from a file, derive `Serialize` and `Deserialize` for
+/// the encoder, and mark its parts of burn with `#[serde(with = "burn_flows::store::part")]`.
 ///
 /// ```
 /// use burn::{module::Module, nn::{Linear, LinearConfig}, tensor::{Device, Tensor}};

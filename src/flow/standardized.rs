@@ -16,6 +16,8 @@ impl<B: Module + ModuleDisplay, P: Module + ModuleDisplay> Flow<B, P> {
     /// log p(x) = log p(f((x - mean) / std)) + log-det of f - sum of ln std
     /// ```
     ///
+    /// All rows of `x` count equally: leave out rows that have a weight of 0 in training, and outliers.
+    ///
     /// # Errors
     ///
     /// The errors of [`Standardize::from_data`]. Also if `x` has another precision than the flow.

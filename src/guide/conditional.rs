@@ -266,7 +266,7 @@
 //! region belong to the data of the second round.
 //!
 //! Parameters from any other proposal need another loss: [`Atomic`](crate::train::Atomic) (SNPE-C) trains the posterior
-//! under the prior, whatever the proposal.
+//! under the prior. Keep the simulations of the earlier rounds among its rows: it learns nothing where no row lies.
 //!
 //! # A likelihood instead of a posterior
 //!

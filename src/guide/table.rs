@@ -185,12 +185,16 @@
 //! A category can also come last, given the numbers: the numbers are then the first distribution of the `Chained`.
 //! Several categories are columns of one `CategoricalMade`.
 //!
-//! An angle beside a length needs a base on a circle and a line. A normal base has mass outside the circle.
+//! An angle beside a length needs a base on a circle and a line, because a normal base has mass outside the circle. A
+//! network that sees the angle needs [`Periodic`](crate::conditioner::Periodic) inputs, or the density has a seam at the
+//! ends of the circle. `standardized_within` standardises all columns: for an angle beside other columns, put
+//! `Partial` with `Standardize` or `Bounded` for the other columns first.
 //!
 //! ```
 //! use std::f64::consts::PI;
 //!
 //! use burn_flows::burn::tensor::{Device, Tensor};
+//! use burn_flows::conditioner::Periodic;
 //! use burn_flows::distribution::{Product, Uniform};
 //! use burn_flows::prelude::*;
 //! use burn_flows::univariate::{RationalQuadraticConfig, SplineDomain};
@@ -201,16 +205,24 @@
 //! // Column 0 is the angle.
 //! let base = Product::new(&Mask::Kept(vec![0]), 2, angle, StandardNormal::<2>::new([1], &device), &device)?;
 //! let spline = |domain| RationalQuadraticConfig::new().with_domain(domain).init();
-//! let coupling = |kept, spline| {
-//!     CouplingConfig::new(2).with_mask(Mask::Kept(vec![kept])).with_seed(1).init(spline, &device)
+//! let coupling = |kept, periodic, spline| {
+//!     let mlp = MlpConfig::new(vec![64, 64]).with_periodic(periodic);
+//!     let mask = Mask::Kept(vec![kept]);
+//!     CouplingConfig::new(2).with_mask(mask).with_mlp(mlp).with_seed(1).init(spline, &device)
 //! };
+//! let turn = Periodic { inputs: vec![0], period: 2.0 * PI }; // the angle is the only input
 //! let layers = (
-//!     coupling(1, spline(SplineDomain::Circular { bound: PI })), // moves the angle
-//!     coupling(0, spline(SplineDomain::LinearTails { bound: 5.0 })), // moves the length
+//!     coupling(1, None, spline(SplineDomain::Circular { bound: PI })), // moves the angle
+//!     coupling(0, Some(turn), spline(SplineDomain::LinearTails { bound: 5.0 })), // moves the length
 //! );
 //! let flow = Flow::new(layers, base);
 //! let x = flow.sample_seeded::<2>(1000, 1);
-//! assert!(x.narrow(1, 0, 1).abs().max().into_scalar::<f64>() <= PI);
+//! assert!(x.clone().narrow(1, 0, 1).abs().max().into_scalar::<f32>() <= PI as f32);
+//! let (flow, _) = fit(flow, x, &FitConfig::new().with_epochs(2).with_seed(1))?;
+//! // Both ends of the circle are one point.
+//! let ends = flow.log_prob(Tensor::<2>::from_data([[-PI, 0.7], [PI, 0.7]], &device));
+//! let seam = ends.clone().narrow(0, 0, 1) - ends.narrow(0, 1, 1);
+//! assert!(seam.abs().into_scalar::<f32>() < 1e-4);
 //! # Ok::<(), burn_flows::Error>(())
 //! ```
 //!

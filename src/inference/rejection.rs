@@ -9,6 +9,7 @@ use crate::Given;
 use crate::crew::apart;
 use crate::distribution::{Distribution, most_rows, separated};
 use crate::error::{Error, Result};
+use crate::math::event_len;
 use crate::noise::Noise;
 use crate::parallel::{Rows, blocks};
 
@@ -63,7 +64,7 @@ impl AcceptanceRate {
 ///
 /// The rate counts all proposals, also those after the `n`-th accepted draw. `sample_with_log_prob`
 /// makes at least 1000 proposals for each context. A rate of 0.5 then has a relative standard error of 3 %. A draw with
-/// NaN is outside every support that is given by comparisons.
+/// a value that is not finite is outside every support.
 ///
 /// Proposals are made in rounds of bounded memory. The draws follow the seed: they do not depend on the number of
 /// threads.
@@ -135,7 +136,7 @@ where
     ///
     /// # Errors
     ///
-    /// If the rate of a context is below the least rate.
+    /// If the rate of a context is below the least rate, or a value of a context is not finite.
     pub fn sample<const E: usize>(&self, n: usize) -> Result<(Tensor<E>, Vec<AcceptanceRate>)> {
         self.sampled(n, &mut Noise::from_entropy())
     }
@@ -216,6 +217,9 @@ where
     ) -> Result<(T, Vec<AcceptanceRate>)> {
         let Given { distribution, context } = self.proposal;
         let contexts = self.proposal.contexts();
+        if let Some(context) = context {
+            check_finite(context)?;
+        }
         apart(distribution, || {
             let propose = |active: &[usize], count: usize, noise: &mut Noise| {
                 let rows = context.map(|c| if contexts > 1 { c.chosen(active) } else { c.clone() });
@@ -242,7 +246,7 @@ pub(super) fn valid_rate(name: &'static str, least_rate: f64) -> Result<()> {
     Err(Error::config(name, "least_rate", format!("must be in (0, 1), found {least_rate}")))
 }
 
-/// The truths of a predicate for a batch.
+/// The truths of a predicate for a batch. A draw with a value that is not finite is outside every support.
 pub(super) fn truths<const D: usize>(
     name: &str,
     x: &Tensor<D>,
@@ -251,7 +255,20 @@ pub(super) fn truths<const D: usize>(
     let (rows, truths) = (x.dims()[0], support(x));
     let [found] = truths.dims();
     assert!(found == rows, "{name}: expected a truth for each of {rows} draws, found {found}");
-    truths.into_data().iter::<bool>().collect()
+    let finite = x.clone().is_finite().into_data().iter::<bool>().collect::<Vec<_>>();
+    let finite = finite.chunks(event_len(x).max(1)).map(|row| row.iter().all(|finite| *finite));
+    truths.into_data().iter::<bool>().zip(finite).map(|(inside, finite)| inside && finite).collect()
+}
+
+/// Returns an error that names the first value of a context that is not finite.
+fn check_finite(context: &Tensor<2>) -> Result<()> {
+    let values = context.to_data();
+    let Some((at, value)) = values.iter::<f64>().enumerate().find(|(_, v)| !v.is_finite()) else {
+        return Ok(());
+    };
+    let width = context.dims()[1];
+    let reason = format!("row {}, column {} holds {value}", at / width, at % width);
+    Err(Error::data("context of the proposal", reason))
 }
 
 /// The fewest proposals for a context in a round: a small batch takes about as long as this many rows.

@@ -5,6 +5,8 @@
 
 #[cfg(feature = "train")]
 mod adam;
+#[cfg(feature = "train")]
+mod average;
 mod channels;
 mod columns;
 mod conv;
@@ -19,16 +21,22 @@ mod normal;
 mod recorded;
 #[cfg(feature = "flex")]
 mod shifts;
+#[cfg(feature = "train")]
+mod squares;
 mod triangular;
 
 #[cfg(feature = "train")]
 pub(crate) use adam::AdamStep;
+#[cfg(feature = "train")]
+pub(crate) use average::moved_toward;
 pub(crate) use channels::{scale_and_shift, shift_and_scale_back};
 pub(crate) use columns::{join, pick, span, weave};
 pub(crate) use conv::conv_same;
 pub(crate) use dense::{Curve, dense, rows_times, stacked_rows_times};
 pub(crate) use map::{Ends, Knots, LARGEST_RAW, LEAST_DISCRIMINANT, Map, SLACK, Spline};
 pub(crate) use normal::normal_log_prob;
+#[cfg(feature = "train")]
+pub(crate) use squares::sum_of_squares;
 pub(crate) use triangular::{invert_lower, invert_upper};
 
 /// Whether the kernels support this number type.

@@ -12,6 +12,7 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
+use crate::kernel::moved_toward;
 use crate::math::fine;
 
 /// Starts an average at these weights.
@@ -66,9 +67,7 @@ struct Mix {
 impl ModuleMapper for Mix {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         match self.weights.remove::<D>(param.id) {
-            Some(new) => {
-                param.map(|old| old.clone() + (new.cast(old.dtype()) - old) * (1.0 - self.decay))
-            }
+            Some(new) => param.map(|old| moved_toward(old, new, 1.0 - self.decay)),
             None => param,
         }
     }

@@ -76,9 +76,13 @@ pub struct FitConfig {
     /// Shows a progress bar if standard error is a terminal.
     #[config(default = true)]
     pub progress: bool,
-    /// A folder for checkpoints. If the folder holds a checkpoint, training resumes from it. A resumed
-    /// run requires the data, model, objective, optimizer and settings that wrote the checkpoint. Only `epochs`, `patience`, `time_limit`,
-    /// `evaluation_batch`, `max_skipped`, `progress`, `checkpoint_every` and `strict` may differ.
+    /// A folder for checkpoints. If the folder holds a checkpoint, training resumes from it, and the weights of the
+    /// checkpoint replace those of the model: give every member of an ensemble a folder of its own.
+    ///
+    /// A resumed run requires the data, model, objective, optimizer and settings that wrote the checkpoint. Only
+    /// `epochs`, `patience`, `time_limit`, `evaluation_batch`, `max_skipped`, `progress`, `checkpoint_every` and
+    /// `strict` may differ. An objective of your own is told by its type, and by its settings if it has a
+    /// [`describe`](super::Objective::describe).
     #[config(default = None)]
     pub checkpoint: Option<PathBuf>,
     /// Epochs between two checkpoints.

@@ -15,7 +15,7 @@ use super::order::Order;
 use super::part::{EXAMINED, Part, examined, first_rows};
 use super::scale::place;
 use super::source::{Dequantized, Items, ItemsOf, Rows, Source};
-use super::{Batch, Dequantization, Warning, ties};
+use super::{Batch, Dequantization, Warning, outliers, ties};
 use crate::error::{Error, Result, at_least};
 use crate::noise::Noise;
 
@@ -273,14 +273,21 @@ impl<const D: usize> FitData<D> {
         if self.train.is_drawn() {
             return vec![];
         }
-        let train = ties::warnings("training data", &self.train.rows.counted().x, |column| {
-            levels[column].or(self.dequantized(column)).is_some()
-        });
-        let validation = self.validation.iter().flat_map(|part| {
+        let validation = self.validation.iter().map(|part| ("validation data", part));
+        let mut warnings = vec![];
+        for (what, part) in std::iter::once(("training data", &self.train)).chain(validation) {
             let rows = part.rows.counted();
-            ties::warnings("validation data", &rows.x, |column| levels[column].is_some())
-        });
-        train.into_iter().chain(validation).collect()
+            let skips = |column: usize| {
+                let training = what == "training data";
+                levels[column].or(self.dequantized(column).filter(|_| training)).is_some()
+            };
+            warnings.extend(ties::warnings(what, &rows.x, skips));
+            warnings.extend(outliers::warning(what, &rows.x, &rows, skips));
+            let context = format!("context of the {what}");
+            let far = |x| outliers::warning(&context, x, &rows, |_| false);
+            warnings.extend(rows.context.as_ref().and_then(far));
+        }
+        warnings
     }
 
     /// The number of elements of an event.

@@ -115,7 +115,12 @@ impl Fingerprint {
     pub fn differing<'a>(&'a self, other: &'a Self) -> Vec<&'a str> {
         let (own, others) = (&self.fields, &other.fields);
         let names = own.keys().chain(others.keys().filter(|name| !own.contains_key(*name)));
-        let differs = |name: &&String| own.get(*name) != others.get(*name);
+        // A field that only one of two objectives depends on tells nothing beside the objectives.
+        let both = |name: &String| own.contains_key(name) && others.contains_key(name);
+        let differs = |name: &&String| {
+            own.get(*name) != others.get(*name)
+                && (both(name) || own.get("objective") == others.get("objective"))
+        };
         names.filter(differs).map(String::as_str).collect()
     }
 }

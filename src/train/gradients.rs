@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
-use burn::tensor::{DType, Gradients, Tensor, TensorData};
+use burn::tensor::{Gradients, Tensor, TensorData};
 
 use super::Batch;
 use super::objective::{Block, Nll, Objective};
@@ -15,9 +15,10 @@ use crate::crew::{Crew, apart};
 use crate::distribution::Distribution;
 use crate::draws;
 use crate::error::Result;
-use crate::math::wide;
+use crate::kernel::sum_of_squares;
+use crate::math::fine;
 use crate::noise::Noise;
-use crate::parallel::{Rows, gradient_blocks, is_flex};
+use crate::parallel::{Rows, gradient_blocks};
 use crate::rows::{check_rows, in_block};
 
 /// The mean negative log-likelihood of a batch in nats, and its gradients: one step of a training loop of your own. The
@@ -218,15 +219,16 @@ pub(super) fn by_blocks<F: Distribution<D>, T: Send, const D: usize>(
         let (value, gradients, rest) = part(model, block, &shares, &mut noise)?;
         return Ok((value, gradients, vec![rest]));
     }
-    // Every worker has a copy of the model with its own graph: graphs that share parameters block each other. The
-    // copies are made from plain weights, because `fork` leaves a node behind every parameter that no backward pass
+    // Every worker makes itself a copy of the model with its own graph: graphs that share parameters block each other.
+    // The copies are made from plain weights, because `fork` leaves a node behind every parameter that no backward pass
     // frees.
     let crew = Crew::of(blocks.len());
-    let copies: Vec<F> = (0..crew.len()).map(|_| model.valid().train()).collect();
+    let copies: Vec<OnceLock<F>> = (0..crew.len()).map(|_| OnceLock::new()).collect();
     let sum = Sum::new();
     let rest = crew.each(blocks.len(), |worker, number| {
         let mut noise = seed(number as u64);
-        let (copy, range) = (&copies[worker], blocks[number].clone());
+        let copy = copies[worker].get_or_init(|| model.valid().train());
+        let range = blocks[number].clone();
         let shares = shares.part(range.clone());
         let (value, gradients, rest) = in_block(range.len(), rows, || {
             part(copy, Block::new(work.batch, range), &shares, &mut noise)
@@ -403,17 +405,18 @@ pub(super) fn global_norm<M: Module>(module: &M, grads: &GradientsParams) -> f64
     norm.norm
 }
 
-/// The Euclidean norm of a tensor. On `flex` it is computed in f64, because running sums in f32 lose digits.
+/// The Euclidean norm of a tensor.
 fn norm<const D: usize>(x: Tensor<D>) -> f64 {
-    let x = if is_flex(&x.device()) { x.cast(DType::F64) } else { wide(x) };
-    let root = |x: Tensor<D>| x.square().sum().into_scalar::<f64>().sqrt();
-    let plain = root(x.clone());
+    let plain = sum_of_squares(x.clone()).sqrt();
     if plain.is_finite() && plain > 0.0 {
         return plain;
     }
     // The squares may overflow or underflow although the elements are in range.
+    let x = fine(x);
     match x.clone().abs().max().into_scalar::<f64>() {
-        largest if largest > 0.0 && largest.is_finite() => root(x / largest) * largest,
+        largest if largest > 0.0 && largest.is_finite() => {
+            sum_of_squares(x / largest).sqrt() * largest
+        }
         _ => plain,
     }
 }
@@ -501,7 +504,7 @@ pub(super) fn first_non_finite<M: Module>(
 
 #[cfg(all(test, feature = "flex"))]
 mod tests {
-    use burn::tensor::Device;
+    use burn::tensor::{DType, Device};
 
     use super::*;
 

@@ -36,6 +36,7 @@ mod log_z;
 mod noise_model;
 mod objective;
 mod order;
+mod outliers;
 mod part;
 mod probe;
 mod progress;
@@ -53,6 +54,7 @@ mod ties;
 mod training;
 mod trial;
 mod variational;
+mod warning;
 
 pub use adam::adamw;
 pub use batch::Batch;
@@ -70,9 +72,9 @@ pub use reduce_bits::ReduceBits;
 pub use report::{Epoch, Report, Step, Stop};
 pub use reversible::{LayerDrift, Reversible};
 pub use schedule::Schedule;
-pub use ties::{Warning, WarningKind};
 pub use training::{Training, fit, fit_reverse_kl};
 pub use variational::VariationalDequantize;
+pub use warning::{Warning, WarningKind};
 
 use crate::distribution::Distribution;
 use gradients::Shares;

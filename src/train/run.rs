@@ -19,13 +19,14 @@ use super::statistics::Statistics;
 use super::training::{Hooks, Training};
 use super::trial::Trial;
 use super::{
-    Batch, Epoch, FitConfig, FitData, Report, Reversible, Step, Stop, Warning, average, failure,
-    gradients, probe,
+    Batch, Epoch, FitConfig, FitData, Report, Reversible, Step, Stop, Warning, WarningKind,
+    average, failure, gradients, probe,
 };
 use crate::distribution::Distribution;
 use crate::draws;
 use crate::error::{Error, Result};
 use crate::flow::float_dtype;
+use crate::math::event_len;
 use crate::noise::Noise;
 
 /// Runs all epochs of a training.
@@ -233,7 +234,7 @@ impl<'a, F: Distribution<D>, O: Objective<F, D>, const D: usize> Run<'a, F, O, D
         sums: &mut Sums,
         progress: &Progress,
     ) -> Result<bool> {
-        let step = self.step(work)?;
+        let step = self.step(work, progress)?;
         if let Some(loss) = step.loss {
             sums.total += loss * work.rows as f64;
             sums.rows += work.rows;
@@ -304,7 +305,7 @@ impl<'a, F: Distribution<D>, O: Objective<F, D>, const D: usize> Run<'a, F, O, D
     }
 
     /// Makes one optimizer step.
-    fn step(&mut self, work: &Work<'_, D>) -> Result<Step> {
+    fn step(&mut self, work: &Work<'_, D>, progress: &Progress) -> Result<Step> {
         let config = self.settings.config;
         let step = self.state.report.steps;
         self.state.report.steps += 1;
@@ -331,7 +332,7 @@ impl<'a, F: Distribution<D>, O: Objective<F, D>, const D: usize> Run<'a, F, O, D
         };
         if !finite {
             statistics.restore(&self.weights);
-            self.skip(step, work, &grads)?;
+            self.skip(step, work, &grads, progress)?;
             return Ok(report);
         }
         self.state.streak = 0;
@@ -348,15 +349,49 @@ impl<'a, F: Distribution<D>, O: Objective<F, D>, const D: usize> Run<'a, F, O, D
         Ok(report)
     }
 
+    /// The warning about a skipped step, with its first row whose loss is not finite.
+    fn skipped(&self, step: usize, work: &Work<'_, D>) -> Option<Warning> {
+        let batch = work.batch?;
+        let block = Block::new(Some(batch), 0..work.rows);
+        let mut noise = self.settings.noise(step as u64);
+        let plain = self.weights.valid();
+        let losses = block.losses(&self.settings.objective, &plain, &mut noise).ok()?;
+        let losses = losses.into_data().iter::<f64>().collect::<Vec<_>>();
+        let row = losses.iter().position(|loss| !loss.is_finite())?;
+        let values = batch.x.clone().slice([row..row + 1]).into_data();
+        let values: Vec<f64> = values.iter::<f64>().take(SHOWN).collect();
+        let more = if event_len(&batch.x) > SHOWN { " .." } else { "" };
+        Some(Warning {
+            kind: WarningKind::NotFinite,
+            what: "training data".to_string(),
+            columns: vec![],
+            reason: format!(
+                "step {} was skipped, because the loss of a row is {}; the values of the row are \
+                 {values:?}{more}; remove rows outside of the support of the model, or choose layers \
+                 and a base whose support contains them",
+                step + 1,
+                losses[row]
+            ),
+        })
+    }
+
     /// Counts a step that was not finite, and notes the cause of the first one.
     fn skip(
         &mut self,
         step: usize,
         work: &Work<'_, D>,
         grads: &burn::optim::GradientsParams,
+        progress: &Progress,
     ) -> Result<()> {
         self.state.report.skipped_steps += 1;
         self.state.streak += 1;
+        let known = |warning: &Warning| warning.kind == WarningKind::NotFinite;
+        if !self.state.report.warnings.iter().any(known)
+            && let Some(warning) = self.skipped(step, work)
+        {
+            progress.say(&warning.to_string());
+            self.state.report.warnings.push(warning);
+        }
         let over = self.state.streak > self.settings.config.max_skipped;
         if over || self.state.trained == 0 && self.state.culprit.is_none() {
             let inside = |plain: &F| {
@@ -543,6 +578,9 @@ fn stop(report: &Report, config: &FitConfig) -> Stop {
 pub(super) fn seed_draws(seed: u64, stream: u64) {
     draws::seed(Noise::stream(seed ^ DRAWS, stream));
 }
+
+/// The number of values of a row that a warning shows.
+const SHOWN: usize = 8;
 
 /// Bits of the step number in a stream number. The bits above them hold the block number within a step.
 const BLOCK_BITS: u32 = 40;

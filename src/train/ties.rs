@@ -3,12 +3,10 @@
 //! A density can rise without bound over a value of positive probability. Its likelihood then rewards a narrow peak
 //! instead of a good model, also on held-out rows.
 
-use std::fmt;
-
 use burn::tensor::Tensor;
-use serde::{Deserialize, Serialize};
 
 use super::scale::place;
+use super::{Warning, WarningKind};
 
 /// A column has an atom from this share of rows with one value on. Continuous data that are rounded to a tenth of their
 /// deviation reach 4 % at most.
@@ -31,49 +29,6 @@ const INTEGERS_REPEAT: f64 = 0.9;
 const MOST_ROWS: usize = 10_000;
 const MOST_ELEMENTS: usize = 1 << 24;
 
-/// A property of the data that makes their likelihood misleading, from [`FitData::warnings`](super::FitData::warnings)
-/// and [`Report::warnings`](super::Report::warnings).
-///
-/// ```
-/// use burn::tensor::{Device, Tensor};
-/// use burn_flows::{Noise, train::{FitData, WarningKind}};
-///
-/// let pixels = (Noise::seeded(1).uniform::<2>([500, 3], &Device::flex()) * 17.0).floor();
-/// let warnings = FitData::new(pixels).warnings();
-/// assert_eq!((warnings[0].kind, &warnings[0].columns[..]), (WarningKind::Ties, &[0, 1, 2][..]));
-/// assert!(warnings[0].to_string().contains("with_dequantization"));
-/// ```
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Warning {
-    /// The property of the columns.
-    pub kind: WarningKind,
-    /// The part of the data with this property: `training data` or `validation data`.
-    pub what: String,
-    /// The columns with this property, numbered through all elements of an event from 0.
-    pub columns: Vec<usize>,
-    /// The reason, for the first of the columns, and a remedy.
-    pub reason: String,
-}
-
-/// The kind of a [`Warning`]. If several kinds apply to a column, the first one is reported.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub enum WarningKind {
-    /// One value occurs in at least 5 % of the rows, and in at least 10 rows.
-    Ties,
-    /// All values are integers, and at least one in ten repeats an earlier value.
-    Integers,
-    /// There are at most 256 different values, with at least 10 rows per value on average.
-    FewValues,
-}
-
-impl fmt::Display for Warning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.what, self.reason)
-    }
-}
-
 /// The warnings about these rows, at most one of each kind. Columns that `skips` holds for are not examined.
 pub(super) fn warnings<const D: usize>(
     what: &str,
@@ -89,48 +44,33 @@ pub(super) fn warnings<const D: usize>(
     // Rows spread evenly over the data, because the rows may be sorted.
     let looked_at = MOST_ROWS.min(MOST_ELEMENTS / columns.max(1)).max(1);
     let stride = rows.div_ceil(looked_at).max(1);
-    let mut found: Vec<Warning> = vec![];
+    let mut found: Vec<(Warning, &'static str)> = vec![];
     for at in (0..columns).filter(|at| !skips(*at)) {
         let column = values[at..].iter().step_by(columns).step_by(stride).copied();
-        let Some((kind, reason)) = atoms(column.collect(), &place(at, &event)) else { continue };
-        match found.iter_mut().find(|warning| warning.kind == kind) {
-            Some(warning) => warning.columns.push(at),
+        let Some((kind, reason, remedy)) = atoms(column.collect(), &place(at, &event)) else {
+            continue;
+        };
+        match found.iter_mut().find(|(warning, _)| warning.kind == kind) {
+            Some((warning, _)) => warning.columns.push(at),
             None => {
                 let what = what.to_string();
-                found.push(Warning { kind, what, columns: vec![at], reason });
+                found.push((Warning { kind, what, columns: vec![at], reason }, remedy));
             }
         }
     }
-    for warning in &mut found {
-        let more = warning.columns.len() - 1;
-        if more > 0 {
-            warning.reason = format!("{} ({more} more such columns)", warning.reason);
-        }
-        warning.reason += "; ";
-        warning.reason += remedy(warning.kind);
-    }
-    found
+    found.into_iter().map(|(warning, remedy)| warning.counted(remedy)).collect()
 }
 
-fn remedy(kind: WarningKind) -> &'static str {
-    match kind {
-        WarningKind::Ties => {
-            "repeated values have no density: dequantize integers with with_dequantization, add \
-             uniform noise of the rounding width, or encode the value as a category in the context"
-        }
-        WarningKind::Integers => {
-            "integers have no density: dequantize the integers with with_dequantization, or add \
-             uniform noise"
-        }
-        WarningKind::FewValues => {
-            "so few values have no density: add uniform noise of the rounding width, or pass \
-             integers and with_dequantization"
-        }
-    }
-}
+const REPEATED: &str = "repeated values have no density: dequantize integers with \
+                        with_dequantization, add uniform noise of the rounding width, or encode the \
+                        value as a category in the context";
+const WHOLE: &str = "integers have no density: dequantize the integers with with_dequantization, or \
+                     add uniform noise";
+const FEW: &str = "so few values have no density: add uniform noise of the rounding width, or pass \
+                   integers and with_dequantization";
 
-/// The first kind of warning that applies to a column, with its reason.
-fn atoms(mut values: Vec<f64>, place: &str) -> Option<(WarningKind, String)> {
+/// The first kind of warning that applies to a column, with its reason and a remedy.
+fn atoms(mut values: Vec<f64>, place: &str) -> Option<(WarningKind, String, &'static str)> {
     let rows = values.len();
     values.sort_unstable_by(f64::total_cmp);
     let runs = || values.chunk_by(|a, b| a == b);
@@ -141,15 +81,15 @@ fn atoms(mut values: Vec<f64>, place: &str) -> Option<(WarningKind, String)> {
     let repeats = (distinct as f64) < INTEGERS_REPEAT * rows as f64;
     if ties >= TIED_ROWS && ties as f64 >= TIED_SHARE * rows as f64 {
         let reason = format!("{place} holds {value} in {ties} of {rows} rows");
-        return Some((WarningKind::Ties, reason));
+        return Some((WarningKind::Ties, reason, REPEATED));
     }
     if rows >= TIED_ROWS && repeats && values.iter().all(|value| value.fract() == 0.0) {
         let reason =
             format!("{place} holds only integers, {distinct} distinct values in {rows} rows");
-        return Some((WarningKind::Integers, reason));
+        return Some((WarningKind::Integers, reason, WHOLE));
     }
     let reason = format!("{place} holds only {distinct} distinct values in {rows} rows");
-    few.then_some((WarningKind::FewValues, reason))
+    few.then_some((WarningKind::FewValues, reason, FEW))
 }
 
 #[cfg(all(test, feature = "flex"))]

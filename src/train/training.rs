@@ -42,6 +42,9 @@ use crate::flow::Flow;
 /// - a checkpoint cannot be written, or belongs to another configuration, other data or another optimizer
 /// - more than `max_skipped` consecutive steps were not finite; the checkpoint then holds the last good weights
 ///
+/// A second fit of the same flow keeps the shifts and scales that data-dependent layers took from the first data. Build
+/// a new flow for data of another scale.
+///
 /// Weights that were not trained are never returned. It is an error if every step was skipped, if every gradient was 0,
 /// or if no epoch had a finite validation loss. The last of these errors names the first validation row in memory whose
 /// NLL is not finite.

@@ -176,9 +176,11 @@ fn an_objective_of_ones_own_has_seeded_noise_blocks_checkpoints_and_validation()
     run(&kept, 0.3).unwrap();
     let error = run(&kept, 0.4).unwrap_err().to_string();
     assert!(error.contains("which differ in: objective; "), "{error}");
-    // A batch of validation rows may matter to another loss, so its size is compared too.
     let error = fit(start(), banana(1400, 1), &kept).unwrap_err().to_string();
-    assert!(error.contains("which differ in: FitConfig.evaluation_batch, objective; "), "{error}");
+    assert!(error.contains("which differ in: objective; "), "{error}");
+    // A batch of validation rows may matter to another loss, so its size is compared too.
+    let error = run(&kept.with_evaluation_batch(77), 0.3).unwrap_err().to_string();
+    assert!(error.contains("which differ in: FitConfig.evaluation_batch; "), "{error}");
 
     let error = run(&config.with_reversible(true), 0.3).unwrap_err().to_string();
     let expected =

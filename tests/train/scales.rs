@@ -4,7 +4,7 @@ use burn::tensor::{DType, TensorData};
 use burn_flows::bijector::{ActNormConfig, Elementwise};
 use burn_flows::cast;
 use burn_flows::distribution::ConditionalNormalConfig;
-use burn_flows::train::{FitData, fit, nll};
+use burn_flows::train::{FitData, Warning, WarningKind, fit, nll};
 
 use super::*;
 
@@ -171,5 +171,37 @@ fn a_network_of_a_context_alone_learns_one_of_a_thousand() {
         ("Elementwise", nll(&layer, (test.0, test.1.clone()), 1024)),
     ] {
         assert!(found <= -1.65 && found > -1.78, "{name}: {found}");
+    }
+}
+
+#[test]
+fn one_far_value_is_a_warning_of_its_row() {
+    let far = |x: Tensor<2>, value: f32| {
+        let value = Tensor::full([1, 1], value, &Device::flex());
+        x.slice_assign([42..43, 1..2], value)
+    };
+    let kinds = |data: FitData<2>| {
+        let warnings = data.warnings();
+        let one = |w: &Warning| (w.kind, w.columns.clone(), w.to_string());
+        warnings.iter().map(one).collect::<Vec<_>>()
+    };
+    assert!(kinds(FitData::new(banana(500, 1))).is_empty());
+    for value in [1e3, 1e30] {
+        let rows = far(banana(500, 1), value);
+        let [(kind, columns, text)] = &kinds(FitData::new(rows.clone()))[..] else { panic!() };
+        assert_eq!((*kind, &columns[..]), (WarningKind::Outliers, &[1][..]));
+        assert!(text.starts_with("training data: column 1 holds 1.000e"), "{text}");
+        assert!(text.contains(" in row 42, "), "{text}");
+        // A row of weight 0 is not there.
+        let zero = Tensor::<1>::zeros([1], &Device::flex());
+        let weights = Tensor::<1>::ones([500], &Device::flex()).slice_assign([42..43], zero);
+        assert!(kinds(FitData::new(rows.clone()).with_weights(weights).unwrap()).is_empty());
+        let context = FitData::new(banana(500, 1)).with_context(rows.clone());
+        let [(kind, _, text)] = &kinds(context)[..] else { panic!() };
+        assert_eq!(*kind, WarningKind::Outliers);
+        assert!(text.starts_with("context of the training data: column 1 holds "), "{text}");
+        let validation = FitData::new(banana(500, 1)).with_validation(rows);
+        let [(_, _, text)] = &kinds(validation)[..] else { panic!() };
+        assert!(text.starts_with("validation data: column 1 holds "), "{text}");
     }
 }

@@ -5,7 +5,9 @@ use burn_flows::bijector::{ActNormConfig, Coupling, Logit};
 use burn_flows::conditioner::Mlp;
 use burn_flows::distribution::{Mixture, Uniform};
 use burn_flows::model::NsfConfig;
-use burn_flows::train::{Estimator, FitData, ReverseKl, Training, fit, fit_reverse_kl};
+use burn_flows::train::{
+    Estimator, FitData, ReverseKl, Training, WarningKind, fit, fit_reverse_kl,
+};
 use burn_flows::univariate::Affine;
 
 use super::*;
@@ -127,9 +129,9 @@ fn the_first_weights_are_never_the_best() {
     // Two steps per epoch. Those of the first epoch are skipped, then a high learning rate makes
     // the weights worse.
     let data = || FitData::new(banana(128, 1)).with_validation(banana(60, 2));
-    // `fit` first tries rows in three calls. The fifth call searches for the non-finite layer of the
-    // first step.
-    let flow = Flicker { inner: start.clone(), calls: Arc::new(AtomicUsize::new(6)) };
+    // `fit` first tries rows in three calls. The fifth call searches for the row whose loss is not finite, the sixth
+    // for the layer of the first step.
+    let flow = Flicker { inner: start.clone(), calls: Arc::new(AtomicUsize::new(7)) };
     let config = quick().with_epochs(2).with_learning_rate(1.0).with_average(Some(0.999));
     let (flow, report) = fit(flow, data(), &config).unwrap();
     assert_eq!((report.skipped_steps, report.best_epoch), (2, 2));
@@ -263,4 +265,26 @@ fn weights_that_are_not_finite_are_not_returned() {
                     bijector.0.conditioner.input.weight";
         assert_eq!(error.to_string(), text);
     }
+}
+
+#[test]
+fn a_skipped_step_names_its_row() {
+    let data = FitData::new(with_zero(unit(60, 1), 7)).with_validation(unit(30, 2));
+    let config = quick().with_epochs(3).with_batch_size(16);
+    let (_, report) = fit(behind_logit(), data, &config).unwrap();
+    assert_eq!(report.skipped_steps, 3);
+    let [warning] = &report.warnings[..] else { panic!("{:?}", report.warnings) };
+    assert_eq!(warning.kind, WarningKind::NotFinite);
+    let text = warning.to_string();
+    assert!(text.contains("was skipped, because the loss of a row is "), "{text}");
+    assert!(text.contains(", 0.0]; remove rows outside of the support of the model"), "{text}");
+}
+
+#[test]
+fn an_objective_without_data_refuses_rows() {
+    let target = |x: Tensor<2>| x.square().sum_dim(1).reshape([-1]) * -0.5;
+    let training = Training::new(small().init(&Device::flex()), banana(100, 1), &quick());
+    let error = training.with_objective(ReverseKl::new(target)).run().unwrap_err().to_string();
+    let wanted = "training data: ReverseKl draws its rows, found rows of data; pass FitData::drawn";
+    assert_eq!(error, wanted);
 }

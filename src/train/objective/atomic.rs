@@ -23,12 +23,16 @@ use crate::param::index_tensor;
 /// ```
 ///
 /// The sum runs over `atoms` parameters: those of row `i`, and others of the same batch, drawn without replacement. The
-/// true posterior minimises the mean loss, whatever the proposal: it picks the parameters that belong to `x_i` among the
-/// atoms. Paper: Greenberg, Nonnenmacher, Macke (2019), section 3.3, arXiv:1905.07488.
+/// true posterior minimises the mean loss: it picks the parameters that belong to `x_i` among the atoms. Paper:
+/// Greenberg, Nonnenmacher, Macke (2019), section 3.3, arXiv:1905.07488.
 ///
 /// The rows of the data are the parameters, the contexts are the observations. A step evaluates `atoms` densities for
-/// every row. The loss does not fix the scale of `q` where no atom lies, so `q` can leak out of the support of the prior:
-/// use [`Flow::standardized_within`](crate::Flow::standardized_within), or draw by a
+/// every row.
+///
+/// **The loss does not determine `q` where no atom lies.** If all rows come from a narrow proposal, `q` may put its mass
+/// elsewhere, although the loss is low. Keep the rows of the earlier rounds, or add draws of the prior, so that the atoms
+/// cover the support of the prior. Outside of this support use
+/// [`Flow::standardized_within`](crate::Flow::standardized_within), or draw by a
 /// [`RejectionSampler`](crate::inference::RejectionSampler). An [`Embedded`](crate::encoder::Embedded) flow encodes each
 /// observation once for every atom.
 ///

@@ -79,7 +79,7 @@ pub trait Objective<F, const D: usize>: Send + Sync {
 
     /// The kind and the settings of the objective, by which a checkpoint of another objective is refused. `example` holds
     /// two events: a function that belongs to the objective can be told by its values there. Default: the name of the
-    /// type.
+    /// type, so a checkpoint resumes although a field of the objective differs.
     fn describe(&self, _example: &Tensor<D>) -> String {
         layer_name::<Self>().to_string()
     }

@@ -49,7 +49,8 @@ pub enum Estimator {
 ///
 /// # Errors
 ///
-/// Training ends with an error if the target is not finite at a finite draw: the target has no gradient there.
+/// Training ends with an error if the target is not finite at a finite draw: the target has no gradient there. Also if the
+/// training has rows of data.
 ///
 /// # Example
 ///
@@ -99,6 +100,10 @@ where
         block: &Block<'_, D>,
         noise: &mut Noise,
     ) -> Result<Tensor<1>> {
+        if block.batch().is_ok() {
+            let reason = "ReverseKl draws its rows, found rows of data; pass FitData::drawn";
+            return Err(Error::data("training data", reason));
+        }
         let Draws { x, log_q, log_p } =
             draws(flow, &self.target, block.len(), noise, self.estimator);
         if x.without_autodiff().is_finite().all().into_scalar::<bool>() {
