@@ -358,7 +358,7 @@ impl<'a, F: Distribution<D>, O: Objective<F, D>, const D: usize> Run<'a, F, O, D
         let losses = block.losses(&self.settings.objective, &plain, &mut noise).ok()?;
         let losses = losses.into_data().iter::<f64>().collect::<Vec<_>>();
         let row = losses.iter().position(|loss| !loss.is_finite())?;
-        let values = batch.x.clone().slice([row..row + 1]).into_data();
+        let values = batch.x.clone().slice(row..row + 1).into_data();
         let values: Vec<f64> = values.iter::<f64>().take(SHOWN).collect();
         let more = if event_len(&batch.x) > SHOWN { " .." } else { "" };
         Some(Warning {
