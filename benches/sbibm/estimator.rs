@@ -112,6 +112,7 @@ type Member = Embedded<Context, AutoregressiveNsf>;
 
 /// What a flow is conditioned on.
 #[derive(Module, Debug, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "an ensemble has few of them")]
 enum Context {
     Data(StandardizeContext),
     Features(MlpEncoder),
