@@ -194,7 +194,7 @@ fn one_far_value_is_a_warning_of_its_row() {
         assert!(text.contains(" in row 42, "), "{text}");
         // A row of weight 0 is not there.
         let zero = Tensor::<1>::zeros([1], &Device::flex());
-        let weights = Tensor::<1>::ones([500], &Device::flex()).slice_assign([42..43], zero);
+        let weights = Tensor::<1>::ones([500], &Device::flex()).slice_assign(42..43, zero);
         assert!(kinds(FitData::new(rows.clone()).with_weights(weights).unwrap()).is_empty());
         let context = FitData::new(banana(500, 1)).with_context(rows.clone());
         let [(kind, _, text)] = &kinds(context)[..] else { panic!() };
