@@ -11,8 +11,8 @@ use crate::error::{Result, expect_valid, not_negative};
 use crate::initial;
 use crate::math::event_len;
 use crate::param::index_tensor;
-use crate::rows::{callers_dims, spread};
-use crate::univariate::{Univariate, WideUnivariate, check_elements};
+use crate::rows::{callers_dims, check_rows, spread};
+use crate::univariate::{Kernel, Univariate, WideUnivariate, check_elements};
 
 /// How a [`MaskedAutoregressive`] is inverted. All methods give the same numbers up to rounding.
 ///
@@ -303,6 +303,14 @@ impl<U: Univariate> MaskedAutoregressive<U> {
         with_log_det: bool,
     ) -> (Tensor<2>, Option<Tensor<1>>) {
         let [batch, features] = z.dims();
+        if let Some(Kernel(map)) = self.univariate.kernel() {
+            check_rows("MaskedAutoregressive", batch, context);
+            let done = self.conditioner.stepwise(map, &z, context, with_log_det);
+            if let Some((x, params)) = done {
+                let log_det = |params| self.univariate.wide_inverse_with_log_det(z, params).1;
+                return (x, params.map(log_det));
+            }
+        }
         if batch == 1 {
             // A single row is inverted as two equal rows: matrix products with one row would add in another order.
             let context = context.map(|context| context.clone().repeat_dim(0, 2));
@@ -391,5 +399,68 @@ impl<const D: usize, U: Univariate> Bijector<D> for MaskedAutoregressive<U> {
         let layer = Self { conditioner, ..self };
         let (z, _) = layer.valid().forward(x, context);
         (layer, z)
+    }
+}
+
+#[cfg(all(test, feature = "flex", feature = "testing"))]
+mod tests {
+    use burn::tensor::DType;
+
+    use super::*;
+    use crate::cast;
+    use crate::conditioner::{ActivationConfig, Degrees, Dependencies};
+    use crate::noise::Noise;
+    use crate::testing::moved;
+    use crate::univariate::{Affine, RationalQuadraticConfig};
+
+    fn largest(x: Tensor<2>) -> f64 {
+        x.abs().max().into_scalar::<f64>()
+    }
+
+    /// Compares the kernel with the reference, which a device with a graph runs, and rows of a batch with single rows.
+    fn compare<U: Univariate>(univariate: U, made: MadeConfig, context: usize) {
+        let config = MaskedAutoregressiveConfig::new(7).with_made(made).with_context(context);
+        let layer = moved(config.with_seed(1).init(univariate, &Device::flex()), 2).valid();
+        for (dtype, bound) in [(DType::F64, 1e-11), (DType::F32, 2e-3)] {
+            let layer = cast(layer.clone(), dtype);
+            let Kernel(map) = layer.univariate.kernel().expect("a kernel");
+            for rows in [1, 3, 16, 31, 32, 75] {
+                let draw = |seed, width| {
+                    let x = Noise::seeded(seed).normal::<2>([rows, width], &Device::flex());
+                    x.cast(dtype)
+                };
+                let (z, given) = (draw(3, 7), (context > 0).then(|| draw(4, context)));
+                let done = layer.conditioner.stepwise(map, &z, given.as_ref(), false);
+                assert!(done.is_some(), "the kernel is not used");
+                let (x, log_det) = layer.inverse_with_log_det(z.clone(), given.as_ref());
+                let trained = layer.clone().train();
+                let (wanted, by) = trained.inverse_with_log_det(z.clone(), given.as_ref());
+                let (wanted, by) = (wanted.without_autodiff(), by.without_autodiff());
+                let size = largest(wanted.clone()).max(1.0);
+                let error = largest(x.clone() - wanted) / size;
+                assert!(error < bound, "{dtype:?} {rows}: {error:e}");
+                let error = largest((log_det - by).unsqueeze_dim(1)) / size;
+                assert!(error < bound, "{dtype:?} {rows}: {error:e}");
+                let back: (Tensor<2>, _) = layer.forward(x.clone(), given.as_ref());
+                assert!(largest(back.0 - z.clone()) / size < bound, "{dtype:?} {rows}");
+                let row = rows / 2..rows / 2 + 1;
+                let context = given.map(|given| given.slice(row.clone()));
+                let alone: Tensor<2> = layer.inverse(z.slice(row.clone()), context.as_ref());
+                assert_eq!(alone.into_data(), x.slice(row).into_data(), "{dtype:?} {rows}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_kernel_inverts_like_the_reference() {
+        let spline = || RationalQuadraticConfig::new().with_bins(5).init();
+        compare(Affine::default(), MadeConfig::new(vec![19, 23]), 0);
+        compare(Affine::default(), MadeConfig::new(vec![9]), 2);
+        compare(spline(), MadeConfig::new(vec![40]).with_degrees(Degrees::Random(5)), 3);
+        let silu = MadeConfig::new(vec![21, 20, 33]).with_activation(ActivationConfig::Silu);
+        compare(spline(), silu.with_dependencies(Dependencies::Reversed), 2);
+        let residual = MadeConfig::new(vec![24, 24, 24]).with_residual(true);
+        compare(Affine::default(), residual.clone(), 0);
+        compare(spline(), residual.with_activation(ActivationConfig::Silu), 2);
     }
 }

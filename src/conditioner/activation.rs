@@ -218,12 +218,19 @@ impl Activation {
         bias: Option<Tensor<1>>,
         mask: Option<Tensor<2, Bool>>,
     ) -> Tensor<D> {
-        let curve = match self {
-            Self::Silu(_) => Curve::Silu,
-            Self::Burn(nn::Activation::Relu(_)) => Curve::Relu,
-            Self::Burn(_) => return self.forward(dense(x, weight, bias, mask, Curve::Identity)),
-        };
-        dense(x, weight, bias, mask, curve)
+        match self.curve() {
+            Some(curve) => dense(x, weight, bias, mask, curve),
+            None => self.forward(dense(x, weight, bias, mask, Curve::Identity)),
+        }
+    }
+
+    /// The activation as the kernels take it.
+    pub(super) fn curve(&self) -> Option<Curve> {
+        match self {
+            Self::Silu(_) => Some(Curve::Silu),
+            Self::Burn(nn::Activation::Relu(_)) => Some(Curve::Relu),
+            Self::Burn(_) => None,
+        }
     }
 }
 

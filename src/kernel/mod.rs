@@ -23,6 +23,7 @@ mod recorded;
 mod shifts;
 #[cfg(feature = "train")]
 mod squares;
+mod stepwise;
 mod triangular;
 
 #[cfg(feature = "train")]
@@ -37,6 +38,7 @@ pub(crate) use map::{Ends, Knots, LARGEST_RAW, LEAST_DISCRIMINANT, Map, SLACK, S
 pub(crate) use normal::normal_log_prob;
 #[cfg(feature = "train")]
 pub(crate) use squares::sum_of_squares;
+pub(crate) use stepwise::{Stage, Target, Units, stepwise};
 pub(crate) use triangular::{invert_lower, invert_upper};
 
 /// Whether the kernels support this number type.

@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{Univariate, param};
+use super::{Kernel, Univariate, param};
 use crate::error::{Error, Result, length};
 use crate::kernel::Map;
 use crate::math::{fine, log_sigmoid_pair, sigmoid, softplus, sum_event, wide_dtype};
@@ -190,7 +190,7 @@ impl Affine {
         (((fine(z) - shift) * minus.clone().exp()).cast(dtype), minus)
     }
 
-    fn kernel(&self) -> Option<Map> {
+    fn as_map(&self) -> Option<Map> {
         match self.scale_map {
             ScaleMap::SoftBound { bound } => Some(Map::Affine { bound }),
             _ => None,
@@ -204,17 +204,17 @@ impl Univariate for Affine {
     }
 
     fn forward(&self, x: Tensor<2>, params: Tensor<3>) -> (Tensor<2>, Tensor<1>) {
-        let done = self.kernel().and_then(|kernel| kernel.forward(&x, &params));
+        let done = self.as_map().and_then(|map| map.forward(&x, &params));
         done.unwrap_or_else(|| self.forward_reference(x, &params))
     }
 
     fn inverse(&self, z: Tensor<2>, params: Tensor<3>) -> Tensor<2> {
-        let done = self.kernel().and_then(|kernel| kernel.inverse(&z, &params));
+        let done = self.as_map().and_then(|map| map.inverse(&z, &params));
         done.unwrap_or_else(|| self.inverse_reference(z, &params).0)
     }
 
     fn inverse_with_log_det(&self, z: Tensor<2>, params: Tensor<3>) -> (Tensor<2>, Tensor<1>) {
-        let done = self.kernel().and_then(|kernel| kernel.inverse_with_log_det(&z, &params));
+        let done = self.as_map().and_then(|map| map.inverse_with_log_det(&z, &params));
         let (x, minus) = match done {
             Some(done) => return done,
             None => self.inverse_reference(z, &params),
@@ -225,6 +225,10 @@ impl Univariate for Affine {
 
     fn has_inverse_formula(&self) -> bool {
         true
+    }
+
+    fn kernel(&self) -> Option<Kernel> {
+        self.as_map().map(Kernel)
     }
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::half_turn::check_bound;
 use super::{
     Additive, Affine, Bernstein, BernsteinConfig, CubicSpline, CubicSplineConfig, DeepSigmoidal,
-    DeepSigmoidalConfig, Gaussianization, GaussianizationConfig, HalfTurn, LinearSpline,
+    DeepSigmoidalConfig, Gaussianization, GaussianizationConfig, HalfTurn, Kernel, LinearSpline,
     LinearSplineConfig, MixtureOfLogistics, MixtureOfLogisticsConfig, Neural, PerElement,
     QuadraticSpline, QuadraticSplineConfig, RationalQuadratic, RationalQuadraticConfig, ScaleMap,
     SumOfSquares, SumOfSquaresConfig, UnconstrainedMonotonic, Univariate,
@@ -201,5 +201,9 @@ impl Univariate for AnyUnivariate {
 
     fn has_inverse_formula(&self) -> bool {
         each!(self, map => map.has_inverse_formula())
+    }
+
+    fn kernel(&self) -> Option<Kernel> {
+        each!(self, map => map.kernel())
     }
 }

@@ -62,6 +62,7 @@ use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;
 
 use crate::error::{Error, Result};
+use crate::kernel::Map;
 use crate::math::wide;
 
 /// A strictly monotone map of scalars whose parameters are arguments.
@@ -124,7 +125,18 @@ pub trait Univariate: Module + ModuleDisplay + Sync {
     fn of_elements(&self, _elements: &[usize]) -> Option<Self> {
         None
     }
+
+    /// The kernel of a map of this crate.
+    #[doc(hidden)]
+    fn kernel(&self) -> Option<Kernel> {
+        None
+    }
 }
+
+/// A kernel of this crate, for layers that run it inside of their own.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy)]
+pub struct Kernel(pub(crate) Map);
 
 /// A scalar map as layers call it, in at least single precision. Values and parameters of f16 and bf16
 /// are converted to f32. Values are converted back; a log-det is not.

@@ -2,6 +2,7 @@
 
 mod config;
 mod levels;
+mod stepwise;
 mod unroll;
 
 pub use config::{Degrees, Dependencies, MadeConfig};

@@ -17,44 +17,13 @@ use std::ops::Range;
 use burn::tensor::Tensor;
 
 use super::{Made, times};
+use crate::kernel::Units;
 use crate::param::{host_indices, index_tensor};
 
 /// About how many units of the widest layer form a block. A smaller number gives more and narrower
 /// products between blocks. A larger number gives larger products inside blocks, which are narrow in
 /// any case.
 const BLOCK: usize = 24;
-
-/// The units of one layer sorted by step: the units of step `s` are `starts[s]..starts[s + 1]`.
-struct Units {
-    order: Vec<usize>,
-    starts: Vec<usize>,
-}
-
-impl Units {
-    /// Sorts units by step. Units of step `steps` or later affect no feature and are left out.
-    fn new(step_of: &[usize], steps: usize) -> Self {
-        let mut order: Vec<usize> = (0..step_of.len()).filter(|&u| step_of[u] < steps).collect();
-        order.sort_by_key(|&unit| step_of[unit]);
-        let before = |step| order.partition_point(|&unit| step_of[unit] < step);
-        let starts = (0..=steps).map(before).collect();
-        Self { order, starts }
-    }
-
-    fn at(&self, steps: &Range<usize>) -> Range<usize> {
-        self.starts[steps.start]..self.starts[steps.end]
-    }
-
-    /// `outputs` rows for every unit. The rows of one step are adjacent, ordered by output within a
-    /// step.
-    fn repeated(&self, outputs: usize, units: usize) -> Self {
-        let step = |s: usize| self.order[self.starts[s]..self.starts[s + 1]].iter();
-        let rows = |s| (0..outputs).flat_map(move |p| step(s).map(move |unit| p * units + unit));
-        Self {
-            order: (0..self.starts.len() - 1).flat_map(rows).collect(),
-            starts: self.starts.iter().map(|start| start * outputs).collect(),
-        }
-    }
-}
 
 /// One masked layer: the sums that its units receive from earlier units.
 struct Stage {
@@ -141,8 +110,7 @@ impl Made {
         }
         let mut stages: Vec<Stage> = vec![];
         for (layer, context, from, to) in links {
-            let rows = Units { order: units[to].order.clone(), starts: units[to].starts.clone() };
-            stages.push(Stage::new(layer, context, &units[from], rows, from > 0));
+            stages.push(Stage::new(layer, context, &units[from], units[to].clone(), from > 0));
         }
         let rows = units[0].repeated(outputs, self.features);
         stages.push(Stage::new(&self.output, plain, &units[stream], rows, true));

@@ -166,8 +166,9 @@ fn finish<T: Elementary>(values: &mut [T], bias: &[T], curve: Curve) {
     );
 }
 
+/// Applies the activation to each value.
 #[inline(always)]
-fn activate<T: Elementary>(values: &mut [T], curve: Curve) {
+pub(in crate::kernel) fn activate<T: Elementary>(values: &mut [T], curve: Curve) {
     let (zero, one, least) = (T::zero(), T::one(), lowest::<T>());
     match curve {
         Curve::Identity => {}

@@ -13,6 +13,9 @@ mod tests;
 
 use burn::tensor::{Bool, Tensor, activation, module};
 
+#[cfg(feature = "flex")]
+pub(super) use self::flex::activate;
+
 use crate::math::silu;
 
 /// An activation that the kernel supports.

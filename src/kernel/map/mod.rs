@@ -11,6 +11,9 @@ mod spline;
 
 use burn::tensor::Tensor;
 
+#[cfg(feature = "flex")]
+use super::elementary::Elementary;
+
 pub(crate) use spline::{Ends, Knots, LARGEST_RAW, LEAST_DISCRIMINANT, SLACK, Spline};
 
 /// A scalar map that has a kernel.
@@ -97,17 +100,32 @@ impl Map {
 
 #[cfg(feature = "flex")]
 impl Map {
+    /// Whether the kernel supports the settings of this map.
+    pub(super) fn is_known(self) -> bool {
+        !matches!(self, Self::Affine { bound } if bound > affine::LARGEST_BOUND)
+    }
+
+    /// The number of parameters of an element.
+    fn count(self) -> usize {
+        match self {
+            Self::Affine { .. } => 2,
+            Self::Spline(spline) => spline.params(),
+        }
+    }
+
+    /// Writes the inverse of each element of `z` to `x`. The parameters are `[P, n]`.
+    pub(super) fn solve<T: Elementary>(self, z: &[T], params: &[T], x: &mut [T]) {
+        let extent = Extent { batch: 1, params: self.count(), n: z.len() };
+        ops::run(self, Pass::Inverse, extent, [z, params], x);
+    }
+
     /// Whether the kernel supports these tensors.
     fn fits(self, x: &Tensor<2>, params: &Tensor<3>) -> bool {
         let [batch, n] = x.dims();
-        let (count, known) = match self {
-            Self::Affine { bound } => (2, bound <= affine::LARGEST_BOUND),
-            Self::Spline(spline) => (spline.params(), true),
-        };
-        known
+        self.is_known()
             && super::knows(x.dtype())
             && x.dtype() == params.dtype()
-            && params.dims() == [batch, count, n]
+            && params.dims() == [batch, self.count(), n]
             && batch * n > 0
     }
 

@@ -88,11 +88,22 @@ fn apply<T: Elementary>(map: Map, pass: Pass, x: FlexTensor, params: FlexTensor)
     let [x, params] = contiguous([x, params]);
     let inputs = [T::slice(&x), T::slice(&params)];
     let mut out = vec![T::zero(); extent.batch * columns];
-    match map {
-        Map::Affine { bound } => affine::apply(bound, pass, extent, inputs, &mut out),
-        Map::Spline(spline) => spline::apply(spline, pass, extent, inputs, &mut out),
-    }
+    run(map, pass, extent, inputs, &mut out);
     tensor(out, &[extent.batch, columns])
+}
+
+/// Writes the result of a pass to `out`.
+pub(super) fn run<T: Elementary>(
+    map: Map,
+    pass: Pass,
+    extent: Extent,
+    inputs: [&[T]; 2],
+    out: &mut [T],
+) {
+    match map {
+        Map::Affine { bound } => affine::apply(bound, pass, extent, inputs, out),
+        Map::Spline(spline) => spline::apply(spline, pass, extent, inputs, out),
+    }
 }
 
 fn gradients<T: Elementary>(

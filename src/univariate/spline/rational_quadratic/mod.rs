@@ -14,7 +14,7 @@ use super::bins::{Axis, Found, Side, pick};
 use super::domain::{Placed, SplineDomain, held};
 use super::unit::{self, UnitSpline};
 use crate::kernel::LEAST_DISCRIMINANT;
-use crate::univariate::Univariate;
+use crate::univariate::{Kernel, Univariate};
 
 crate::store::checked! {
 /// A rational-quadratic spline, made by [`RationalQuadraticConfig::init`].
@@ -222,5 +222,9 @@ impl Univariate for RationalQuadratic {
 
     fn has_inverse_formula(&self) -> bool {
         true
+    }
+
+    fn kernel(&self) -> Option<Kernel> {
+        Some(Kernel(self.config.kernel()))
     }
 }
