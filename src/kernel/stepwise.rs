@@ -58,7 +58,6 @@ impl Units {
 
 /// Where the values of a stage go.
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(not(feature = "flex"), expect(dead_code, reason = "no kernel reads them"))]
 pub(crate) enum Target {
     /// They replace the stream.
     Stream,
