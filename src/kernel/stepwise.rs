@@ -333,10 +333,17 @@ mod flex {
                 at(&values, row + 3),
             ];
             for chunk in 0..one.len() {
-                lanes::<T, FUSED, K>(&whole, chunk, of[0], &mut one[chunk]);
-                lanes::<T, FUSED, K>(&whole, chunk, of[1], &mut two[chunk]);
-                lanes::<T, FUSED, K>(&whole, chunk, of[2], &mut three[chunk]);
-                lanes::<T, FUSED, K>(&whole, chunk, of[3], &mut four[chunk]);
+                // Local copies stay in registers: for all the compiler knows, the sums share memory with the weights.
+                let mut own = [[T::zero(); LANES]; K];
+                let mut k = 0;
+                while k < K {
+                    own[k] = whole[k][chunk];
+                    k += 1;
+                }
+                lanes::<T, FUSED, K>(&own, of[0], &mut one[chunk]);
+                lanes::<T, FUSED, K>(&own, of[1], &mut two[chunk]);
+                lanes::<T, FUSED, K>(&own, of[2], &mut three[chunk]);
+                lanes::<T, FUSED, K>(&own, of[3], &mut four[chunk]);
             }
             for lane in 0..one_rest.len() {
                 single::<T, FUSED, K>(&rest, lane, of[0], &mut one_rest[lane]);
@@ -376,21 +383,22 @@ mod flex {
 
     #[inline(always)]
     fn lanes<T: Elementary, const FUSED: bool, const K: usize>(
-        weights: &[&[[T; LANES]]; K],
-        chunk: usize,
+        weights: &[[T; LANES]; K],
         values: [T; K],
         sums: &mut [T; LANES],
     ) {
+        let mut own = *sums;
         let mut k = 0;
         while k < K {
-            let (weights, value) = (&weights[k][chunk], values[k]);
+            let (weights, value) = (&weights[k], values[k]);
             let mut lane = 0;
             while lane < LANES {
-                sums[lane] = plus::<T, FUSED>(sums[lane], weights[lane], value);
+                own[lane] = plus::<T, FUSED>(own[lane], weights[lane], value);
                 lane += 1;
             }
             k += 1;
         }
+        *sums = own;
     }
 
     #[inline(always)]
