@@ -33,14 +33,14 @@ const GRADIENT_ROWS: usize = 256;
 
 /// The least number of rows in a block of a gradient: its copy and its sum cost as much as this many rows.
 #[cfg(feature = "train")]
-const FEWEST_GRADIENT_ROWS: usize = 48;
+const FEWEST_GRADIENT_ROWS: usize = 96;
 
 /// The product of rows and parameters from which a block pays for its thread.
 const WORK: usize = 4 << 20;
 
 /// The product of rows and parameters from which a block of a gradient pays for its thread.
 #[cfg(feature = "train")]
-const GRADIENT_WORK: usize = 8 << 20;
+const GRADIENT_WORK: usize = 24 << 20;
 
 /// An image counts as one row per this many pixels, because a network evaluates every pixel.
 const PIXELS_OF_ROW: usize = 16;
