@@ -195,7 +195,7 @@ mod flex {
                 let reach = vec![0; starts.len()];
                 return Self { stage, width: all, weight, offset, gate, places, reach };
             }
-            let width = order.len().next_multiple_of(LANES);
+            let width = order.len().next_multiple_of(LANES).max(LANES);
             let by_step = |values: &[T]| Cow::Owned(columns(values, [all, width], order));
             // Units of a step see features of earlier steps, and units of the same step.
             let next = usize::from(first);
