@@ -97,6 +97,38 @@ fn a_weighted_mean_by_hand() {
     assert!((found[0].standard_error - expected).abs() < 1e-12);
 }
 
+/// Every draw is chosen as often as its share says, rounded down or up, and never with the weight 0.
+#[test]
+fn resampling_follows_the_weights() {
+    let mut logs = pareto(200, 0.5);
+    logs[0] = f64::NEG_INFINITY;
+    logs[199] = f64::NEG_INFINITY;
+    let weights = ImportanceWeights::new(tensor(logs, [200])).unwrap();
+    let shares = weights.normalized();
+    let mut noise = Noise::seeded(3);
+    let (n, runs) = (50, 4000);
+    let mut total = [0; 200];
+    for _ in 0..runs {
+        let chosen = weights.resample(n, &mut noise);
+        assert!(chosen.len() == n && chosen.is_sorted());
+        let mut counts = [0; 200];
+        chosen.iter().for_each(|&at| counts[at] += 1);
+        for (at, (&count, share)) in counts.iter().zip(&shares).enumerate() {
+            let expected = share * n as f64;
+            assert!((count as f64 - expected).abs() < 1.0, "{at}: {count} {expected}");
+            total[at] += count;
+        }
+    }
+    assert!(total[0] == 0 && total[199] == 0);
+    for (count, share) in total.iter().zip(shares) {
+        let expected = share * n as f64;
+        // A count that is rounded up with probability p has the variance p (1 - p), at most 1/4.
+        let bound = 5.0 * 0.5 / f64::sqrt(runs as f64);
+        assert!((*count as f64 / runs as f64 - expected).abs() < bound, "{count} {expected}");
+    }
+    assert!(weights.resample(0, &mut noise).is_empty());
+}
+
 /// Draws of N(0, 1.5^2) for the target N(0, 1): the standard error says how far estimates are from the truth.
 #[test]
 fn standard_errors_hold_the_truth() {

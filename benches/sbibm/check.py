@@ -4,7 +4,8 @@
    therefore the simulators of sbibm.
 2. The Rust program draws from the same distributions as these functions: Kolmogorov-Smirnov tests of the prior, and of
    data given each stored parameter, in every dimension and in random directions.
-3. The reference posteriors of the Gaussian tasks have their closed forms.
+3. The log-densities of the Gaussian priors in tasks.rs are those of torch, up to a constant.
+4. The reference posteriors of the Gaussian tasks have their closed forms.
 """
 
 import math
@@ -28,7 +29,11 @@ def box(bound, parameters):
 
 
 def gaussian(precision):
-    return lambda n: MultivariateNormal(torch.zeros(len(precision)), precision_matrix=precision).sample((n,))
+    return lambda n: normal(precision).sample((n,))
+
+
+def normal(precision):
+    return MultivariateNormal(torch.zeros(len(precision), dtype=precision.dtype), precision_matrix=precision)
 
 
 def glm_precision():
@@ -41,13 +46,14 @@ def glm_precision():
 
 
 TENTH = torch.inverse(0.1 * torch.eye(10))
+PRECISIONS = {"gaussian_linear": TENTH, "bernoulli_glm": glm_precision()}
 PRIORS = {
     "two_moons": box(1.0, 2),
     "slcp": box(3.0, 5),
     "gaussian_mixture": box(10.0, 2),
-    "gaussian_linear": gaussian(TENTH),
+    "gaussian_linear": gaussian(PRECISIONS["gaussian_linear"]),
     "gaussian_linear_uniform": box(1.0, 10),
-    "bernoulli_glm": gaussian(glm_precision()),
+    "bernoulli_glm": gaussian(PRECISIONS["bernoulli_glm"]),
 }
 
 
@@ -129,6 +135,16 @@ def distributed(name, rows, cdfs, tests):
     tests += [(f"{name}, column {at}", stats.kstest(column, cdf).pvalue) for at, (column, cdf) in columns]
 
 
+def prior_density(folder, task, rows):
+    """Compares the log-density of the prior, up to a constant. A uniform prior has the constant 0."""
+    found = np.load(folder / task / "log_prior.npy")[:, 0]
+    expected = np.zeros(len(rows))
+    if task in PRECISIONS:
+        expected = normal(PRECISIONS[task].double()).log_prob(torch.as_tensor(rows)).numpy()
+    gap = found - expected
+    np.testing.assert_allclose(gap, gap[0], rtol=0, atol=1e-5, err_msg=f"log-density of the prior of {task}")
+
+
 def references(wheel, tests):
     for k in range(1, reference.OBSERVATIONS + 1):
         for task, cdf in CLOSED.items():
@@ -158,6 +174,7 @@ def run(wheel, folder, program):
         subprocess.run([program, "repeat", folder, task, str(DRAWS)], check=True)
         torch.manual_seed(1)
         rows = np.load(folder / task / "prior.npy")
+        prior_density(folder, task, rows)
         alike(f"prior of {task}", rows, PRIORS[task](DRAWS).double().numpy(), tests)
         repeats = np.load(folder / task / "repeats.npy")
         for k, truth in enumerate(reference.observed(wheel, task, "true_parameters")):

@@ -1,82 +1,82 @@
-//! The posterior estimator: an ensemble of autoregressive neural spline flows.
+//! The posterior estimator: likelihoods from an ensemble of flows, and importance resampling.
 //!
 //! ```text
-//! u = Phi^-1((theta + b) / 2b), or theta          a uniform prior on [-b, b] becomes a standard normal; standardised
-//! e = u, or L^-1 (u - A (1, x))                   optional: removes a linear regression on x; x is standardised
-//! q(theta | x) = mean of q_k(e | x), times |de/dtheta|
+//! q(theta | x)   = p(theta) q(x | theta) / Z(x),   q(x | theta) = mean of the members q_k(x | theta)
+//! proposal       r(theta | x), trained on theta ~ p, x ~ q(x | theta)
+//! samples        theta_i ~ r; of ten, one is kept, with weights w_i = p(theta_i) q(x | theta_i) / r(theta_i | x)
+//! Z(x)           mean of the w_i
 //! ```
 //!
-//! A member `q_k` is of one of three kinds: with the data as its context, with features of the data from a network, or
-//! with the data and the regression. Every member holds out another tenth of the pairs. Its validation NLL stops its
-//! training, and the first members of the three kinds decide the kind of all members.
+//! A member models the data or the residuals of a linear regression of the data on the parameters. The validation NLL of
+//! the first members of both kinds decides the kind of all. Every member holds out another tenth of the pairs, which
+//! stops its training.
 
-use std::f64::consts::{FRAC_1_SQRT_2, TAU};
 use std::path::Path;
 
+use burn_flows::bijector::{Inverse, MaskedAutoregressive, MaskedAutoregressiveConfig};
 use burn_flows::burn::module::Module;
-use burn_flows::burn::tensor::{Device, Tensor, TensorData};
-use burn_flows::conditioner::{ActivationConfig, MadeConfig};
-use burn_flows::distribution::{Distribution, Mixture};
-use burn_flows::encoder::{Embedded, Encoder, MlpEncoder, MlpEncoderConfig, StandardizeContext};
+use burn_flows::burn::tensor::{Device, Tensor};
+use burn_flows::conditioner::{ActivationConfig, Dependencies, MadeConfig};
+use burn_flows::distribution::{Distribution, Mixture, StandardNormal};
+use burn_flows::encoder::{Embedded, MlpEncoder, MlpEncoderConfig};
+use burn_flows::inference::ImportanceWeights;
 use burn_flows::model::{AutoregressiveNsf, AutoregressiveNsfConfig, Orders};
 use burn_flows::train::{FitConfig, FitData, fit};
-use burn_flows::univariate::RationalQuadraticConfig;
-use burn_flows::{Noise, Result, store};
+use burn_flows::univariate::{AnyUnivariate, AnyUnivariateConfig, RationalQuadraticConfig};
+use burn_flows::{Flow, Noise, Result, store};
 use serde::{Deserialize, Serialize};
 
-use crate::regression::Regression;
+use crate::tasks::Task;
+use crate::units::{Units, rows, tensor};
+
+/// Rows that the flows evaluate at once.
+const BATCH: usize = 1024;
+
+/// Draws of the proposal for each sample.
+const OVERSAMPLING: usize = 10;
 
 /// Settings of the estimator. The default is that of the benchmark.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// The fewest and the most flows in the ensemble. Between these limits it has `rows` divided by the pairs.
+    /// The fewest and the most members of the ensemble. Between these limits it has `rows` divided by the pairs.
     pub members: [usize; 2],
     /// Pairs that all members see together in one epoch.
     pub rows: usize,
+    /// Optimizer steps of a member.
+    pub steps: usize,
     /// The peak learning rate.
     pub rate: f64,
     /// The peak learning rate after a regression. With a small rate the flows stay close to the identity.
     pub regression_rate: f64,
-    /// Optimizer steps of a member.
-    pub steps: usize,
     /// Epochs without a lower validation NLL after which the training of a member stops.
     pub patience: usize,
+    /// Widths of the hidden layers of the masked networks of a member.
+    pub hidden: Vec<usize>,
+    /// Simulated pairs from which the proposal is trained, each seen once.
+    pub proposal_pairs: usize,
+    /// Widths of the hidden layers of all networks of the proposal.
+    pub proposal_hidden: Vec<usize>,
     /// Decay of the average of the weights.
     pub average: f64,
     /// The largest norm of a gradient.
     pub clip: f64,
-    /// Masked spline layers of a flow.
-    pub layers: usize,
-    /// Widths of the hidden layers of the masked networks.
-    pub hidden: Vec<usize>,
-    /// The same behind a network of features.
-    pub hidden_of_features: Vec<usize>,
-    /// Widths of the hidden layers of the network of features.
-    pub network: Vec<usize>,
-    /// Number of features.
-    pub features: usize,
-    /// Bins of a spline.
-    pub bins: usize,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            members: [3, 16],
-            rows: 30_000,
+            members: [5, 12],
+            rows: 50_000,
+            steps: 3_000,
             rate: 1e-2,
             regression_rate: 3e-4,
-            steps: 5_000,
             patience: 15,
+            hidden: vec![64; 3],
+            proposal_pairs: 500_000,
+            proposal_hidden: vec![64; 3],
             average: 0.995,
             clip: 0.3,
-            layers: 3,
-            hidden: vec![64; 4],
-            hidden_of_features: vec![64; 2],
-            network: vec![64; 4],
-            features: 16,
-            bins: 8,
         }
     }
 }
@@ -87,272 +87,200 @@ impl Settings {
         (self.rows / pairs).clamp(fewest, most)
     }
 
-    /// The number of steps is about the same for any number of pairs.
-    fn fit(&self, pairs: usize, rate: f64, seed: u64) -> FitConfig {
-        let batch = (pairs / 50).max(32);
+    fn fit(&self, batch: usize, rate: f64, seed: u64) -> FitConfig {
         FitConfig::new()
-            .with_epochs((self.steps * batch).div_ceil(pairs))
             .with_batch_size(batch)
             .with_learning_rate(rate)
             .with_average(Some(self.average))
             .with_gradient_clip(Some(self.clip))
-            .with_patience(Some(self.patience))
             .with_progress(false)
             .with_seed(seed)
     }
 }
 
+type Layer = MaskedAutoregressive<AnyUnivariate>;
+type Member = Flow<(Inverse<Layer>, Vec<Layer>), StandardNormal<2>>;
+
+#[derive(Module, Debug, Serialize, Deserialize)]
+struct Flows {
+    likelihood: Mixture<Member>,
+    proposal: Embedded<MlpEncoder, AutoregressiveNsf>,
+}
+
 /// A trained estimator of `p(theta | x)`.
 pub struct Estimator {
-    flow: Mixture<Member>,
-    maps: Maps,
+    task: Task,
+    units: Units,
+    flows: Flows,
 }
 
-type Member = Embedded<Context, AutoregressiveNsf>;
-
-/// What a flow is conditioned on.
-#[derive(Module, Debug, Serialize, Deserialize)]
-#[expect(clippy::large_enum_variant, reason = "an ensemble has few of them")]
-enum Context {
-    Data(StandardizeContext),
-    Features(MlpEncoder),
+/// Samples of the posterior for one observation.
+pub struct Posterior {
+    /// Parameters.
+    pub samples: Vec<Vec<f64>>,
+    /// `ln Z(x)`.
+    pub log_evidence: f64,
+    /// The number of independent draws that the weighted draws of the proposal are worth.
+    pub effective_draws: f64,
 }
 
-impl Encoder for Context {
-    fn encode(&self, x: Tensor<2>) -> Tensor<2> {
-        match self {
-            Self::Data(encoder) => encoder.encode(x),
-            Self::Features(encoder) => encoder.encode(x),
-        }
-    }
-
-    fn init_from_data(self, x: Tensor<2>) -> Self {
-        match self {
-            Self::Data(encoder) => Self::Data(encoder.init_from_data(x)),
-            Self::Features(encoder) => Self::Features(encoder.init_from_data(x)),
-        }
-    }
-
-    fn mixes_rows(&self) -> bool {
-        false
-    }
-}
-
-/// The kinds of a member.
-#[derive(Clone, Copy, PartialEq)]
-enum Kind {
-    Data,
-    Features,
-    Regression,
-}
-
-/// The maps of parameters and data to the units of the flow.
-#[derive(Clone, Serialize, Deserialize)]
-struct Maps {
-    /// The bound of a uniform prior.
-    bound: Option<f64>,
-    theta: Standard,
-    x: Standard,
-    regression: Option<Regression>,
-}
-
-/// Mean and standard deviation of every column.
-#[derive(Clone, Serialize, Deserialize)]
-struct Standard(Vec<[f64; 2]>);
-
-impl Standard {
-    fn of(rows: &[Vec<f64>]) -> Self {
-        let count = rows.len() as f64;
-        let column = |at: usize| {
-            let mean = rows.iter().map(|row| row[at]).sum::<f64>() / count;
-            let variance = rows.iter().map(|row| (row[at] - mean).powi(2)).sum::<f64>() / count;
-            [mean, variance.sqrt()]
-        };
-        Self((0..rows[0].len()).map(column).collect())
-    }
-
-    fn apply(&self, row: &[f64]) -> Vec<f64> {
-        row.iter().zip(&self.0).map(|(value, [mean, std])| (value - mean) / std).collect()
-    }
-
-    fn undo(&self, row: &[f64]) -> Vec<f64> {
-        row.iter().zip(&self.0).map(|(value, [mean, std])| value * std + mean).collect()
-    }
-
-    fn log_slope(&self) -> f64 {
-        self.0.iter().map(|[_, std]| -std.ln()).sum()
-    }
-}
-
-/// The distribution function of the standard normal.
-fn share(z: f64) -> f64 {
-    0.5 * libm::erfc(-z * FRAC_1_SQRT_2)
-}
-
-/// The inverse of [`share`], by bisection.
-fn quantile(p: f64) -> f64 {
-    let [mut low, mut high] = [-9.0, 9.0];
-    for _ in 0..60 {
-        let middle = 0.5 * (low + high);
-        if share(middle) < p { low = middle } else { high = middle }
-    }
-    0.5 * (low + high)
-}
-
-impl Maps {
-    fn new(regression: bool, bound: Option<f64>, theta: &[Vec<f64>], x: &[Vec<f64>]) -> Self {
-        let mut maps =
-            Self { bound, theta: Standard(vec![]), x: Standard::of(x), regression: None };
-        let free: Vec<_> = theta.iter().map(|theta| maps.free(theta)).collect();
-        maps.theta = Standard::of(&free);
-        if regression {
-            let u: Vec<_> = free.iter().map(|free| maps.theta.apply(free)).collect();
-            let x: Vec<_> = x.iter().map(|x| maps.x.apply(x)).collect();
-            maps.regression = Some(Regression::fit(&u, &x));
-        }
-        maps
-    }
-
-    /// Parameters without bounds.
-    fn free(&self, theta: &[f64]) -> Vec<f64> {
-        let Some(bound) = self.bound else { return theta.to_vec() };
-        theta.iter().map(|theta| quantile(0.5 * (theta / bound + 1.0))).collect()
-    }
-
-    /// The event of the flow, and the log-slope of the map to it.
-    fn event(&self, theta: &[f64], x: &[f64]) -> (Vec<f64>, f64) {
-        let free = self.free(theta);
-        let mut log_slope = self.theta.log_slope();
-        if let Some(bound) = self.bound {
-            let one = |z: &f64| 0.5 * (z * z + TAU.ln()) - (2.0 * bound).ln();
-            log_slope += free.iter().map(one).sum::<f64>();
-        }
-        let u = self.theta.apply(&free);
-        match &self.regression {
-            None => (u, log_slope),
-            Some(regression) => {
-                (regression.remove(&u, &self.x.apply(x)), log_slope + regression.log_slope())
-            }
-        }
-    }
-
-    /// The parameters of an event.
-    fn parameters(&self, event: &[f64], x: &[f64]) -> Vec<f64> {
-        let u = match &self.regression {
-            None => event.to_vec(),
-            Some(regression) => regression.restore(event, &self.x.apply(x)),
-        };
-        let free = self.theta.undo(&u);
-        let Some(bound) = self.bound else { return free };
-        free.iter().map(|z| bound * (2.0 * share(*z) - 1.0)).collect()
-    }
-
-    /// Events, contexts and log-slopes of pairs.
-    fn tensors(&self, theta: &[Vec<f64>], x: &[Vec<f64>]) -> (Tensor<2>, Tensor<2>, Vec<f64>) {
-        let pairs = theta.iter().zip(x);
-        let (events, slopes): (Vec<_>, Vec<_>) = pairs.map(|(t, x)| self.event(t, x)).unzip();
-        let contexts: Vec<_> = x.iter().map(|x| self.x.apply(x)).collect();
-        (tensor(&events), tensor(&contexts), slopes)
-    }
-}
-
-fn tensor(rows: &[Vec<f64>]) -> Tensor<2> {
-    let values: Vec<f32> = rows.iter().flatten().map(|value| *value as f32).collect();
-    Tensor::from_data(TensorData::new(values, [rows.len(), rows[0].len()]), &Device::flex())
-}
-
-/// A member with its validation NLL, in units of the parameters.
+/// A member of the ensemble, with its validation NLL.
+///
+/// ```text
+/// e' = (e - m(t)) / s(t),  z = spline(affine(e')),  both masked and conditioned on t
+/// ```
 fn member(
     settings: &Settings,
-    kind: Kind,
-    maps: &Maps,
-    (theta, x): (&[Vec<f64>], &[Vec<f64>]),
+    units: &Units,
+    theta: &[Vec<f64>],
+    x: &[Vec<f64>],
     seed: u64,
 ) -> Result<(Member, f64)> {
     let device = Device::flex();
-    let (events, contexts, slopes) = maps.tensors(theta, x);
-    let width = contexts.dims()[1];
-    let (context, features, hidden) = if kind == Kind::Features {
-        let network = MlpEncoderConfig::new(width, settings.features);
-        let network = network.with_hidden(settings.network.clone()).with_seed(seed);
-        let context = Context::Features(network.try_init(&device)?);
-        (context, settings.features, &settings.hidden_of_features)
-    } else {
-        let context = Context::Data(StandardizeContext::from_data(&contexts)?);
-        (context, width, &settings.hidden)
+    let parameters: Vec<_> = theta.iter().map(|theta| units.parameters(theta)).collect();
+    let events: Vec<_> =
+        x.iter().zip(&parameters).map(|(x, t)| units.residual(units.data(x), t)).collect();
+    let (pairs, features) = (events.len(), events[0].len());
+    let layer = |dependencies, map: AnyUnivariateConfig, at: u64| {
+        let made = MadeConfig::new(settings.hidden.clone())
+            .with_activation(ActivationConfig::Silu)
+            .with_dependencies(dependencies);
+        MaskedAutoregressiveConfig::new(features)
+            .with_made(made)
+            .with_context(parameters[0].len())
+            .with_seed(3 * seed + at)
+            .try_init(map.init(), &device)
     };
-    let made = MadeConfig::new(hidden.clone()).with_activation(ActivationConfig::Silu);
-    let flow = AutoregressiveNsfConfig::new(events.dims()[1])
-        .with_layers(settings.layers)
-        .with_made(made)
-        .with_context(features)
-        .with_spline(RationalQuadraticConfig::new().with_bins(settings.bins))
-        .with_orders(Orders::Random(seed))
-        .with_seed(seed)
-        .try_init(&device)?;
-    let rate = if kind == Kind::Regression { settings.regression_rate } else { settings.rate };
-    let data = FitData::new(events).with_context(contexts);
-    let config = settings.fit(theta.len(), rate, seed);
-    let (flow, report) = fit(Embedded::new(context, flow), data, &config)?;
+    let affine = AnyUnivariateConfig::Affine(Default::default());
+    let spline = AnyUnivariateConfig::RationalQuadratic(RationalQuadraticConfig::new());
+    // Without parents: location and scale depend on the parameters only.
+    let location = layer(Dependencies::Parents(vec![vec![]; features]), affine, 0)?;
+    let masked = vec![
+        layer(Dependencies::Random(2 * seed), affine, 1)?,
+        layer(Dependencies::Random(2 * seed + 1), spline, 2)?,
+    ];
+    let base = StandardNormal::new([features], &device);
+    let flow = Flow::new((Inverse::new(location), masked), base);
+    let rate = if units.regresses() { settings.regression_rate } else { settings.rate };
+    // The number of steps is about the same for any number of pairs.
+    let batch = (pairs / 50).max(32);
+    let config = settings
+        .fit(batch, rate, seed)
+        .with_epochs((settings.steps * batch).div_ceil(pairs))
+        .with_patience(Some(settings.patience));
+    let data = FitData::new(tensor(&events)).with_context(tensor(&parameters));
+    let (flow, report) = fit(flow, data, &config)?;
     let nll = report.best_validation_loss.expect("a tenth is held out");
-    // The mean over all pairs stands for that over the tenth: it has less noise, and cancels between equal kinds.
-    let slope = slopes.iter().sum::<f64>() / slopes.len() as f64;
-    Ok((flow.valid(), nll - slope))
+    Ok((flow.valid(), nll - units.log_slope()))
+}
+
+/// Trains the proposal on parameters from the prior and data from the members.
+fn proposal(
+    settings: &Settings,
+    units: &Units,
+    task: Task,
+    likelihood: &Mixture<Member>,
+) -> Result<Embedded<MlpEncoder, AutoregressiveNsf>> {
+    const FEATURES: usize = 16;
+    let device = Device::flex();
+    let mut noise = Noise::seeded(0);
+    let theta: Vec<_> = (0..settings.proposal_pairs).map(|_| task.prior(&mut noise)).collect();
+    let mut data = vec![];
+    for theta in theta.chunks(4 * BATCH) {
+        let t: Vec<_> = theta.iter().map(|theta| units.parameters(theta)).collect();
+        let drawn = likelihood.sample(t.len(), Some(&tensor(&t)), &mut noise, &device);
+        data.extend(rows(drawn).into_iter().zip(&t).map(|(e, t)| units.restored(e, t)));
+    }
+    let events: Vec<_> = theta.iter().map(|theta| units.event(theta)).collect();
+    let hidden = || settings.proposal_hidden.clone();
+    let network = MlpEncoderConfig::new(data[0].len(), FEATURES).with_hidden(hidden());
+    let flow = AutoregressiveNsfConfig::new(task.parameters())
+        .with_made(MadeConfig::new(hidden()).with_activation(ActivationConfig::Silu))
+        .with_context(FEATURES)
+        .with_orders(Orders::Random(0))
+        .try_init(&device)?;
+    let config = settings.fit(256, settings.rate, 0).with_epochs(1).with_validation_fraction(0.0);
+    let data = FitData::new(tensor(&events)).with_context(tensor(&data));
+    Ok(fit(Embedded::new(network.try_init(&device)?, flow), data, &config)?.0.valid())
 }
 
 impl Estimator {
     /// Trains an estimator on pairs of parameters and data.
     pub fn train(
         settings: &Settings,
-        bound: Option<f64>,
+        task: Task,
         theta: &[Vec<f64>],
         x: &[Vec<f64>],
     ) -> Result<Self> {
-        let first = |kind| {
-            let maps = Maps::new(kind == Kind::Regression, bound, theta, x);
-            let (flow, nll) = member(settings, kind, &maps, (theta, x), 0)?;
-            Ok((nll, kind, maps, flow))
+        let first = |regression| {
+            let units = Units::new(regression, task.bound(), theta, x);
+            let (flow, nll) = member(settings, &units, theta, x, 0)?;
+            Ok((nll, units, flow))
         };
-        let mut best = first(Kind::Data)?;
-        for kind in [Kind::Features, Kind::Regression] {
-            let other = first(kind)?;
-            if other.0 < best.0 {
-                best = other;
-            }
-        }
-        let (_, kind, maps, flow) = best;
+        let (plain, regression) = (first(false)?, first(true)?);
+        let (_, units, flow) = if regression.0 < plain.0 { regression } else { plain };
         let mut members = vec![flow];
         for seed in 1..settings.members(theta.len()) {
-            members.push(member(settings, kind, &maps, (theta, x), seed as u64)?.0);
+            members.push(member(settings, &units, theta, x, seed as u64)?.0);
         }
-        Ok(Self { flow: Mixture::new(members, &Device::flex())?, maps })
+        let likelihood = Mixture::new(members, &Device::flex())?;
+        let proposal = proposal(settings, &units, task, &likelihood)?;
+        Ok(Self { task, units, flows: Flows { likelihood, proposal } })
     }
 
-    /// Writes the estimator, and its maps beside it.
+    /// Writes the estimator, and its units beside it.
     pub fn save(&self, path: &Path) -> Result<()> {
-        store::save_with_config(&self.flow, &self.maps, path)
+        store::save_with_config(&self.flows, &self.units, path)
     }
 
     /// Reads an estimator that [`save`](Self::save) wrote.
-    pub fn open(path: &Path) -> Result<Self> {
-        let maps = store::load_config(path.with_extension("json"))?;
-        Ok(Self { flow: store::open(path, &Device::flex())?, maps })
+    pub fn open(task: Task, path: &Path) -> Result<Self> {
+        let units = store::load_config(path.with_extension("json"))?;
+        Ok(Self { task, units, flows: store::open(path, &Device::flex())? })
     }
 
-    /// `ln q(theta | x)` of every pair.
-    pub fn log_prob(&self, theta: &[Vec<f64>], x: &[Vec<f64>]) -> Vec<f64> {
-        let (events, contexts, slopes) = self.maps.tensors(theta, x);
-        let densities = self.flow.log_prob_batched(events, Some(&contexts), 1024).into_data();
-        densities.iter::<f64>().zip(slopes).map(|(density, slope)| density + slope).collect()
+    /// `ln p(theta) + ln q(x | theta)` of parameters for one observation. The prior is known up to a constant.
+    pub fn log_joint(&self, theta: &[Vec<f64>], x: &[f64]) -> Vec<f64> {
+        let data = self.units.data(x);
+        let parameters: Vec<_> = theta.iter().map(|theta| self.units.parameters(theta)).collect();
+        let events: Vec<_> =
+            parameters.iter().map(|t| self.units.residual(data.clone(), t)).collect();
+        let context = tensor(&parameters);
+        let likelihood = &self.flows.likelihood;
+        let densities = likelihood.log_prob_batched(tensor(&events), Some(&context), BATCH);
+        let slope = self.units.log_slope();
+        let prior = theta.iter().map(|theta| self.task.log_prior(theta) + slope);
+        densities
+            .into_data()
+            .iter::<f64>()
+            .zip(prior)
+            .map(|(density, prior)| density + prior)
+            .collect()
     }
 
-    /// Draws parameters for one observation.
-    pub fn sample(&self, n: usize, x: &[f64], seed: u64) -> Vec<Vec<f64>> {
-        let context = tensor(&[self.maps.x.apply(x)]);
+    /// Draws samples of the posterior for one observation.
+    pub fn posterior(&self, n: usize, x: &[f64], seed: u64) -> Result<Posterior> {
+        let device = Device::flex();
         let mut noise = Noise::seeded(seed);
-        let events = self.flow.sample(n, Some(&context), &mut noise, &Device::flex());
-        let width = events.dims()[1];
-        let events: Vec<f64> = events.into_data().iter::<f64>().collect();
-        events.chunks(width).map(|event| self.maps.parameters(event, x)).collect()
+        let context = tensor(&[self.units.data(x)]);
+        let proposal = &self.flows.proposal;
+        let draws = n * OVERSAMPLING;
+        let (events, densities) =
+            proposal.sample_with_log_prob(draws, Some(&context), &mut noise, &device);
+        let (theta, slopes): (Vec<_>, Vec<_>) =
+            rows(events).iter().map(|event| self.units.parameters_of(event)).unzip();
+        let densities: Vec<f64> = densities.into_data().iter::<f64>().collect();
+        let own = densities.iter().zip(slopes).map(|(density, slope)| density + slope);
+        let log_weights: Vec<f64> =
+            self.log_joint(&theta, x).iter().zip(own).map(|(joint, own)| joint - own).collect();
+        let largest = log_weights.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let mean = log_weights.iter().map(|w| (w - largest).exp()).sum::<f64>() / draws as f64;
+        let weights = ImportanceWeights::new(Tensor::from_data(&log_weights[..], &device))?;
+        let kept = weights.resample(n, &mut noise);
+        Ok(Posterior {
+            samples: kept.into_iter().map(|at| theta[at].clone()).collect(),
+            log_evidence: largest + mean.ln(),
+            effective_draws: weights.effective_draws(),
+        })
     }
 }

@@ -7,14 +7,16 @@
 //! train FOLDER TASK N              reads the pairs, writes the estimator
 //! draw FOLDER TASK N K             reads the estimator, writes 10,000 samples for each of the first K observations
 //! coverage FOLDER TASK N           prints the expected coverage of the estimator on 1,000 new pairs
-//! validate FOLDER TASK N SETTINGS  trains with these settings (JSON), prints the NLL of 10,000 new pairs
-//! repeat FOLDER TASK N             writes N draws of the prior, and of data for each of the stored parameters
+//! validate FOLDER TASK N SETTINGS  trains with these settings (JSON), prints the NLL of 1,000 new pairs
+//! repeat FOLDER TASK N             writes N draws of the prior with their log-densities, and N of the data for each of
+//!                                  the stored parameters
 //! ```
 
 mod estimator;
 mod files;
 mod regression;
 mod tasks;
+mod units;
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -32,6 +34,9 @@ type Rows = Vec<Vec<f64>>;
 
 /// Samples for one observation. The reference posteriors have as many.
 const SAMPLES: usize = 10_000;
+
+/// New pairs for the coverage and for the validation.
+const FRESH_PAIRS: usize = 1_000;
 
 /// Seed of pairs that no training has seen. The seed of training pairs is their number.
 const FRESH: u64 = 7;
@@ -76,7 +81,7 @@ impl Run {
 
     fn train(&self, settings: &Settings) -> Outcome<Estimator> {
         let read = |name| files::read(&self.own().join(name));
-        Ok(Estimator::train(settings, self.task.bound(), &read("theta.npy")?, &read("x.npy")?)?)
+        Ok(Estimator::train(settings, self.task, &read("theta.npy")?, &read("x.npy")?)?)
     }
 
     fn trained(&self) -> PathBuf {
@@ -84,52 +89,63 @@ impl Run {
     }
 
     fn draw(&self, observations: usize) -> Outcome<()> {
-        let estimator = Estimator::open(&self.trained())?;
+        let estimator = Estimator::open(self.task, &self.trained())?;
         let read = |name| files::read(&self.folder.join(name));
         let (truths, observed) = (read("truths.npy")?, read("observations.npy")?);
-        let densities = estimator.log_prob(&truths[..observations], &observed[..observations]);
-        let mut seconds = 0.0;
-        for (at, x) in observed[..observations].iter().enumerate() {
+        let (mut density, mut effective, mut seconds) = (0.0, 0.0, 0.0);
+        for (at, (truth, x)) in truths.into_iter().zip(&observed).take(observations).enumerate() {
             let start = Instant::now();
-            let draws = estimator.sample(SAMPLES, x, at as u64);
+            let posterior = estimator.posterior(SAMPLES, x, at as u64)?;
             seconds += start.elapsed().as_secs_f64();
-            files::write(&self.own().join(format!("ours_{}.npy", at + 1)), &draws)?;
+            density += estimator.log_joint(&[truth], x)[0] - posterior.log_evidence;
+            effective += posterior.effective_draws;
+            files::write(&self.own().join(format!("ours_{}.npy", at + 1)), &posterior.samples)?;
         }
+        let mean = |sum: f64| sum / observations as f64;
         let result = serde_json::json!({
-            "log_prob": densities.iter().sum::<f64>() / observations as f64,
+            "log_prob": mean(density),
             // The map to the prior's box has no image outside of it.
             "leakage": 0.0,
-            "sample_s": seconds / observations as f64,
+            "effective_draws": mean(effective),
+            "sample_s": mean(seconds),
         });
         println!("{result}");
         Ok(())
     }
 
     fn coverage(&self) -> Outcome<()> {
-        const PAIRS: usize = 1_000;
-        const DRAWS: usize = 1_000;
+        const DRAWS: usize = 200;
         const LEVELS: [f64; 2] = [0.5, 0.9];
-        let estimator = Estimator::open(&self.trained())?;
-        let (theta, x) = self.pairs(PAIRS, FRESH);
-        let truth = estimator.log_prob(&theta, &x);
-        let draws = x.iter().enumerate().flat_map(|(at, x)| {
-            let draws = estimator.sample(DRAWS, x, at as u64);
-            estimator.log_prob(&draws, &vec![x.clone(); DRAWS])
-        });
-        let draws = TensorData::new(draws.collect::<Vec<f64>>(), [PAIRS, DRAWS]);
+        let estimator = Estimator::open(self.task, &self.trained())?;
+        let (theta, x) = self.pairs(FRESH_PAIRS, FRESH);
+        let (mut truths, mut drawn) = (vec![], vec![]);
+        for (at, (truth, x)) in theta.into_iter().zip(&x).enumerate() {
+            let mut theta = estimator.posterior(DRAWS, x, at as u64)?.samples;
+            theta.push(truth);
+            // Without the evidence, which all of them share.
+            let mut densities = estimator.log_joint(&theta, x);
+            truths.extend(densities.pop());
+            drawn.extend(densities);
+        }
         let device = Device::flex();
-        let truth = Tensor::from_data(TensorData::new(truth, [PAIRS]), &device);
-        let coverage = expected_coverage(truth, Tensor::from_data(draws, &device), &LEVELS)?;
+        let truth = Tensor::from_data(TensorData::new(truths, [FRESH_PAIRS]), &device);
+        let draws = Tensor::from_data(TensorData::new(drawn, [FRESH_PAIRS, DRAWS]), &device);
+        let coverage = expected_coverage(truth, draws, &LEVELS)?;
         println!("50 %: {:.3}, 90 %: {:.3}", coverage[0], coverage[1]);
         Ok(())
     }
 
     fn validate(&self, settings: &str) -> Outcome<()> {
+        const DRAWS: usize = 100;
         self.simulate()?;
         let estimator = self.train(&serde_json::from_str(settings)?)?;
-        let (theta, x) = self.pairs(SAMPLES, FRESH);
-        let densities = estimator.log_prob(&theta, &x);
-        println!("{:.4}", -densities.iter().sum::<f64>() / densities.len() as f64);
+        let (theta, x) = self.pairs(FRESH_PAIRS, FRESH);
+        let mut nll = 0.0;
+        for (at, (truth, x)) in theta.into_iter().zip(&x).enumerate() {
+            let log_evidence = estimator.posterior(DRAWS, x, at as u64)?.log_evidence;
+            nll += log_evidence - estimator.log_joint(&[truth], x)[0];
+        }
+        println!("{:.4}", nll / FRESH_PAIRS as f64);
         Ok(())
     }
 
@@ -137,6 +153,8 @@ impl Run {
         let mut noise = Noise::seeded(FRESH);
         let prior: Rows = (0..self.simulations).map(|_| self.task.prior(&mut noise)).collect();
         files::write(&self.folder.join("prior.npy"), &prior)?;
+        let densities: Rows = prior.iter().map(|theta| vec![self.task.log_prior(theta)]).collect();
+        files::write(&self.folder.join("log_prior.npy"), &densities)?;
         let mut repeats = vec![];
         for theta in files::read(&self.folder.join("truths.npy"))? {
             let one = |_| self.task.simulate(&theta, &self.design, &mut noise);

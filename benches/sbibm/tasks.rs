@@ -69,6 +69,15 @@ impl Task {
         }
     }
 
+    /// The logarithm of the prior's density inside its bounds, up to a constant.
+    pub fn log_prior(self, theta: &[f64]) -> f64 {
+        match self {
+            Self::GaussianLinear => -0.5 * theta.iter().map(|t| t * t / VARIANCE).sum::<f64>(),
+            Self::BernoulliGlm => glm_log_prior(theta),
+            _ => 0.0,
+        }
+    }
+
     /// Draws data for these parameters. `design` is the design matrix of the Bernoulli GLM, one row for each time step.
     pub fn simulate(self, theta: &[f64], design: &[Vec<f64>], noise: &mut Noise) -> Vec<f64> {
         match self {
@@ -130,12 +139,27 @@ fn glm_prior(noise: &mut Noise) -> Vec<f64> {
     let mut theta = vec![2f64.sqrt() * noise.next_normal()];
     let [mut last, mut before] = [0.0; 2];
     for i in 0..FILTER {
-        let ridge = (i as f64 / FILTER as f64).sqrt();
-        let next = (noise.next_normal() + 2.0 * last - before) / (1.0 + ridge);
+        let next = (noise.next_normal() + 2.0 * last - before) / (1.0 + ridge(i));
         (before, last) = (last, next);
         theta.push(next);
     }
     theta
+}
+
+/// The ridge of filter weight `i`.
+fn ridge(i: usize) -> f64 {
+    (i as f64 / FILTER as f64).sqrt()
+}
+
+/// The log-density of [`glm_prior`], up to a constant.
+fn glm_log_prior(theta: &[f64]) -> f64 {
+    let [mut last, mut before] = [0.0; 2];
+    let mut squares = theta[0].powi(2) / 2.0;
+    for (i, &next) in theta[1..].iter().enumerate() {
+        squares += ((1.0 + ridge(i)) * next - 2.0 * last + before).powi(2);
+        (before, last) = (last, next);
+    }
+    -0.5 * squares
 }
 
 /// The sufficient statistics `D^T y` of spikes `y_t ~ Bernoulli(sigmoid((D theta)_t))`.

@@ -1,9 +1,10 @@
-//! Importance weights: effective draws, the tail of the weights, and weighted means.
+//! Importance weights: effective draws, the tail of the weights, weighted means, and resampling.
 
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::noise::Noise;
 
 /// Importance weights of draws from `q` for a target `p`, both known up to a constant.
 ///
@@ -18,7 +19,9 @@ use crate::error::{Error, Result};
 /// Papers: Kong (1992), A note on importance sampling using standardized weights (effective draws); Owen (2013), Monte
 /// Carlo theory, methods and examples, equation 9.9 (standard error); Vehtari, Simpson, Gelman, Yao, Gabry (2024),
 /// Pareto smoothed importance sampling, sections 2.4 and 3, arXiv:1507.02646; Zhang, Stephens (2009), A new and
-/// efficient estimation method for the generalized Pareto distribution.
+/// efficient estimation method for the generalized Pareto distribution; Rubin (1988), Using the SIR algorithm to simulate
+/// posterior distributions, and Kitagawa (1996), Monte Carlo filter and smoother for non-Gaussian nonlinear state space
+/// models, appendix (systematic resampling).
 ///
 /// # Numerics
 ///
@@ -133,6 +136,42 @@ impl ImportanceWeights {
             Estimate { mean, standard_error: if draws > 1 { error } else { f64::INFINITY } }
         };
         (0..columns).map(column).collect()
+    }
+
+    /// Chooses `n` draws by their weights: sampling importance resampling. Returns their positions in increasing order.
+    ///
+    /// Draw `i` is chosen `n w_i / sum(w)` times, rounded down or up at random (systematic resampling), so equal values
+    /// appear where this number is above 1. The chosen draws follow the target only if
+    /// [`effective_draws`](Self::effective_draws) is large; a proposal with ten times as many draws as `n` is a start.
+    ///
+    /// ```
+    /// use burn_flows::burn::tensor::{Device, Tensor};
+    /// use burn_flows::{Noise, inference::ImportanceWeights};
+    ///
+    /// let log_weights = Tensor::from_data([1f32.ln(), 3f32.ln(), f32::NEG_INFINITY], &Device::flex());
+    /// let chosen = ImportanceWeights::new(log_weights)?.resample(8, &mut Noise::seeded(1));
+    /// assert_eq!(chosen, [0, 0, 1, 1, 1, 1, 1, 1]);
+    /// # Ok::<(), burn_flows::Error>(())
+    /// ```
+    pub fn resample(&self, n: usize, noise: &mut Noise) -> Vec<usize> {
+        let total: f64 = self.weights.iter().sum();
+        let mut draws = self.weights.iter().enumerate().filter(|(_, weight)| **weight > 0.0);
+        let (mut at, mut reached) =
+            draws.next().map(|(at, weight)| (at, *weight)).expect("some weight is 1");
+        let start = noise.next_uniform();
+        let mut chosen = Vec::with_capacity(n);
+        for point in 0..n {
+            let target = (point as f64 + start) / n as f64 * total;
+            // The last draw stands for what rounding leaves over.
+            while reached <= target
+                && let Some((next, weight)) = draws.next()
+            {
+                at = next;
+                reached += weight;
+            }
+            chosen.push(at);
+        }
+        chosen
     }
 
     /// The shape `k` of the tail of the weights. Below 0.5 the weights have a finite variance, and estimates are
