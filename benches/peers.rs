@@ -82,37 +82,32 @@ fn workload(name: &str) -> Option<Run> {
         let config = MafConfig::new(features).with_made(MadeConfig::new(vec![128, 128]));
         config.with_norm(StepNorm::None).init(&device)
     };
-    Some(match name {
-        "realnvp_D64_K8_B1024" => run([1024, 64], couplings(8)),
-        "realnvp_D64_K8_B64" => run([64, 64], couplings(8)),
-        "maf_D64_K5_B1024" => run([1024, 64], masked(64)),
-        "maf_D16_K5_B1024" => run([1024, 16], masked(16)),
-        "nsf_coupling_D64_K5_B1024" => {
-            let config = NsfConfig::new(64).with_layers(5).with_masks(Masks::Alternating);
-            run([1024, 64], config.init(&device))
-        }
-        "nsf_ar_D16_K5_B1024" => {
-            run([1024, 16], AutoregressiveNsfConfig::new(16).with_layers(5).init(&device))
-        }
-        "nsf_ar_D10_K3_4x10000" => {
-            let flow = AutoregressiveNsfConfig::new(10).with_context(10).init(&device);
-            draws_of_each(4, 10_000, moved(flow, 1))
-        }
-        "glow_L2_K8_h64_3x16x16_B32" => {
-            let config = GlowConfig::new([3, 16, 16], 2).with_steps(8);
-            run([32, 3, 16, 16], config.with_network(ConvNetConfig::new(64)).init(&device))
-        }
-        "realnvp_D16_K5_B128" => {
+    let draws = |model| draws_of_each(4, 10_000, moved(model, 1));
+    if name == "nsf_ar_D10_K3_4x10000" {
+        return Some(draws(AutoregressiveNsfConfig::new(10).with_context(10).init(&device)));
+    }
+    let (model, batch) = name.rsplit_once("_B")?;
+    let batch = batch.parse().ok()?;
+    Some(match model {
+        "realnvp_D64_K8" => run([batch, 64], couplings(8)),
+        "affine_coupling_1layer_D64" => run([batch, 64], couplings(1)),
+        "realnvp_D16_K5" => {
             let config = RealNvpConfig::new(16).with_layers(5).with_masks(Masks::Alternating);
-            run([128, 16], config.init(&device))
+            run([batch, 16], config.init(&device))
         }
-        "maf_D16_K5_B128" => run([128, 16], masked(16)),
-        "nsf_ar_D16_K5_B128" => {
-            run([128, 16], AutoregressiveNsfConfig::new(16).with_layers(5).init(&device))
+        "maf_D64_K5" => run([batch, 64], masked(64)),
+        "maf_D16_K5" => run([batch, 16], masked(16)),
+        "nsf_coupling_D64_K5" => {
+            let config = NsfConfig::new(64).with_layers(5).with_masks(Masks::Alternating);
+            run([batch, 64], config.init(&device))
         }
-        "affine_coupling_1layer_D64_B1024" => run([1024, 64], couplings(1)),
-        "affine_coupling_1layer_D64_B8192" => run([8192, 64], couplings(1)),
-        "affine_coupling_1layer_D64_B65536" => run([65_536, 64], couplings(1)),
+        "nsf_ar_D16_K5" => {
+            run([batch, 16], AutoregressiveNsfConfig::new(16).with_layers(5).init(&device))
+        }
+        "glow_L2_K8_h64_3x16x16" => {
+            let config = GlowConfig::new([3, 16, 16], 2).with_steps(8);
+            run([batch, 3, 16, 16], config.with_network(ConvNetConfig::new(64)).init(&device))
+        }
         _ => return None,
     })
 }

@@ -5,11 +5,13 @@ use burn::tensor::{Bool, Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::Bijector;
-use crate::conditioner::{Conditioner, Made, MadeConfig};
+use crate::conditioner::{Conditioner, Dense, Made, MadeConfig};
 use crate::config::seeded_config;
 use crate::error::{Result, expect_valid, not_negative};
 use crate::initial;
+use crate::kernel::{Pass, conditioned};
 use crate::math::event_len;
+use crate::parallel::is_plain;
 use crate::param::index_tensor;
 use crate::rows::{callers_dims, check_rows, spread};
 use crate::univariate::{Kernel, Univariate, WideUnivariate, check_elements};
@@ -272,6 +274,22 @@ impl<U: Univariate> MaskedAutoregressive<U> {
         raw.reshape([batch, self.univariate.params_per_element(), features])
     }
 
+    /// The forward direction in one operation. `None` if the kernel does not support the network, the map or the tensors.
+    fn at_once(
+        &self,
+        x: &Tensor<2>,
+        context: Option<&Tensor<2>>,
+    ) -> Option<(Tensor<2>, Tensor<1>)> {
+        if !is_plain(&x.device()) {
+            return None;
+        }
+        let Kernel(map) = self.univariate.kernel()?;
+        let Dense(network) = self.conditioner.dense(context)?;
+        let all: Vec<usize> = (0..self.conditioner.features()).collect();
+        let (z, log_det) = conditioned(network, map, Pass::Forward, [&all, &all], x)?;
+        Some((z, log_det?))
+    }
+
     /// The inverse by whole passes from zero. After pass `s` the features of the first `s` steps are exact.
     fn iterated(&self, z: Tensor<2>, context: Option<&Tensor<2>>, tolerance: f64) -> Tensor<2> {
         let passes = self.conditioner.steps().into_iter().max().unwrap_or_default() + 1;
@@ -363,6 +381,9 @@ impl<const D: usize, U: Univariate> Bijector<D> for MaskedAutoregressive<U> {
     fn forward(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> (Tensor<D>, Tensor<1>) {
         let dims = x.dims();
         let x = self.flat(x);
+        if let Some((z, log_det)) = self.at_once(&x, context) {
+            return (z.reshape(dims), log_det);
+        }
         let params = self.params(x.clone(), context);
         let (z, log_det) = self.univariate.wide_forward(x, params);
         (z.reshape(dims), log_det)
@@ -466,5 +487,30 @@ mod tests {
         let residual = MadeConfig::new(vec![24, 24, 24]).with_residual(true);
         compare(Affine::default(), residual.clone(), [7, 0]);
         compare(spline(), residual.with_activation(ActivationConfig::Silu), [7, 2]);
+    }
+
+    #[test]
+    fn the_forward_kernel_has_the_bits_of_the_separate_operations() {
+        fn compare<U: Univariate>(univariate: U, made: MadeConfig, features: usize) {
+            let config = MaskedAutoregressiveConfig::new(features).with_made(made).with_seed(1);
+            let layer = moved(config.init(univariate, &Device::flex()), 2).valid();
+            for dtype in [DType::F64, DType::F32] {
+                let layer = cast(layer.clone(), dtype);
+                for rows in [1, 2, 31, 300] {
+                    let x = Noise::seeded(3).normal::<2>([rows, features], &Device::flex());
+                    let x = x.cast(dtype);
+                    let (z, log_det) = layer.at_once(&x, None).expect("a kernel");
+                    let params = layer.params(x.clone(), None);
+                    let (wanted, by) = layer.univariate.wide_forward(x, params);
+                    assert_eq!(z.into_data(), wanted.into_data(), "{dtype:?} {rows}");
+                    assert_eq!(log_det.into_data(), by.into_data(), "{dtype:?} {rows}");
+                }
+            }
+        }
+        let spline = RationalQuadraticConfig::new().with_bins(5).init();
+        compare(Affine::default(), MadeConfig::new(vec![129, 130]), 40);
+        compare(Affine::default(), MadeConfig::new(vec![9]), 1);
+        let silu = MadeConfig::new(vec![21, 20]).with_activation(ActivationConfig::Silu);
+        compare(spline, silu.with_dependencies(Dependencies::Reversed), 7);
     }
 }

@@ -5,12 +5,14 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use super::{Bijector, Mask, Recovery, Split};
-use crate::conditioner::{Conditioner, Mlp, MlpConfig};
+use crate::conditioner::{Conditioner, Dense, Mlp, MlpConfig};
 use crate::config::seeded_config;
 use crate::error::{Result, count};
 use crate::initial;
-use crate::rows::spread;
-use crate::univariate::{Univariate, WideUnivariate, check_elements};
+use crate::kernel::{Pass, conditioned};
+use crate::parallel::is_plain;
+use crate::rows::{check_rows, spread};
+use crate::univariate::{Kernel, Univariate, WideUnivariate, check_elements};
 
 seeded_config! {
 /// Configuration of a [`Coupling`] of vectors with an [`Mlp`].
@@ -195,10 +197,34 @@ impl<U: Univariate, N> Coupling<U, N> {
         let raw = self.conditioner.forward(kept.clone(), context.as_ref());
         self.split.params(raw, self.univariate.params_per_element(), moved.dims()[1])
     }
+
+    /// The layer in one operation. `None` if the kernel does not support the network, the map or the tensors.
+    fn at_once<const D: usize>(
+        &self,
+        pass: Pass,
+        x: &Tensor<D>,
+        context: Option<&Tensor<2>>,
+    ) -> Option<(Tensor<D>, Option<Tensor<1>>)>
+    where
+        N: Conditioner<D>,
+    {
+        if !is_plain(&x.device()) {
+            return None;
+        }
+        let Kernel(map) = self.univariate.kernel()?;
+        let Dense(network) = self.conditioner.dense(context)?;
+        self.split.check_event("Coupling", x);
+        check_rows("Coupling", x.dims()[0], context);
+        let [kept, moved] = self.split.groups();
+        conditioned(network, map, pass, [&kept, &moved], x)
+    }
 }
 
 impl<const D: usize, U: Univariate, N: Conditioner<D>> Bijector<D> for Coupling<U, N> {
     fn forward(&self, x: Tensor<D>, context: Option<&Tensor<2>>) -> (Tensor<D>, Tensor<1>) {
+        if let Some((z, Some(log_det))) = self.at_once(Pass::Forward, &x, context) {
+            return (z, log_det);
+        }
         let (kept, moved) = self.split.take(x);
         let params = self.params(&kept, &moved, context);
         let (moved, log_det) = self.univariate.wide_forward(moved, params);
@@ -206,6 +232,9 @@ impl<const D: usize, U: Univariate, N: Conditioner<D>> Bijector<D> for Coupling<
     }
 
     fn inverse(&self, z: Tensor<D>, context: Option<&Tensor<2>>) -> Tensor<D> {
+        if let Some((x, _)) = self.at_once(Pass::Inverse, &z, context) {
+            return x;
+        }
         let (kept, moved) = self.split.take(z);
         let params = self.params(&kept, &moved, context);
         let moved = self.univariate.wide_inverse(moved, params);
@@ -217,6 +246,9 @@ impl<const D: usize, U: Univariate, N: Conditioner<D>> Bijector<D> for Coupling<
         z: Tensor<D>,
         context: Option<&Tensor<2>>,
     ) -> (Tensor<D>, Tensor<1>) {
+        if let Some((x, Some(log_det))) = self.at_once(Pass::InverseWithLogDet, &z, context) {
+            return (x, log_det);
+        }
         let (kept, moved) = self.split.take(z);
         let params = self.params(&kept, &moved, context);
         let (moved, log_det) = self.univariate.wide_inverse_with_log_det(moved, params);
@@ -234,5 +266,78 @@ impl<const D: usize, U: Univariate, N: Conditioner<D>> Bijector<D> for Coupling<
 
     fn recovery(&self) -> Recovery {
         if self.univariate.has_inverse_formula() { Recovery::Inverse } else { Recovery::Input }
+    }
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use burn::tensor::DType;
+
+    use super::*;
+    use crate::cast;
+    use crate::conditioner::ActivationConfig;
+    use crate::noise::Noise;
+    use crate::testing::moved;
+    use crate::univariate::{Affine, RationalQuadraticConfig};
+
+    /// A network that the kernel does not know.
+    #[derive(Module, Debug)]
+    struct Unknown {
+        network: Mlp,
+    }
+
+    impl Conditioner<2> for Unknown {
+        fn forward(&self, kept: Tensor<2>, context: Option<&Tensor<2>>) -> Tensor<2> {
+            self.network.forward(kept, context)
+        }
+    }
+
+    /// Compares the kernel with the separate operations, bit for bit.
+    fn compare<U: Univariate>(univariate: U, mask: Mask, mlp: MlpConfig, context: usize) {
+        let (device, features) = (Device::flex(), 7);
+        let config = CouplingConfig::new(features).with_mask(mask).with_mlp(mlp);
+        let layer = config.with_context(context).with_seed(1).init(univariate, &device);
+        let layer = moved(layer, 2).valid();
+        for dtype in [DType::F64, DType::F32] {
+            let layer = cast(layer.clone(), dtype);
+            let Coupling { split, univariate, conditioner } = layer.clone();
+            let plain =
+                Coupling { split, univariate, conditioner: Unknown { network: conditioner } };
+            for (rows, contexts) in [(1, 1), (2, 1), (17, 17), (300, 300), (300, 1)] {
+                let draw = |seed, [rows, width]: [usize; 2]| {
+                    Noise::seeded(seed).normal::<2>([rows, width], &device).cast(dtype)
+                };
+                let x = draw(3, [rows, features]);
+                let given = (context > 0).then(|| draw(4, [contexts, context]));
+                let given = given.as_ref();
+                assert!(layer.at_once(Pass::Inverse, &x, given).is_some(), "no kernel");
+                assert!(plain.at_once(Pass::Inverse, &x, given).is_none());
+                let same = |found: (Tensor<2>, Tensor<1>), wanted: (Tensor<2>, Tensor<1>)| {
+                    assert_eq!(found.0.into_data(), wanted.0.into_data(), "{dtype:?} {rows}");
+                    assert_eq!(found.1.into_data(), wanted.1.into_data(), "{dtype:?} {rows}");
+                };
+                same(layer.forward(x.clone(), given), plain.forward(x.clone(), given));
+                let [found, wanted] = [
+                    layer.inverse_with_log_det(x.clone(), given),
+                    plain.inverse_with_log_det(x.clone(), given),
+                ];
+                let back = layer.inverse(x, given);
+                assert_eq!(back.into_data(), found.0.to_data(), "{dtype:?} {rows}");
+                same(found, wanted);
+            }
+        }
+    }
+
+    #[test]
+    fn the_kernel_has_the_bits_of_the_separate_operations() {
+        let spline = || RationalQuadraticConfig::new().with_bins(5).init();
+        let silu = || MlpConfig::new(vec![9, 33]).with_activation(ActivationConfig::Silu);
+        compare(Affine::default(), Mask::Alternating, MlpConfig::new(vec![19, 23]), 0);
+        compare(Affine::default(), Mask::Halves.flipped(), silu(), 2);
+        compare(spline(), Mask::Halves, MlpConfig::new(vec![130]), 0);
+        compare(spline(), Mask::Random(3), silu(), 3);
+        // One element is kept, and one is moved.
+        compare(Affine::default(), Mask::Kept(vec![4]), silu(), 1);
+        compare(spline(), Mask::Kept(vec![4]).flipped(), silu(), 0);
     }
 }

@@ -5,15 +5,16 @@ use burn::nn::{Initializer, Linear};
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use super::activation::forward_linear;
+use super::activation::{bias, forward_linear};
 use super::periodic::PeriodicFeatures;
 use super::{
-    Activation, ActivationConfig, Conditioner, ContextScale, Dropout, Periodic, check_context,
-    check_dropout,
+    Activation, ActivationConfig, Conditioner, ContextScale, Dense, Dropout, Periodic,
+    check_context, check_dropout,
 };
 use crate::config::{construct, seeded_config};
 use crate::error::{Error, Result, chain, count};
 use crate::initial;
+use crate::kernel::{Curve, DenseLayer, DenseNetwork};
 use crate::math::sigmoid;
 use crate::rows::spread;
 
@@ -356,6 +357,29 @@ impl Conditioner<2> for Mlp {
             h = block.forward(h, context.as_ref(), &self.activation, &self.dropout);
         }
         forward_linear(&self.output, h)
+    }
+
+    fn dense(&self, context: Option<&Tensor<2>>) -> Option<Dense> {
+        let curve = self.activation.curve()?;
+        let is_scaled = self.context == 0 && self.context_scale.is_some();
+        if self.periodic.is_some()
+            || !self.blocks.is_empty()
+            || is_scaled
+            || context.map_or(0, |context| context.dims()[1]) != self.context
+        {
+            return None;
+        }
+        let layer = |layer: &Linear, curve| DenseLayer {
+            weight: layer.weight.val(),
+            bias: bias(layer),
+            mask: None,
+            curve,
+        };
+        let inner = std::iter::once(&self.input).chain(&self.hidden);
+        let mut layers: Vec<_> = inner.map(|inner| layer(inner, curve)).collect();
+        layers.push(layer(&self.output, Curve::Identity));
+        let context = ContextScale::seen(&self.context_scale, context);
+        Some(Dense(DenseNetwork { layers, context }))
     }
 
     fn init_from_data(self, kept: Tensor<2>, context: Option<&Tensor<2>>) -> Self {

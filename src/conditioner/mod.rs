@@ -37,6 +37,7 @@ use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;
 
 use crate::error::{Error, Result};
+use crate::kernel::DenseNetwork;
 
 /// A network that maps the kept part of an event, and the context, to parameters.
 ///
@@ -69,7 +70,18 @@ pub trait Conditioner<const D: usize>: Module + ModuleDisplay + Sync {
     fn init_from_data(self, _kept: Tensor<D>, _context: Option<&Tensor<2>>) -> Self {
         self
     }
+
+    /// The network of this crate as dense layers, if it is nothing else.
+    #[doc(hidden)]
+    fn dense(&self, _context: Option<&Tensor<2>>) -> Option<Dense> {
+        None
+    }
 }
+
+/// Dense layers of this crate, for layers that run them inside of their own.
+#[doc(hidden)]
+#[derive(Debug, Clone)]
+pub struct Dense(pub(crate) DenseNetwork);
 
 /// Several networks with the same input, whose outputs are concatenated on axis 1. Use it for a
 /// separate network per parameter of a map, as in Real NVP's `s` and `t`.

@@ -273,7 +273,9 @@
 //! Neural likelihood estimation (NLE) swaps the roles: the data of the simulator are the event, the parameters are the
 //! context. The product over several independent observations is then a sum of log-densities, and the prior may change
 //! after the training. Draws of the prior with [importance weights](crate::inference::ImportanceWeights) give posterior
-//! means.
+//! means, and [samples](crate::inference::ImportanceWeights::resample). Where few draws of the prior have a large
+//! weight, draw from a posterior flow that was trained on data from the likelihood, and weight by prior times likelihood
+//! over its density. `benches/sbibm` does so.
 //!
 //! ```
 //! use burn_flows::burn::tensor::{Device, Tensor};
@@ -293,8 +295,11 @@
 //! let prior = noise.normal::<2>([5000, 1], &device);
 //! let log_likelihood = observed.map(|x| likelihood.given(&prior).log_prob(Tensor::<2>::full([5000, 1], x, &device)));
 //! let weights = ImportanceWeights::new(log_likelihood.into_iter().reduce(|a, b| a + b).unwrap())?;
-//! let mean = weights.mean(prior)[0].mean;
+//! let mean = weights.mean(prior.clone())[0].mean;
 //! assert!((mean - 3.2 / 3.25).abs() < 0.1); // the exact posterior mean: sum of the data / (n + 1/4)
+//! let chosen: Vec<i32> = weights.resample(500, &mut noise).into_iter().map(|at| at as i32).collect();
+//! let samples = prior.select(0, Tensor::from_ints(&chosen[..], &device));
+//! assert_eq!(samples.dims(), [500, 1]);
 //! # Ok::<(), burn_flows::Error>(())
 //! ```
 //!

@@ -169,22 +169,45 @@ pub(super) fn side_by_side<'a, T: Real>(
     products: impl IntoIterator<Item = [Matrix<'a, T>; 2]>,
 ) -> Vec<T> {
     let mut out = Vec::with_capacity(m * n);
+    // SAFETY: the vector has capacity for `m` rows of `n` numbers, which are all written before they are read.
+    unsafe {
+        fill(out.as_mut_ptr(), [m, n], products);
+        out.set_len(m * n);
+    }
+    out
+}
+
+/// [`side_by_side`] in a given buffer of `m * n` numbers.
+pub(super) fn side_by_side_in<'a, T: Real>(
+    out: &mut [T],
+    [m, n]: [usize; 2],
+    products: impl IntoIterator<Item = [Matrix<'a, T>; 2]>,
+) {
+    assert!(out.len() == m * n, "products fill a matrix");
+    // SAFETY: the slice has `m` rows of `n` numbers, and is borrowed for writing.
+    unsafe { fill(out.as_mut_ptr(), [m, n], products) }
+}
+
+/// Writes every number of `[m, n]` once, without reading any.
+///
+/// # Safety
+///
+/// `out` must be valid for writing `m * n` numbers, and nobody else may access them.
+unsafe fn fill<'a, T: Real>(
+    out: *mut T,
+    [m, n]: [usize; 2],
+    products: impl IntoIterator<Item = [Matrix<'a, T>; 2]>,
+) {
     let mut filled = 0;
     for [left, right] in products {
         let fits = left.rows == m && left.columns == right.rows && right.columns <= n - filled;
         assert!(fits && left.columns > 0, "the shapes of a product fit");
-        // SAFETY: the vector has capacity for `m` rows of `n` numbers, and the product writes the next columns of them.
-        // A product of at least one term writes all of its numbers without reading any.
-        unsafe {
-            let out: *mut T = out.as_mut_ptr();
-            multiply(out.add(filled), n, left, right, false, shared(left, right));
-        }
+        // SAFETY: the product writes the next columns of the rows. A product of at least one term writes all of its
+        // numbers without reading any.
+        unsafe { multiply(out.add(filled), n, left, right, false, shared(left, right)) };
         filled += right.columns;
     }
     assert!(filled == n, "products fill a matrix");
-    // SAFETY: every column of every row was written.
-    unsafe { out.set_len(m * n) };
-    out
 }
 
 /// Products at their places in a matrix `[m, n]` of zeros; a place is the first row and the first column. Large

@@ -9,6 +9,7 @@ mod adam;
 mod average;
 mod channels;
 mod columns;
+mod conditioned;
 mod conv;
 mod dense;
 #[cfg(feature = "flex")]
@@ -32,9 +33,10 @@ pub(crate) use adam::AdamStep;
 pub(crate) use average::moved_toward;
 pub(crate) use channels::{scale_and_shift, shift_and_scale_back};
 pub(crate) use columns::{join, pick, span, weave};
+pub(crate) use conditioned::{DenseLayer, DenseNetwork, conditioned};
 pub(crate) use conv::conv_same;
 pub(crate) use dense::{Curve, dense, rows_times, stacked_rows_times};
-pub(crate) use map::{Ends, Knots, LARGEST_RAW, LEAST_DISCRIMINANT, Map, SLACK, Spline};
+pub(crate) use map::{Ends, Knots, LARGEST_RAW, LEAST_DISCRIMINANT, Map, Pass, SLACK, Spline};
 pub(crate) use normal::normal_log_prob;
 #[cfg(feature = "train")]
 pub(crate) use squares::sum_of_squares;

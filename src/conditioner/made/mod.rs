@@ -16,9 +16,11 @@ use self::levels::{BlockMasks, HostMask, Masks};
 use super::activation::forward_linear;
 use super::periodic::PeriodicFeatures;
 use super::{
-    Activation, ActivationConfig, Conditioner, ContextScale, Dropout, MaskedLinear, check_context,
+    Activation, ActivationConfig, Conditioner, ContextScale, Dense, Dropout, MaskedLinear,
+    check_context,
 };
 use crate::error::Result;
+use crate::kernel::{Curve, DenseLayer, DenseNetwork};
 use crate::math::sigmoid;
 use crate::param::{host_indices, index_param};
 use crate::rows::spread;
@@ -329,6 +331,24 @@ impl Conditioner<2> for Made {
             h = h + times(inner, gate);
         }
         self.output.forward(h)
+    }
+
+    fn dense(&self, context: Option<&Tensor<2>>) -> Option<Dense> {
+        let curve = self.activation.curve()?;
+        let takes_context = context.is_some() || self.context.is_some();
+        if takes_context || self.periodic.is_some() || !self.activates_input() {
+            return None;
+        }
+        let layer = |layer: &MaskedLinear, curve| DenseLayer {
+            weight: layer.weight(),
+            bias: layer.bias(),
+            mask: Some(layer.mask()),
+            curve,
+        };
+        let inner = std::iter::once(&self.input).chain(&self.hidden);
+        let mut layers: Vec<_> = inner.map(|inner| layer(inner, curve)).collect();
+        layers.push(layer(&self.output, Curve::Identity));
+        Some(Dense(DenseNetwork { layers, context: None }))
     }
 
     fn init_from_data(self, _kept: Tensor<2>, context: Option<&Tensor<2>>) -> Self {

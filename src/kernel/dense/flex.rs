@@ -9,7 +9,9 @@ use burn::tensor::{Bool, DType, Tensor};
 use super::Curve;
 use super::stairs::{Block, Stairs};
 use crate::kernel::elementary::{Elementary, vectorized};
-use crate::kernel::matrix::{Matrix, Scratch, among_zeros, contiguous, side_by_side, tensor};
+use crate::kernel::matrix::{
+    Matrix, Scratch, among_zeros, contiguous, side_by_side, side_by_side_in, tensor,
+};
 use crate::kernel::recorded::recorded;
 
 /// Whether the kernel supports these tensors.
@@ -134,13 +136,39 @@ fn forward<T: Elementary>(
     let mask = mask.map(|mask| mask.to_contiguous());
     let (rows, width) = (dims(&x), dims(&weight));
     let left = Matrix::new(T::slice(&x), rows);
-    let right = Matrix::new(T::slice(&weight), width);
-    let product =
-        |Block { rows, columns }: Block| [left.columns(rows.clone()), right.part(rows, columns)];
     let blocks = stairs(mask.as_ref(), width).by_columns();
-    let mut y = side_by_side([rows[0], width[1]], blocks.into_iter().map(product));
+    let mut y = side_by_side([rows[0], width[1]], products(left, &weight, &blocks));
     finish(&mut y, T::slice(&bias), curve);
     like(y, &x, width[1])
+}
+
+/// Writes `f(x W + b)` of `rows` rows to `out`. The tensors are contiguous.
+pub(in crate::kernel) fn forward_in<T: Elementary>(
+    [weight, bias]: [&FlexTensor; 2],
+    mask: Option<&FlexTensor>,
+    curve: Curve,
+    x: &[T],
+    out: &mut [T],
+) {
+    let width = dims(weight);
+    let rows = x.len() / width[0];
+    let left = Matrix::new(x, [rows, width[0]]);
+    let blocks = stairs(mask, width).by_columns();
+    side_by_side_in(out, [rows, width[1]], products(left, weight, &blocks));
+    finish(out, T::slice(bias), curve);
+}
+
+/// The factors of `x W`, by blocks of columns.
+fn products<'a, T: Elementary>(
+    x: Matrix<'a, T>,
+    weight: &'a FlexTensor,
+    blocks: &[Block],
+) -> impl Iterator<Item = [Matrix<'a, T>; 2]> {
+    let weight = Matrix::new(T::slice(weight), dims(weight));
+    blocks
+        .iter()
+        .cloned()
+        .map(move |Block { rows, columns }| [x.columns(rows.clone()), weight.part(rows, columns)])
 }
 
 fn of_layer<T: Elementary>(a: FlexTensor, curve: Curve) -> FlexTensor {

@@ -14,7 +14,7 @@ mod tests;
 use burn::tensor::{Bool, Tensor, activation, module};
 
 #[cfg(feature = "flex")]
-pub(super) use self::flex::activate;
+pub(super) use self::flex::{activate, forward_in};
 
 use crate::math::silu;
 

@@ -29,8 +29,8 @@ pub(crate) enum Map {
 
 /// The pass that a kernel computes.
 #[derive(Debug, Clone, Copy)]
-#[cfg(feature = "flex")]
-enum Pass {
+#[cfg_attr(not(feature = "flex"), expect(dead_code, reason = "no kernel reads them"))]
+pub(crate) enum Pass {
     Forward,
     Inverse,
     InverseWithLogDet,
@@ -43,7 +43,7 @@ impl Pass {
     }
 
     /// The number of columns of the result: the values, and a last column for the log-determinant.
-    fn columns(self, n: usize) -> usize {
+    pub(super) fn columns(self, n: usize) -> usize {
         n + usize::from(!matches!(self, Self::Inverse))
     }
 }
@@ -106,11 +106,24 @@ impl Map {
     }
 
     /// The number of parameters of an element.
-    fn count(self) -> usize {
+    pub(super) fn count(self) -> usize {
         match self {
             Self::Affine { .. } => 2,
             Self::Spline(spline) => spline.params(),
         }
+    }
+
+    /// Writes the result of a pass for rows of `n` values to `out`: `Pass::columns` numbers for each row. The parameters
+    /// are `[rows, P, n]`.
+    pub(super) fn apply<T: Elementary>(
+        self,
+        pass: Pass,
+        n: usize,
+        inputs: [&[T]; 2],
+        out: &mut [T],
+    ) {
+        let extent = Extent { batch: inputs[0].len() / n, params: self.count(), n };
+        ops::run(self, pass, extent, inputs, out);
     }
 
     /// Writes the inverse of each element of `z` to `x`. The parameters are `[P, n]`.
