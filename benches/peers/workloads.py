@@ -28,6 +28,11 @@ def table():
     ]
     for batch in (1024, 8192, 65536):
         rows.append((f"affine_coupling_1layer_D64_B{batch}", "coupling", 1, (batch, 64), (LOG_PROB,)))
+    # A service that scores single events, and small batches.
+    for batch in (1, 8):
+        rows.append((f"realnvp_D64_K8_B{batch}", "coupling", 8, (batch, 64), (LOG_PROB, SAMPLE)))
+    for batch in (1, 8, 64):
+        rows.append((f"maf_D64_K5_B{batch}", "masked", 5, (batch, 64), (LOG_PROB, SAMPLE)))
     # One epoch of 100 batches: loader, validation, clipping, moving average.
     rows += [
         ("realnvp_D16_K5_B128", "coupling", 5, (128, 16), (FIT,)),
@@ -48,6 +53,10 @@ RATE = 1e-4
 # `fit` has the goal 5 over PyTorch and 2 over FlowJAX; the goal for the fastest of them is 2.
 GOALS = [
     (r"", (FIT,), 2.0),
+    (r"realnvp.*B1$", (LOG_PROB, SAMPLE), 8.0),
+    (r"maf.*B1$", (LOG_PROB,), 8.0),
+    (r"maf.*B1$", (SAMPLE,), 5.0),
+    (r"maf.*B8$", (SAMPLE,), 8.0),
     (r"realnvp.*B1024", ALL, 1.5),
     (r"realnvp.*B64$", ALL, 2.0),
     (r"maf", (LOG_PROB, TRAIN), 1.5),

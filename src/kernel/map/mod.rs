@@ -29,7 +29,6 @@ pub(crate) enum Map {
 
 /// The pass that a kernel computes.
 #[derive(Debug, Clone, Copy)]
-#[cfg_attr(not(feature = "flex"), expect(dead_code, reason = "no kernel reads them"))]
 pub(crate) enum Pass {
     Forward,
     Inverse,
