@@ -30,7 +30,8 @@ pub(crate) struct DenseNetwork {
 }
 
 /// `z`, and the log-determinant if `pass` computes it, for rows whose network sees the columns `kept` and whose map
-/// applies to the columns `moved`. Both lists are ascending. `None` if the kernel does not support the network or the tensors.
+/// applies to the columns `moved`. Both lists are ascending. `None` if the kernel does not support the network or the
+/// tensors.
 #[cfg_attr(not(feature = "flex"), expect(unused_variables, reason = "there is no kernel"))]
 pub(crate) fn conditioned<const D: usize>(
     network: DenseNetwork,
@@ -167,7 +168,7 @@ mod flex {
         });
         if let (Some(context), Some(h)) = (context, &mut h) {
             let given = T::slice(context).chunks_exact(inputs - kept.len());
-            // A single row of context applies to every row.
+            // A single row of context applies to all rows.
             for (out, context) in h.chunks_exact_mut(inputs).zip(given.cycle()) {
                 out[kept.len()..].copy_from_slice(context);
             }
