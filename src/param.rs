@@ -238,8 +238,14 @@ pub(crate) fn replaced<const D: usize>(
     param.map(|old| as_before(&old, value.without_autodiff().cast(old.dtype())))
 }
 
-/// `value`, moved into a graph if `old` is in one, and requiring a gradient if `old` does.
+/// `value`, moved into a graph of the same kind if `old` is in one, and requiring a gradient if `old` does.
 pub(crate) fn as_before<const D: usize>(old: &Tensor<D>, value: Tensor<D>) -> Tensor<D> {
+    #[cfg(any(feature = "flex", feature = "train", feature = "testing"))]
+    let value = match old.gradient_checkpointing_strategy() {
+        Some(strategy) => value.autodiff().with_gradient_checkpointing_strategy(strategy),
+        None => value,
+    };
+    #[cfg(not(any(feature = "flex", feature = "train", feature = "testing")))]
     let value = if old.is_autodiff() { value.autodiff() } else { value };
     if old.is_require_grad() { value.require_grad() } else { value }
 }

@@ -11,7 +11,6 @@ use crate::error::{Result, expect_valid, not_negative};
 use crate::initial;
 use crate::kernel::{Pass, conditioned};
 use crate::math::event_len;
-use crate::parallel::is_plain;
 use crate::param::index_tensor;
 use crate::rows::{callers_dims, check_rows, spread};
 use crate::univariate::{Kernel, Univariate, WideUnivariate, check_elements};
@@ -280,10 +279,8 @@ impl<U: Univariate> MaskedAutoregressive<U> {
         x: &Tensor<2>,
         context: Option<&Tensor<2>>,
     ) -> Option<(Tensor<2>, Tensor<1>)> {
-        if !is_plain(&x.device()) {
-            return None;
-        }
         let Kernel(map) = self.univariate.kernel()?;
+        check_rows("MaskedAutoregressive", x.dims()[0], context);
         let Dense(network) = self.conditioner.dense(context)?;
         let all: Vec<usize> = (0..self.conditioner.features()).collect();
         let (z, log_det) = conditioned(network, map, Pass::Forward, [&all, &all], x)?;
@@ -427,6 +424,7 @@ impl<const D: usize, U: Univariate> Bijector<D> for MaskedAutoregressive<U> {
 mod tests {
     use burn::tensor::DType;
 
+    use super::super::traced::{assert_near, traced};
     use super::*;
     use crate::cast;
     use crate::conditioner::{ActivationConfig, Degrees, Dependencies};
@@ -487,6 +485,48 @@ mod tests {
         let residual = MadeConfig::new(vec![24, 24, 24]).with_residual(true);
         compare(Affine::default(), residual.clone(), [7, 0]);
         compare(spline(), residual.with_activation(ActivationConfig::Silu), [7, 2]);
+    }
+
+    /// Compares the forward kernel in a graph with the separate operations in a graph.
+    fn compare_gradients<U: Univariate>(univariate: U, made: MadeConfig, context: usize) {
+        let features = 7;
+        let config =
+            MaskedAutoregressiveConfig::new(features).with_made(made).with_context(context);
+        let layer = moved(config.with_seed(1).init(univariate, &Device::flex()), 2);
+        for (dtype, bound) in [(DType::F64, 1e-12), (DType::F32, 1e-4)] {
+            let layer = cast(layer.clone(), dtype).train();
+            for (rows, contexts, tracked) in
+                [(1, 1, true), (17, 17, true), (300, 1, true), (300, 300, false), (17, 1, false)]
+            {
+                let draw = |seed, shape: [usize; 2]| {
+                    let x = Noise::seeded(seed).normal::<2>(shape, &Device::flex()).cast(dtype);
+                    if tracked { x.autodiff().require_grad() } else { x }
+                };
+                let x = draw(3, [rows, features]);
+                let given = (context > 0).then(|| draw(4, [contexts, context]));
+                let inputs = (&x, given.as_ref());
+                let at_once = |x: Tensor<2>, given: Option<&Tensor<2>>| {
+                    layer.at_once(&x, given).expect("a kernel")
+                };
+                let separate = |x: Tensor<2>, given: Option<&Tensor<2>>| {
+                    let params = layer.params(x.clone(), given);
+                    layer.univariate.wide_forward(x, params)
+                };
+                let found = traced(&layer, inputs, at_once);
+                let wanted = traced(&layer, inputs, separate);
+                assert_near(&found, &wanted, bound);
+            }
+        }
+    }
+
+    #[test]
+    fn the_forward_kernel_has_the_gradients_of_the_separate_operations() {
+        let spline = || RationalQuadraticConfig::new().with_bins(5).init();
+        let silu = || MadeConfig::new(vec![21, 20]).with_activation(ActivationConfig::Silu);
+        compare_gradients(Affine::default(), MadeConfig::new(vec![129, 130]), 0);
+        compare_gradients(Affine::default(), MadeConfig::new(vec![9]), 2);
+        compare_gradients(spline(), silu().with_dependencies(Dependencies::Reversed), 0);
+        compare_gradients(spline(), silu(), 3);
     }
 
     #[test]

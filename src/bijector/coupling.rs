@@ -10,7 +10,6 @@ use crate::config::seeded_config;
 use crate::error::{Result, count};
 use crate::initial;
 use crate::kernel::{Pass, conditioned};
-use crate::parallel::is_plain;
 use crate::rows::{check_rows, spread};
 use crate::univariate::{Kernel, Univariate, WideUnivariate, check_elements};
 
@@ -208,9 +207,6 @@ impl<U: Univariate, N> Coupling<U, N> {
     where
         N: Conditioner<D>,
     {
-        if !is_plain(&x.device()) {
-            return None;
-        }
         let Kernel(map) = self.univariate.kernel()?;
         let Dense(network) = self.conditioner.dense(context)?;
         self.split.check_event("Coupling", x);
@@ -273,6 +269,7 @@ impl<const D: usize, U: Univariate, N: Conditioner<D>> Bijector<D> for Coupling<
 mod tests {
     use burn::tensor::DType;
 
+    use super::super::traced::{assert_near, traced};
     use super::*;
     use crate::cast;
     use crate::conditioner::ActivationConfig;
@@ -326,6 +323,61 @@ mod tests {
                 same(found, wanted);
             }
         }
+    }
+
+    /// Compares the kernel in a graph with the separate operations in a graph.
+    fn compare_gradients<U: Univariate>(univariate: U, mask: Mask, mlp: MlpConfig, context: usize) {
+        let (device, features) = (Device::flex(), 7);
+        let config = CouplingConfig::new(features).with_mask(mask).with_mlp(mlp);
+        let layer = config.with_context(context).with_seed(1).init(univariate, &device);
+        let layer = moved(layer, 2);
+        for (dtype, bound) in [(DType::F64, 1e-12), (DType::F32, 1e-4)] {
+            let layer = cast(layer.clone(), dtype);
+            for (rows, contexts, tracked) in
+                [(1, 1, true), (17, 17, true), (300, 1, true), (300, 300, false), (17, 1, false)]
+            {
+                let draw = |seed, [rows, width]: [usize; 2]| {
+                    let x = Noise::seeded(seed).normal::<2>([rows, width], &device).cast(dtype);
+                    if tracked { x.autodiff().require_grad() } else { x }
+                };
+                let x = draw(3, [rows, features]);
+                let given = (context > 0).then(|| draw(4, [contexts, context]));
+                let layer = layer.clone().train();
+                let Coupling { split, univariate, conditioner } = layer.clone();
+                let plain =
+                    Coupling { split, univariate, conditioner: Unknown { network: conditioner } };
+                assert!(layer.at_once(Pass::Forward, &x, given.as_ref()).is_some(), "no kernel");
+                let inputs = (&x, given.as_ref());
+                let found = traced(&layer, inputs, |x, given| layer.forward(x, given));
+                let wanted = traced(&plain, inputs, |x, given| plain.forward(x, given));
+                assert_eq!(found[..2], wanted[..2], "{dtype:?} {rows}");
+                assert_near(&found, &wanted, bound);
+            }
+        }
+    }
+
+    #[test]
+    fn the_kernel_has_the_gradients_of_the_separate_operations() {
+        let spline = || RationalQuadraticConfig::new().with_bins(5).init();
+        let silu = || MlpConfig::new(vec![9, 33]).with_activation(ActivationConfig::Silu);
+        compare_gradients(Affine::default(), Mask::Alternating, MlpConfig::new(vec![19, 23]), 0);
+        compare_gradients(Affine::default(), Mask::Halves.flipped(), silu(), 2);
+        compare_gradients(spline(), Mask::Halves, MlpConfig::new(vec![130]), 0);
+        compare_gradients(spline(), Mask::Random(3), silu(), 3);
+        compare_gradients(Affine::default(), Mask::Kept(vec![4]), silu(), 1);
+        compare_gradients(spline(), Mask::Kept(vec![4]).flipped(), silu(), 0);
+    }
+
+    #[test]
+    fn a_graph_that_stores_fewer_tensors_takes_the_separate_operations() {
+        let device = Device::flex().autodiff().gradient_checkpointing();
+        let layer = CouplingConfig::new(7).with_seed(1).init(Affine::default(), &device);
+        let x = Noise::seeded(3).normal::<2>([17, 7], &Device::flex());
+        assert!(layer.at_once(Pass::Forward, &x, None).is_none());
+        let found = traced(&layer, (&x, None), |x, given| layer.forward(x, given));
+        let usual = layer.valid().train();
+        let wanted = traced(&usual, (&x, None), |x, given| usual.forward(x, given));
+        assert_near(&found, &wanted, 1e-5);
     }
 
     #[test]

@@ -50,6 +50,8 @@ mod mask;
 mod partial;
 mod residual;
 mod squeeze;
+#[cfg(all(test, feature = "flex"))]
+mod traced;
 mod unconditional;
 
 pub use actnorm::{ActNorm, ActNormConfig};

@@ -69,9 +69,14 @@ impl Dropout {
         Self { prob, training: Param::from_bool(prob > 0.0) }
     }
 
+    /// Whether a mask applies to an input that has a graph.
+    pub(crate) fn is_enabled(&self) -> bool {
+        self.prob > 0.0 && self.training.is_enabled()
+    }
+
     /// Applies a fresh mask in training; returns `x` otherwise.
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        if self.prob == 0.0 || !self.training.is_enabled() || !x.device().is_autodiff() {
+        if !self.is_enabled() || !x.device().is_autodiff() {
             return x;
         }
         let threshold = (self.prob * 2f64.powi(32)) as u32;

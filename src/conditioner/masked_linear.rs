@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::Activation;
 use super::activation::bias;
 use crate::by_parts::module_by_parts;
-use crate::kernel::{Curve, dense};
+use crate::kernel::{Curve, DenseLayer, dense, is_cut};
 use crate::param::as_before;
 
 /// A burn `Linear` layer with a mask of its weight, `[d_in, d_out]`. The mask is true where a connection
@@ -105,10 +105,16 @@ impl MaskedLinear {
         activation.after_dense(x, self.parts.linear.weight.val(), self.bias(), Some(self.mask()))
     }
 
+    /// The layer for kernels.
+    pub(super) fn dense(&self, curve: Curve) -> DenseLayer {
+        let weight = self.parts.linear.weight.val();
+        DenseLayer { weight, bias: self.bias(), mask: Some(self.mask()), curve }
+    }
+
     /// The weight, `[d_in, d_out]`, with zeros where a connection is cut.
     pub fn weight(&self) -> Tensor<2> {
         let weight = self.parts.linear.weight.val();
-        if weight.is_autodiff() { cut(weight, self.mask()) } else { weight }
+        if weight.is_autodiff() { weight.mask_fill(self.mask().bool_not(), 0.0) } else { weight }
     }
 
     /// The bias, `[d_out]`, if the layer has one.
@@ -120,10 +126,6 @@ impl MaskedLinear {
     pub fn mask(&self) -> Tensor<2, Bool> {
         self.parts.mask.val()
     }
-}
-
-fn cut(weight: Tensor<2>, mask: Tensor<2, Bool>) -> Tensor<2> {
-    weight.mask_fill(mask.bool_not(), 0.0)
 }
 
 impl From<Parts> for MaskedLinear {
@@ -141,10 +143,13 @@ impl From<MaskedLinear> for Parts {
 impl Parts {
     fn masked(mut self) -> Self {
         let mask = self.mask.val();
-        self.linear.weight = self
-            .linear
-            .weight
-            .map(|weight| as_before(&weight, cut(weight.clone().without_autodiff(), mask)));
+        // An optimizer leaves the cut connections at zero, so there is mostly nothing to do.
+        if !is_cut(&self.linear.weight.val().without_autodiff(), &mask) {
+            let cut = mask.bool_not();
+            self.linear.weight = self.linear.weight.map(|weight| {
+                as_before(&weight, weight.clone().without_autodiff().mask_fill(cut, 0.0))
+            });
+        }
         self
     }
 }

@@ -365,6 +365,7 @@ impl Conditioner<2> for Mlp {
         if self.periodic.is_some()
             || !self.blocks.is_empty()
             || is_scaled
+            || self.dropout.is_enabled()
             || context.map_or(0, |context| context.dims()[1]) != self.context
         {
             return None;
@@ -379,7 +380,7 @@ impl Conditioner<2> for Mlp {
         let mut layers: Vec<_> = inner.map(|inner| layer(inner, curve)).collect();
         layers.push(layer(&self.output, Curve::Identity));
         let context = ContextScale::seen(&self.context_scale, context);
-        Some(Dense(DenseNetwork { layers, context }))
+        Some(Dense(DenseNetwork { layers, context, term: None }))
     }
 
     fn init_from_data(self, kept: Tensor<2>, context: Option<&Tensor<2>>) -> Self {

@@ -9,7 +9,7 @@ use burn::tensor::Tensor;
 #[cfg(feature = "flex")]
 use super::elementary::{Elementary, vectorized};
 #[cfg(feature = "flex")]
-use super::matrix::Real;
+use super::matrix::{Real, contiguous};
 
 /// Moves `average` toward `value` by this share of the difference.
 pub(crate) fn moved_toward<const D: usize>(
@@ -43,7 +43,7 @@ fn reference<const D: usize>(average: Tensor<D>, value: Tensor<D>, share: f64) -
 /// The step, written in place if no other tensor shares the memory of the average.
 #[cfg(feature = "flex")]
 fn run<T: Elementary>(average: FlexTensor, value: &FlexTensor, share: f64) -> FlexTensor {
-    let mut average = average.to_contiguous();
+    let [mut average] = contiguous([average]);
     let values = T::slice(value);
     let averages = f64::slice_mut(&mut average);
     vectorized(

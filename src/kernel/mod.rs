@@ -35,7 +35,7 @@ pub(crate) use channels::{scale_and_shift, shift_and_scale_back};
 pub(crate) use columns::{join, pick, span, weave};
 pub(crate) use conditioned::{DenseLayer, DenseNetwork, conditioned};
 pub(crate) use conv::conv_same;
-pub(crate) use dense::{Curve, dense, rows_times, stacked_rows_times};
+pub(crate) use dense::{Curve, dense, is_cut, rows_times, stacked_rows_times};
 pub(crate) use map::{Ends, Knots, LARGEST_RAW, LEAST_DISCRIMINANT, Map, Pass, SLACK, Spline};
 pub(crate) use normal::normal_log_prob;
 #[cfg(feature = "train")]

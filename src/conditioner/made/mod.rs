@@ -20,7 +20,7 @@ use super::{
     check_context,
 };
 use crate::error::Result;
-use crate::kernel::{Curve, DenseLayer, DenseNetwork};
+use crate::kernel::{Curve, DenseNetwork};
 use crate::math::sigmoid;
 use crate::param::{host_indices, index_param};
 use crate::rows::spread;
@@ -335,20 +335,15 @@ impl Conditioner<2> for Made {
 
     fn dense(&self, context: Option<&Tensor<2>>) -> Option<Dense> {
         let curve = self.activation.curve()?;
-        let takes_context = context.is_some() || self.context.is_some();
-        if takes_context || self.periodic.is_some() || !self.activates_input() {
+        let has_blocks = self.periodic.is_some() || !self.activates_input();
+        if has_blocks || self.dropout.is_enabled() {
             return None;
         }
-        let layer = |layer: &MaskedLinear, curve| DenseLayer {
-            weight: layer.weight(),
-            bias: layer.bias(),
-            mask: Some(layer.mask()),
-            curve,
-        };
+        let term = self.context_term(self.seen(context).as_ref());
         let inner = std::iter::once(&self.input).chain(&self.hidden);
-        let mut layers: Vec<_> = inner.map(|inner| layer(inner, curve)).collect();
-        layers.push(layer(&self.output, Curve::Identity));
-        Some(Dense(DenseNetwork { layers, context: None }))
+        let mut layers: Vec<_> = inner.map(|inner| inner.dense(curve)).collect();
+        layers.push(self.output.dense(Curve::Identity));
+        Some(Dense(DenseNetwork { layers, context: None, term }))
     }
 
     fn init_from_data(self, _kept: Tensor<2>, context: Option<&Tensor<2>>) -> Self {

@@ -40,6 +40,20 @@ pub(super) fn dense<const D: usize>(
     Tensor::from_dispatch(Dispatch::dense(x, weight, bias.into_dispatch(), mask, curve))
 }
 
+pub(super) fn is_cut(weight: Tensor<2>, mask: Tensor<2, Bool>) -> bool {
+    fn zero<T: Elementary>(weight: &FlexTensor, mask: &FlexTensor) -> bool {
+        let pairs = T::slice(weight).iter().zip(mask.bytes());
+        pairs.fold(true, |zero, (&weight, &open)| zero & (weight == T::zero() || open != 0))
+    }
+    let weight = weight.try_into_primitive::<Flex>().expect("on `flex`").to_contiguous();
+    let mask = mask.without_autodiff().try_into_primitive::<Flex>();
+    let mask = mask.expect("a mask on `flex`").to_contiguous();
+    match weight.dtype() {
+        DType::F64 => zero::<f64>(&weight, &mask),
+        _ => zero::<f32>(&weight, &mask),
+    }
+}
+
 #[backend_extension(Flex, Autodiff)]
 trait Dense: Backend {
     fn dense(
@@ -123,7 +137,8 @@ fn like<T: Elementary>(values: Vec<T>, model: &FlexTensor, columns: usize) -> Fl
     tensor(values, &shape)
 }
 
-fn stairs(mask: Option<&FlexTensor>, width: [usize; 2]) -> Stairs {
+/// The blocks of a contiguous mask.
+pub(in crate::kernel) fn stairs(mask: Option<&FlexTensor>, width: [usize; 2]) -> Stairs {
     Stairs::new(mask.map(|mask| mask.bytes()), width)
 }
 
@@ -145,7 +160,7 @@ fn forward<T: Elementary>(
 /// Writes `f(x W + b)` of `rows` rows to `out`. The tensors are contiguous.
 pub(in crate::kernel) fn forward_in<T: Elementary>(
     [weight, bias]: [&FlexTensor; 2],
-    mask: Option<&FlexTensor>,
+    stairs: &Stairs,
     curve: Curve,
     x: &[T],
     out: &mut [T],
@@ -153,7 +168,7 @@ pub(in crate::kernel) fn forward_in<T: Elementary>(
     let width = dims(weight);
     let rows = x.len() / width[0];
     let left = Matrix::new(x, [rows, width[0]]);
-    let blocks = stairs(mask, width).by_columns();
+    let blocks = stairs.by_columns();
     side_by_side_in(out, [rows, width[1]], products(left, weight, &blocks));
     finish(out, T::slice(bias), curve);
 }
@@ -173,10 +188,7 @@ fn products<'a, T: Elementary>(
 
 fn of_layer<T: Elementary>(a: FlexTensor, curve: Curve) -> FlexTensor {
     let mut y = T::slice(&a.to_contiguous()).to_vec();
-    vectorized(
-        #[inline(always)]
-        || activate(&mut y, curve),
-    );
+    activate_all(&mut y, curve);
     let [_, columns] = dims(&a);
     like(y, &a, columns)
 }
@@ -191,6 +203,14 @@ fn finish<T: Elementary>(values: &mut [T], bias: &[T], curve: Curve) {
                 activate(row, curve);
             }
         },
+    );
+}
+
+/// [`activate`] outside of a loop over rows.
+pub(in crate::kernel) fn activate_all<T: Elementary>(values: &mut [T], curve: Curve) {
+    vectorized(
+        #[inline(always)]
+        || activate(values, curve),
     );
 }
 
@@ -221,42 +241,83 @@ fn backward<T: Elementary>(
     gradient: FlexTensor,
     wanted: bool,
 ) -> (Option<FlexTensor>, [FlexTensor; 2]) {
-    let (rows, width) = (dims(&x), dims(&weight));
+    let [rows, d_in] = dims(&x);
     let [x, weight, gradient] = contiguous([x, weight, gradient]);
     let [kept, mask] = [kept, mask].map(|tensor| tensor.map(|tensor| tensor.to_contiguous()));
-    let mut inner = Scratch::<T>::new(rows[0] * width[1]);
-    let mut by_bias = vec![T::zero(); width[1]];
+    let stairs = stairs(mask.as_ref(), dims(&weight));
+    let layer = Layer { weight: &weight, mask: mask.as_ref(), stairs: &stairs, curve };
+    let mut inner = Scratch::<T>::new(rows * dims(&weight)[1]);
+    let mut by_x = wanted.then(|| vec![T::zero(); rows * d_in]);
     let kept = kept.as_ref().map(|kept| T::slice(kept));
-    through_activation(T::slice(&gradient), kept, curve, &mut inner, &mut by_bias);
-    let inner = Matrix::new(&inner, [rows[0], width[1]]);
-    let stairs = stairs(mask.as_ref(), width);
-    let by_x = wanted.then(|| {
-        let weight = Matrix::new(T::slice(&weight), width);
+    let by_bias = layer.inner(T::slice(&gradient), kept, &mut inner);
+    if let Some(by_x) = &mut by_x {
+        layer.by_x(&inner, by_x);
+    }
+    let by_weight = layer.by_weight(T::slice(&x), &inner);
+    (by_x.map(|by_x| like(by_x, &x, d_in)), [by_weight, by_bias])
+}
+
+/// A layer whose tensors are contiguous, for its backward pass.
+#[derive(Clone, Copy)]
+pub(in crate::kernel) struct Layer<'a> {
+    pub(in crate::kernel) weight: &'a FlexTensor,
+    pub(in crate::kernel) mask: Option<&'a FlexTensor>,
+    pub(in crate::kernel) stairs: &'a Stairs,
+    pub(in crate::kernel) curve: Curve,
+}
+
+impl Layer<'_> {
+    /// Writes the gradient before the activation to `inner`, and returns the gradient of the bias. `kept` is the output of
+    /// relu or the input of silu.
+    pub(in crate::kernel) fn inner<T: Elementary>(
+        self,
+        gradient: &[T],
+        kept: Option<&[T]>,
+        inner: &mut [T],
+    ) -> FlexTensor {
+        let [_, d_out] = dims(self.weight);
+        let mut by_bias = vec![T::zero(); d_out];
+        through_activation(gradient, kept, self.curve, inner, &mut by_bias);
+        tensor(by_bias, &[d_out])
+    }
+
+    /// Writes the gradient of the input, from the gradient before the activation.
+    pub(in crate::kernel) fn by_x<T: Elementary>(self, inner: &[T], by_x: &mut [T]) {
+        let width = dims(self.weight);
+        let rows = inner.len() / width[1];
+        let inner = Matrix::new(inner, [rows, width[1]]);
+        let weight = Matrix::new(T::slice(self.weight), width);
         let product = |Block { rows, columns }: Block| {
             [inner.columns(columns.clone()), weight.part(rows, columns).transposed()]
         };
-        let blocks = stairs.by_rows().into_iter().map(product);
-        like(side_by_side([rows[0], width[0]], blocks), &x, width[0])
-    });
-    let x = Matrix::new(T::slice(&x), rows);
-    let product = |Block { rows, columns }: Block| {
-        let place = [rows.start, columns.start];
-        (place, [x.columns(rows).transposed(), inner.columns(columns)])
-    };
-    let blocks = stairs.by_columns();
-    let mut by_weight = match &blocks[..] {
-        [Block { rows, .. }] if rows.len() == width[0] => {
-            side_by_side(width, [[x.transposed(), inner]])
-        }
-        _ => among_zeros(width, blocks.into_iter().map(product)),
-    };
-    if let Some(mask) = mask {
-        let open = mask.bytes().iter().map(|open| *open != 0);
-        for (number, open) in by_weight.iter_mut().zip(open) {
-            *number = if open { *number } else { T::zero() };
-        }
+        let blocks = self.stairs.by_rows().into_iter().map(product);
+        side_by_side_in(by_x, [rows, width[0]], blocks);
     }
-    (by_x, [tensor(by_weight, &width), tensor(by_bias, &[width[1]])])
+
+    /// The gradient of the weight, from the input and the gradient before the activation.
+    pub(in crate::kernel) fn by_weight<T: Elementary>(self, x: &[T], inner: &[T]) -> FlexTensor {
+        let width = dims(self.weight);
+        let rows = inner.len() / width[1];
+        let [x, inner] = [Matrix::new(x, [rows, width[0]]), Matrix::new(inner, [rows, width[1]])];
+        let product = |Block { rows, columns }: Block| {
+            let place = [rows.start, columns.start];
+            (place, [x.columns(rows).transposed(), inner.columns(columns)])
+        };
+        let blocks = self.stairs.by_columns();
+        let mut by_weight = match &blocks[..] {
+            [Block { rows, .. }] if rows.len() == width[0] => {
+                side_by_side(width, [[x.transposed(), inner]])
+            }
+            _ => among_zeros(width, blocks.into_iter().map(product)),
+        };
+        if let Some(mask) = self.mask {
+            let open = mask.bytes().iter().map(|open| *open != 0);
+            for (number, open) in by_weight.iter_mut().zip(open) {
+                *number = if open { *number } else { T::zero() };
+            }
+        }
+        tensor(by_weight, &width)
+    }
 }
 
 /// The gradient before the activation, and its sum over the rows.

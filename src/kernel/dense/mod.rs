@@ -14,7 +14,9 @@ mod tests;
 use burn::tensor::{Bool, Tensor, activation, module};
 
 #[cfg(feature = "flex")]
-pub(super) use self::flex::{activate, forward_in};
+pub(super) use self::flex::{Layer, activate, activate_all, forward_in, stairs};
+#[cfg(feature = "flex")]
+pub(super) use self::stairs::Stairs;
 
 use crate::math::silu;
 
@@ -44,6 +46,17 @@ pub(crate) fn dense<const D: usize>(
         return flex::dense(x, weight, bias.clone(), mask, curve);
     }
     reference(x, weight, bias, mask, curve)
+}
+
+/// Whether a plain weight is known to be zero where the mask is false. Other backends than `flex` do not answer, because
+/// reading the weight would take longer than masking it.
+#[cfg_attr(not(feature = "flex"), expect(unused_variables, reason = "there is no kernel"))]
+pub(crate) fn is_cut(weight: &Tensor<2>, mask: &Tensor<2, Bool>) -> bool {
+    #[cfg(feature = "flex")]
+    if crate::parallel::is_plain(&weight.device()) && super::knows(weight.dtype()) {
+        return flex::is_cut(weight.clone(), mask.clone());
+    }
+    false
 }
 
 /// `x W` of `[rows, k]` and `[k, n]`. On `flex`, the bits of a row do not depend on the other rows. A matrix product of

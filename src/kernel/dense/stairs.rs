@@ -21,7 +21,8 @@ pub(super) struct Block {
 }
 
 /// For each row, the range from the first to the last open block of columns; empty if the row has no connection.
-pub(super) struct Stairs {
+#[derive(Debug)]
+pub(in crate::kernel) struct Stairs {
     rows: Vec<Range<usize>>,
     columns: usize,
 }

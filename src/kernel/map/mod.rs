@@ -125,6 +125,13 @@ impl Map {
         ops::run(self, pass, extent, inputs, out);
     }
 
+    /// Writes the gradients with respect to values and parameters, from the gradient of a forward pass with its
+    /// log-determinant, `[rows, n + 1]`.
+    pub(super) fn gradients<T: Elementary>(self, n: usize, inputs: [&[T]; 3], out: [&mut [T]; 2]) {
+        let extent = Extent { batch: inputs[0].len() / n, params: self.count(), n };
+        ops::gradients_in(self, extent, inputs, out);
+    }
+
     /// Writes the inverse of each element of `z` to `x`. The parameters are `[P, n]`.
     pub(super) fn solve<T: Elementary>(self, z: &[T], params: &[T], x: &mut [T]) {
         let extent = Extent { batch: 1, params: self.count(), n: z.len() };

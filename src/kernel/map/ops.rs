@@ -118,12 +118,21 @@ fn gradients<T: Elementary>(
     let inputs = [&x, &params, &gradient].map(|tensor| T::slice(tensor));
     let mut by_x = vec![T::zero(); batch * n];
     let mut by_params = vec![T::zero(); batch * count * n];
-    let out = [&mut by_x[..], &mut by_params];
+    gradients_in(map, extent, inputs, [&mut by_x, &mut by_params]);
+    [tensor(by_x, &[batch, n]), tensor(by_params, &[batch, count, n])]
+}
+
+/// Writes the gradients with respect to values and parameters.
+pub(super) fn gradients_in<T: Elementary>(
+    map: Map,
+    extent: Extent,
+    inputs: [&[T]; 3],
+    out: [&mut [T]; 2],
+) {
     match map {
         Map::Affine { bound } => affine::gradients(bound, extent, inputs, out),
         Map::Spline(spline) => spline::gradients(spline, extent, inputs, out),
     }
-    [tensor(by_x, &[batch, n]), tensor(by_params, &[batch, count, n])]
 }
 
 impl<B: MapForward + MapBackward, C: CheckpointStrategy> MapForward for Autodiff<B, C> {
