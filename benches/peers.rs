@@ -18,7 +18,7 @@ use burn_flows::model::{
     RealNvpConfig, StepNorm,
 };
 use burn_flows::testing::moved;
-use burn_flows::train::{FitConfig, adamw, fit, nll_gradients};
+use burn_flows::train::{Batch, FitConfig, adamw, fit, nll_gradients};
 
 /// Batches of the operation `fit`.
 const BATCHES: usize = 100;
@@ -27,19 +27,30 @@ const BATCHES: usize = 100;
 type Run = Box<dyn FnMut(&str) -> Option<()>>;
 
 fn run<const D: usize, F: Distribution<D> + 'static>(shape: [usize; D], flow: F) -> Run {
+    run_given(shape, flow, None)
+}
+
+/// [`run`] with a context for each row.
+fn run_given<const D: usize, F: Distribution<D> + 'static>(
+    shape: [usize; D],
+    flow: F,
+    context: Option<Tensor<2>>,
+) -> Run {
     let device = Device::flex();
     let x = Noise::seeded(1).normal(shape, &device);
     // Moves the weights away from the identity, so that no operation is skipped.
-    let flow = moved(flow, 1).init_from_data(x.clone(), None);
+    let flow = moved(flow, 1).init_from_data(x.clone(), context.as_ref());
+    let batch = Batch::from((x.clone(), context));
     let plain = flow.valid();
     let mut trained = Some(flow.train());
     let mut optimizer = adamw(0.0);
     Box::new(move |operation| {
         match operation {
-            "log_prob" => drop(black_box(plain.log_prob(x.clone(), None))),
+            "log_prob" => drop(black_box(plain.log_prob(x.clone(), batch.context.as_ref()))),
             "sample" => {
                 let mut noise = Noise::seeded(1);
-                drop(black_box(plain.sample(shape[0], None, &mut noise, &device)));
+                let context = batch.context.as_ref();
+                drop(black_box(plain.sample(shape[0], context, &mut noise, &device)));
             }
             "fit" => {
                 let mut shape = shape;
@@ -55,7 +66,7 @@ fn run<const D: usize, F: Distribution<D> + 'static>(shape: [usize; D], flow: F)
             }
             "train" => {
                 let flow = trained.take().expect("put back below");
-                let (_, gradients) = nll_gradients(&flow, &x);
+                let (_, gradients) = nll_gradients(&flow, &batch);
                 trained = Some(optimizer.step(1e-4, flow, gradients));
             }
             _ => return None,
@@ -95,6 +106,11 @@ fn workload(name: &str) -> Option<Run> {
             let config = RealNvpConfig::new(16).with_layers(5).with_masks(Masks::Alternating);
             run([batch, 16], config.init(&device))
         }
+        "realnvp_D256_K8" => {
+            let config = RealNvpConfig::new(256).with_layers(8).with_masks(Masks::Alternating);
+            run([batch, 256], config.init(&device))
+        }
+        "maf_D256_K5" => run([batch, 256], masked(256)),
         "maf_D64_K5" => run([batch, 64], masked(64)),
         "maf_D16_K5" => run([batch, 16], masked(16)),
         "nsf_coupling_D64_K5" => {
@@ -103,6 +119,11 @@ fn workload(name: &str) -> Option<Run> {
         }
         "nsf_ar_D16_K5" => {
             run([batch, 16], AutoregressiveNsfConfig::new(16).with_layers(5).init(&device))
+        }
+        "nsf_ar_D16_K5_context" => {
+            let config = AutoregressiveNsfConfig::new(16).with_layers(5).with_context(8);
+            let context = Noise::seeded(2).normal::<2>([batch, 8], &device);
+            run_given([batch, 16], config.init(&device), Some(context))
         }
         "glow_L2_K8_h64_3x16x16" => {
             let config = GlowConfig::new([3, 16, 16], 2).with_steps(8);

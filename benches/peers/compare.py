@@ -1,16 +1,19 @@
 """Times every workload in this crate and in the Python libraries, and prints the speedups.
 
-The libraries take turns, one call each. A pause and an untimed call precede every timed call. In the pause, the
+The libraries take turns, one call each. PyTorch is timed with one thread and with as many as there are cores, and the
+faster of both counts. A pause and an untimed call precede every timed call. In the pause, the
 threads of the previous library stop waiting for work. The untimed call fills the caches for the timed call. The
 printed times are medians of wall time.
 """
 
 import argparse
+import functools
 import json
 import os
 import re
 import statistics
 import subprocess
+import sys
 import time
 import warnings
 
@@ -42,13 +45,23 @@ def timed(call):
     return (time.perf_counter() - start) * 1e3
 
 
+def runs(library, operation, call):
+    """Calls once, which compiles; `torch.compile` fails for some models."""
+    try:
+        call()
+    except Exception as error:
+        print(f"{library} does not run {operation}: {type(error).__name__}", file=sys.stderr)
+        return False
+    return True
+
+
 PAUSE = 0.02
 
 
 def measure(calls, seconds):
     """Returns the median time of each call in ms. The calls take turns."""
     for call in calls.values():
-        call()  # compiles or allocates
+        call()  # allocates
     once = sum(call() for call in calls.values()) / 1e3
     rounds = max(7, min(60, int(seconds / (2 * once + PAUSE * len(calls)))))
     taken = {name: [] for name in calls}
@@ -64,12 +77,22 @@ def main():
     parser.add_argument("--ours", required=True, help="manifest of this crate")
     parser.add_argument("--json", help="file for the times of all libraries")
     parser.add_argument("--only", default="", help="regular expression that selects workloads")
+    parser.add_argument(
+        "--compile",
+        nargs="*",
+        default=[],
+        choices=["default", "max-autotune"],
+        help="also time the PyTorch libraries under torch.compile in these modes; compiling takes minutes",
+    )
     parser.add_argument("--seconds", type=float, default=8.0, help="time for every operation of a workload")
     arguments = parser.parse_args()
 
     import torch
 
-    torch.set_num_threads(os.cpu_count())
+    def with_threads(count, call):
+        torch.set_num_threads(count)
+        call()
+
     ours = Ours(arguments.ours)
     rows = []
     print("| workload | operation | burn-flows (ms) | fastest Python library (ms) | speedup | goal for the speedup |")
@@ -77,13 +100,20 @@ def main():
     for name, kind, layers, shape, operations in workloads.table():
         if not re.search(arguments.only, name):
             continue
-        libraries = workloads.operations(kind, layers, shape)
+        libraries = workloads.operations(kind, layers, shape, arguments.compile)
         for operation in operations:
             calls = {"ours": lambda: ours.time(name, operation)}
             for library, made in libraries.items():
                 if operation not in made:
                     continue
-                calls[library] = lambda call=made[operation]: timed(call)
+                if not runs(library, operation, made[operation]):
+                    continue
+                threads = [None] if library == "flowjax" else sorted({1, os.cpu_count()})
+                for count in threads:
+                    call = made[operation]
+                    if count:
+                        call = functools.partial(with_threads, count, call)
+                    calls[library if count is None else f"{library}, {count} threads"] = functools.partial(timed, call)
             peers = measure(calls, arguments.seconds)
             mine = peers.pop("ours")
             fastest = min(peers, key=peers.get)

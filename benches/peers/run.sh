@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Times the same workloads in this crate, zuko, nflows, normflows and FlowJAX, one call of each in turn.
 #
-#   bash benches/peers/run.sh [--json FILE] [--only REGEX] [--seconds N]
+#   bash benches/peers/run.sh [--json FILE] [--only REGEX] [--seconds N] [--compile [MODE ..]]
 #
 # The script installs the Python libraries once, at the versions of requirements.txt, in a virtual environment outside
 # the repository. PEERS_VENV sets its folder.

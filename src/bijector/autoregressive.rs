@@ -24,7 +24,7 @@ use crate::univariate::{Kernel, Univariate, WideUnivariate, check_elements};
 ///
 /// `FixedPoint` suits a GPU because it runs few large steps instead of many small steps.
 ///
-/// On a CPU, `Incremental` took one to three times as long as `forward` with an affine map or a rational-quadratic spline,
+/// On a CPU, `Incremental` took 1.3 to 3.2 times as long as `forward` with an affine map or a rational-quadratic spline,
 /// with 1 to 1024 rows. With 64 features and 1024 rows, `FixedPoint` took 5.5 times as long (tolerance 1e-5, random
 /// weights). The benchmark `layers` measures both on your machine. Where the dependencies of the features form a graph
 /// that is not a chain, read "the longest path" for "features".

@@ -141,8 +141,8 @@ impl ImportanceWeights {
     /// Chooses `n` draws by their weights: sampling importance resampling. Returns their positions in increasing order.
     ///
     /// Draw `i` is chosen `n w_i / sum(w)` times, rounded down or up at random (systematic resampling), so equal values
-    /// appear where this number is above 1. The chosen draws follow the target only if
-    /// [`effective_draws`](Self::effective_draws) is large; a proposal with ten times as many draws as `n` is a start.
+    /// appear where this number is above 1. The chosen draws are worth at most
+    /// [`effective_draws`](Self::effective_draws) draws of the target, so draw several times `n` from the proposal.
     ///
     /// ```
     /// use burn_flows::burn::tensor::{Device, Tensor};

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use burn::backend::autodiff::checkpoint::strategy::NoCheckpointing;
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Flex};
+use burn::backend::{
+    Autodiff, Backend, BackendTensor, DispatchKindConversion, DispatchTensor, Flex,
+};
 use burn::tensor::{Bool, DType, Tensor};
 
 use super::DenseNetwork;
@@ -111,22 +113,18 @@ fn bytes(mask: Tensor<2, Bool>) -> FlexTensor {
 
 type Tracked = FloatTensor<Autodiff<Flex>>;
 
-/// A tensor before its rank is forgotten.
-enum Input {
-    Plain(FlexTensor),
-    Tracked(Tracked),
-    /// A graph that stores fewer tensors, which the kernel does not support.
-    Other,
+/// A tensor without its rank, in a graph if `tracked`.
+fn input<const D: usize>(x: Tensor<D>, tracked: bool) -> DispatchTensor {
+    if tracked { x.autodiff().into_dispatch() } else { x.into_dispatch() }
 }
 
-fn input<const D: usize>(x: Tensor<D>, tracked: bool) -> Input {
-    if !tracked {
-        return Input::Plain(x.try_into_primitive::<Flex>().expect("on `flex`"));
-    }
-    match x.autodiff().try_into_primitive::<Autodiff<Flex>>() {
-        Ok(x) => Input::Tracked(x),
-        Err(_) => Input::Other,
-    }
+/// The tensors on the backend `B`. `None` for a graph that stores fewer tensors, which the kernel does not support.
+fn on_backend<B: Backend>(inputs: Vec<DispatchTensor>) -> Option<Vec<FloatTensor<B>>>
+where
+    DispatchTensor: DispatchKindConversion<B>,
+{
+    let inputs = inputs.into_iter().map(DispatchTensor::try_into_backend);
+    inputs.map(|input| input.ok().map(BackendTensor::float)).collect()
 }
 
 pub(super) fn conditioned<const D: usize>(
@@ -143,6 +141,9 @@ pub(super) fn conditioned<const D: usize>(
     let tracked = x.is_autodiff()
         || layers.iter().any(is_tracked)
         || [&context, &term].into_iter().flatten().any(Tensor::is_autodiff);
+    if tracked && !matches!(pass, Pass::Forward) {
+        return None;
+    }
     let [rows, width] = [x.dims()[0], x.dims()[1]];
     let has = [context.is_some(), term.is_some()];
     let mut inputs = vec![input(x.clone(), tracked)];
@@ -156,21 +157,12 @@ pub(super) fn conditioned<const D: usize>(
     }
     inputs.extend([context, term].into_iter().flatten().map(|given| input(given, tracked)));
     if tracked {
-        let inputs = inputs.into_iter().map(|input| match input {
-            Input::Tracked(x) => Some(x),
-            _ => None,
-        });
-        let inputs = inputs.collect::<Option<Vec<_>>>()?;
-        let packed = matches!(pass, Pass::Forward).then(|| in_graph(plan, inputs))??;
+        let packed = in_graph(plan, on_backend::<Autodiff<Flex>>(inputs)?)?;
         let packed = Tensor::<D>::from_primitive::<Autodiff<Flex>>(packed);
         let log_det = span(packed.clone(), width..width + 1).reshape([rows]);
         return Some((span(packed, 0..width), Some(log_det)));
     }
-    let inputs = inputs.into_iter().filter_map(|input| match input {
-        Input::Plain(x) => Some(x),
-        _ => None,
-    });
-    let inputs = contiguous(inputs.collect());
+    let inputs = contiguous(on_backend::<Flex>(inputs)?);
     let (z, log_det) = match x.dtype() {
         DType::F64 => evaluate::<f64>(&plan, &inputs, pass),
         _ => evaluate::<f32>(&plan, &inputs, pass),
