@@ -110,7 +110,6 @@ fn workload(name: &str) -> Option<Run> {
             let config = RealNvpConfig::new(256).with_layers(8).with_masks(Masks::Alternating);
             run([batch, 256], config.init(&device))
         }
-        "maf_D256_K5" => run([batch, 256], masked(256)),
         "maf_D64_K5" => run([batch, 64], masked(64)),
         "maf_D16_K5" => run([batch, 16], masked(16)),
         "nsf_coupling_D64_K5" => {

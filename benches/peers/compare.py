@@ -133,9 +133,9 @@ def main():
                 f"| {name} | {operation} | {mine:.2f} | {peers[fastest]:.2f} ({fastest}) | {speedup:.1f} | {wanted} |",
                 flush=True,
             )
-    if arguments.json:
-        with open(arguments.json, "w") as file:
-            json.dump(rows, file, indent=1)
+            if arguments.json:
+                with open(arguments.json, "w") as file:
+                    json.dump(rows, file, indent=1)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,6 @@ def table():
         ("nsf_ar_D10_K3_4x10000", "spline_posterior", 3, (10_000, 10), (SAMPLE,)),
         ("nsf_ar_D16_K5_context_B1024", "spline_context", 5, (1024, 16), ALL),
         ("realnvp_D256_K8_B1024", "coupling", 8, (1024, 256), ALL),
-        ("maf_D256_K5_B1024", "masked", 5, (1024, 256), (LOG_PROB, TRAIN)),
         ("glow_L2_K8_h64_3x16x16_B32", "glow", 8, (32, 3, 16, 16), ALL),
     ]
     # Large batches.

@@ -58,8 +58,8 @@ pub struct AutoregressiveNsfConfig, 3 layers {
 /// - Take it for the best density of a table with few features, including tables with one feature.
 /// - Prefer [`Nsf`](super::Nsf) for many features: sampling takes one step for each feature here, which is slow on a
 ///   GPU.
-/// - Measured: within 0.05 nats of the entropy of two moons (`cargo test --release --test learn moons`); 4.5 ms for the
-///   densities of 1024 rows of 16 features, 5.3 ms for as many samples (`benches/README.md`).
+/// - Measured: within 0.05 nats of the entropy of two moons (`cargo test --release --test learn moons`); 5.7 ms for the
+///   densities of 1024 rows of 16 features, 10.9 ms for as many samples (`benches/README.md`).
 ///
 /// # Shapes
 ///

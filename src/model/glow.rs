@@ -115,7 +115,7 @@ crate::layers! {
 /// - Take it for images; pass classes as the context.
 /// - Prefer [`RealNvpImage`](super::RealNvpImage) where neighbouring pixels matter more than channels. Prefer
 ///   [`Nsf`](super::Nsf) on the flattened pixels for small images.
-/// - Measured: 6.2 ms for the densities of 32 images of 3x16x16, 28.6 ms for a training step (`benches/README.md`).
+/// - Measured: 12.3 ms for the densities of 32 images of 3x16x16, 45.7 ms for a training step (`benches/README.md`).
 ///
 /// # Shapes
 ///

@@ -96,7 +96,7 @@ crate::layers! {
 /// - Take it for the density of a table. Set `linear` where columns are nearly linear combinations of other columns.
 /// - Prefer [`Iaf`](super::Iaf) if you only sample. Prefer [`AutoregressiveNsf`](super::AutoregressiveNsf) where the
 ///   density has sharp edges.
-/// - Measured: 2.2 ms for the densities of 1024 rows of 64 features, 6.5 ms for as many samples (`benches/README.md`).
+/// - Measured: 3.5 ms for the densities of 1024 rows of 64 features, 10.8 ms for as many samples (`benches/README.md`).
 ///
 /// # Shapes
 ///

@@ -114,7 +114,7 @@ pub(super) fn check_free(
 ///
 /// - Take it for the best density of a table if sampling must be fast, and for densities with sharp edges.
 /// - Prefer [`RealNvp`](super::RealNvp) where time matters more: a spline coupling takes about three times as long.
-/// - Measured: within 0.05 nats of the entropy of two moons (`cargo test --release --test learn moons`); 9.3 ms for the
+/// - Measured: within 0.05 nats of the entropy of two moons (`cargo test --release --test learn moons`); 8.7 ms for the
 ///   densities of 1024 rows of 64 features (`benches/README.md`).
 ///
 /// # Shapes

@@ -63,7 +63,7 @@ pub struct RealNvpConfig {
 /// - Take it first for a table of two or more features: a density and a sample each take one pass.
 /// - Prefer [`Nsf`](super::Nsf) where the density has sharp edges or many modes. Prefer [`Maf`](super::Maf) for one
 ///   feature.
-/// - Measured: within 0.08 nats of the entropy of two moons (`cargo test --release --test learn moons`); 3.8 ms for the
+/// - Measured: within 0.08 nats of the entropy of two moons (`cargo test --release --test learn moons`); 4.3 ms for the
 ///   densities of 1024 rows of 64 features (`benches/README.md`).
 ///
 /// # Shapes
