@@ -2,9 +2,9 @@
 //!
 //! z_b = f(x_b; h(x_a, c)),  the rest of z is x            h dense layers, f a scalar map with a kernel
 //!
-//! A small batch spends more time between operations than in their arithmetic. The numbers are those of the separate
-//! operations, bit for bit, because the same functions compute them. In a graph, the layer is one node, whose gradients
-//! reach the weights, `x`, the context and the term.
+//! A small batch spends more time between operations than in their arithmetic. Without a term, the numbers are those of
+//! the separate operations, bit for bit, because the same functions compute them; with a term, silu rounds differently.
+//! In a graph, the layer is one node, whose gradients reach the weights, `x`, the context and the term.
 
 #[cfg(feature = "flex")]
 mod backward;
